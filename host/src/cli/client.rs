@@ -1,0 +1,67 @@
+//! Asks the running host, over the control socket of its project.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use miette::Diagnostic;
+use tokio::net::UnixStream;
+
+use super::HostArgs;
+use crate::config::find_running;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(super) enum ClientError {
+    #[error("no host is running for the project around {}", .0.display())]
+    #[diagnostic(help("Start one with `baton dev`, or name its state folder with --state-dir."))]
+    NotRunning(PathBuf),
+    #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
+    Silent { socket: PathBuf, error: Box<dyn std::error::Error + Send + Sync> },
+    #[error("cannot tell the working folder: {0}")]
+    WorkingFolder(#[source] std::io::Error),
+}
+
+/// A host's answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: serde_json::Value,
+}
+
+/// Sends one request and waits for the answer.
+pub(super) fn ask(args: &HostArgs, method: Method, path: &str) -> Result<Answer, ClientError> {
+    let folder = std::env::current_dir().map_err(ClientError::WorkingFolder)?;
+    let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
+    let no_answer = |error| ClientError::Silent {
+        socket: socket.clone(),
+        error,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| no_answer(error.into()))?;
+    runtime.block_on(exchange(&socket, method, path)).map_err(no_answer)
+}
+
+async fn exchange(
+    socket: &PathBuf,
+    method: Method,
+    path: &str,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok(Answer {
+        status,
+        body: serde_json::from_slice(&body)?,
+    })
+}

@@ -1,0 +1,106 @@
+//! The command line: one file a command.
+
+mod client;
+mod reload;
+mod serve;
+mod status;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use serve::{Mode, Plan, ServeError, plan, serve};
+
+use crate::config::parse_duration;
+
+/// Hosts Inngest functions and changes their code without losing a step.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version, after_help = "Try: baton dev functions/")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a project on this machine, in Inngest's dev mode.
+    #[command(after_help = "Example:\n  baton dev functions/\n  npx inngest-cli dev -u http://127.0.0.1:3111/api/inngest\n  \
+                            curl -X PUT http://127.0.0.1:3111/api/reload")]
+    Dev(ServeArgs),
+    /// Serve a project in production: admin routes need the token from the state folder.
+    #[command(after_help = "Example:\n  baton start functions/ --host 0.0.0.0 --port 3111")]
+    Start {
+        #[command(flatten)]
+        serve: ServeArgs,
+        /// The address to listen on.
+        #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
+        host: std::net::IpAddr,
+    },
+    /// Load the code on the disk into the running host and swap it in.
+    #[command(after_help = "Example:\n  baton reload --dry-run && baton reload --wait")]
+    Reload(reload::ReloadArgs),
+    /// What is live, in flight and draining.
+    #[command(after_help = "Example:\n  baton status --json | jq .current")]
+    Status(status::StatusArgs),
+    /// Make V8's startup snapshot; the host runs this by itself, once per build.
+    #[command(name = SNAPSHOT_MAKER, hide = true)]
+    MakeStartupSnapshot { path: PathBuf },
+}
+
+/// The hidden command that makes the startup snapshot.
+pub const SNAPSHOT_MAKER: &str = "make-startup-snapshot";
+
+/// What makes this binary write its startup snapshot to the path that follows.
+#[must_use]
+pub fn snapshot_maker() -> [&'static OsStr; 1] {
+    [OsStr::new(SNAPSHOT_MAKER)]
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// A folder of functions or an entry file. Without it: what baton.toml says, else functions/,
+    /// src/functions/, inngest/ or src/inngest/.
+    path: Option<PathBuf>,
+    /// The port to listen on; 0 takes a free one. [default: 3111]
+    #[arg(long, env = "PORT")]
+    port: Option<u16>,
+    /// Where the host keeps its state. [default: the project's folder below ~/.local/state/baton]
+    #[arg(long, env = "BATON_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// How long a call waits for the first good generation. [default: 10m]
+    #[arg(long, env = "BATON_HOLD", value_parser = parse_duration)]
+    hold: Option<std::time::Duration>,
+    /// How long loading a generation may take. [default: 60s]
+    #[arg(long, env = "BATON_LOAD_TIMEOUT", value_parser = parse_duration)]
+    load_timeout: Option<std::time::Duration>,
+    /// How long a superseded generation, or a host that was told to end, may finish its calls.
+    /// [default: 2h]
+    #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
+    drain_timeout: Option<std::time::Duration>,
+    /// How many generations may be live before the oldest one is hurried. [default: 8]
+    #[arg(long, env = "BATON_MAX_GENERATIONS")]
+    max_generations: Option<usize>,
+}
+
+/// Which running host a command means.
+#[derive(Debug, Args)]
+pub struct HostArgs {
+    /// The state folder of the host. [default: that of the project around the working folder]
+    #[arg(long, env = "BATON_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs a command that needs no V8.
+#[must_use]
+pub fn ask(command: &Command) -> Option<ExitCode> {
+    match command {
+        Command::Reload(args) => Some(reload::run(args)),
+        Command::Status(args) => Some(status::run(args)),
+        Command::Dev(_) | Command::Start { .. } | Command::MakeStartupSnapshot { .. } => None,
+    }
+}

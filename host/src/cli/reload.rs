@@ -1,0 +1,128 @@
+//! `baton reload`: swaps in the code on the disk and says what changed, or why not.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on its terminal")]
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::Value;
+
+use super::{HostArgs, client};
+
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Only see whether the code could be served; change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Load a new generation also when no file changed.
+    #[arg(long)]
+    force: bool,
+    /// Wait until every older generation has finished its calls.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn run(args: &ReloadArgs) -> ExitCode {
+    let flags = [("dry_run=1", args.dry_run), ("force=1", args.force), ("wait=drained", args.wait)];
+    let query: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
+    let answer = match client::ask(&args.host, Method::PUT, &format!("/api/reload?{}", query.join("&"))) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("{:?}", miette::Report::new(error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let succeeded = answer.status.is_success();
+    if args.host.json {
+        println!("{}", answer.body);
+    } else if succeeded {
+        print!("{}", summary(&answer.body));
+    } else {
+        eprint!("{}", refusal(&answer.body));
+    }
+    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a reload changed, for people.
+fn summary(report: &Value) -> String {
+    let generation = &report["generation"];
+    let took = &report["took_ms"];
+    let mut text = match report["status"].as_str() {
+        Some("unchanged") => format!("Nothing changed: generation {generation} serves.\n"),
+        Some("checked") => format!("The code is good ({took} ms). Generation {generation} still serves.\n"),
+        _ => match &report["previous"] {
+            Value::Null => format!("Generation {generation} serves ({took} ms).\n"),
+            previous => format!("Generation {generation} serves, {previous} did ({took} ms).\n"),
+        },
+    };
+    for kind in ["added", "changed", "removed"] {
+        for id in report["functions"][kind].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "  {kind:<8} {}", id.as_str().unwrap_or_default());
+        }
+    }
+    for draining in report["draining"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  generation {} finishes {} call(s)", draining["generation"], draining["in_flight"]);
+    }
+    for warning in report["warnings"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "  warning: {}", warning["message"].as_str().unwrap_or_default());
+    }
+    text
+}
+
+/// Why there is no new generation, with the code frame.
+fn refusal(answer: &Value) -> String {
+    let error = &answer["error"];
+    if error.is_null() {
+        let status = answer["status"].as_str().unwrap_or("no answer that is understood");
+        return format!("The host says: {status}\n");
+    }
+    let field = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
+    let mut text = format!("Rejected: {}\n", field("message").unwrap_or_default());
+    if let Some(file) = field("file") {
+        let place = match (&error["line"], &error["column"]) {
+            (Value::Number(line), Value::Number(column)) => format!("{file}:{line}:{column}"),
+            _ => file.to_owned(),
+        };
+        let _ = writeln!(text, "  at {place} ({})", field("kind").unwrap_or_default());
+    }
+    if let Some(frame) = field("frame") {
+        let _ = writeln!(text, "\n{frame}\n");
+    }
+    if let Some(help) = field("help") {
+        let _ = writeln!(text, "{help}");
+    }
+    if let Value::Number(generation) = &answer["generation"] {
+        let _ = writeln!(text, "Generation {generation} still serves.");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{refusal, summary};
+
+    #[test]
+    fn a_swap_is_told_in_a_few_lines() {
+        let report = json!({"status": "activated", "generation": 3, "previous": 2, "took_ms": 21.4,
+            "functions": {"count": 2, "added": ["app-new"], "removed": [], "changed": ["app-hello"]},
+            "draining": [{"generation": 2, "in_flight": 1}], "warnings": []});
+        let expected = "Generation 3 serves, 2 did (21.4 ms).\n  added    app-new\n  changed  app-hello\n  \
+                        generation 2 finishes 1 call(s)\n";
+        assert_eq!(summary(&report), expected);
+    }
+
+    #[test]
+    fn a_rejection_shows_place_frame_and_what_still_serves() {
+        let report = json!({"status": "rejected", "generation": 2, "error": {"kind": "syntax", "message": "Expected ident",
+            "file": "functions/a.ts", "line": 2, "column": 7, "frame": "> 2 | x"}});
+        let text = refusal(&report);
+        assert!(text.contains("at functions/a.ts:2:7 (syntax)"), "{text}");
+        assert!(text.contains("> 2 | x") && text.contains("Generation 2 still serves."), "{text}");
+    }
+}

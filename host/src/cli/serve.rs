@@ -1,0 +1,221 @@
+//! `baton dev` and `baton start`: the life of a host from its start to its last answer.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use js_runtime_api::{Engine, Project};
+use miette::Diagnostic;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::ServeArgs;
+use crate::config::{ConfigFile, ProjectError, StateError, StateFolder, discover};
+use crate::generation::{Keeper, Limits, Outcome, Reason, Table, Want};
+use crate::server::{Access, ListenError, Listeners, Server, router};
+
+const DEFAULT_PORT: u16 = 3111;
+const DEFAULT_HOLD: Duration = Duration::from_mins(10);
+const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// As long as Inngest lets a call take.
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+const DEFAULT_MAX_GENERATIONS: usize = 8;
+/// How long a generation may still take when there are too many.
+const HURRIED_DRAIN: Duration = Duration::from_mins(10);
+
+/// How the host is used.
+#[derive(Debug, Clone, Copy)]
+pub enum Mode {
+    /// By the person at this machine.
+    Dev,
+    /// In production, on this address.
+    Start(IpAddr),
+}
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ServeError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Project(#[from] ProjectError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Listen(#[from] ListenError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl ServeError {
+    /// 2 for what was asked wrongly, 78 (`EX_CONFIG`) for what no retry can mend, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Project(ProjectError::Unreadable { .. }) => 2,
+            Self::Project(ProjectError::ConfigFile(_)) => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// What is known before anything is opened.
+#[derive(Debug)]
+pub struct Plan {
+    mode: Mode,
+    project: Project,
+    state: StateFolder,
+    address: SocketAddr,
+    hold: Duration,
+    limits: Limits,
+}
+
+/// Finds the project and settles every value: flags and variables before `baton.toml`.
+///
+/// # Errors
+/// When there is no project, or its configuration is wrong.
+pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
+    let working_folder = std::env::current_dir()?;
+    let (project, file) = discover(args.path.as_deref(), &working_folder)?;
+    let ConfigFile { port, state_dir, hold, load_timeout, drain_timeout, max_generations, path: _ } = file;
+    let state_dir = args.state_dir.clone().or_else(|| state_dir.map(|folder| project.root.join(folder)));
+    let host = match mode {
+        Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Mode::Start(host) => host,
+    };
+    let drain = args.drain_timeout.or(drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT);
+    Ok(Plan {
+        state: StateFolder::of(&project.root, state_dir)?,
+        project,
+        mode,
+        address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
+        hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
+        limits: Limits {
+            max_generations: args.max_generations.or(max_generations).unwrap_or(DEFAULT_MAX_GENERATIONS),
+            drain,
+            hurried_drain: HURRIED_DRAIN.min(drain),
+            load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
+        },
+    })
+}
+
+/// Serves until it is told to end, then finishes the calls it has.
+///
+/// # Errors
+/// When it cannot start: another host, a taken port, a state folder that cannot be written.
+pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
+    let Plan { mode, project, state, address, hold, limits } = plan;
+    let _lock = state.lock()?;
+    let access = match mode {
+        Mode::Dev => Access::Loopback,
+        Mode::Start(_) => Access::token(&state.admin_token()?),
+    };
+    let listeners = Listeners::bind(address, state.control_socket()).await?;
+    let address = listeners.address;
+    info!(
+        url = format!("http://{address}"),
+        project = %project.entry.path().display(),
+        state = %state.path().display(),
+        pid = std::process::id(),
+        "listening"
+    );
+
+    let table = Arc::new(Table::default());
+    let calls = TaskTracker::new();
+    let keeper = Keeper::start(engine, project, limits, table.clone());
+    let server = Server {
+        table: table.clone(),
+        keeper: keeper.clone(),
+        metrics: Arc::default(),
+        access: Arc::new(access),
+        calls: calls.clone(),
+        hold,
+        started: Instant::now(),
+    };
+    let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
+    let loading = tokio::spawn(first_load(keeper.clone(), address, mode));
+
+    wait_for_the_end(&table).await?;
+    table.drain();
+    let finished = finish(serving, &calls, &table, limits.drain).await;
+    loading.abort();
+    if finished {
+        keeper.stop().await;
+    }
+    info!("ended");
+    Ok(())
+}
+
+async fn first_load(keeper: Keeper, address: SocketAddr, mode: Mode) {
+    let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
+    match &report.outcome {
+        Outcome::Activated { functions, .. } => {
+            info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
+            if matches!(mode, Mode::Dev) {
+                info!("edit a function, then: baton reload");
+            }
+        }
+        Outcome::Rejected { .. } => warn!("waiting for a reload with code that loads; calls are held until then"),
+        _ => {}
+    }
+}
+
+/// Resolves at SIGTERM, SIGINT, or when a drain was asked for.
+async fn wait_for_the_end(table: &Table) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let reason = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = table.draining().cancelled() => "a drain was asked for",
+    };
+    info!(reason, in_flight = calls_in_flight(table), "ending: no new calls, the ones in flight are finished");
+    Ok(())
+}
+
+/// Waits for the last answer. False when calls were cut: after the drain budget, or at a second
+/// signal.
+async fn finish(serving: JoinHandle<std::io::Result<()>>, calls: &TaskTracker, table: &Table, budget: Duration) -> bool {
+    let second_signal = async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let answered = async {
+        let _ = serving.await;
+        // What is left are calls whose callers hung up.
+        calls.close();
+        calls.wait().await;
+    };
+    tokio::select! {
+        () = answered => return true,
+        () = tokio::time::sleep(budget) => warn!("the drain budget is used up"),
+        () = second_signal => warn!("a second signal: ending now"),
+    }
+    for entry in &table.view().entries {
+        for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
+            warn!(
+                generation = %entry.id,
+                function = call.function,
+                run = call.run,
+                step = call.step,
+                running_ms = since.elapsed().as_millis(),
+                "call cut"
+            );
+        }
+    }
+    false
+}
+
+fn calls_in_flight(table: &Table) -> usize {
+    let view = table.view();
+    let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
+    live.map(|generation| generation.in_flight().len()).sum()
+}

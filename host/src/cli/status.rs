@@ -1,0 +1,87 @@
+//! `baton status`: what is live.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on its terminal")]
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::Value;
+
+use super::{HostArgs, client};
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn run(args: &StatusArgs) -> ExitCode {
+    match client::ask(&args.host, Method::GET, "/-/status") {
+        Ok(answer) if args.host.json => println!("{}", answer.body),
+        Ok(answer) => print!("{}", summary(&answer.body)),
+        Err(error) => {
+            eprintln!("{:?}", miette::Report::new(error));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The status for people: a line each generation that is not over, a line each call in it.
+fn summary(status: &Value) -> String {
+    let functions = status["functions"].as_array().map_or(0, Vec::len);
+    let mut text = match &status["current"] {
+        Value::Null => "No generation serves yet.\n".to_owned(),
+        current => format!("Generation {current} serves {functions} function(s).\n"),
+    };
+    for generation in status["generations"].as_array().into_iter().flatten() {
+        let state = generation["state"].as_str().unwrap_or_default();
+        if matches!(state, "retired" | "rejected") {
+            continue;
+        }
+        let hash: String = generation["hash"].as_str().unwrap_or_default().chars().take(8).collect();
+        let git = generation["git"].as_str().unwrap_or_default();
+        let calls = generation["in_flight"].as_array().cloned().unwrap_or_default();
+        let id = &generation["id"];
+        let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {} in flight", calls.len());
+        let _ = writeln!(text, "{}", line.trim_end());
+        for call in &calls {
+            let field = |name: &str| call[name].as_str().unwrap_or("-");
+            let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
+            let _ = writeln!(text, "        {} run {} step {} for {seconds:.1} s", field("function"), field("run"), field("step"));
+        }
+    }
+    let source = &status["source"];
+    if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
+        let error = &source["last_rejected"]["error"];
+        let place = error["file"].as_str().map(|file| format!(" ({file}:{})", error["line"]));
+        let _ = writeln!(text, "The newest code was rejected: {message}{}", place.unwrap_or_default());
+    } else if source["newer_than_loaded"] == true {
+        let _ = writeln!(text, "The code on the disk is newer: `baton reload` swaps it in.");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::summary;
+
+    #[test]
+    fn what_serves_what_drains_and_what_is_newer_is_told() {
+        let status = json!({"current": 3, "functions": [{}, {}], "generations": [
+            {"id": 1, "state": "retired", "hash": "aa", "git": null, "in_flight": []},
+            {"id": 2, "state": "draining", "hash": "0123456789", "git": "46c2113", "in_flight":
+                [{"function": "app-hello", "run": "01R", "step": "step", "attempt": 0, "since_ms": 1250}]},
+            {"id": 3, "state": "current", "hash": "9876543210", "git": "46c2113-dirty", "in_flight": []}],
+            "source": {"newer_than_loaded": true, "last_rejected": null}});
+        let text = summary(&status);
+        assert!(text.starts_with("Generation 3 serves 2 function(s).\n"), "{text}");
+        assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
+        assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
+        assert!(!text.contains("retired") && text.contains("is newer"), "{text}");
+    }
+}

@@ -1,0 +1,144 @@
+//! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use miette::Diagnostic;
+use serde::{Deserialize, Deserializer};
+
+/// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ConfigFile {
+    /// The folder of functions or the entry file, relative to the project's root.
+    pub path: Option<PathBuf>,
+    pub port: Option<u16>,
+    /// Where the host keeps its state.
+    pub state_dir: Option<PathBuf>,
+    /// How long a call waits for the first good generation.
+    #[serde(default, deserialize_with = "duration")]
+    pub hold: Option<Duration>,
+    /// How long loading a generation may take.
+    #[serde(default, deserialize_with = "duration")]
+    pub load_timeout: Option<Duration>,
+    /// How long a superseded generation, or a host that was told to end, may finish its calls.
+    #[serde(default, deserialize_with = "duration")]
+    pub drain_timeout: Option<Duration>,
+    /// How many generations may be live before the oldest is hurried.
+    pub max_generations: Option<usize>,
+}
+
+const KEYS: [&str; 7] = [
+    "path",
+    "port",
+    "state_dir",
+    "hold",
+    "load_timeout",
+    "drain_timeout",
+    "max_generations",
+];
+
+/// What is wrong with the file. No retry can mend it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ConfigFileError {
+    #[error("cannot read {path}: {error}", path = .path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{path}: {message}", path = .path.display())]
+    #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
+    Invalid { path: PathBuf, message: String },
+    #[error("{path}: there is no key {key:?}{nearest}", path = .path.display(),
+            nearest = nearest(.key).map(|key| format!(", did you mean {key:?}?")).unwrap_or_default())]
+    #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
+    UnknownKey { path: PathBuf, key: String },
+}
+
+impl ConfigFile {
+    /// Reads the project's file; all absent when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no TOML, or has a key or value that is not known.
+    pub fn read(root: &Path) -> Result<Self, ConfigFileError> {
+        let path = root.join("baton.toml");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(ConfigFileError::Unreadable { path, error }),
+        };
+        let invalid = |error: toml::de::Error| ConfigFileError::Invalid {
+            path: path.clone(),
+            message: error.to_string().trim_end().to_owned(),
+        };
+        let table: toml::Table = text.parse().map_err(invalid)?;
+        if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(ConfigFileError::UnknownKey { path, key: key.clone() });
+        }
+        toml::from_str(&text).map_err(invalid)
+    }
+}
+
+fn nearest(key: &str) -> Option<&'static str> {
+    let scored = KEYS.iter().map(|known| (strsim::jaro_winkler(key, known), *known));
+    scored.filter(|(score, _)| *score > 0.7).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, known)| known)
+}
+
+/// Parses `90s`, `10m`, `2h`, or a plain number of seconds.
+///
+/// # Errors
+/// With a text for the person who wrote it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write it as 90s, 10m or 2h");
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
+    }
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).map_err(|_| wrong())
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ConfigFile, parse_duration};
+
+    fn read(text: &str) -> Result<ConfigFile, String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("baton.toml"), text).unwrap();
+        ConfigFile::read(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
+                    drain_timeout = \"2h\"\nmax_generations = 3";
+        let config = read(text).unwrap();
+        assert_eq!(config.hold, Some(Duration::from_secs(60)));
+        assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
+        assert_eq!((config.port, config.max_generations), (Some(80), Some(3)));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        assert!(read("drain_timout = \"1s\"").unwrap_err().contains("did you mean \"drain_timeout\"?"));
+        assert!(read("xyz = 1").unwrap_err().ends_with("there is no key \"xyz\""));
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error() {
+        assert!(read("hold = \"soon\"").unwrap_err().contains("is no duration"));
+        assert!(read("port = \"eighty\"").is_err());
+        assert!(read("port = [").is_err());
+    }
+
+    #[test]
+    fn durations_have_units_or_are_seconds() {
+        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
+        assert!(parse_duration("-1s").is_err());
+        assert!(parse_duration("").is_err());
+    }
+}

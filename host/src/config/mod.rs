@@ -1,0 +1,9 @@
+//! What a host is told: `baton.toml`, then `BATON_*` variables, then flags; the later wins.
+
+mod file;
+mod project;
+mod state_folder;
+
+pub use file::{ConfigFile, ConfigFileError, parse_duration};
+pub use project::{ProjectError, discover};
+pub use state_folder::{StateError, StateFolder, find_running};

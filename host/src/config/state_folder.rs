@@ -1,0 +1,179 @@
+//! The state folder of a project's host: the lock, the control socket, the admin token.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+
+/// Longer paths do not fit into a socket address (`sun_path`, less room for a terminating zero).
+const SOCKET_PATH_MAX: usize = 100;
+
+/// A folder that only this user can enter.
+#[derive(Debug, Clone)]
+pub struct StateFolder(PathBuf);
+
+/// Why a host cannot use its state folder.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum StateError {
+    #[error("cannot write to the state folder {path}: {error}", path = .path.display())]
+    #[diagnostic(help("Make it writable, or name another one with --state-dir or BATON_STATE_DIR."))]
+    Unwritable { path: PathBuf, error: io::Error },
+    #[error("this project already has a host, {owner} (state folder {path})", path = .path.display())]
+    #[diagnostic(help("Use it: `baton reload`, `baton status`. Or end it first."))]
+    Taken { path: PathBuf, owner: String },
+    #[error("neither HOME nor XDG_STATE_HOME says where state is kept")]
+    #[diagnostic(help("Name a folder with --state-dir or BATON_STATE_DIR."))]
+    NoHome,
+}
+
+/// Held by the host for as long as it runs.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateFolder {
+    /// The folder that was named, else the project's own below `$XDG_STATE_HOME/baton`
+    /// (`~/.local/state/baton`).
+    ///
+    /// # Errors
+    /// When neither is known.
+    pub fn of(root: &Path, named: Option<PathBuf>) -> Result<Self, StateError> {
+        if let Some(named) = named {
+            return Ok(Self(named));
+        }
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
+        let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // Two projects of one name are told apart by where they are.
+        let place = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
+        let folder = format!("{name}-{}", &place[..8]);
+        Ok(Self(home.ok_or(StateError::NoHome)?.join("baton").join(folder)))
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder, and makes sure that this process is the project's only host.
+    ///
+    /// # Errors
+    /// When it cannot be written to, or another host runs.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        let unwritable = |error| StateError::Unwritable { path: self.0.clone(), error };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(unwritable)?;
+        let path = self.0.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = file.read_to_string(&mut owner);
+                let owner = owner.trim();
+                return Err(StateError::Taken {
+                    path: self.0.clone(),
+                    owner: if owner.is_empty() { "of an unknown process".to_owned() } else { format!("process {owner}") },
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        file.set_len(0).map_err(unwritable)?;
+        file.rewind().map_err(unwritable)?;
+        writeln!(file, "{}", std::process::id()).map_err(unwritable)?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Where the control socket is: in the folder, or, when that path is too long for a socket,
+    /// in the folder for temporary files under a name of its own.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        let socket = self.0.join("control.sock");
+        if socket.as_os_str().len() <= SOCKET_PATH_MAX {
+            return socket;
+        }
+        let place = blake3::hash(self.0.as_os_str().as_encoded_bytes()).to_hex();
+        std::env::temp_dir().join(format!("baton-{}.sock", &place[..16]))
+    }
+
+    /// The admin token; made now if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn admin_token(&self) -> Result<String, StateError> {
+        let path = self.0.join("admin-token");
+        let unwritable = |error| StateError::Unwritable { path: self.0.clone(), error };
+        match std::fs::read_to_string(&path) {
+            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unwritable(error)),
+        }
+        let mut secret = [0_u8; 32];
+        getrandom::fill(&mut secret).map_err(|error| unwritable(io::Error::other(error)))?;
+        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(path).map_err(unwritable)?;
+        writeln!(file, "{token}").map_err(unwritable)?;
+        Ok(token)
+    }
+}
+
+/// The control socket of the host whose project holds the folder: the folder itself or the nearest
+/// one above it that has a host running.
+#[must_use]
+pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
+    let answers = |socket: &PathBuf| UnixStream::connect(socket).is_ok();
+    if named.is_some() {
+        return StateFolder::of(folder, named).ok().map(|state| state.control_socket()).filter(answers);
+    }
+    let folder = folder.canonicalize().ok()?;
+    let candidates = folder.ancestors().filter_map(|root| StateFolder::of(root, None).ok());
+    candidates.map(|state| state.control_socket()).find(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::{SOCKET_PATH_MAX, StateError, StateFolder};
+
+    #[test]
+    fn a_folder_is_locked_by_one_host_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder(folder.path().join("state"));
+        let lock = state.lock().unwrap();
+        let taken = state.lock().unwrap_err();
+        assert!(matches!(&taken, StateError::Taken { owner, .. } if owner.contains(&std::process::id().to_string())));
+        drop(lock);
+        assert!(state.lock().is_ok());
+    }
+
+    #[test]
+    fn the_token_is_made_once_and_only_its_owner_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder(folder.path().to_owned());
+        let token = state.admin_token().unwrap();
+        assert_eq!(token.len(), 64);
+        assert_eq!(state.admin_token().unwrap(), token);
+        let mode = folder.path().join("admin-token").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_too_deep_for_a_socket_has_it_elsewhere() {
+        let deep = StateFolder(Path::new("/").join("deep/".repeat(40)));
+        assert!(deep.control_socket().as_os_str().len() <= SOCKET_PATH_MAX);
+    }
+}

@@ -1,0 +1,125 @@
+//! A generation that has its isolate, and the leases that calls hold on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use js_runtime_api::{Isolate, Manifest, Sources};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::lease::Leases;
+use super::state::GenerationId;
+
+/// What serves calls: an isolate and what was loaded into it.
+#[derive(Debug)]
+pub struct Generation {
+    pub id: GenerationId,
+    pub isolate: Arc<dyn Isolate>,
+    pub manifest: Manifest,
+    pub sources: Arc<dyn Sources>,
+    /// Digest of the sources at the time they were loaded.
+    pub hash: String,
+    pub(super) leases: Leases,
+    calls: Mutex<Calls>,
+    /// Hears when the last lease of a superseded generation is given back.
+    emptied: mpsc::UnboundedSender<GenerationId>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    next: u64,
+    running: BTreeMap<u64, (CallInfo, Instant)>,
+}
+
+/// Which call of which run a request is, as far as the request tells.
+#[derive(Debug, Clone, Default)]
+pub struct CallInfo {
+    pub function: Option<String>,
+    pub run: Option<String>,
+    /// Inngest's hashed step id; `step` while steps are discovered.
+    pub step: Option<String>,
+    /// Read only when somebody asks for the attempt.
+    pub body: Bytes,
+}
+
+impl CallInfo {
+    /// Which attempt this is, counted from 0; from the body's `ctx.attempt`.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u32> {
+        #[derive(Deserialize)]
+        struct Body {
+            ctx: Context,
+        }
+        #[derive(Deserialize)]
+        struct Context {
+            attempt: u32,
+        }
+        serde_json::from_slice::<Body>(&self.body).ok().map(|body| body.ctx.attempt)
+    }
+}
+
+impl Generation {
+    pub(super) fn new(
+        id: GenerationId,
+        loaded: js_runtime_api::Loaded,
+        emptied: mpsc::UnboundedSender<GenerationId>,
+    ) -> Self {
+        Self {
+            id,
+            hash: loaded.sources.hash(),
+            isolate: loaded.isolate,
+            manifest: loaded.manifest,
+            sources: loaded.sources,
+            leases: Leases::default(),
+            calls: Mutex::default(),
+            emptied,
+        }
+    }
+
+    /// Takes a lease for a call; `None` when the generation has retired.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, info: CallInfo) -> Option<Lease> {
+        if !self.leases.take() {
+            return None;
+        }
+        let mut calls = self.lock();
+        let call = calls.next;
+        calls.next += 1;
+        calls.running.insert(call, (info, Instant::now()));
+        drop(calls);
+        Some(Lease {
+            generation: self.clone(),
+            call,
+        })
+    }
+
+    /// The calls that run in it, oldest first, and when each began.
+    #[must_use]
+    pub fn in_flight(&self) -> Vec<(CallInfo, Instant)> {
+        self.lock().running.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        // A panicked holder leaves a map of calls that is still a map of calls.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call's hold on its generation: while it lives, the generation does.
+#[derive(Debug)]
+pub struct Lease {
+    pub generation: Arc<Generation>,
+    call: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.generation.lock().running.remove(&self.call);
+        if self.generation.leases.give_back() {
+            // Nobody listens any more when the host ends.
+            let _ = self.generation.emptied.send(self.generation.id);
+        }
+    }
+}

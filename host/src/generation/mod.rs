@@ -1,0 +1,21 @@
+//! Generations: each is the whole project as it was loaded once, with its own isolates.
+//!
+//! `state` decides, `keeper` acts and is the only one that does, `table` is what everybody else
+//! reads, `lease` keeps a generation alive while it has calls, `reload` is the queue of what is to
+//! be loaded, `report` what became of it.
+
+mod keeper;
+pub mod lease;
+mod live;
+mod reload;
+mod report;
+mod state;
+mod table;
+
+
+pub use keeper::{Keeper, Limits};
+pub use live::{CallInfo, Generation, Lease};
+pub use reload::{Reason, Want};
+pub use report::{FunctionChanges, Outcome, Report};
+pub use state::{GenerationId, State};
+pub use table::{Entry, Gone, HostEvent, Table, View};

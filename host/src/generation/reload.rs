@@ -1,0 +1,133 @@
+//! What is to be loaded next: one load runs, at most one of a kind waits, the latest wins.
+//!
+//! A request that comes while a load runs is not covered by it, since the load may have read the
+//! files already. It waits, together with every other request of its kind, for the next one. Pure:
+//! the keeper acts.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::state::GenerationId;
+
+/// What somebody wants loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// What is on the disk, to serve it. `force`: also when nothing changed.
+    Reload { force: bool },
+    /// What is on the disk, only to see whether it could be served.
+    Check,
+    /// What an earlier generation was made of; `None`: the one before the current one.
+    Rollback(Option<GenerationId>),
+}
+
+impl Want {
+    /// One request that covers both, if there is one.
+    fn merged(self, newer: Self) -> Option<Self> {
+        match (self, newer) {
+            (Self::Reload { force }, Self::Reload { force: newer }) => Some(Self::Reload { force: force || newer }),
+            (one, other) => (one == other).then_some(newer),
+        }
+    }
+}
+
+/// Who or what asked for a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    Start,
+    Api,
+    Rollback,
+    Check,
+}
+
+/// See the module's documentation. `T` is what each requester waits on.
+#[derive(Debug)]
+pub struct ReloadQueue<T> {
+    running: Option<Vec<T>>,
+    waiting: VecDeque<Waiting<T>>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    want: Want,
+    reason: Reason,
+    tickets: Vec<T>,
+}
+
+impl<T> Default for ReloadQueue<T> {
+    fn default() -> Self {
+        Self {
+            running: None,
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> ReloadQueue<T> {
+    /// Adds a request.
+    pub fn push(&mut self, want: Want, reason: Reason, ticket: T) {
+        for waiting in &mut self.waiting {
+            if let Some(merged) = waiting.want.merged(want) {
+                waiting.want = merged;
+                waiting.reason = reason;
+                waiting.tickets.push(ticket);
+                return;
+            }
+        }
+        self.waiting.push_back(Waiting {
+            want,
+            reason,
+            tickets: vec![ticket],
+        });
+    }
+
+    /// The next load to run; `None` while one runs or nothing waits.
+    pub fn start(&mut self) -> Option<(Want, Reason)> {
+        if self.running.is_some() {
+            return None;
+        }
+        let next = self.waiting.pop_front()?;
+        self.running = Some(next.tickets);
+        Some((next.want, next.reason))
+    }
+
+    /// The running load is done: returns those who waited for it.
+    pub fn finish(&mut self) -> Vec<T> {
+        self.running.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reason, ReloadQueue, Want};
+
+    const RELOAD: Want = Want::Reload { force: false };
+
+    #[test]
+    fn requests_during_a_load_share_the_next_one() {
+        let mut queue = ReloadQueue::default();
+        queue.push(RELOAD, Reason::Api, 1);
+        assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
+        queue.push(RELOAD, Reason::Api, 2);
+        queue.push(Want::Reload { force: true }, Reason::Api, 3);
+        queue.push(RELOAD, Reason::Api, 4);
+        assert_eq!(queue.start(), None, "one runs");
+        assert_eq!(queue.finish(), [1], "a load answers those who asked before it began");
+        assert_eq!(queue.start(), Some((Want::Reload { force: true }, Reason::Api)));
+        assert_eq!(queue.finish(), [2, 3, 4]);
+        assert_eq!(queue.start(), None);
+    }
+
+    #[test]
+    fn a_check_is_never_answered_by_a_reload_nor_a_reload_by_a_check() {
+        let mut queue = ReloadQueue::default();
+        queue.push(RELOAD, Reason::Api, 1);
+        queue.push(Want::Check, Reason::Check, 2);
+        queue.push(RELOAD, Reason::Api, 3);
+        assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
+        assert_eq!(queue.finish(), [1, 3]);
+        assert_eq!(queue.start(), Some((Want::Check, Reason::Check)));
+        assert_eq!(queue.finish(), [2]);
+    }
+}

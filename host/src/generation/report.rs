@@ -1,0 +1,167 @@
+//! What became of a reload, as its requester reads it: the answer of `PUT /api/reload`.
+
+use std::collections::BTreeMap;
+
+use js_runtime_api::{Function, LoadError, Manifest, Warning};
+use serde::Serialize;
+
+use super::state::GenerationId;
+
+/// The answer, whatever it is. Serialised as the routes answer it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took from the request's turn to the answer, in milliseconds.
+    pub took_ms: f64,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// New code serves.
+    Activated {
+        generation: GenerationId,
+        previous: Option<GenerationId>,
+        hash: String,
+        git: Option<String>,
+        functions: FunctionChanges,
+        draining: Vec<Draining>,
+        warnings: Vec<Warning>,
+    },
+    /// No file differs from what the current generation read.
+    Unchanged { generation: GenerationId, hash: String },
+    /// The code could be served; it is not.
+    Checked {
+        /// The one that still serves.
+        generation: Option<GenerationId>,
+        hash: String,
+        git: Option<String>,
+        functions: FunctionChanges,
+        warnings: Vec<Warning>,
+    },
+    /// The code cannot be served; nothing changed.
+    Rejected {
+        /// The one that still serves.
+        generation: Option<GenerationId>,
+        error: LoadError,
+    },
+    /// There is no such generation to go back to.
+    NotKept {
+        generation: Option<GenerationId>,
+        /// Those that one can go back to.
+        kept: Vec<GenerationId>,
+    },
+    /// The host ended first.
+    ShuttingDown,
+}
+
+impl Outcome {
+    /// The `status` of the answer.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Activated { .. } => "activated",
+            Self::Unchanged { .. } => "unchanged",
+            Self::Checked { .. } => "checked",
+            Self::Rejected { .. } => "rejected",
+            Self::NotKept { .. } => "not_kept",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+
+    /// The generation that serves after it.
+    #[must_use]
+    pub const fn serving(&self) -> Option<GenerationId> {
+        match self {
+            Self::Activated { generation, .. } | Self::Unchanged { generation, .. } => Some(*generation),
+            Self::Checked { generation, .. } | Self::Rejected { generation, .. } | Self::NotKept { generation, .. } => {
+                *generation
+            }
+            Self::ShuttingDown => None,
+        }
+    }
+}
+
+/// How the functions of two generations differ; ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FunctionChanges {
+    pub count: usize,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    /// Their configuration or the project's code that they are made of changed.
+    pub changed: Vec<String>,
+}
+
+/// A generation that finishes its calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Draining {
+    pub generation: GenerationId,
+    pub in_flight: usize,
+}
+
+impl FunctionChanges {
+    /// Compares the functions of the current generation, if there is one, with a new one's.
+    #[must_use]
+    pub fn between(current: Option<&Manifest>, new: &Manifest) -> Self {
+        let by_id = |manifest: &Manifest| -> BTreeMap<String, Function> {
+            manifest.functions().map(|(_, function)| (function.id.clone(), function.clone())).collect()
+        };
+        let old = current.map(by_id).unwrap_or_default();
+        let new = by_id(new);
+        let mut changes = Self {
+            count: new.len(),
+            removed: old.keys().filter(|id| !new.contains_key(*id)).cloned().collect(),
+            ..Self::default()
+        };
+        for (id, function) in new {
+            match old.get(&id) {
+                None => changes.added.push(id),
+                Some(before) if *before != function => changes.changed.push(id),
+                Some(_) => {}
+            }
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use js_runtime_api::{App, Function, Manifest};
+
+    use super::FunctionChanges;
+
+    fn manifest(functions: &[(&str, &str)]) -> Manifest {
+        let functions = functions.iter().map(|(id, hash)| Function {
+            id: (*id).to_owned(),
+            source_hash: Some((*hash).to_owned()),
+            ..Function::default()
+        });
+        let app = App {
+            id: "app".to_owned(),
+            functions: functions.collect(),
+        };
+        Manifest {
+            apps: vec![app],
+            ..Manifest::default()
+        }
+    }
+
+    #[test]
+    fn functions_are_told_apart_by_id_and_by_what_they_are_made_of() {
+        let old = manifest(&[("gone", "1"), ("same", "1"), ("edited", "1")]);
+        let new = manifest(&[("same", "1"), ("edited", "2"), ("fresh", "1")]);
+        let changes = FunctionChanges::between(Some(&old), &new);
+        assert_eq!(changes.count, 3);
+        assert_eq!(changes.added, ["fresh"]);
+        assert_eq!(changes.removed, ["gone"]);
+        assert_eq!(changes.changed, ["edited"]);
+    }
+
+    #[test]
+    fn at_the_start_everything_is_added() {
+        let changes = FunctionChanges::between(None, &manifest(&[("one", "1")]));
+        assert_eq!(changes.added, ["one"]);
+    }
+}

@@ -1,0 +1,347 @@
+//! The life of generations, decided in pure code: events in, decisions out. No clock, no IO.
+//!
+//! ```text
+//!           Loaded             Activated           superseded        Emptied            Closed
+//! Loading ─────────▶ Ready ───────────▶ Current ───────────▶ Draining ──────▶ Closing ──────▶ Retired
+//!    │                 │                                        │ DeadlinePassed  ▲
+//!    │ LoadFailed      │ Discarded (a check only)               ▼                 │ Emptied
+//!    ▼                 └───────────────────▶ Closing       Terminating ───────────┘
+//! Rejected
+//! ```
+//!
+//! - Numbers only grow, and each generation passes along these edges only.
+//! - At most one generation is current, and once there was one there always is one: a failed load
+//!   changes nothing but its own state.
+//! - A generation that became ready is told to close exactly once, and one with calls in flight is
+//!   terminated only after its deadline.
+//! - More than `limit` live generations: the oldest one that drains is hurried, once.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A generation's number. The first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GenerationId(pub u64);
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Where a generation is in its life; the diagram is above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its code is read, evaluated and checked beside the current one.
+    Loading,
+    /// It could serve.
+    Ready,
+    /// It gets the new calls.
+    Current,
+    /// It finishes the calls it has.
+    Draining,
+    /// Its deadline passed: its isolate was ended, its last callers are being told.
+    Terminating,
+    /// No calls are left: its isolate is being ended.
+    Closing,
+    /// Gone, and everything given back.
+    Retired,
+    /// Its code could not be loaded.
+    Rejected,
+}
+
+impl State {
+    /// The word for the outside, which does not tell the three ways of ending apart.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Current => "current",
+            Self::Draining | Self::Terminating | Self::Closing => "draining",
+            Self::Retired => "retired",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether it holds an isolate.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Current | Self::Draining | Self::Terminating | Self::Closing
+        )
+    }
+
+    /// Whether nothing will happen to it any more.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Retired | Self::Rejected)
+    }
+}
+
+/// What happened to a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Its isolate is ready for calls.
+    Loaded,
+    /// It could not be loaded.
+    LoadFailed,
+    /// It was loaded only to see whether it can be.
+    Discarded,
+    /// It passed every check and is to take over.
+    Activated,
+    /// Its last call was answered and it takes no more.
+    Emptied,
+    /// It drained for too long.
+    DeadlinePassed,
+    /// Its isolate is gone.
+    Closed,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Give new calls to this generation.
+    Publish(GenerationId),
+    /// Give it no new calls; its deadline begins.
+    Drain(GenerationId),
+    /// There are too many: shorten its deadline, and say so.
+    Hurry(GenerationId),
+    /// End its isolate now, whatever runs in it.
+    Terminate(GenerationId),
+    /// End its isolate, which has no calls.
+    Close(GenerationId),
+}
+
+/// An event that does not fit the state: a bug in the caller, and nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("generation {id} cannot be {event:?}: it is {state:?}")]
+pub struct Misplaced {
+    id: GenerationId,
+    event: Event,
+    /// `None`: there is no such generation.
+    state: Option<State>,
+}
+
+/// All generations of a host.
+#[derive(Debug)]
+pub struct Generations {
+    states: BTreeMap<GenerationId, State>,
+    hurried: Vec<GenerationId>,
+    next: u64,
+    limit: usize,
+}
+
+impl Generations {
+    /// `limit`: how many may be live before the oldest is hurried.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            states: BTreeMap::new(),
+            hurried: Vec::new(),
+            next: 1,
+            limit,
+        }
+    }
+
+    /// Starts a new generation, in [`State::Loading`].
+    pub fn begin(&mut self) -> GenerationId {
+        let id = GenerationId(self.next);
+        self.next += 1;
+        self.states.insert(id, State::Loading);
+        id
+    }
+
+    #[must_use]
+    pub fn current(&self) -> Option<GenerationId> {
+        let current = self.states.iter().find(|(_, state)| **state == State::Current);
+        current.map(|(id, _)| *id)
+    }
+
+    #[must_use]
+    pub fn state(&self, id: GenerationId) -> Option<State> {
+        self.states.get(&id).copied()
+    }
+
+    /// Takes an event in; tells what is to be done about it.
+    ///
+    /// # Errors
+    /// When the event does not fit the generation's state; nothing is changed then.
+    pub fn apply(&mut self, id: GenerationId, event: Event) -> Result<Vec<Decision>, Misplaced> {
+        let state = self.state(id);
+        let (next, decisions) = match (state, event) {
+            (Some(State::Loading), Event::Loaded) => (State::Ready, vec![]),
+            (Some(State::Loading), Event::LoadFailed) => (State::Rejected, vec![]),
+            (Some(State::Ready), Event::Discarded) => (State::Closing, vec![Decision::Close(id)]),
+            (Some(State::Ready), Event::Activated) => (State::Current, self.supersede_by(id)),
+            (Some(State::Draining | State::Terminating), Event::Emptied) => {
+                (State::Closing, vec![Decision::Close(id)])
+            }
+            (Some(State::Draining), Event::DeadlinePassed) => (State::Terminating, vec![Decision::Terminate(id)]),
+            (Some(State::Closing), Event::Closed) => (State::Retired, vec![]),
+            (state, event) => return Err(Misplaced { id, event, state }),
+        };
+        self.states.insert(id, next);
+        Ok(decisions)
+    }
+
+    /// Forgets generations that have ended, all but the newest `keep`.
+    pub fn forget_ended(&mut self, keep: usize) -> Vec<GenerationId> {
+        let ended: Vec<_> = self.states.iter().filter(|(_, state)| state.is_final()).map(|(id, _)| *id).collect();
+        let surplus = ended.len().saturating_sub(keep);
+        let forgotten: Vec<_> = ended.into_iter().take(surplus).collect();
+        for id in &forgotten {
+            self.states.remove(id);
+            self.hurried.retain(|hurried| hurried != id);
+        }
+        forgotten
+    }
+
+    fn supersede_by(&mut self, successor: GenerationId) -> Vec<Decision> {
+        let mut decisions = vec![Decision::Publish(successor)];
+        if let Some(previous) = self.current() {
+            self.states.insert(previous, State::Draining);
+            decisions.push(Decision::Drain(previous));
+        }
+        let live = self.states.values().filter(|state| state.is_live()).count();
+        if live > self.limit {
+            let mut draining = self.states.iter().filter(|(_, state)| **state == State::Draining);
+            let oldest = draining.find(|(id, _)| !self.hurried.contains(id)).map(|(id, _)| *id);
+            if let Some(oldest) = oldest {
+                self.hurried.push(oldest);
+                decisions.push(Decision::Hurry(oldest));
+            }
+        }
+        decisions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::{Decision, Event, GenerationId, Generations, State};
+
+    const LIMIT: usize = 3;
+
+    /// A host's day: loads begin, and events come in any order, fitting or not.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Begin,
+        Happens(u64, Event),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let event = prop_oneof![
+            Just(Event::Loaded),
+            Just(Event::LoadFailed),
+            Just(Event::Discarded),
+            Just(Event::Activated),
+            Just(Event::Emptied),
+            Just(Event::DeadlinePassed),
+            Just(Event::Closed),
+        ];
+        let step = prop_oneof![
+            1 => Just(Step::Begin),
+            4 => (1..12_u64, event).prop_map(|(id, event)| Step::Happens(id, event)),
+        ];
+        proptest::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_the_promises_hold(steps in steps()) {
+            let mut generations = Generations::new(LIMIT);
+            let mut newest = 0;
+            let mut closed: HashMap<GenerationId, usize> = HashMap::new();
+            let mut served = false;
+            for step in steps {
+                let before = generations.states.clone();
+                match step {
+                    Step::Begin => {
+                        let id = generations.begin();
+                        prop_assert!(id.0 > newest, "numbers only grow");
+                        newest = id.0;
+                    }
+                    Step::Happens(id, event) => {
+                        let id = GenerationId(id);
+                        let Ok(decisions) = generations.apply(id, event) else {
+                            prop_assert_eq!(&before, &generations.states, "a refused event changes nothing");
+                            continue;
+                        };
+                        for decision in decisions {
+                            match decision {
+                                Decision::Close(id) => *closed.entry(id).or_default() += 1,
+                                Decision::Publish(id) => prop_assert_eq!(generations.current(), Some(id)),
+                                Decision::Drain(id) | Decision::Hurry(id) => {
+                                    prop_assert_eq!(generations.state(id), Some(State::Draining));
+                                }
+                                Decision::Terminate(id) => {
+                                    prop_assert_eq!(event, Event::DeadlinePassed);
+                                    prop_assert_eq!(before.get(&id), Some(&State::Draining));
+                                }
+                            }
+                        }
+                        if event == Event::LoadFailed || event == Event::Discarded {
+                            let current = before.iter().find(|(_, state)| **state == State::Current);
+                            prop_assert_eq!(current.map(|(id, _)| *id), generations.current());
+                        }
+                    }
+                }
+                let current = generations.states.values().filter(|state| **state == State::Current).count();
+                prop_assert!(current <= 1, "at most one is current");
+                served |= current == 1;
+                prop_assert!(!served || current == 1, "once there was a current one there always is");
+                for (id, state) in &before {
+                    prop_assert!(!state.is_final() || generations.state(*id) == Some(*state), "an end is final");
+                }
+            }
+            for (id, state) in &generations.states {
+                let closes = closed.get(id).copied().unwrap_or_default();
+                let ended = matches!(state, State::Closing | State::Retired);
+                prop_assert_eq!(closes, usize::from(ended), "closed exactly once, and only at the end");
+            }
+        }
+    }
+
+    fn activate(generations: &mut Generations) -> Vec<Decision> {
+        let id = generations.begin();
+        assert_eq!(generations.apply(id, Event::Loaded), Ok(vec![]));
+        generations.apply(id, Event::Activated).unwrap()
+    }
+
+    #[test]
+    fn a_swap_publishes_the_new_one_before_the_old_one_drains() {
+        let mut generations = Generations::new(LIMIT);
+        assert_eq!(activate(&mut generations), [Decision::Publish(GenerationId(1))]);
+        let decisions = activate(&mut generations);
+        assert_eq!(decisions, [Decision::Publish(GenerationId(2)), Decision::Drain(GenerationId(1))]);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_is_hurried_once() {
+        let mut generations = Generations::new(LIMIT);
+        for _ in 0..3 {
+            assert!(!activate(&mut generations).iter().any(|decision| matches!(decision, Decision::Hurry(_))));
+        }
+        assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(1))));
+        assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(2))));
+    }
+
+    #[test]
+    fn ended_generations_are_forgotten_oldest_first() {
+        let mut generations = Generations::new(LIMIT);
+        for _ in 0..4 {
+            let id = generations.begin();
+            generations.apply(id, Event::LoadFailed).unwrap();
+        }
+        assert_eq!(generations.forget_ended(2), [GenerationId(1), GenerationId(2)]);
+        assert_eq!(generations.state(GenerationId(3)), Some(State::Rejected));
+    }
+}

@@ -1,0 +1,194 @@
+//! Who serves a call, and what there is to see. Written by the keeper, read by everybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use js_runtime_api::LoadError;
+use serde::Serialize;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::live::{CallInfo, Generation, Lease};
+use super::reload::Reason;
+use super::report::Report;
+use super::state::{GenerationId, State};
+
+/// Shared by the keeper, the server and the commands.
+#[derive(Debug)]
+pub struct Table {
+    current: ArcSwapOption<Generation>,
+    view: watch::Sender<Arc<View>>,
+    events: broadcast::Sender<HostEvent>,
+    /// Cancelled when the host is to end: nothing is held any longer.
+    draining: CancellationToken,
+}
+
+/// All generations at one moment.
+#[derive(Debug, Default)]
+pub struct View {
+    /// By number, the oldest first.
+    pub entries: Vec<Entry>,
+    /// The newest load that failed, while nothing newer was activated.
+    pub last_rejected: Option<(GenerationId, LoadError)>,
+}
+
+/// A generation as the outside sees it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub id: GenerationId,
+    pub state: State,
+    pub reason: Reason,
+    pub git: Option<String>,
+    pub loaded_at: Option<Timestamp>,
+    /// While it has an isolate.
+    pub live: Option<Arc<Generation>>,
+    pub hash: Option<String>,
+    /// Whether its state was told to those who follow.
+    pub(super) announced: bool,
+}
+
+impl Entry {
+    pub(super) const fn loading(id: GenerationId, reason: Reason) -> Self {
+        Self {
+            id,
+            state: State::Loading,
+            reason,
+            git: None,
+            loaded_at: None,
+            live: None,
+            hash: None,
+            announced: false,
+        }
+    }
+}
+
+/// What happens, for those who follow it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum HostEvent {
+    /// A generation's state changed.
+    Generation { generation: GenerationId, state: &'static str },
+    /// A reload was answered.
+    Reload(Arc<Report>),
+}
+
+impl HostEvent {
+    /// The event's name in a stream of server-sent events.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Generation { .. } => "generation",
+            Self::Reload(_) => "reload",
+        }
+    }
+}
+
+/// Why a call found no generation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    #[error("no generation was ready within {0:?}")]
+    HeldTooLong(Duration),
+    #[error("the host is shutting down")]
+    Draining,
+}
+
+/// How many events a slow follower may be behind before it misses some.
+const EVENTS_KEPT: usize = 1024;
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            current: ArcSwapOption::empty(),
+            view: watch::Sender::new(Arc::default()),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            draining: CancellationToken::new(),
+        }
+    }
+}
+
+impl Table {
+    /// The generation that gets new calls.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Generation>> {
+        self.current.load_full()
+    }
+
+    /// A lease on the current generation; waits while there is none yet.
+    ///
+    /// # Errors
+    /// When there is none after `hold`, or the host ends.
+    pub async fn lease(&self, info: CallInfo, hold: Duration) -> Result<Lease, Gone> {
+        if let Some(lease) = self.try_lease(&info) {
+            return Ok(lease);
+        }
+        tokio::select! {
+            lease = self.wait_for_lease(info) => Ok(lease),
+            () = tokio::time::sleep(hold) => Err(Gone::HeldTooLong(hold)),
+            () = self.draining.cancelled() => Err(Gone::Draining),
+        }
+    }
+
+    fn try_lease(&self, info: &CallInfo) -> Option<Lease> {
+        // A generation that refuses has been superseded since it was read, so the next read finds
+        // its successor.
+        while let Some(current) = self.current() {
+            if let Some(lease) = current.lease(info.clone()) {
+                return Some(lease);
+            }
+        }
+        None
+    }
+
+    async fn wait_for_lease(&self, info: CallInfo) -> Lease {
+        let mut changes = self.view.subscribe();
+        loop {
+            if let Some(lease) = self.try_lease(&info) {
+                return lease;
+            }
+            // The sender lives as long as this table.
+            let _ = changes.changed().await;
+        }
+    }
+
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Resolves once the view satisfies the condition.
+    pub async fn wait_until(&self, condition: impl Fn(&View) -> bool) {
+        // Fails only without a sender, which this table holds.
+        let _ = self.view.subscribe().wait_for(|view| condition(view)).await;
+    }
+
+    /// Everything that happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<HostEvent> {
+        self.events.subscribe()
+    }
+
+    /// The host is to end: readiness says so, and calls that wait are told.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    #[must_use]
+    pub fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    pub(super) fn publish(&self, current: Option<Arc<Generation>>) {
+        self.current.store(current);
+    }
+
+    pub(super) fn show(&self, view: View) {
+        self.view.send_replace(Arc::new(view));
+    }
+
+    pub(super) fn tell(&self, event: HostEvent) {
+        // An error means that nobody follows.
+        let _ = self.events.send(event);
+    }
+}

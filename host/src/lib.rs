@@ -1,0 +1,12 @@
+//! The host: everything of Baton that is not JavaScript.
+//!
+//! It decides which generation serves a call and when one retires, and knows nothing of V8: it is
+//! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
+//! against a fake one.
+
+pub mod cli;
+pub mod config;
+pub mod generation;
+mod git;
+pub mod server;
+pub mod telemetry;

@@ -1,0 +1,175 @@
+//! Who may reload, roll back, and look: decided in pure code from where a request comes from.
+//!
+//! - The control socket: whoever can open it. It lies in a folder that only its owner can enter.
+//! - `baton dev`: programs on this machine. A page in a browser is none, however it got here: its
+//!   `Origin` is foreign, or its `Host` is a name that was rebound to this address. What a proxy
+//!   passes on is remote, whatever the proxy's own address.
+//! - `baton start`: the bearer of the admin token.
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use subtle::ConstantTimeEq as _;
+
+use super::answer;
+use super::listen::Peer;
+use super::router::Server;
+
+/// The rule in force.
+#[derive(Debug)]
+pub enum Access {
+    /// `baton dev`.
+    Loopback,
+    /// `baton start`; holds the token's digest.
+    Token(blake3::Hash),
+}
+
+impl Access {
+    #[must_use]
+    pub fn token(token: &str) -> Self {
+        Self::Token(blake3::hash(token.as_bytes()))
+    }
+}
+
+/// Why a request may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Refusal {
+    #[error("only programs on this machine may do this")]
+    NotLoopback,
+    #[error("a proxy passed this request on, so it does not count as coming from this machine")]
+    Forwarded,
+    #[error("the Host header names neither localhost nor a loopback address")]
+    ForeignHost,
+    #[error("a web page of another origin may not do this")]
+    ForeignOrigin,
+    #[error("this needs the admin token")]
+    NoToken,
+    #[error("this is not the admin token")]
+    WrongToken,
+}
+
+impl Refusal {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoToken | Self::WrongToken => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    const fn help(self) -> &'static str {
+        match self {
+            Self::NoToken | Self::WrongToken => {
+                "Send `Authorization: Bearer …` with the token from the file admin-token in the state folder, \
+                 or use `baton reload`, which does."
+            }
+            _ => "Use `baton reload` or `baton status` on this machine, or call http://127.0.0.1 directly.",
+        }
+    }
+}
+
+/// Lets admins through.
+pub(super) async fn require_admin(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match decide(&server.access, peer, request.headers(), request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            tracing::warn!(%peer, method = %request.method(), path = request.uri().path(), reason = %refusal, "admin request refused");
+            answer::error(refusal.status(), refusal.to_string(), refusal.help())
+        }
+    }
+}
+
+fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
+    match (access, peer) {
+        (_, Peer::Control) => Ok(()),
+        (Access::Loopback, Peer::Tcp(address)) => {
+            if !address.ip().to_canonical().is_loopback() {
+                return Err(Refusal::NotLoopback);
+            }
+            if headers.keys().any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")) {
+                return Err(Refusal::Forwarded);
+            }
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(AsRef::as_ref));
+            let host = host.filter(|host| is_local(host)).ok_or(Refusal::ForeignHost)?;
+            match headers.get(header::ORIGIN) {
+                Some(origin) if origin.as_bytes() != format!("http://{host}").as_bytes() => Err(Refusal::ForeignOrigin),
+                _ => Ok(()),
+            }
+        }
+        (Access::Token(digest), Peer::Tcp(_)) => {
+            let value = headers.get(header::AUTHORIZATION).ok_or(Refusal::NoToken)?;
+            let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::WrongToken)?;
+            // Digests of equal length: the comparison tells nothing by its time.
+            let given = blake3::hash(token.trim().as_bytes());
+            let right: bool = given.as_bytes().ct_eq(digest.as_bytes()).into();
+            right.then_some(()).ok_or(Refusal::WrongToken)
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(ipv6) => ipv6.split(']').next(),
+        None => host.split(':').next(),
+    };
+    matches!(name, Some("localhost" | "127.0.0.1" | "::1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderName, Uri};
+
+    use super::{Access, Refusal, decide};
+    use crate::server::Peer;
+
+    fn check(access: &Access, peer: Peer, headers: &[(&'static str, &str)], expected: Result<(), Refusal>) {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        assert_eq!(decide(access, peer, &headers, &Uri::from_static("/-/status")), expected, "{peer} {headers:?}");
+    }
+
+    fn tcp(address: &str) -> Peer {
+        Peer::Tcp(format!("{address}:5000").parse().unwrap())
+    }
+
+    #[test]
+    fn in_dev_only_programs_on_this_machine_are_admin() {
+        let dev = Access::Loopback;
+        let host = ("host", "127.0.0.1:3111");
+        check(&dev, tcp("127.0.0.1"), &[host], Ok(()));
+        check(&dev, tcp("[::1]"), &[("host", "[::1]:3111")], Ok(()));
+        check(&dev, tcp("[::ffff:127.0.0.1]"), &[("host", "localhost")], Ok(()));
+        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "http://127.0.0.1:3111")], Ok(()));
+        check(&dev, tcp("10.0.0.7"), &[host], Err(Refusal::NotLoopback));
+        check(&dev, tcp("127.0.0.1"), &[host, ("forwarded", "for=1.2.3.4")], Err(Refusal::Forwarded));
+        check(&dev, tcp("127.0.0.1"), &[host, ("x-forwarded-for", "127.0.0.1")], Err(Refusal::Forwarded));
+        check(&dev, tcp("127.0.0.1"), &[("host", "evil.example:3111")], Err(Refusal::ForeignHost));
+        check(&dev, tcp("127.0.0.1"), &[("host", "localhost.evil.example")], Err(Refusal::ForeignHost));
+        check(&dev, tcp("127.0.0.1"), &[], Err(Refusal::ForeignHost));
+        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "https://evil.example")], Err(Refusal::ForeignOrigin));
+        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "null")], Err(Refusal::ForeignOrigin));
+    }
+
+    #[test]
+    fn in_production_the_token_is_wanted_from_everywhere() {
+        let start = Access::token("secret");
+        check(&start, tcp("127.0.0.1"), &[("host", "127.0.0.1")], Err(Refusal::NoToken));
+        check(&start, tcp("10.0.0.7"), &[("authorization", "Bearer secret")], Ok(()));
+        check(&start, tcp("127.0.0.1"), &[("authorization", "Bearer secre")], Err(Refusal::WrongToken));
+        check(&start, tcp("127.0.0.1"), &[("authorization", "Basic secret")], Err(Refusal::WrongToken));
+        check(&start, tcp("127.0.0.1"), &[("authorization", "Bearer ")], Err(Refusal::WrongToken));
+    }
+
+    #[test]
+    fn the_control_socket_needs_no_token() {
+        check(&Access::token("secret"), Peer::Control, &[], Ok(()));
+        check(&Access::Loopback, Peer::Control, &[], Ok(()));
+    }
+}

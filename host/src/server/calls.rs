@@ -1,0 +1,267 @@
+//! The way of a call: read it, take a lease, ask the isolate, answer.
+//!
+//! The call runs in a task of its own that holds the lease: a caller who hangs up neither stops
+//! the step that runs nor lets its generation retire under it.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use js_runtime_api::{CallError, Manifest, Target};
+
+use super::answer;
+use super::router::Server;
+use crate::generation::{CallInfo, Gone, Lease};
+
+/// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
+const BODY_LIMIT: usize = 4 << 20;
+
+/// `/api/inngest`.
+pub(super) async fn only_app(State(server): State<Server>, request: Request) -> Response {
+    call(server, request, Route::Inngest { app: None }).await
+}
+
+/// `/api/inngest/{app}`.
+pub(super) async fn named_app(State(server): State<Server>, Path(app): Path<String>, request: Request) -> Response {
+    call(server, request, Route::Inngest { app: Some(app) }).await
+}
+
+/// Every path that is not the host's.
+pub(super) async fn other(State(server): State<Server>, request: Request) -> Response {
+    call(server, request, Route::Other).await
+}
+
+enum Route {
+    Inngest { app: Option<String> },
+    Other,
+}
+
+async fn call(server: Server, request: Request, route: Route) -> Response {
+    let began = Instant::now();
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    let info = call_info(&request);
+    let lease = match server.table.lease(info.clone(), server.hold).await {
+        Ok(lease) => lease,
+        Err(gone) => return unavailable(&server, &gone),
+    };
+    let generation = lease.generation.clone();
+    let request = match target(&route, &generation.manifest) {
+        Ok(target) => js_runtime_api::Request { target, ..request },
+        Err(response) => return response,
+    };
+    let id = generation.id;
+    drop(generation);
+    // Spawned, so that it goes on when the caller has gone.
+    let answered = server.calls.spawn(run(lease, request)).await;
+    let result = answered.unwrap_or(Err(CallError::IsolateDied));
+    let took = began.elapsed();
+    let CallInfo { function, run, step, .. } = info;
+    match result {
+        Ok(response) => {
+            server.metrics.call_answered(response.status, took);
+            tracing::debug!(generation = %id, function, run, step, status = response.status, ms = took.as_millis(), "call answered");
+            into_http(response)
+        }
+        Err(error) => {
+            server.metrics.call_answered(500, took);
+            tracing::error!(generation = %id, function, run, step, %error, ms = took.as_millis(), "call failed");
+            failed(&error, &route)
+        }
+    }
+}
+
+async fn run(lease: Lease, request: js_runtime_api::Request) -> Result<js_runtime_api::Response, CallError> {
+    let result = lease.generation.isolate.call(request).await;
+    drop(lease);
+    result
+}
+
+/// The whole request, with the URL as the client wrote it.
+async fn read(request: Request) -> Result<js_runtime_api::Request, Response> {
+    let (parts, body) = request.into_parts();
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let url = format!("http://{host}{path}");
+    let mut headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    if !parts.headers.contains_key(header::HOST) {
+        // The SDK builds URLs from it and throws without.
+        headers.push(("host".to_owned(), host.to_owned()));
+    }
+    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
+            let help = "Inngest sends no larger ones: a run's larger state is fetched by the SDK.";
+            return Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, message, help));
+        }
+        Err(error) => {
+            let message = format!("the request's body ended early: {error}");
+            return Err(answer::error(StatusCode::BAD_REQUEST, message, "Send it again."));
+        }
+    };
+    Ok(js_runtime_api::Request {
+        method: parts.method.as_str().to_owned(),
+        url,
+        headers,
+        body,
+        target: Target::Fetch,
+    })
+}
+
+fn call_info(request: &js_runtime_api::Request) -> CallInfo {
+    let query = request.url.split_once('?').map_or("", |(_, query)| query);
+    let parameter = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+    };
+    let run = request.headers.iter().find(|(name, _)| name == "x-inngest-run-id" || name == "x-run-id");
+    CallInfo {
+        function: parameter("fnId"),
+        run: run.map(|(_, value)| value.clone()),
+        step: parameter("stepId"),
+        body: request.body.clone(),
+    }
+}
+
+/// Which handler answers, given what the generation has.
+fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
+    if manifest.fetch {
+        return Ok(Target::Fetch);
+    }
+    let apps = || manifest.apps.iter().map(|app| format!("/api/inngest/{}", app.id)).collect::<Vec<_>>().join(", ");
+    match (route, manifest.apps.as_slice()) {
+        (Route::Inngest { app: None }, [only]) => Ok(Target::App(only.id.clone())),
+        (Route::Inngest { app: None }, _) => {
+            let message = "the project has more than one Inngest app";
+            Err(answer::error(StatusCode::NOT_FOUND, message, format!("Each has its own URL: {}", apps())))
+        }
+        (Route::Inngest { app: Some(app) }, all) if all.iter().any(|known| known.id == *app) => Ok(Target::App(app.clone())),
+        (Route::Inngest { app: Some(app) }, _) => {
+            let message = format!("the project has no Inngest app {app:?}");
+            Err(answer::error(StatusCode::NOT_FOUND, message, format!("It has: {}", apps())))
+        }
+        (Route::Other, _) => {
+            let help = "Inngest calls /api/inngest. Other paths are answered by an entry file that exports a fetch handler.";
+            Err(answer::error(StatusCode::NOT_FOUND, "there is nothing at this path", help))
+        }
+    }
+}
+
+/// The isolate's answer as it is, but for the headers that belong to the connection.
+fn into_http(response: js_runtime_api::Response) -> Response {
+    let mut http = Response::new(Body::from(response.body));
+    *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let of_connection = [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    for (name, value) in response.headers {
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
+            continue;
+        };
+        if !of_connection.contains(&name) {
+            http.headers_mut().append(name, value);
+        }
+    }
+    http
+}
+
+/// Nothing could serve the call in time. Costs the run an attempt, which is why it was held.
+fn unavailable(server: &Server, gone: &Gone) -> Response {
+    let rejected = server.table.view().last_rejected.as_ref().map(|(_, error)| error.message.clone());
+    let help = match rejected {
+        Some(message) => format!("The code cannot be loaded: {message}"),
+        None => "Come again.".to_owned(),
+    };
+    tracing::warn!(reason = %gone, "call refused");
+    answer::retry_after(answer::error(StatusCode::SERVICE_UNAVAILABLE, gone.to_string(), help), 5)
+}
+
+/// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
+/// would wait 15 s and more, and with `no-retry` it would fail the run.
+fn failed(error: &CallError, route: &Route) -> Response {
+    let help = match error {
+        CallError::IsolateDied => "Inngest will try again.",
+        CallError::Threw(_) => "Look at the stack: this was thrown outside of a step.",
+        CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
+    };
+    let response = answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help);
+    if matches!(route, Route::Other) {
+        return response;
+    }
+    let mut response = answer::retry_after(response, 1);
+    let headers = response.headers_mut();
+    headers.insert("x-inngest-sdk", HeaderValue::from_static(concat!("baton:v", env!("CARGO_PKG_VERSION"))));
+    headers.insert("x-inngest-no-retry", HeaderValue::from_static("false"));
+    response.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use js_runtime_api::{App, CallError, Manifest, Request, Target};
+
+    use super::{Route, call_info, failed, target};
+
+    #[test]
+    fn a_call_tells_its_function_run_step_and_attempt() {
+        let info = call_info(&Request {
+            method: "POST".to_owned(),
+            url: "http://127.0.0.1:3111/api/inngest?fnId=app-hello&stepId=step".to_owned(),
+            headers: vec![("x-run-id".to_owned(), "01RUN".to_owned())],
+            body: Bytes::from_static(b"{\"ctx\":{\"attempt\":2,\"run_id\":\"01RUN\"},\"steps\":{}}"),
+            target: Target::Fetch,
+        });
+        assert_eq!(info.function.as_deref(), Some("app-hello"));
+        assert_eq!(info.run.as_deref(), Some("01RUN"));
+        assert_eq!(info.step.as_deref(), Some("step"));
+        assert_eq!(info.attempt(), Some(2));
+    }
+
+    fn project(apps: &[&str], fetch: bool) -> Manifest {
+        let apps = apps.iter().map(|id| App { id: (*id).to_owned(), ..App::default() });
+        Manifest {
+            apps: apps.collect(),
+            fetch,
+            ..Manifest::default()
+        }
+    }
+
+    #[test]
+    fn one_app_is_served_at_the_short_path_and_several_at_their_own() {
+        let app = |id: &str| Route::Inngest { app: Some(id.to_owned()) };
+        let short = Route::Inngest { app: None };
+        let one = project(&["a"], false);
+        assert_eq!(target(&short, &one).ok(), Some(Target::App("a".to_owned())));
+        assert_eq!(target(&app("a"), &one).ok(), Some(Target::App("a".to_owned())));
+        assert_eq!(target(&app("b"), &one).err().map(|response| response.status().as_u16()), Some(404));
+        let two = project(&["a", "b"], false);
+        assert_eq!(target(&short, &two).err().map(|response| response.status().as_u16()), Some(404));
+        assert_eq!(target(&app("b"), &two).ok(), Some(Target::App("b".to_owned())));
+        assert_eq!(target(&Route::Other, &two).err().map(|response| response.status().as_u16()), Some(404));
+    }
+
+    #[test]
+    fn a_fetch_export_gets_everything() {
+        let fetch = project(&["a"], true);
+        assert_eq!(target(&Route::Other, &fetch).ok(), Some(Target::Fetch));
+        assert_eq!(target(&Route::Inngest { app: None }, &fetch).ok(), Some(Target::Fetch));
+    }
+
+    #[test]
+    fn a_lost_isolate_is_answered_so_that_inngest_tries_again_soon() {
+        let response = failed(&CallError::IsolateDied, &Route::Inngest { app: None });
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(response.status(), 500);
+        assert!(header("x-inngest-sdk").is_some());
+        assert_eq!(header("x-inngest-no-retry"), Some("false"));
+        assert_eq!(header("retry-after"), Some("1"));
+    }
+}

@@ -1,0 +1,65 @@
+//! The routes.
+//!
+//! | method, path | who | what |
+//! |---|---|---|
+//! | `GET/PUT/POST /api/inngest[/app]` | Inngest | to the SDK in the isolate, byte for byte ([`super::calls`]) |
+//! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained` |
+//! | `GET /-/status` | admin | what is live, in flight, draining |
+//! | `GET /-/events` | admin | server-sent events |
+//! | `POST /-/rollback` | admin | makes a kept generation's code current again |
+//! | `POST /-/drain` | admin | finish the calls in flight, then exit |
+//! | `GET /-/live` | open | the process answers |
+//! | `GET /-/ready` | open | a generation is current, or why not |
+//! | `GET /-/metrics` | open | Prometheus text |
+//! | everything else | | the project's fetch export, or 404 |
+//!
+//! Who is admin: [`super::auth`]. The control socket serves the same routes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post, put};
+
+use tokio_util::task::TaskTracker;
+
+use super::auth::{self, Access};
+use super::{admin, answer, calls, status};
+use crate::generation::{Keeper, Table};
+use crate::telemetry::Metrics;
+
+/// What every route may use.
+#[derive(Clone)]
+pub struct Server {
+    pub table: Arc<Table>,
+    pub keeper: Keeper,
+    pub metrics: Arc<Metrics>,
+    pub access: Arc<Access>,
+    /// The calls that run, also those whose callers have gone.
+    pub calls: TaskTracker,
+    /// How long a call waits while nothing can serve it.
+    pub hold: Duration,
+    pub started: Instant,
+}
+
+/// The route table as axum has it.
+pub fn router(server: Server) -> Router {
+    let not_allowed = |allowed: &'static str| move || async move { answer::method_not_allowed(allowed) };
+    let admin = Router::new()
+        .route("/api/reload", put(admin::reload).fallback(not_allowed("PUT")))
+        .route("/-/status", get(status::status).fallback(not_allowed("GET")))
+        .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
+        .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
+        .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
+        .layer(from_fn_with_state(server.clone(), auth::require_admin));
+    Router::new()
+        .merge(admin)
+        .route("/-/live", get(status::live).fallback(not_allowed("GET")))
+        .route("/-/ready", get(status::ready).fallback(not_allowed("GET")))
+        .route("/-/metrics", get(status::metrics).fallback(not_allowed("GET")))
+        .route("/api/inngest", any(calls::only_app))
+        .route("/api/inngest/{app}", any(calls::named_app))
+        .fallback(calls::other)
+        .with_state(server)
+}

@@ -1,0 +1,182 @@
+//! What one can see: liveness, readiness, metrics, and the whole status.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use js_runtime_api::LoadError;
+use serde::Serialize;
+
+use super::router::Server;
+use crate::generation::{Entry, GenerationId, Reason, View};
+
+/// `GET /-/live`: that the process answers is the answer.
+pub(super) async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"live": true}))
+}
+
+/// `GET /-/ready`.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    generation: Option<GenerationId>,
+    /// Why not.
+    reason: Option<NotReady>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum NotReady {
+    /// No generation has been loaded yet.
+    Loading,
+    /// The code cannot be loaded.
+    Rejected,
+    /// The host finishes its calls and ends.
+    Draining,
+}
+
+/// Answers 200 while a generation is current and the host stays, else 503 with the reason.
+pub(super) async fn ready(State(server): State<Server>) -> Response {
+    let current = server.table.current();
+    let reason = if server.table.draining().is_cancelled() {
+        Some(NotReady::Draining)
+    } else if current.is_some() {
+        None
+    } else if server.table.view().last_rejected.is_some() {
+        Some(NotReady::Rejected)
+    } else {
+        Some(NotReady::Loading)
+    };
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        generation: current.map(|current| current.id),
+        reason,
+    };
+    (status, Json(readiness)).into_response()
+}
+
+/// `GET /-/metrics`.
+pub(super) async fn metrics(State(server): State<Server>) -> Response {
+    match server.metrics.render(&server.table.view()) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Err(error) => super::answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "Please report it."),
+    }
+}
+
+/// `GET /-/status`.
+#[derive(Debug, Serialize)]
+struct Status {
+    current: Option<GenerationId>,
+    uptime_s: u64,
+    version: &'static str,
+    pid: u32,
+    functions: Vec<FunctionStatus>,
+    generations: Vec<GenerationStatus>,
+    source: SourceStatus,
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionStatus {
+    id: String,
+    app: String,
+    name: String,
+    triggers: Vec<serde_json::Value>,
+    /// `null`: the function says nothing and Inngest's default applies.
+    retries: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct GenerationStatus {
+    id: GenerationId,
+    state: &'static str,
+    reason: Reason,
+    hash: Option<String>,
+    git: Option<String>,
+    loaded_at: Option<Timestamp>,
+    in_flight: Vec<CallStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct CallStatus {
+    function: Option<String>,
+    run: Option<String>,
+    step: Option<String>,
+    attempt: Option<u32>,
+    since_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceStatus {
+    /// Files on the disk differ from what the current generation read.
+    newer_than_loaded: bool,
+    changed: Vec<String>,
+    last_rejected: Option<RejectedStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedStatus {
+    generation: GenerationId,
+    error: LoadError,
+}
+
+/// The whole, as JSON.
+pub(super) async fn status(State(server): State<Server>) -> Response {
+    let view = server.table.view();
+    let current = server.table.current();
+    let changed = match current.as_ref().map(|current| current.sources.clone()) {
+        // Reads every file.
+        Some(sources) => tokio::task::spawn_blocking(move || sources.changed_on_disk()).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let functions = current.iter().flat_map(|current| current.manifest.functions());
+    Json(Status {
+        current: current.as_ref().map(|current| current.id),
+        uptime_s: server.started.elapsed().as_secs(),
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        functions: functions
+            .map(|(app, function)| FunctionStatus {
+                id: function.id.clone(),
+                app: app.id.clone(),
+                name: function.name.clone(),
+                triggers: function.triggers.clone(),
+                retries: function.retries,
+            })
+            .collect(),
+        generations: view.entries.iter().map(generation_status).collect(),
+        source: SourceStatus {
+            newer_than_loaded: !changed.is_empty(),
+            changed: changed.iter().map(|path| path.display().to_string()).collect(),
+            last_rejected: rejected_status(&view),
+        },
+    })
+    .into_response()
+}
+
+fn generation_status(entry: &Entry) -> GenerationStatus {
+    let in_flight = entry.live.iter().flat_map(|live| live.in_flight());
+    GenerationStatus {
+        id: entry.id,
+        state: entry.state.word(),
+        reason: entry.reason,
+        hash: entry.hash.clone(),
+        git: entry.git.clone(),
+        loaded_at: entry.loaded_at,
+        in_flight: in_flight
+            .map(|(call, since)| CallStatus {
+                attempt: call.attempt(),
+                function: call.function,
+                run: call.run,
+                step: call.step,
+                since_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            })
+            .collect(),
+    }
+}
+
+fn rejected_status(view: &View) -> Option<RejectedStatus> {
+    let (generation, error) = view.last_rejected.clone()?;
+    Some(RejectedStatus { generation, error })
+}

@@ -1,0 +1,6 @@
+//! What a host tells about itself: log lines and metrics.
+
+pub mod logs;
+mod metrics;
+
+pub use metrics::Metrics;

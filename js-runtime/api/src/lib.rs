@@ -1,0 +1,260 @@
+//! The seam between the host and the JavaScript runtime: types only, no behaviour.
+//!
+//! The host decides about generations against these types and is tested against a fake that
+//! implements them; the `js-runtime` crate implements them with V8. Nothing here knows about
+//! reloading, and nothing here needs V8 to be linked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+/// Where a project lives and which of its modules are loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// The folder that holds `package.json`: packages are resolved from here.
+    pub root: PathBuf,
+    /// What the user asked to be served.
+    pub entry: Entry,
+}
+
+/// The two shapes a project may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Every module below this folder is imported and its Inngest functions are collected.
+    Folder(PathBuf),
+    /// One module: either it exports a fetch handler, which then answers everything, or Inngest
+    /// functions, which are served as those of a folder are.
+    File(PathBuf),
+}
+
+impl Entry {
+    /// The folder or file itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) | Self::File(path) => path,
+        }
+    }
+}
+
+/// Starts isolates. One per process.
+pub trait Engine: Send + Sync + 'static {
+    /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
+    /// functions. Dropping the future abandons the load and gives its thread and memory back.
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
+}
+
+/// What to load.
+#[derive(Debug)]
+pub struct LoadRequest {
+    /// Names the isolate's thread and its log lines, for example `generation-3`.
+    pub name: String,
+    pub project: Project,
+    /// How the sources read: from the disk, or as an earlier load saw them.
+    pub sources: SourceChoice,
+    /// After this long a load that is not done is rejected with [`LoadErrorKind::Timeout`].
+    pub timeout: Duration,
+}
+
+/// Which bytes a load sees.
+#[derive(Debug, Clone)]
+pub enum SourceChoice {
+    /// What is on the disk now.
+    Disk,
+    /// What these sources hold; files that they never read come from the disk.
+    Kept(Arc<dyn Sources>),
+}
+
+/// An isolate that is ready for calls, and what it was made of.
+#[derive(Debug)]
+pub struct Loaded {
+    pub isolate: Arc<dyn Isolate>,
+    pub manifest: Manifest,
+    pub sources: Arc<dyn Sources>,
+}
+
+/// The files that a load read, each read once and kept.
+pub trait Sources: Send + Sync + fmt::Debug {
+    /// Hex digest over the path and content of every file read so far.
+    fn hash(&self) -> String;
+    /// Files that read differently on the disk now, that are gone, or that are new and would be
+    /// loaded. Reads the disk.
+    fn changed_on_disk(&self) -> Vec<PathBuf>;
+    /// How many files were read so far.
+    fn file_count(&self) -> usize;
+    /// The concrete type, for the engine that made it.
+    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
+}
+
+/// A loaded project on its own thread. Dropping the last handle ends it like [`Isolate::close`].
+pub trait Isolate: Send + Sync + fmt::Debug {
+    /// Answers one HTTP request. Calls run concurrently; dropping the future does not stop the
+    /// call.
+    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>>;
+    /// Ends the isolate once its calls are answered; resolves when its thread is gone and its
+    /// memory returned.
+    fn close(&self) -> BoxFuture<'static, ()>;
+    /// Ends the isolate now. Its calls fail with [`CallError::IsolateDied`].
+    fn terminate(&self);
+}
+
+/// An HTTP request as the project's handler sees it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub method: String,
+    /// Absolute, as the client wrote it: `http://127.0.0.1:3111/api/inngest?fnId=…`.
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    pub target: Target,
+}
+
+/// Which of a project's handlers is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The SDK's handler of this Inngest app (client id).
+    App(String),
+    /// The project's own fetch export.
+    Fetch,
+}
+
+/// What the handler answered, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// Why a call has no answer of the project's own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The isolate ended before it answered: terminated, out of memory, or a panic.
+    #[error("the isolate that ran this call ended before it answered")]
+    IsolateDied,
+    /// The handler threw instead of answering; the text is the mapped stack.
+    #[error("the handler threw: {0}")]
+    Threw(String),
+    /// Nothing is left that could ever settle the handler's promise.
+    #[error("the handler never answers: its promise waits for nothing that is still running")]
+    NeverSettles,
+}
+
+/// What a loaded project consists of.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Manifest {
+    /// Inngest apps by client id, in alphabetical order.
+    pub apps: Vec<App>,
+    /// Whether the project exports a fetch handler.
+    pub fetch: bool,
+    /// What deserves attention but does not prevent serving.
+    pub warnings: Vec<Warning>,
+}
+
+impl Manifest {
+    /// All functions of all apps.
+    pub fn functions(&self) -> impl Iterator<Item = (&App, &Function)> {
+        self.apps
+            .iter()
+            .flat_map(|app| app.functions.iter().map(move |function| (app, function)))
+    }
+}
+
+/// An Inngest app: the functions of one client.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct App {
+    /// The client's id.
+    pub id: String,
+    pub functions: Vec<Function>,
+}
+
+/// An Inngest function as the SDK would register it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Function {
+    /// The composite id that calls carry as `fnId`: `<app>-<function>`.
+    pub id: String,
+    pub name: String,
+    /// The SDK's own trigger objects: `{event, expression?}` or `{cron}`.
+    pub triggers: Vec<serde_json::Value>,
+    /// `None`: the function says nothing, Inngest's default (4) applies.
+    pub retries: Option<u32>,
+    /// The rest of the SDK's function configuration, without URLs.
+    pub config: BTreeMap<String, serde_json::Value>,
+    /// The module that exports it; unknown behind a fetch export.
+    pub file: Option<PathBuf>,
+    /// Hex digest of that module and everything of the project that it imports.
+    pub source_hash: Option<String>,
+}
+
+/// Something worth knowing about a loaded project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Stable, for machines: `retries_zero`.
+    pub code: &'static str,
+    /// The function concerned, if it is about one.
+    pub function: Option<String>,
+    pub message: String,
+}
+
+/// Why a project could not be loaded, written for the person who edits it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadError {
+    pub kind: LoadErrorKind,
+    pub message: String,
+    /// Relative to the project's root where it lies below it.
+    pub file: Option<String>,
+    /// 1-based, in the original source.
+    pub line: Option<u32>,
+    /// 1-based, in the original source.
+    pub column: Option<u32>,
+    /// The lines around the position, with a caret.
+    pub frame: Option<String>,
+    /// The JavaScript stack, mapped to the original sources.
+    pub stack: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What went wrong in a load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadErrorKind {
+    /// A file does not parse, or is no text.
+    Syntax,
+    /// An import names something that does not exist.
+    Resolve,
+    /// A module threw while it was evaluated.
+    #[default]
+    Evaluate,
+    /// A module did not finish: an endless loop, or a top-level await that never settles.
+    Timeout,
+    /// Nothing to serve.
+    NoFunctions,
+    /// Two functions of one app have the same id.
+    DuplicateId,
+    /// The isolate ran out of memory.
+    Memory,
+}
+
+impl LoadErrorKind {
+    /// The word that answers, logs and metrics use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::Resolve => "resolve",
+            Self::Evaluate => "evaluate",
+            Self::Timeout => "timeout",
+            Self::NoFunctions => "no_functions",
+            Self::DuplicateId => "duplicate_id",
+            Self::Memory => "memory",
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What there is once per process: the V8 platform, the TLS provider, the startup snapshot, the
+//! caches that all isolates share.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use js_runtime_api::{Engine, LoadError, LoadErrorKind, LoadRequest, Loaded, SourceChoice};
+
+use crate::diagnostics::relative_to;
+use crate::isolate;
+use crate::isolate::Spec;
+use crate::source::caches::Caches;
+use crate::source::snapshot::SourceSnapshot;
+use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
+
+/// Loads projects into V8 isolates.
+pub struct V8Engine {
+    startup: StartupSnapshot,
+    caches: Arc<Caches>,
+    deno_dir: PathBuf,
+}
+
+impl V8Engine {
+    /// Brings V8 up. Call it before the process has a second thread: V8 wants one ancestor for
+    /// all threads that run isolates.
+    ///
+    /// `cache_folder` keeps what can be made again. `snapshot_maker` are the arguments that make
+    /// this binary call [`startup_snapshot::make`] with the path that follows them.
+    ///
+    /// # Errors
+    /// When there is no startup snapshot and none can be made.
+    pub fn start(cache_folder: PathBuf, snapshot_maker: &[&OsStr]) -> Result<Self, SnapshotError> {
+        // Fails only when a provider is installed already, which is as good.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let startup = startup_snapshot::obtain(&cache_folder, snapshot_maker)?;
+        deno_core::JsRuntime::init_platform(None);
+        Ok(Self {
+            startup,
+            caches: Arc::default(),
+            deno_dir: cache_folder.join("deno"),
+        })
+    }
+}
+
+impl Engine for V8Engine {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
+        let LoadRequest { name, project, sources, timeout } = request;
+        let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
+        async move {
+            let kept = match sources {
+                SourceChoice::Disk => None,
+                SourceChoice::Kept(sources) => sources.as_any().downcast::<SourceSnapshot>().ok(),
+            };
+            let sources = match kept {
+                Some(kept) => kept,
+                None => {
+                    let (root, path) = (project.root.clone(), project.entry.path().to_owned());
+                    SourceSnapshot::begin(project).map_err(|error| {
+                        let error = LoadError {
+                            kind: LoadErrorKind::Resolve,
+                            message: format!("cannot read {}: {error}", path.display()),
+                            file: Some(path.display().to_string()),
+                            ..LoadError::default()
+                        };
+                        relative_to(error, &root)
+                    })?
+                }
+            };
+            isolate::start(Spec { name, sources, caches, startup, deno_dir, timeout }).await
+        }
+        .boxed()
+    }
+}

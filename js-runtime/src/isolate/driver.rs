@@ -1,0 +1,177 @@
+//! The loop that answers calls: takes them in, turns the event loop, gives answers out.
+//!
+//! It ends when the last sender of calls is gone and the last call is answered, or at once when
+//! the isolate is stopped. Calls that are dropped here read as `IsolateDied` at the other end.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use deno_core::error::JsError;
+use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
+use deno_runtime::worker::MainWorker;
+use futures::future::LocalBoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use js_runtime_api::{CallError, Request, Response};
+use tokio::sync::{mpsc, oneshot};
+
+use super::control::Control;
+use super::handle::Pending;
+use super::script_error;
+use crate::prelude::{CallAnswer, CallArgument, Prelude};
+
+type Answer = oneshot::Sender<Result<Response, CallError>>;
+type Running = LocalBoxFuture<'static, (u64, Result<v8::Global<v8::Value>, Box<JsError>>)>;
+
+/// How long calls may wait with nothing left to run before they are given up: a timer that user
+/// code has unreferenced does not count as left to run, and may still fire.
+const IDLE_GRACE: Duration = Duration::from_secs(10);
+
+struct Driver<'a> {
+    runtime: &'a mut JsRuntime,
+    prelude: &'a Prelude,
+    calls: mpsc::UnboundedReceiver<Pending>,
+    closing: bool,
+    next_call: u64,
+    answers: HashMap<u64, Answer>,
+    running: FuturesUnordered<Running>,
+    /// Set while calls wait and nothing is left to run.
+    idle: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+/// Answers calls until there will be none, or the isolate is stopped.
+pub(crate) async fn drive(
+    worker: &mut MainWorker,
+    prelude: &Prelude,
+    calls: mpsc::UnboundedReceiver<Pending>,
+    control: &Control,
+) {
+    let mut driver = Driver {
+        runtime: &mut worker.js_runtime,
+        prelude,
+        calls,
+        closing: false,
+        next_call: 0,
+        answers: HashMap::new(),
+        running: FuturesUnordered::new(),
+        idle: None,
+    };
+    std::future::poll_fn(|context| {
+        loop {
+            if control.poll_stopped(context).is_some() {
+                return Poll::Ready(());
+            }
+            match driver.turn(context) {
+                Turn::Progressed => {}
+                Turn::Waiting => return Poll::Pending,
+                Turn::Finished => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
+
+enum Turn {
+    Progressed,
+    Waiting,
+    Finished,
+}
+
+impl Driver<'_> {
+    fn turn(&mut self, context: &mut Context<'_>) -> Turn {
+        let took = self.take_calls(context);
+        // Microtasks run only in here.
+        let event_loop = self.runtime.poll_event_loop(context, PollEventLoopOptions::default());
+        if let Poll::Ready(Err(error)) = &event_loop {
+            tracing::error!(%error, "uncaught in user code");
+        }
+        let answered = self.give_answers(context);
+        if self.closing && self.running.is_empty() {
+            return Turn::Finished;
+        }
+        if took || answered || matches!(event_loop, Poll::Ready(Err(_))) {
+            return Turn::Progressed;
+        }
+        if event_loop.is_pending() || self.running.is_empty() {
+            self.idle = None;
+            return Turn::Waiting;
+        }
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE_GRACE)));
+        if idle.as_mut().poll(context).is_ready() {
+            self.give_up();
+            return Turn::Progressed;
+        }
+        Turn::Waiting
+    }
+
+    fn take_calls(&mut self, context: &mut Context<'_>) -> bool {
+        let mut took = false;
+        while !self.closing {
+            match self.calls.poll_recv(context) {
+                Poll::Ready(Some(pending)) => {
+                    self.begin(pending);
+                    took = true;
+                }
+                Poll::Ready(None) => self.closing = true,
+                Poll::Pending => break,
+            }
+        }
+        took
+    }
+
+    fn begin(&mut self, Pending { request, answer }: Pending) {
+        match self.argument(request) {
+            Ok(argument) => {
+                let result = self.runtime.call_with_args(&self.prelude.call, &[argument]);
+                let call = self.next_call;
+                self.next_call += 1;
+                self.answers.insert(call, answer);
+                self.running.push(async move { (call, result.await) }.boxed_local());
+            }
+            // The caller may be gone; then nobody is left to tell.
+            Err(error) => drop(answer.send(Err(error))),
+        }
+    }
+
+    fn argument(&mut self, request: Request) -> Result<v8::Global<v8::Value>, CallError> {
+        let runtime = &mut *self.runtime;
+        deno_core::scope!(scope, runtime);
+        let value = serde_v8::to_v8(scope, CallArgument::from(request)).map_err(script_error)?;
+        Ok(v8::Global::new(scope, value))
+    }
+
+    fn give_answers(&mut self, context: &mut Context<'_>) -> bool {
+        let mut answered = false;
+        while let Poll::Ready(Some((call, result))) = self.running.poll_next_unpin(context) {
+            answered = true;
+            let result = match result {
+                Ok(value) => self.response(&value),
+                Err(error) => Err(CallError::Threw(error.stack.clone().unwrap_or(error.exception_message))),
+            };
+            if let Some(answer) = self.answers.remove(&call) {
+                let _ = answer.send(result);
+            }
+        }
+        answered
+    }
+
+    fn response(&mut self, value: &v8::Global<v8::Value>) -> Result<Response, CallError> {
+        let runtime = &mut *self.runtime;
+        deno_core::scope!(scope, runtime);
+        let value = v8::Local::new(scope, value);
+        let answer: CallAnswer = serde_v8::from_v8(scope, value).map_err(script_error)?;
+        Ok(answer.into())
+    }
+
+    /// Nothing is left that could settle the calls that wait.
+    fn give_up(&mut self) {
+        self.idle = None;
+        self.running.clear();
+        for (_, answer) in self.answers.drain() {
+            let _ = answer.send(Err(CallError::NeverSettles));
+        }
+    }
+}

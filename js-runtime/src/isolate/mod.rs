@@ -1,0 +1,21 @@
+//! One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
+//! generations overlap.
+//!
+//! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
+//! to drop, `load` the modules' evaluation, `driver` the loop that answers calls.
+
+mod control;
+mod driver;
+mod handle;
+mod load;
+mod thread;
+
+pub(crate) use handle::start;
+pub(crate) use thread::Spec;
+
+use js_runtime_api::CallError;
+
+/// An error of our own making on the way into or out of JavaScript.
+pub(crate) fn script_error(message: impl std::fmt::Display) -> CallError {
+    CallError::Threw(message.to_string())
+}

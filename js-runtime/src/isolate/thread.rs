@@ -1,0 +1,167 @@
+//! The life of an isolate's thread: boot, load, answer calls, give everything back.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deno_core::url::Url;
+use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
+use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
+use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
+use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
+use js_runtime_api::{LoadError, Manifest};
+use sys_traits::impls::RealSys;
+use tokio::sync::{mpsc, oneshot};
+
+use super::control::Control;
+use super::handle::Pending;
+use super::{driver, load};
+use crate::diagnostics::relative_to;
+use crate::loader::{Loader, Modules};
+use crate::prelude;
+use crate::resolve::node::NodeResolution;
+use crate::resolve::require::RequireLoader;
+use crate::source::caches::{Caches, ScriptCodeCache};
+use crate::source::snapshot::SourceSnapshot;
+use crate::startup_snapshot::StartupSnapshot;
+
+/// What an isolate is made of.
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) sources: Arc<SourceSnapshot>,
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) startup: StartupSnapshot,
+    /// Where Deno keeps what it stores for a program.
+    pub(crate) deno_dir: PathBuf,
+    pub(crate) timeout: Duration,
+}
+
+/// Runs on the isolate's own thread, from its first to its last line.
+pub(crate) fn run(
+    spec: Spec,
+    control: &Arc<Control>,
+    calls: mpsc::UnboundedReceiver<Pending>,
+    ready: oneshot::Sender<Result<Manifest, LoadError>>,
+) {
+    let runtime = deno_runtime::tokio_util::create_basic_runtime();
+    runtime.block_on(Box::pin(live(spec, control, calls, ready)));
+    // Tasks that extensions spawned and nobody awaits end here.
+    runtime.shutdown_background();
+    return_memory();
+}
+
+async fn live(
+    spec: Spec,
+    control: &Arc<Control>,
+    calls: mpsc::UnboundedReceiver<Pending>,
+    ready: oneshot::Sender<Result<Manifest, LoadError>>,
+) {
+    let node = NodeResolution::new(&spec.sources.project().root, spec.deno_dir.clone(), spec.caches.clone());
+    let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
+    let mut worker = match boot(&spec, &modules) {
+        Ok(worker) => worker,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    control.booted(&mut worker.js_runtime);
+
+    let root = &spec.sources.project().root;
+    match load::load(&mut worker, &modules, control).await {
+        Ok((prelude, manifest)) => {
+            // Nobody waits any more: the load was abandoned, and control says stop.
+            let _ = ready.send(Ok(manifest));
+            driver::drive(&mut worker, &prelude, calls, control).await;
+            drop(prelude);
+            dispose(worker, &modules, control);
+        }
+        Err(error) => {
+            dispose(worker, &modules, control);
+            let _ = ready.send(Err(relative_to(error, root)));
+        }
+    }
+}
+
+fn boot(spec: &Spec, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
+    let internal = |message: String| LoadError {
+        message,
+        ..LoadError::default()
+    };
+    let root = &spec.sources.project().root;
+    let main_module = Url::from_file_path(root.join(prelude::FILE_NAME))
+        .map_err(|()| internal(format!("{} is no absolute path", root.display())))?;
+    let node_services = modules
+        .node
+        .services(Rc::new(RequireLoader(modules.clone())))
+        .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
+    let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
+    Ok(MainWorker::bootstrap_from_options::<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>(
+        &main_module,
+        WorkerServiceOptions {
+            blob_store: Arc::new(deno_runtime::deno_web::BlobStore::default()),
+            broadcast_channel: Default::default(),
+            deno_rt_native_addon_loader: None,
+            feature_checker: Default::default(),
+            fs: Arc::new(deno_runtime::deno_fs::RealFs),
+            module_loader: Rc::new(Loader(modules.clone())),
+            node_services: Some(node_services),
+            npm_process_state_provider: None,
+            permissions: PermissionsContainer::allow_all(permissions),
+            root_cert_store_provider: None,
+            fetch_dns_resolver: Default::default(),
+            shared_array_buffer_store: None,
+            compiled_wasm_module_store: None,
+            v8_code_cache: Some(Arc::new(ScriptCodeCache(spec.caches.clone()))),
+            bundle_provider: None,
+        },
+        WorkerOptions {
+            bootstrap: BootstrapOptions {
+                has_node_modules_dir: true,
+                argv0: Some("node".to_owned()),
+                user_agent: format!("baton/{}", env!("CARGO_PKG_VERSION")),
+                mode: WorkerExecutionMode::None,
+                disable_offscreen_canvas: true,
+                // Keeps `child_process.fork` from rewriting arguments into a Deno command line.
+                is_standalone: true,
+                ..Default::default()
+            },
+            startup_snapshot: Some(spec.startup.blob),
+            residual_lazy_js_sources: spec.startup.lazy_js,
+            residual_lazy_esm_sources: spec.startup.lazy_esm,
+            ..Default::default()
+        },
+    ))
+}
+
+/// Ends the isolate on its thread. All handles into its memory must be gone by now.
+fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
+    if control.stopped().is_none() {
+        let events = [
+            worker.dispatch_beforeunload_event().map(drop),
+            worker.dispatch_unload_event(),
+            worker.dispatch_process_exit_event(),
+        ];
+        for error in events.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "a listener threw while its isolate ended");
+        }
+        worker.run_napi_ref_finalizers();
+    }
+    Control::disposing(&mut worker.js_runtime);
+    drop(worker);
+    let leaked = Rc::strong_count(modules) - 1;
+    if leaked > 0 {
+        tracing::warn!(leaked, "an isolate's modules are still referred to after its end");
+    }
+}
+
+/// glibc keeps freed pages with the thread's arena unless it is told.
+fn return_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[allow(unsafe_code, reason = "a C function without arguments that matter")]
+    // SAFETY: malloc_trim may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -1,0 +1,15 @@
+//! Loads a project of TypeScript modules into V8 isolates and answers fetch requests with it.
+//!
+//! The only crate that names Deno or V8. It knows nothing of generations, reloading or HTTP
+//! servers; the host sees it through `js-runtime-api`. Only the prelude has heard of Inngest.
+
+mod diagnostics;
+mod engine;
+mod isolate;
+mod loader;
+mod prelude;
+mod resolve;
+mod source;
+pub mod startup_snapshot;
+
+pub use engine::V8Engine;

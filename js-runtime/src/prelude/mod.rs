@@ -1,0 +1,130 @@
+//! The TypeScript that runs first in an isolate, and its functions as the driver calls them.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use deno_ast::MediaType;
+use deno_core::url::Url;
+use deno_core::{JsBuffer, ToJsBuffer, v8};
+use js_runtime_api::{CallError, Request, Response, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::isolate::script_error;
+
+/// The prelude's name in the project's root, where it is evaluated but never written.
+pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
+
+/// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
+pub(crate) struct Prelude {
+    pub(crate) import_module: v8::Global<v8::Function>,
+    pub(crate) import_entry: v8::Global<v8::Function>,
+    pub(crate) serve: v8::Global<v8::Function>,
+    pub(crate) call: v8::Global<v8::Function>,
+}
+
+/// What `serve` returns.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Served {
+    Duplicate { duplicate: Duplicate },
+    Project { fetch: bool, apps: Vec<ServedApp> },
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Duplicate {
+    pub(crate) app: String,
+    pub(crate) id: String,
+    pub(crate) first: String,
+    pub(crate) second: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServedApp {
+    pub(crate) id: String,
+    pub(crate) functions: Vec<ServedFunction>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServedFunction {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) triggers: Vec<serde_json::Value>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) config: std::collections::BTreeMap<String, serde_json::Value>,
+    #[serde(default)]
+    pub(crate) module: Option<String>,
+}
+
+/// The argument of `call`.
+#[derive(Serialize)]
+pub(crate) struct CallArgument {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: ToJsBuffer,
+    app: Option<String>,
+}
+
+/// What `call` resolves with.
+#[derive(Deserialize)]
+pub(crate) struct CallAnswer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: JsBuffer,
+}
+
+impl From<Request> for CallArgument {
+    fn from(request: Request) -> Self {
+        Self {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body.to_vec().into(),
+            app: match request.target {
+                Target::App(id) => Some(id),
+                Target::Fetch => None,
+            },
+        }
+    }
+}
+
+impl From<CallAnswer> for Response {
+    fn from(answer: CallAnswer) -> Self {
+        Self {
+            status: answer.status,
+            headers: answer.headers,
+            body: bytes::Bytes::copy_from_slice(&answer.body),
+        }
+    }
+}
+
+/// The prelude as JavaScript, and the URL under which a project's isolates evaluate it.
+pub(crate) fn module(root: &Path) -> Result<(Url, Arc<str>), CallError> {
+    static CODE: OnceLock<Result<Arc<str>, String>> = OnceLock::new();
+    let code = CODE.get_or_init(|| {
+        let url = Url::parse("file:///prelude.ts").map_err(|error| error.to_string())?;
+        let parsed = deno_ast::parse_module(deno_ast::ParseParams {
+            specifier: url,
+            text: include_str!("prelude.ts").into(),
+            media_type: MediaType::TypeScript,
+            capture_tokens: false,
+            scope_analysis: false,
+            maybe_syntax: None,
+        })
+        .map_err(|error| error.to_string())?;
+        let emitted = parsed
+            .transpile(
+                &deno_ast::TranspileOptions::default(),
+                &deno_ast::TranspileModuleOptions::default(),
+                &deno_ast::EmitOptions {
+                    source_map: deno_ast::SourceMapOption::None,
+                    ..Default::default()
+                },
+            )
+            .map_err(|error| error.to_string())?;
+        Ok(emitted.into_source().text.into())
+    });
+    let code = code.clone().map_err(CallError::Threw)?;
+    let url = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| script_error("the project's root is no absolute path"))?;
+    Ok((url, code))
+}

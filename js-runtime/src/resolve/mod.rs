@@ -1,0 +1,6 @@
+//! From an import specifier to a file: npm packages as Node finds them, the project's own modules
+//! as TypeScript users write them.
+
+pub(crate) mod node;
+pub(crate) mod relative;
+pub(crate) mod require;

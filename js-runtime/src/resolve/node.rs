@@ -1,0 +1,117 @@
+//! Packages, builtins and `#imports`, by Deno's own resolver crates over the project's
+//! `node_modules`.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use deno_ast::MediaType;
+use deno_core::url::Url;
+use deno_error::JsErrorBox;
+use deno_resolver::cjs::IsCjsResolutionMode;
+use deno_resolver::factory::{
+    ConfigDiscoveryOption, ResolverFactory, ResolverFactoryOptions, WorkspaceFactory, WorkspaceFactoryOptions,
+};
+use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
+use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
+use node_resolver::{InNpmPackageChecker, NodeConditionOptions, NodeResolutionKind, NodeResolverOptions};
+use sys_traits::impls::RealSys;
+
+use crate::source::caches::Caches;
+
+/// The services that Deno's Node layer wants, in the types that everybody uses.
+pub(crate) type NodeServices = NodeExtInitServices<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>;
+
+/// Made anew for each isolate: everything in it remembers what the disk said.
+pub(crate) struct NodeResolution(ResolverFactory<RealSys>);
+
+impl NodeResolution {
+    pub(crate) fn new(root: &Path, deno_dir: PathBuf, caches: Arc<Caches>) -> Self {
+        let workspace = WorkspaceFactory::new(
+            RealSys,
+            root.to_owned(),
+            WorkspaceFactoryOptions {
+                // A package.json there means: packages come from node_modules, as in Node.
+                config_discovery: ConfigDiscoveryOption::Discover { start_paths: vec![root.to_owned()] },
+                root_node_modules_dir_override: Some(root.join("node_modules")),
+                maybe_custom_deno_dir_root: Some(deno_dir),
+                no_lock: true,
+                ..Default::default()
+            },
+        );
+        Self(ResolverFactory::new(
+            Arc::new(workspace),
+            ResolverFactoryOptions {
+                is_cjs_resolution_mode: IsCjsResolutionMode::ImplicitTypeCommonJs,
+                node_analysis_cache: Some(caches),
+                node_resolver_options: NodeResolverOptions {
+                    conditions: NodeConditionOptions {
+                        // Packages that have a "deno" build give their Node one.
+                        import_conditions_override: Some(vec!["node".into(), "import".into(), "module-sync".into()]),
+                        ..Default::default()
+                    },
+                    ..Default::default()
+                },
+                ..Default::default()
+            },
+        ))
+    }
+
+    pub(crate) fn services(&self, require: Rc<dyn NodeRequireLoader>) -> Result<NodeServices, JsErrorBox> {
+        Ok(NodeExtInitServices {
+            node_require_loader: require,
+            node_resolver: self.0.node_resolver().map_err(js_error)?.clone(),
+            pkg_json_resolver: self.0.pkg_json_resolver().clone(),
+            sys: RealSys,
+        })
+    }
+
+    /// Whether the module belongs to an installed package.
+    pub(crate) fn is_package(&self, url: &Url) -> Result<bool, JsErrorBox> {
+        Ok(self.0.in_npm_package_checker().map_err(js_error)?.in_npm_package(url))
+    }
+
+    /// Resolves as Node does for an `import`.
+    pub(crate) fn resolve(&self, specifier: &str, referrer: &Url) -> Result<Url, JsErrorBox> {
+        let mode = self.0.cjs_tracker().map_err(js_error)?.get_referrer_kind(referrer);
+        self.0
+            .node_resolver()
+            .map_err(js_error)?
+            .resolve(specifier, referrer, mode, NodeResolutionKind::Execution)
+            .and_then(node_resolver::NodeResolution::into_url)
+            .map_err(JsErrorBox::from_err)
+    }
+
+    /// Whether a package's file is CommonJS.
+    pub(crate) fn is_maybe_cjs(&self, url: &Url, media_type: MediaType) -> Result<bool, JsErrorBox> {
+        let tracker = self.0.cjs_tracker().map_err(js_error)?;
+        tracker.is_maybe_cjs(url, media_type).map_err(JsErrorBox::from_err)
+    }
+
+    /// Whether a file that was parsed is CommonJS; `is_script` says that it has no import or export.
+    pub(crate) fn is_cjs(&self, url: &Url, media_type: MediaType, is_script: bool) -> Result<bool, JsErrorBox> {
+        let tracker = self.0.cjs_tracker().map_err(js_error)?;
+        tracker
+            .is_cjs_with_known_is_script(url, media_type, is_script)
+            .map_err(JsErrorBox::from_err)
+    }
+
+    /// The factory's tracker, for `require`.
+    pub(crate) fn cjs_tracker(&self) -> Result<&deno_resolver::cjs::CjsTrackerRc<DenoInNpmPackageChecker, RealSys>, JsErrorBox> {
+        self.0.cjs_tracker().map_err(js_error)
+    }
+
+    /// Wraps CommonJS code in an ES module with its named exports.
+    pub(crate) async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
+        let translator = self.0.node_code_translator().map_err(js_error)?;
+        let esm = translator
+            .translate_cjs_to_esm(url, Some(code.to_string().into()))
+            .await
+            .map_err(JsErrorBox::from_err)?;
+        Ok(esm.into_owned().into())
+    }
+}
+
+fn js_error(error: impl std::fmt::Display) -> JsErrorBox {
+    JsErrorBox::generic(format!("{error:#}"))
+}

@@ -1,0 +1,6 @@
+//! What a generation's files said, and what is made of them before V8 sees them.
+
+pub(crate) mod caches;
+pub(crate) mod entries;
+pub(crate) mod snapshot;
+pub(crate) mod transpile;

@@ -1,0 +1,81 @@
+//! TypeScript and JSX to JavaScript, one file at a time, never type-checked.
+
+use std::sync::Arc;
+
+use deno_ast::{
+    EmitOptions, MediaType, ModuleKind, ParseDiagnostic, ParseParams, ParsedSource, SourceMapOption,
+    TranspileModuleOptions, TranspileOptions,
+};
+use deno_core::url::Url;
+use js_runtime_api::{LoadError, LoadErrorKind};
+
+use super::caches::{Caches, EmitKind, first_eight_bytes};
+use super::snapshot::SourceFile;
+use crate::diagnostics::Position;
+
+/// What a file became.
+pub(crate) struct Emitted {
+    pub(crate) code: Arc<str>,
+    pub(crate) source_map: Option<Arc<[u8]>>,
+}
+
+/// Parses a module or script.
+///
+/// # Errors
+/// With the position, when it is no JavaScript or TypeScript.
+pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<ParsedSource, LoadError> {
+    let parsed = deno_ast::parse_program(ParseParams {
+        specifier: url.clone(),
+        text: text.clone(),
+        media_type,
+        capture_tokens: false,
+        scope_analysis: false,
+        maybe_syntax: None,
+    })
+    .map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
+    match parsed.diagnostics().first() {
+        Some(diagnostic) => Err(syntax_error(diagnostic, &text)),
+        None => Ok(parsed),
+    }
+}
+
+/// Emits JavaScript for a parsed file, or finds what an earlier generation emitted for the same
+/// content.
+///
+/// # Errors
+/// When a construct cannot be transpiled.
+pub(crate) fn emit(
+    caches: &Caches,
+    url: &Url,
+    file: &SourceFile,
+    parsed: ParsedSource,
+    kind: EmitKind,
+) -> Result<Arc<Emitted>, LoadError> {
+    let text = parsed.text().clone();
+    let module_kind = match kind {
+        EmitKind::Esm => ModuleKind::Esm,
+        EmitKind::Cjs => ModuleKind::Cjs,
+    };
+    let emitted = parsed
+        .transpile(
+            &TranspileOptions::default(),
+            &TranspileModuleOptions { module_kind: Some(module_kind) },
+            &EmitOptions { source_map: SourceMapOption::Separate, ..Default::default() },
+        )
+        .map_err(|error| {
+            Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string())
+        })?
+        .into_source();
+    let emitted = Arc::new(Emitted {
+        code: emitted.text.into(),
+        source_map: emitted.source_map.map(|map| map.into_bytes().into()),
+    });
+    caches.emitted.put((url.clone(), kind), first_eight_bytes(&file.hash), emitted.clone());
+    Ok(emitted)
+}
+
+fn syntax_error(diagnostic: &ParseDiagnostic, text: &str) -> LoadError {
+    let at = diagnostic.display_position();
+    let position = Position::new(diagnostic.specifier(), text, at.line_number, at.column_number);
+    position.into_error(LoadErrorKind::Syntax, diagnostic.kind().msg().to_string())
+}

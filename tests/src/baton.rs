@@ -1,0 +1,324 @@
+//! A Baton under test: a child process that dies with its guard, and the
+//! requests that an operator would send to it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::binary::baton_binary;
+use crate::cli::{self, Finished};
+use crate::deadline;
+use crate::events::Events;
+use crate::executor::Executor;
+use crate::fake_inngest::FakeInngest;
+use crate::http::{Answer, Call, Door};
+use crate::project::Project;
+use crate::status::{Report, Status};
+use crate::stderr::{Line, Stderr};
+
+/// How to start one: the command line and the environment.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    folder: PathBuf,
+    state_dir: PathBuf,
+    needs_token: bool,
+}
+
+impl Launch {
+    fn new(command: &str, project: &Project, path: PathBuf) -> Self {
+        let arguments = vec![command.into(), path.into(), "--port".into(), "0".into()];
+        // A test must not find the Inngest that a developer happens to run.
+        let environment = vec![("INNGEST_DEV".into(), "http://127.0.0.1:1".into())];
+        Self {
+            arguments,
+            environment,
+            folder: project.scratch().to_owned(),
+            state_dir: project.state_dir(),
+            needs_token: command == "start",
+        }
+        .argument("--state-dir")
+        .argument(project.state_dir())
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Replaces the value of an option that is there.
+    #[must_use]
+    pub fn option(mut self, option: &str, value: impl Into<OsString>) -> Self {
+        let at = self.arguments.iter().position(|argument| argument == option);
+        let at = at.unwrap_or_else(|| panic!("{option} is not among {:?}", self.arguments));
+        self.arguments[at + 1] = value.into();
+        self
+    }
+
+    /// Leaves the state folder to Baton: below `home`, its `XDG_STATE_HOME`.
+    #[must_use]
+    pub fn default_state_dir(mut self, home: impl Into<OsString>) -> Self {
+        let at = self.arguments.iter().position(|argument| argument == "--state-dir");
+        let at = at.expect("a state folder");
+        self.arguments.drain(at..at + 2);
+        self.env("XDG_STATE_HOME", home)
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Points the functions at a fake Inngest.
+    #[must_use]
+    pub fn inngest(self, fake: &FakeInngest) -> Self {
+        self.env("INNGEST_DEV", fake.url())
+    }
+
+    /// Starts it and waits until it listens; no generation need be there.
+    pub async fn listening(self) -> Baton {
+        let mut child = self.command().spawn().expect("Baton starts");
+        let stderr = Stderr::collect(child.stderr.take().expect("its standard error"));
+        let line = stderr.wait_for("listening", &json!({})).await;
+        let url = line.json["url"].as_str().unwrap_or_default();
+        let address = url
+            .strip_prefix("http://")
+            .and_then(|address| address.trim_end_matches('/').parse().ok())
+            .unwrap_or_else(|| panic!("no url in the line {}", line.text));
+        Baton {
+            child,
+            stderr,
+            address,
+            state_dir: self.state_dir,
+            needs_token: self.needs_token,
+        }
+    }
+
+    /// Starts it and waits until its first generation serves.
+    pub async fn ready(self) -> Baton {
+        let baton = self.listening().await;
+        baton.wait_until_ready().await;
+        baton
+    }
+
+    /// Starts it and waits until it ends by itself.
+    pub async fn to_the_end(self) -> Finished {
+        cli::finish(self.command()).await
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(baton_binary());
+        cli::clean_environment(&mut command);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// A running Baton, killed on drop.
+#[derive(Debug)]
+pub struct Baton {
+    child: Child,
+    stderr: Stderr,
+    address: SocketAddr,
+    state_dir: PathBuf,
+    needs_token: bool,
+}
+
+impl Baton {
+    /// `baton dev` on the project's folder of functions.
+    #[must_use]
+    pub fn dev(project: &Project) -> Launch {
+        Launch::new("dev", project, project.functions())
+    }
+
+    /// `baton dev` on a file or folder of the project.
+    #[must_use]
+    pub fn dev_on(project: &Project, path: &str) -> Launch {
+        Launch::new("dev", project, project.root().join(path))
+    }
+
+    /// `baton start` on the project's folder of functions.
+    #[must_use]
+    pub fn start(project: &Project) -> Launch {
+        Launch::new("start", project, project.functions())
+    }
+
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("a running Baton")
+    }
+
+    /// Where requests go in.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door::Tcp(self.address)
+    }
+
+    /// Where requests go in that need no token.
+    #[must_use]
+    pub fn control_socket(&self) -> Door {
+        Door::Unix(self.state_dir.join("control.sock"))
+    }
+
+    /// Someone who calls the functions.
+    #[must_use]
+    pub fn executor(&self) -> Executor {
+        Executor::new(self.door())
+    }
+
+    /// What it wrote so far.
+    #[must_use]
+    pub fn stderr(&self) -> &Stderr {
+        &self.stderr
+    }
+
+    /// The token of `baton start`.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let file = self.state_dir.join("admin-token");
+        let token =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("no token in {}: {error}", file.display()));
+        token.trim().to_owned()
+    }
+
+    /// An admin's request, with the token where one is needed.
+    #[must_use]
+    pub fn admin(&self, method: &str, path: &str) -> Call {
+        let call = Call::new(method, path);
+        if self.needs_token {
+            call.header("authorization", &format!("Bearer {}", self.token()))
+        } else {
+            call
+        }
+    }
+
+    /// A `GET` that needs no rights.
+    pub async fn get(&self, path: &str) -> Answer {
+        Call::new("GET", path).answer(&self.door()).await
+    }
+
+    /// `GET /-/status`.
+    pub async fn status(&self) -> Status {
+        let answer = self.admin("GET", "/-/status").answer(&self.door()).await;
+        assert_eq!(answer.status, 200, "GET /-/status: {answer}");
+        Status(answer.json())
+    }
+
+    /// Asks for the status until `wanted` holds for it.
+    pub async fn status_when(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let last = std::cell::RefCell::new(Value::Null);
+        let context = || format!("the last status was {:#}\n{}", last.borrow(), self.stderr.tail());
+        deadline::until(what, context, async || {
+            let status = self.status().await;
+            last.replace(status.0.clone());
+            wanted(&status).then_some(status)
+        })
+        .await
+    }
+
+    /// Waits until `generation` serves exactly `calls` calls, and answers them.
+    pub async fn in_flight(&self, generation: u64, calls: usize) -> Vec<Value> {
+        let what = format!("{calls} calls in flight in generation {generation}");
+        let status = self
+            .status_when(&what, |status| status.in_flight(generation).len() == calls)
+            .await;
+        status.in_flight(generation).to_vec()
+    }
+
+    /// Waits until `GET /-/ready` says yes.
+    pub async fn wait_until_ready(&self) {
+        let what = "a generation that serves";
+        deadline::until(
+            what,
+            || self.stderr.tail(),
+            async || (self.get("/-/ready").await.status == 200).then_some(()),
+        )
+        .await;
+    }
+
+    /// `PUT /api/reload`, and its whole answer. The deadline is not the
+    /// harness's: a reload may wait for others and for what drains.
+    pub async fn reload(&self) -> Report {
+        self.reload_with("").await
+    }
+
+    /// As [`Baton::reload`] with a query such as `?dry_run=1`.
+    pub async fn reload_with(&self, query: &str) -> Report {
+        let answer = self
+            .admin("PUT", &format!("/api/reload{query}"))
+            .send(&self.door())
+            .await
+            .unwrap_or_else(|lost| panic!("{lost}\n{}", self.stderr.tail()));
+        let known = matches!(answer.status, 200 | 422);
+        assert!(known, "PUT /api/reload{query}: {answer}\n{}", self.stderr.tail());
+        Report {
+            http: answer.status,
+            body: answer.json(),
+        }
+    }
+
+    /// `POST /-/rollback`, to `generation` or to the previous one.
+    pub async fn rollback(&self, generation: Option<u64>) -> Answer {
+        let call = self.admin("POST", "/-/rollback");
+        let call = match generation {
+            Some(generation) => call.json(&json!({ "generation": generation })),
+            None => call,
+        };
+        call.answer(&self.door()).await
+    }
+
+    /// Opens `GET /-/events`.
+    pub async fn events(&self) -> Events {
+        Events::open(self.admin("GET", "/-/events"), &self.door()).await
+    }
+
+    /// Waits for the line with this message whose fields fit `pattern`.
+    pub async fn wait_for(&self, message: &str, pattern: Value) -> Line {
+        self.stderr.wait_for(message, &pattern).await
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub async fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()])
+            .status()
+            .await;
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} was sent");
+    }
+
+    /// Waits until the process has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let stderr = self.stderr.clone();
+        deadline::within("the end of Baton", || stderr.tail(), self.child.wait())
+            .await
+            .expect("its exit status")
+    }
+
+    /// Whether the process has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_none()
+    }
+}

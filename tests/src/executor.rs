@@ -1,0 +1,197 @@
+//! Inngest's executor as an SDK sees it: the same query, headers and bodies,
+//! one connection for each call (`reference/inngest-protocol.md` §1), and the
+//! follow-up calls that the returned ops ask for.
+
+use serde_json::{Value, json};
+
+use crate::canonical;
+use crate::http::{Answer, Call, Door, Lost};
+use crate::op::Op;
+use crate::run::{Dispatch, Run};
+
+/// How many calls a run may take before it is taken for endless.
+const MOST_CALLS: usize = 50;
+
+/// Calls functions at one URL.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    door: Door,
+    path: String,
+}
+
+/// How a driven run ended.
+#[derive(Debug)]
+pub struct Finish {
+    /// The last answer.
+    pub answer: Answer,
+    /// Every op on the way, in order.
+    pub ops: Vec<Op>,
+}
+
+impl Finish {
+    /// What the function returned, as a 200 or as a `RunComplete`.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        match self.ops.last() {
+            Some(op) if self.answer.status == 206 && op.code() == "RunComplete" => op.data().clone(),
+            _ => self.answer.json(),
+        }
+    }
+
+    /// The opcodes on the way, in order.
+    #[must_use]
+    pub fn codes(&self) -> Vec<&str> {
+        self.ops.iter().map(Op::code).collect()
+    }
+}
+
+/// What a driven run's sleeps, waits and invocations come to: the state that
+/// the executor would keep for the op.
+pub type Drive<'a> = &'a dyn Fn(&Op) -> Value;
+
+impl Executor {
+    /// Calls at `/api/inngest` behind `door`.
+    #[must_use]
+    pub fn new(door: Door) -> Self {
+        Self {
+            door,
+            path: "/api/inngest".to_owned(),
+        }
+    }
+
+    /// The same server, another path: an app of its own.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Self {
+        Self {
+            door: self.door.clone(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// Introspects, as `GET` does.
+    pub async fn introspect(&self) -> Answer {
+        Call::new("GET", self.path.as_str()).answer(&self.door).await
+    }
+
+    /// Asks the SDK to register itself, as the dev server does ("out of band").
+    pub async fn sync(&self) -> Answer {
+        self.sync_call().answer(&self.door).await
+    }
+
+    /// Asks for the functions in the answer itself ("in band").
+    pub async fn sync_in_band(&self) -> Answer {
+        self.sync_call()
+            .header("x-inngest-sync-kind", "in_band")
+            .answer(&self.door)
+            .await
+    }
+
+    /// Calls the function from its beginning: `stepId=step`.
+    pub async fn discover(&self, run: &Run) -> Result<Answer, Lost> {
+        self.request(run, "step").send(&self.door).await
+    }
+
+    /// Calls one planned step, by its hashed id.
+    pub async fn call_step(&self, run: &Run, id: &str) -> Result<Answer, Lost> {
+        self.request(run, id).send(&self.door).await
+    }
+
+    /// The request of a call of `step`, to be sent in another way.
+    #[must_use]
+    pub fn request(&self, run: &Run, step: &str) -> Call {
+        let dispatch = Dispatch::next();
+        let path = format!("{}?fnId={}&stepId={step}", self.path, run.function);
+        Call::new("POST", path)
+            .header("content-type", "application/json")
+            .header("user-agent", "Inngest")
+            .header("accept-encoding", "gzip")
+            .header("account-id", "00000000-0000-4000-a000-000000000000")
+            .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+            .header("x-run-id", &run.id)
+            .header("x-request-id", &dispatch.request)
+            .header("x-inngest-generation-id", "1")
+            .header("x-inngest-job-id", &dispatch.job)
+            .header("x-inngest-req-version", &run.version.to_string())
+            .header("x-inngest-step-id", step)
+            .body(canonical::to_string(&run.body(step, &dispatch)))
+    }
+
+    /// Drives a run to its end: memoises what the steps answer, asks `drive`
+    /// what the other ops come to, and calls again until the function returns,
+    /// or fails for good.
+    ///
+    /// Unlike the executor it tries again at once.
+    pub async fn drive(&self, mut run: Run, drive: Drive<'_>) -> Finish {
+        let mut seen = Vec::new();
+        let mut planned = Vec::new();
+        for _ in 0..MOST_CALLS {
+            let target: Option<Op> = planned.pop();
+            let answer = match &target {
+                Some(op) => self.call_step(&run, op.id()).await,
+                None => self.discover(&run).await,
+            }
+            .unwrap_or_else(|lost| panic!("the run of {} was cut: {lost}", run.function));
+
+            if answer.status != 206 {
+                let again = answer.header("x-inngest-no-retry") != Some("true");
+                if answer.status >= 400 && again && run.attempt + 1 < run.max_attempts {
+                    run.attempt += 1;
+                    planned.extend(target);
+                    continue;
+                }
+                return Finish { answer, ops: seen };
+            }
+            if run.version == -1 {
+                let pinned = answer.header("x-inngest-req-version").and_then(|v| v.parse().ok());
+                run.version = pinned.unwrap_or_else(|| panic!("a 206 without version: {answer}"));
+            }
+            let ops: Vec<Op> = match answer.json() {
+                Value::Array(ops) => ops.into_iter().map(Op).collect(),
+                op => vec![Op(op)],
+            };
+            seen.extend(ops.iter().cloned());
+            if ops.iter().any(|op| op.code() == "RunComplete") {
+                return Finish { answer, ops: seen };
+            }
+            if ops.len() > 1 {
+                run.force_step_plan();
+            }
+            for op in ops {
+                match op.code() {
+                    "StepRun" | "Step" => {
+                        run.memoise(op.id(), json!({ "data": op.data() }));
+                        run.attempt = 0;
+                    }
+                    "StepError" if run.attempt + 1 < run.max_attempts => {
+                        run.attempt += 1;
+                        planned.extend(target.clone());
+                    }
+                    "StepError" | "StepFailed" => {
+                        run.memoise(op.id(), json!({ "error": op.0["error"] }));
+                        run.attempt = 0;
+                    }
+                    "StepPlanned" => planned.push(op),
+                    _ => {
+                        let outcome = drive(&op);
+                        run.memoise(op.id(), outcome);
+                    }
+                }
+            }
+            planned.retain(|op: &Op| !run.knows(op));
+        }
+        panic!(
+            "no end to the run of {} after {MOST_CALLS} calls: {seen:#?}",
+            run.function
+        )
+    }
+
+    fn sync_call(&self) -> Call {
+        let url = match &self.door {
+            Door::Tcp(address) => format!("http://{address}{}", self.path),
+            Door::Unix(_) => format!("http://localhost{}", self.path),
+        };
+        Call::new("PUT", self.path.as_str())
+            .header("x-inngest-server-kind", "dev")
+            .json(&json!({ "url": url }))
+    }
+}

@@ -1,0 +1,47 @@
+//! The harness of Baton's black-box tests: everything a test needs to play
+//! the two parties that Baton stands between, Inngest and the person who edits
+//! functions. It knows Baton only by its outside: a binary, its standard error,
+//! its HTTP routes and its control socket (DESIGN §3).
+//!
+//! ```text
+//!   Project ── edits ──▶ files ◀── reads ── Baton (child process)
+//!                                            ▲  │
+//!   Executor ── POST /api/inngest, one ──────┘  │  register, checkpoint, events
+//!               connection a call               ▼
+//!                                          FakeInngest
+//! ```
+//!
+//! Tests wait for phases ([`deadline::until`], [`Baton::wait_for`],
+//! [`Events`]), never for time. Whatever fails says what was awaited and what
+//! Baton last wrote to its standard error.
+
+mod baton;
+mod binary;
+mod cli;
+mod events;
+mod executor;
+mod fake_inngest;
+mod op;
+mod pattern;
+mod project;
+mod run;
+mod status;
+mod stderr;
+
+pub mod canonical;
+pub mod deadline;
+pub mod http;
+
+pub use baton::{Baton, Launch};
+pub use binary::baton_binary;
+pub use cli::{Cli, Finished};
+pub use events::{Event, Events};
+pub use executor::{Drive, Executor, Finish};
+pub use fake_inngest::{FakeInngest, Received};
+pub use http::{Answer, Door};
+pub use op::{Op, step_id};
+pub use pattern::{ANY, mismatch};
+pub use project::{Gate, Project, Sdk};
+pub use run::Run;
+pub use status::{Report, Status};
+pub use stderr::{Line, Stderr};

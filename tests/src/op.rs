@@ -1,0 +1,44 @@
+//! What a function asks the executor to do: one element of a 206 body
+//! (`reference/inngest-protocol.md` §1.6).
+
+use serde_json::Value;
+use sha1::{Digest, Sha1};
+
+/// The id that a step called `name` has on the wire: hexadecimal SHA-1.
+#[must_use]
+pub fn step_id(name: &str) -> String {
+    Sha1::digest(name.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// One op of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Op(pub Value);
+
+impl Op {
+    /// The opcode, such as `StepRun`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.0["op"].as_str().unwrap_or_default()
+    }
+
+    /// The hashed id of the step.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0["id"].as_str().unwrap_or_default()
+    }
+
+    /// What the step is called in the user's code.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        self.0["displayName"].as_str().unwrap_or_default()
+    }
+
+    /// What the step answered.
+    #[must_use]
+    pub fn data(&self) -> &Value {
+        &self.0["data"]
+    }
+}

@@ -1,0 +1,218 @@
+//! A folder of functions to serve and to edit: a copy of a fixture in a
+//! temporary place, with the fixture's own `node_modules`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// Which `inngest` a fixture uses. The two majors declare functions differently
+/// and speak differently on the wire (`reference/inngest-protocol.md` §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// 4.24.0
+    V4,
+    /// 3.54.2
+    V3,
+}
+
+impl Sdk {
+    /// Exactly the version that the fixture's lockfile pins.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::V4 => "4.24.0",
+            Self::V3 => "3.54.2",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V3 => "v3",
+        }
+    }
+}
+
+/// A project on disk, removed on drop.
+///
+/// ```text
+/// <scratch>/project/   package.json, node_modules → the fixture's, functions/, lib/
+/// <scratch>/state/     the state folder, when the test gives one
+/// <scratch>/           gates and whatever else a test puts there
+/// ```
+#[derive(Debug)]
+pub struct Project {
+    // Not a dot-folder, which the default prefix would make it.
+    scratch: TempDir,
+}
+
+impl Project {
+    /// The functions of `tests/fixtures/v4` or `v3`.
+    #[must_use]
+    pub fn of(sdk: Sdk) -> Self {
+        let project = Self::without_functions(sdk);
+        let fixture = fixture(sdk);
+        for folder in ["functions", "lib"] {
+            copy(&fixture.join(folder), &project.root().join(folder));
+        }
+        project
+    }
+
+    /// As [`Project::of`] for tests that are not about the SDK.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::of(Sdk::V4)
+    }
+
+    /// The packages only; `functions/` is there and empty.
+    #[must_use]
+    pub fn without_functions(sdk: Sdk) -> Self {
+        let project = Self::without_packages();
+        let fixture = fixture(sdk);
+        let packages = fixture.join("node_modules");
+        assert!(
+            packages.join("inngest/package.json").is_file(),
+            "the fixture's packages are missing: run `npm ci` in {}",
+            fixture.display()
+        );
+        std::os::unix::fs::symlink(packages, project.root().join("node_modules"))
+            .expect("a link to the fixture's packages");
+        for file in ["package.json", "tsconfig.json"] {
+            fs::copy(fixture.join(file), project.root().join(file)).expect("a copied file");
+        }
+        project
+    }
+
+    /// A `package.json`, an empty `functions/`, and nothing installed.
+    #[must_use]
+    pub fn without_packages() -> Self {
+        let project = Self::without_package_json();
+        project.write(
+            "package.json",
+            r#"{ "name": "bare", "private": true, "type": "module" }"#,
+        );
+        project
+    }
+
+    /// An empty `functions/` in an empty folder.
+    #[must_use]
+    pub fn without_package_json() -> Self {
+        let scratch = tempfile::Builder::new().prefix("baton-test-").tempdir();
+        let project = Self {
+            scratch: scratch.expect("a temporary folder"),
+        };
+        fs::create_dir_all(project.functions()).expect("a folder of functions");
+        project
+    }
+
+    /// The folder that belongs to the test.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The folder with the package.json.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.scratch().join("project")
+    }
+
+    /// The folder that Baton is told to serve.
+    #[must_use]
+    pub fn functions(&self) -> PathBuf {
+        self.root().join("functions")
+    }
+
+    /// The state folder that tests give to Baton.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.scratch().join("state")
+    }
+
+    /// Writes a file of the project, all at once as an editor does: whoever
+    /// reads it sees the old text or the new one.
+    pub fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+        let target = self.root().join(file);
+        fs::create_dir_all(target.parent().expect("a folder")).expect("a folder for the file");
+        let draft = self.scratch().join("draft");
+        fs::write(&draft, text).expect("a written file");
+        fs::rename(&draft, &target).expect("a file in its place");
+    }
+
+    /// Replaces the one occurrence of `old` in a file.
+    pub fn edit(&self, file: &str, old: &str, new: &str) {
+        let text = self.read(file);
+        assert_eq!(text.matches(old).count(), 1, "{old:?} is not once in {file}:\n{text}");
+        self.write(file, text.replace(old, new));
+    }
+
+    /// The text of a file of the project.
+    #[must_use]
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.root().join(file)).expect("a file of the project")
+    }
+
+    /// Deletes a file of the project.
+    pub fn remove(&self, file: &str) {
+        fs::remove_file(self.root().join(file)).expect("a file to remove");
+    }
+
+    /// Edits the constant that `version`, `brisk`, `slow` and `gated` answer.
+    pub fn set_version(&self, version: &str) {
+        self.write("lib/version.ts", format!("export const VERSION = {version:?};\n"));
+    }
+
+    /// A gate that is shut: what waits for it waits until [`Gate::open`].
+    #[must_use]
+    pub fn gate(&self, name: &str) -> Gate {
+        Gate {
+            file: self.scratch().join(format!("{name}.gate")),
+        }
+    }
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A file that does not exist yet, for which a step or a module waits
+/// (`untilThereIs` of the fixtures).
+#[derive(Debug)]
+pub struct Gate {
+    file: PathBuf,
+}
+
+impl Gate {
+    /// What to give to `untilThereIs`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.file.to_str().expect("a path that is text")
+    }
+
+    /// Lets everything through.
+    pub fn open(&self) {
+        fs::write(&self.file, "").expect("an open gate");
+    }
+}
+
+fn fixture(sdk: Sdk) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(sdk.folder())
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder of the fixture") {
+        let entry = entry.expect("an entry of the fixture");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a copied file");
+        }
+    }
+}

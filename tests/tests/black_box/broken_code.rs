@@ -1,0 +1,322 @@
+//! Code that cannot serve: the report says what is wrong and where, and nothing
+//! else changes (DESIGN §2, promise 3; §3.3).
+
+use harness::{Baton, Project, Report, Run};
+use serde_json::Value;
+
+/// One way to break a project, and what the report has to say of it.
+struct Broken {
+    sentence: &'static str,
+    /// Files that are written, relative to the project.
+    files: &'static [(&'static str, &'static str)],
+    /// The kinds that a reader would call it.
+    kinds: &'static [&'static str],
+    /// The file that is to blame; the line is the one with [`HERE`] in it.
+    /// Empty when no file is.
+    blamed: &'static [&'static str],
+    /// What the message has to name.
+    names: &'static [&'static str],
+}
+
+/// Marks the offending line of a broken file.
+const HERE: &str = "// here";
+
+const TABLE: &[Broken] = &[
+    Broken {
+        sentence: "a syntax error",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nconst fine: Gone = { a: \"\" };\nexport const broken = ; // here\n",
+        )],
+        kinds: &["syntax"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "a syntax error in a file that a function imports",
+        files: &[
+            (
+                "functions/broken.ts",
+                "import { deep } from \"../lib/deep\";\nexport const x = deep;\n",
+            ),
+            (
+                "lib/deep.ts",
+                "type Gone = { a: string };\n\nexport const deep = {\n  a: 1,,\n}; // not here\n",
+            ),
+        ],
+        kinds: &["syntax"],
+        blamed: &["lib/deep.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "an import of a file that is not there",
+        files: &[(
+            "functions/broken.ts",
+            "import type { Gone } from \"./types-only\";\n\nimport { lost } from \"../lib/lost\"; // here\nexport const x: Gone = lost;\n",
+        )],
+        kinds: &["resolve"],
+        blamed: &["functions/broken.ts"],
+        names: &["lib/lost"],
+    },
+    Broken {
+        sentence: "an import of a package that is not installed",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nimport lost from \"a-package-that-is-not-installed\"; // here\nexport const x: Gone = lost;\n",
+        )],
+        kinds: &["resolve"],
+        blamed: &["functions/broken.ts"],
+        names: &["a-package-that-is-not-installed"],
+    },
+    Broken {
+        sentence: "an import of a name that the file does not export",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nimport { VERSIONS } from \"../lib/version\"; // here\nexport const x: Gone = { a: VERSIONS };\n",
+        )],
+        kinds: &["resolve", "syntax"],
+        blamed: &["functions/broken.ts"],
+        names: &["VERSIONS"],
+    },
+    Broken {
+        sentence: "a throw at top level",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nexport const fine: Gone = { a: \"\" };\nthrow new Error(\"thrown at the top\"); // here\n",
+        )],
+        kinds: &["evaluate"],
+        blamed: &["functions/broken.ts"],
+        names: &["thrown at the top"],
+    },
+    Broken {
+        sentence: "an error deep in a file that a function imports",
+        files: &[
+            (
+                "functions/broken.ts",
+                "import { deep } from \"../lib/deep\";\nexport const x = deep;\n",
+            ),
+            (
+                "lib/deep.ts",
+                "interface Gone { a: string }\n\nconst nothing = undefined as unknown as Gone;\nfunction read(): string {\n  return nothing.a; // here\n}\nexport const deep = read();\n",
+            ),
+        ],
+        kinds: &["evaluate"],
+        blamed: &["lib/deep.ts"],
+        names: &["undefined"],
+    },
+    Broken {
+        sentence: "two functions with one id",
+        files: &[
+            (
+                "functions/twin-a.ts",
+                "import { inngest } from \"../lib/client\";\n\nexport const a = inngest.createFunction({ id: \"twin\", retries: 0, triggers: [{ event: \"fixture/a\" }] }, async () => \"a\"); // here\n",
+            ),
+            (
+                "functions/twin-b.ts",
+                "import { inngest } from \"../lib/client\";\n\n\nexport const b = inngest.createFunction({ id: \"twin\", retries: 0, triggers: [{ event: \"fixture/b\" }] }, async () => \"b\"); // here\n",
+            ),
+        ],
+        kinds: &["duplicate_id"],
+        blamed: &["functions/twin-a.ts", "functions/twin-b.ts"],
+        names: &["twin", "twin-a.ts", "twin-b.ts"],
+    },
+];
+
+/// These are only known to be broken when the time for loading is over, or when
+/// nothing can wake them any more.
+const NEVER_LOADED: &[Broken] = &[
+    Broken {
+        sentence: "a top-level await that nothing can settle",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nexport const fine: Gone = { a: \"\" };\nawait new Promise(() => {}); // here\n",
+        )],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "a top-level await that does not settle while a timer runs",
+        files: &[(
+            "functions/broken.ts",
+            "interface Gone { a: string }\n\nexport const fine: Gone = { a: \"\" };\nawait new Promise(() => { setInterval(() => {}, 1000); }); // here\n",
+        )],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "an endless loop at top level",
+        files: &[("functions/broken.ts", "export const fine = 1;\nfor (;;) {}\n")],
+        kinds: &["timeout"],
+        // Wherever it is by then.
+        blamed: &[],
+        names: &[],
+    },
+];
+
+/// Breaks the project, reloads, compares the report, sees that the old code
+/// serves, and mends the project again.
+async fn check(project: &Project, baton: &Baton, broken: &Broken) {
+    for (file, text) in broken.files {
+        project.write(file, text);
+    }
+    let report = baton.reload().await;
+    let sentence = broken.sentence;
+    assert_eq!(
+        (report.http, report.status()),
+        (422, "rejected"),
+        "{sentence}: {report}"
+    );
+    assert_eq!(report.generation(), 1, "{sentence}: the old one is current: {report}");
+    let error = report.error();
+    let kind = error["kind"].as_str().unwrap_or_default();
+    assert!(broken.kinds.contains(&kind), "{sentence}: {report}");
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(!message.is_empty(), "{sentence}: {report}");
+    for name in broken.names {
+        assert!(
+            message.contains(name),
+            "{sentence}: no {name:?} in the message: {report}"
+        );
+    }
+    if !broken.blamed.is_empty() {
+        check_place(broken, &report);
+    }
+
+    let status = baton.status().await;
+    assert_eq!(
+        (status.current(), status.state(1)),
+        (1, "current"),
+        "{sentence}: {:#}",
+        status.0
+    );
+    let rejected = &status.0["source"]["last_rejected"];
+    assert!(
+        rejected.is_object(),
+        "{sentence}: the status tells of it: {:#}",
+        status.0
+    );
+    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
+    let answer = answer.unwrap_or_else(|lost| panic!("{sentence}: {lost}"));
+    assert_eq!(
+        answer.json()["version"],
+        "1",
+        "{sentence}: the old code serves: {answer}"
+    );
+
+    for (file, _) in broken.files {
+        project.remove(file);
+    }
+    let report = baton.reload().await;
+    assert_eq!(report.status(), "unchanged", "{sentence}: mended: {report}");
+}
+
+/// File, line, column and frame are those of the source as it was written.
+fn check_place(broken: &Broken, report: &Report) {
+    let sentence = broken.sentence;
+    let error = report.error();
+    let file = error["file"].as_str().unwrap_or_default();
+    let blamed = broken.blamed.iter().find(|blamed| file.ends_with(*blamed));
+    let blamed = blamed.unwrap_or_else(|| panic!("{sentence}: another file is blamed: {report}"));
+    let (_, text) = broken.files.iter().find(|(file, _)| file == blamed).expect("its text");
+    let (line, source) = offending(text);
+    assert_eq!(error["line"], line, "{sentence}: {report}");
+    let column = error["column"].as_u64().unwrap_or_default();
+    assert!(column >= 1 && column <= source.len() as u64 + 1, "{sentence}: {report}");
+    let frame = error["frame"].as_str().unwrap_or_default();
+    let code = source.trim_end_matches(HERE).trim();
+    assert!(
+        frame.contains(code),
+        "{sentence}: {code:?} is not in the frame: {report}"
+    );
+}
+
+/// The number and the text of the line that is to blame.
+fn offending(text: &str) -> (Value, &str) {
+    let mut lines = (1..).zip(text.lines());
+    // A stray comma cannot carry a comment on what is wrong with it.
+    let found = lines.find(|(_, line)| line.ends_with(HERE) || line.contains(",,"));
+    let (number, line) = found.expect("a line that is to blame");
+    (Value::from(number), line)
+}
+
+#[tokio::test]
+async fn broken_code_is_rejected_with_its_place_and_the_old_code_serves() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    for broken in TABLE {
+        check(&project, &baton, broken).await;
+    }
+}
+
+#[tokio::test]
+async fn slow_code_that_never_loads_is_rejected_in_time_and_the_old_code_serves() {
+    let project = Project::new();
+    let baton = Baton::dev(&project)
+        .argument("--load-timeout")
+        .argument("8")
+        .ready()
+        .await;
+    for broken in NEVER_LOADED {
+        check(&project, &baton, broken).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_has_lost_its_functions_is_rejected() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    let names = ["configured", "errors", "steps", "versioned", "waiting"];
+    let kept: Vec<_> = names
+        .iter()
+        .map(|name| project.read(&format!("functions/{name}.ts")))
+        .collect();
+    for name in names {
+        project.write(&format!("functions/{name}.ts"), "export const nothing = 1;\n");
+    }
+
+    let report = baton.reload().await;
+    assert_eq!((report.http, report.status()), (422, "rejected"), "{report}");
+    assert_eq!(report.error()["kind"], "no_functions", "{report}");
+    let message = report.error()["message"].as_str().unwrap_or_default();
+    assert!(message.contains("functions"), "it names the folder: {report}");
+    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
+    assert_eq!(answer.expect("an answer").json()["version"], "1");
+
+    for (name, text) in names.iter().zip(kept) {
+        project.write(&format!("functions/{name}.ts"), text);
+    }
+    assert_eq!(baton.reload().await.status(), "unchanged");
+}
+
+#[tokio::test]
+async fn the_first_good_code_after_broken_code_is_activated() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    project.write("functions/broken.ts", "export const broken = ;\n");
+    assert_eq!(baton.reload().await.status(), "rejected");
+    assert_eq!(baton.reload().await.status(), "rejected", "it is still broken");
+
+    project.remove("functions/broken.ts");
+    project.set_version("2");
+    let number = baton.reload().await.activated();
+    let status = baton.status().await;
+    assert_eq!(status.current(), number, "{:#}", status.0);
+    assert_eq!(status.0["source"]["last_rejected"], Value::Null, "{:#}", status.0);
+    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
+    assert_eq!(answer.expect("an answer").json()["version"], "2");
+}
+
+#[tokio::test]
+async fn the_same_function_exported_twice_is_one_function() {
+    let project = Project::new();
+    project.write("functions/again.ts", "export { oneStep as again } from \"./steps\";\n");
+    project.write(
+        "functions/index.ts",
+        "export * from \"./steps\";\nexport default [1, null];\n",
+    );
+    let baton = Baton::dev(&project).ready().await;
+    let answer = baton.executor().introspect().await;
+    assert_eq!(answer.json()["function_count"], 20, "{answer}");
+}
