@@ -202,7 +202,7 @@ async fn finish(serving: JoinHandle<std::io::Result<()>>, calls: &TaskTracker, t
     for entry in &table.view().entries {
         for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
             warn!(
-                generation = %entry.id,
+                generation = entry.id.0,
                 function = call.function,
                 run = call.run,
                 step = call.step,

@@ -251,14 +251,14 @@ impl Task {
         self.last_rejected = None;
         self.show_all();
         if let Some(current) = self.table.current() {
-            info!(generation = %current.id, "nothing changed");
+            info!(generation = current.id.0, "nothing changed");
             self.answer(Outcome::Unchanged { generation: current.id, hash: current.hash.clone() }, began);
         }
     }
 
     fn reject(&mut self, id: GenerationId, load_error: LoadError, began: Instant) {
         warn!(
-            generation = %id,
+            generation = id.0,
             kind = load_error.kind.as_str(),
             file = load_error.file,
             line = load_error.line,
@@ -297,7 +297,7 @@ impl Task {
             self.kept.pop_front();
         }
         self.apply(generation.id, Event::Activated);
-        info!(generation = %generation.id, functions = functions.count, git, "generation activated");
+        info!(generation = generation.id.0, functions = functions.count, git, "generation activated");
         for warning in &generation.manifest.warnings {
             warn!(code = warning.code, function = warning.function, "{}", warning.message);
         }
@@ -340,7 +340,7 @@ impl Task {
                 let in_flight = self.live(id).map_or(0, |generation| generation.in_flight().len());
                 let within = self.limits.hurried_drain;
                 warn!(
-                    generation = %id,
+                    generation = id.0,
                     in_flight,
                     "more than {} generations are live: this one has {within:?} to finish its calls",
                     self.limits.max_generations,
@@ -351,7 +351,7 @@ impl Task {
                 if let Some(generation) = self.live(id) {
                     for (call, since) in generation.in_flight() {
                         warn!(
-                            generation = %id,
+                            generation = id.0,
                             function = call.function,
                             run = call.run,
                             step = call.step,
@@ -389,7 +389,7 @@ impl Task {
             entry.live = None;
         }
         self.apply(id, Event::Closed);
-        info!(generation = %id, "generation retired");
+        info!(generation = id.0, "generation retired");
     }
 
     fn set_deadline(&mut self, id: GenerationId, within: Duration) {
@@ -413,13 +413,11 @@ impl Task {
 
     fn draining(&self) -> Vec<Draining> {
         let draining = self.entries.values().filter(|entry| entry.state.word() == "draining");
-        draining
-            .filter_map(|entry| entry.live.as_ref())
-            .map(|generation| Draining {
-                generation: generation.id,
-                in_flight: generation.in_flight().len(),
-            })
-            .collect()
+        let all = draining.filter_map(|entry| entry.live.as_ref()).map(|generation| Draining {
+            generation: generation.id,
+            in_flight: generation.in_flight().len(),
+        });
+        all.filter(|draining| draining.in_flight > 0).collect()
     }
 
     fn live(&self, id: GenerationId) -> Option<Arc<Generation>> {

@@ -12,6 +12,10 @@ mod report;
 mod state;
 mod table;
 
+#[cfg(test)]
+mod fake_engine;
+#[cfg(test)]
+mod tests;
 
 pub use keeper::{Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};

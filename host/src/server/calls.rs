@@ -65,12 +65,12 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     match result {
         Ok(response) => {
             server.metrics.call_answered(response.status, took);
-            tracing::debug!(generation = %id, function, run, step, status = response.status, ms = took.as_millis(), "call answered");
+            tracing::debug!(generation = id.0, function, run, step, status = response.status, ms = took.as_millis(), "call answered");
             into_http(response)
         }
         Err(error) => {
             server.metrics.call_answered(500, took);
-            tracing::error!(generation = %id, function, run, step, %error, ms = took.as_millis(), "call failed");
+            tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
             failed(&error, &route)
         }
     }

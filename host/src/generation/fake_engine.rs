@@ -1,0 +1,195 @@
+//! An engine without V8: its disk is a value, its loads wait until they are let go, and its calls
+//! answer with the version that they run on.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use js_runtime_api::{
+    App, CallError, Engine, Function, Isolate, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Request,
+    Response, SourceChoice, Sources, Target,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What is on the fake disk: code that loads and answers with its text, or code that does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Code {
+    Good(&'static str),
+    Broken(&'static str),
+}
+
+#[derive(Debug)]
+pub(super) struct FakeEngine {
+    disk: Arc<Mutex<Code>>,
+    /// A permit for each load that may go on.
+    pub(super) loads_allowed: Arc<Semaphore>,
+    pub(super) loads: Arc<AtomicUsize>,
+    /// A permit for each slow call that may be answered.
+    pub(super) answers_allowed: Arc<Semaphore>,
+    /// Isolates that exist.
+    pub(super) alive: Arc<AtomicUsize>,
+}
+
+impl FakeEngine {
+    pub(super) fn new(code: Code) -> Arc<Self> {
+        Arc::new(Self {
+            disk: Arc::new(Mutex::new(code)),
+            loads_allowed: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            loads: Arc::default(),
+            answers_allowed: Arc::new(Semaphore::new(0)),
+            alive: Arc::default(),
+        })
+    }
+
+    pub(super) fn write(&self, code: Code) {
+        *self.disk.lock().unwrap() = code;
+    }
+
+    /// From now on loads wait for a permit each.
+    pub(super) fn hold_loads(&self) {
+        self.loads_allowed.forget_permits(Semaphore::MAX_PERMITS);
+    }
+}
+
+impl Engine for FakeEngine {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        let (disk, allowed) = (self.disk.clone(), self.loads_allowed.clone());
+        let (answers_allowed, alive) = (self.answers_allowed.clone(), self.alive.clone());
+        async move {
+            let read = match request.sources {
+                SourceChoice::Disk => disk.lock().unwrap().clone(),
+                SourceChoice::Kept(kept) => kept.as_any().downcast::<FakeSources>().unwrap().read.clone(),
+            };
+            allowed.acquire().await.unwrap().forget();
+            let version = match read {
+                Code::Good(version) => version,
+                Code::Broken(message) => {
+                    return Err(LoadError {
+                        kind: LoadErrorKind::Syntax,
+                        message: message.to_owned(),
+                        ..LoadError::default()
+                    });
+                }
+            };
+            alive.fetch_add(1, Ordering::SeqCst);
+            Ok(Loaded {
+                isolate: Arc::new(FakeIsolate {
+                    version,
+                    answers_allowed,
+                    alive,
+                    terminated: CancellationToken::new(),
+                }),
+                manifest: manifest(version),
+                sources: Arc::new(FakeSources { read: Code::Good(version), disk }),
+            })
+        }
+        .boxed()
+    }
+}
+
+fn manifest(version: &str) -> Manifest {
+    let function = Function {
+        id: "app-hello".to_owned(),
+        source_hash: Some(version.to_owned()),
+        ..Function::default()
+    };
+    let app = App {
+        id: "app".to_owned(),
+        functions: vec![function],
+    };
+    Manifest {
+        apps: vec![app],
+        ..Manifest::default()
+    }
+}
+
+#[derive(Debug)]
+struct FakeSources {
+    read: Code,
+    disk: Arc<Mutex<Code>>,
+}
+
+impl Sources for FakeSources {
+    fn hash(&self) -> String {
+        format!("{:?}", self.read)
+    }
+
+    fn changed_on_disk(&self) -> Vec<PathBuf> {
+        let same = *self.disk.lock().unwrap() == self.read;
+        if same { Vec::new() } else { vec!["hello.ts".into()] }
+    }
+
+    fn file_count(&self) -> usize {
+        1
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
+#[derive(Debug)]
+struct FakeIsolate {
+    version: &'static str,
+    answers_allowed: Arc<Semaphore>,
+    alive: Arc<AtomicUsize>,
+    terminated: CancellationToken,
+}
+
+/// A request whose answer waits for a permit.
+pub(super) fn slow() -> Request {
+    request("http://localhost/slow")
+}
+
+/// A request that is answered at once.
+pub(super) fn quick() -> Request {
+    request("http://localhost/quick")
+}
+
+fn request(url: &str) -> Request {
+    Request {
+        method: "POST".to_owned(),
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+        target: Target::App("app".to_owned()),
+    }
+}
+
+impl Isolate for FakeIsolate {
+    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
+        let (version, allowed, terminated) = (self.version, self.answers_allowed.clone(), self.terminated.clone());
+        async move {
+            if request.url.ends_with("slow") {
+                tokio::select! {
+                    permit = allowed.acquire() => permit.unwrap().forget(),
+                    () = terminated.cancelled() => return Err(CallError::IsolateDied),
+                }
+            }
+            Ok(Response {
+                status: 200,
+                headers: Vec::new(),
+                body: Bytes::from_static(version.as_bytes()),
+            })
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let alive = self.alive.clone();
+        async move {
+            alive.fetch_sub(1, Ordering::SeqCst);
+        }
+        .boxed()
+    }
+
+    fn terminate(&self) {
+        self.terminated.cancel();
+    }
+}

@@ -1,0 +1,278 @@
+//! The promises about generations, against an engine without V8.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use js_runtime_api::{CallError, Entry, Project, Request, Response};
+use tokio::task::JoinHandle;
+
+use super::fake_engine::{Code, FakeEngine, quick, slow};
+use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Reason, State, Table, Want};
+
+const HOLD: Duration = Duration::from_secs(600);
+const DRAIN: Duration = Duration::from_secs(7200);
+const HURRIED: Duration = Duration::from_secs(600);
+const RELOAD: Want = Want::Reload { force: false };
+
+struct Host {
+    engine: Arc<FakeEngine>,
+    table: Arc<Table>,
+    keeper: Keeper,
+}
+
+impl Host {
+    fn new(code: Code) -> Self {
+        let engine = FakeEngine::new(code);
+        let table = Arc::new(Table::default());
+        let project = Project {
+            root: "/project".into(),
+            entry: Entry::Folder("/project/functions".into()),
+        };
+        let limits = Limits {
+            max_generations: 3,
+            drain: DRAIN,
+            hurried_drain: HURRIED,
+            load: Duration::from_secs(60),
+        };
+        let keeper = Keeper::start(engine.clone(), project, limits, table.clone());
+        Self { engine, table, keeper }
+    }
+
+    async fn serving(code: &'static str) -> Self {
+        let host = Self::new(Code::Good(code));
+        host.reload().await;
+        host
+    }
+
+    async fn reload(&self) -> Outcome {
+        self.keeper.request(RELOAD, Reason::Api).await.outcome.clone()
+    }
+
+    async fn edit(&self, code: &'static str) -> Outcome {
+        self.engine.write(Code::Good(code));
+        self.reload().await
+    }
+
+    /// Calls as the server does: with a lease that lasts until the answer.
+    async fn call(&self, request: Request) -> Result<Response, CallError> {
+        call(self.table.clone(), request).await
+    }
+
+    /// A call that runs until `engine.answers_allowed` lets it be answered.
+    async fn begin_slow_call(&self) -> JoinHandle<Result<Response, CallError>> {
+        let lease = self.table.lease(CallInfo::default(), HOLD).await.unwrap();
+        let answer = lease.generation.isolate.call(slow());
+        tokio::spawn(async move {
+            let answer = answer.await;
+            drop(lease);
+            answer
+        })
+    }
+
+    async fn until(&self, id: u64, state: State) {
+        let id = GenerationId(id);
+        let reached = self.table.wait_until(|view| view.entries.iter().any(|entry| entry.id == id && entry.state == state));
+        reached.await;
+    }
+}
+
+async fn call(table: Arc<Table>, request: Request) -> Result<Response, CallError> {
+    let lease = table.lease(CallInfo::default(), HOLD).await.unwrap();
+    lease.generation.isolate.call(request).await
+}
+
+fn text(answer: Result<Response, CallError>) -> String {
+    String::from_utf8(answer.unwrap().body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_during_start_is_held_until_the_first_generation_is_ready() {
+    let host = Host::new(Code::Good("one"));
+    host.engine.hold_loads();
+    let held = tokio::spawn(call(host.table.clone(), quick()));
+    let loading = tokio::spawn({
+        let keeper = host.keeper.clone();
+        async move { keeper.request(RELOAD, Reason::Start).await }
+    });
+    host.until(1, State::Loading).await;
+    assert!(!held.is_finished());
+    host.engine.loads_allowed.add_permits(1);
+    assert_eq!(text(held.await.unwrap()), "one");
+    loading.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_held_for_so_long_and_then_told() {
+    let host = Host::new(Code::Broken("no"));
+    host.reload().await;
+    let gone = host.table.lease(CallInfo::default(), HOLD).await.unwrap_err();
+    assert_eq!(gone, Gone::HeldTooLong(HOLD));
+}
+
+#[tokio::test]
+async fn a_running_call_finishes_on_the_code_it_started_with() {
+    let host = Host::serving("one").await;
+    let running = host.begin_slow_call().await;
+    let outcome = host.edit("two").await;
+    let Outcome::Activated { generation, previous, draining, functions, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((generation, previous), (GenerationId(2), Some(GenerationId(1))));
+    assert_eq!(draining.iter().map(|one| one.in_flight).sum::<usize>(), 1);
+    assert_eq!(functions.changed, ["app-hello"]);
+    assert_eq!(text(host.call(quick()).await), "two");
+    host.until(1, State::Draining).await;
+    host.engine.answers_allowed.add_permits(1);
+    assert_eq!(text(running.await.unwrap()), "one");
+    host.until(1, State::Retired).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_generation_without_calls_retires_at_once() {
+    let host = Host::serving("one").await;
+    host.edit("two").await;
+    host.until(1, State::Retired).await;
+}
+
+#[tokio::test]
+async fn broken_code_changes_nothing_but_the_report() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::Broken("Expected ident"));
+    let outcome = host.reload().await;
+    let Outcome::Rejected { generation, error } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(generation, Some(GenerationId(1)));
+    assert_eq!(error.message, "Expected ident");
+    assert_eq!(text(host.call(quick()).await), "one");
+    assert!(host.table.view().last_rejected.is_some());
+    host.edit("two").await;
+    assert!(host.table.view().last_rejected.is_none());
+}
+
+#[tokio::test]
+async fn broken_code_at_the_start_holds_calls_until_it_is_mended() {
+    let host = Host::new(Code::Broken("no"));
+    host.reload().await;
+    let held = tokio::spawn(call(host.table.clone(), quick()));
+    host.edit("mended").await;
+    assert_eq!(text(held.await.unwrap()), "mended");
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
+    let host = Host::serving("one").await;
+    assert!(matches!(host.reload().await, Outcome::Unchanged { generation: GenerationId(1), .. }));
+    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 1);
+    let forced = host.keeper.request(Want::Reload { force: true }, Reason::Api).await;
+    assert!(matches!(forced.outcome, Outcome::Activated { generation: GenerationId(2), .. }));
+}
+
+#[tokio::test]
+async fn a_check_changes_nothing() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::Good("two"));
+    let report = host.keeper.request(Want::Check, Reason::Check).await;
+    let Outcome::Checked { generation, functions, .. } = &report.outcome else {
+        panic!("{report:?}");
+    };
+    assert_eq!(*generation, Some(GenerationId(1)));
+    let changes = FunctionChanges {
+        count: 1,
+        changed: vec!["app-hello".to_owned()],
+        ..FunctionChanges::default()
+    };
+    assert_eq!(*functions, changes);
+    assert_eq!(text(host.call(quick()).await), "one");
+    host.until(2, State::Retired).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn reloads_during_a_load_share_the_next_one() {
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    host.engine.write(Code::Good("two"));
+    let first = tokio::spawn({
+        let keeper = host.keeper.clone();
+        async move { keeper.request(RELOAD, Reason::Api).await }
+    });
+    host.until(2, State::Loading).await;
+    host.engine.write(Code::Good("three"));
+    let later: Vec<_> = (0..10)
+        .map(|_| {
+            let keeper = host.keeper.clone();
+            tokio::spawn(async move { keeper.request(RELOAD, Reason::Api).await })
+        })
+        .collect();
+    // They are queued in order, so once this one is answered for, so are they.
+    tokio::task::yield_now().await;
+    host.engine.loads_allowed.add_permits(2);
+    assert_eq!(first.await.unwrap().outcome.serving(), Some(GenerationId(2)));
+    for report in later {
+        let report = report.await.unwrap();
+        assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
+    }
+    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 3);
+    assert_eq!(text(host.call(quick()).await), "three");
+}
+
+#[tokio::test]
+async fn rolling_back_serves_what_an_earlier_generation_was_made_of() {
+    let host = Host::serving("one").await;
+    host.edit("two").await;
+    let report = host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "under a number of its own");
+    assert_eq!(text(host.call(quick()).await), "one");
+    let report = host.keeper.request(Want::Rollback(Some(GenerationId(2))), Reason::Rollback).await;
+    assert_eq!(report.outcome.serving(), Some(GenerationId(4)));
+    assert_eq!(text(host.call(quick()).await), "two");
+    let report = host.keeper.request(Want::Rollback(Some(GenerationId(99))), Reason::Rollback).await;
+    assert!(matches!(report.outcome, Outcome::NotKept { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_cut_only_when_its_generation_has_drained_for_too_long() {
+    let host = Host::serving("one").await;
+    let running = host.begin_slow_call().await;
+    host.edit("two").await;
+    tokio::time::advance(DRAIN - Duration::from_secs(1)).await;
+    tokio::task::yield_now().await;
+    assert!(!running.is_finished());
+    assert_eq!(running.await.unwrap(), Err(CallError::IsolateDied));
+    host.until(1, State::Retired).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_generations_the_oldest_has_less_time() {
+    let host = Host::serving("v1").await;
+    let began = tokio::time::Instant::now();
+    let oldest = host.begin_slow_call().await;
+    host.edit("v2").await;
+    let second = host.begin_slow_call().await;
+    host.edit("v3").await;
+    assert!(!oldest.is_finished());
+    host.edit("v4").await;
+    // `v3` is idle and retires; with `v1`, `v2` and `v4` there are three again.
+    assert_eq!(oldest.await.unwrap(), Err(CallError::IsolateDied));
+    let elapsed = began.elapsed();
+    assert!(elapsed >= HURRIED && elapsed < DRAIN, "{elapsed:?}");
+    assert!(!second.is_finished());
+}
+
+#[tokio::test]
+async fn the_end_closes_every_isolate_and_answers_whoever_waits() {
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    host.engine.write(Code::Good("two"));
+    let reload = tokio::spawn({
+        let keeper = host.keeper.clone();
+        async move { keeper.request(RELOAD, Reason::Api).await }
+    });
+    host.until(2, State::Loading).await;
+    host.keeper.stop().await;
+    assert_eq!(reload.await.unwrap().outcome, Outcome::ShuttingDown);
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 0);
+}
