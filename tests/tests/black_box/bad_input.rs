@@ -7,6 +7,8 @@ use harness::http::Call;
 use harness::{ANY, Baton, Cli, Project, Run, Sdk, Status, mismatch};
 use serde_json::json;
 
+use crate::calls::version_of;
+
 /// Starts on a project that has no good generation, and sees that the host
 /// stays up and says why it does not serve.
 async fn check_rejected(project: &Project, kinds: &[&str], file: Option<&str>, names: &[&str]) {
@@ -74,8 +76,7 @@ async fn a_file_that_becomes_no_utf_8_is_rejected_and_the_old_code_serves() {
     assert_eq!((report.http, report.status()), (422, "rejected"), "{report}");
     let file = report.error()["file"].as_str().unwrap_or_default();
     assert!(file.ends_with("lib/version.ts"), "{report}");
-    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
-    assert_eq!(answer.expect("an answer").json()["version"], "1");
+    assert_eq!(version_of(&baton, "version").await, "1");
 }
 
 #[tokio::test]
@@ -141,8 +142,7 @@ async fn a_body_over_four_mebibytes_is_too_large() {
     assert_eq!(status, 413, "{body}");
     assert!(body.contains("\"error\"") && body.contains("4 MiB"), "{body}");
 
-    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
-    assert_eq!(answer.expect("an answer").status, 200, "the next call is served");
+    assert_eq!(version_of(&baton, "version").await, "1", "the next call is served");
 }
 
 #[tokio::test]

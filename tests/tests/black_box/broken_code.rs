@@ -1,8 +1,10 @@
 //! Code that cannot serve: the report says what is wrong and where, and nothing
 //! else changes (DESIGN §2, promise 3; §3.3).
 
-use harness::{Baton, Project, Report, Run};
+use harness::{Baton, Project, Report};
 use serde_json::Value;
+
+use crate::calls::version_of;
 
 /// One way to break a project, and what the report has to say of it.
 struct Broken {
@@ -197,12 +199,10 @@ async fn check(project: &Project, baton: &Baton, broken: &Broken) {
         "{sentence}: the status tells of it: {:#}",
         status.0
     );
-    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
-    let answer = answer.unwrap_or_else(|lost| panic!("{sentence}: {lost}"));
     assert_eq!(
-        answer.json()["version"],
+        version_of(baton, "version").await,
         "1",
-        "{sentence}: the old code serves: {answer}"
+        "{sentence}: the old code serves"
     );
 
     for (file, _) in broken.files {
@@ -281,8 +281,7 @@ async fn a_folder_that_has_lost_its_functions_is_rejected() {
     assert_eq!(report.error()["kind"], "no_functions", "{report}");
     let message = report.error()["message"].as_str().unwrap_or_default();
     assert!(message.contains("functions"), "it names the folder: {report}");
-    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
-    assert_eq!(answer.expect("an answer").json()["version"], "1");
+    assert_eq!(version_of(&baton, "version").await, "1");
 
     for (name, text) in names.iter().zip(kept) {
         project.write(&format!("functions/{name}.ts"), text);
@@ -304,19 +303,5 @@ async fn the_first_good_code_after_broken_code_is_activated() {
     let status = baton.status().await;
     assert_eq!(status.current(), number, "{:#}", status.0);
     assert_eq!(status.0["source"]["last_rejected"], Value::Null, "{:#}", status.0);
-    let answer = baton.executor().discover(&Run::of("fixture-version")).await;
-    assert_eq!(answer.expect("an answer").json()["version"], "2");
-}
-
-#[tokio::test]
-async fn the_same_function_exported_twice_is_one_function() {
-    let project = Project::new();
-    project.write("functions/again.ts", "export { oneStep as again } from \"./steps\";\n");
-    project.write(
-        "functions/index.ts",
-        "export * from \"./steps\";\nexport default [1, null];\n",
-    );
-    let baton = Baton::dev(&project).ready().await;
-    let answer = baton.executor().introspect().await;
-    assert_eq!(answer.json()["function_count"], 20, "{answer}");
+    assert_eq!(version_of(&baton, "version").await, "2");
 }

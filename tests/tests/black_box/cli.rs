@@ -1,8 +1,10 @@
 //! The commands that talk to a running host (DESIGN §3.1): found from any
 //! folder of the project, exit codes, JSON for programs.
 
-use harness::{Baton, Cli, Project, Run, mismatch};
+use harness::{Baton, Cli, Project, mismatch};
 use serde_json::json;
+
+use crate::calls::{gated, start};
 
 /// Commands that find the host by its state folder.
 fn cli(project: &Project) -> Cli {
@@ -156,9 +158,7 @@ async fn reload_can_wait_until_the_old_generation_is_drained() {
     let project = Project::new();
     let baton = Baton::dev(&project).ready().await;
     let gate = project.gate("drain");
-    let run = Run::of("fixture-gated").with_data(json!({ "gate": gate.path() }));
-    let executor = baton.executor();
-    let running = tokio::spawn(async move { executor.discover(&run).await });
+    let running = start(&baton, &gated(&gate));
     baton.in_flight(1, 1).await;
 
     project.set_version("2");
@@ -169,8 +169,7 @@ async fn reload_can_wait_until_the_old_generation_is_drained() {
     assert_eq!(reload.try_wait().expect("its state"), None, "it waits");
 
     gate.open();
-    let answer = running.await.expect("the caller lives").expect("an answer");
-    assert_eq!(answer.json()[0]["data"]["version"], "1", "{answer}");
+    assert_eq!(running.version(&baton).await, "1");
     let code = harness::deadline::within("the end of the reload", String::new, reload.wait()).await;
     assert_eq!(code.expect("its exit status").code(), Some(0));
     assert_eq!(baton.status().await.state(1), "retired");

@@ -7,8 +7,11 @@
 mod admin;
 mod bad_input;
 mod broken_code;
+mod calls;
 mod cli;
 mod lifecycle;
+mod project_shapes;
 mod protocol;
 mod reload;
+mod reload_requests;
 mod under_load;

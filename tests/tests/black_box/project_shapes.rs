@@ -1,0 +1,158 @@
+//! What a project may look like: a folder of functions, an entry file, several
+//! apps (DESIGN §3.2).
+
+use harness::http::Call;
+use harness::{Baton, FakeInngest, Project, Run};
+use serde_json::json;
+
+use crate::calls::version_of;
+
+#[tokio::test]
+async fn an_entry_file_serves_its_own_paths_and_batons_are_batons() {
+    let project = Project::new();
+    let entry = r#"import { serve } from "inngest/edge";
+import { inngest } from "../lib/client";
+import { VERSION } from "../lib/version";
+
+const hello = inngest.createFunction(
+  { id: "hello", retries: 1, checkpointing: false, triggers: [{ event: "fixture/hello" }] },
+  async () => ({ version: VERSION }),
+);
+const inngestHandler = serve({ client: inngest, functions: [hello] });
+
+export default {
+  port: 3111,
+  async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    if (url.pathname === "/api/inngest") return inngestHandler(request);
+    if (url.pathname === "/webhooks/echo") {
+      const body = await request.text();
+      return Response.json(
+        {
+          method: request.method,
+          query: url.searchParams.get("q"),
+          header: request.headers.get("x-test"),
+          body,
+          version: VERSION,
+        },
+        { status: 202, headers: { "x-answered-by": "the app" } },
+      );
+    }
+    return new Response("nothing here, says the app", { status: 404 });
+  },
+};
+"#;
+    project.write("src/serve.ts", entry);
+    let baton = Baton::dev_on(&project, "src/serve.ts").ready().await;
+
+    let call = Call::new("PATCH", "/webhooks/echo?q=a%20b")
+        .header("x-test", "yes")
+        .body("péng");
+    let answer = call.answer(&baton.door()).await;
+    assert_eq!(
+        (answer.status, answer.header("x-answered-by")),
+        (202, Some("the app")),
+        "{answer}"
+    );
+    let echoed = json!({
+        "method": "PATCH", "query": "a b", "header": "yes", "body": "péng", "version": "1",
+    });
+    assert_eq!(answer.json(), echoed);
+    let answer = baton.get("/somewhere").await;
+    assert_eq!((answer.status, &*answer.text()), (404, "nothing here, says the app"));
+
+    let answer = baton.executor().introspect().await;
+    assert_eq!(answer.json()["function_count"], 1, "{answer}");
+    let answer = baton.executor().discover(&Run::of("fixture-hello")).await;
+    assert_eq!(answer.expect("an answer").json(), json!({ "version": "1" }));
+
+    let live = baton.get("/-/live").await;
+    assert_eq!(live.status, 200, "{live}");
+    assert_eq!(
+        live.header("x-answered-by"),
+        None,
+        "Baton's own paths are not the app's: {live}"
+    );
+    project.set_version("2");
+    let _ = baton.reload().await.activated();
+    let answer = baton.get("/webhooks/echo").await;
+    assert_eq!(answer.json()["version"], "2", "all routes get the new code: {answer}");
+}
+
+#[tokio::test]
+async fn an_entry_file_may_export_its_handler_by_name() {
+    let project = Project::new();
+    let entry = r#"import { serve } from "inngest/edge";
+import { inngest } from "../lib/client";
+import { version } from "../functions/versioned";
+
+export const handler = serve({ client: inngest, functions: [version] });
+"#;
+    project.write("src/handler.ts", entry);
+    let baton = Baton::dev_on(&project, "src/handler.ts").ready().await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+}
+
+#[tokio::test]
+async fn two_apps_of_a_folder_have_a_path_each() {
+    let project = Project::new();
+    let other = r#"import { Inngest } from "inngest";
+
+const other = new Inngest({ id: "other" });
+export const hello = other.createFunction(
+  { id: "hello", retries: 1, checkpointing: false, triggers: [{ event: "other/hello" }] },
+  async () => "hello from the other app",
+);
+// The same id as a function of the first app: they do not meet.
+export const version = other.createFunction(
+  { id: "version", retries: 1, checkpointing: false, triggers: [{ event: "other/version" }] },
+  async () => ({ version: "other" }),
+);
+"#;
+    project.write("functions/other.ts", other);
+    let inngest = FakeInngest::start().await;
+    let baton = Baton::dev(&project).inngest(&inngest).ready().await;
+
+    for (app, count, version) in [("fixture", 20, "1"), ("other", 2, "other")] {
+        let path = format!("/api/inngest/{app}");
+        let executor = baton.executor().at(&path);
+        let answer = executor.introspect().await;
+        assert_eq!(answer.json()["function_count"], count, "{app}: {answer}");
+        let answer = executor.discover(&Run::of(&format!("{app}-version"))).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.json(), json!({ "version": version }), "{app}: {answer}");
+
+        assert_eq!(executor.sync().await.status, 200, "{app}");
+        let registered = inngest.registration_of(app).await;
+        let url = registered.body["url"].as_str().unwrap_or_default();
+        assert!(url.ends_with(&path), "{app} registers its own path: {url}");
+    }
+    let answer = baton.executor().introspect().await;
+    assert_eq!(answer.status, 404, "which of the two would it be? {answer}");
+    for app in ["fixture", "other"] {
+        assert!(answer.text().contains(&format!("/api/inngest/{app}")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn one_app_alone_is_also_at_its_own_path() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    for path in ["/api/inngest", "/api/inngest/fixture"] {
+        let answer = baton.executor().at(path).discover(&Run::of("fixture-version")).await;
+        assert_eq!(answer.expect("an answer").json(), json!({ "version": "1" }), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_function_exported_twice_is_one_function() {
+    let project = Project::new();
+    project.write("functions/again.ts", "export { oneStep as again } from \"./steps\";\n");
+    project.write(
+        "functions/index.ts",
+        "export * from \"./steps\";\nexport default [1, null];\n",
+    );
+    let baton = Baton::dev(&project).ready().await;
+    let answer = baton.executor().introspect().await;
+    assert_eq!(answer.json()["function_count"], 20, "{answer}");
+}
