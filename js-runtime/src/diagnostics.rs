@@ -65,14 +65,17 @@ pub(crate) fn from_js_error(
     let place = error.frames.iter().find_map(own_frame);
     let (url, line, column) = place.unwrap_or_else(|| (module.clone(), 1, 1));
     let text = source_text(&url, sources);
-    let mut load_error = Position::new(&url, &text, line, column).into_error(kind, error.exception_message.clone());
-    load_error.stack = stack(error);
-    load_error
+    LoadError {
+        stack: error.stack.clone(),
+        ..Position::new(&url, &text, line, column).into_error(kind, message_of(error).to_owned())
+    }
 }
 
-/// `Error: message` and one line a frame, positions mapped.
-fn stack(error: &JsError) -> Option<String> {
-    error.stack.clone().or_else(|| Some(error.exception_message.clone()))
+/// The message without V8's remark on how it came about.
+pub(crate) fn message_of(error: &JsError) -> &str {
+    let message = error.exception_message.as_str();
+    let message = message.strip_prefix("Uncaught ").unwrap_or(message);
+    message.strip_prefix("(in promise) ").unwrap_or(message)
 }
 
 fn own_frame(frame: &JsStackFrame) -> Option<(Url, usize, usize)> {

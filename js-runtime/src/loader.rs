@@ -91,11 +91,12 @@ impl Modules {
         } else {
             self.node.resolve(specifier, &referrer).map_err(|error| {
                 let root = &self.sources.project().root;
-                let help = package_name(specifier)
-                    .map(|package| format!("Install it: run `npm install {package}` in {}", root.display()));
-                let message = match &help {
-                    Some(_) => format!("cannot find the package {specifier:?}"),
-                    None => error.to_string(),
+                let (message, help) = match package_name(specifier) {
+                    Some(package) if !is_installed(package, &referrer) => (
+                        format!("cannot find the package {package:?}"),
+                        Some(format!("Install it: run `npm install {package}` in {}", root.display())),
+                    ),
+                    _ => (error.to_string(), None),
                 };
                 self.fail(self.resolve_error(specifier, &referrer, message, help))
             })?
@@ -251,6 +252,12 @@ fn package_name(specifier: &str) -> Option<&str> {
     let slashes = if specifier.starts_with('@') { 2 } else { 1 };
     let end = specifier.match_indices('/').nth(slashes - 1).map_or(specifier.len(), |(at, _)| at);
     specifier.get(..end)
+}
+
+/// Whether a `node_modules` folder that the module sees holds the package.
+fn is_installed(package: &str, referrer: &Url) -> bool {
+    let path = referrer.to_file_path().unwrap_or_default();
+    path.ancestors().any(|folder| folder.join("node_modules").join(package).exists())
 }
 
 /// Where the text imports the specifier: at the static import that does, else at the first string

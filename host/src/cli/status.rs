@@ -56,7 +56,10 @@ fn summary(status: &Value) -> String {
     let source = &status["source"];
     if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
         let error = &source["last_rejected"]["error"];
-        let place = error["file"].as_str().map(|file| format!(" ({file}:{})", error["line"]));
+        let place = error["file"].as_str().map(|file| match error["line"].as_u64() {
+            Some(line) => format!(" ({file}:{line})"),
+            None => format!(" ({file})"),
+        });
         let _ = writeln!(text, "The newest code was rejected: {message}{}", place.unwrap_or_default());
     } else if source["newer_than_loaded"] == true {
         let _ = writeln!(text, "The code on the disk is newer: `baton reload` swaps it in.");

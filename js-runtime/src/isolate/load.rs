@@ -1,7 +1,7 @@
 //! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
 //! [`LoadError`] with its place in the user's source.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
@@ -160,12 +160,28 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
         let found = diagnostics::from_js_error(error, LoadErrorKind::Timeout, module, &modules.sources);
         return LoadError { message: NEVER_SETTLES.to_owned(), ..found };
     }
-    let kind = match error.name.as_deref() {
-        Some("SyntaxError") if message.contains("does not provide an export") => LoadErrorKind::Resolve,
-        Some("SyntaxError") => LoadErrorKind::Syntax,
-        _ => LoadErrorKind::Evaluate,
+    if error.name.as_deref() != Some("SyntaxError") {
+        return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
+    }
+    // V8 found it while it linked or compiled, and says where only in the message.
+    let message = diagnostics::message_of(error);
+    let kind = if message.contains("does not provide an export") { LoadErrorKind::Resolve } else { LoadErrorKind::Syntax };
+    let Some((message, url, line, column)) = split_place(message) else {
+        return diagnostics::from_js_error(error, kind, module, &modules.sources);
     };
-    diagnostics::from_js_error(error, kind, module, &modules.sources)
+    let (line, column) = modules.original_position(&url, line, column);
+    let text = source_text(&url, &modules.sources);
+    let position = Position::new(&url, &text, line as usize, column as usize);
+    position.into_error(kind, message.to_owned())
+}
+
+/// Takes ` at file:///a.ts:1:10` from the end of a message.
+fn split_place(message: &str) -> Option<(&str, Url, u32, u32)> {
+    let (message, place) = message.rsplit_once(" at ")?;
+    let (place, column) = place.rsplit_once(':')?;
+    let (url, line) = place.rsplit_once(':')?;
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
+    Some((message, url, line.parse().ok()?, column.parse().ok()?))
 }
 
 /// Where the interrupted loop stood, in the original source.
@@ -189,19 +205,24 @@ fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
         return internal("a module has no URL");
     };
     let text = source_text(&url, &modules.sources);
-    // Within one file it is the later one that is too much.
-    let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
-    let offset = literals.iter().filter_map(|literal| text.rfind(literal)).max().unwrap_or(0);
-    let other = if first == second {
-        "the same file".to_owned()
-    } else {
-        Url::parse(first).map_or_else(|_| first.clone(), |url| diagnostics::display_path(&url))
-    };
-    let message = format!("the id {id:?} of app {app:?} is taken: {other} has a function with it");
+    let offset = offset_of_id(&text, id);
+    let root = &modules.sources.project().root;
+    let other = Url::parse(first).ok().and_then(|url| url.to_file_path().ok()).unwrap_or_default();
+    let other = if first == second { Path::new("this file") } else { other.strip_prefix(root).unwrap_or(&other) };
+    let message = format!("the id {id:?} of app {app:?} is taken: {} has a function with it", other.display());
     LoadError {
         help: Some("Give one of the two functions another id.".to_owned()),
         ..Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
     }
+}
+
+/// Where a function's id is written: the last `id: "…"`, since within one file it is the later
+/// function that is too much; else the last literal that reads like it.
+fn offset_of_id(text: &str, id: &str) -> usize {
+    let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
+    let places = literals.iter().flat_map(|literal| text.match_indices(literal.as_str())).map(|(at, _)| at);
+    let is_id = |at: usize| text[..at].trim_end().ends_with("id:");
+    places.max_by_key(|at| (is_id(*at), *at)).unwrap_or(0)
 }
 
 fn no_functions(modules: &Modules) -> LoadError {
@@ -284,4 +305,26 @@ fn from_v8<T: serde::de::DeserializeOwned>(runtime: &mut JsRuntime, value: &v8::
     deno_core::scope!(scope, runtime);
     let value = v8::Local::new(scope, value);
     serde_v8::from_v8(scope, value).map_err(internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{offset_of_id, split_place};
+
+    #[test]
+    fn an_id_is_found_where_it_is_an_id() {
+        let text = "fn({ id: \"a\", triggers: [{ event: \"a\" }] });";
+        assert_eq!(offset_of_id(text, "a"), text.find("\"a\"").unwrap());
+        let twice = "fn({ id: 'a' });\nfn({ id: 'a' });";
+        assert_eq!(offset_of_id(twice, "a"), twice.rfind("'a'").unwrap());
+        assert_eq!(offset_of_id("const ID = `a`;", "a"), 11);
+        assert_eq!(offset_of_id("nothing", "a"), 0);
+    }
+
+    #[test]
+    fn a_place_at_the_end_of_a_message_is_split_off() {
+        let (message, url, line, column) = split_place("no export named 'x' at file:///p/b.ts:1:10").unwrap();
+        assert_eq!((message, url.path(), line, column), ("no export named 'x'", "/p/b.ts", 1, 10));
+        assert!(split_place("Unexpected end of input at all").is_none());
+    }
 }
