@@ -12,6 +12,7 @@ use host::telemetry::logs;
 use js_runtime::V8Engine;
 
 fn main() -> ExitCode {
+    cli::report_errors_in_whole_lines();
     let Cli { command } = Cli::parse();
     if let Some(code) = cli::ask(&command) {
         return code;

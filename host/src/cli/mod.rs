@@ -104,3 +104,10 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Dev(_) | Command::Start { .. } | Command::MakeStartupSnapshot { .. } => None,
     }
 }
+
+/// Errors name paths and commands that people copy: they are not broken into shorter lines.
+pub fn report_errors_in_whole_lines() {
+    let handler = || miette::MietteHandlerOpts::new().wrap_lines(false).build();
+    // Fails only when a handler is set already.
+    let _ = miette::set_hook(Box::new(move |_| Box::new(handler())));
+}

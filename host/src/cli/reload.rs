@@ -52,11 +52,12 @@ fn summary(report: &Value) -> String {
     let generation = &report["generation"];
     let took = &report["took_ms"];
     let mut text = match report["status"].as_str() {
-        Some("unchanged") => format!("Nothing changed: generation {generation} serves.\n"),
-        Some("checked") => format!("The code is good ({took} ms). Generation {generation} still serves.\n"),
+        Some("unchanged") => format!("unchanged: generation {generation} still serves\n"),
+        Some("checked") if generation.is_null() => format!("checked ({took} ms): the code is good; nothing serves yet\n"),
+        Some("checked") => format!("checked ({took} ms): the code is good; generation {generation} still serves\n"),
         _ => match &report["previous"] {
-            Value::Null => format!("Generation {generation} serves ({took} ms).\n"),
-            previous => format!("Generation {generation} serves, {previous} did ({took} ms).\n"),
+            Value::Null => format!("activated ({took} ms): generation {generation} serves\n"),
+            previous => format!("activated ({took} ms): generation {generation} serves, {previous} did\n"),
         },
     };
     for kind in ["added", "changed", "removed"] {
@@ -81,7 +82,7 @@ fn refusal(answer: &Value) -> String {
         return format!("The host says: {status}\n");
     }
     let field = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
-    let mut text = format!("Rejected: {}\n", field("message").unwrap_or_default());
+    let mut text = format!("rejected: {}\n", field("message").unwrap_or_default());
     if let Some(file) = field("file") {
         let place = match (&error["line"], &error["column"]) {
             (Value::Number(line), Value::Number(column)) => format!("{file}:{line}:{column}"),
@@ -96,7 +97,7 @@ fn refusal(answer: &Value) -> String {
         let _ = writeln!(text, "{help}");
     }
     if let Value::Number(generation) = &answer["generation"] {
-        let _ = writeln!(text, "Generation {generation} still serves.");
+        let _ = writeln!(text, "generation {generation} still serves");
     }
     text
 }
@@ -112,7 +113,7 @@ mod tests {
         let report = json!({"status": "activated", "generation": 3, "previous": 2, "took_ms": 21.4,
             "functions": {"count": 2, "added": ["app-new"], "removed": [], "changed": ["app-hello"]},
             "draining": [{"generation": 2, "in_flight": 1}], "warnings": []});
-        let expected = "Generation 3 serves, 2 did (21.4 ms).\n  added    app-new\n  changed  app-hello\n  \
+        let expected = "activated (21.4 ms): generation 3 serves, 2 did\n  added    app-new\n  changed  app-hello\n  \
                         generation 2 finishes 1 call(s)\n";
         assert_eq!(summary(&report), expected);
     }
@@ -123,6 +124,6 @@ mod tests {
             "file": "functions/a.ts", "line": 2, "column": 7, "frame": "> 2 | x"}});
         let text = refusal(&report);
         assert!(text.contains("at functions/a.ts:2:7 (syntax)"), "{text}");
-        assert!(text.contains("> 2 | x") && text.contains("Generation 2 still serves."), "{text}");
+        assert!(text.contains("> 2 | x") && text.contains("generation 2 still serves"), "{text}");
     }
 }

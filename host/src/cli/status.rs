@@ -33,8 +33,8 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
 fn summary(status: &Value) -> String {
     let functions = status["functions"].as_array().map_or(0, Vec::len);
     let mut text = match &status["current"] {
-        Value::Null => "No generation serves yet.\n".to_owned(),
-        current => format!("Generation {current} serves {functions} function(s).\n"),
+        Value::Null => "no generation serves yet\n".to_owned(),
+        current => format!("generation {current} serves {functions} function(s)\n"),
     };
     for generation in status["generations"].as_array().into_iter().flatten() {
         let state = generation["state"].as_str().unwrap_or_default();
@@ -60,9 +60,9 @@ fn summary(status: &Value) -> String {
             Some(line) => format!(" ({file}:{line})"),
             None => format!(" ({file})"),
         });
-        let _ = writeln!(text, "The newest code was rejected: {message}{}", place.unwrap_or_default());
+        let _ = writeln!(text, "the newest code was rejected: {message}{}", place.unwrap_or_default());
     } else if source["newer_than_loaded"] == true {
-        let _ = writeln!(text, "The code on the disk is newer: `baton reload` swaps it in.");
+        let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
     }
     text
 }
@@ -82,7 +82,7 @@ mod tests {
             {"id": 3, "state": "current", "hash": "9876543210", "git": "46c2113-dirty", "in_flight": []}],
             "source": {"newer_than_loaded": true, "last_rejected": null}});
         let text = summary(&status);
-        assert!(text.starts_with("Generation 3 serves 2 function(s).\n"), "{text}");
+        assert!(text.starts_with("generation 3 serves 2 function(s)\n"), "{text}");
         assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
         assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
         assert!(!text.contains("retired") && text.contains("is newer"), "{text}");

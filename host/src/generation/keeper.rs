@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use super::live::Generation;
 use super::reload::{Reason, ReloadQueue, Want};
-use super::report::{Draining, FunctionChanges, Outcome, Report};
+use super::report::{Draining, FunctionChanges, NotKept, Outcome, Report};
 use super::state::{Decision, Event, GenerationId, Generations};
 use super::table::{Entry, HostEvent, Table, View};
 use crate::git;
@@ -202,9 +202,10 @@ impl Task {
             Want::Rollback(target) => match self.kept_sources(target) {
                 Some(sources) => SourceChoice::Kept(sources),
                 None => {
+                    let kept: Vec<GenerationId> = self.kept.iter().map(|(id, _)| *id).collect();
+                    let error = NotKept::new(target, &kept);
                     let generation = self.generations.current();
-                    let kept = self.kept.iter().map(|(id, _)| *id).collect();
-                    return self.answer(Outcome::NotKept { generation, kept }, began);
+                    return self.answer(Outcome::NotKept { generation, kept, error }, began);
                 }
             },
         };
@@ -228,7 +229,7 @@ impl Task {
         match done {
             Done::Compared { changed: true } => self.begin_load(want, reason, began),
             Done::Compared { changed: false } => self.end_unchanged(began),
-            Done::Loaded(id, LoadResult { loaded: Err(load_error), .. }) => self.reject(id, load_error, began),
+            Done::Loaded(id, LoadResult { loaded: Err(load_error), .. }) => self.reject(want, id, load_error, began),
             Done::Loaded(id, LoadResult { loaded: Ok(loaded), git }) => {
                 let generation = Arc::new(Generation::new(id, loaded, self.emptied_sender.clone()));
                 if let Some(entry) = self.entries.get_mut(&id) {
@@ -256,7 +257,7 @@ impl Task {
         }
     }
 
-    fn reject(&mut self, id: GenerationId, load_error: LoadError, began: Instant) {
+    fn reject(&mut self, want: Want, id: GenerationId, load_error: LoadError, began: Instant) {
         warn!(
             generation = id.0,
             kind = load_error.kind.as_str(),
@@ -264,10 +265,13 @@ impl Task {
             line = load_error.line,
             column = load_error.column,
             error = %load_error,
-            "generation rejected{}",
-            detail(&load_error),
+            frame = load_error.frame.as_deref().map(tracing::field::display),
+            help = load_error.help.as_deref().map(tracing::field::display),
+            "generation rejected"
         );
-        self.last_rejected = Some((id, load_error.clone()));
+        if want != Want::Check {
+            self.last_rejected = Some((id, load_error.clone()));
+        }
         self.apply(id, Event::LoadFailed);
         let generation = self.generations.current();
         self.answer(Outcome::Rejected { generation, error: load_error }, began);
@@ -487,11 +491,4 @@ async fn load(engine: Arc<dyn Engine>, request: LoadRequest) -> LoadResult {
     let root: PathBuf = request.project.root.clone();
     let (loaded, git) = tokio::join!(engine.load(request), git::describe(&root));
     LoadResult { loaded, git }
-}
-
-/// The code frame and the advice, for people who read the log.
-fn detail(load_error: &LoadError) -> String {
-    let frame = load_error.frame.as_ref().map(|frame| format!("\n{frame}"));
-    let help = load_error.help.as_ref().map(|help| format!("\nhelp: {help}"));
-    [frame, help].into_iter().flatten().collect()
 }

@@ -20,6 +20,6 @@ mod tests;
 pub use keeper::{Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use reload::{Reason, Want};
-pub use report::{FunctionChanges, Outcome, Report};
+pub use report::{FunctionChanges, NotKept, Outcome, Report};
 pub use state::{GenerationId, State};
 pub use table::{Entry, Gone, HostEvent, Table, View};

@@ -52,9 +52,29 @@ pub enum Outcome {
         generation: Option<GenerationId>,
         /// Those that one can go back to.
         kept: Vec<GenerationId>,
+        error: NotKept,
     },
     /// The host ended first.
     ShuttingDown,
+}
+
+/// Why a rollback has nothing to go back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotKept {
+    pub message: String,
+    pub help: String,
+}
+
+impl NotKept {
+    pub(super) fn new(wanted: Option<GenerationId>, kept: &[GenerationId]) -> Self {
+        let message = match wanted {
+            Some(id) => format!("the code of generation {id} is not kept"),
+            None => "no generation served before the current one".to_owned(),
+        };
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        let help = format!("Kept is the code of the generations that served last: {}.", kept.join(", "));
+        Self { message, help }
+    }
 }
 
 impl Outcome {

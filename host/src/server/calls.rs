@@ -31,12 +31,13 @@ pub(super) async fn named_app(State(server): State<Server>, Path(app): Path<Stri
 
 /// Every path that is not the host's.
 pub(super) async fn other(State(server): State<Server>, request: Request) -> Response {
-    call(server, request, Route::Other).await
+    let path = request.uri().path().to_owned();
+    call(server, request, Route::Other { path }).await
 }
 
 enum Route {
     Inngest { app: Option<String> },
-    Other,
+    Other { path: String },
 }
 
 async fn call(server: Server, request: Request, route: Route) -> Response {
@@ -150,9 +151,9 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
             let message = format!("the project has no Inngest app {app:?}");
             Err(answer::error(StatusCode::NOT_FOUND, message, format!("It has: {}", apps())))
         }
-        (Route::Other, _) => {
+        (Route::Other { path }, _) => {
             let help = "Inngest calls /api/inngest. Other paths are answered by an entry file that exports a fetch handler.";
-            Err(answer::error(StatusCode::NOT_FOUND, "there is nothing at this path", help))
+            Err(answer::error(StatusCode::NOT_FOUND, format!("there is nothing at {path}"), help))
         }
     }
 }
@@ -193,7 +194,7 @@ fn failed(error: &CallError, route: &Route) -> Response {
         CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
     };
     let response = answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help);
-    if matches!(route, Route::Other) {
+    if matches!(route, Route::Other { .. }) {
         return response;
     }
     let mut response = answer::retry_after(response, 1);
@@ -245,13 +246,15 @@ mod tests {
         let two = project(&["a", "b"], false);
         assert_eq!(target(&short, &two).err().map(|response| response.status().as_u16()), Some(404));
         assert_eq!(target(&app("b"), &two).ok(), Some(Target::App("b".to_owned())));
-        assert_eq!(target(&Route::Other, &two).err().map(|response| response.status().as_u16()), Some(404));
+        let other = Route::Other { path: "/x".to_owned() };
+        assert_eq!(target(&other, &two).err().map(|response| response.status().as_u16()), Some(404));
     }
 
     #[test]
     fn a_fetch_export_gets_everything() {
         let fetch = project(&["a"], true);
-        assert_eq!(target(&Route::Other, &fetch).ok(), Some(Target::Fetch));
+        let other = Route::Other { path: "/x".to_owned() };
+        assert_eq!(target(&other, &fetch).ok(), Some(Target::Fetch));
         assert_eq!(target(&Route::Inngest { app: None }, &fetch).ok(), Some(Target::Fetch));
     }
 

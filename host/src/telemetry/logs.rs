@@ -4,6 +4,20 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
+
+/// Fields as people read them: what takes more than a line comes below.
+fn for_people() -> impl for<'writer> FormatFields<'writer> {
+    debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        "frame" => write!(writer, "\n{value:?}"),
+        "help" => write!(writer, "\nhelp: {value:?}"),
+        name => write!(writer, "{name}={value:?}"),
+    })
+    .delimited(" ")
+}
 
 const DEFAULT_FILTER: &str = "warn,host=info,js_runtime=info,baton=info,audit=info";
 
@@ -12,7 +26,7 @@ pub fn start() {
     let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
-        subscriber.compact().with_target(false).init();
+        subscriber.compact().with_target(false).fmt_fields(for_people()).init();
     } else {
         subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
     }

@@ -163,20 +163,18 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     if error.name.as_deref() != Some("SyntaxError") {
         return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
     }
-    // V8 found it while it linked or compiled, and says where only in the message.
+    // V8 found it while it linked or compiled; where, mapped already, stands only in the message.
     let message = diagnostics::message_of(error);
     let kind = if message.contains("does not provide an export") { LoadErrorKind::Resolve } else { LoadErrorKind::Syntax };
     let Some((message, url, line, column)) = split_place(message) else {
         return diagnostics::from_js_error(error, kind, module, &modules.sources);
     };
-    let (line, column) = modules.original_position(&url, line, column);
-    let text = source_text(&url, &modules.sources);
-    let position = Position::new(&url, &text, line as usize, column as usize);
+    let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
     position.into_error(kind, message.to_owned())
 }
 
 /// Takes ` at file:///a.ts:1:10` from the end of a message.
-fn split_place(message: &str) -> Option<(&str, Url, u32, u32)> {
+fn split_place(message: &str) -> Option<(&str, Url, usize, usize)> {
     let (message, place) = message.rsplit_once(" at ")?;
     let (place, column) = place.rsplit_once(':')?;
     let (url, line) = place.rsplit_once(':')?;

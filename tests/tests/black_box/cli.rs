@@ -86,7 +86,7 @@ async fn status_shows_what_is_live_to_people_and_to_programs() {
 
     let finished = cli(&project).baton(&["status"]).await;
     assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(finished.stdout.contains("generation 1"), "{finished}");
+    assert!(finished.stdout.to_lowercase().contains("generation 1"), "{finished}");
     assert!(
         serde_json::from_str::<serde_json::Value>(&finished.stdout).is_err(),
         "{finished}"
@@ -100,12 +100,12 @@ async fn reload_prints_what_happened() {
 
     let finished = cli(&project).baton(&["reload"]).await;
     assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(finished.stdout.contains("unchanged"), "{finished}");
+    assert!(finished.stdout.to_lowercase().contains("generation 1"), "{finished}");
 
     project.set_version("2");
     let finished = cli(&project).baton(&["reload"]).await;
     assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(finished.stdout.contains("generation 2"), "{finished}");
+    assert!(finished.stdout.to_lowercase().contains("generation 2"), "{finished}");
 
     project.set_version("3");
     let finished = cli(&project).baton(&["reload", "--json"]).await;
@@ -182,8 +182,7 @@ async fn every_command_has_help_with_an_example() {
     for command in ["dev", "start", "reload", "status"] {
         let finished = cli.baton(&[command, "--help"]).await;
         assert_eq!(finished.code, Some(0), "{command}: {finished}");
-        let example = format!("baton {command}");
-        let mentions = finished.stdout.matches(&example).count();
-        assert!(mentions >= 2, "{command}: usage and an example: {finished}");
+        let (_, example) = finished.stdout.split_once("Example").unwrap_or_default();
+        assert!(example.contains(&format!("baton {command} ")), "{command}: {finished}");
     }
 }

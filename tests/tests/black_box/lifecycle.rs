@@ -187,3 +187,15 @@ async fn a_second_host_of_a_project_is_refused_and_the_first_serves_on() {
     let answer = Call::new("GET", "/-/status").answer(&baton.control_socket()).await;
     assert_eq!(answer.status, 200, "the socket is still the first one's: {answer}");
 }
+
+#[tokio::test]
+async fn slow_two_hosts_that_start_at_once_for_the_first_time_ever_both_serve() {
+    // What the binary makes once and keeps for later starts, both make here.
+    let projects = [Project::new(), Project::new()];
+    let cache = projects[0].scratch().join("cache");
+    let launch = |project| Baton::dev(project).env("XDG_CACHE_HOME", &cache).ready();
+    let (one, other) = tokio::join!(launch(&projects[0]), launch(&projects[1]));
+    for baton in [one, other] {
+        assert_eq!(version_of(&baton, "version").await, "1");
+    }
+}
