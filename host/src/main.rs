@@ -22,7 +22,10 @@ fn main() -> ExitCode {
         Command::Start { serve: args, host } => serve(&args, Mode::Start(host)),
         Command::MakeStartupSnapshot { path } => match js_runtime::startup_snapshot::make(&path) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(1, &miette::miette!("{error}")),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
         },
         Command::Reload(_) | Command::Status(_) => ExitCode::SUCCESS,
     }

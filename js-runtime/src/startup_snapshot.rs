@@ -71,7 +71,10 @@ pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<Startu
 /// # Errors
 /// When the file cannot be written, or a source that belongs in it cannot be read.
 pub fn make(path: &Path) -> io::Result<()> {
-    let blob_path = path.with_extension("blob");
+    // Beside it and under its whole name, since another process may make one at the same time.
+    let mut blob_path = path.as_os_str().to_owned();
+    blob_path.push(".blob");
+    let blob_path = PathBuf::from(blob_path);
     let output = create_runtime_snapshot(
         blob_path.clone(),
         SnapshotOptions {

@@ -1,7 +1,7 @@
 //! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
 //! [`LoadError`] with its place in the user's source.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::task::Poll;
 
 use deno_core::error::{CoreError, CoreErrorKind, JsError};
@@ -205,9 +205,15 @@ fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
     let text = source_text(&url, &modules.sources);
     let offset = offset_of_id(&text, id);
     let root = &modules.sources.project().root;
-    let other = Url::parse(first).ok().and_then(|url| url.to_file_path().ok()).unwrap_or_default();
-    let other = if first == second { Path::new("this file") } else { other.strip_prefix(root).unwrap_or(&other) };
-    let message = format!("the id {id:?} of app {app:?} is taken: {} has a function with it", other.display());
+    let name = |module: &String| {
+        let path = Url::parse(module).ok().and_then(|url| url.to_file_path().ok()).unwrap_or_default();
+        path.strip_prefix(root).unwrap_or(&path).display().to_string()
+    };
+    let message = if first == second {
+        format!("{} has two functions with the id {id:?} (app {app:?})", name(second))
+    } else {
+        format!("{} and {} both have a function with the id {id:?} (app {app:?})", name(first), name(second))
+    };
     LoadError {
         help: Some("Give one of the two functions another id.".to_owned()),
         ..Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
