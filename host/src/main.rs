@@ -1,6 +1,9 @@
 //! `baton`: the life of the process.
 
-#![allow(clippy::print_stderr, reason = "a process that cannot start says why on its terminal")]
+#![allow(
+    clippy::print_stderr,
+    reason = "a process that cannot start says why on its terminal"
+)]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,7 +67,11 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
 
 /// Where what can be made again is kept: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`.
 fn cache_folder() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("baton")
 }

@@ -56,12 +56,7 @@ impl Position {
 
 /// What JavaScript threw, placed at the topmost stack frame that lies in the project itself, else
 /// at the start of `module`, which was being imported.
-pub(crate) fn from_js_error(
-    error: &JsError,
-    kind: LoadErrorKind,
-    module: &Url,
-    sources: &SourceSnapshot,
-) -> LoadError {
+pub(crate) fn from_js_error(error: &JsError, kind: LoadErrorKind, module: &Url, sources: &SourceSnapshot) -> LoadError {
     let place = error.frames.iter().find_map(own_frame);
     let (url, line, column) = place.unwrap_or_else(|| (module.clone(), 1, 1));
     let text = source_text(&url, sources);

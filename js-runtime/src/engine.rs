@@ -47,7 +47,12 @@ impl V8Engine {
 
 impl Engine for V8Engine {
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
-        let LoadRequest { name, project, sources, timeout } = request;
+        let LoadRequest {
+            name,
+            project,
+            sources,
+            timeout,
+        } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         async move {
             let kept = match sources {
@@ -69,7 +74,15 @@ impl Engine for V8Engine {
                     })?
                 }
             };
-            isolate::start(Spec { name, sources, caches, startup, deno_dir, timeout }).await
+            isolate::start(Spec {
+                name,
+                sources,
+                caches,
+                startup,
+                deno_dir,
+                timeout,
+            })
+            .await
         }
         .boxed()
     }

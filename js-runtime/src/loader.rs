@@ -51,7 +51,10 @@ impl Modules {
     /// The full story behind an error message that reached JavaScript.
     pub(crate) fn failure_behind(&self, message: &str) -> Option<LoadError> {
         let failures = self.failures.borrow();
-        failures.iter().find(|failure| message.contains(&failure.message)).cloned()
+        failures
+            .iter()
+            .find(|failure| message.contains(&failure.message))
+            .cloned()
     }
 
     /// Where a 1-based position in the code that V8 has lies in the original source.
@@ -72,7 +75,11 @@ impl Modules {
             (Some(file), Some(line)) => format!("{} ({file}:{line})", error.message),
             _ => error.message.clone(),
         };
-        let class = if error.kind == LoadErrorKind::Syntax { "SyntaxError" } else { "Error" };
+        let class = if error.kind == LoadErrorKind::Syntax {
+            "SyntaxError"
+        } else {
+            "Error"
+        };
         self.failures.borrow_mut().push(error);
         JsErrorBox::new(class, message)
     }
@@ -117,9 +124,9 @@ impl Modules {
     }
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
-        let path = url
-            .to_file_path()
-            .map_err(|()| JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported")))?;
+        let path = url.to_file_path().map_err(|()| {
+            JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
+        })?;
         let file = self.read(url, &path)?;
         let media_type = MediaType::from_specifier(url);
         let bytes = |file: SourceFile| ModuleSourceCode::Bytes(file.bytes.to_vec().into_boxed_slice().into());
@@ -196,7 +203,11 @@ impl Modules {
         } else {
             text
         };
-        if is_cjs { self.node.cjs_to_esm(url, code).await } else { Ok(code) }
+        if is_cjs {
+            self.node.cjs_to_esm(url, code).await
+        } else {
+            Ok(code)
+        }
     }
 
     /// The text that `require` evaluates.
@@ -205,7 +216,10 @@ impl Modules {
         let media_type = MediaType::from_specifier(url);
         let text = self.text(url, &file)?;
         if media_type.is_emittable() {
-            return Ok(self.emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?.code.clone());
+            return Ok(self
+                .emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?
+                .code
+                .clone());
         }
         Ok(text)
     }
@@ -219,7 +233,10 @@ impl Modules {
         parsed: Option<ParsedSource>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
-        let known = self.caches.emitted.get(&(url.clone(), kind), first_eight_bytes(&file.hash));
+        let known = self
+            .caches
+            .emitted
+            .get(&(url.clone(), kind), first_eight_bytes(&file.hash));
         let emitted = match known {
             Some(emitted) => emitted,
             None => {
@@ -250,14 +267,18 @@ fn package_name(specifier: &str) -> Option<&str> {
         return None;
     }
     let slashes = if specifier.starts_with('@') { 2 } else { 1 };
-    let end = specifier.match_indices('/').nth(slashes - 1).map_or(specifier.len(), |(at, _)| at);
+    let end = specifier
+        .match_indices('/')
+        .nth(slashes - 1)
+        .map_or(specifier.len(), |(at, _)| at);
     specifier.get(..end)
 }
 
 /// Whether a `node_modules` folder that the module sees holds the package.
 fn is_installed(package: &str, referrer: &Url) -> bool {
     let path = referrer.to_file_path().unwrap_or_default();
-    path.ancestors().any(|folder| folder.join("node_modules").join(package).exists())
+    path.ancestors()
+        .any(|folder| folder.join("node_modules").join(package).exists())
 }
 
 /// Where the text imports the specifier: at the static import that does, else at the first string

@@ -91,8 +91,9 @@ pub fn make(path: &Path) -> io::Result<()> {
             continue;
         }
         let source = std::fs::read_to_string(&file.path)?;
-        let (code, _map) = deno_runtime::transpile::maybe_transpile_source(file.specifier.clone().into(), source.into())
-            .map_err(io::Error::other)?;
+        let (code, _map) =
+            deno_runtime::transpile::maybe_transpile_source(file.specifier.clone().into(), source.into())
+                .map_err(io::Error::other)?;
         let specifier = file.specifier.to_string();
         match file.kind {
             LazyExtensionFileKind::Js => lazy_js.push((specifier, deno_core::wrap_lazy_ext_script(code.as_str()))),
@@ -155,7 +156,10 @@ impl Identity {
     fn of_this_binary() -> io::Result<Self> {
         let binary = std::env::current_exe()?;
         let metadata = binary.metadata()?;
-        let modified = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let modified = metadata
+            .modified()?
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
         let build = format!(
             "{} {} {} {}",
             metadata.len(),

@@ -21,7 +21,10 @@ pub(super) enum ClientError {
     #[diagnostic(help("Start one with `baton dev`, or name its state folder with --state-dir."))]
     NotRunning(PathBuf),
     #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
-    Silent { socket: PathBuf, error: Box<dyn std::error::Error + Send + Sync> },
+    Silent {
+        socket: PathBuf,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("cannot tell the working folder: {0}")]
     WorkingFolder(#[source] std::io::Error),
 }
@@ -55,7 +58,11 @@ async fn exchange(
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, "localhost")
+        .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

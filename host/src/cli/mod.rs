@@ -26,8 +26,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve a project on this machine, in Inngest's dev mode.
-    #[command(after_help = "Example:\n  baton dev functions/\n  npx inngest-cli dev -u http://127.0.0.1:3111/api/inngest\n  \
-                            curl -X PUT http://127.0.0.1:3111/api/reload")]
+    #[command(
+        after_help = "Example:\n  baton dev functions/\n  npx inngest-cli dev -u http://127.0.0.1:3111/api/inngest\n  \
+                            curl -X PUT http://127.0.0.1:3111/api/reload"
+    )]
     Dev(ServeArgs),
     /// Serve a project in production: admin routes need the token from the state folder.
     #[command(after_help = "Example:\n  baton start functions/ --host 0.0.0.0 --port 3111")]

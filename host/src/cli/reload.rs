@@ -1,6 +1,10 @@
 //! `baton reload`: swaps in the code on the disk and says what changed, or why not.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on its terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on its terminal"
+)]
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -27,7 +31,11 @@ pub struct ReloadArgs {
 }
 
 pub(super) fn run(args: &ReloadArgs) -> ExitCode {
-    let flags = [("dry_run=1", args.dry_run), ("force=1", args.force), ("wait=drained", args.wait)];
+    let flags = [
+        ("dry_run=1", args.dry_run),
+        ("force=1", args.force),
+        ("wait=drained", args.wait),
+    ];
     let query: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
     let answer = match client::ask(&args.host, Method::PUT, &format!("/api/reload?{}", query.join("&"))) {
         Ok(answer) => answer,
@@ -44,7 +52,11 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
     } else {
         eprint!("{}", refusal(&answer.body));
     }
-    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if succeeded {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// What a reload changed, for people.
@@ -53,7 +65,9 @@ fn summary(report: &Value) -> String {
     let took = &report["took_ms"];
     let mut text = match report["status"].as_str() {
         Some("unchanged") => format!("unchanged: generation {generation} still serves\n"),
-        Some("checked") if generation.is_null() => format!("checked ({took} ms): the code is good; nothing serves yet\n"),
+        Some("checked") if generation.is_null() => {
+            format!("checked ({took} ms): the code is good; nothing serves yet\n")
+        }
         Some("checked") => format!("checked ({took} ms): the code is good; generation {generation} still serves\n"),
         _ => match &report["previous"] {
             Value::Null => format!("activated ({took} ms): generation {generation} serves\n"),
@@ -66,7 +80,11 @@ fn summary(report: &Value) -> String {
         }
     }
     for draining in report["draining"].as_array().into_iter().flatten() {
-        let _ = writeln!(text, "  generation {} finishes {} call(s)", draining["generation"], draining["in_flight"]);
+        let _ = writeln!(
+            text,
+            "  generation {} finishes {} call(s)",
+            draining["generation"], draining["in_flight"]
+        );
     }
     for warning in report["warnings"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "  warning: {}", warning["message"].as_str().unwrap_or_default());
@@ -124,6 +142,9 @@ mod tests {
             "file": "functions/a.ts", "line": 2, "column": 7, "frame": "> 2 | x"}});
         let text = refusal(&report);
         assert!(text.contains("at functions/a.ts:2:7 (syntax)"), "{text}");
-        assert!(text.contains("> 2 | x") && text.contains("generation 2 still serves"), "{text}");
+        assert!(
+            text.contains("> 2 | x") && text.contains("generation 2 still serves"),
+            "{text}"
+        );
     }
 }

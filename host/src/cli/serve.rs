@@ -80,8 +80,19 @@ pub struct Plan {
 pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
     let working_folder = std::env::current_dir()?;
     let (project, file) = discover(args.path.as_deref(), &working_folder)?;
-    let ConfigFile { port, state_dir, hold, load_timeout, drain_timeout, max_generations, path: _ } = file;
-    let state_dir = args.state_dir.clone().or_else(|| state_dir.map(|folder| project.root.join(folder)));
+    let ConfigFile {
+        port,
+        state_dir,
+        hold,
+        load_timeout,
+        drain_timeout,
+        max_generations,
+        path: _,
+    } = file;
+    let state_dir = args
+        .state_dir
+        .clone()
+        .or_else(|| state_dir.map(|folder| project.root.join(folder)));
     let host = match mode {
         Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Mode::Start(host) => host,
@@ -94,7 +105,10 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         limits: Limits {
-            max_generations: args.max_generations.or(max_generations).unwrap_or(DEFAULT_MAX_GENERATIONS),
+            max_generations: args
+                .max_generations
+                .or(max_generations)
+                .unwrap_or(DEFAULT_MAX_GENERATIONS),
             drain,
             hurried_drain: HURRIED_DRAIN.min(drain),
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
@@ -107,7 +121,14 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
 /// # Errors
 /// When it cannot start: another host, a taken port, a state folder that cannot be written.
 pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
-    let Plan { mode, project, state, address, hold, limits } = plan;
+    let Plan {
+        mode,
+        project,
+        state,
+        address,
+        hold,
+        limits,
+    } = plan;
     let _lock = state.lock()?;
     let access = match mode {
         Mode::Dev => Access::Loopback,
@@ -172,15 +193,25 @@ async fn wait_for_the_end(table: &Table) -> Result<(), ServeError> {
         _ = interrupt.recv() => "SIGINT",
         () = table.draining().cancelled() => "a drain was asked for",
     };
-    info!(reason, in_flight = calls_in_flight(table), "ending: no new calls, the ones in flight are finished");
+    info!(
+        reason,
+        in_flight = calls_in_flight(table),
+        "ending: no new calls, the ones in flight are finished"
+    );
     Ok(())
 }
 
 /// Waits for the last answer. False when calls were cut: after the drain budget, or at a second
 /// signal.
-async fn finish(serving: JoinHandle<std::io::Result<()>>, calls: &TaskTracker, table: &Table, budget: Duration) -> bool {
+async fn finish(
+    serving: JoinHandle<std::io::Result<()>>,
+    calls: &TaskTracker,
+    table: &Table,
+    budget: Duration,
+) -> bool {
     let second_signal = async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
             return std::future::pending().await;
         };
         tokio::select! {

@@ -1,6 +1,10 @@
 //! `baton status`: what is live.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on its terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on its terminal"
+)]
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -41,7 +45,12 @@ fn summary(status: &Value) -> String {
         if matches!(state, "retired" | "rejected") {
             continue;
         }
-        let hash: String = generation["hash"].as_str().unwrap_or_default().chars().take(8).collect();
+        let hash: String = generation["hash"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(8)
+            .collect();
         let git = generation["git"].as_str().unwrap_or_default();
         let calls = generation["in_flight"].as_array().cloned().unwrap_or_default();
         let id = &generation["id"];
@@ -50,7 +59,13 @@ fn summary(status: &Value) -> String {
         for call in &calls {
             let field = |name: &str| call[name].as_str().unwrap_or("-");
             let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
-            let _ = writeln!(text, "        {} run {} step {} for {seconds:.1} s", field("function"), field("run"), field("step"));
+            let _ = writeln!(
+                text,
+                "        {} run {} step {} for {seconds:.1} s",
+                field("function"),
+                field("run"),
+                field("step")
+            );
         }
     }
     let source = &status["source"];
@@ -60,7 +75,11 @@ fn summary(status: &Value) -> String {
             Some(line) => format!(" ({file}:{line})"),
             None => format!(" ({file})"),
         });
-        let _ = writeln!(text, "the newest code was rejected: {message}{}", place.unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "the newest code was rejected: {message}{}",
+            place.unwrap_or_default()
+        );
     } else if source["newer_than_loaded"] == true {
         let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
     }

@@ -78,7 +78,10 @@ impl ConfigFile {
 
 fn nearest(key: &str) -> Option<&'static str> {
     let scored = KEYS.iter().map(|known| (strsim::jaro_winkler(key, known), *known));
-    scored.filter(|(score, _)| *score > 0.7).max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, known)| known)
+    scored
+        .filter(|(score, _)| *score > 0.7)
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .map(|(_, known)| known)
 }
 
 /// Parses `90s`, `10m`, `2h`, or a plain number of seconds.
@@ -96,7 +99,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom)).transpose()
+    text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -123,7 +127,11 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_the_nearest_known_one() {
-        assert!(read("drain_timout = \"1s\"").unwrap_err().contains("did you mean \"drain_timeout\"?"));
+        assert!(
+            read("drain_timout = \"1s\"")
+                .unwrap_err()
+                .contains("did you mean \"drain_timeout\"?")
+        );
         assert!(read("xyz = 1").unwrap_err().ends_with("there is no key \"xyz\""));
     }
 

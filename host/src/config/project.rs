@@ -44,14 +44,31 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
     let root = root_of(&canonical(working_folder)?)?;
     let config = ConfigFile::read(&root)?;
     let named = config.path.clone().map(|path| root.join(path));
-    let usual = || USUAL_FOLDERS.iter().map(|folder| root.join(folder)).find(|folder| folder.is_dir());
-    let path = named.or_else(usual).ok_or_else(|| ProjectError::NoFunctions(root.clone()))?;
-    Ok((Project { root, entry: entry(&path)? }, config))
+    let usual = || {
+        USUAL_FOLDERS
+            .iter()
+            .map(|folder| root.join(folder))
+            .find(|folder| folder.is_dir())
+    };
+    let path = named
+        .or_else(usual)
+        .ok_or_else(|| ProjectError::NoFunctions(root.clone()))?;
+    Ok((
+        Project {
+            root,
+            entry: entry(&path)?,
+        },
+        config,
+    ))
 }
 
 fn entry(path: &Path) -> Result<Entry, ProjectError> {
     let path = canonical(path)?;
-    Ok(if path.is_dir() { Entry::Folder(path) } else { Entry::File(path) })
+    Ok(if path.is_dir() {
+        Entry::Folder(path)
+    } else {
+        Entry::File(path)
+    })
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, ProjectError> {
@@ -63,7 +80,10 @@ fn canonical(path: &Path) -> Result<PathBuf, ProjectError> {
 
 fn root_of(path: &Path) -> Result<PathBuf, ProjectError> {
     let mut folders = path.ancestors().filter(|folder| folder.join("package.json").is_file());
-    folders.next().map(Path::to_owned).ok_or_else(|| ProjectError::NoPackageJson(path.to_owned()))
+    folders
+        .next()
+        .map(Path::to_owned)
+        .ok_or_else(|| ProjectError::NoPackageJson(path.to_owned()))
 }
 
 #[cfg(test)]
@@ -97,12 +117,21 @@ mod tests {
         fs::write(root.join("package.json"), "{}").unwrap();
         assert!(matches!(discover(None, &root), Err(ProjectError::NoFunctions(_))));
         fs::create_dir_all(root.join("src/inngest")).unwrap();
-        assert_eq!(discover(None, &root).unwrap().0.entry, Entry::Folder(root.join("src/inngest")));
+        assert_eq!(
+            discover(None, &root).unwrap().0.entry,
+            Entry::Folder(root.join("src/inngest"))
+        );
         fs::create_dir_all(root.join("functions")).unwrap();
-        assert_eq!(discover(None, &root).unwrap().0.entry, Entry::Folder(root.join("functions")));
+        assert_eq!(
+            discover(None, &root).unwrap().0.entry,
+            Entry::Folder(root.join("functions"))
+        );
         fs::write(root.join("serve.ts"), "").unwrap();
         fs::write(root.join("baton.toml"), "path = \"serve.ts\"").unwrap();
-        assert_eq!(discover(None, &root).unwrap().0.entry, Entry::File(root.join("serve.ts")));
+        assert_eq!(
+            discover(None, &root).unwrap().0.entry,
+            Entry::File(root.join("serve.ts"))
+        );
     }
 
     #[test]

@@ -45,9 +45,16 @@ impl StateFolder {
         if let Some(named) = named {
             return Ok(Self(named));
         }
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let home = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
-        let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = root
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         // Two projects of one name are told apart by where they are.
         let place = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
         let folder = format!("{name}-{}", &place[..8]);
@@ -64,8 +71,15 @@ impl StateFolder {
     /// # Errors
     /// When it cannot be written to, or another host runs.
     pub fn lock(&self) -> Result<Lock, StateError> {
-        let unwritable = |error| StateError::Unwritable { path: self.0.clone(), error };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(unwritable)?;
+        let unwritable = |error| StateError::Unwritable {
+            path: self.0.clone(),
+            error,
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .map_err(unwritable)?;
         let path = self.0.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -82,7 +96,11 @@ impl StateFolder {
                 let owner = owner.trim();
                 return Err(StateError::Taken {
                     path: self.0.clone(),
-                    owner: if owner.is_empty() { "of an unknown process".to_owned() } else { format!("process {owner}") },
+                    owner: if owner.is_empty() {
+                        "of an unknown process".to_owned()
+                    } else {
+                        format!("process {owner}")
+                    },
                 });
             }
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
@@ -111,7 +129,10 @@ impl StateFolder {
     /// When it cannot be read or written.
     pub fn admin_token(&self) -> Result<String, StateError> {
         let path = self.0.join("admin-token");
-        let unwritable = |error| StateError::Unwritable { path: self.0.clone(), error };
+        let unwritable = |error| StateError::Unwritable {
+            path: self.0.clone(),
+            error,
+        };
         match std::fs::read_to_string(&path) {
             Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
             Ok(_) => {}
@@ -135,7 +156,10 @@ impl StateFolder {
 pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
     let answers = |socket: &PathBuf| UnixStream::connect(socket).is_ok();
     if named.is_some() {
-        return StateFolder::of(folder, named).ok().map(|state| state.control_socket()).filter(answers);
+        return StateFolder::of(folder, named)
+            .ok()
+            .map(|state| state.control_socket())
+            .filter(answers);
     }
     let folder = folder.canonicalize().ok()?;
     let candidates = folder.ancestors().filter_map(|root| StateFolder::of(root, None).ok());
@@ -167,7 +191,13 @@ mod tests {
         let token = state.admin_token().unwrap();
         assert_eq!(token.len(), 64);
         assert_eq!(state.admin_token().unwrap(), token);
-        let mode = folder.path().join("admin-token").metadata().unwrap().permissions().mode();
+        let mode = folder
+            .path()
+            .join("admin-token")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

@@ -86,7 +86,10 @@ impl Engine for FakeEngine {
                     terminated: CancellationToken::new(),
                 }),
                 manifest: manifest(version),
-                sources: Arc::new(FakeSources { read: Code::Good(version), disk }),
+                sources: Arc::new(FakeSources {
+                    read: Code::Good(version),
+                    disk,
+                }),
             })
         }
         .boxed()

@@ -189,7 +189,12 @@ impl Task {
             match (want, self.table.current()) {
                 (Want::Reload { force: false }, Some(current)) => {
                     let phase = Phase::Comparing(differs_from_disk(current.sources.clone()).boxed());
-                    self.running = Some(Running { want, reason, began, phase });
+                    self.running = Some(Running {
+                        want,
+                        reason,
+                        began,
+                        phase,
+                    });
                 }
                 _ => self.begin_load(want, reason, began),
             }
@@ -205,7 +210,14 @@ impl Task {
                     let kept: Vec<GenerationId> = self.kept.iter().map(|(id, _)| *id).collect();
                     let error = NotKept::new(target, &kept);
                     let generation = self.generations.current();
-                    return self.answer(Outcome::NotKept { generation, kept, error }, began);
+                    return self.answer(
+                        Outcome::NotKept {
+                            generation,
+                            kept,
+                            error,
+                        },
+                        began,
+                    );
                 }
             },
         };
@@ -218,19 +230,39 @@ impl Task {
             timeout: self.limits.load,
         };
         let phase = Phase::Loading(id, load(self.engine.clone(), request).boxed());
-        self.running = Some(Running { want, reason, began, phase });
+        self.running = Some(Running {
+            want,
+            reason,
+            began,
+            phase,
+        });
         self.show(id);
     }
 
     fn proceed(&mut self, done: Done) {
-        let Some(Running { want, reason, began, .. }) = self.running.take() else {
+        let Some(Running {
+            want, reason, began, ..
+        }) = self.running.take()
+        else {
             return;
         };
         match done {
             Done::Compared { changed: true } => self.begin_load(want, reason, began),
             Done::Compared { changed: false } => self.end_unchanged(began),
-            Done::Loaded(id, LoadResult { loaded: Err(load_error), .. }) => self.reject(want, id, load_error, began),
-            Done::Loaded(id, LoadResult { loaded: Ok(loaded), git }) => {
+            Done::Loaded(
+                id,
+                LoadResult {
+                    loaded: Err(load_error),
+                    ..
+                },
+            ) => self.reject(want, id, load_error, began),
+            Done::Loaded(
+                id,
+                LoadResult {
+                    loaded: Ok(loaded),
+                    git,
+                },
+            ) => {
                 let generation = Arc::new(Generation::new(id, loaded, self.emptied_sender.clone()));
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.git.clone_from(&git);
@@ -253,7 +285,13 @@ impl Task {
         self.show_all();
         if let Some(current) = self.table.current() {
             info!(generation = current.id.0, "nothing changed");
-            self.answer(Outcome::Unchanged { generation: current.id, hash: current.hash.clone() }, began);
+            self.answer(
+                Outcome::Unchanged {
+                    generation: current.id,
+                    hash: current.hash.clone(),
+                },
+                began,
+            );
         }
     }
 
@@ -274,7 +312,13 @@ impl Task {
         }
         self.apply(id, Event::LoadFailed);
         let generation = self.generations.current();
-        self.answer(Outcome::Rejected { generation, error: load_error }, began);
+        self.answer(
+            Outcome::Rejected {
+                generation,
+                error: load_error,
+            },
+            began,
+        );
     }
 
     fn discard(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {
@@ -283,7 +327,10 @@ impl Task {
             generation: current.as_ref().map(|current| current.id),
             hash: generation.hash.clone(),
             git,
-            functions: FunctionChanges::between(current.as_ref().map(|current| &current.manifest), &generation.manifest),
+            functions: FunctionChanges::between(
+                current.as_ref().map(|current| &current.manifest),
+                &generation.manifest,
+            ),
             warnings: generation.manifest.warnings.clone(),
         };
         // Never published, so nobody can hold a lease.
@@ -294,14 +341,22 @@ impl Task {
 
     fn activate(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {
         let previous = self.table.current();
-        let functions = FunctionChanges::between(previous.as_ref().map(|previous| &previous.manifest), &generation.manifest);
+        let functions = FunctionChanges::between(
+            previous.as_ref().map(|previous| &previous.manifest),
+            &generation.manifest,
+        );
         self.last_rejected = None;
         self.kept.push_back((generation.id, generation.sources.clone()));
         if self.kept.len() > KEPT_SOURCES {
             self.kept.pop_front();
         }
         self.apply(generation.id, Event::Activated);
-        info!(generation = generation.id.0, functions = functions.count, git, "generation activated");
+        info!(
+            generation = generation.id.0,
+            functions = functions.count,
+            git,
+            "generation activated"
+        );
         for warning in &generation.manifest.warnings {
             warn!(code = warning.code, function = warning.function, "{}", warning.message);
         }
@@ -382,7 +437,9 @@ impl Task {
     }
 
     fn close_if_idle(&mut self, id: GenerationId) {
-        let closed = self.live(id).is_some_and(|generation| generation.leases.close_if_idle());
+        let closed = self
+            .live(id)
+            .is_some_and(|generation| generation.leases.close_if_idle());
         if closed {
             self.apply(id, Event::Emptied);
         }
@@ -417,10 +474,12 @@ impl Task {
 
     fn draining(&self) -> Vec<Draining> {
         let draining = self.entries.values().filter(|entry| entry.state.word() == "draining");
-        let all = draining.filter_map(|entry| entry.live.as_ref()).map(|generation| Draining {
-            generation: generation.id,
-            in_flight: generation.in_flight().len(),
-        });
+        let all = draining
+            .filter_map(|entry| entry.live.as_ref())
+            .map(|generation| Draining {
+                generation: generation.id,
+                in_flight: generation.in_flight().len(),
+            });
         all.filter(|draining| draining.in_flight > 0).collect()
     }
 
@@ -446,7 +505,10 @@ impl Task {
             entry.state = state;
             entry.announced = true;
             if news {
-                self.table.tell(HostEvent::Generation { generation: id, state: word });
+                self.table.tell(HostEvent::Generation {
+                    generation: id,
+                    state: word,
+                });
             }
         }
         self.show_all();
@@ -467,7 +529,10 @@ impl Task {
         self.table.publish(None);
         let ending = self.entries.values().filter_map(|entry| entry.live.as_ref());
         let closed: Vec<_> = ending.map(|generation| generation.isolate.close()).collect();
-        if tokio::time::timeout(STOP_GRACE, futures::future::join_all(closed)).await.is_err() {
+        if tokio::time::timeout(STOP_GRACE, futures::future::join_all(closed))
+            .await
+            .is_err()
+        {
             warn!("isolates still run: they end with the process");
         }
     }

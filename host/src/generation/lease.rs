@@ -144,7 +144,11 @@ mod loom_tests {
             for caller in callers {
                 caller.join().unwrap();
             }
-            assert_eq!(closed.load(Ordering::SeqCst), 1, "retired exactly once, by whoever was last");
+            assert_eq!(
+                closed.load(Ordering::SeqCst),
+                1,
+                "retired exactly once, by whoever was last"
+            );
             assert!(!leases.take());
         });
     }

@@ -56,7 +56,9 @@ impl CallInfo {
         struct Context {
             attempt: u32,
         }
-        serde_json::from_slice::<Body>(&self.body).ok().map(|body| body.ctx.attempt)
+        serde_json::from_slice::<Body>(&self.body)
+            .ok()
+            .map(|body| body.ctx.attempt)
     }
 }
 

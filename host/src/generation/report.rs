@@ -72,7 +72,10 @@ impl NotKept {
             None => "no generation served before the current one".to_owned(),
         };
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        let help = format!("Kept is the code of the generations that served last: {}.", kept.join(", "));
+        let help = format!(
+            "Kept is the code of the generations that served last: {}.",
+            kept.join(", ")
+        );
         Self { message, help }
     }
 }
@@ -126,7 +129,10 @@ impl FunctionChanges {
     #[must_use]
     pub fn between(current: Option<&Manifest>, new: &Manifest) -> Self {
         let by_id = |manifest: &Manifest| -> BTreeMap<String, Function> {
-            manifest.functions().map(|(_, function)| (function.id.clone(), function.clone())).collect()
+            manifest
+                .functions()
+                .map(|(_, function)| (function.id.clone(), function.clone()))
+                .collect()
         };
         let old = current.map(by_id).unwrap_or_default();
         let new = by_id(new);

@@ -178,9 +178,7 @@ impl Generations {
             (Some(State::Loading), Event::LoadFailed) => (State::Rejected, vec![]),
             (Some(State::Ready), Event::Discarded) => (State::Closing, vec![Decision::Close(id)]),
             (Some(State::Ready), Event::Activated) => (State::Current, self.supersede_by(id)),
-            (Some(State::Draining | State::Terminating), Event::Emptied) => {
-                (State::Closing, vec![Decision::Close(id)])
-            }
+            (Some(State::Draining | State::Terminating), Event::Emptied) => (State::Closing, vec![Decision::Close(id)]),
             (Some(State::Draining), Event::DeadlinePassed) => (State::Terminating, vec![Decision::Terminate(id)]),
             (Some(State::Closing), Event::Closed) => (State::Retired, vec![]),
             (state, event) => return Err(Misplaced { id, event, state }),
@@ -191,7 +189,12 @@ impl Generations {
 
     /// Forgets generations that have ended, all but the newest `keep`.
     pub fn forget_ended(&mut self, keep: usize) -> Vec<GenerationId> {
-        let ended: Vec<_> = self.states.iter().filter(|(_, state)| state.is_final()).map(|(id, _)| *id).collect();
+        let ended: Vec<_> = self
+            .states
+            .iter()
+            .filter(|(_, state)| state.is_final())
+            .map(|(id, _)| *id)
+            .collect();
         let surplus = ended.len().saturating_sub(keep);
         let forgotten: Vec<_> = ended.into_iter().take(surplus).collect();
         for id in &forgotten {
@@ -321,14 +324,21 @@ mod tests {
         let mut generations = Generations::new(LIMIT);
         assert_eq!(activate(&mut generations), [Decision::Publish(GenerationId(1))]);
         let decisions = activate(&mut generations);
-        assert_eq!(decisions, [Decision::Publish(GenerationId(2)), Decision::Drain(GenerationId(1))]);
+        assert_eq!(
+            decisions,
+            [Decision::Publish(GenerationId(2)), Decision::Drain(GenerationId(1))]
+        );
     }
 
     #[test]
     fn beyond_the_limit_the_oldest_is_hurried_once() {
         let mut generations = Generations::new(LIMIT);
         for _ in 0..3 {
-            assert!(!activate(&mut generations).iter().any(|decision| matches!(decision, Decision::Hurry(_))));
+            assert!(
+                !activate(&mut generations)
+                    .iter()
+                    .any(|decision| matches!(decision, Decision::Hurry(_)))
+            );
         }
         assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(1))));
         assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(2))));

@@ -69,7 +69,10 @@ impl Entry {
 #[serde(untagged)]
 pub enum HostEvent {
     /// A generation's state changed.
-    Generation { generation: GenerationId, state: &'static str },
+    Generation {
+        generation: GenerationId,
+        state: &'static str,
+    },
     /// A reload was answered.
     Reload(Arc<Report>),
 }

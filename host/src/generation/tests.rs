@@ -72,7 +72,9 @@ impl Host {
 
     async fn until(&self, id: u64, state: State) {
         let id = GenerationId(id);
-        let reached = self.table.wait_until(|view| view.entries.iter().any(|entry| entry.id == id && entry.state == state));
+        let reached = self
+            .table
+            .wait_until(|view| view.entries.iter().any(|entry| entry.id == id && entry.state == state));
         reached.await;
     }
 }
@@ -115,7 +117,14 @@ async fn a_running_call_finishes_on_the_code_it_started_with() {
     let host = Host::serving("one").await;
     let running = host.begin_slow_call().await;
     let outcome = host.edit("two").await;
-    let Outcome::Activated { generation, previous, draining, functions, .. } = outcome else {
+    let Outcome::Activated {
+        generation,
+        previous,
+        draining,
+        functions,
+        ..
+    } = outcome
+    else {
         panic!("{outcome:?}");
     };
     assert_eq!((generation, previous), (GenerationId(2), Some(GenerationId(1))));
@@ -164,10 +173,22 @@ async fn broken_code_at_the_start_holds_calls_until_it_is_mended() {
 #[tokio::test]
 async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
     let host = Host::serving("one").await;
-    assert!(matches!(host.reload().await, Outcome::Unchanged { generation: GenerationId(1), .. }));
+    assert!(matches!(
+        host.reload().await,
+        Outcome::Unchanged {
+            generation: GenerationId(1),
+            ..
+        }
+    ));
     assert_eq!(host.engine.loads.load(Ordering::SeqCst), 1);
     let forced = host.keeper.request(Want::Reload { force: true }, Reason::Api).await;
-    assert!(matches!(forced.outcome, Outcome::Activated { generation: GenerationId(2), .. }));
+    assert!(matches!(
+        forced.outcome,
+        Outcome::Activated {
+            generation: GenerationId(2),
+            ..
+        }
+    ));
 }
 
 #[tokio::test]
@@ -175,7 +196,10 @@ async fn a_check_changes_nothing() {
     let host = Host::serving("one").await;
     host.engine.write(Code::Good("two"));
     let report = host.keeper.request(Want::Check, Reason::Check).await;
-    let Outcome::Checked { generation, functions, .. } = &report.outcome else {
+    let Outcome::Checked {
+        generation, functions, ..
+    } = &report.outcome
+    else {
         panic!("{report:?}");
     };
     assert_eq!(*generation, Some(GenerationId(1)));
@@ -224,12 +248,22 @@ async fn rolling_back_serves_what_an_earlier_generation_was_made_of() {
     let host = Host::serving("one").await;
     host.edit("two").await;
     let report = host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
-    assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "under a number of its own");
+    assert_eq!(
+        report.outcome.serving(),
+        Some(GenerationId(3)),
+        "under a number of its own"
+    );
     assert_eq!(text(host.call(quick()).await), "one");
-    let report = host.keeper.request(Want::Rollback(Some(GenerationId(2))), Reason::Rollback).await;
+    let report = host
+        .keeper
+        .request(Want::Rollback(Some(GenerationId(2))), Reason::Rollback)
+        .await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(4)));
     assert_eq!(text(host.call(quick()).await), "two");
-    let report = host.keeper.request(Want::Rollback(Some(GenerationId(99))), Reason::Rollback).await;
+    let report = host
+        .keeper
+        .request(Want::Rollback(Some(GenerationId(99))), Reason::Rollback)
+        .await;
     assert!(matches!(report.outcome, Outcome::NotKept { .. }));
 }
 

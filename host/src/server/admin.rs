@@ -84,18 +84,29 @@ struct RollbackBody {
 }
 
 /// `POST /-/rollback`.
-pub(super) async fn rollback(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>, body: Bytes) -> Response {
+pub(super) async fn rollback(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Response {
     let body: RollbackBody = match body.is_empty() {
         true => RollbackBody::default(),
         false => match serde_json::from_slice(&body) {
             Ok(body) => body,
             Err(error) => {
                 let help = "Send {\"generation\": 3}, or nothing for the one before the current one.";
-                return answer::error(StatusCode::BAD_REQUEST, format!("the body is not understood: {error}"), help);
+                return answer::error(
+                    StatusCode::BAD_REQUEST,
+                    format!("the body is not understood: {error}"),
+                    help,
+                );
             }
         },
     };
-    let report = server.keeper.request(Want::Rollback(body.generation), Reason::Rollback).await;
+    let report = server
+        .keeper
+        .request(Want::Rollback(body.generation), Reason::Rollback)
+        .await;
     audit("rollback", peer, &report);
     server.metrics.reload_answered(&report.outcome);
     reported(&report)
@@ -104,10 +115,19 @@ pub(super) async fn rollback(State(server): State<Server>, ConnectInfo(peer): Co
 /// `POST /-/drain`: as SIGTERM does.
 pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     let view = server.table.view();
-    let in_flight: usize = view.entries.iter().filter_map(|entry| entry.live.as_ref()).map(|live| live.in_flight().len()).sum();
+    let in_flight: usize = view
+        .entries
+        .iter()
+        .filter_map(|entry| entry.live.as_ref())
+        .map(|live| live.in_flight().len())
+        .sum();
     tracing::info!(target: "audit", action = "drain", %peer, in_flight);
     server.table.drain();
-    (StatusCode::ACCEPTED, Json(json!({"status": "draining", "in_flight": in_flight}))).into_response()
+    (
+        StatusCode::ACCEPTED,
+        Json(json!({"status": "draining", "in_flight": in_flight})),
+    )
+        .into_response()
 }
 
 /// `GET /-/events`. Ends with the host.

@@ -14,7 +14,9 @@ pub(super) fn error(status: StatusCode, message: impl AsRef<str>, help: impl AsR
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     let help = format!("Use {allowed}.");
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "this route has no such method", help);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

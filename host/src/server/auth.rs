@@ -91,10 +91,16 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
             if !address.ip().to_canonical().is_loopback() {
                 return Err(Refusal::NotLoopback);
             }
-            if headers.keys().any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")) {
+            if headers
+                .keys()
+                .any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-"))
+            {
                 return Err(Refusal::Forwarded);
             }
-            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.authority().map(AsRef::as_ref));
+            let host = headers
+                .get(header::HOST)
+                .and_then(|host| host.to_str().ok())
+                .or_else(|| uri.authority().map(AsRef::as_ref));
             let host = host.filter(|host| is_local(host)).ok_or(Refusal::ForeignHost)?;
             match headers.get(header::ORIGIN) {
                 Some(origin) if origin.as_bytes() != format!("http://{host}").as_bytes() => Err(Refusal::ForeignOrigin),
@@ -103,7 +109,11 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
         }
         (Access::Token(digest), Peer::Tcp(_)) => {
             let value = headers.get(header::AUTHORIZATION).ok_or(Refusal::NoToken)?;
-            let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).ok_or(Refusal::WrongToken)?;
+            let token = value
+                .to_str()
+                .ok()
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .ok_or(Refusal::WrongToken)?;
             // Digests of equal length: the comparison tells nothing by its time.
             let given = blake3::hash(token.trim().as_bytes());
             let right: bool = given.as_bytes().ct_eq(digest.as_bytes()).into();
@@ -132,7 +142,11 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        assert_eq!(decide(access, peer, &headers, &Uri::from_static("/-/status")), expected, "{peer} {headers:?}");
+        assert_eq!(
+            decide(access, peer, &headers, &Uri::from_static("/-/status")),
+            expected,
+            "{peer} {headers:?}"
+        );
     }
 
     fn tcp(address: &str) -> Peer {
@@ -146,25 +160,80 @@ mod tests {
         check(&dev, tcp("127.0.0.1"), &[host], Ok(()));
         check(&dev, tcp("[::1]"), &[("host", "[::1]:3111")], Ok(()));
         check(&dev, tcp("[::ffff:127.0.0.1]"), &[("host", "localhost")], Ok(()));
-        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "http://127.0.0.1:3111")], Ok(()));
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, ("origin", "http://127.0.0.1:3111")],
+            Ok(()),
+        );
         check(&dev, tcp("10.0.0.7"), &[host], Err(Refusal::NotLoopback));
-        check(&dev, tcp("127.0.0.1"), &[host, ("forwarded", "for=1.2.3.4")], Err(Refusal::Forwarded));
-        check(&dev, tcp("127.0.0.1"), &[host, ("x-forwarded-for", "127.0.0.1")], Err(Refusal::Forwarded));
-        check(&dev, tcp("127.0.0.1"), &[("host", "evil.example:3111")], Err(Refusal::ForeignHost));
-        check(&dev, tcp("127.0.0.1"), &[("host", "localhost.evil.example")], Err(Refusal::ForeignHost));
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, ("forwarded", "for=1.2.3.4")],
+            Err(Refusal::Forwarded),
+        );
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, ("x-forwarded-for", "127.0.0.1")],
+            Err(Refusal::Forwarded),
+        );
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[("host", "evil.example:3111")],
+            Err(Refusal::ForeignHost),
+        );
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[("host", "localhost.evil.example")],
+            Err(Refusal::ForeignHost),
+        );
         check(&dev, tcp("127.0.0.1"), &[], Err(Refusal::ForeignHost));
-        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "https://evil.example")], Err(Refusal::ForeignOrigin));
-        check(&dev, tcp("127.0.0.1"), &[host, ("origin", "null")], Err(Refusal::ForeignOrigin));
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, ("origin", "https://evil.example")],
+            Err(Refusal::ForeignOrigin),
+        );
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, ("origin", "null")],
+            Err(Refusal::ForeignOrigin),
+        );
     }
 
     #[test]
     fn in_production_the_token_is_wanted_from_everywhere() {
         let start = Access::token("secret");
-        check(&start, tcp("127.0.0.1"), &[("host", "127.0.0.1")], Err(Refusal::NoToken));
+        check(
+            &start,
+            tcp("127.0.0.1"),
+            &[("host", "127.0.0.1")],
+            Err(Refusal::NoToken),
+        );
         check(&start, tcp("10.0.0.7"), &[("authorization", "Bearer secret")], Ok(()));
-        check(&start, tcp("127.0.0.1"), &[("authorization", "Bearer secre")], Err(Refusal::WrongToken));
-        check(&start, tcp("127.0.0.1"), &[("authorization", "Basic secret")], Err(Refusal::WrongToken));
-        check(&start, tcp("127.0.0.1"), &[("authorization", "Bearer ")], Err(Refusal::WrongToken));
+        check(
+            &start,
+            tcp("127.0.0.1"),
+            &[("authorization", "Bearer secre")],
+            Err(Refusal::WrongToken),
+        );
+        check(
+            &start,
+            tcp("127.0.0.1"),
+            &[("authorization", "Basic secret")],
+            Err(Refusal::WrongToken),
+        );
+        check(
+            &start,
+            tcp("127.0.0.1"),
+            &[("authorization", "Bearer ")],
+            Err(Refusal::WrongToken),
+        );
     }
 
     #[test]

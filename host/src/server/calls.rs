@@ -62,11 +62,21 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     let answered = server.calls.spawn(run(lease, request)).await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
-    let CallInfo { function, run, step, .. } = info;
+    let CallInfo {
+        function, run, step, ..
+    } = info;
     match result {
         Ok(response) => {
             server.metrics.call_answered(response.status, took);
-            tracing::debug!(generation = id.0, function, run, step, status = response.status, ms = took.as_millis(), "call answered");
+            tracing::debug!(
+                generation = id.0,
+                function,
+                run,
+                step,
+                status = response.status,
+                ms = took.as_millis(),
+                "call answered"
+            );
             into_http(response)
         }
         Err(error) => {
@@ -86,13 +96,22 @@ async fn run(lease: Lease, request: js_runtime_api::Request) -> Result<js_runtim
 /// The whole request, with the URL as the client wrote it.
 async fn read(request: Request) -> Result<js_runtime_api::Request, Response> {
     let (parts, body) = request.into_parts();
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("http://{host}{path}");
     let mut headers: Vec<(String, String)> = parts
         .headers
         .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str().to_owned(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect();
     if !parts.headers.contains_key(header::HOST) {
         // The SDK builds URLs from it and throws without.
@@ -125,7 +144,10 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
     };
-    let run = request.headers.iter().find(|(name, _)| name == "x-inngest-run-id" || name == "x-run-id");
+    let run = request
+        .headers
+        .iter()
+        .find(|(name, _)| name == "x-inngest-run-id" || name == "x-run-id");
     CallInfo {
         function: parameter("fnId"),
         run: run.map(|(_, value)| value.clone()),
@@ -139,21 +161,43 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
     if manifest.fetch {
         return Ok(Target::Fetch);
     }
-    let apps = || manifest.apps.iter().map(|app| format!("/api/inngest/{}", app.id)).collect::<Vec<_>>().join(", ");
+    let apps = || {
+        manifest
+            .apps
+            .iter()
+            .map(|app| format!("/api/inngest/{}", app.id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (route, manifest.apps.as_slice()) {
         (Route::Inngest { app: None }, [only]) => Ok(Target::App(only.id.clone())),
         (Route::Inngest { app: None }, _) => {
             let message = "the project has more than one Inngest app";
-            Err(answer::error(StatusCode::NOT_FOUND, message, format!("Each has its own URL: {}", apps())))
+            Err(answer::error(
+                StatusCode::NOT_FOUND,
+                message,
+                format!("Each has its own URL: {}", apps()),
+            ))
         }
-        (Route::Inngest { app: Some(app) }, all) if all.iter().any(|known| known.id == *app) => Ok(Target::App(app.clone())),
+        (Route::Inngest { app: Some(app) }, all) if all.iter().any(|known| known.id == *app) => {
+            Ok(Target::App(app.clone()))
+        }
         (Route::Inngest { app: Some(app) }, _) => {
             let message = format!("the project has no Inngest app {app:?}");
-            Err(answer::error(StatusCode::NOT_FOUND, message, format!("It has: {}", apps())))
+            Err(answer::error(
+                StatusCode::NOT_FOUND,
+                message,
+                format!("It has: {}", apps()),
+            ))
         }
         (Route::Other { path }, _) => {
-            let help = "Inngest calls /api/inngest. Other paths are answered by an entry file that exports a fetch handler.";
-            Err(answer::error(StatusCode::NOT_FOUND, format!("there is nothing at {path}"), help))
+            let help =
+                "Inngest calls /api/inngest. Other paths are answered by an entry file that exports a fetch handler.";
+            Err(answer::error(
+                StatusCode::NOT_FOUND,
+                format!("there is nothing at {path}"),
+                help,
+            ))
         }
     }
 }
@@ -176,13 +220,21 @@ fn into_http(response: js_runtime_api::Response) -> Response {
 
 /// Nothing could serve the call in time. Costs the run an attempt, which is why it was held.
 fn unavailable(server: &Server, gone: &Gone) -> Response {
-    let rejected = server.table.view().last_rejected.as_ref().map(|(_, error)| error.message.clone());
+    let rejected = server
+        .table
+        .view()
+        .last_rejected
+        .as_ref()
+        .map(|(_, error)| error.message.clone());
     let help = match rejected {
         Some(message) => format!("The code cannot be loaded: {message}"),
         None => "Come again.".to_owned(),
     };
     tracing::warn!(reason = %gone, "call refused");
-    answer::retry_after(answer::error(StatusCode::SERVICE_UNAVAILABLE, gone.to_string(), help), 5)
+    answer::retry_after(
+        answer::error(StatusCode::SERVICE_UNAVAILABLE, gone.to_string(), help),
+        5,
+    )
 }
 
 /// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
@@ -199,7 +251,10 @@ fn failed(error: &CallError, route: &Route) -> Response {
     }
     let mut response = answer::retry_after(response, 1);
     let headers = response.headers_mut();
-    headers.insert("x-inngest-sdk", HeaderValue::from_static(concat!("baton:v", env!("CARGO_PKG_VERSION"))));
+    headers.insert(
+        "x-inngest-sdk",
+        HeaderValue::from_static(concat!("baton:v", env!("CARGO_PKG_VERSION"))),
+    );
     headers.insert("x-inngest-no-retry", HeaderValue::from_static("false"));
     response.into_response()
 }
@@ -227,7 +282,10 @@ mod tests {
     }
 
     fn project(apps: &[&str], fetch: bool) -> Manifest {
-        let apps = apps.iter().map(|id| App { id: (*id).to_owned(), ..App::default() });
+        let apps = apps.iter().map(|id| App {
+            id: (*id).to_owned(),
+            ..App::default()
+        });
         Manifest {
             apps: apps.collect(),
             fetch,
@@ -237,17 +295,28 @@ mod tests {
 
     #[test]
     fn one_app_is_served_at_the_short_path_and_several_at_their_own() {
-        let app = |id: &str| Route::Inngest { app: Some(id.to_owned()) };
+        let app = |id: &str| Route::Inngest {
+            app: Some(id.to_owned()),
+        };
         let short = Route::Inngest { app: None };
         let one = project(&["a"], false);
         assert_eq!(target(&short, &one).ok(), Some(Target::App("a".to_owned())));
         assert_eq!(target(&app("a"), &one).ok(), Some(Target::App("a".to_owned())));
-        assert_eq!(target(&app("b"), &one).err().map(|response| response.status().as_u16()), Some(404));
+        assert_eq!(
+            target(&app("b"), &one).err().map(|response| response.status().as_u16()),
+            Some(404)
+        );
         let two = project(&["a", "b"], false);
-        assert_eq!(target(&short, &two).err().map(|response| response.status().as_u16()), Some(404));
+        assert_eq!(
+            target(&short, &two).err().map(|response| response.status().as_u16()),
+            Some(404)
+        );
         assert_eq!(target(&app("b"), &two).ok(), Some(Target::App("b".to_owned())));
         let other = Route::Other { path: "/x".to_owned() };
-        assert_eq!(target(&other, &two).err().map(|response| response.status().as_u16()), Some(404));
+        assert_eq!(
+            target(&other, &two).err().map(|response| response.status().as_u16()),
+            Some(404)
+        );
     }
 
     #[test]

@@ -124,8 +124,11 @@ impl Listeners {
     /// # Errors
     /// Never in practice: axum retries failed accepts.
     pub async fn serve(self, router: Router, ending: CancellationToken) -> io::Result<()> {
-        let tcp = axum::serve(Port(self.tcp), router.clone().into_make_service_with_connect_info::<Peer>())
-            .with_graceful_shutdown(ending.clone().cancelled_owned());
+        let tcp = axum::serve(
+            Port(self.tcp),
+            router.clone().into_make_service_with_connect_info::<Peer>(),
+        )
+        .with_graceful_shutdown(ending.clone().cancelled_owned());
         let control = axum::serve(self.control, router.into_make_service_with_connect_info::<Peer>())
             .with_graceful_shutdown(ending.cancelled_owned());
         let served = tokio::try_join!(tcp.into_future(), control.into_future());

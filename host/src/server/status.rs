@@ -48,7 +48,11 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
     } else {
         Some(NotReady::Loading)
     };
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if reason.is_none() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let readiness = Readiness {
         ready: reason.is_none(),
         generation: current.map(|current| current.id),
@@ -60,8 +64,19 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
 /// `GET /-/metrics`.
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     match server.metrics.render(&server.table.view()) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
-        Err(error) => super::answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "Please report it."),
+        Ok(text) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
+        Err(error) => super::answer::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+            "Please report it.",
+        ),
     }
 }
 
@@ -127,7 +142,9 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
     let current = server.table.current();
     let changed = match current.as_ref().map(|current| current.sources.clone()) {
         // Reads every file.
-        Some(sources) => tokio::task::spawn_blocking(move || sources.changed_on_disk()).await.unwrap_or_default(),
+        Some(sources) => tokio::task::spawn_blocking(move || sources.changed_on_disk())
+            .await
+            .unwrap_or_default(),
         None => Vec::new(),
     };
     let functions = current.iter().flat_map(|current| current.manifest.functions());

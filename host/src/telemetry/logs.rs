@@ -24,10 +24,17 @@ const DEFAULT_FILTER: &str = "warn,host=info,js_runtime=info,baton=info,audit=in
 /// Starts logging; called once, by commands that run a host.
 pub fn start() {
     let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         subscriber.compact().with_target(false).fmt_fields(for_people()).init();
     } else {
-        subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        subscriber
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .init();
     }
 }

@@ -60,11 +60,28 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         registry.register("calls", "Calls answered, by HTTP status", metrics.calls.clone());
-        registry.register_with_unit("call", "Time from a call to its answer", Unit::Seconds, metrics.call_seconds.clone());
-        registry.register("reloads", "Reloads and rollbacks answered, by outcome", metrics.reloads.clone());
-        registry.register("generation_current", "Number of the generation that gets new calls, 0 for none", metrics.current.clone());
+        registry.register_with_unit(
+            "call",
+            "Time from a call to its answer",
+            Unit::Seconds,
+            metrics.call_seconds.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Reloads and rollbacks answered, by outcome",
+            metrics.reloads.clone(),
+        );
+        registry.register(
+            "generation_current",
+            "Number of the generation that gets new calls, 0 for none",
+            metrics.current.clone(),
+        );
         registry.register("generations", "Generations by state", metrics.live.clone());
-        registry.register("calls_in_flight", "Calls that run, by generation", metrics.in_flight.clone());
+        registry.register(
+            "calls_in_flight",
+            "Calls that run, by generation",
+            metrics.in_flight.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -76,7 +93,9 @@ impl Metrics {
     }
 
     pub fn reload_answered(&self, outcome: &Outcome) {
-        self.reloads.get_or_create(&ReloadStatus { status: outcome.word() }).inc();
+        self.reloads
+            .get_or_create(&ReloadStatus { status: outcome.word() })
+            .inc();
     }
 
     /// The metrics in OpenMetrics text.
@@ -119,7 +138,10 @@ mod tests {
         metrics.reload_answered(&Outcome::ShuttingDown);
         let text = metrics.render(&View::default()).unwrap();
         assert!(text.contains("baton_calls_total{status=\"206\"} 1"), "{text}");
-        assert!(text.contains("baton_reloads_total{status=\"shutting_down\"} 1"), "{text}");
+        assert!(
+            text.contains("baton_reloads_total{status=\"shutting_down\"} 1"),
+            "{text}"
+        );
         assert!(text.contains("baton_call_seconds_count 1"), "{text}");
         assert!(text.contains("baton_generation_current 0"), "{text}");
     }

@@ -61,7 +61,10 @@ impl Control {
 
     /// Stops the isolate for good. The first reason given stays.
     pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
-        let first = self.stop.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let first = self
+            .stop
+            .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
         if first {
             self.interrupt();
         }

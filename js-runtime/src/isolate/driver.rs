@@ -99,7 +99,9 @@ impl Driver<'_> {
             self.idle = None;
             return Turn::Waiting;
         }
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE_GRACE)));
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE_GRACE)));
         if idle.as_mut().poll(context).is_ready() {
             self.give_up();
             return Turn::Progressed;

@@ -84,7 +84,11 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
                 ended,
                 thread: Mutex::new(Some(thread)),
             });
-            Ok(Loaded { isolate, manifest, sources: sources as Arc<dyn Sources> })
+            Ok(Loaded {
+                isolate,
+                manifest,
+                sources: sources as Arc<dyn Sources>,
+            })
         }
         Err(error) => {
             // Whoever is told that a load failed may rely on its thread being gone.
@@ -128,7 +132,10 @@ impl Isolate for Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Isolate").field("name", &self.name).finish_non_exhaustive()
+        formatter
+            .debug_struct("Isolate")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -140,12 +140,17 @@ impl Failure {
                     let message = "the module did not finish in time: it was still running here".to_owned();
                     Position::new(&url, &text, line, column).into_error(LoadErrorKind::Timeout, message)
                 }
-                None => at_await(module, modules, "the module did not finish in time: it was still waiting".to_owned()),
+                None => at_await(
+                    module,
+                    modules,
+                    "the module did not finish in time: it was still waiting".to_owned(),
+                ),
             },
             Self::Stopped => internal("the load was abandoned"),
             Self::Other(error) => LoadError {
                 message: error.to_string(),
-                ..Position::start_of(module, &source_text(module, sources)).into_error(LoadErrorKind::Evaluate, String::new())
+                ..Position::start_of(module, &source_text(module, sources))
+                    .into_error(LoadErrorKind::Evaluate, String::new())
             },
         }
     }
@@ -158,14 +163,21 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     }
     if message.contains("Top-level await promise never resolved") {
         let found = diagnostics::from_js_error(error, LoadErrorKind::Timeout, module, &modules.sources);
-        return LoadError { message: NEVER_SETTLES.to_owned(), ..found };
+        return LoadError {
+            message: NEVER_SETTLES.to_owned(),
+            ..found
+        };
     }
     if error.name.as_deref() != Some("SyntaxError") {
         return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
     }
     // V8 found it while it linked or compiled; where, mapped already, stands only in the message.
     let message = diagnostics::message_of(error);
-    let kind = if message.contains("does not provide an export") { LoadErrorKind::Resolve } else { LoadErrorKind::Syntax };
+    let kind = if message.contains("does not provide an export") {
+        LoadErrorKind::Resolve
+    } else {
+        LoadErrorKind::Syntax
+    };
     let Some((message, url, line, column)) = split_place(message) else {
         return diagnostics::from_js_error(error, kind, module, &modules.sources);
     };
@@ -206,13 +218,20 @@ fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
     let offset = offset_of_id(&text, id);
     let root = &modules.sources.project().root;
     let name = |module: &String| {
-        let path = Url::parse(module).ok().and_then(|url| url.to_file_path().ok()).unwrap_or_default();
+        let path = Url::parse(module)
+            .ok()
+            .and_then(|url| url.to_file_path().ok())
+            .unwrap_or_default();
         path.strip_prefix(root).unwrap_or(&path).display().to_string()
     };
     let message = if first == second {
         format!("{} has two functions with the id {id:?} (app {app:?})", name(second))
     } else {
-        format!("{} and {} both have a function with the id {id:?} (app {app:?})", name(first), name(second))
+        format!(
+            "{} and {} both have a function with the id {id:?} (app {app:?})",
+            name(first),
+            name(second)
+        )
     };
     LoadError {
         help: Some("Give one of the two functions another id.".to_owned()),
@@ -224,7 +243,10 @@ fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
 /// function that is too much; else the last literal that reads like it.
 fn offset_of_id(text: &str, id: &str) -> usize {
     let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
-    let places = literals.iter().flat_map(|literal| text.match_indices(literal.as_str())).map(|(at, _)| at);
+    let places = literals
+        .iter()
+        .flat_map(|literal| text.match_indices(literal.as_str()))
+        .map(|(at, _)| at);
     let is_id = |at: usize| text[..at].trim_end().ends_with("id:");
     places.max_by_key(|at| (is_id(*at), *at)).unwrap_or(0)
 }
@@ -233,10 +255,16 @@ fn no_functions(modules: &Modules) -> LoadError {
     let path = modules.sources.project().entry.path();
     let count = modules.sources.entries().len();
     let message = match (&modules.sources.project().entry, count) {
-        (Entry::File(_), _) => format!("{} exports neither Inngest functions nor a fetch handler", path.display()),
+        (Entry::File(_), _) => format!(
+            "{} exports neither Inngest functions nor a fetch handler",
+            path.display()
+        ),
         (Entry::Folder(_), 0) => format!("{} holds no modules", path.display()),
         (Entry::Folder(_), 1) => format!("the one module in {} exports no Inngest function", path.display()),
-        (Entry::Folder(_), _) => format!("none of the {count} modules in {} exports an Inngest function", path.display()),
+        (Entry::Folder(_), _) => format!(
+            "none of the {count} modules in {} exports an Inngest function",
+            path.display()
+        ),
     };
     let help = "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there.";
     LoadError {
@@ -253,16 +281,25 @@ fn manifest(fetch: bool, apps: Vec<ServedApp>, modules: &Modules) -> Manifest {
         .into_iter()
         .map(|app| App {
             id: app.id,
-            functions: app.functions.into_iter().map(|function| described(function, modules)).collect(),
+            functions: app
+                .functions
+                .into_iter()
+                .map(|function| described(function, modules))
+                .collect(),
         })
         .collect();
     apps.sort_by(|one, other| one.id.cmp(&other.id));
-    let mut warnings: Vec<Warning> = apps.iter().flat_map(|app| &app.functions).filter_map(retries_zero).collect();
+    let mut warnings: Vec<Warning> = apps
+        .iter()
+        .flat_map(|app| &app.functions)
+        .filter_map(retries_zero)
+        .collect();
     if fetch && apps.is_empty() {
         warnings.push(Warning {
             code: "functions_unknown",
             function: None,
-            message: "the fetch export did not tell its functions at /api/inngest: they are served all the same".to_owned(),
+            message: "the fetch export did not tell its functions at /api/inngest: they are served all the same"
+                .to_owned(),
         });
     }
     Manifest { apps, fetch, warnings }
@@ -288,7 +325,10 @@ fn retries_zero(function: &Function) -> Option<Warning> {
     (function.retries == Some(0)).then(|| Warning {
         code: "retries_zero",
         function: Some(function.id.clone()),
-        message: format!("{} has `retries: 0`: one call that is lost on the way fails its run for good", function.id),
+        message: format!(
+            "{} has `retries: 0`: one call that is lost on the way fails its run for good",
+            function.id
+        ),
     })
 }
 
@@ -305,7 +345,10 @@ fn to_v8(runtime: &mut JsRuntime, value: &impl serde::Serialize) -> Result<v8::G
     Ok(v8::Global::new(scope, value))
 }
 
-fn from_v8<T: serde::de::DeserializeOwned>(runtime: &mut JsRuntime, value: &v8::Global<v8::Value>) -> Result<T, LoadError> {
+fn from_v8<T: serde::de::DeserializeOwned>(
+    runtime: &mut JsRuntime,
+    value: &v8::Global<v8::Value>,
+) -> Result<T, LoadError> {
     deno_core::scope!(scope, runtime);
     let value = v8::Local::new(scope, value);
     serde_v8::from_v8(scope, value).map_err(internal)
@@ -328,7 +371,10 @@ mod tests {
     #[test]
     fn a_place_at_the_end_of_a_message_is_split_off() {
         let (message, url, line, column) = split_place("no export named 'x' at file:///p/b.ts:1:10").unwrap();
-        assert_eq!((message, url.path(), line, column), ("no export named 'x'", "/p/b.ts", 1, 10));
+        assert_eq!(
+            (message, url.path(), line, column),
+            ("no export named 'x'", "/p/b.ts", 1, 10)
+        );
         assert!(split_place("Unexpected end of input at all").is_none());
     }
 }

@@ -97,7 +97,11 @@ fn boot(spec: &Spec, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
         .services(Rc::new(RequireLoader(modules.clone())))
         .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
-    Ok(MainWorker::bootstrap_from_options::<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>(
+    Ok(MainWorker::bootstrap_from_options::<
+        DenoInNpmPackageChecker,
+        NpmResolver<RealSys>,
+        RealSys,
+    >(
         &main_module,
         WorkerServiceOptions {
             blob_store: Arc::new(deno_runtime::deno_web::BlobStore::default()),

@@ -125,6 +125,7 @@ pub(crate) fn module(root: &Path) -> Result<(Url, Arc<str>), CallError> {
         Ok(emitted.into_source().text.into())
     });
     let code = code.clone().map_err(CallError::Threw)?;
-    let url = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| script_error("the project's root is no absolute path"))?;
+    let url = Url::from_file_path(root.join(FILE_NAME))
+        .map_err(|()| script_error("the project's root is no absolute path"))?;
     Ok((url, code))
 }

@@ -32,7 +32,9 @@ impl NodeResolution {
             root.to_owned(),
             WorkspaceFactoryOptions {
                 // A package.json there means: packages come from node_modules, as in Node.
-                config_discovery: ConfigDiscoveryOption::Discover { start_paths: vec![root.to_owned()] },
+                config_discovery: ConfigDiscoveryOption::Discover {
+                    start_paths: vec![root.to_owned()],
+                },
                 root_node_modules_dir_override: Some(root.join("node_modules")),
                 maybe_custom_deno_dir_root: Some(deno_dir),
                 no_lock: true,
@@ -97,7 +99,9 @@ impl NodeResolution {
     }
 
     /// The factory's tracker, for `require`.
-    pub(crate) fn cjs_tracker(&self) -> Result<&deno_resolver::cjs::CjsTrackerRc<DenoInNpmPackageChecker, RealSys>, JsErrorBox> {
+    pub(crate) fn cjs_tracker(
+        &self,
+    ) -> Result<&deno_resolver::cjs::CjsTrackerRc<DenoInNpmPackageChecker, RealSys>, JsErrorBox> {
         self.0.cjs_tracker().map_err(js_error)
     }
 

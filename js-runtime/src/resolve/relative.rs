@@ -44,10 +44,17 @@ fn candidates(path: &Path) -> impl Iterator<Item = PathBuf> {
         let text = text.clone();
         move |(written, meant)| Some(PathBuf::from(format!("{}{meant}", text.strip_suffix(written)?)))
     });
-    let extended = EXTENSIONS.iter().map(move |extension| PathBuf::from(format!("{text}.{extension}")));
+    let extended = EXTENSIONS
+        .iter()
+        .map(move |extension| PathBuf::from(format!("{text}.{extension}")));
     let folder = path.to_owned();
-    let index = EXTENSIONS.iter().map(move |extension| folder.join(format!("index.{extension}")));
-    std::iter::once(path.to_owned()).chain(renamed).chain(extended).chain(index)
+    let index = EXTENSIONS
+        .iter()
+        .map(move |extension| folder.join(format!("index.{extension}")));
+    std::iter::once(path.to_owned())
+        .chain(renamed)
+        .chain(extended)
+        .chain(index)
 }
 
 #[cfg(test)]
@@ -57,7 +64,9 @@ mod tests {
 
     #[test]
     fn the_file_itself_comes_first_then_its_source_then_extensions_then_index_files() {
-        let candidates: Vec<_> = candidates(Path::new("/p/x.js")).map(|path| path.display().to_string()).collect();
+        let candidates: Vec<_> = candidates(Path::new("/p/x.js"))
+            .map(|path| path.display().to_string())
+            .collect();
         assert_eq!(&candidates[..4], ["/p/x.js", "/p/x.ts", "/p/x.tsx", "/p/x.js.ts"]);
         assert!(candidates.contains(&"/p/x.js/index.ts".to_owned()));
     }

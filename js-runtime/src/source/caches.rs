@@ -44,7 +44,9 @@ impl<K: std::hash::Hash + Eq, V: Clone> Newest<K, V> {
     /// The value for this content, if it is the newest known.
     pub(crate) fn get(&self, key: &K, content: u64) -> Option<V> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.get(key).filter(|(known, _)| *known == content).map(|(_, value)| value.clone())
+        map.get(key)
+            .filter(|(known, _)| *known == content)
+            .map(|(_, value)| value.clone())
     }
 
     pub(crate) fn put(&self, key: K, content: u64, value: V) {
@@ -60,7 +62,10 @@ pub(crate) fn short_hash(content: &[u8]) -> u64 {
 
 /// See [`short_hash`].
 pub(crate) fn first_eight_bytes(hash: &blake3::Hash) -> u64 {
-    hash.as_bytes().iter().take(8).fold(0, |value, byte| (value << 8) | u64::from(*byte))
+    hash.as_bytes()
+        .iter()
+        .take(8)
+        .fold(0, |value, byte| (value << 8) | u64::from(*byte))
 }
 
 impl Caches {

@@ -60,7 +60,15 @@ mod tests {
         for name in ["a.ts", "a.tsx", "a.mts", "a.js", "a.mjs", "latest.ts", "a.b.ts"] {
             assert!(is_module(name), "{name}");
         }
-        for name in ["a.d.ts", "a.test.ts", "a.spec.js", "a.cjs", "a.json", "README", ".hidden.ts"] {
+        for name in [
+            "a.d.ts",
+            "a.test.ts",
+            "a.spec.js",
+            "a.cjs",
+            "a.json",
+            "README",
+            ".hidden.ts",
+        ] {
             assert!(!is_module(name), "{name}");
         }
     }

@@ -156,7 +156,11 @@ impl Sources for SourceSnapshot {
     fn changed_on_disk(&self) -> Vec<PathBuf> {
         let (files, missing) = {
             let read = self.lock();
-            let hashes: Vec<_> = read.files.iter().map(|(path, file)| (path.clone(), file.hash)).collect();
+            let hashes: Vec<_> = read
+                .files
+                .iter()
+                .map(|(path, file)| (path.clone(), file.hash))
+                .collect();
             (hashes, read.missing.clone())
         };
         let mut changed: BTreeSet<PathBuf> = files

@@ -59,18 +59,23 @@ pub(crate) fn emit(
     let emitted = parsed
         .transpile(
             &TranspileOptions::default(),
-            &TranspileModuleOptions { module_kind: Some(module_kind) },
-            &EmitOptions { source_map: SourceMapOption::Separate, ..Default::default() },
+            &TranspileModuleOptions {
+                module_kind: Some(module_kind),
+            },
+            &EmitOptions {
+                source_map: SourceMapOption::Separate,
+                ..Default::default()
+            },
         )
-        .map_err(|error| {
-            Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string())
-        })?
+        .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?
         .into_source();
     let emitted = Arc::new(Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
     });
-    caches.emitted.put((url.clone(), kind), first_eight_bytes(&file.hash), emitted.clone());
+    caches
+        .emitted
+        .put((url.clone(), kind), first_eight_bytes(&file.hash), emitted.clone());
     Ok(emitted)
 }
 
