@@ -20,11 +20,12 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use crate::diagnostics::{Position, display_path, source_text};
-use crate::resolve::node::NodeResolution;
+use crate::resolve::node::{NodeResolution, is_installed, package_name};
 use crate::resolve::relative;
-use crate::source::caches::{Caches, EmitKind, first_eight_bytes, short_hash};
+use crate::source::caches::{Caches, first_eight_bytes, short_hash};
+use crate::source::imports::offset_of_import;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
-use crate::source::transpile::{self, Emitted};
+use crate::source::transpile::{self, EmitKind, Emitted};
 
 /// What one isolate knows about its modules. Lives on the isolate's thread.
 pub(crate) struct Modules {
@@ -233,15 +234,16 @@ impl Modules {
         parsed: Option<ParsedSource>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
-        let known = self
-            .caches
-            .emitted
-            .get(&(url.clone(), kind), first_eight_bytes(&file.hash));
-        let emitted = match known {
+        let key = (url.clone(), kind);
+        let content = first_eight_bytes(&file.hash);
+        let emitted = match self.caches.emitted.get(&key, content) {
             Some(emitted) => emitted,
             None => {
                 let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
-                transpile::emit(&self.caches, url, file, parsed, kind).map_err(|error| self.fail(error))?
+                let emitted = transpile::emit(url, parsed, kind).map_err(|error| self.fail(error))?;
+                let emitted = Arc::new(emitted);
+                self.caches.emitted.put(key, content, emitted.clone());
+                emitted
             }
         };
         if let Some(map) = &emitted.source_map {
@@ -259,58 +261,6 @@ impl Modules {
         let data = self.caches.module_code(url, hash).map(|code| Cow::Owned(code.to_vec()));
         SourceCodeCacheInfo { hash, data }
     }
-}
-
-/// The package that a specifier names, unless it names a builtin, an internal import or a URL.
-fn package_name(specifier: &str) -> Option<&str> {
-    if specifier.starts_with('#') || specifier.contains(':') || relative::is_relative(specifier) {
-        return None;
-    }
-    let slashes = if specifier.starts_with('@') { 2 } else { 1 };
-    let end = specifier
-        .match_indices('/')
-        .nth(slashes - 1)
-        .map_or(specifier.len(), |(at, _)| at);
-    specifier.get(..end)
-}
-
-/// Whether a `node_modules` folder that the module sees holds the package.
-fn is_installed(package: &str, referrer: &Url) -> bool {
-    let path = referrer.to_file_path().unwrap_or_default();
-    path.ancestors()
-        .any(|folder| folder.join("node_modules").join(package).exists())
-}
-
-/// Where the text imports the specifier: at the static import that does, else at the first string
-/// literal that reads like it.
-fn offset_of_import(url: &Url, text: &str, specifier: &str) -> usize {
-    use deno_ast::SourceRangedForSpanned;
-    use deno_ast::swc::ast::{ModuleDecl, ModuleItem, Program};
-
-    let literal = || {
-        ['"', '\'', '`']
-            .iter()
-            .filter_map(|quote| text.find(&format!("{quote}{specifier}{quote}")))
-            .min()
-            .unwrap_or(0)
-    };
-    let Ok(parsed) = transpile::parse(url, MediaType::from_specifier(url), text.into()) else {
-        return literal();
-    };
-    let Program::Module(module) = &*parsed.program() else {
-        return literal();
-    };
-    let imported = module.body.iter().find_map(|item| {
-        let source = match item {
-            ModuleItem::ModuleDecl(ModuleDecl::Import(import)) => Some(&import.src),
-            ModuleItem::ModuleDecl(ModuleDecl::ExportAll(export)) => Some(&export.src),
-            ModuleItem::ModuleDecl(ModuleDecl::ExportNamed(export)) => export.src.as_ref(),
-            _ => None,
-        }?;
-        let found = source.value.to_string_lossy() == specifier;
-        found.then(|| source.range().start.as_byte_index(parsed.range().start))
-    });
-    imported.unwrap_or_else(literal)
 }
 
 /// What V8 asks. A handle, because Deno wants to own its loader.
@@ -350,30 +300,5 @@ impl ModuleLoader for Loader {
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
         let maps = self.0.source_maps.borrow();
         maps.get(file_name).map(|map| Cow::Owned(map.to_vec()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{offset_of_import, package_name};
-    use deno_core::url::Url;
-
-    #[test]
-    fn a_package_is_told_from_builtins_internals_and_files() {
-        assert_eq!(package_name("inngest/edge"), Some("inngest"));
-        assert_eq!(package_name("@scope/name/sub"), Some("@scope/name"));
-        assert_eq!(package_name("zod"), Some("zod"));
-        assert_eq!(package_name("node:fs"), None);
-        assert_eq!(package_name("#internal"), None);
-        assert_eq!(package_name("./x"), None);
-    }
-
-    #[test]
-    fn the_import_is_found_where_it_is_and_not_in_a_comment_above() {
-        let url = Url::parse("file:///p/a.ts").unwrap();
-        let text = "// was: import \"./gone\"\nimport { a } from \"./gone\";\n";
-        assert_eq!(offset_of_import(&url, text, "./gone"), text.rfind("\"./gone").unwrap());
-        let dynamic = "const a = await import('./gone');";
-        assert_eq!(offset_of_import(&url, dynamic, "./gone"), dynamic.find('\'').unwrap());
     }
 }

@@ -1,27 +1,23 @@
 //! The one task that acts: it loads, swaps, drains and closes what `state` decides, and shows the
 //! result in the table. Everybody else sends it requests and reads.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
-use js_runtime_api::{Engine, LoadError, LoadRequest, Loaded, Project, SourceChoice, Sources};
+use js_runtime_api::{Engine, LoadError, LoadRequest, Project, SourceChoice};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
-use tokio_util::time::DelayQueue;
-use tokio_util::time::delay_queue;
 use tracing::{error, info, warn};
 
+use super::history::History;
 use super::live::Generation;
+use super::load::{Done, LoadResult, Running, next_done};
 use super::reload::{Reason, ReloadQueue, Want};
-use super::report::{Draining, FunctionChanges, NotKept, Outcome, Report};
+use super::report::{Draining, FunctionChanges, Outcome, Report};
+use super::retire::{Progress, Retiring};
 use super::state::{Decision, Event, GenerationId, Generations};
 use super::table::{Entry, HostEvent, Table, View};
-use crate::git;
 
 /// Bounds on generations.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +32,6 @@ pub struct Limits {
     pub load: Duration,
 }
 
-/// How many generations that served can be gone back to, the current one included.
-const KEPT_SOURCES: usize = 5;
 /// How many generations that ended are still shown.
 const SHOWN_ENDED: usize = 20;
 /// How long the isolates may take to end when the host does.
@@ -75,10 +69,8 @@ impl Keeper {
             queue: ReloadQueue::default(),
             running: None,
             emptied_sender,
-            deadlines: DelayQueue::new(),
-            deadline_keys: HashMap::new(),
-            closing: JoinSet::new(),
-            kept: VecDeque::new(),
+            retiring: Retiring::default(),
+            history: History::default(),
         };
         tokio::spawn(task.run(requests, emptied));
         Self(sender)
@@ -116,36 +108,8 @@ struct Task {
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
-    deadlines: DelayQueue<GenerationId>,
-    deadline_keys: HashMap<GenerationId, delay_queue::Key>,
-    closing: JoinSet<GenerationId>,
-    /// The sources of generations that served, the newest last.
-    kept: VecDeque<(GenerationId, Arc<dyn Sources>)>,
-}
-
-/// A request that is being worked on.
-struct Running {
-    want: Want,
-    reason: Reason,
-    began: Instant,
-    phase: Phase,
-}
-
-enum Phase {
-    /// Is there anything new? Only then does a generation begin.
-    Comparing(BoxFuture<'static, bool>),
-    Loading(GenerationId, BoxFuture<'static, LoadResult>),
-}
-
-/// How a phase ended.
-enum Done {
-    Compared { changed: bool },
-    Loaded(GenerationId, LoadResult),
-}
-
-struct LoadResult {
-    loaded: Result<Loaded, LoadError>,
-    git: Option<String>,
+    retiring: Retiring,
+    history: History,
 }
 
 impl Task {
@@ -168,14 +132,9 @@ impl Task {
                 },
                 done = next_done(&mut self.running) => self.proceed(done),
                 Some(id) = emptied.recv() => self.close_if_idle(id),
-                Some(expired) = self.deadlines.next() => {
-                    let id = expired.into_inner();
-                    self.deadline_keys.remove(&id);
-                    self.apply(id, Event::DeadlinePassed);
-                }
-                Some(closed) = self.closing.join_next() => match closed {
-                    Ok(id) => self.closed(id),
-                    Err(error) => error!(%error, "ending an isolate panicked"),
+                progress = self.retiring.next() => match progress {
+                    Progress::DeadlinePassed(id) => self.apply(id, Event::DeadlinePassed),
+                    Progress::Closed(id) => self.closed(id),
                 },
             }
         }
@@ -188,13 +147,7 @@ impl Task {
             let began = Instant::now();
             match (want, self.table.current()) {
                 (Want::Reload { force: false }, Some(current)) => {
-                    let phase = Phase::Comparing(differs_from_disk(current.sources.clone()).boxed());
-                    self.running = Some(Running {
-                        want,
-                        reason,
-                        began,
-                        phase,
-                    });
+                    self.running = Some(Running::compare(want, reason, began, current.sources.clone()));
                 }
                 _ => self.begin_load(want, reason, began),
             }
@@ -204,12 +157,11 @@ impl Task {
     fn begin_load(&mut self, want: Want, reason: Reason, began: Instant) {
         let sources = match want {
             Want::Reload { .. } | Want::Check => SourceChoice::Disk,
-            Want::Rollback(target) => match self.kept_sources(target) {
-                Some(sources) => SourceChoice::Kept(sources),
-                None => {
-                    let kept: Vec<GenerationId> = self.kept.iter().map(|(id, _)| *id).collect();
-                    let error = NotKept::new(target, &kept);
+            Want::Rollback(wanted) => match self.history.find(wanted, self.generations.current()) {
+                Ok(sources) => SourceChoice::Kept(sources),
+                Err(error) => {
                     let generation = self.generations.current();
+                    let kept = self.history.kept();
                     return self.answer(
                         Outcome::NotKept {
                             generation,
@@ -229,13 +181,7 @@ impl Task {
             sources,
             timeout: self.limits.load,
         };
-        let phase = Phase::Loading(id, load(self.engine.clone(), request).boxed());
-        self.running = Some(Running {
-            want,
-            reason,
-            began,
-            phase,
-        });
+        self.running = Some(Running::load(want, reason, began, id, self.engine.clone(), request));
         self.show(id);
     }
 
@@ -346,10 +292,7 @@ impl Task {
             &generation.manifest,
         );
         self.last_rejected = None;
-        self.kept.push_back((generation.id, generation.sources.clone()));
-        if self.kept.len() > KEPT_SOURCES {
-            self.kept.pop_front();
-        }
+        self.history.push(generation.id, generation.sources.clone());
         self.apply(generation.id, Event::Activated);
         info!(
             generation = generation.id.0,
@@ -389,7 +332,7 @@ impl Task {
         match decision {
             Decision::Publish(id) => self.table.publish(self.live(id)),
             Decision::Drain(id) => {
-                self.set_deadline(id, self.limits.drain);
+                self.retiring.set_deadline(id, self.limits.drain);
                 self.show(id);
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);
@@ -404,7 +347,7 @@ impl Task {
                     "more than {} generations are live: this one has {within:?} to finish its calls",
                     self.limits.max_generations,
                 );
-                self.set_deadline(id, within);
+                self.retiring.set_deadline(id, within);
             }
             Decision::Terminate(id) => {
                 if let Some(generation) = self.live(id) {
@@ -422,15 +365,8 @@ impl Task {
                 }
             }
             Decision::Close(id) => {
-                if let Some(key) = self.deadline_keys.remove(&id) {
-                    self.deadlines.try_remove(&key);
-                }
                 if let Some(generation) = self.live(id) {
-                    let closed = generation.isolate.close();
-                    self.closing.spawn(async move {
-                        closed.await;
-                        id
-                    });
+                    self.retiring.close(id, &generation.isolate);
                 }
             }
         }
@@ -451,25 +387,6 @@ impl Task {
         }
         self.apply(id, Event::Closed);
         info!(generation = id.0, "generation retired");
-    }
-
-    fn set_deadline(&mut self, id: GenerationId, within: Duration) {
-        if let Some(key) = self.deadline_keys.get(&id) {
-            self.deadlines.reset(key, within);
-        } else {
-            let key = self.deadlines.insert(id, within);
-            self.deadline_keys.insert(id, key);
-        }
-    }
-
-    fn kept_sources(&self, target: Option<GenerationId>) -> Option<Arc<dyn Sources>> {
-        let current = self.generations.current();
-        let mut kept = self.kept.iter().rev();
-        let found = match target {
-            Some(target) => kept.find(|(id, _)| *id == target),
-            None => kept.find(|(id, _)| Some(*id) != current),
-        };
-        found.map(|(_, sources)| sources.clone())
     }
 
     fn draining(&self) -> Vec<Draining> {
@@ -536,24 +453,4 @@ impl Task {
             warn!("isolates still run: they end with the process");
         }
     }
-}
-
-/// Resolves when the running request's phase ends; never while none runs.
-async fn next_done(running: &mut Option<Running>) -> Done {
-    match running.as_mut().map(|running| &mut running.phase) {
-        Some(Phase::Comparing(changed)) => Done::Compared { changed: changed.await },
-        Some(Phase::Loading(id, result)) => Done::Loaded(*id, result.await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn differs_from_disk(sources: Arc<dyn Sources>) -> bool {
-    let changed = tokio::task::spawn_blocking(move || sources.changed_on_disk()).await;
-    changed.map_or(true, |changed| !changed.is_empty())
-}
-
-async fn load(engine: Arc<dyn Engine>, request: LoadRequest) -> LoadResult {
-    let root: PathBuf = request.project.root.clone();
-    let (loaded, git) = tokio::join!(engine.load(request), git::describe(&root));
-    LoadResult { loaded, git }
 }

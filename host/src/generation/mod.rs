@@ -4,11 +4,14 @@
 //! reads, `lease` keeps a generation alive while it has calls, `reload` is the queue of what is to
 //! be loaded, `report` what became of it.
 
+mod history;
 mod keeper;
 pub mod lease;
 mod live;
+mod load;
 mod reload;
 mod report;
+mod retire;
 mod state;
 mod table;
 

@@ -14,9 +14,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
-use super::answer;
 use super::listen::Peer;
-use super::router::Server;
+use super::{Server, answer};
 use crate::generation::{GenerationId, Outcome, Reason, Report, State as GenerationState, Want};
 
 /// The query of `PUT /api/reload`.

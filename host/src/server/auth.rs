@@ -12,9 +12,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
 
-use super::answer;
 use super::listen::Peer;
-use super::router::Server;
+use super::{Server, answer};
 
 /// The rule in force.
 #[derive(Debug)]

@@ -12,8 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use js_runtime_api::{CallError, Manifest, Target};
 
-use super::answer;
-use super::router::Server;
+use super::{Server, answer};
 use crate::generation::{CallInfo, Gone, Lease};
 
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).

@@ -8,6 +8,28 @@ mod listen;
 mod router;
 mod status;
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::task::TaskTracker;
+
 pub use auth::Access;
 pub use listen::{ListenError, Listeners, Peer};
-pub use router::{Server, router};
+pub use router::router;
+
+use crate::generation::{Keeper, Table};
+use crate::telemetry::Metrics;
+
+/// What every route may use.
+#[derive(Clone)]
+pub struct Server {
+    pub table: Arc<Table>,
+    pub keeper: Keeper,
+    pub metrics: Arc<Metrics>,
+    pub access: Arc<Access>,
+    /// The calls that run, also those whose callers have gone.
+    pub calls: TaskTracker,
+    /// How long a call waits while nothing can serve it.
+    pub hold: Duration,
+    pub started: Instant,
+}

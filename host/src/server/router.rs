@@ -15,33 +15,11 @@
 //!
 //! Who is admin: [`super::auth`]. The control socket serves the same routes.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post, put};
 
-use tokio_util::task::TaskTracker;
-
-use super::auth::{self, Access};
-use super::{admin, answer, calls, status};
-use crate::generation::{Keeper, Table};
-use crate::telemetry::Metrics;
-
-/// What every route may use.
-#[derive(Clone)]
-pub struct Server {
-    pub table: Arc<Table>,
-    pub keeper: Keeper,
-    pub metrics: Arc<Metrics>,
-    pub access: Arc<Access>,
-    /// The calls that run, also those whose callers have gone.
-    pub calls: TaskTracker,
-    /// How long a call waits while nothing can serve it.
-    pub hold: Duration,
-    pub started: Instant,
-}
+use super::{Server, admin, answer, auth, calls, status};
 
 /// The route table as axum has it.
 pub fn router(server: Server) -> Router {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use js_runtime_api::LoadError;
 use serde::Serialize;
 
-use super::router::Server;
+use super::Server;
 use crate::generation::{Entry, GenerationId, Reason, View};
 
 /// `GET /-/live`: that the process answers is the answer.

@@ -188,7 +188,7 @@ pub struct Function {
     pub config: BTreeMap<String, serde_json::Value>,
     /// The module that exports it; unknown behind a fetch export.
     pub file: Option<PathBuf>,
-    /// Hex digest of that module and everything of the project that it imports.
+    /// Hex digest of that module and everything that it imports, directly or not.
     pub source_hash: Option<String>,
 }
 

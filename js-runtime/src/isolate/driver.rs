@@ -19,8 +19,7 @@ use js_runtime_api::{CallError, Request, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::Control;
-use super::handle::Pending;
-use super::script_error;
+use super::{Pending, script_error};
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 
 type Answer = oneshot::Sender<Result<Response, CallError>>;

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use js_runtime_api::{CallError, Isolate, LoadError, Loaded, Request, Response, Sources};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Pending;
 use super::control::{Control, Stop};
 use super::thread::{self, Spec};
 
@@ -20,12 +21,6 @@ pub(crate) struct Handle {
     /// Turns true when the thread has given everything back.
     ended: watch::Receiver<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// A call on its way to the isolate's thread.
-pub(crate) struct Pending {
-    pub(crate) request: Request,
-    pub(crate) answer: oneshot::Sender<Result<Response, CallError>>,
 }
 
 /// Starts a thread, loads the project on it, and resolves when it is ready for calls.

@@ -2,18 +2,28 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
-//! to drop, `load` the modules' evaluation, `driver` the loop that answers calls.
+//! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
+//! it), `driver` the loop that answers calls.
 
+mod blame;
 mod control;
 mod driver;
 mod handle;
 mod load;
+mod manifest;
 mod thread;
 
 pub(crate) use handle::start;
 pub(crate) use thread::Spec;
 
-use js_runtime_api::CallError;
+use js_runtime_api::{CallError, Request, Response};
+use tokio::sync::oneshot;
+
+/// A call on its way to the isolate's thread.
+pub(crate) struct Pending {
+    pub(crate) request: Request,
+    pub(crate) answer: oneshot::Sender<Result<Response, CallError>>,
+}
 
 /// An error of our own making on the way into or out of JavaScript.
 pub(crate) fn script_error(message: impl std::fmt::Display) -> CallError {

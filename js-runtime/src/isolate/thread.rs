@@ -15,8 +15,7 @@ use sys_traits::impls::RealSys;
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::Control;
-use super::handle::Pending;
-use super::{driver, load};
+use super::{Pending, driver, load};
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_core::{JsBuffer, ToJsBuffer, v8};
-use js_runtime_api::{CallError, Request, Response, Target};
+use js_runtime_api::{LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::isolate::script_error;
+use crate::source::transpile::{self, EmitKind};
 
 /// The prelude's name in the project's root, where it is evaluated but never written.
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
@@ -99,33 +99,18 @@ impl From<CallAnswer> for Response {
 }
 
 /// The prelude as JavaScript, and the URL under which a project's isolates evaluate it.
-pub(crate) fn module(root: &Path) -> Result<(Url, Arc<str>), CallError> {
-    static CODE: OnceLock<Result<Arc<str>, String>> = OnceLock::new();
+///
+/// # Errors
+/// Only when Baton itself is at fault.
+pub(crate) fn module(root: &Path) -> Result<(Url, Arc<str>), LoadError> {
+    static CODE: OnceLock<Result<Arc<str>, LoadError>> = OnceLock::new();
+    let url = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| LoadError {
+        message: format!("the project's root {} is no absolute path", root.display()),
+        ..LoadError::default()
+    })?;
     let code = CODE.get_or_init(|| {
-        let url = Url::parse("file:///prelude.ts").map_err(|error| error.to_string())?;
-        let parsed = deno_ast::parse_module(deno_ast::ParseParams {
-            specifier: url,
-            text: include_str!("prelude.ts").into(),
-            media_type: MediaType::TypeScript,
-            capture_tokens: false,
-            scope_analysis: false,
-            maybe_syntax: None,
-        })
-        .map_err(|error| error.to_string())?;
-        let emitted = parsed
-            .transpile(
-                &deno_ast::TranspileOptions::default(),
-                &deno_ast::TranspileModuleOptions::default(),
-                &deno_ast::EmitOptions {
-                    source_map: deno_ast::SourceMapOption::None,
-                    ..Default::default()
-                },
-            )
-            .map_err(|error| error.to_string())?;
-        Ok(emitted.into_source().text.into())
+        let parsed = transpile::parse(&url, MediaType::TypeScript, include_str!("prelude.ts").into())?;
+        Ok(transpile::emit(&url, parsed, EmitKind::Esm)?.code)
     });
-    let code = code.clone().map_err(CallError::Threw)?;
-    let url = Url::from_file_path(root.join(FILE_NAME))
-        .map_err(|()| script_error("the project's root is no absolute path"))?;
-    Ok((url, code))
+    Ok((url.clone(), code.clone()?))
 }

@@ -17,6 +17,7 @@ use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
 use node_resolver::{InNpmPackageChecker, NodeConditionOptions, NodeResolutionKind, NodeResolverOptions};
 use sys_traits::impls::RealSys;
 
+use super::relative;
 use crate::source::caches::Caches;
 
 /// The services that Deno's Node layer wants, in the types that everybody uses.
@@ -118,4 +119,39 @@ impl NodeResolution {
 
 fn js_error(error: impl std::fmt::Display) -> JsErrorBox {
     JsErrorBox::generic(format!("{error:#}"))
+}
+
+/// The package that a specifier names, unless it names a builtin, an internal import or a URL.
+pub(crate) fn package_name(specifier: &str) -> Option<&str> {
+    if specifier.starts_with('#') || specifier.contains(':') || relative::is_relative(specifier) {
+        return None;
+    }
+    let slashes = if specifier.starts_with('@') { 2 } else { 1 };
+    let end = specifier
+        .match_indices('/')
+        .nth(slashes - 1)
+        .map_or(specifier.len(), |(at, _)| at);
+    specifier.get(..end)
+}
+
+/// Whether a `node_modules` folder that the module sees holds the package.
+pub(crate) fn is_installed(package: &str, referrer: &Url) -> bool {
+    let path = referrer.to_file_path().unwrap_or_default();
+    path.ancestors()
+        .any(|folder| folder.join("node_modules").join(package).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::package_name;
+
+    #[test]
+    fn a_package_is_told_from_builtins_internals_and_files() {
+        assert_eq!(package_name("inngest/edge"), Some("inngest"));
+        assert_eq!(package_name("@scope/name/sub"), Some("@scope/name"));
+        assert_eq!(package_name("zod"), Some("zod"));
+        assert_eq!(package_name("node:fs"), None);
+        assert_eq!(package_name("#internal"), None);
+        assert_eq!(package_name("./x"), None);
+    }
 }

@@ -11,7 +11,7 @@ use deno_core::url::Url;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
-use super::transpile::Emitted;
+use super::transpile::{EmitKind, Emitted};
 
 /// One set per process.
 #[derive(Default)]
@@ -22,13 +22,6 @@ pub(crate) struct Caches {
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,
-}
-
-/// The module system that a file is emitted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum EmitKind {
-    Esm,
-    Cjs,
 }
 
 /// By key the value made from its newest content.

@@ -118,17 +118,31 @@ impl SourceSnapshot {
         self.lock().imports.entry(from).or_default().insert(to);
     }
 
-    /// Digest over a module and everything that it imports, directly or not.
-    pub(crate) fn hash_of_module(&self, module: &Path) -> String {
-        let read = self.lock();
-        let mut reached = HashSet::new();
-        let mut next = vec![module];
-        while let Some(path) = next.pop() {
-            if reached.insert(path) {
-                next.extend(read.imports.get(path).into_iter().flatten().map(PathBuf::as_path));
+    /// A module and everything that it imports, directly or not; what is imported comes first.
+    pub(crate) fn evaluation_order(&self, module: &Path) -> Vec<PathBuf> {
+        fn visit(
+            imports: &HashMap<PathBuf, BTreeSet<PathBuf>>,
+            path: &Path,
+            seen: &mut HashSet<PathBuf>,
+            order: &mut Vec<PathBuf>,
+        ) {
+            if seen.insert(path.to_owned()) {
+                for imported in imports.get(path).into_iter().flatten() {
+                    visit(imports, imported, seen, order);
+                }
+                order.push(path.to_owned());
             }
         }
-        self.digest(read.files.iter().filter(|(path, _)| reached.contains(path.as_path())))
+        let mut order = Vec::new();
+        visit(&self.lock().imports, module, &mut HashSet::new(), &mut order);
+        order
+    }
+
+    /// Digest over a module and everything that it imports.
+    pub(crate) fn hash_of_module(&self, module: &Path) -> String {
+        let reached: BTreeSet<PathBuf> = self.evaluation_order(module).into_iter().collect();
+        let read = self.lock();
+        self.digest(read.files.iter().filter(|(path, _)| reached.contains(*path)))
     }
 
     fn digest<'a>(&self, files: impl Iterator<Item = (&'a PathBuf, &'a SourceFile)>) -> String {

@@ -9,9 +9,14 @@ use deno_ast::{
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::caches::{Caches, EmitKind, first_eight_bytes};
-use super::snapshot::SourceFile;
 use crate::diagnostics::Position;
+
+/// The module system that a file is emitted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum EmitKind {
+    Esm,
+    Cjs,
+}
 
 /// What a file became.
 pub(crate) struct Emitted {
@@ -39,18 +44,11 @@ pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<
     }
 }
 
-/// Emits JavaScript for a parsed file, or finds what an earlier generation emitted for the same
-/// content.
+/// Emits JavaScript for a parsed file.
 ///
 /// # Errors
 /// When a construct cannot be transpiled.
-pub(crate) fn emit(
-    caches: &Caches,
-    url: &Url,
-    file: &SourceFile,
-    parsed: ParsedSource,
-    kind: EmitKind,
-) -> Result<Arc<Emitted>, LoadError> {
+pub(crate) fn emit(url: &Url, parsed: ParsedSource, kind: EmitKind) -> Result<Emitted, LoadError> {
     let text = parsed.text().clone();
     let module_kind = match kind {
         EmitKind::Esm => ModuleKind::Esm,
@@ -69,14 +67,10 @@ pub(crate) fn emit(
         )
         .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?
         .into_source();
-    let emitted = Arc::new(Emitted {
+    Ok(Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
-    });
-    caches
-        .emitted
-        .put((url.clone(), kind), first_eight_bytes(&file.hash), emitted.clone());
-    Ok(emitted)
+    })
 }
 
 fn syntax_error(diagnostic: &ParseDiagnostic, text: &str) -> LoadError {

@@ -1,0 +1,247 @@
+//! Why a project could not be loaded, and which line of it is to blame.
+
+use deno_core::error::{CoreError, JsError};
+use deno_core::url::Url;
+use js_runtime_api::{Entry, LoadError, LoadErrorKind};
+
+use super::control::StoodAt;
+use crate::diagnostics::{self, Position, source_text};
+use crate::loader::Modules;
+use crate::prelude::Duplicate;
+
+/// Why a function of the prelude did not return.
+pub(super) enum Failure {
+    /// JavaScript threw.
+    Threw(Box<JsError>),
+    /// Nothing is left to run, and the promise is still pending.
+    NeverSettles,
+    /// The load took too long; where JavaScript stood, if it ran.
+    TimedOut(Option<StoodAt>),
+    /// Nobody waits for the load any more.
+    Abandoned,
+    /// Deno refused.
+    Other(CoreError),
+}
+
+const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
+
+impl Failure {
+    /// Tells the user, given the module that was being imported.
+    pub(super) fn explain(self, module: &Url, modules: &Modules) -> LoadError {
+        match self {
+            Self::Threw(error) => explain_throw(&error, module, modules),
+            Self::NeverSettles => at_await(module, modules, NEVER_SETTLES),
+            Self::TimedOut(stood_at) => match stood_at.and_then(|at| running_at(&at, modules)) {
+                Some(position) => {
+                    let message = "the module did not finish in time: it was still running here";
+                    position.into_error(LoadErrorKind::Timeout, message.to_owned())
+                }
+                None => at_await(
+                    module,
+                    modules,
+                    "the module did not finish in time: it was still waiting",
+                ),
+            },
+            Self::Abandoned => internal("the load was abandoned"),
+            Self::Other(error) => {
+                let position = Position::start_of(module, &source_text(module, &modules.sources));
+                position.into_error(LoadErrorKind::Evaluate, error.to_string())
+            }
+        }
+    }
+}
+
+fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError {
+    let message = &error.exception_message;
+    if let Some(failure) = modules.failure_behind(message) {
+        return failure;
+    }
+    if message.contains("Top-level await promise never resolved") {
+        let found = diagnostics::from_js_error(error, LoadErrorKind::Timeout, module, &modules.sources);
+        return LoadError {
+            message: NEVER_SETTLES.to_owned(),
+            ..found
+        };
+    }
+    if error.name.as_deref() != Some("SyntaxError") {
+        return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
+    }
+    // V8 found it while it linked or compiled; where, mapped already, stands only in the message.
+    let message = diagnostics::message_of(error);
+    let kind = if message.contains("does not provide an export") {
+        LoadErrorKind::Resolve
+    } else {
+        LoadErrorKind::Syntax
+    };
+    let Some((message, url, line, column)) = split_place(message) else {
+        return diagnostics::from_js_error(error, kind, module, &modules.sources);
+    };
+    let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
+    position.into_error(kind, message.to_owned())
+}
+
+/// Takes ` at file:///a.ts:1:10` from the end of a message.
+fn split_place(message: &str) -> Option<(&str, Url, usize, usize)> {
+    let (message, place) = message.rsplit_once(" at ")?;
+    let (place, column) = place.rsplit_once(':')?;
+    let (url, line) = place.rsplit_once(':')?;
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "file")?;
+    Some((message, url, line.parse().ok()?, column.parse().ok()?))
+}
+
+/// Where the interrupted loop stood, in the original source.
+fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
+    let url = Url::parse(&at.url).ok().filter(|url| url.scheme() == "file")?;
+    let (line, column) = modules.original_position(&url, at.line, at.column);
+    let text = source_text(&url, &modules.sources);
+    Some(Position::new(
+        &url,
+        &text,
+        line.try_into().ok()?,
+        column.try_into().ok()?,
+    ))
+}
+
+/// At the first top-level `await` of what the module imports or of itself.
+/// V8 says exactly where a module waits only when nothing else is left to run.
+fn at_await(module: &Url, modules: &Modules, message: &str) -> LoadError {
+    let imported = module
+        .to_file_path()
+        .map(|path| modules.sources.evaluation_order(&path))
+        .unwrap_or_default();
+    let waiting = imported
+        .iter()
+        .filter_map(|path| Url::from_file_path(path).ok())
+        .find_map(|url| {
+            let text = source_text(&url, &modules.sources);
+            let offset = top_level_await(&text)?;
+            Some(Position::of_offset(&url, &text, offset))
+        });
+    let position = waiting.unwrap_or_else(|| Position::start_of(module, &source_text(module, &modules.sources)));
+    position.into_error(LoadErrorKind::Timeout, message.to_owned())
+}
+
+/// The first `await` on a line that is not indented and not inside a function of that line.
+fn top_level_await(text: &str) -> Option<usize> {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let outside = !line.starts_with(char::is_whitespace) && !line.starts_with("//");
+        if let Some(at) = line.find("await ").filter(|_| outside)
+            && !line[..at].contains("=>")
+            && !line[..at].contains("function")
+        {
+            return Some(offset + at);
+        }
+        offset += line.len();
+    }
+    None
+}
+
+/// Two functions of one app have the same id.
+pub(super) fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
+    let Duplicate { app, id, first, second } = duplicate;
+    let Ok(url) = Url::parse(second) else {
+        return internal("a module has no URL");
+    };
+    let text = source_text(&url, &modules.sources);
+    let offset = offset_of_id(&text, id);
+    let root = &modules.sources.project().root;
+    let name = |module: &String| {
+        let path = Url::parse(module)
+            .ok()
+            .and_then(|url| url.to_file_path().ok())
+            .unwrap_or_default();
+        path.strip_prefix(root).unwrap_or(&path).display().to_string()
+    };
+    let message = if first == second {
+        format!("{} has two functions with the id {id:?} (app {app:?})", name(second))
+    } else {
+        format!(
+            "{} and {} both have a function with the id {id:?} (app {app:?})",
+            name(first),
+            name(second)
+        )
+    };
+    LoadError {
+        help: Some("Give one of the two functions another id.".to_owned()),
+        ..Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
+    }
+}
+
+/// Where a function's id is written: the last `id: "…"`, since within one file it is the later
+/// function that is too much; else the last literal that reads like it.
+fn offset_of_id(text: &str, id: &str) -> usize {
+    let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
+    let places = literals
+        .iter()
+        .flat_map(|literal| text.match_indices(literal.as_str()))
+        .map(|(at, _)| at);
+    let is_id = |at: usize| text[..at].trim_end().ends_with("id:");
+    places.max_by_key(|at| (is_id(*at), *at)).unwrap_or(0)
+}
+
+/// There is nothing to serve.
+pub(super) fn no_functions(modules: &Modules) -> LoadError {
+    let path = modules.sources.project().entry.path();
+    let count = modules.sources.entries().len();
+    let message = match (&modules.sources.project().entry, count) {
+        (Entry::File(_), _) => format!(
+            "{} exports neither Inngest functions nor a fetch handler",
+            path.display()
+        ),
+        (Entry::Folder(_), 0) => format!("{} holds no modules", path.display()),
+        (Entry::Folder(_), 1) => format!("the one module in {} exports no Inngest function", path.display()),
+        (Entry::Folder(_), _) => format!(
+            "none of the {count} modules in {} exports an Inngest function",
+            path.display()
+        ),
+    };
+    let help = "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there.";
+    LoadError {
+        kind: LoadErrorKind::NoFunctions,
+        message,
+        file: Some(path.display().to_string()),
+        help: Some(help.to_owned()),
+        ..LoadError::default()
+    }
+}
+
+/// An error that no code of the user's causes.
+pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
+    LoadError {
+        message: error.to_string(),
+        ..LoadError::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{offset_of_id, split_place, top_level_await};
+
+    #[test]
+    fn an_id_is_found_where_it_is_an_id() {
+        let text = "fn({ id: \"a\", triggers: [{ event: \"a\" }] });";
+        assert_eq!(offset_of_id(text, "a"), text.find("\"a\"").unwrap());
+        let twice = "fn({ id: 'a' });\nfn({ id: 'a' });";
+        assert_eq!(offset_of_id(twice, "a"), twice.rfind("'a'").unwrap());
+        assert_eq!(offset_of_id("const ID = `a`;", "a"), 11);
+        assert_eq!(offset_of_id("nothing", "a"), 0);
+    }
+
+    #[test]
+    fn a_place_at_the_end_of_a_message_is_split_off() {
+        let (message, url, line, column) = split_place("no export named 'x' at file:///p/b.ts:1:10").unwrap();
+        assert_eq!(
+            (message, url.path(), line, column),
+            ("no export named 'x'", "/p/b.ts", 1, 10)
+        );
+        assert!(split_place("Unexpected end of input at all").is_none());
+    }
+
+    #[test]
+    fn a_top_level_await_is_told_from_one_in_a_function() {
+        let text = "const f = async () => await g();\nasync function h() {\n  await g();\n}\nconst x = await f();\n";
+        assert_eq!(top_level_await(text), text.rfind("await"));
+        assert_eq!(top_level_await("const x = 1;"), None);
+    }
+}
