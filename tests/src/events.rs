@@ -1,5 +1,5 @@
 //! The stream of `GET /-/events`: server-sent events, `generation` and `reload`
-//! among them (DESIGN §3.3).
+//! among them (README, HTTP).
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;

@@ -1,5 +1,5 @@
 //! Inngest's executor as an SDK sees it: the same query, headers and bodies,
-//! one connection for each call (`reference/inngest-protocol.md` §1), and the
+//! one connection for each call (inngest/inngest: `pkg/execution/driver/httpdriver`), and the
 //! follow-up calls that the returned ops ask for.
 
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! An Inngest server that only listens: it takes registrations, checkpoints
 //! and events, says yes, and keeps what it got for the test to look at.
 //! `INNGEST_DEV=<its url>` points an SDK at it. What it answers is what the dev
-//! server answers (`reference/inngest-protocol.md` §1.2, §1.7).
+//! server answers (inngest/inngest: `pkg/devserver/api.go`, `pkg/api/apiv1/checkpoint.go`).
 
 use std::sync::{Arc, Mutex};
 

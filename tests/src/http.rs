@@ -1,6 +1,6 @@
 //! A client that opens one TCP or Unix connection for each request, sends
 //! `connection: close` and never reuses it: so does Inngest's executor
-//! (`reference/inngest-protocol.md` §1.3).
+//! (inngest/inngest: `pkg/execution/exechttp`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub enum Door {
 }
 
 /// A request that never got its answer. For a caller of Baton there is no
-/// excuse for one (DESIGN §2, promise 2).
+/// excuse for one (README, promise 2).
 #[derive(Debug)]
 pub struct Lost(pub String);
 

@@ -1,7 +1,7 @@
 //! The harness of Baton's black-box tests: everything a test needs to play
 //! the two parties that Baton stands between, Inngest and the person who edits
 //! functions. It knows Baton only by its outside: a binary, its standard error,
-//! its HTTP routes and its control socket (DESIGN §3).
+//! its HTTP routes and its control socket (README).
 //!
 //! ```text
 //!   Project ── edits ──▶ files ◀── reads ── Baton (child process)

@@ -1,5 +1,5 @@
 //! What a function asks the executor to do: one element of a 206 body
-//! (`reference/inngest-protocol.md` §1.6).
+//! (inngest/inngest: `pkg/enums/opcode.go`).
 
 use serde_json::Value;
 use sha1::{Digest, Sha1};

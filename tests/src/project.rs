@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Which `inngest` a fixture uses. The two majors declare functions differently
-/// and speak differently on the wire (`reference/inngest-protocol.md` §2).
+/// and speak differently on the wire (inngest/inngest-js, versions 3 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
     /// 4.24.0

@@ -1,5 +1,5 @@
 //! One run of a function as the executor remembers it, and the call request
-//! that follows from that memory (`reference/inngest-protocol.md` §1.3).
+//! that follows from that memory (inngest/inngest: `pkg/execution/driver`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Reading the JSON of `GET /-/status` and of `PUT /api/reload` (DESIGN §3.3).
+//! Reading the JSON of `GET /-/status` and of `PUT /api/reload` (README, HTTP).
 
 use serde_json::Value;
 

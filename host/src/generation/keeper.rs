@@ -242,6 +242,10 @@ impl Task {
     }
 
     fn reject(&mut self, want: Want, id: GenerationId, load_error: LoadError, began: Instant) {
+        if want != Want::Check {
+            self.last_rejected = Some((id, load_error.clone()));
+        }
+        self.apply(id, Event::LoadFailed);
         warn!(
             generation = id.0,
             kind = load_error.kind.as_str(),
@@ -253,18 +257,9 @@ impl Task {
             help = load_error.help.as_deref().map(tracing::field::display),
             "generation rejected"
         );
-        if want != Want::Check {
-            self.last_rejected = Some((id, load_error.clone()));
-        }
-        self.apply(id, Event::LoadFailed);
         let generation = self.generations.current();
-        self.answer(
-            Outcome::Rejected {
-                generation,
-                error: load_error,
-            },
-            began,
-        );
+        let error = load_error;
+        self.answer(Outcome::Rejected { generation, error }, began);
     }
 
     fn discard(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {

@@ -120,7 +120,7 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
         .filter_map(|entry| entry.live.as_ref())
         .map(|live| live.in_flight().len())
         .sum();
-    tracing::info!(target: "audit", action = "drain", %peer, in_flight);
+    tracing::info!(target: "audit", action = "drain", %peer, in_flight, "admin action");
     server.table.drain();
     (
         StatusCode::ACCEPTED,
@@ -153,7 +153,7 @@ fn reported(report: &Arc<Report>) -> Response {
 fn audit(action: &'static str, peer: Peer, report: &Report) {
     let outcome = report.outcome.word();
     let generation = report.outcome.serving().map(|id| id.0);
-    tracing::info!(target: "audit", action, %peer, outcome, generation, took_ms = report.took_ms);
+    tracing::info!(target: "audit", action, %peer, outcome, generation, took_ms = report.took_ms, "admin action");
 }
 
 /// A flag of a query: `1` or `true`, `0` or `false`.

@@ -1,4 +1,4 @@
-//! Who may reload, roll back and look (DESIGN §3.3, "Who is admin").
+//! Who may reload, roll back and look (README, HTTP).
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -32,6 +32,8 @@ async fn in_dev_this_machine_may_reload() {
     let baton = Baton::dev(&project).ready().await;
     project.set_version("2");
     assert_eq!(baton.reload().await.activated(), 2);
+    let line = json!({ "action": "reload", "outcome": "activated", "generation": 2 });
+    baton.wait_for("admin action", line).await;
 
     let port = baton.port();
     for (sentence, header, value) in [

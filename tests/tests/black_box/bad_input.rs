@@ -190,6 +190,8 @@ async fn an_unknown_path_is_not_found() {
         assert_eq!(answer.status, 404, "{path}: {answer}");
         let error = json!({ "error": { "message": ANY, "help": ANY } });
         assert_eq!(mismatch(&answer.json(), &error), None, "{path}: {answer}");
+        let named = path.trim_start_matches("/api/inngest/");
+        assert!(answer.text().contains(named), "{path}: {answer}");
     }
 }
 

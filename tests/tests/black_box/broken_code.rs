@@ -1,5 +1,5 @@
 //! Code that cannot serve: the report says what is wrong and where, and nothing
-//! else changes (DESIGN §2, promise 3; §3.3).
+//! else changes (README, promise 3).
 
 use harness::{Baton, Project, Report};
 use serde_json::Value;

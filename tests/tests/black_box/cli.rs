@@ -1,4 +1,4 @@
-//! The commands that talk to a running host (DESIGN §3.1): found from any
+//! The commands that talk to a running host (README): found from any
 //! folder of the project, exit codes, JSON for programs.
 
 use harness::{Baton, Cli, Project, mismatch};

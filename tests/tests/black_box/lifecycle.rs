@@ -1,5 +1,5 @@
 //! From the first call before anything is loaded to the last one after SIGTERM
-//! (DESIGN §2, promise 2; §7).
+//! (README, promise 2).
 
 use harness::http::Call;
 use harness::{Baton, Project, Run, Sdk, deadline, mismatch};

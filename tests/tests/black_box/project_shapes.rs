@@ -1,5 +1,5 @@
 //! What a project may look like: a folder of functions, an entry file, several
-//! apps (DESIGN §3.2).
+//! apps (README, your own functions).
 
 use harness::http::Call;
 use harness::{Baton, FakeInngest, Project, Run};

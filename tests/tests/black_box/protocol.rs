@@ -1,5 +1,5 @@
 //! What Inngest's executor gets when it calls functions through Baton: exactly
-//! what the SDK answers under Node (`reference/inngest-protocol.md` §1), for
+//! what the SDK answers under Node (see `tests/reference`), for
 //! both majors of the SDK. Every expectation here also holds with
 //! `tests/reference/baton.mjs`, the SDK under Node without any Baton.
 

@@ -1,6 +1,6 @@
 //! What a reload does to the calls: the one that runs stays with its generation,
-//! the next one gets the new code, and what retires is told of (DESIGN §2,
-//! promises 1, 4 and 5; §5.1).
+//! the next one gets the new code, and what retires is told of (README,
+//! promises 1, 4 and 5).
 
 use harness::{Baton, Project, Run, Sdk, mismatch, step_id};
 use serde_json::{Value, json};

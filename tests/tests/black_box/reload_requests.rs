@@ -1,5 +1,5 @@
 //! What can be asked of a reload: to look only, to do it all the same, to go
-//! back; and what it says (DESIGN §3.3, §5.1).
+//! back; and what it says (README, HTTP).
 
 use harness::{Baton, Project, mismatch};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! Reloads under traffic: nobody notices, except that the answers get newer
-//! (DESIGN §2, promises 1, 2 and 4).
+//! (README, promises 1, 2 and 4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
