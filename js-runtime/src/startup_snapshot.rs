@@ -44,7 +44,7 @@ const MAGIC: &[u8] = b"baton startup snapshot 1\n";
 pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<StartupSnapshot, SnapshotError> {
     let identity = Identity::of_this_binary().map_err(SnapshotError::Identity)?;
     let path = folder.join(identity.file_name());
-    if let Some(snapshot) = read(&path) {
+    if let Some(snapshot) = read(&path, &identity.build) {
         return Ok(snapshot);
     }
     let keep = |error| SnapshotError::Folder(folder.to_owned(), error);
@@ -63,7 +63,7 @@ pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<Startu
     }
     std::fs::rename(&partial, &path).map_err(keep)?;
     remove_predecessors(folder, &identity);
-    read(&path).ok_or(SnapshotError::Unreadable)
+    read(&path, &identity.build).ok_or(SnapshotError::Unreadable)
 }
 
 /// Makes the snapshot and writes it to the file. Only in a process that runs no isolate.
@@ -102,11 +102,13 @@ pub fn make(path: &Path) -> io::Result<()> {
     }
     let blob = std::fs::read(&blob_path)?;
     std::fs::remove_file(&blob_path)?;
-    write(path, &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
+    let build = Identity::of_this_binary()?.build;
+    write(path, &build, &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
 }
 
-fn write(path: &Path, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
-    let mut body = Vec::with_capacity(8 + blob.len() + lazy.len());
+fn write(path: &Path, build: &str, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
+    let mut body = Vec::with_capacity(build.len() + 8 + blob.len() + lazy.len());
+    body.extend_from_slice(build.as_bytes());
     body.extend_from_slice(&(blob.len() as u64).to_le_bytes());
     body.extend_from_slice(blob);
     body.extend_from_slice(lazy);
@@ -117,15 +119,15 @@ fn write(path: &Path, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The snapshot, unless the file is missing, cut short or damaged.
-fn read(path: &Path) -> Option<StartupSnapshot> {
+/// The snapshot, unless the file is missing, cut short, damaged, or made by another build.
+fn read(path: &Path, build: &str) -> Option<StartupSnapshot> {
     // V8 reads the blob for as long as the process lives.
     let file: &'static [u8] = Vec::leak(std::fs::read(path).ok()?);
     let (digest, body) = file.strip_prefix(MAGIC)?.split_at_checked(blake3::OUT_LEN)?;
     if blake3::hash(body) != *<&[u8; blake3::OUT_LEN]>::try_from(digest).ok()? {
         return None;
     }
-    let (length, rest) = body.split_first_chunk::<8>()?;
+    let (length, rest) = body.strip_prefix(build.as_bytes())?.split_first_chunk::<8>()?;
     let (blob, lazy) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let (lazy_js, lazy_esm) = serde_json::from_slice::<(LazySources, LazySources)>(lazy).ok()?;
     Some(StartupSnapshot {
@@ -197,20 +199,21 @@ mod tests {
     use super::{MAGIC, read, write};
 
     #[test]
-    fn a_snapshot_reads_back_and_a_damaged_one_does_not() {
+    fn a_snapshot_reads_back_and_a_damaged_or_foreign_one_does_not() {
         let path = std::env::temp_dir().join(format!("baton-snapshot-test-{}", std::process::id()));
         let lazy = serde_json::to_vec(&(vec![("a", "1")], Vec::<(String, String)>::new())).unwrap();
-        write(&path, b"blob", &lazy).unwrap();
-        let snapshot = read(&path).unwrap();
+        write(&path, "build", b"blob", &lazy).unwrap();
+        assert!(read(&path, "other").is_none());
+        let snapshot = read(&path, "build").unwrap();
         assert_eq!(snapshot.blob, b"blob");
         assert_eq!(snapshot.lazy_js, [("a", "1")]);
 
         let good = std::fs::read(&path).unwrap();
         for damaged in [&good[..good.len() - 1], &good[..MAGIC.len() + 3], b"".as_slice()] {
             std::fs::write(&path, damaged).unwrap();
-            assert!(read(&path).is_none());
+            assert!(read(&path, "build").is_none());
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(read(&path).is_none());
+        assert!(read(&path, "build").is_none());
     }
 }
