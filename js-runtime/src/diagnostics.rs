@@ -57,8 +57,7 @@ impl Position {
 /// What JavaScript threw, placed at the topmost stack frame that lies in the project itself, else
 /// at the start of `module`, which was being imported.
 pub(crate) fn from_js_error(error: &JsError, kind: LoadErrorKind, module: &Url, sources: &SourceSnapshot) -> LoadError {
-    let place = error.frames.iter().find_map(own_frame);
-    let (url, line, column) = place.unwrap_or_else(|| (module.clone(), 1, 1));
+    let (url, line, column) = own_place(error).unwrap_or_else(|| (module.clone(), 1, 1));
     let text = source_text(&url, sources);
     LoadError {
         stack: error.stack.clone(),
@@ -71,6 +70,11 @@ pub(crate) fn message_of(error: &JsError) -> &str {
     let message = error.exception_message.as_str();
     let message = message.strip_prefix("Uncaught ").unwrap_or(message);
     message.strip_prefix("(in promise) ").unwrap_or(message)
+}
+
+/// The topmost line of the project's own in an error's stack.
+pub(crate) fn own_place(error: &JsError) -> Option<(Url, usize, usize)> {
+    error.frames.iter().find_map(own_frame)
 }
 
 fn own_frame(frame: &JsStackFrame) -> Option<(Url, usize, usize)> {

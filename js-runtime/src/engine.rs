@@ -52,6 +52,8 @@ impl Engine for V8Engine {
             project,
             sources,
             timeout,
+            queue,
+            heap_limit,
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         async move {
@@ -81,6 +83,8 @@ impl Engine for V8Engine {
                 startup,
                 deno_dir,
                 timeout,
+                queue,
+                heap_limit,
             })
             .await
         }

@@ -3,6 +3,7 @@
 //! The only crate that names Deno or V8. It knows nothing of generations, reloading or HTTP
 //! servers; the host sees it through `js-runtime-api`. Only the prelude has heard of Inngest.
 
+mod compat;
 mod diagnostics;
 mod engine;
 mod isolate;

@@ -82,8 +82,23 @@ pub struct ServeArgs {
     #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
     drain_timeout: Option<std::time::Duration>,
     /// How many generations may be live before the oldest one is hurried. [default: 8]
-    #[arg(long, env = "BATON_MAX_GENERATIONS")]
+    #[arg(long, env = "BATON_MAX_GENERATIONS", value_parser = parse_count)]
     max_generations: Option<usize>,
+    /// How many isolates a generation may have; a second one is made when the first is blocked.
+    /// [default: the number of cores, at most 4]
+    #[arg(long, env = "BATON_ISOLATES", value_parser = parse_count)]
+    isolates: Option<usize>,
+    /// How large the JavaScript heap of an isolate may grow, in MiB. [default: 2048]
+    #[arg(long, env = "BATON_HEAP_LIMIT", value_parser = parse_count)]
+    heap_limit: Option<usize>,
+}
+
+/// A number of things of which there is one at least.
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("{text:?} is no number above 0")),
+    }
 }
 
 /// Which running host a command means.

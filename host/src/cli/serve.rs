@@ -1,6 +1,7 @@
 //! `baton dev` and `baton start`: the life of a host from its start to its last answer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
+const DEFAULT_HEAP_LIMIT_MIB: usize = 2048;
 /// How long a generation may still take when there are too many.
 const HURRIED_DRAIN: Duration = Duration::from_mins(10);
 
@@ -87,6 +89,8 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         load_timeout,
         drain_timeout,
         max_generations,
+        isolates,
+        heap_limit,
         path: _,
     } = file;
     let state_dir = args
@@ -105,15 +109,23 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         limits: Limits {
-            max_generations: args
-                .max_generations
-                .or(max_generations)
-                .unwrap_or(DEFAULT_MAX_GENERATIONS),
+            max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
+            isolates: settled(args.isolates, isolates, default_isolates()),
+            heap: settled(args.heap_limit, heap_limit, DEFAULT_HEAP_LIMIT_MIB) << 20,
             drain,
             hurried_drain: HURRIED_DRAIN.min(drain),
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
         },
     })
+}
+
+/// The flag or variable, else what the file says, else the default.
+fn settled(argument: Option<usize>, file: Option<NonZeroUsize>, default: usize) -> usize {
+    argument.or(file.map(NonZeroUsize::get)).unwrap_or(default)
+}
+
+fn default_isolates() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4)
 }
 
 /// Serves until it is told to end, then finishes the calls it has.

@@ -1,6 +1,7 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,10 +26,14 @@ pub struct ConfigFile {
     #[serde(default, deserialize_with = "duration")]
     pub drain_timeout: Option<Duration>,
     /// How many generations may be live before the oldest is hurried.
-    pub max_generations: Option<usize>,
+    pub max_generations: Option<NonZeroUsize>,
+    /// How many isolates a generation may have.
+    pub isolates: Option<NonZeroUsize>,
+    /// How large the JavaScript heap of an isolate may grow, in MiB.
+    pub heap_limit: Option<NonZeroUsize>,
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 9] = [
     "path",
     "port",
     "state_dir",
@@ -36,6 +41,8 @@ const KEYS: [&str; 7] = [
     "load_timeout",
     "drain_timeout",
     "max_generations",
+    "isolates",
+    "heap_limit",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -105,6 +112,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::time::Duration;
 
     use super::{ConfigFile, parse_duration};
@@ -118,11 +126,16 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
-                    drain_timeout = \"2h\"\nmax_generations = 3";
+                    drain_timeout = \"2h\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
-        assert_eq!((config.port, config.max_generations), (Some(80), Some(3)));
+        assert_eq!(config.port, Some(80));
+        assert_eq!(config.max_generations, NonZeroUsize::new(3));
+        assert_eq!(
+            (config.isolates, config.heap_limit),
+            (NonZeroUsize::new(2), NonZeroUsize::new(512))
+        );
     }
 
     #[test]
@@ -140,6 +153,7 @@ mod tests {
         assert!(read("hold = \"soon\"").unwrap_err().contains("is no duration"));
         assert!(read("port = \"eighty\"").is_err());
         assert!(read("port = [").is_err());
+        assert!(read("isolates = 0").is_err());
     }
 
     #[test]

@@ -10,10 +10,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, CallError, Engine, Function, Isolate, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Request,
-    Response, SourceChoice, Sources, Target,
+    App, CallQueue, Ended, Engine, Function, Isolate, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Request,
+    Response, SourceChoice, Sources, Target, Vitals,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What is on the fake disk: code that loads and answers with its text, or code that does not.
@@ -77,14 +79,8 @@ impl Engine for FakeEngine {
                     });
                 }
             };
-            alive.fetch_add(1, Ordering::SeqCst);
             Ok(Loaded {
-                isolate: Arc::new(FakeIsolate {
-                    version,
-                    answers_allowed,
-                    alive,
-                    terminated: CancellationToken::new(),
-                }),
+                isolate: FakeIsolate::start(version, request.queue, answers_allowed, alive),
                 manifest: manifest(version),
                 sources: Arc::new(FakeSources {
                     read: Code::Good(version),
@@ -137,12 +133,101 @@ impl Sources for FakeSources {
     }
 }
 
+/// A task instead of a thread.
 #[derive(Debug)]
 struct FakeIsolate {
-    version: &'static str,
-    answers_allowed: Arc<Semaphore>,
-    alive: Arc<AtomicUsize>,
+    closed: CancellationToken,
     terminated: CancellationToken,
+    ended: watch::Receiver<Option<Ended>>,
+    signs: Arc<Mutex<Signs>>,
+}
+
+#[derive(Debug, Default)]
+struct Signs {
+    calls: Vec<u64>,
+    blocked_since: Option<Instant>,
+}
+
+impl FakeIsolate {
+    fn start(
+        version: &'static str,
+        queue: Arc<CallQueue>,
+        answers_allowed: Arc<Semaphore>,
+        alive: Arc<AtomicUsize>,
+    ) -> Arc<Self> {
+        alive.fetch_add(1, Ordering::SeqCst);
+        let (ended_sender, ended) = watch::channel(None);
+        let isolate = Arc::new(Self {
+            closed: CancellationToken::new(),
+            terminated: CancellationToken::new(),
+            ended,
+            signs: Arc::default(),
+        });
+        let (closed, terminated) = (isolate.closed.clone(), isolate.terminated.clone());
+        let signs = isolate.signs.clone();
+        tokio::spawn(async move {
+            let mut calls = JoinSet::new();
+            let why = loop {
+                let take = std::future::poll_fn(|context| queue.poll_take(context));
+                let call = tokio::select! {
+                    biased;
+                    () = terminated.cancelled() => break Ended::Terminated,
+                    () = closed.cancelled() => {
+                        while calls.join_next().await.is_some() {}
+                        break Ended::Closed;
+                    }
+                    call = take => call,
+                };
+                signs.lock().unwrap().calls.push(call.id);
+                match call.request.url.rsplit('/').next() {
+                    Some("slow") => {
+                        let (allowed, signs) = (answers_allowed.clone(), signs.clone());
+                        calls.spawn(async move {
+                            allowed.acquire().await.unwrap().forget();
+                            signs.lock().unwrap().calls.retain(|id| *id != call.id);
+                            call.answer.give(Ok(response(version)));
+                        });
+                    }
+                    Some("block") => {
+                        signs.lock().unwrap().blocked_since = Some(Instant::now());
+                        tokio::select! {
+                            permit = answers_allowed.acquire() => permit.unwrap().forget(),
+                            () = terminated.cancelled() => break Ended::Terminated,
+                        }
+                        *signs.lock().unwrap() = Signs::default();
+                        call.answer.give(Ok(response(version)));
+                    }
+                    Some("die") => break Ended::OutOfMemory,
+                    _ => {
+                        signs.lock().unwrap().calls.retain(|id| *id != call.id);
+                        call.answer.give(Ok(response(version)));
+                    }
+                }
+            };
+            drop(calls);
+            alive.fetch_sub(1, Ordering::SeqCst);
+            ended_sender.send_replace(Some(why));
+        });
+        isolate
+    }
+}
+
+fn response(version: &'static str) -> Response {
+    Response {
+        status: 200,
+        headers: Vec::new(),
+        body: Bytes::from_static(version.as_bytes()),
+    }
+}
+
+/// A request that holds the isolate's thread until its answer is permitted.
+pub(super) fn block() -> Request {
+    request("http://localhost/block")
+}
+
+/// A request that kills its isolate.
+pub(super) fn die() -> Request {
+    request("http://localhost/die")
 }
 
 /// A request whose answer waits for a permit.
@@ -166,33 +251,31 @@ fn request(url: &str) -> Request {
 }
 
 impl Isolate for FakeIsolate {
-    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
-        let (version, allowed, terminated) = (self.version, self.answers_allowed.clone(), self.terminated.clone());
-        async move {
-            if request.url.ends_with("slow") {
-                tokio::select! {
-                    permit = allowed.acquire() => permit.unwrap().forget(),
-                    () = terminated.cancelled() => return Err(CallError::IsolateDied),
-                }
-            }
-            Ok(Response {
-                status: 200,
-                headers: Vec::new(),
-                body: Bytes::from_static(version.as_bytes()),
-            })
-        }
-        .boxed()
-    }
-
-    fn close(&self) -> BoxFuture<'static, ()> {
-        let alive = self.alive.clone();
-        async move {
-            alive.fetch_sub(1, Ordering::SeqCst);
-        }
-        .boxed()
+    fn close(&self) {
+        self.closed.cancel();
     }
 
     fn terminate(&self) {
         self.terminated.cancel();
+    }
+
+    fn ended(&self) -> BoxFuture<'static, Ended> {
+        let mut ended = self.ended.clone();
+        async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() }.boxed()
+    }
+
+    fn vitals(&self) -> Vitals {
+        let signs = self.signs.lock().unwrap();
+        Vitals {
+            calls: signs.calls.clone(),
+            blocked_for: signs.blocked_since.map(|since| since.elapsed()).unwrap_or_default(),
+            heap_used: 0,
+        }
+    }
+}
+
+impl Drop for FakeIsolate {
+    fn drop(&mut self) {
+        self.closed.cancel();
     }
 }

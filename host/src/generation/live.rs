@@ -5,18 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use js_runtime_api::{Isolate, Manifest, Sources};
+use js_runtime_api::{CallError, CallQueue, Manifest, Request, Response, Sources};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::lease::Leases;
+use super::pool::Pool;
 use super::state::GenerationId;
 
-/// What serves calls: an isolate and what was loaded into it.
+/// What serves calls: isolates and what was loaded into them.
 #[derive(Debug)]
 pub struct Generation {
     pub id: GenerationId,
-    pub isolate: Arc<dyn Isolate>,
+    pub pool: Pool,
     pub manifest: Manifest,
     pub sources: Arc<dyn Sources>,
     /// Digest of the sources at the time they were loaded.
@@ -63,17 +64,20 @@ impl CallInfo {
 }
 
 impl Generation {
+    /// A generation whose first isolate was loaded.
     pub(super) fn new(
         id: GenerationId,
-        loaded: js_runtime_api::Loaded,
+        manifest: Manifest,
+        sources: Arc<dyn Sources>,
+        queue: Arc<CallQueue>,
         emptied: mpsc::UnboundedSender<GenerationId>,
     ) -> Self {
         Self {
             id,
-            hash: loaded.sources.hash(),
-            isolate: loaded.isolate,
-            manifest: loaded.manifest,
-            sources: loaded.sources,
+            hash: sources.hash(),
+            pool: Pool::new(queue),
+            manifest,
+            sources,
             leases: Leases::default(),
             calls: Mutex::default(),
             emptied,
@@ -103,6 +107,17 @@ impl Generation {
         self.lock().running.values().cloned().collect()
     }
 
+    /// What is known of these calls.
+    #[must_use]
+    pub fn describe(&self, calls: &[u64]) -> Vec<CallInfo> {
+        let known = self.lock();
+        calls
+            .iter()
+            .filter_map(|call| known.running.get(call))
+            .map(|(info, _)| info.clone())
+            .collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Calls> {
         // A panicked holder leaves a map of calls that is still a map of calls.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,6 +129,13 @@ impl Generation {
 pub struct Lease {
     pub generation: Arc<Generation>,
     call: u64,
+}
+
+impl Lease {
+    /// Answers the call that this lease was taken for.
+    pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+        self.generation.pool.call(self.call, request)
+    }
 }
 
 impl Drop for Lease {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use js_runtime_api::{Engine, LoadError, LoadRequest, Loaded, Sources};
+use js_runtime_api::{CallQueue, Engine, LoadError, LoadRequest, Loaded, Sources};
 
 use super::reload::{Reason, Want};
 use super::state::GenerationId;
@@ -36,6 +36,8 @@ pub(super) enum Done {
 pub(super) struct LoadResult {
     pub(super) loaded: Result<Loaded, LoadError>,
     pub(super) git: Option<String>,
+    /// Where the isolate takes its calls from.
+    pub(super) queue: Arc<CallQueue>,
 }
 
 impl Running {
@@ -65,9 +67,9 @@ impl Running {
         request: LoadRequest,
     ) -> Self {
         let result = async move {
-            let root = request.project.root.clone();
+            let (root, queue) = (request.project.root.clone(), request.queue.clone());
             let (loaded, git) = tokio::join!(engine.load(request), git::describe(&root));
-            LoadResult { loaded, git }
+            LoadResult { loaded, git, queue }
         };
         let phase = Phase::Loading(id, result.boxed());
         Self {

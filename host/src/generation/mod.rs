@@ -4,14 +4,15 @@
 //! reads, `lease` keeps a generation alive while it has calls, `reload` is the queue of what is to
 //! be loaded, `report` what became of it.
 
+mod deadlines;
 mod history;
 mod keeper;
 pub mod lease;
 mod live;
 mod load;
+mod pool;
 mod reload;
 mod report;
-mod retire;
 mod state;
 mod table;
 
@@ -22,6 +23,7 @@ mod tests;
 
 pub use keeper::{Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
+pub use pool::{IsolateId, Observed, Pool};
 pub use reload::{Reason, Want};
 pub use report::{FunctionChanges, NotKept, Outcome, Report};
 pub use state::{GenerationId, State};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use js_runtime_api::{CallError, Entry, Project, Request, Response};
 use tokio::task::JoinHandle;
 
-use super::fake_engine::{Code, FakeEngine, quick, slow};
+use super::fake_engine::{Code, FakeEngine, block, die, quick, slow};
 use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Reason, State, Table, Want};
 
 const HOLD: Duration = Duration::from_secs(600);
@@ -34,6 +34,8 @@ impl Host {
             drain: DRAIN,
             hurried_drain: HURRIED,
             load: Duration::from_secs(60),
+            isolates: 2,
+            heap: 1 << 30,
         };
         let keeper = Keeper::start(engine.clone(), project, limits, table.clone());
         Self { engine, table, keeper }
@@ -62,12 +64,27 @@ impl Host {
     /// A call that runs until `engine.answers_allowed` lets it be answered.
     async fn begin_slow_call(&self) -> JoinHandle<Result<Response, CallError>> {
         let lease = self.table.lease(CallInfo::default(), HOLD).await.unwrap();
-        let answer = lease.generation.isolate.call(slow());
+        let answer = lease.call(slow());
         tokio::spawn(async move {
             let answer = answer.await;
             drop(lease);
             answer
         })
+    }
+
+    /// Waits until the current generation's isolates have so many calls each.
+    async fn isolates_have(&self, calls: &[usize]) {
+        loop {
+            let observed = self.table.current().unwrap().pool.observed();
+            if observed
+                .iter()
+                .map(|isolate| isolate.vitals.calls.len())
+                .eq(calls.iter().copied())
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn until(&self, id: u64, state: State) {
@@ -81,7 +98,9 @@ impl Host {
 
 async fn call(table: Arc<Table>, request: Request) -> Result<Response, CallError> {
     let lease = table.lease(CallInfo::default(), HOLD).await.unwrap();
-    lease.generation.isolate.call(request).await
+    let answer = lease.call(request).await;
+    drop(lease);
+    answer
 }
 
 fn text(answer: Result<Response, CallError>) -> String {
@@ -309,4 +328,54 @@ async fn the_end_closes_every_isolate_and_answers_whoever_waits() {
     host.keeper.stop().await;
     assert_eq!(reload.await.unwrap().outcome, Outcome::ShuttingDown);
     assert_eq!(host.engine.alive.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_isolate_that_dies_loses_its_own_calls_and_is_replaced() {
+    let host = Host::serving("one").await;
+    let beside = host.begin_slow_call().await;
+    host.isolates_have(&[1]).await;
+    assert_eq!(host.call(die()).await, Err(CallError::IsolateDied));
+    assert_eq!(beside.await.unwrap(), Err(CallError::IsolateDied));
+    assert_eq!(
+        text(host.call(quick()).await),
+        "one",
+        "by its replacement, in the same generation"
+    );
+    assert_eq!(host.table.current().unwrap().id, GenerationId(1));
+    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_limit() {
+    let host = Host::serving("one").await;
+    let blocking = tokio::spawn(call(host.table.clone(), block()));
+    // Taken by nobody for as long as the only isolate is blocked.
+    assert_eq!(text(host.call(quick()).await), "one", "by a second isolate");
+    assert!(!blocking.is_finished());
+    let second = tokio::spawn(call(host.table.clone(), block()));
+    host.isolates_have(&[1, 1]).await;
+    let waiting = tokio::spawn(call(host.table.clone(), quick()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!waiting.is_finished(), "two are the limit");
+    assert!(host.table.current().unwrap().pool.all_blocked());
+    assert_eq!(host.table.current().unwrap().pool.queued(), 1);
+    host.engine.answers_allowed.add_permits(2);
+    assert_eq!(text(waiting.await.unwrap()), "one");
+    assert_eq!(text(blocking.await.unwrap()), "one");
+    assert_eq!(text(second.await.unwrap()), "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_generation_does_not_keep_the_next_one_from_serving() {
+    let host = Host::serving("one").await;
+    let blocking = tokio::spawn(call(host.table.clone(), block()));
+    host.isolates_have(&[1]).await;
+    host.edit("two").await;
+    assert_eq!(text(host.call(quick()).await), "two");
+    assert!(!blocking.is_finished());
+    host.engine.answers_allowed.add_permits(1);
+    assert_eq!(text(blocking.await.unwrap()), "one");
+    host.until(1, State::Retired).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
 }

@@ -87,7 +87,7 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
 }
 
 async fn run(lease: Lease, request: js_runtime_api::Request) -> Result<js_runtime_api::Response, CallError> {
-    let result = lease.generation.isolate.call(request).await;
+    let result = lease.call(request).await;
     drop(lease);
     result
 }

@@ -9,7 +9,7 @@ use js_runtime_api::LoadError;
 use serde::Serialize;
 
 use super::Server;
-use crate::generation::{Entry, GenerationId, Reason, View};
+use crate::generation::{Entry, GenerationId, IsolateId, Observed, Reason, View};
 
 /// `GET /-/live`: that the process answers is the answer.
 pub(super) async fn live() -> Json<serde_json::Value> {
@@ -32,6 +32,8 @@ enum NotReady {
     Loading,
     /// The code cannot be loaded.
     Rejected,
+    /// User code holds the thread of every isolate: calls wait.
+    IsolatesBlocked,
     /// The host finishes its calls and ends.
     Draining,
 }
@@ -41,8 +43,8 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
     let current = server.table.current();
     let reason = if server.table.draining().is_cancelled() {
         Some(NotReady::Draining)
-    } else if current.is_some() {
-        None
+    } else if let Some(current) = &current {
+        current.pool.all_blocked().then_some(NotReady::IsolatesBlocked)
     } else if server.table.view().last_rejected.is_some() {
         Some(NotReady::Rejected)
     } else {
@@ -111,6 +113,18 @@ struct GenerationStatus {
     git: Option<String>,
     loaded_at: Option<Timestamp>,
     in_flight: Vec<CallStatus>,
+    /// How many of these no isolate has begun.
+    queued: usize,
+    isolates: Vec<IsolateStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct IsolateStatus {
+    id: IsolateId,
+    calls: usize,
+    heap_mb: f64,
+    /// How long user code has held its thread; 0 while it does not.
+    blocked_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -190,6 +204,25 @@ fn generation_status(entry: &Entry) -> GenerationStatus {
                 since_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
             })
             .collect(),
+        queued: entry.live.as_ref().map_or(0, |live| live.pool.queued()),
+        isolates: entry
+            .live
+            .iter()
+            .flat_map(|live| live.pool.observed())
+            .map(isolate_status)
+            .collect(),
+    }
+}
+
+fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
+    let blocked_for = if blocked { vitals.blocked_for.as_millis() } else { 0 };
+    #[allow(clippy::cast_precision_loss, reason = "a tenth of a megabyte is all that is shown")]
+    let heap_mb = (vitals.heap_used as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;
+    IsolateStatus {
+        id,
+        calls: vitals.calls.len(),
+        heap_mb,
+        blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
     }
 }
 

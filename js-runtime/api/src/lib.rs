@@ -4,6 +4,8 @@
 //! implements them; the `js-runtime` crate implements them with V8. Nothing here knows about
 //! reloading, and nothing here needs V8 to be linked.
 
+mod queue;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
+
+pub use queue::{Answer, Call, CallQueue};
 
 /// Where a project lives and which of its modules are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,10 @@ pub struct LoadRequest {
     pub sources: SourceChoice,
     /// After this long a load that is not done is rejected with [`LoadErrorKind::Timeout`].
     pub timeout: Duration,
+    /// Where the isolate takes its calls from, once it is loaded.
+    pub queue: Arc<CallQueue>,
+    /// How large the isolate's JavaScript heap may grow, in bytes.
+    pub heap_limit: usize,
 }
 
 /// Which bytes a load sees.
@@ -92,16 +100,47 @@ pub trait Sources: Send + Sync + fmt::Debug {
     fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
 }
 
-/// A loaded project on its own thread. Dropping the last handle ends it like [`Isolate::close`].
+/// A loaded project on its own thread: answers the calls that it takes from its queue, many at a
+/// time.
 pub trait Isolate: Send + Sync + fmt::Debug {
-    /// Answers one HTTP request. Calls run concurrently; dropping the future does not stop the
-    /// call.
-    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>>;
-    /// Ends the isolate once its calls are answered; resolves when its thread is gone and its
-    /// memory returned.
-    fn close(&self) -> BoxFuture<'static, ()>;
-    /// Ends the isolate now. Its calls fail with [`CallError::IsolateDied`].
+    /// Takes no more calls; ends once those that it has are answered.
+    fn close(&self);
+    /// Ends now. Its calls fail with [`CallError::IsolateDied`].
     fn terminate(&self);
+    /// Resolves when the thread is gone and its memory returned; says why.
+    fn ended(&self) -> BoxFuture<'static, Ended>;
+    /// How it is doing. Each call also asks it for a sign of life.
+    fn vitals(&self) -> Vitals;
+}
+
+/// Why an isolate ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    #[error("it was closed")]
+    Closed,
+    #[error("it was terminated")]
+    Terminated,
+    #[error("user code called process.exit({code})")]
+    Exited {
+        code: i32,
+        /// The mapped stack of the call.
+        stack: String,
+    },
+    #[error("it ran out of memory")]
+    OutOfMemory,
+    #[error("its thread panicked: a fault of Baton, please report it")]
+    Panicked,
+}
+
+/// How an isolate is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// The calls that run in it, by [`Call::id`], oldest first.
+    pub calls: Vec<u64>,
+    /// How long it has owed a sign of life: user code holds its thread.
+    pub blocked_for: Duration,
+    /// The JavaScript heap in use at the last sign of life, in bytes.
+    pub heap_used: u64,
 }
 
 /// An HTTP request as the project's handler sees it.

@@ -4,7 +4,7 @@ use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind};
 
-use super::control::StoodAt;
+use super::control::{Exit, StoodAt};
 use crate::diagnostics::{self, Position, source_text};
 use crate::loader::Modules;
 use crate::prelude::Duplicate;
@@ -17,6 +17,10 @@ pub(super) enum Failure {
     NeverSettles,
     /// The load took too long; where JavaScript stood, if it ran.
     TimedOut(Option<StoodAt>),
+    /// User code called `process.exit`.
+    Exited(Exit),
+    /// The heap reached its limit.
+    OutOfMemory,
     /// Nobody waits for the load any more.
     Abandoned,
     /// Deno refused.
@@ -42,6 +46,12 @@ impl Failure {
                     "the module did not finish in time: it was still waiting",
                 ),
             },
+            Self::Exited(exit) => exited(exit, module, modules),
+            Self::OutOfMemory => {
+                let position = Position::start_of(module, &source_text(module, &modules.sources));
+                let message = "the module needs more memory than an isolate may have";
+                position.into_error(LoadErrorKind::Memory, message.to_owned())
+            }
             Self::Abandoned => internal("the load was abandoned"),
             Self::Other(error) => {
                 let position = Position::start_of(module, &source_text(module, &modules.sources));
@@ -100,6 +110,17 @@ fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
         line.try_into().ok()?,
         column.try_into().ok()?,
     ))
+}
+
+fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
+    let (url, line, column) = exit.place.unwrap_or_else(|| (module.clone(), 1, 1));
+    let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
+    let message = format!("process.exit({}) was called while the module was loaded", exit.code);
+    LoadError {
+        stack: Some(exit.stack),
+        help: Some("A module that is imported must not end the process.".to_owned()),
+        ..position.into_error(LoadErrorKind::Evaluate, message)
+    }
 }
 
 /// At the first top-level `await` of what the module imports or of itself.

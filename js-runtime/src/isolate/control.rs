@@ -1,23 +1,41 @@
-//! How another thread stops an isolate, whether it runs, waits or spins.
+//! What an isolate's thread shares with the others: how it is stopped, whether it runs, waits or
+//! spins, and how it is doing.
 
 #![allow(unsafe_code, reason = "V8's interrupt callback is a C function with a data pointer")]
 
+use std::collections::BTreeSet;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Context;
+use std::time::Instant;
 
+use deno_core::url::Url;
 use deno_core::{JsRuntime, v8};
 use futures::task::AtomicWaker;
+use js_runtime_api::Vitals;
 
-/// Why an isolate is to leave its loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+/// Why an isolate is to leave its loop at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The load took too long.
-    TimedOut = 1,
+    TimedOut,
     /// Somebody ended it.
-    Terminated = 2,
+    Terminated,
+    /// User code called `process.exit`.
+    Exited(Exit),
+    /// The heap reached its limit.
+    OutOfMemory,
+}
+
+/// A call of `process.exit`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: i32,
+    /// Mapped.
+    pub(crate) stack: String,
+    /// The topmost line of the project's own.
+    pub(crate) place: Option<(Url, usize, usize)>,
 }
 
 /// Where JavaScript stood when it was stopped, in the code as V8 has it.
@@ -35,10 +53,22 @@ struct MainContext(v8::Global<v8::Context>);
 /// Shared by the isolate's thread and its handles.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    stop: AtomicU8,
+    stop: OnceLock<Stop>,
+    /// No more calls are to be taken.
+    closing: AtomicBool,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
+    vitals: Mutex<Signs>,
+}
+
+/// What the driver tells of itself.
+#[derive(Debug, Default)]
+struct Signs {
+    /// Since when it owes an answer to the question whether it lives.
+    asked: Option<Instant>,
+    calls: BTreeSet<u64>,
+    heap_used: u64,
 }
 
 impl Control {
@@ -61,27 +91,65 @@ impl Control {
 
     /// Stops the isolate for good. The first reason given stays.
     pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
-        let first = self
-            .stop
-            .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
-        if first {
+        if self.stop.set(reason).is_ok() {
             self.interrupt();
         }
     }
 
-    pub(crate) fn stopped(&self) -> Option<Stop> {
-        match self.stop.load(Ordering::Acquire) {
-            1 => Some(Stop::TimedOut),
-            2 => Some(Stop::Terminated),
-            _ => None,
-        }
+    pub(crate) fn stopped(&self) -> Option<&Stop> {
+        self.stop.get()
     }
 
     /// As [`Self::stopped`], and wakes the task once that changes.
-    pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<Stop> {
+    pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&Stop> {
         self.waker.register(context.waker());
         self.stopped()
+    }
+
+    /// No more calls are to be taken; those that run are finished.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// How the isolate is doing; asks it for a sign of life.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let mut signs = self.signs();
+        let asked = *signs.asked.get_or_insert_with(Instant::now);
+        let vitals = Vitals {
+            calls: signs.calls.iter().copied().collect(),
+            blocked_for: asked.elapsed(),
+            heap_used: signs.heap_used,
+        };
+        drop(signs);
+        self.waker.wake();
+        vitals
+    }
+
+    /// The driver has a turn: whoever asked is answered. True when somebody had.
+    pub(crate) fn sign_of_life(&self) -> bool {
+        self.signs().asked.take().is_some()
+    }
+
+    pub(crate) fn note_heap(&self, used: usize) {
+        self.signs().heap_used = used as u64;
+    }
+
+    pub(crate) fn call_begun(&self, id: u64) {
+        self.signs().calls.insert(id);
+    }
+
+    pub(crate) fn call_ended(&self, id: u64) {
+        self.signs().calls.remove(&id);
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        // Nothing panics while it holds the lock.
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a loop was interrupted, if JavaScript ran at that moment.
@@ -89,13 +157,20 @@ impl Control {
         self.stood_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Running JavaScript is interrupted; a waiting thread is woken.
+    /// Running JavaScript is stopped; a waiting thread is woken.
     fn interrupt(self: &Arc<Self>) {
-        if let Some(v8) = self.v8.get() {
-            // The thread holds this control until its isolate is disposed, so the pointer outlives
-            // every interrupt that V8 may still deliver.
-            let data = Arc::as_ptr(self).cast_mut().cast::<c_void>();
-            v8.request_interrupt(note_position_and_terminate, data);
+        match (self.v8.get(), self.stopped()) {
+            (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => {
+                // The thread holds this control until its isolate is disposed, so the pointer
+                // outlives every interrupt that V8 may still deliver.
+                let data = Arc::as_ptr(self).cast_mut().cast::<c_void>();
+                v8.request_interrupt(note_position_and_terminate, data);
+            }
+            // On its own thread, in the middle of what is to end.
+            (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory)) => {
+                v8.terminate_execution();
+            }
+            _ => {}
         }
         self.waker.wake();
     }

@@ -1,7 +1,7 @@
 //! The loop that answers calls: takes them in, turns the event loop, gives answers out.
 //!
-//! It ends when the last sender of calls is gone and the last call is answered, or at once when
-//! the isolate is stopped. Calls that are dropped here read as `IsolateDied` at the other end.
+//! It ends when it is told to close and the last call is answered, or at once when the isolate is
+//! stopped. Calls that are dropped here read as `IsolateDied` at the other end.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,14 +15,12 @@ use deno_runtime::worker::MainWorker;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use js_runtime_api::{CallError, Request, Response};
-use tokio::sync::{mpsc, oneshot};
+use js_runtime_api::{Answer, Call, CallError, CallQueue, Request, Response};
 
 use super::control::Control;
-use super::{Pending, script_error};
+use super::script_error;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 
-type Answer = oneshot::Sender<Result<Response, CallError>>;
 type Running = LocalBoxFuture<'static, (u64, Result<v8::Global<v8::Value>, Box<JsError>>)>;
 
 /// How long calls may wait with nothing left to run before they are given up: a timer that user
@@ -32,28 +30,21 @@ const IDLE_GRACE: Duration = Duration::from_secs(10);
 struct Driver<'a> {
     runtime: &'a mut JsRuntime,
     prelude: &'a Prelude,
-    calls: mpsc::UnboundedReceiver<Pending>,
-    closing: bool,
-    next_call: u64,
+    queue: &'a CallQueue,
+    control: &'a Control,
     answers: HashMap<u64, Answer>,
     running: FuturesUnordered<Running>,
     /// Set while calls wait and nothing is left to run.
     idle: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-/// Answers calls until there will be none, or the isolate is stopped.
-pub(crate) async fn drive(
-    worker: &mut MainWorker,
-    prelude: &Prelude,
-    calls: mpsc::UnboundedReceiver<Pending>,
-    control: &Control,
-) {
+/// Answers calls until the isolate is closed or stopped.
+pub(crate) async fn drive(worker: &mut MainWorker, prelude: &Prelude, queue: &CallQueue, control: &Control) {
     let mut driver = Driver {
         runtime: &mut worker.js_runtime,
         prelude,
-        calls,
-        closing: false,
-        next_call: 0,
+        queue,
+        control,
         answers: HashMap::new(),
         running: FuturesUnordered::new(),
         idle: None,
@@ -81,14 +72,18 @@ enum Turn {
 
 impl Driver<'_> {
     fn turn(&mut self, context: &mut Context<'_>) -> Turn {
-        let took = self.take_calls(context);
+        if self.control.sign_of_life() {
+            let heap = self.runtime.v8_isolate().get_heap_statistics();
+            self.control.note_heap(heap.used_heap_size());
+        }
+        let took = self.take_call(context);
         // Microtasks run only in here.
         let event_loop = self.runtime.poll_event_loop(context, PollEventLoopOptions::default());
         if let Poll::Ready(Err(error)) = &event_loop {
             tracing::error!(%error, "uncaught in user code");
         }
         let answered = self.give_answers(context);
-        if self.closing && self.running.is_empty() {
+        if self.control.closing() && self.running.is_empty() {
             return Turn::Finished;
         }
         if took || answered || matches!(event_loop, Poll::Ready(Err(_))) {
@@ -108,32 +103,29 @@ impl Driver<'_> {
         Turn::Waiting
     }
 
-    fn take_calls(&mut self, context: &mut Context<'_>) -> bool {
-        let mut took = false;
-        while !self.closing {
-            match self.calls.poll_recv(context) {
-                Poll::Ready(Some(pending)) => {
-                    self.begin(pending);
-                    took = true;
-                }
-                Poll::Ready(None) => self.closing = true,
-                Poll::Pending => break,
-            }
+    /// One a turn, so that what it does to this thread is seen before the next is taken.
+    fn take_call(&mut self, context: &Context<'_>) -> bool {
+        if self.control.closing() {
+            return false;
         }
-        took
+        match self.queue.poll_take(context) {
+            Poll::Ready(call) => {
+                self.begin(call);
+                true
+            }
+            Poll::Pending => false,
+        }
     }
 
-    fn begin(&mut self, Pending { request, answer }: Pending) {
+    fn begin(&mut self, Call { id, request, answer }: Call) {
         match self.argument(request) {
             Ok(argument) => {
+                self.control.call_begun(id);
+                self.answers.insert(id, answer);
                 let result = self.runtime.call_with_args(&self.prelude.call, &[argument]);
-                let call = self.next_call;
-                self.next_call += 1;
-                self.answers.insert(call, answer);
-                self.running.push(async move { (call, result.await) }.boxed_local());
+                self.running.push(async move { (id, result.await) }.boxed_local());
             }
-            // The caller may be gone; then nobody is left to tell.
-            Err(error) => drop(answer.send(Err(error))),
+            Err(error) => answer.give(Err(error)),
         }
     }
 
@@ -152,8 +144,9 @@ impl Driver<'_> {
                 Ok(value) => self.response(&value),
                 Err(error) => Err(CallError::Threw(error.stack.clone().unwrap_or(error.exception_message))),
             };
+            self.control.call_ended(call);
             if let Some(answer) = self.answers.remove(&call) {
-                let _ = answer.send(result);
+                answer.give(result);
             }
         }
         answered
@@ -171,8 +164,9 @@ impl Driver<'_> {
     fn give_up(&mut self) {
         self.idle = None;
         self.running.clear();
-        for (_, answer) in self.answers.drain() {
-            let _ = answer.send(Err(CallError::NeverSettles));
+        for (call, answer) in self.answers.drain() {
+            self.control.call_ended(call);
+            answer.give(Err(CallError::NeverSettles));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the host holds of an isolate: sendable, and good for calls from any thread.
+//! What the host holds of an isolate: sendable, and good from any thread.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,31 +6,28 @@ use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{CallError, Isolate, LoadError, Loaded, Request, Response, Sources};
-use tokio::sync::{mpsc, oneshot, watch};
+use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Sources, Vitals};
+use tokio::sync::{oneshot, watch};
 
-use super::Pending;
 use super::control::{Control, Stop};
 use super::thread::{self, Spec};
 
-/// Calls a running isolate. Dropping the last one closes the isolate.
+/// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
     name: String,
-    calls: Mutex<Option<mpsc::UnboundedSender<Pending>>>,
     control: Arc<Control>,
-    /// Turns true when the thread has given everything back.
-    ended: watch::Receiver<bool>,
+    /// Says why, when the thread has given everything back.
+    ended: watch::Receiver<Option<Ended>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Starts a thread, loads the project on it, and resolves when it is ready for calls.
+/// Starts a thread, loads the project on it, and resolves when it takes calls.
 ///
 /// # Errors
 /// When the project cannot be loaded, in time or at all.
 pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
-    let (calls, pending) = mpsc::unbounded_channel();
-    let (ready, loaded) = oneshot::channel();
-    let (ended_sender, mut ended) = watch::channel(false);
+    let (ready, mut loaded) = oneshot::channel();
+    let (ended_sender, mut ended) = watch::channel(None);
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
 
@@ -44,9 +41,9 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
         .spawn({
             let control = control.clone();
             move || {
-                // Sent by the guard also when the thread panics.
-                let _ended = EndedOnDrop(ended_sender);
-                thread::run(spec, &control, pending, ready);
+                // Tells also when the thread panics.
+                let mut ending = TellEnd(ended_sender, Ended::Panicked);
+                ending.1 = thread::run(spec, &control, ready);
             }
         })
         .map_err(|error| LoadError {
@@ -54,7 +51,6 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             ..LoadError::default()
         })?;
 
-    let mut loaded = loaded;
     let outcome = match tokio::time::timeout(timeout, &mut loaded).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -74,7 +70,6 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             abandoned.disarm();
             let isolate = Arc::new(Handle {
                 name,
-                calls: Mutex::new(Some(calls)),
                 control,
                 ended,
                 thread: Mutex::new(Some(thread)),
@@ -87,41 +82,45 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
         }
         Err(error) => {
             // Whoever is told that a load failed may rely on its thread being gone.
-            let _ = ended.wait_for(|ended| *ended).await;
+            let _ = ended.wait_for(Option::is_some).await;
             Err(error)
         }
     }
 }
 
 impl Isolate for Handle {
-    fn call(&self, request: Request) -> BoxFuture<'static, Result<Response, CallError>> {
-        let (answer, answered) = oneshot::channel();
-        // A closed or dead isolate drops the sender, which reads as `IsolateDied` below.
-        if let Some(calls) = self.calls.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            let _ = calls.send(Pending { request, answer });
-        }
-        async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }.boxed()
-    }
-
-    fn close(&self) -> BoxFuture<'static, ()> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut ended = self.ended.clone();
-        async move {
-            // An error means that the sender is gone, and with it the thread.
-            let _ = ended.wait_for(|ended| *ended).await;
-            if let Some(thread) = thread {
-                let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-                if !matches!(joined, Ok(Ok(()))) {
-                    tracing::error!("an isolate's thread panicked");
-                }
-            }
-        }
-        .boxed()
+    fn close(&self) {
+        self.control.close();
     }
 
     fn terminate(&self) {
         self.control.stop(Stop::Terminated);
+    }
+
+    fn ended(&self) -> BoxFuture<'static, Ended> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut ended = self.ended.clone();
+        async move {
+            // An error would mean that the sender went without telling, which it never does.
+            let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+            if let Some(thread) = thread {
+                // Its end was told above: this waits for the last instructions of the thread. A
+                // panic was told as well.
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            why.unwrap_or(Ended::Panicked)
+        }
+        .boxed()
+    }
+
+    fn vitals(&self) -> Vitals {
+        self.control.vitals()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.control.close();
     }
 }
 
@@ -151,10 +150,10 @@ impl Drop for StopOnDrop {
     }
 }
 
-struct EndedOnDrop(watch::Sender<bool>);
+struct TellEnd(watch::Sender<Option<Ended>>, Ended);
 
-impl Drop for EndedOnDrop {
+impl Drop for TellEnd {
     fn drop(&mut self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Some(self.1.clone()));
     }
 }

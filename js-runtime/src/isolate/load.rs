@@ -103,8 +103,12 @@ async fn run(
     .await;
     match outcome {
         // Whatever JavaScript says after a stop, it says because of it.
-        _ if control.stopped() == Some(Stop::TimedOut) => Err(Failure::TimedOut(control.stood_at())),
-        _ if control.stopped().is_some() => Err(Failure::Abandoned),
+        _ if control.stopped().is_some() => Err(match control.stopped() {
+            Some(Stop::TimedOut) => Failure::TimedOut(control.stood_at()),
+            Some(Stop::Exited(exit)) => Failure::Exited(exit.clone()),
+            Some(Stop::OutOfMemory) => Failure::OutOfMemory,
+            Some(Stop::Terminated) | None => Failure::Abandoned,
+        }),
         None => Err(Failure::Abandoned),
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(match error.into_kind() {

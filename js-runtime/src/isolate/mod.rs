@@ -13,17 +13,11 @@ mod load;
 mod manifest;
 mod thread;
 
+pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use handle::start;
 pub(crate) use thread::Spec;
 
-use js_runtime_api::{CallError, Request, Response};
-use tokio::sync::oneshot;
-
-/// A call on its way to the isolate's thread.
-pub(crate) struct Pending {
-    pub(crate) request: Request,
-    pub(crate) answer: oneshot::Sender<Result<Response, CallError>>,
-}
+use js_runtime_api::CallError;
 
 /// An error of our own making on the way into or out of JavaScript.
 pub(crate) fn script_error(message: impl std::fmt::Display) -> CallError {

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deno_core::url::Url;
+use deno_core::v8;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
-use js_runtime_api::{LoadError, Manifest};
+use js_runtime_api::{CallQueue, Ended, LoadError, Manifest};
 use sys_traits::impls::RealSys;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::control::Control;
-use super::{Pending, driver, load};
+use super::control::{Control, Stop};
+use super::{driver, load};
+use crate::compat;
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;
@@ -34,31 +36,36 @@ pub(crate) struct Spec {
     /// Where Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
     pub(crate) timeout: Duration,
+    /// Where the calls come from.
+    pub(crate) queue: Arc<CallQueue>,
+    /// In bytes.
+    pub(crate) heap_limit: usize,
 }
 
-/// Runs on the isolate's own thread, from its first to its last line.
-pub(crate) fn run(
-    spec: Spec,
-    control: &Arc<Control>,
-    calls: mpsc::UnboundedReceiver<Pending>,
-    ready: oneshot::Sender<Result<Manifest, LoadError>>,
-) {
+type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
+
+/// Runs on the isolate's own thread, from its first to its last line; says why it ended.
+pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
     let runtime = deno_runtime::tokio_util::create_basic_runtime();
-    runtime.block_on(Box::pin(live(spec, control, calls, ready)));
+    runtime.block_on(Box::pin(live(spec, control, ready)));
     // Tasks that extensions spawned and nobody awaits end here.
     runtime.shutdown_background();
     return_memory();
+    match control.stopped() {
+        None => Ended::Closed,
+        Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
+        Some(Stop::OutOfMemory) => Ended::OutOfMemory,
+        Some(Stop::Exited(exit)) => Ended::Exited {
+            code: exit.code,
+            stack: exit.stack.clone(),
+        },
+    }
 }
 
-async fn live(
-    spec: Spec,
-    control: &Arc<Control>,
-    calls: mpsc::UnboundedReceiver<Pending>,
-    ready: oneshot::Sender<Result<Manifest, LoadError>>,
-) {
+async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
     let node = NodeResolution::new(&spec.sources.project().root, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
-    let mut worker = match boot(&spec, &modules) {
+    let mut worker = match boot(&spec, &modules, control) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -66,13 +73,14 @@ async fn live(
         }
     };
     control.booted(&mut worker.js_runtime);
+    stop_at_heap_limit(&mut worker, control);
 
     let root = &spec.sources.project().root;
     match load::load(&mut worker, &modules, control).await {
         Ok((prelude, manifest)) => {
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
-            driver::drive(&mut worker, &prelude, calls, control).await;
+            driver::drive(&mut worker, &prelude, &spec.queue, control).await;
             drop(prelude);
             dispose(worker, &modules, control);
         }
@@ -83,7 +91,18 @@ async fn live(
     }
 }
 
-fn boot(spec: &Spec, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
+/// V8 would end the process. Instead it gets some room to unwind, and the isolate is stopped.
+fn stop_at_heap_limit(worker: &mut MainWorker, control: &Arc<Control>) {
+    let control = control.clone();
+    worker
+        .js_runtime
+        .add_near_heap_limit_callback(move |current, _initial| {
+            control.stop(Stop::OutOfMemory);
+            current * 2
+        });
+}
+
+fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<MainWorker, LoadError> {
     let internal = |message: String| LoadError {
         message,
         ..LoadError::default()
@@ -130,6 +149,8 @@ fn boot(spec: &Spec, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
                 is_standalone: true,
                 ..Default::default()
             },
+            extensions: vec![compat::process::extension(control.clone())],
+            create_params: Some(v8::CreateParams::default().heap_limits(0, spec.heap_limit)),
             startup_snapshot: Some(spec.startup.blob),
             residual_lazy_js_sources: spec.startup.lazy_js,
             residual_lazy_esm_sources: spec.startup.lazy_esm,

@@ -1,21 +1,25 @@
 //! The one task that acts: it loads, swaps, drains and closes what `state` decides, and shows the
 //! result in the table. Everybody else sends it requests and reads.
 
+mod isolates;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use js_runtime_api::{Engine, LoadError, LoadRequest, Project, SourceChoice};
+use js_runtime_api::{CallQueue, Engine, LoadError, LoadRequest, Project, SourceChoice};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use self::isolates::{Isolates, LOOK_EVERY};
+use super::deadlines::Deadlines;
 use super::history::History;
 use super::live::Generation;
 use super::load::{Done, LoadResult, Running, next_done};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, FunctionChanges, Outcome, Report};
-use super::retire::{Progress, Retiring};
 use super::state::{Decision, Event, GenerationId, Generations};
 use super::table::{Entry, HostEvent, Table, View};
 
@@ -30,6 +34,10 @@ pub struct Limits {
     pub hurried_drain: Duration,
     /// How long a load may take.
     pub load: Duration,
+    /// How many isolates a generation may have.
+    pub isolates: usize,
+    /// How large an isolate's JavaScript heap may grow, in bytes.
+    pub heap: usize,
 }
 
 /// How many generations that ended are still shown.
@@ -69,7 +77,8 @@ impl Keeper {
             queue: ReloadQueue::default(),
             running: None,
             emptied_sender,
-            retiring: Retiring::default(),
+            deadlines: Deadlines::default(),
+            isolates: Isolates::default(),
             history: History::default(),
         };
         tokio::spawn(task.run(requests, emptied));
@@ -108,7 +117,8 @@ struct Task {
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
-    retiring: Retiring,
+    deadlines: Deadlines,
+    isolates: Isolates,
     history: History,
 }
 
@@ -118,6 +128,8 @@ impl Task {
         mut requests: mpsc::UnboundedReceiver<Request>,
         mut emptied: mpsc::UnboundedReceiver<GenerationId>,
     ) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.begin_next_load();
             tokio::select! {
@@ -132,10 +144,9 @@ impl Task {
                 },
                 done = next_done(&mut self.running) => self.proceed(done),
                 Some(id) = emptied.recv() => self.close_if_idle(id),
-                progress = self.retiring.next() => match progress {
-                    Progress::DeadlinePassed(id) => self.apply(id, Event::DeadlinePassed),
-                    Progress::Closed(id) => self.closed(id),
-                },
+                id = self.deadlines.next() => self.apply(id, Event::DeadlinePassed),
+                news = self.isolates.next() => self.isolate_news(news),
+                _ = look.tick() => self.look_after_isolates(),
             }
         }
     }
@@ -180,6 +191,8 @@ impl Task {
             project: self.project.clone(),
             sources,
             timeout: self.limits.load,
+            queue: Arc::new(CallQueue::default()),
+            heap_limit: self.limits.heap,
         };
         self.running = Some(Running::load(want, reason, began, id, self.engine.clone(), request));
         self.show(id);
@@ -207,9 +220,12 @@ impl Task {
                 LoadResult {
                     loaded: Ok(loaded),
                     git,
+                    queue,
                 },
             ) => {
-                let generation = Arc::new(Generation::new(id, loaded, self.emptied_sender.clone()));
+                let emptied = self.emptied_sender.clone();
+                let generation = Arc::new(Generation::new(id, loaded.manifest, loaded.sources, queue, emptied));
+                self.isolate_joins(&generation, loaded.isolate);
                 if let Some(entry) = self.entries.get_mut(&id) {
                     entry.git.clone_from(&git);
                     entry.loaded_at = Some(Timestamp::now());
@@ -327,7 +343,7 @@ impl Task {
         match decision {
             Decision::Publish(id) => self.table.publish(self.live(id)),
             Decision::Drain(id) => {
-                self.retiring.set_deadline(id, self.limits.drain);
+                self.deadlines.set(id, self.limits.drain);
                 self.show(id);
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);
@@ -342,7 +358,7 @@ impl Task {
                     "more than {} generations are live: this one has {within:?} to finish its calls",
                     self.limits.max_generations,
                 );
-                self.retiring.set_deadline(id, within);
+                self.deadlines.set(id, within);
             }
             Decision::Terminate(id) => {
                 if let Some(generation) = self.live(id) {
@@ -356,12 +372,13 @@ impl Task {
                             "call cut: its generation drained for too long",
                         );
                     }
-                    generation.isolate.terminate();
+                    generation.pool.terminate();
                 }
             }
             Decision::Close(id) => {
+                self.deadlines.remove(id);
                 if let Some(generation) = self.live(id) {
-                    self.retiring.close(id, &generation.isolate);
+                    self.close_isolates(&generation);
                 }
             }
         }
@@ -439,9 +456,10 @@ impl Task {
     async fn stop(&mut self) {
         self.running = None;
         self.table.publish(None);
-        let ending = self.entries.values().filter_map(|entry| entry.live.as_ref());
-        let closed: Vec<_> = ending.map(|generation| generation.isolate.close()).collect();
-        if tokio::time::timeout(STOP_GRACE, futures::future::join_all(closed))
+        for generation in self.entries.values().filter_map(|entry| entry.live.as_ref()) {
+            generation.pool.close();
+        }
+        if tokio::time::timeout(STOP_GRACE, self.isolates.all_gone())
             .await
             .is_err()
         {

@@ -1,0 +1,198 @@
+//! Looking after the isolates of generations: those that user code blocks are reported and helped
+//! out, those that died are replaced.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use js_runtime_api::{Ended, Isolate, LoadError, LoadRequest, Loaded, SourceChoice};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::Task;
+use crate::generation::live::{CallInfo, Generation};
+use crate::generation::pool::{IsolateId, Observed};
+use crate::generation::state::{GenerationId, State};
+
+/// How often isolates are asked for a sign of life.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long after an isolate could not be made the next is tried.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Isolates that live, and further ones that are being made.
+#[derive(Debug, Default)]
+pub(super) struct Isolates {
+    living: JoinSet<(GenerationId, IsolateId, Ended)>,
+    making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
+    /// Generations for which one is being made.
+    wanted: BTreeSet<GenerationId>,
+    /// Generations for which none could be made, until when none is tried.
+    failed: HashMap<GenerationId, Instant>,
+}
+
+/// What happened to an isolate.
+#[derive(Debug)]
+pub(super) enum News {
+    Ended(GenerationId, IsolateId, Ended),
+    Made(GenerationId, Result<Loaded, LoadError>),
+}
+
+impl Isolates {
+    /// The next thing that happens. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> News {
+        tokio::select! {
+            Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
+            Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Nothing more is made; resolves when every isolate is gone.
+    pub(super) async fn all_gone(&mut self) {
+        self.making.shutdown().await;
+        while self.living.join_next().await.is_some() {}
+    }
+}
+
+impl Task {
+    /// An isolate takes calls from now on.
+    pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
+        let ended = isolate.ended();
+        let (id, isolate) = (generation.id, generation.pool.add(isolate));
+        self.isolates.living.spawn(async move { (id, isolate, ended.await) });
+    }
+
+    pub(super) fn isolate_news(&mut self, news: News) {
+        match news {
+            News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
+            News::Made(id, Ok(loaded)) => {
+                self.isolates.wanted.remove(&id);
+                let Some(generation) = self.live(id) else {
+                    // Dropping its handle ends it.
+                    return;
+                };
+                self.isolate_joins(&generation, loaded.isolate);
+                if self.generations.state(id) == Some(State::Closing) {
+                    generation.pool.close();
+                }
+            }
+            News::Made(id, Err(load_error)) => {
+                self.isolates.wanted.remove(&id);
+                self.isolates.failed.insert(id, Instant::now() + TRY_AGAIN_AFTER);
+                error!(generation = id.0, error = %load_error, "another isolate could not be made");
+                self.close_if_nothing_is_left(id);
+            }
+        }
+    }
+
+    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &Ended) {
+        let Some(generation) = self.live(id) else {
+            return;
+        };
+        let lost = generation.describe(&generation.pool.calls_of(isolate));
+        generation.pool.remove(isolate);
+        if *why != Ended::Closed {
+            let stack = match why {
+                Ended::Exited { stack, .. } => Some(tracing::field::display(format!("\n{stack}"))),
+                _ => None,
+            };
+            warn!(generation = id.0, isolate = isolate.0, calls = lost.len(), reason = %why, stack, "isolate ended");
+            for CallInfo {
+                function, run, step, ..
+            } in lost
+            {
+                warn!(
+                    generation = id.0,
+                    function, run, step, "call lost: Inngest is told to try again"
+                );
+            }
+        }
+        self.close_if_nothing_is_left(id);
+        self.help(&generation);
+    }
+
+    fn close_if_nothing_is_left(&mut self, id: GenerationId) {
+        let closing = self.generations.state(id) == Some(State::Closing);
+        let empty = self.live(id).is_some_and(|generation| generation.pool.len() == 0);
+        if closing && empty && !self.isolates.wanted.contains(&id) {
+            self.closed(id);
+        }
+    }
+
+    /// No call is left: the isolates end.
+    pub(super) fn close_isolates(&mut self, generation: &Generation) {
+        generation.pool.close();
+        self.isolates.failed.remove(&generation.id);
+        self.close_if_nothing_is_left(generation.id);
+    }
+
+    /// Asks every isolate for a sign of life, tells what changed, and helps where all are blocked.
+    pub(super) fn look_after_isolates(&mut self) {
+        let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.clone()).collect();
+        for generation in live {
+            let changes = generation.pool.look();
+            for blocked in changes.blocked {
+                report_blocked(&generation, &blocked);
+            }
+            for freed in changes.freed {
+                info!(generation = generation.id.0, isolate = freed.0, "isolate free again");
+            }
+            self.help(&generation);
+        }
+    }
+
+    /// Has another isolate made where calls would wait otherwise.
+    fn help(&mut self, generation: &Arc<Generation>) {
+        let id = generation.id;
+        let pool = &generation.pool;
+        let calls_would_wait = pool.all_blocked()
+            && match self.generations.state(id) {
+                Some(State::Current) => true,
+                Some(State::Draining) => pool.queued() > 0,
+                _ => false,
+            };
+        let patient = self
+            .isolates
+            .failed
+            .get(&id)
+            .is_some_and(|until| Instant::now() < *until);
+        let full = pool.len() >= self.limits.isolates;
+        if !calls_would_wait || full || patient || !self.isolates.wanted.insert(id) {
+            return;
+        }
+        self.isolates.failed.remove(&id);
+        let request = LoadRequest {
+            name: format!("generation-{id}+"),
+            project: self.project.clone(),
+            sources: SourceChoice::Kept(generation.sources.clone()),
+            timeout: self.limits.load,
+            queue: pool.queue.clone(),
+            heap_limit: self.limits.heap,
+        };
+        let made = self.engine.load(request);
+        self.isolates.making.spawn(async move { (id, made.await) });
+    }
+}
+
+/// One line for each call that may hold the isolate.
+fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+    let calls = generation.describe(&vitals.calls);
+    let candidates = calls.len();
+    let blocked_ms = vitals.blocked_for.as_millis();
+    for CallInfo {
+        function, run, step, ..
+    } in calls
+    {
+        warn!(
+            generation = generation.id.0,
+            isolate = id.0,
+            function,
+            run,
+            step,
+            blocked_ms,
+            candidates,
+            "isolate blocked"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! The isolates of a generation. They take their calls from one queue; one that dies is replaced,
+//! and while all of them are blocked by user code another one is made, up to a limit.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use js_runtime_api::{CallError, CallQueue, Isolate, Request, Response, Vitals};
+use serde::Serialize;
+
+/// An isolate's number within its generation. The first is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct IsolateId(pub u64);
+
+/// An isolate that owes a sign of life for this long is blocked.
+pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Pool {
+    pub(super) queue: Arc<CallQueue>,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    next: u64,
+    isolates: Vec<Member>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) id: IsolateId,
+    isolate: Arc<dyn Isolate>,
+    vitals: Vitals,
+    /// Since it was last seen free, somebody was told that it is blocked.
+    blocked: bool,
+}
+
+/// How an isolate was when it was last looked at.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    pub id: IsolateId,
+    pub vitals: Vitals,
+    pub blocked: bool,
+}
+
+/// What a look at the isolates found.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// These have just become blocked.
+    pub(super) blocked: Vec<Observed>,
+    /// These have just become free again.
+    pub(super) freed: Vec<IsolateId>,
+}
+
+impl Pool {
+    pub(super) fn new(queue: Arc<CallQueue>) -> Self {
+        Self {
+            queue,
+            members: Mutex::default(),
+        }
+    }
+
+    /// Answers a request, by whichever isolate is free first. The call goes on when the future is
+    /// dropped.
+    pub fn call(
+        &self,
+        call: u64,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+        self.queue.push(call, request)
+    }
+
+    /// How the isolates were when they were last looked at.
+    #[must_use]
+    pub fn observed(&self) -> Vec<Observed> {
+        self.lock().isolates.iter().map(Member::observed).collect()
+    }
+
+    /// How many calls no isolate has begun.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether user code holds the thread of every isolate.
+    #[must_use]
+    pub fn all_blocked(&self) -> bool {
+        self.lock().isolates.iter().all(|member| member.blocked)
+    }
+
+    pub(super) fn add(&self, isolate: Arc<dyn Isolate>) -> IsolateId {
+        let mut members = self.lock();
+        let id = IsolateId(members.next);
+        members.next += 1;
+        members.isolates.push(Member {
+            id,
+            isolate,
+            vitals: Vitals::default(),
+            blocked: false,
+        });
+        id
+    }
+
+    pub(super) fn remove(&self, id: IsolateId) {
+        self.lock().isolates.retain(|member| member.id != id);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().isolates.len()
+    }
+
+    /// The calls that ran in an isolate when it was last looked at.
+    pub(super) fn calls_of(&self, id: IsolateId) -> Vec<u64> {
+        let members = self.lock();
+        let member = members.isolates.iter().find(|member| member.id == id);
+        member.map(|member| member.isolate.vitals().calls).unwrap_or_default()
+    }
+
+    /// Looks at each isolate, and asks it for a sign of life until the next look.
+    pub(super) fn look(&self) -> Changes {
+        let mut changes = Changes::default();
+        for member in &mut self.lock().isolates {
+            member.vitals = member.isolate.vitals();
+            let blocked = member.vitals.blocked_for >= BLOCKED_AFTER;
+            if blocked != member.blocked {
+                member.blocked = blocked;
+                if blocked {
+                    changes.blocked.push(member.observed());
+                } else {
+                    changes.freed.push(member.id);
+                }
+            }
+        }
+        changes
+    }
+
+    /// No isolate takes another call; each ends once it has answered those that it has.
+    pub(super) fn close(&self) {
+        self.lock().isolates.iter().for_each(|member| member.isolate.close());
+    }
+
+    /// Ends every isolate now. All calls, also those that wait, are answered that theirs died.
+    pub(super) fn terminate(&self) {
+        self.lock()
+            .isolates
+            .iter()
+            .for_each(|member| member.isolate.terminate());
+        self.queue.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        // Nothing panics while it holds the lock.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn observed(&self) -> Observed {
+        Observed {
+            id: self.id,
+            vitals: self.vitals.clone(),
+            blocked: self.blocked,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The calls of a generation on their way to one of its isolates.
+//!
+//! All isolates of a generation take from one queue, each when it has a turn: whichever is free
+//! first gets the next call, one that is blocked gets none, and one that dies takes nothing along
+//! but the calls that it had begun.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures::channel::oneshot;
+
+use crate::{CallError, Request, Response};
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+pub struct Call {
+    /// The caller's name for it, by which [`crate::Vitals`] tell where it runs.
+    pub id: u64,
+    pub request: Request,
+    pub answer: Answer,
+}
+
+/// Where an answer goes. Dropped, it reads as [`CallError::IsolateDied`].
+#[derive(Debug)]
+pub struct Answer(oneshot::Sender<Result<Response, CallError>>);
+
+impl Answer {
+    /// Gives it to whoever waits for it, if somebody does.
+    pub fn give(self, answer: Result<Response, CallError>) {
+        let _ = self.0.send(answer);
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct CallQueue(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    calls: VecDeque<Call>,
+    /// Isolates that found nothing to take.
+    waiting: Vec<Waker>,
+}
+
+impl CallQueue {
+    /// Adds a call; resolves with its answer.
+    pub fn push(&self, id: u64, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = {
+            let mut inner = self.lock();
+            inner.calls.push_back(Call {
+                id,
+                request,
+                answer: Answer(answer),
+            });
+            std::mem::take(&mut inner.waiting)
+        };
+        // All of them: the first to be woken may be blocked by user code, and there are few.
+        waiting.into_iter().for_each(Waker::wake);
+        async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }
+    }
+
+    /// The next call, or waits for one.
+    pub fn poll_take(&self, context: &Context<'_>) -> Poll<Call> {
+        let mut inner = self.lock();
+        if let Some(call) = inner.calls.pop_front() {
+            return Poll::Ready(call);
+        }
+        let waker = context.waker();
+        if !inner.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
+            inner.waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// How many calls no isolate has begun.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().calls.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Drops the calls that no isolate has begun.
+    pub fn clear(&self) {
+        let calls = std::mem::take(&mut self.lock().calls);
+        drop(calls);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing in here panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

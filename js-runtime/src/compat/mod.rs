@@ -1,0 +1,3 @@
+//! What user code may do to its process, kept inside its isolate.
+
+pub(crate) mod process;
