@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::debug_fn;
 fn for_people() -> impl for<'writer> FormatFields<'writer> {
     debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),
-        "frame" => write!(writer, "\n{value:?}"),
+        "frame" | "stack" => write!(writer, "\n{value:?}"),
         "help" => write!(writer, "\nhelp: {value:?}"),
         name => write!(writer, "{name}={value:?}"),
     })

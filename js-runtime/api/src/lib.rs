@@ -1,4 +1,5 @@
-//! The seam between the host and the JavaScript runtime: types only, no behaviour.
+//! The seam between the host and the JavaScript runtime: types, and the queue that calls pass
+//! through.
 //!
 //! The host decides about generations against these types and is tested against a fake that
 //! implements them; the `js-runtime` crate implements them with V8. Nothing here knows about

@@ -2,6 +2,7 @@
 //! operations change the whole process, so they are replaced by ones that change the isolate.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,16 +47,19 @@ struct Environment(HashMap<String, String>);
 
 /// Ends the isolate where Deno would end the process.
 #[op2(fast)]
-fn op_baton_exit(state: &mut OpState, scope: &mut v8::PinScope<'_, '_>) {
-    let code = state.try_borrow::<ExitCode>().map_or(0, ExitCode::get);
+fn op_baton_exit(state: Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>) {
+    let (control, code) = {
+        let state = state.borrow();
+        let code = state.try_borrow::<ExitCode>().map_or(0, ExitCode::get);
+        (state.borrow::<Arc<Control>>().clone(), code)
+    };
+    // Reading the stack calls back into Deno, which borrows the state.
     let called = v8::String::new(scope, "process.exit was called here").unwrap_or_else(|| v8::String::empty(scope));
     let called = v8::Exception::error(scope, called);
     let error = JsError::from_v8_exception(scope, called);
     let stack = error.stack.clone().unwrap_or_default();
     let place = own_place(&error);
-    state
-        .borrow::<Arc<Control>>()
-        .stop(Stop::Exited(Exit { code, stack, place }));
+    control.stop(Stop::Exited(Exit { code, stack, place }));
 }
 
 #[op2]

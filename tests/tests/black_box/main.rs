@@ -13,6 +13,7 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod lifecycle;
+mod process;
 mod project_shapes;
 mod protocol;
 mod reload;

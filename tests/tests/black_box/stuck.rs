@@ -1,12 +1,14 @@
-//! User code that never lets go of its thread does not silence the host, and the next generation
-//! serves as if nothing were (README, promise 6).
+//! User code that never lets go of its thread does not silence the host (README, promise 6): it is
+//! named, another isolate takes the calls, and the next generation serves as if nothing were.
 
-use harness::{Baton, Project, Run};
+use harness::{Baton, Project, Run, deadline, mismatch};
+use serde_json::json;
 
 use crate::calls::{start, version_of};
 
-/// A function that spins for ever.
-const SPIN: &str = r#"import { Inngest } from "inngest";
+/// A function that spins for ever, and one that waits for a child process as `execSync` does.
+const STUCK: &str = r#"import { execFileSync } from "node:child_process";
+import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 export const spin = inngest.createFunction(
   { id: "spin", retries: 1, triggers: [{ event: "fixture/spin" }] },
@@ -14,31 +16,91 @@ export const spin = inngest.createFunction(
     for (;;);
   },
 );
+export const callsBack = inngest.createFunction(
+  { id: "calls-back", retries: 1, triggers: [{ event: "fixture/calls-back" }], checkpointing: false },
+  async ({ event }) => execFileSync("curl", ["-sS", event.data.url]).toString(),
+);
 "#;
 
-#[tokio::test]
-async fn an_endless_loop_silences_neither_the_host_nor_the_next_generation() {
+fn project() -> Project {
     let project = Project::new();
-    project.write("functions/spin.ts", SPIN);
-    let baton = Baton::dev(&project).ready().await;
-    let spinning = start(&baton, &Run::of("fixture-spin"));
-    baton.in_flight(1, 1).await;
+    project.write("functions/stuck.ts", STUCK);
+    project
+}
 
-    assert_eq!(baton.get("/-/live").await.status, 200);
-    assert_eq!(baton.get("/-/ready").await.status, 200);
-    assert_eq!(baton.get("/-/metrics").await.status, 200);
-    project.remove("functions/spin.ts");
-    project.set_version("2");
-    assert_eq!(baton.reload().await.activated(), 2);
-    assert_eq!(version_of(&baton, "version").await, "2");
-    assert_eq!(baton.status().await.state(1), "draining");
+#[tokio::test]
+async fn a_blocked_isolate_is_named_and_another_one_takes_the_calls() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    let run = Run::of("fixture-spin");
+    let spinning = start(&baton, &run);
+    let who = json!({ "generation": 1, "isolate": 0, "function": "fixture-spin", "run": run.id });
+    baton.wait_for("isolate blocked", who).await;
+    for _ in 0..10 {
+        assert_eq!(version_of(&baton, "version").await, "1");
+    }
+    let status = baton.status().await;
+    let isolates = status.generation(1)["isolates"].as_array().expect("isolates").clone();
+    assert_eq!(isolates.len(), 2, "{isolates:#?}");
+    assert_eq!(isolates[0]["calls"], 1, "{isolates:#?}");
+    assert!(
+        isolates[0]["blocked_ms"].as_u64().is_some_and(|ms| ms >= 1000),
+        "{isolates:#?}"
+    );
+    assert_eq!(isolates[1]["blocked_ms"], 0, "{isolates:#?}");
     assert!(!spinning.is_finished());
 }
 
 #[tokio::test]
+async fn with_every_isolate_spinning_the_host_answers_and_the_next_generation_serves() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    let spinning = [
+        start(&baton, &Run::of("fixture-spin")),
+        start(&baton, &Run::of("fixture-spin")),
+    ];
+    baton.wait_for("isolate blocked", json!({ "isolate": 0 })).await;
+    baton.wait_for("isolate blocked", json!({ "isolate": 1 })).await;
+    let waiting = start(&baton, &Run::of("fixture-version"));
+    baton.in_flight(1, 3).await;
+
+    assert_eq!(baton.get("/-/live").await.status, 200);
+    let ready = baton.get("/-/ready").await;
+    let reason = json!({ "ready": false, "reason": "isolates_blocked" });
+    assert_eq!(mismatch(&ready.json(), &reason), None, "{ready}");
+    assert_eq!(baton.get("/-/metrics").await.status, 200);
+    assert_eq!(baton.status().await.generation(1)["queued"], 1);
+
+    project.remove("functions/stuck.ts");
+    project.set_version("2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    assert_eq!(version_of(&baton, "version").await, "2");
+    assert_eq!(baton.get("/-/ready").await.status, 200);
+    assert_eq!(baton.status().await.state(1), "draining");
+    assert!(spinning.iter().all(|call| !call.is_finished()));
+    assert!(!waiting.is_finished(), "it belongs to the generation that took it");
+}
+
+#[tokio::test]
+async fn a_call_that_comes_back_from_inside_a_blocked_step_is_served_by_another_isolate() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    let url = format!("http://127.0.0.1:{}/api/inngest", baton.port());
+    let run = Run::of("fixture-calls-back").with_data(json!({ "url": url }));
+    let answer = start(&baton, &run).answer(&baton).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(answer.text().contains("function_count"), "{answer}");
+    let free = || async {
+        let status = baton.status().await;
+        let isolates = status.generation(1)["isolates"].as_array().cloned().unwrap_or_default();
+        isolates.iter().all(|isolate| isolate["blocked_ms"] == 0).then_some(())
+    };
+    deadline::until("the isolate is free again", || baton.stderr().tail(), free).await;
+}
+
+#[tokio::test]
 async fn a_call_that_drains_for_too_long_is_cut_and_inngest_told_to_try_again() {
-    let project = Project::new();
-    project.write("functions/spin.ts", SPIN);
+    let project = project();
     let baton = Baton::dev(&project).argument("--drain-timeout=1s").ready().await;
     let spinning = start(&baton, &Run::of("fixture-spin"));
     baton.in_flight(1, 1).await;
@@ -50,12 +112,10 @@ async fn a_call_that_drains_for_too_long_is_cut_and_inngest_told_to_try_again() 
     assert_eq!(answer.header("x-inngest-no-retry"), Some("false"), "{answer}");
     assert_eq!(answer.header("retry-after"), Some("1"), "{answer}");
     assert!(answer.header("x-inngest-sdk").is_some(), "{answer}");
-    let cut = serde_json::json!({ "generation": 1, "function": "fixture-spin" });
+    let cut = json!({ "generation": 1, "function": "fixture-spin" });
     baton
         .wait_for("call cut: its generation drained for too long", cut)
         .await;
-    baton
-        .wait_for("generation retired", serde_json::json!({ "generation": 1 }))
-        .await;
+    baton.wait_for("generation retired", json!({ "generation": 1 })).await;
     assert_eq!(version_of(&baton, "version").await, "2");
 }

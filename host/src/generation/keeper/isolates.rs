@@ -90,23 +90,15 @@ impl Task {
         let Some(generation) = self.live(id) else {
             return;
         };
-        let lost = generation.describe(&generation.pool.calls_of(isolate));
+        let calls = generation.pool.calls_of(isolate).len();
         generation.pool.remove(isolate);
         if *why != Ended::Closed {
             let stack = match why {
-                Ended::Exited { stack, .. } => Some(tracing::field::display(format!("\n{stack}"))),
+                Ended::Exited { stack, .. } => Some(tracing::field::display(stack)),
                 _ => None,
             };
-            warn!(generation = id.0, isolate = isolate.0, calls = lost.len(), reason = %why, stack, "isolate ended");
-            for CallInfo {
-                function, run, step, ..
-            } in lost
-            {
-                warn!(
-                    generation = id.0,
-                    function, run, step, "call lost: Inngest is told to try again"
-                );
-            }
+            // Each call that was lost is told where it is answered.
+            warn!(generation = id.0, isolate = isolate.0, calls, reason = %why, stack, "isolate ended");
         }
         self.close_if_nothing_is_left(id);
         self.help(&generation);
