@@ -251,6 +251,8 @@ fn request(url: &str) -> Request {
 }
 
 impl Isolate for FakeIsolate {
+    fn drain(&self) {}
+
     fn close(&self) {
         self.closed.cancel();
     }

@@ -136,6 +136,11 @@ impl Pool {
         changes
     }
 
+    /// Tells user code that another generation gets the new calls.
+    pub(super) fn drain(&self) {
+        self.lock().isolates.iter().for_each(|member| member.isolate.drain());
+    }
+
     /// No isolate takes another call; each ends once it has answered those that it has.
     pub(super) fn close(&self) {
         self.lock().isolates.iter().for_each(|member| member.isolate.close());

@@ -104,6 +104,8 @@ pub trait Sources: Send + Sync + fmt::Debug {
 /// A loaded project on its own thread: answers the calls that it takes from its queue, many at a
 /// time.
 pub trait Isolate: Send + Sync + fmt::Debug {
+    /// Tells user code that another generation gets the new calls. Changes nothing else.
+    fn drain(&self);
     /// Takes no more calls; ends once those that it has are answered.
     fn close(&self);
     /// Ends now. Its calls fail with [`CallError::IsolateDied`].

@@ -1,3 +1,4 @@
 //! What user code may do to its process, kept inside its isolate.
 
+pub(crate) mod console;
 pub(crate) mod process;

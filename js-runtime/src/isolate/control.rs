@@ -54,6 +54,8 @@ struct MainContext(v8::Global<v8::Context>);
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     stop: OnceLock<Stop>,
+    /// User code is to be told that its generation drains.
+    draining: AtomicBool,
     /// No more calls are to be taken.
     closing: AtomicBool,
     waker: AtomicWaker,
@@ -104,6 +106,16 @@ impl Control {
     pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&Stop> {
         self.waker.register(context.waker());
         self.stopped()
+    }
+
+    /// User code is to be told that its generation drains.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
     }
 
     /// No more calls are to be taken; those that run are finished.

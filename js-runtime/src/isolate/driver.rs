@@ -32,6 +32,8 @@ struct Driver<'a> {
     prelude: &'a Prelude,
     queue: &'a CallQueue,
     control: &'a Control,
+    /// User code was told that its generation drains.
+    told_draining: bool,
     answers: HashMap<u64, Answer>,
     running: FuturesUnordered<Running>,
     /// Set while calls wait and nothing is left to run.
@@ -45,6 +47,7 @@ pub(crate) async fn drive(worker: &mut MainWorker, prelude: &Prelude, queue: &Ca
         prelude,
         queue,
         control,
+        told_draining: false,
         answers: HashMap::new(),
         running: FuturesUnordered::new(),
         idle: None,
@@ -75,6 +78,11 @@ impl Driver<'_> {
         if self.control.sign_of_life() {
             let heap = self.runtime.v8_isolate().get_heap_statistics();
             self.control.note_heap(heap.used_heap_size());
+        }
+        if self.control.draining() && !self.told_draining {
+            self.told_draining = true;
+            // What its listeners throw is reported as any stray error is.
+            drop(self.runtime.call_with_args(&self.prelude.drain, &[]));
         }
         let took = self.take_call(context);
         // Microtasks run only in here.

@@ -89,6 +89,10 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
 }
 
 impl Isolate for Handle {
+    fn drain(&self) {
+        self.control.drain();
+    }
+
     fn close(&self) {
         self.control.close();
     }

@@ -12,6 +12,7 @@ use js_runtime_api::{Entry, LoadError, Manifest};
 use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
 use super::manifest::manifest;
+use crate::compat::console;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, Served};
 
@@ -70,18 +71,23 @@ async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<
     let runtime = &mut worker.js_runtime;
     deno_core::scope!(scope, runtime);
     let namespace = v8::Local::new(scope, namespace);
+    let log = console::log_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
     let export = |name: &'static str| {
         let key = v8::String::new(scope, name).ok_or_else(|| internal("V8 is out of memory"))?;
         let value = namespace.get(scope, key.into()).ok_or_else(|| internal(name))?;
         let function = v8::Local::<v8::Function>::try_from(value).map_err(internal)?;
         Ok::<_, LoadError>(v8::Global::new(scope, function))
     };
-    Ok(Prelude {
+    let prelude = Prelude {
         import_module: export("importModule")?,
         import_entry: export("importEntry")?,
         serve: export("serve")?,
         call: export("call")?,
-    })
+        drain: export("drain")?,
+    };
+    let log_to = v8::Local::new(scope, export("logTo")?);
+    log_to.call(scope, v8::undefined(scope).into(), &[log.into()]);
+    Ok(prelude)
 }
 
 /// Calls a function and runs the event loop until its promise settles or the isolate is stopped.

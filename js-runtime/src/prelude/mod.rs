@@ -20,6 +20,7 @@ pub(crate) struct Prelude {
     pub(crate) import_entry: v8::Global<v8::Function>,
     pub(crate) serve: v8::Global<v8::Function>,
     pub(crate) call: v8::Global<v8::Function>,
+    pub(crate) drain: v8::Global<v8::Function>,
 }
 
 /// What `serve` returns.

@@ -18,5 +18,6 @@ mod project_shapes;
 mod protocol;
 mod reload;
 mod reload_requests;
+mod said;
 mod stuck;
 mod under_load;

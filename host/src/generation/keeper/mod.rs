@@ -345,6 +345,9 @@ impl Task {
             Decision::Drain(id) => {
                 self.deadlines.set(id, self.limits.drain);
                 self.show(id);
+                if let Some(generation) = self.live(id) {
+                    generation.pool.drain();
+                }
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);
                 }
