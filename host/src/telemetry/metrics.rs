@@ -23,6 +23,8 @@ pub struct Metrics {
     current: Gauge,
     live: Family<GenerationState, Gauge>,
     in_flight: Family<GenerationLabel, Gauge>,
+    queued: Family<GenerationLabel, Gauge>,
+    isolates: Family<IsolateState, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -37,6 +39,12 @@ struct ReloadStatus {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GenerationState {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IsolateState {
+    generation: u64,
     state: &'static str,
 }
 
@@ -57,6 +65,8 @@ impl Default for Metrics {
             current: Gauge::default(),
             live: Family::default(),
             in_flight: Family::default(),
+            queued: Family::default(),
+            isolates: Family::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls answered, by HTTP status", metrics.calls.clone());
@@ -82,6 +92,16 @@ impl Default for Metrics {
             "Calls that run, by generation",
             metrics.in_flight.clone(),
         );
+        registry.register(
+            "calls_queued",
+            "Calls that no isolate has begun, by generation",
+            metrics.queued.clone(),
+        );
+        registry.register(
+            "isolates",
+            "Isolates by generation and state: free, or blocked by user code",
+            metrics.isolates.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -105,6 +125,8 @@ impl Metrics {
     pub fn render(&self, view: &View) -> Result<String, fmt::Error> {
         self.live.clear();
         self.in_flight.clear();
+        self.queued.clear();
+        self.isolates.clear();
         self.current.set(0);
         for entry in &view.entries {
             let state = entry.state.word();
@@ -114,14 +136,23 @@ impl Metrics {
                 self.current.set(i64::try_from(generation).unwrap_or(i64::MAX));
             }
             if let Some(live) = &entry.live {
-                let calls = i64::try_from(live.in_flight().len()).unwrap_or(i64::MAX);
-                self.in_flight.get_or_create(&GenerationLabel { generation }).set(calls);
+                let label = GenerationLabel { generation };
+                self.in_flight.get_or_create(&label).set(gauge(live.in_flight().len()));
+                self.queued.get_or_create(&label).set(gauge(live.pool.queued()));
+                for isolate in live.pool.observed() {
+                    let state = if isolate.blocked { "blocked" } else { "free" };
+                    self.isolates.get_or_create(&IsolateState { generation, state }).inc();
+                }
             }
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -68,7 +68,14 @@ async fn with_every_isolate_spinning_the_host_answers_and_the_next_generation_se
     let ready = baton.get("/-/ready").await;
     let reason = json!({ "ready": false, "reason": "isolates_blocked" });
     assert_eq!(mismatch(&ready.json(), &reason), None, "{ready}");
-    assert_eq!(baton.get("/-/metrics").await.status, 200);
+    let metrics = baton.get("/-/metrics").await.text();
+    for line in [
+        "baton_isolates{generation=\"1\",state=\"blocked\"} 2",
+        "baton_calls_queued{generation=\"1\"} 1",
+        "baton_calls_in_flight{generation=\"1\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
     assert_eq!(baton.status().await.generation(1)["queued"], 1);
 
     project.remove("functions/stuck.ts");
