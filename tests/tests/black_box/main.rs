@@ -8,6 +8,7 @@ mod admin;
 mod bad_input;
 mod broken_code;
 mod calls;
+mod chaos;
 mod cli;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
