@@ -81,6 +81,9 @@ pub struct ServeArgs {
     /// [default: 2h]
     #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
     drain_timeout: Option<std::time::Duration>,
+    /// How long a call may take before its isolate is ended. [default: 2h, as Inngest allows]
+    #[arg(long, env = "BATON_CALL_TIMEOUT", value_parser = parse_duration)]
+    call_timeout: Option<std::time::Duration>,
     /// How many generations may be live before the oldest one is hurried. [default: 8]
     #[arg(long, env = "BATON_MAX_GENERATIONS", value_parser = parse_count)]
     max_generations: Option<usize>,

@@ -22,6 +22,8 @@ const DEFAULT_HOLD: Duration = Duration::from_mins(10);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+/// As long as Inngest waits for an answer.
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
 const DEFAULT_HEAP_LIMIT_MIB: usize = 2048;
 /// How long a generation may still take when there are too many.
@@ -88,6 +90,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         hold,
         load_timeout,
         drain_timeout,
+        call_timeout,
         max_generations,
         isolates,
         heap_limit,
@@ -110,6 +113,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         limits: Limits {
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
+            call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),
             heap: settled(args.heap_limit, heap_limit, DEFAULT_HEAP_LIMIT_MIB) << 20,
             drain,

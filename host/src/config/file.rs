@@ -25,6 +25,9 @@ pub struct ConfigFile {
     /// How long a superseded generation, or a host that was told to end, may finish its calls.
     #[serde(default, deserialize_with = "duration")]
     pub drain_timeout: Option<Duration>,
+    /// How long a call may take before its isolate is ended.
+    #[serde(default, deserialize_with = "duration")]
+    pub call_timeout: Option<Duration>,
     /// How many generations may be live before the oldest is hurried.
     pub max_generations: Option<NonZeroUsize>,
     /// How many isolates a generation may have.
@@ -33,13 +36,14 @@ pub struct ConfigFile {
     pub heap_limit: Option<NonZeroUsize>,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "path",
     "port",
     "state_dir",
     "hold",
     "load_timeout",
     "drain_timeout",
+    "call_timeout",
     "max_generations",
     "isolates",
     "heap_limit",
@@ -126,10 +130,11 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
-                    drain_timeout = \"2h\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512";
+                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
+        assert_eq!(config.call_timeout, Some(Duration::from_secs(1800)));
         assert_eq!(config.port, Some(80));
         assert_eq!(config.max_generations, NonZeroUsize::new(3));
         assert_eq!(

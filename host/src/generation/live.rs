@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use bytes::Bytes;
 use js_runtime_api::{CallError, CallQueue, Manifest, Request, Response, Sources};
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::lease::Leases;
 use super::pool::Pool;
@@ -105,6 +106,14 @@ impl Generation {
     #[must_use]
     pub fn in_flight(&self) -> Vec<(CallInfo, Instant)> {
         self.lock().running.values().cloned().collect()
+    }
+
+    /// The calls that have taken longer than this.
+    #[must_use]
+    pub fn overdue(&self, limit: Duration) -> Vec<u64> {
+        let calls = self.lock();
+        let overdue = calls.running.iter().filter(|(_, (_, since))| since.elapsed() > limit);
+        overdue.map(|(call, _)| *call).collect()
     }
 
     /// What is known of these calls.

@@ -35,6 +35,8 @@ pub(super) struct Member {
     vitals: Vitals,
     /// Since it was last seen free, somebody was told that it is blocked.
     blocked: bool,
+    /// It is ending.
+    terminated: bool,
 }
 
 /// How an isolate was when it was last looked at.
@@ -99,6 +101,7 @@ impl Pool {
             isolate,
             vitals: Vitals::default(),
             blocked: false,
+            terminated: false,
         });
         id
     }
@@ -134,6 +137,20 @@ impl Pool {
             }
         }
         changes
+    }
+
+    /// Ends the isolates in which these calls run; tells which those are, each once.
+    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<(IsolateId, u64)> {
+        let mut ended = Vec::new();
+        for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
+            let overdue = member.vitals.calls.iter().find(|call| calls.contains(call));
+            if let Some(call) = overdue {
+                ended.push((member.id, *call));
+                member.terminated = true;
+                member.isolate.terminate();
+            }
+        }
+        ended
     }
 
     /// Tells user code that another generation gets the new calls.

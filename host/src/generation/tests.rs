@@ -13,6 +13,7 @@ use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outco
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
+const CALL: Duration = Duration::from_secs(24 * 3600);
 const RELOAD: Want = Want::Reload { force: false };
 
 struct Host {
@@ -34,6 +35,7 @@ impl Host {
             drain: DRAIN,
             hurried_drain: HURRIED,
             load: Duration::from_secs(60),
+            call: CALL,
             isolates: 2,
             heap: 1 << 30,
         };
@@ -377,5 +379,16 @@ async fn a_blocked_generation_does_not_keep_the_next_one_from_serving() {
     host.engine.answers_allowed.add_permits(1);
     assert_eq!(text(blocking.await.unwrap()), "one");
     host.until(1, State::Retired).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_takes_too_long_costs_its_isolate_which_is_replaced() {
+    let host = Host::serving("one").await;
+    let began = tokio::time::Instant::now();
+    let running = host.begin_slow_call().await;
+    assert_eq!(running.await.unwrap(), Err(CallError::IsolateDied));
+    assert!(began.elapsed() > CALL, "{:?}", began.elapsed());
+    assert_eq!(text(host.call(quick()).await), "one");
     assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
 }

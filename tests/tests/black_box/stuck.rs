@@ -126,3 +126,16 @@ async fn a_call_that_drains_for_too_long_is_cut_and_inngest_told_to_try_again() 
     baton.wait_for("generation retired", json!({ "generation": 1 })).await;
     assert_eq!(version_of(&baton, "version").await, "2");
 }
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_costs_its_isolate_and_inngest_is_told_to_try_again() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--call-timeout=1s").ready().await;
+    let answer = start(&baton, &Run::of("fixture-spin")).answer(&baton).await;
+    assert_eq!(answer.status, 500, "{answer}");
+    assert_eq!(answer.header("x-inngest-no-retry"), Some("false"), "{answer}");
+    let who = json!({ "generation": 1, "function": "fixture-spin" });
+    baton.wait_for("isolate ended for a call that took too long", who).await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    assert_eq!(baton.status().await.current(), 1);
+}

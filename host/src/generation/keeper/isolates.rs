@@ -127,6 +127,24 @@ impl Task {
             for blocked in changes.blocked {
                 report_blocked(&generation, &blocked);
             }
+            let overdue = generation.overdue(self.limits.call);
+            for (isolate, call) in generation.pool.terminate_running(&overdue) {
+                for CallInfo {
+                    function, run, step, ..
+                } in generation.describe(&[call])
+                {
+                    let limit = self.limits.call;
+                    warn!(
+                        generation = generation.id.0,
+                        isolate = isolate.0,
+                        function,
+                        run,
+                        step,
+                        ?limit,
+                        "isolate ended for a call that took too long"
+                    );
+                }
+            }
             for freed in changes.freed {
                 info!(generation = generation.id.0, isolate = freed.0, "isolate free again");
             }

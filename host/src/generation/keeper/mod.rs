@@ -34,6 +34,8 @@ pub struct Limits {
     pub hurried_drain: Duration,
     /// How long a load may take.
     pub load: Duration,
+    /// How long a call may take before its isolate is ended.
+    pub call: Duration,
     /// How many isolates a generation may have.
     pub isolates: usize,
     /// How large an isolate's JavaScript heap may grow, in bytes.
