@@ -67,6 +67,16 @@ fn summary(status: &Value) -> String {
                 field("step")
             );
         }
+        for isolate in generation["isolates"].as_array().into_iter().flatten() {
+            let seconds = isolate["blocked_ms"].as_f64().unwrap_or_default() / 1000.0;
+            if seconds > 0.0 {
+                let _ = writeln!(
+                    text,
+                    "        isolate {} blocked by user code for {seconds:.1} s",
+                    isolate["id"]
+                );
+            }
+        }
     }
     let source = &status["source"];
     if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
@@ -97,13 +107,16 @@ mod tests {
         let status = json!({"current": 3, "functions": [{}, {}], "generations": [
             {"id": 1, "state": "retired", "hash": "aa", "git": null, "in_flight": []},
             {"id": 2, "state": "draining", "hash": "0123456789", "git": "46c2113", "in_flight":
-                [{"function": "app-hello", "run": "01R", "step": "step", "attempt": 0, "since_ms": 1250}]},
+                [{"function": "app-hello", "run": "01R", "step": "step", "attempt": 0, "since_ms": 1250}],
+                "isolates": [{"id": 0, "blocked_ms": 4200}, {"id": 1, "blocked_ms": 0}]},
             {"id": 3, "state": "current", "hash": "9876543210", "git": "46c2113-dirty", "in_flight": []}],
             "source": {"newer_than_loaded": true, "last_rejected": null}});
         let text = summary(&status);
         assert!(text.starts_with("generation 3 serves 2 function(s)\n"), "{text}");
         assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
         assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
+        assert!(text.contains("isolate 0 blocked by user code for 4.2 s"), "{text}");
+        assert!(!text.contains("isolate 1"), "{text}");
         assert!(!text.contains("retired") && text.contains("is newer"), "{text}");
     }
 }
