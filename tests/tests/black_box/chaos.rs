@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Baton, Project, Run};
+use harness::{Baton, Gate, Project, Run};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::calls::{start, version_of};
+use crate::calls::{Running, start, version_of};
 
 /// What user code does, and what is heard of it in the log; nothing where only a limit ends it.
 const MISBEHAVIOURS: [(&str, &str, Option<&str>); 6] = [
@@ -83,6 +83,15 @@ fn baton(project: &Project) -> harness::Launch {
         .argument("--drain-timeout=2")
 }
 
+/// A call that runs, and misbehaves once its gate is open.
+async fn call_behind_a_gate(project: &Project, baton: &Baton) -> (Gate, Running) {
+    let gate = project.gate("bad");
+    let run = Run::of("fixture-bad").with_data(json!({ "gate": gate.path() }));
+    let bad = start(baton, &run);
+    baton.in_flight(1, 1).await;
+    (gate, bad)
+}
+
 #[tokio::test]
 async fn slow_whatever_code_does_while_it_is_loaded_the_current_generation_serves() {
     let project = Project::new();
@@ -105,10 +114,7 @@ async fn slow_whatever_a_call_does_the_others_are_answered() {
         let project = Project::new();
         project.write("functions/bad.ts", misbehaving(body));
         let baton = baton(&project).ready().await;
-        let gate = project.gate("bad");
-        let run = Run::of("fixture-bad").with_data(json!({ "gate": gate.path() }));
-        let bad = start(&baton, &run);
-        baton.in_flight(1, 1).await;
+        let (gate, bad) = call_behind_a_gate(&project, &baton).await;
         let neighbour = Neighbour::beside(&baton);
         gate.open();
         match (what, heard) {
@@ -131,10 +137,7 @@ async fn slow_whatever_a_call_does_while_its_generation_drains_the_next_one_serv
         let project = Project::new();
         project.write("functions/bad.ts", misbehaving(body));
         let baton = baton(&project).ready().await;
-        let gate = project.gate("bad");
-        let run = Run::of("fixture-bad").with_data(json!({ "gate": gate.path() }));
-        let bad = start(&baton, &run);
-        baton.in_flight(1, 1).await;
+        let (gate, bad) = call_behind_a_gate(&project, &baton).await;
         project.set_version("2");
         assert_eq!(baton.reload().await.activated(), 2, "{what}");
         let neighbour = Neighbour::beside(&baton);
