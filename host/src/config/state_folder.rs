@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
+use super::file::ConfigFile;
+
 /// Longer paths do not fit into a socket address (`sun_path`, less room for a terminating zero).
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -162,7 +164,10 @@ pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
             .filter(answers);
     }
     let folder = folder.canonicalize().ok()?;
-    let candidates = folder.ancestors().filter_map(|root| StateFolder::of(root, None).ok());
+    let candidates = folder.ancestors().filter_map(|root| {
+        let configured = ConfigFile::read(root).ok().and_then(|file| file.state_dir);
+        StateFolder::of(root, configured.map(|folder| root.join(folder))).ok()
+    });
     candidates.map(|state| state.control_socket()).find(answers)
 }
 
@@ -171,7 +176,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use super::{SOCKET_PATH_MAX, StateError, StateFolder};
+    use super::{SOCKET_PATH_MAX, StateError, StateFolder, find_running};
 
     #[test]
     fn a_folder_is_locked_by_one_host_at_a_time() {
@@ -199,6 +204,20 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn commands_find_a_host_whose_baton_toml_names_its_state_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let below = root.join("src/functions");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::create_dir(root.join("state")).unwrap();
+        std::fs::write(root.join("baton.toml"), "state_dir = \"state\"").unwrap();
+        assert_eq!(find_running(&below, None), None, "nobody listens");
+        let socket = root.join("state/control.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(find_running(&below, None), Some(socket));
     }
 
     #[test]

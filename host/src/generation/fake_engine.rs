@@ -124,10 +124,6 @@ impl Sources for FakeSources {
         if same { Vec::new() } else { vec!["hello.ts".into()] }
     }
 
-    fn file_count(&self) -> usize {
-        1
-    }
-
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }

@@ -95,8 +95,6 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
-    /// How many files were read so far.
-    fn file_count(&self) -> usize;
     /// The concrete type, for the engine that made it.
     fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
 }

@@ -196,10 +196,6 @@ impl Sources for SourceSnapshot {
         changed.into_iter().collect()
     }
 
-    fn file_count(&self) -> usize {
-        self.lock().files.len()
-    }
-
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }

@@ -73,8 +73,10 @@ impl Task {
                     return;
                 };
                 self.isolate_joins(&generation, loaded.isolate);
-                if self.generations.state(id) == Some(State::Closing) {
-                    generation.pool.close();
+                match self.generations.state(id) {
+                    Some(State::Draining) => generation.pool.drain(),
+                    Some(State::Closing) => generation.pool.close(),
+                    _ => {}
                 }
             }
             News::Made(id, Err(load_error)) => {
