@@ -53,7 +53,7 @@ impl Engine for V8Engine {
             sources,
             timeout,
             queue,
-            heap_limit,
+            memory,
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         async move {
@@ -84,7 +84,7 @@ impl Engine for V8Engine {
                 deno_dir,
                 timeout,
                 queue,
-                heap_limit,
+                memory,
             })
             .await
         }

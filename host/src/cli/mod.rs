@@ -94,6 +94,12 @@ pub struct ServeArgs {
     /// How large the JavaScript heap of an isolate may grow, in MiB. [default: 2048]
     #[arg(long, env = "BATON_HEAP_LIMIT", value_parser = parse_count)]
     heap_limit: Option<usize>,
+    /// How much the array buffers of an isolate may hold, in MiB. [default: 2048]
+    #[arg(long, env = "BATON_BUFFER_LIMIT", value_parser = parse_count)]
+    buffer_limit: Option<usize>,
+    /// How much processor time a call may use before its isolate is ended. [default: no limit]
+    #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
+    cpu_limit: Option<std::time::Duration>,
 }
 
 /// A number of things of which there is one at least.

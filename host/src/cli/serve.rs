@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, Project};
+use js_runtime_api::{Engine, MemoryLimits, Project};
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -25,7 +25,8 @@ const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
 /// As long as Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
-const DEFAULT_HEAP_LIMIT_MIB: usize = 2048;
+/// Of an isolate's heap, and as much again of its array buffers.
+const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
 /// How long a generation may still take when there are too many.
 const HURRIED_DRAIN: Duration = Duration::from_mins(10);
 
@@ -94,6 +95,8 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         max_generations,
         isolates,
         heap_limit,
+        buffer_limit,
+        cpu_limit,
         path: _,
     } = file;
     let state_dir = args
@@ -115,7 +118,11 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),
-            heap: settled(args.heap_limit, heap_limit, DEFAULT_HEAP_LIMIT_MIB) << 20,
+            memory: MemoryLimits {
+                heap: settled(args.heap_limit, heap_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
+                buffers: settled(args.buffer_limit, buffer_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
+            },
+            cpu: args.cpu_limit.or(cpu_limit),
             drain,
             hurried_drain: HURRIED_DRAIN.min(drain),
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),

@@ -34,9 +34,14 @@ pub struct ConfigFile {
     pub isolates: Option<NonZeroUsize>,
     /// How large the JavaScript heap of an isolate may grow, in MiB.
     pub heap_limit: Option<NonZeroUsize>,
+    /// How much the array buffers of an isolate may hold, in MiB.
+    pub buffer_limit: Option<NonZeroUsize>,
+    /// How much processor time a call may use before its isolate is ended.
+    #[serde(default, deserialize_with = "duration")]
+    pub cpu_limit: Option<Duration>,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "path",
     "port",
     "state_dir",
@@ -47,6 +52,8 @@ const KEYS: [&str; 10] = [
     "max_generations",
     "isolates",
     "heap_limit",
+    "buffer_limit",
+    "cpu_limit",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -130,7 +137,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
-                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512";
+                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
+                    buffer_limit = 256\ncpu_limit = \"90s\"";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -141,6 +149,8 @@ mod tests {
             (config.isolates, config.heap_limit),
             (NonZeroUsize::new(2), NonZeroUsize::new(512))
         );
+        assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
+        assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
     }
 
     #[test]

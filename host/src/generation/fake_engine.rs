@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
     App, CallQueue, Ended, Engine, Function, Isolate, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Request,
-    Response, SourceChoice, Sources, Target, Vitals,
+    Response, RunningCall, SourceChoice, Sources, Target, Vitals,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -142,6 +142,19 @@ struct FakeIsolate {
 struct Signs {
     calls: Vec<u64>,
     blocked_since: Option<Instant>,
+    /// Which call burns, and since when.
+    burns: Option<(u64, Instant)>,
+    condemned: bool,
+}
+
+impl Signs {
+    fn running(&self, id: u64) -> RunningCall {
+        let since = self.burns.filter(|(burns, _)| *burns == id).map(|(_, since)| since);
+        RunningCall {
+            id,
+            cpu: since.map(|since| since.elapsed()).unwrap_or_default(),
+        }
+    }
 }
 
 impl FakeIsolate {
@@ -193,6 +206,21 @@ impl FakeIsolate {
                         *signs.lock().unwrap() = Signs::default();
                         call.answer.give(Ok(response(version)));
                     }
+                    Some(how @ ("burn" | "fill")) => {
+                        match how {
+                            "burn" => signs.lock().unwrap().burns = Some((call.id, Instant::now())),
+                            _ => signs.lock().unwrap().condemned = true,
+                        }
+                        let allowed = answers_allowed.clone();
+                        calls.spawn(async move {
+                            allowed.acquire().await.unwrap().forget();
+                            call.answer.give(Ok(response(version)));
+                        });
+                        if how == "fill" {
+                            while calls.join_next().await.is_some() {}
+                            break Ended::Condemned;
+                        }
+                    }
                     Some("die") => break Ended::OutOfMemory,
                     _ => {
                         signs.lock().unwrap().calls.retain(|id| *id != call.id);
@@ -219,6 +247,16 @@ fn response(version: &'static str) -> Response {
 /// A request that holds the isolate's thread until its answer is permitted.
 pub(super) fn block() -> Request {
     request("http://localhost/block")
+}
+
+/// A request that uses processor time until its answer is permitted.
+pub(super) fn burn() -> Request {
+    request("http://localhost/burn")
+}
+
+/// A request that leaves its isolate nearly out of memory; its answer waits for a permit.
+pub(super) fn fill() -> Request {
+    request("http://localhost/fill")
 }
 
 /// A request that kills its isolate.
@@ -265,9 +303,10 @@ impl Isolate for FakeIsolate {
     fn vitals(&self) -> Vitals {
         let signs = self.signs.lock().unwrap();
         Vitals {
-            calls: signs.calls.clone(),
+            calls: signs.calls.iter().map(|call| signs.running(*call)).collect(),
             blocked_for: signs.blocked_since.map(|since| since.elapsed()).unwrap_or_default(),
-            heap_used: 0,
+            condemned: signs.condemned,
+            ..Vitals::default()
         }
     }
 }

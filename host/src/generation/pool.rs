@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use js_runtime_api::{CallError, CallQueue, Isolate, Request, Response, Vitals};
+use js_runtime_api::{CallError, CallQueue, Isolate, Request, Response, RunningCall, Vitals};
 use serde::Serialize;
 
 /// An isolate's number within its generation. The first is 0.
@@ -54,6 +54,15 @@ pub(super) struct Changes {
     pub(super) blocked: Vec<Observed>,
     /// These have just become free again.
     pub(super) freed: Vec<IsolateId>,
+    /// These are nearly out of memory, which was not known before.
+    pub(super) condemned: Vec<Observed>,
+}
+
+/// An isolate that was ended for a call that went beyond a limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EndedFor {
+    pub(super) isolate: IsolateId,
+    pub(super) call: u64,
 }
 
 impl Pool {
@@ -86,10 +95,15 @@ impl Pool {
         self.queue.len()
     }
 
-    /// Whether user code holds the thread of every isolate.
+    /// Whether no isolate takes calls: user code holds their threads, or they are to end.
     #[must_use]
     pub fn all_blocked(&self) -> bool {
-        self.lock().isolates.iter().all(|member| member.blocked)
+        !self.lock().isolates.iter().any(Member::takes_calls)
+    }
+
+    /// How many isolates are not about to end.
+    pub(super) fn lasting(&self) -> usize {
+        self.lock().isolates.iter().filter(|member| member.lasts()).count()
     }
 
     pub(super) fn add(&self, isolate: Arc<dyn Isolate>) -> IsolateId {
@@ -118,14 +132,26 @@ impl Pool {
     pub(super) fn calls_of(&self, id: IsolateId) -> Vec<u64> {
         let members = self.lock();
         let member = members.isolates.iter().find(|member| member.id == id);
-        member.map(|member| member.isolate.vitals().calls).unwrap_or_default()
+        let calls = member.map(|member| member.isolate.vitals().calls);
+        calls.iter().flatten().map(|call| call.id).collect()
+    }
+
+    /// The calls that had used more processor time than this when their isolates were last looked at.
+    pub(super) fn over_cpu(&self, limit: Duration) -> Vec<u64> {
+        let members = self.lock();
+        let calls = members.isolates.iter().flat_map(|member| &member.vitals.calls);
+        calls.filter(|call| call.cpu > limit).map(|call| call.id).collect()
     }
 
     /// Looks at each isolate, and asks it for a sign of life until the next look.
     pub(super) fn look(&self) -> Changes {
         let mut changes = Changes::default();
         for member in &mut self.lock().isolates {
+            let condemned_before = member.vitals.condemned;
             member.vitals = member.isolate.vitals();
+            if member.vitals.condemned && !condemned_before {
+                changes.condemned.push(member.observed());
+            }
             let blocked = member.vitals.blocked_for >= BLOCKED_AFTER;
             if blocked != member.blocked {
                 member.blocked = blocked;
@@ -140,12 +166,15 @@ impl Pool {
     }
 
     /// Ends the isolates in which these calls run; tells which those are, each once.
-    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<(IsolateId, u64)> {
+    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedFor> {
         let mut ended = Vec::new();
         for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
-            let overdue = member.vitals.calls.iter().find(|call| calls.contains(call));
-            if let Some(call) = overdue {
-                ended.push((member.id, *call));
+            let overdue = member.vitals.calls.iter().find(|call| calls.contains(&call.id));
+            if let Some(RunningCall { id: call, .. }) = overdue {
+                ended.push(EndedFor {
+                    isolate: member.id,
+                    call: *call,
+                });
                 member.terminated = true;
                 member.isolate.terminate();
             }
@@ -169,7 +198,7 @@ impl Pool {
             .isolates
             .iter()
             .for_each(|member| member.isolate.terminate());
-        self.queue.clear();
+        self.queue.end();
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
@@ -179,6 +208,16 @@ impl Pool {
 }
 
 impl Member {
+    /// Whether it is to stay: an isolate that ends is replaced before it is gone, for native code
+    /// may keep its thread.
+    const fn lasts(&self) -> bool {
+        !self.terminated && !self.vitals.condemned
+    }
+
+    const fn takes_calls(&self) -> bool {
+        self.lasts() && !self.blocked
+    }
+
     fn observed(&self) -> Observed {
         Observed {
             id: self.id,

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use js_runtime_api::{CallError, Entry, Project, Request, Response};
+use js_runtime_api::{CallError, Entry, MemoryLimits, Project, Request, Response};
 use tokio::task::JoinHandle;
 
-use super::fake_engine::{Code, FakeEngine, block, die, quick, slow};
+use super::fake_engine::{Code, FakeEngine, block, burn, die, fill, quick, slow};
 use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Reason, State, Table, Want};
 
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
+const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
 const RELOAD: Want = Want::Reload { force: false };
 
@@ -37,7 +38,11 @@ impl Host {
             load: Duration::from_secs(60),
             call: CALL,
             isolates: 2,
-            heap: 1 << 30,
+            cpu: Some(CPU),
+            memory: MemoryLimits {
+                heap: 1 << 30,
+                buffers: 1 << 30,
+            },
         };
         let keeper = Keeper::start(engine.clone(), project, limits, table.clone());
         Self { engine, table, keeper }
@@ -65,8 +70,13 @@ impl Host {
 
     /// A call that runs until `engine.answers_allowed` lets it be answered.
     async fn begin_slow_call(&self) -> JoinHandle<Result<Response, CallError>> {
+        self.begin_call(slow()).await
+    }
+
+    /// A call that is queued when this returns.
+    async fn begin_call(&self, request: Request) -> JoinHandle<Result<Response, CallError>> {
         let lease = self.table.lease(CallInfo::default(), HOLD).await.unwrap();
-        let answer = lease.call(slow());
+        let answer = lease.call(request);
         tokio::spawn(async move {
             let answer = answer.await;
             drop(lease);
@@ -391,4 +401,35 @@ async fn a_call_that_takes_too_long_costs_its_isolate_which_is_replaced() {
     assert!(began.elapsed() > CALL, "{:?}", began.elapsed());
     assert_eq!(text(host.call(quick()).await), "one");
     assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_uses_too_much_processor_time_costs_its_isolate_which_is_replaced() {
+    let host = Host::serving("one").await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(host.call(burn()).await, Err(CallError::IsolateDied));
+    assert!(began.elapsed() > CPU && began.elapsed() < CALL, "{:?}", began.elapsed());
+    assert_eq!(text(host.call(quick()).await), "one");
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_isolate_that_is_nearly_out_of_memory_finishes_its_calls_while_another_one_serves() {
+    let host = Host::serving("one").await;
+    let filling = host.begin_call(fill()).await;
+    assert_eq!(text(host.call(quick()).await), "one", "by its replacement");
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 2);
+    assert!(!filling.is_finished());
+    host.engine.answers_allowed.add_permits(1);
+    assert_eq!(text(filling.await.unwrap()), "one");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
+    let host = Host::serving("one").await;
+    let lease = host.table.lease(CallInfo::default(), HOLD).await.unwrap();
+    host.table.current().unwrap().pool.terminate();
+    assert_eq!(lease.call(quick()).await, Err(CallError::IsolateDied));
 }

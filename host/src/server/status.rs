@@ -123,6 +123,9 @@ struct IsolateStatus {
     id: IsolateId,
     calls: usize,
     heap_mb: f64,
+    buffers_mb: f64,
+    /// Nearly out of memory: it finishes its calls and is replaced.
+    condemned: bool,
     /// How long user code has held its thread; 0 while it does not.
     blocked_ms: u64,
 }
@@ -217,11 +220,13 @@ fn generation_status(entry: &Entry) -> GenerationStatus {
 fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
     let blocked_for = if blocked { vitals.blocked_for.as_millis() } else { 0 };
     #[allow(clippy::cast_precision_loss, reason = "a tenth of a megabyte is all that is shown")]
-    let heap_mb = (vitals.heap_used as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;
+    let megabytes = |bytes: u64| (bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;
     IsolateStatus {
         id,
         calls: vitals.calls.len(),
-        heap_mb,
+        heap_mb: megabytes(vitals.heap_used),
+        buffers_mb: megabytes(vitals.buffers_used),
+        condemned: vitals.condemned,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
     }
 }

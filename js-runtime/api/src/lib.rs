@@ -67,8 +67,16 @@ pub struct LoadRequest {
     pub timeout: Duration,
     /// Where the isolate takes its calls from, once it is loaded.
     pub queue: Arc<CallQueue>,
-    /// How large the isolate's JavaScript heap may grow, in bytes.
-    pub heap_limit: usize,
+    pub memory: MemoryLimits,
+}
+
+/// How much an isolate may hold, in bytes. Near a limit it is condemned, at the limit terminated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Its JavaScript heap.
+    pub heap: usize,
+    /// What its `ArrayBuffer`s and `Buffer`s hold, which is outside of the heap.
+    pub buffers: usize,
 }
 
 /// Which bytes a load sees.
@@ -129,6 +137,8 @@ pub enum Ended {
     },
     #[error("it ran out of memory")]
     OutOfMemory,
+    #[error("its memory was nearly used up: it finished its calls and ended")]
+    Condemned,
     #[error("its thread panicked: a fault of Baton, please report it")]
     Panicked,
 }
@@ -136,12 +146,27 @@ pub enum Ended {
 /// How an isolate is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Vitals {
-    /// The calls that run in it, by [`Call::id`], oldest first.
-    pub calls: Vec<u64>,
+    /// The calls that run in it, oldest first.
+    pub calls: Vec<RunningCall>,
     /// How long it has owed a sign of life: user code holds its thread.
     pub blocked_for: Duration,
     /// The JavaScript heap in use at the last sign of life, in bytes.
     pub heap_used: u64,
+    /// What array buffers held at the last sign of life, in bytes.
+    pub buffers_used: u64,
+    /// It is nearly out of memory: it takes no more calls, and ends once those that it has are
+    /// answered.
+    pub condemned: bool,
+}
+
+/// A call that an isolate has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningCall {
+    /// [`Call::id`].
+    pub id: u64,
+    /// Processor time of the isolate's thread while it ran; what passes while several calls run is
+    /// charged to each in equal parts.
+    pub cpu: Duration,
 }
 
 /// An HTTP request as the project's handler sees it.

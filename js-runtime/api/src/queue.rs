@@ -41,6 +41,8 @@ struct Inner {
     calls: VecDeque<Call>,
     /// Isolates that found nothing to take.
     waiting: Vec<Waker>,
+    /// Nobody takes from it any more.
+    ended: bool,
 }
 
 impl CallQueue {
@@ -49,11 +51,15 @@ impl CallQueue {
         let (answer, answered) = oneshot::channel();
         let waiting = {
             let mut inner = self.lock();
-            inner.calls.push_back(Call {
+            let call = Call {
                 id,
                 request,
                 answer: Answer(answer),
-            });
+            };
+            // Dropped, a call reads as one whose isolate died.
+            if !inner.ended {
+                inner.calls.push_back(call);
+            }
             std::mem::take(&mut inner.waiting)
         };
         // All of them: the first to be woken may be blocked by user code, and there are few.
@@ -85,14 +91,48 @@ impl CallQueue {
         self.len() == 0
     }
 
-    /// Drops the calls that no isolate has begun.
-    pub fn clear(&self) {
-        let calls = std::mem::take(&mut self.lock().calls);
+    /// Nobody takes from it any more: the calls that no isolate has begun, and all that come later,
+    /// are answered that their isolate died.
+    pub fn end(&self) {
+        let calls = {
+            let mut inner = self.lock();
+            inner.ended = true;
+            std::mem::take(&mut inner.calls)
+        };
         drop(calls);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::CallQueue;
+    use crate::{CallError, Request, Target};
+
+    fn request() -> Request {
+        Request {
+            method: "GET".to_owned(),
+            url: "http://localhost/".to_owned(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            target: Target::Fetch,
+        }
+    }
+
+    #[test]
+    fn an_ended_queue_answers_what_waits_and_what_comes_later() {
+        let queue = CallQueue::default();
+        let waits = queue.push(1, request());
+        queue.end();
+        let late = queue.push(2, request());
+        assert_eq!(futures::executor::block_on(waits), Err(CallError::IsolateDied));
+        assert_eq!(futures::executor::block_on(late), Err(CallError::IsolateDied));
+        assert!(queue.is_empty());
     }
 }

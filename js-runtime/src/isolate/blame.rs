@@ -19,7 +19,7 @@ pub(super) enum Failure {
     TimedOut(Option<StoodAt>),
     /// User code called `process.exit`.
     Exited(Exit),
-    /// The heap reached its limit.
+    /// Its memory reached a limit.
     OutOfMemory,
     /// Nobody waits for the load any more.
     Abandoned,

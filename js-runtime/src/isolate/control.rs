@@ -3,17 +3,20 @@
 
 #![allow(unsafe_code, reason = "V8's interrupt callback is a C function with a data pointer")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Context;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
 use deno_core::{JsRuntime, v8};
 use futures::task::AtomicWaker;
-use js_runtime_api::Vitals;
+use js_runtime_api::{Answer, RunningCall, Vitals};
+
+use super::cpu_clock::ThreadClock;
+use super::memory::Held;
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +27,10 @@ pub(crate) enum Stop {
     Terminated,
     /// User code called `process.exit`.
     Exited(Exit),
-    /// The heap reached its limit.
+    /// Its memory reached a limit.
     OutOfMemory,
+    /// Its thread panicked.
+    Panicked,
 }
 
 /// A call of `process.exit`.
@@ -58,6 +63,9 @@ pub(crate) struct Control {
     draining: AtomicBool,
     /// No more calls are to be taken.
     closing: AtomicBool,
+    /// The isolate is nearly out of memory.
+    condemned: AtomicBool,
+    cpu_clock: OnceLock<ThreadClock>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
@@ -69,8 +77,34 @@ pub(crate) struct Control {
 struct Signs {
     /// Since when it owes an answer to the question whether it lives.
     asked: Option<Instant>,
-    calls: BTreeSet<u64>,
+    calls: BTreeMap<u64, Begun>,
+    /// What the thread had used when processor time was charged last.
+    charged: Duration,
     heap_used: u64,
+    buffers_used: u64,
+}
+
+/// A call that the isolate has begun.
+#[derive(Debug)]
+struct Begun {
+    cpu: Duration,
+    /// Until it is given, or lost.
+    answer: Option<Answer>,
+}
+
+impl Signs {
+    /// Charges what the thread has used since the last time to the calls that run.
+    fn charge(&mut self, clock: Option<&ThreadClock>) {
+        let Some(used) = clock.and_then(|clock| clock.read()) else {
+            return;
+        };
+        let spent = used.saturating_sub(self.charged);
+        self.charged = used;
+        let calls = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        if let Some(share) = spent.checked_div(calls) {
+            self.calls.values_mut().for_each(|call| call.cpu += share);
+        }
+    }
 }
 
 impl Control {
@@ -81,6 +115,9 @@ impl Control {
         isolate.set_slot(context);
         // Set once, by the one thread that boots.
         let _ = self.v8.set(isolate.thread_safe_handle());
+        if let Some(clock) = ThreadClock::of_this_thread() {
+            let _ = self.cpu_clock.set(clock);
+        }
         if self.stopped().is_some() {
             self.interrupt();
         }
@@ -91,10 +128,18 @@ impl Control {
         runtime.v8_isolate().remove_slot::<MainContext>();
     }
 
-    /// Stops the isolate for good. The first reason given stays.
+    /// Stops the isolate for good: its calls are answered at once, also while native code keeps the
+    /// thread. The first reason given stays.
     pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
         if self.stop.set(reason).is_ok() {
             self.interrupt();
+            let lost: Vec<_> = self
+                .signs()
+                .calls
+                .values_mut()
+                .filter_map(|call| call.answer.take())
+                .collect();
+            drop(lost);
         }
     }
 
@@ -128,14 +173,31 @@ impl Control {
         self.closing.load(Ordering::Acquire)
     }
 
+    /// The isolate is nearly out of memory: as [`Self::close`], and its host is told.
+    pub(crate) fn condemn(&self) {
+        self.condemned.store(true, Ordering::Release);
+        self.close();
+    }
+
+    pub(crate) fn condemned(&self) -> bool {
+        self.condemned.load(Ordering::Acquire)
+    }
+
     /// How the isolate is doing; asks it for a sign of life.
     pub(crate) fn vitals(&self) -> Vitals {
         let mut signs = self.signs();
+        signs.charge(self.cpu_clock.get());
         let asked = *signs.asked.get_or_insert_with(Instant::now);
+        let calls = signs
+            .calls
+            .iter()
+            .map(|(id, call)| RunningCall { id: *id, cpu: call.cpu });
         let vitals = Vitals {
-            calls: signs.calls.iter().copied().collect(),
+            calls: calls.collect(),
             blocked_for: asked.elapsed(),
             heap_used: signs.heap_used,
+            buffers_used: signs.buffers_used,
+            condemned: self.condemned(),
         };
         drop(signs);
         self.waker.wake();
@@ -147,16 +209,34 @@ impl Control {
         self.signs().asked.take().is_some()
     }
 
-    pub(crate) fn note_heap(&self, used: usize) {
-        self.signs().heap_used = used as u64;
+    pub(super) fn note_memory(&self, Held { heap, buffers }: Held) {
+        let mut signs = self.signs();
+        signs.heap_used = heap as u64;
+        signs.buffers_used = buffers as u64;
     }
 
-    pub(crate) fn call_begun(&self, id: u64) {
-        self.signs().calls.insert(id);
+    /// Keeps the answer until the call has ended or the isolate is stopped.
+    pub(crate) fn call_begun(&self, id: u64, answer: Answer) {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock.get());
+        let call = Begun {
+            cpu: Duration::ZERO,
+            answer: self.stopped().is_none().then_some(answer),
+        };
+        signs.calls.insert(id, call);
     }
 
-    pub(crate) fn call_ended(&self, id: u64) {
-        self.signs().calls.remove(&id);
+    /// The answer to be given, unless it was lost.
+    pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock.get());
+        signs.calls.remove(&id)?.answer
+    }
+
+    /// As [`Self::call_ended`] for every call.
+    pub(crate) fn all_calls_ended(&self) -> Vec<Answer> {
+        let calls = std::mem::take(&mut self.signs().calls);
+        calls.into_values().filter_map(|call| call.answer).collect()
     }
 
     fn signs(&self) -> MutexGuard<'_, Signs> {
@@ -179,7 +259,7 @@ impl Control {
                 v8.request_interrupt(note_position_and_terminate, data);
             }
             // On its own thread, in the middle of what is to end.
-            (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory)) => {
+            (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory | Stop::Panicked)) => {
                 v8.terminate_execution();
             }
             _ => {}

@@ -1,13 +1,12 @@
 //! The loop that answers calls: takes them in, turns the event loop, gives answers out.
 //!
 //! It ends when it is told to close and the last call is answered, or at once when the isolate is
-//! stopped. Calls that are dropped here read as `IsolateDied` at the other end.
+//! stopped, which answers its calls.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deno_core::error::JsError;
 use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
@@ -15,9 +14,10 @@ use deno_runtime::worker::MainWorker;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use js_runtime_api::{Answer, Call, CallError, CallQueue, Request, Response};
+use js_runtime_api::{Call, CallError, CallQueue, MemoryLimits, Request, Response};
 
 use super::control::Control;
+use super::memory::{Held, is_nearly_full};
 use super::script_error;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 
@@ -26,6 +26,8 @@ type Running = LocalBoxFuture<'static, (u64, Result<v8::Global<v8::Value>, Box<J
 /// How long calls may wait with nothing left to run before they are given up: a timer that user
 /// code has unreferenced does not count as left to run, and may still fire.
 const IDLE_GRACE: Duration = Duration::from_secs(10);
+/// How often at most garbage is collected only to learn whether memory is nearly used up.
+const COLLECT_EVERY: Duration = Duration::from_secs(5);
 
 struct Driver<'a> {
     runtime: &'a mut JsRuntime,
@@ -34,21 +36,30 @@ struct Driver<'a> {
     control: &'a Control,
     /// User code was told that its generation drains.
     told_draining: bool,
-    answers: HashMap<u64, Answer>,
+    memory: MemoryLimits,
+    /// When garbage was collected to learn whether memory is nearly used up.
+    collected: Option<Instant>,
     running: FuturesUnordered<Running>,
     /// Set while calls wait and nothing is left to run.
     idle: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 /// Answers calls until the isolate is closed or stopped.
-pub(crate) async fn drive(worker: &mut MainWorker, prelude: &Prelude, queue: &CallQueue, control: &Control) {
+pub(crate) async fn drive(
+    worker: &mut MainWorker,
+    prelude: &Prelude,
+    queue: &CallQueue,
+    control: &Control,
+    memory: MemoryLimits,
+) {
     let mut driver = Driver {
         runtime: &mut worker.js_runtime,
         prelude,
         queue,
         control,
         told_draining: false,
-        answers: HashMap::new(),
+        memory,
+        collected: None,
         running: FuturesUnordered::new(),
         idle: None,
     };
@@ -76,8 +87,7 @@ enum Turn {
 impl Driver<'_> {
     fn turn(&mut self, context: &mut Context<'_>) -> Turn {
         if self.control.sign_of_life() {
-            let heap = self.runtime.v8_isolate().get_heap_statistics();
-            self.control.note_heap(heap.used_heap_size());
+            self.watch_memory();
         }
         if self.control.draining() && !self.told_draining {
             self.told_draining = true;
@@ -111,6 +121,19 @@ impl Driver<'_> {
         Turn::Waiting
     }
 
+    fn watch_memory(&mut self) {
+        let isolate = self.runtime.v8_isolate();
+        let held = Held::by(isolate);
+        self.control.note_memory(held);
+        let looked = self.collected.is_some_and(|last| last.elapsed() < COLLECT_EVERY);
+        if held.is_near(self.memory) && !looked && !self.control.condemned() {
+            self.collected = Some(Instant::now());
+            if is_nearly_full(isolate, self.memory) {
+                self.control.condemn();
+            }
+        }
+    }
+
     /// One a turn, so that what it does to this thread is seen before the next is taken.
     fn take_call(&mut self, context: &Context<'_>) -> bool {
         if self.control.closing() {
@@ -128,8 +151,7 @@ impl Driver<'_> {
     fn begin(&mut self, Call { id, request, answer }: Call) {
         match self.argument(request) {
             Ok(argument) => {
-                self.control.call_begun(id);
-                self.answers.insert(id, answer);
+                self.control.call_begun(id, answer);
                 let result = self.runtime.call_with_args(&self.prelude.call, &[argument]);
                 self.running.push(async move { (id, result.await) }.boxed_local());
             }
@@ -152,8 +174,7 @@ impl Driver<'_> {
                 Ok(value) => self.response(&value),
                 Err(error) => Err(CallError::Threw(error.stack.clone().unwrap_or(error.exception_message))),
             };
-            self.control.call_ended(call);
-            if let Some(answer) = self.answers.remove(&call) {
+            if let Some(answer) = self.control.call_ended(call) {
                 answer.give(result);
             }
         }
@@ -172,8 +193,7 @@ impl Driver<'_> {
     fn give_up(&mut self) {
         self.idle = None;
         self.running.clear();
-        for (call, answer) in self.answers.drain() {
-            self.control.call_ended(call);
+        for answer in self.control.all_calls_ended() {
             answer.give(Err(CallError::NeverSettles));
         }
     }

@@ -6,10 +6,11 @@ use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Sources, Vitals};
+use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Manifest, Sources, Vitals};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
+use super::fatal::{Told, guard_this_thread};
 use super::thread::{self, Spec};
 
 /// A running isolate. Dropping the last handle closes it.
@@ -41,9 +42,12 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
         .spawn({
             let control = control.clone();
             move || {
-                // Tells also when the thread panics.
-                let mut ending = TellEnd(ended_sender, Ended::Panicked);
-                ending.1 = thread::run(spec, &control, ready);
+                guard_this_thread(Told {
+                    control: control.clone(),
+                    ended: ended_sender.clone(),
+                });
+                let why = thread::run(spec, &control, ready);
+                ended_sender.send_replace(Some(why));
             }
         })
         .map_err(|error| LoadError {
@@ -51,20 +55,13 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             ..LoadError::default()
         })?;
 
-    let outcome = match tokio::time::timeout(timeout, &mut loaded).await {
+    let outcome = match tokio::time::timeout(timeout, outcome_of(&mut loaded, &mut ended)).await {
         Ok(outcome) => outcome,
         Err(_) => {
             control.stop(Stop::TimedOut);
-            loaded.await
+            outcome_of(&mut loaded, &mut ended).await
         }
     };
-    let outcome = outcome.unwrap_or_else(|_| {
-        Err(LoadError {
-            message: "the isolate's thread panicked while it loaded the project".to_owned(),
-            help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
-            ..LoadError::default()
-        })
-    });
     match outcome {
         Ok(manifest) => {
             abandoned.disarm();
@@ -88,6 +85,22 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
     }
 }
 
+/// What the thread says of its load; of one that panicked, that it did.
+async fn outcome_of(
+    loaded: &mut oneshot::Receiver<Result<Manifest, LoadError>>,
+    ended: &mut watch::Receiver<Option<Ended>>,
+) -> Result<Manifest, LoadError> {
+    tokio::select! {
+        biased;
+        Ok(outcome) = loaded => outcome,
+        _ = ended.wait_for(Option::is_some) => Err(LoadError {
+            message: "the isolate's thread panicked while it loaded the project".to_owned(),
+            help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
+            ..LoadError::default()
+        }),
+    }
+}
+
 impl Isolate for Handle {
     fn drain(&self) {
         self.control.drain();
@@ -107,9 +120,9 @@ impl Isolate for Handle {
         async move {
             // An error would mean that the sender went without telling, which it never does.
             let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-            if let Some(thread) = thread {
-                // Its end was told above: this waits for the last instructions of the thread. A
-                // panic was told as well.
+            if let (Some(thread), Some(false)) = (thread, why.as_ref().map(|why| *why == Ended::Panicked)) {
+                // Its end was told above: this waits for the last instructions of the thread. One
+                // that panicked stays.
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
             }
             why.unwrap_or(Ended::Panicked)
@@ -151,13 +164,5 @@ impl Drop for StopOnDrop {
         if let Some(control) = self.0.take() {
             control.stop(Stop::Terminated);
         }
-    }
-}
-
-struct TellEnd(watch::Sender<Option<Ended>>, Ended);
-
-impl Drop for TellEnd {
-    fn drop(&mut self) {
-        self.0.send_replace(Some(self.1.clone()));
     }
 }

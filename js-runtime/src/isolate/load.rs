@@ -7,11 +7,12 @@ use deno_core::error::CoreErrorKind;
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
-use js_runtime_api::{Entry, LoadError, Manifest};
+use js_runtime_api::{Entry, LoadError, Manifest, MemoryLimits};
 
 use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
 use super::manifest::manifest;
+use super::memory::is_nearly_full;
 use crate::compat::console;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, Served};
@@ -24,6 +25,7 @@ pub(crate) async fn load(
     worker: &mut MainWorker,
     modules: &Modules,
     control: &Control,
+    memory: MemoryLimits,
 ) -> Result<(Prelude, Manifest), LoadError> {
     let sources = &modules.sources;
     let project = sources.project();
@@ -52,6 +54,10 @@ pub(crate) async fn load(
         Ok(served) => from_v8::<Served>(runtime, &served)?,
         Err(failure) => return Err(failure.explain(&last, modules)),
     };
+    // It would be condemned before its first call.
+    if is_nearly_full(runtime.v8_isolate(), memory) {
+        return Err(Failure::OutOfMemory.explain(&last, modules));
+    }
     match served {
         Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
         Served::Project { fetch: false, apps } if apps.is_empty() => Err(no_functions(modules)),
@@ -113,7 +119,7 @@ async fn run(
             Some(Stop::TimedOut) => Failure::TimedOut(control.stood_at()),
             Some(Stop::Exited(exit)) => Failure::Exited(exit.clone()),
             Some(Stop::OutOfMemory) => Failure::OutOfMemory,
-            Some(Stop::Terminated) | None => Failure::Abandoned,
+            Some(Stop::Terminated | Stop::Panicked) | None => Failure::Abandoned,
         }),
         None => Err(Failure::Abandoned),
         Some(Ok(value)) => Ok(value),

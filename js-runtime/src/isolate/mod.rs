@@ -3,14 +3,18 @@
 //!
 //! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
 //! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
-//! it), `driver` the loop that answers calls.
+//! it), `driver` the loop that answers calls. `memory`, `cpu_clock` and `fatal` are about what may
+//! go too far.
 
 mod blame;
 mod control;
+mod cpu_clock;
 mod driver;
+mod fatal;
 mod handle;
 mod load;
 mod manifest;
+mod memory;
 mod thread;
 
 pub(crate) use control::{Control, Exit, Stop};

@@ -11,12 +11,12 @@ use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
-use js_runtime_api::{CallQueue, Ended, LoadError, Manifest};
+use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tokio::sync::oneshot;
 
 use super::control::{Control, Stop};
-use super::{driver, load};
+use super::{driver, load, memory};
 use crate::compat;
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
@@ -38,8 +38,7 @@ pub(crate) struct Spec {
     pub(crate) timeout: Duration,
     /// Where the calls come from.
     pub(crate) queue: Arc<CallQueue>,
-    /// In bytes.
-    pub(crate) heap_limit: usize,
+    pub(crate) memory: MemoryLimits,
 }
 
 type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
@@ -52,9 +51,11 @@ pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
     runtime.shutdown_background();
     return_memory();
     match control.stopped() {
+        None if control.condemned() => Ended::Condemned,
         None => Ended::Closed,
         Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
         Some(Stop::OutOfMemory) => Ended::OutOfMemory,
+        Some(Stop::Panicked) => Ended::Panicked,
         Some(Stop::Exited(exit)) => Ended::Exited {
             code: exit.code,
             stack: exit.stack.clone(),
@@ -73,14 +74,14 @@ async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
         }
     };
     control.booted(&mut worker.js_runtime);
-    stop_at_heap_limit(&mut worker, control);
+    memory::stop_at_heap_limit(&mut worker.js_runtime, control);
 
     let root = &spec.sources.project().root;
-    match load::load(&mut worker, &modules, control).await {
+    match load::load(&mut worker, &modules, control, spec.memory).await {
         Ok((prelude, manifest)) => {
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
-            driver::drive(&mut worker, &prelude, &spec.queue, control).await;
+            driver::drive(&mut worker, &prelude, &spec.queue, control, spec.memory).await;
             drop(prelude);
             dispose(worker, &modules, control);
         }
@@ -89,17 +90,6 @@ async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
             let _ = ready.send(Err(relative_to(error, root)));
         }
     }
-}
-
-/// V8 would end the process. Instead it gets some room to unwind, and the isolate is stopped.
-fn stop_at_heap_limit(worker: &mut MainWorker, control: &Arc<Control>) {
-    let control = control.clone();
-    worker
-        .js_runtime
-        .add_near_heap_limit_callback(move |current, _initial| {
-            control.stop(Stop::OutOfMemory);
-            current * 2
-        });
 }
 
 fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<MainWorker, LoadError> {
@@ -150,7 +140,11 @@ fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<Ma
                 ..Default::default()
             },
             extensions: vec![compat::process::extension(control.clone())],
-            create_params: Some(v8::CreateParams::default().heap_limits(0, spec.heap_limit)),
+            create_params: Some(
+                v8::CreateParams::default()
+                    .heap_limits(0, spec.memory.heap)
+                    .array_buffer_allocator(memory::buffer_allocator(spec.memory.buffers, control.clone())),
+            ),
             startup_snapshot: Some(spec.startup.blob),
             residual_lazy_js_sources: spec.startup.lazy_js,
             residual_lazy_esm_sources: spec.startup.lazy_esm,

@@ -14,6 +14,7 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod lifecycle;
+mod limits;
 mod process;
 mod project_shapes;
 mod protocol;

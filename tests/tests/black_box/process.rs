@@ -108,30 +108,3 @@ async fn signals_are_the_hosts_whatever_handlers_user_code_installs() {
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
 }
-
-#[tokio::test]
-async fn memory_without_end_ends_its_isolate_and_nothing_else() {
-    let body = "    const all: unknown[] = [];\n    for (;;) {\n      all.push(new Array(1000).fill({}));\n      await null;\n    }";
-    let project = project_with(body);
-    let baton = Baton::dev(&project).argument("--heap-limit=96").ready().await;
-    let answer = start(&baton, &Run::of("fixture-extra")).answer(&baton).await;
-    assert_eq!(answer.status, 500, "{answer}");
-    assert_eq!(answer.header("x-inngest-no-retry"), Some("false"), "{answer}");
-    let line = baton.wait_for("isolate ended", json!({ "generation": 1 })).await;
-    assert!(line.text.contains("out of memory"), "{}", line.text);
-    assert_eq!(version_of(&baton, "version").await, "1");
-}
-
-#[tokio::test]
-async fn code_that_needs_too_much_memory_to_load_is_rejected() {
-    let project = Project::new();
-    let baton = Baton::dev(&project).argument("--heap-limit=96").ready().await;
-    project.write(
-        "functions/large.ts",
-        "const all: unknown[] = [];\nfor (;;) {\n  all.push(new Array(1000).fill({}));\n  await null;\n}\n",
-    );
-    let report = baton.reload().await;
-    assert_eq!((report.http, report.status()), (422, "rejected"), "{report}");
-    assert_eq!(report.error()["kind"], "memory", "{report}");
-    assert_eq!(version_of(&baton, "version").await, "1");
-}

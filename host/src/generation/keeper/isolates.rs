@@ -12,11 +12,13 @@ use tracing::{error, info, warn};
 
 use super::Task;
 use crate::generation::live::{CallInfo, Generation};
-use crate::generation::pool::{IsolateId, Observed};
+use crate::generation::pool::{EndedFor, IsolateId, Observed};
 use crate::generation::state::{GenerationId, State};
 
 /// How often isolates are asked for a sign of life.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How many times the limit of isolates there may be with those that are about to end.
+const ENDING_TOO: usize = 4;
 /// How long after an isolate could not be made the next is tried.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -129,23 +131,14 @@ impl Task {
             for blocked in changes.blocked {
                 report_blocked(&generation, &blocked);
             }
+            for condemned in changes.condemned {
+                report_condemned(&generation, &condemned);
+            }
             let overdue = generation.overdue(self.limits.call);
-            for (isolate, call) in generation.pool.terminate_running(&overdue) {
-                for CallInfo {
-                    function, run, step, ..
-                } in generation.describe(&[call])
-                {
-                    let limit = self.limits.call;
-                    warn!(
-                        generation = generation.id.0,
-                        isolate = isolate.0,
-                        function,
-                        run,
-                        step,
-                        ?limit,
-                        "isolate ended for a call that took too long"
-                    );
-                }
+            end_for(&generation, &overdue, "that took too long", self.limits.call);
+            if let Some(limit) = self.limits.cpu {
+                let over = generation.pool.over_cpu(limit);
+                end_for(&generation, &over, "that used too much processor time", limit);
             }
             for freed in changes.freed {
                 info!(generation = generation.id.0, isolate = freed.0, "isolate free again");
@@ -169,7 +162,7 @@ impl Task {
             .failed
             .get(&id)
             .is_some_and(|until| Instant::now() < *until);
-        let full = pool.len() >= self.limits.isolates;
+        let full = pool.lasting() >= self.limits.isolates || pool.len() >= self.limits.isolates * ENDING_TOO;
         if !calls_would_wait || full || patient || !self.isolates.wanted.insert(id) {
             return;
         }
@@ -180,16 +173,48 @@ impl Task {
             sources: SourceChoice::Kept(generation.sources.clone()),
             timeout: self.limits.load,
             queue: pool.queue.clone(),
-            heap_limit: self.limits.heap,
+            memory: self.limits.memory,
         };
         let made = self.engine.load(request);
         self.isolates.making.spawn(async move { (id, made.await) });
     }
 }
 
+/// Ends the isolates in which these calls run, which went beyond the limit.
+fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
+    for EndedFor { isolate, call } in generation.pool.terminate_running(calls) {
+        for CallInfo {
+            function, run, step, ..
+        } in generation.describe(&[call])
+        {
+            warn!(
+                generation = generation.id.0,
+                isolate = isolate.0,
+                function,
+                run,
+                step,
+                ?limit,
+                "isolate ended for a call {why}"
+            );
+        }
+    }
+}
+
+fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+    warn!(
+        generation = generation.id.0,
+        isolate = id.0,
+        calls = vitals.calls.len(),
+        heap_mb = vitals.heap_used >> 20,
+        buffers_mb = vitals.buffers_used >> 20,
+        "isolate condemned: its memory is nearly used up, so it finishes its calls and is replaced"
+    );
+}
+
 /// One line for each call that may hold the isolate.
 fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
-    let calls = generation.describe(&vitals.calls);
+    let calls: Vec<u64> = vitals.calls.iter().map(|call| call.id).collect();
+    let calls = generation.describe(&calls);
     let candidates = calls.len();
     let blocked_ms = vitals.blocked_for.as_millis();
     for CallInfo {

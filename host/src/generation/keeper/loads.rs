@@ -58,7 +58,7 @@ impl Task {
             sources,
             timeout: self.limits.load,
             queue: Arc::new(CallQueue::default()),
-            heap_limit: self.limits.heap,
+            memory: self.limits.memory,
         };
         self.running = Some(Running::load(want, reason, began, id, self.engine.clone(), request));
         self.show(id);

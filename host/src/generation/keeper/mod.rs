@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, LoadError, Project};
+use js_runtime_api::{Engine, LoadError, MemoryLimits, Project};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -38,8 +38,10 @@ pub struct Limits {
     pub call: Duration,
     /// How many isolates a generation may have.
     pub isolates: usize,
-    /// How large an isolate's JavaScript heap may grow, in bytes.
-    pub heap: usize,
+    /// How much processor time a call may use before its isolate is ended.
+    pub cpu: Option<Duration>,
+    /// How much an isolate may hold.
+    pub memory: MemoryLimits,
 }
 
 /// How many generations that ended are still shown.

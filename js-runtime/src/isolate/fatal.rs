@@ -1,0 +1,142 @@
+//! What would end the process costs one isolate and nothing else: a panic on its thread, or V8 that
+//! cannot go on.
+//!
+//! Above the code that panics there may be frames of V8, which a panic cannot unwind; and V8 aborts
+//! once its handler returns. So the thread is not left: it tells that its isolate died, and sleeps
+//! for ever. Its memory is lost until the process ends, which is the price of everybody else's calls.
+
+#![allow(unsafe_code, reason = "V8 calls its handlers as C functions")]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char};
+use std::sync::{Arc, Once};
+
+use deno_core::v8;
+use js_runtime_api::Ended;
+use tokio::sync::watch;
+
+use super::control::{Control, Stop};
+
+/// Who is told when an isolate's thread cannot go on.
+pub(super) struct Told {
+    pub(super) control: Arc<Control>,
+    pub(super) ended: watch::Sender<Option<Ended>>,
+}
+
+thread_local! {
+    static TOLD: Cell<Option<Told>> = const { Cell::new(None) };
+}
+
+/// From now on what would end the process ends only the isolate of this thread.
+pub(super) fn guard_this_thread(told: Told) {
+    static HOOKS: Once = Once::new();
+    HOOKS.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            lose_this_thread(Stop::Panicked, Ended::Panicked, &panic.to_string());
+            previous(panic);
+        }));
+        v8::V8::set_fatal_error_handler(v8_failed);
+    });
+    TOLD.set(Some(told));
+}
+
+/// To be called for each isolate, on its thread.
+pub(super) fn guard_memory(isolate: &mut v8::Isolate) {
+    isolate.set_oom_error_handler(v8_out_of_memory);
+}
+
+/// Returns only where no isolate is to be lost.
+fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
+    let Ok(Some(Told { control, ended })) = TOLD.try_with(Cell::take) else {
+        return;
+    };
+    match why {
+        Ended::OutOfMemory => tracing::error!(what, "V8 is out of memory: its thread and memory are lost"),
+        _ => {
+            let backtrace = std::backtrace::Backtrace::force_capture();
+            tracing::error!(what, %backtrace, "an isolate's thread failed: a fault of Baton, please report it");
+        }
+    }
+    control.stop(stop);
+    ended.send_replace(Some(why));
+    loop {
+        std::thread::park();
+    }
+}
+
+fn v8_failed(file: &str, line: i32, message: &str) {
+    let what = format!("{message} ({file}:{line})");
+    lose_this_thread(Stop::Panicked, Ended::Panicked, &what);
+}
+
+unsafe extern "C" fn v8_out_of_memory(place: *const c_char, _: &v8::OomDetails) {
+    // SAFETY: V8 passes a string that ends with a zero and lasts for the call.
+    let place = (!place.is_null()).then(|| unsafe { CStr::from_ptr(place) });
+    let what = place.map(CStr::to_string_lossy).unwrap_or_default();
+    lose_this_thread(Stop::OutOfMemory, Ended::OutOfMemory, &what);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::executor::block_on;
+    use js_runtime_api::{CallError, CallQueue, Ended, Request, Target};
+    use tokio::sync::watch;
+
+    use super::{Told, guard_this_thread};
+    use crate::isolate::Control;
+
+    /// As V8 calls an operation: a panic that reached it would abort the process.
+    extern "C" fn operation() {
+        panic!("in an operation");
+    }
+
+    /// Says to a copy of this test's process that it is the one to panic.
+    const PANICS: &str = "BATON_TEST_PANICS";
+
+    #[test]
+    fn a_panic_below_foreign_frames_answers_the_isolates_calls_and_ends_nothing_else() {
+        if std::env::var_os(PANICS).is_some() {
+            return lose_an_isolate();
+        }
+        // In a process of its own, since a thread that panicked stays in the hook for ever.
+        let name =
+            "isolate::fatal::tests::a_panic_below_foreign_frames_answers_the_isolates_calls_and_ends_nothing_else";
+        let copy = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(PANICS, "1")
+            .output()
+            .unwrap();
+        assert_eq!(copy.status.code(), Some(0), "{copy:?}");
+    }
+
+    #[allow(clippy::exit, reason = "without unwinding, as a process ends that lost an isolate")]
+    fn lose_an_isolate() {
+        let (ended, mut heard) = watch::channel(None);
+        let control = Arc::new(Control::default());
+        let queue = CallQueue::default();
+        let request = Request {
+            method: "GET".to_owned(),
+            url: "http://localhost/".to_owned(),
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            target: Target::Fetch,
+        };
+        let answer = queue.push(1, request);
+        std::thread::spawn({
+            let control = control.clone();
+            move || {
+                let call = block_on(std::future::poll_fn(|context| queue.poll_take(context)));
+                control.call_begun(call.id, call.answer);
+                guard_this_thread(Told { control, ended });
+                operation();
+            }
+        });
+        assert_eq!(block_on(answer), Err(CallError::IsolateDied));
+        let why = block_on(heard.wait_for(Option::is_some)).unwrap().clone();
+        assert_eq!(why, Some(Ended::Panicked));
+        std::process::exit(0);
+    }
+}
