@@ -12,7 +12,7 @@ fn project_with(body: &str) -> Project {
     let project = Project::new();
     project.write(
         "functions/extra.ts",
-        &format!(
+        format!(
             "import {{ execSync }} from \"node:child_process\";\nimport {{ Inngest }} from \"inngest\";\n\
              import {{ untilThereIs }} from \"../lib/work\";\n\
              const inngest = new Inngest({{ id: \"fixture\" }});\nconst kept: unknown[] = [];\n\
