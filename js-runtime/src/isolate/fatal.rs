@@ -112,7 +112,11 @@ mod tests {
         assert_eq!(copy.status.code(), Some(0), "{copy:?}");
     }
 
-    #[allow(clippy::disallowed_methods, reason = "without unwinding, as a process ends that lost an isolate")]
+    #[allow(
+        clippy::exit,
+        clippy::disallowed_methods,
+        reason = "without unwinding, as a process ends that lost an isolate"
+    )]
     fn lose_an_isolate() {
         let (ended, mut heard) = watch::channel(None);
         let control = Arc::new(Control::default());
