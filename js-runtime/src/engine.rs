@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Engine, LoadError, LoadErrorKind, LoadRequest, Loaded, SourceChoice};
+use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
 
 use crate::diagnostics::relative_to;
 use crate::isolate;
 use crate::isolate::Spec;
 use crate::source::caches::Caches;
+use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 
@@ -46,10 +47,27 @@ impl V8Engine {
 }
 
 impl Engine for V8Engine {
+    fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
+        let (root, path) = (project.root.clone(), project.entry.path().to_owned());
+        let sources = SourceSnapshot::begin(project).map_err(|error| {
+            let error = LoadError {
+                kind: LoadErrorKind::Resolve,
+                message: format!("cannot read {}: {error}", path.display()),
+                file: Some(path.display().to_string()),
+                ..LoadError::default()
+            };
+            relative_to(error, &root)
+        })?;
+        Ok(sources)
+    }
+
+    fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String> {
+        Ok(kept::restore(project, kept)?)
+    }
+
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
         let LoadRequest {
             name,
-            project,
             sources,
             timeout,
             queue,
@@ -57,25 +75,10 @@ impl Engine for V8Engine {
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         async move {
-            let kept = match sources {
-                SourceChoice::Disk => None,
-                SourceChoice::Kept(sources) => sources.as_any().downcast::<SourceSnapshot>().ok(),
-            };
-            let sources = match kept {
-                Some(kept) => kept,
-                None => {
-                    let (root, path) = (project.root.clone(), project.entry.path().to_owned());
-                    SourceSnapshot::begin(project).map_err(|error| {
-                        let error = LoadError {
-                            kind: LoadErrorKind::Resolve,
-                            message: format!("cannot read {}: {error}", path.display()),
-                            file: Some(path.display().to_string()),
-                            ..LoadError::default()
-                        };
-                        relative_to(error, &root)
-                    })?
-                }
-            };
+            let sources = sources.as_any().downcast().map_err(|_| LoadError {
+                message: "these sources are not of this engine".to_owned(),
+                ..LoadError::default()
+            })?;
             isolate::start(Spec {
                 name,
                 sources,

@@ -20,7 +20,7 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use crate::diagnostics::{Position, display_path, source_text};
-use crate::resolve::node::{NodeResolution, is_installed, package_name};
+use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::caches::{Caches, first_eight_bytes, short_hash};
 use crate::source::imports::offset_of_import;
@@ -90,6 +90,11 @@ impl Modules {
         let Ok(referrer) = Url::parse(referrer) else {
             return Url::parse(specifier).map_err(JsErrorBox::from_err);
         };
+        if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
+            let known = Url::parse(&known).map_err(JsErrorBox::from_err)?;
+            self.note_import(&referrer, &known);
+            return Ok(known);
+        }
         let found = if relative::is_relative(specifier) && !self.node.is_package(&referrer)? {
             let url = referrer.join(specifier).map_err(JsErrorBox::from_err)?;
             relative::find(&url, &self.sources).ok_or_else(|| {
@@ -97,10 +102,11 @@ impl Modules {
                 self.fail(self.resolve_error(specifier, &referrer, message, None))
             })?
         } else {
+            self.note_linked_package(specifier, &referrer);
             self.node.resolve(specifier, &referrer).map_err(|error| {
                 let root = &self.sources.project().root;
                 let (message, help) = match package_name(specifier) {
-                    Some(package) if !is_installed(package, &referrer) => (
+                    Some(package) if folder_of_package(package, &referrer).is_none() => (
                         format!("cannot find the package {package:?}"),
                         Some(format!("Install it: run `npm install {package}` in {}", root.display())),
                     ),
@@ -109,10 +115,24 @@ impl Modules {
                 self.fail(self.resolve_error(specifier, &referrer, message, help))
             })?
         };
+        self.note_import(&referrer, &found);
+        self.sources.note_resolved(specifier, referrer.as_str(), found.as_str());
+        Ok(found)
+    }
+
+    fn note_import(&self, referrer: &Url, found: &Url) {
         if let (Ok(from), Ok(to)) = (referrer.to_file_path(), found.to_file_path()) {
             self.sources.note_import(from, to);
         }
-        Ok(found)
+    }
+
+    /// A package of the workspace is a link in `node_modules`, which may be made to lead elsewhere.
+    fn note_linked_package(&self, specifier: &str, referrer: &Url) {
+        let folder = package_name(specifier).and_then(|package| folder_of_package(package, referrer));
+        if let Some(folder) = folder.filter(|folder| folder.is_symlink()) {
+            // A link that leads nowhere fails below.
+            let _ = self.sources.canonical(&folder);
+        }
     }
 
     fn resolve_error(&self, specifier: &str, referrer: &Url, message: String, help: Option<String>) -> LoadError {
@@ -175,15 +195,35 @@ impl Modules {
         }
     }
 
-    /// An ES module, whatever the file is written in.
+    /// An ES module, whatever the file is written in: the same one in every isolate.
     async fn javascript(&self, url: &Url, media_type: MediaType, file: &SourceFile) -> Result<Arc<str>, JsErrorBox> {
+        let given = match self.sources.given(url) {
+            Some(given) => given,
+            None => {
+                let made = self.make_javascript(url, media_type, file).await?;
+                self.sources.give(url, Arc::new(made))
+            }
+        };
+        self.keep_source_map(url, &given);
+        Ok(given.code.clone())
+    }
+
+    async fn make_javascript(
+        &self,
+        url: &Url,
+        media_type: MediaType,
+        file: &SourceFile,
+    ) -> Result<Emitted, JsErrorBox> {
+        let path = url.to_file_path().unwrap_or_default();
         let text = self.text(url, file)?;
         if self.node.is_package(url)? && !media_type.is_emittable() {
-            return if self.node.is_maybe_cjs(url, media_type)? {
-                self.node.cjs_to_esm(url, text).await
+            let is_cjs = self.sources.is_cjs(&path, || self.node.is_maybe_cjs(url, media_type))?;
+            let code = if is_cjs {
+                self.node.cjs_to_esm(url, text).await?
             } else {
-                Ok(text)
+                text
             };
+            return Ok(Emitted { code, source_map: None });
         }
         let content = first_eight_bytes(&file.hash);
         let mut parsed = None;
@@ -197,18 +237,21 @@ impl Modules {
                 is_script
             }
         };
-        let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
+        let find_kind = || self.node.is_cjs(url, media_type, is_script);
+        let is_cjs = self.sources.is_cjs(&path, find_kind)?;
         let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
-        let code = if media_type.is_emittable() {
-            self.emitted(url, media_type, file, &text, parsed, kind)?.code.clone()
+        let (code, source_map) = if media_type.is_emittable() {
+            let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
+            (emitted.code.clone(), emitted.source_map.clone())
         } else {
-            text
+            (text, None)
         };
-        if is_cjs {
-            self.node.cjs_to_esm(url, code).await
+        let code = if is_cjs {
+            self.node.cjs_to_esm(url, code).await?
         } else {
-            Ok(code)
-        }
+            code
+        };
+        Ok(Emitted { code, source_map })
     }
 
     /// The text that `require` evaluates.
@@ -217,10 +260,9 @@ impl Modules {
         let media_type = MediaType::from_specifier(url);
         let text = self.text(url, &file)?;
         if media_type.is_emittable() {
-            return Ok(self
-                .emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?
-                .code
-                .clone());
+            let emitted = self.emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?;
+            self.keep_source_map(url, &emitted);
+            return Ok(emitted.code.clone());
         }
         Ok(text)
     }
@@ -246,10 +288,13 @@ impl Modules {
                 emitted
             }
         };
+        Ok(emitted)
+    }
+
+    fn keep_source_map(&self, url: &Url, emitted: &Emitted) {
         if let Some(map) = &emitted.source_map {
             self.source_maps.borrow_mut().insert(url.to_string(), map.clone());
         }
-        Ok(emitted)
     }
 
     fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedSource, JsErrorBox> {

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod client;
+mod follow;
 mod reload;
 mod serve;
 mod status;
@@ -13,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
-use crate::config::parse_duration;
+use crate::config::{PinMode, WatchMode, parse_duration};
 
 /// Hosts Inngest functions and changes their code without losing a step.
 #[derive(Debug, Parser)]
@@ -100,6 +101,26 @@ pub struct ServeArgs {
     /// How much processor time a call may use before its isolate is ended. [default: no limit]
     #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
     cpu_limit: Option<std::time::Duration>,
+    /// Which changes on the disk lead to a reload: of any file that was read, of the commit that is
+    /// checked out, or none. [default: files for dev, off for start]
+    #[arg(long, env = "BATON_WATCH", value_name = "WHAT")]
+    watch: Option<WatchMode>,
+    /// The same as --watch off.
+    #[arg(long, conflicts_with = "watch")]
+    no_watch: bool,
+    /// With --watch git-ref: a commit is served only while no file differs from it.
+    #[arg(long, env = "BATON_REQUIRE_CLEAN")]
+    require_clean: bool,
+    /// Looks at the files every second instead of waiting for the system to tell; where files are on
+    /// another machine (NFS and others) this is done anyway.
+    #[arg(long, env = "BATON_POLL")]
+    poll: bool,
+    /// What stays on the generation on which it began. [default: none]
+    #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
+    pin: Option<PinMode>,
+    /// How long after its last call a run is pinned. [default: 24h]
+    #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
+    pin_ttl: Option<std::time::Duration>,
 }
 
 /// A number of things of which there is one at least.

@@ -13,8 +13,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::ServeArgs;
-use crate::config::{ConfigFile, ProjectError, StateError, StateFolder, discover};
-use crate::generation::{Keeper, Limits, Outcome, Reason, Table, Want};
+use super::follow::{self, Watching};
+use crate::config::{ConfigFile, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover};
+use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
+use crate::telemetry::Metrics;
 use crate::server::{Access, ListenError, Listeners, Server, router};
 
 const DEFAULT_PORT: u16 = 3111;
@@ -27,6 +29,8 @@ const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
 /// Of an isolate's heap, and as much again of its array buffers.
 const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
+/// How long a run may sleep between two calls and still be pinned.
+const DEFAULT_PIN_TTL: Duration = Duration::from_hours(24);
 /// How long a generation may still take when there are too many.
 const HURRIED_DRAIN: Duration = Duration::from_mins(10);
 
@@ -75,6 +79,8 @@ pub struct Plan {
     state: StateFolder,
     address: SocketAddr,
     hold: Duration,
+    watching: Watching,
+    pin: Pin,
     limits: Limits,
 }
 
@@ -97,6 +103,11 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         heap_limit,
         buffer_limit,
         cpu_limit,
+        watch,
+        require_clean,
+        poll,
+        pin,
+        pin_ttl,
         path: _,
     } = file;
     let state_dir = args
@@ -114,6 +125,22 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         mode,
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
+        watching: Watching {
+            mode: match args.watch {
+                _ if args.no_watch => WatchMode::Off,
+                Some(asked) => asked,
+                None => watch.unwrap_or(match mode {
+                    Mode::Dev => WatchMode::Files,
+                    Mode::Start(_) => WatchMode::Off,
+                }),
+            },
+            require_clean: args.require_clean || require_clean.unwrap_or_default(),
+            poll: args.poll || poll.unwrap_or_default(),
+        },
+        pin: match args.pin.or(pin) {
+            Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),
+            Some(PinMode::None) | None => Pin::Nothing,
+        },
         limits: Limits {
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
@@ -150,6 +177,8 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         state,
         address,
         hold,
+        watching,
+        pin,
         limits,
     } = plan;
     let _lock = state.lock()?;
@@ -167,13 +196,15 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         "listening"
     );
 
-    let table = Arc::new(Table::default());
+    let table = Arc::new(Table::new(pin));
     let calls = TaskTracker::new();
-    let keeper = Keeper::start(engine, project, limits, table.clone());
+    let root = project.root.clone();
+    let metrics = Arc::<Metrics>::default();
+    let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
     let server = Server {
         table: table.clone(),
         keeper: keeper.clone(),
-        metrics: Arc::default(),
+        metrics: metrics.clone(),
         access: Arc::new(access),
         calls: calls.clone(),
         hold,
@@ -181,11 +212,13 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     };
     let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
     let loading = tokio::spawn(first_load(keeper.clone(), address, mode));
+    let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
 
     wait_for_the_end(&table).await?;
     table.drain();
     let finished = finish(serving, &calls, &table, limits.drain).await;
     loading.abort();
+    following.abort();
     if finished {
         keeper.stop().await;
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::Diagnostic;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -39,9 +39,42 @@ pub struct ConfigFile {
     /// How much processor time a call may use before its isolate is ended.
     #[serde(default, deserialize_with = "duration")]
     pub cpu_limit: Option<Duration>,
+    /// Which changes on the disk lead to a reload.
+    pub watch: Option<WatchMode>,
+    /// Whether a commit is served only while no file differs from it.
+    pub require_clean: Option<bool>,
+    /// Whether files are looked at instead of waiting for the system to tell.
+    pub poll: Option<bool>,
+    /// Whether a run stays on the generation on which it began.
+    pub pin: Option<PinMode>,
+    /// How long after its last call a run is pinned.
+    #[serde(default, deserialize_with = "duration")]
+    pub pin_ttl: Option<Duration>,
 }
 
-const KEYS: [&str; 12] = [
+/// Which changes on the disk lead to a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum WatchMode {
+    /// Every change of a file that was read.
+    Files,
+    /// Another commit that is checked out.
+    GitRef,
+    /// None: only who asks for a reload gets one.
+    Off,
+}
+
+/// What stays on the generation on which it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PinMode {
+    /// Nothing: the current generation serves.
+    None,
+    /// A run, to its end.
+    Run,
+}
+
+const KEYS: [&str; 17] = [
     "path",
     "port",
     "state_dir",
@@ -54,6 +87,11 @@ const KEYS: [&str; 12] = [
     "heap_limit",
     "buffer_limit",
     "cpu_limit",
+    "watch",
+    "require_clean",
+    "poll",
+    "pin",
+    "pin_ttl",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -126,7 +164,7 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::time::Duration;
 
-    use super::{ConfigFile, parse_duration};
+    use super::{ConfigFile, PinMode, WatchMode, parse_duration};
 
     fn read(text: &str) -> Result<ConfigFile, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -138,7 +176,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
                     drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
-                    buffer_limit = 256\ncpu_limit = \"90s\"";
+                    buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
+                    pin = \"run\"\npin_ttl = \"1h\"";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -151,6 +190,8 @@ mod tests {
         );
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
+        assert_eq!((config.watch, config.require_clean, config.poll), (Some(WatchMode::GitRef), Some(true), Some(true)));
+        assert_eq!((config.pin, config.pin_ttl), (Some(PinMode::Run), Some(Duration::from_secs(3600))));
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod file;
 mod project;
 mod state_folder;
 
-pub use file::{ConfigFile, ConfigFileError, parse_duration};
+pub use file::{ConfigFile, ConfigFileError, PinMode, WatchMode, parse_duration};
 pub use project::{ProjectError, discover};
 pub use state_folder::{StateError, StateFolder, find_running};

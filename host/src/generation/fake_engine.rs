@@ -2,6 +2,7 @@
 //! answer with the version that they run on.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,8 +11,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, CallQueue, Ended, Engine, Function, Isolate, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Request,
-    Response, RunningCall, SourceChoice, Sources, Target, Vitals,
+    App, CallQueue, Ended, Engine, Function, Isolate, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded,
+    Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals, Watched,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -30,7 +31,8 @@ pub(super) struct FakeEngine {
     disk: Arc<Mutex<Code>>,
     /// A permit for each load that may go on.
     pub(super) loads_allowed: Arc<Semaphore>,
-    pub(super) loads: Arc<AtomicUsize>,
+    /// How many loads have begun, with the disk read.
+    pub(super) loads: watch::Sender<usize>,
     /// A permit for each slow call that may be answered.
     pub(super) answers_allowed: Arc<Semaphore>,
     /// Isolates that exist.
@@ -42,7 +44,7 @@ impl FakeEngine {
         Arc::new(Self {
             disk: Arc::new(Mutex::new(code)),
             loads_allowed: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
-            loads: Arc::default(),
+            loads: watch::Sender::default(),
             answers_allowed: Arc::new(Semaphore::new(0)),
             alive: Arc::default(),
         })
@@ -52,6 +54,15 @@ impl FakeEngine {
         *self.disk.lock().unwrap() = code;
     }
 
+    pub(super) fn loads(&self) -> usize {
+        *self.loads.borrow()
+    }
+
+    /// Waits until so many loads have read the disk.
+    pub(super) async fn loads_are(&self, count: usize) {
+        let _ = self.loads.subscribe().wait_for(|loads| *loads == count).await;
+    }
+
     /// From now on loads wait for a permit each.
     pub(super) fn hold_loads(&self) {
         self.loads_allowed.forget_permits(Semaphore::MAX_PERMITS);
@@ -59,15 +70,26 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
+    fn read(&self, _: Project) -> Result<Arc<dyn Sources>, LoadError> {
+        Ok(Arc::new(FakeSources {
+            read: self.disk.lock().unwrap().clone(),
+            disk: self.disk.clone(),
+        }))
+    }
+
+    fn restore(&self, _: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String> {
+        Ok(Arc::new(FakeSources {
+            read: Code::Good(kept.description.clone().leak()),
+            disk: self.disk.clone(),
+        }))
+    }
+
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        let (disk, allowed) = (self.disk.clone(), self.loads_allowed.clone());
+        self.loads.send_modify(|loads| *loads += 1);
+        let allowed = self.loads_allowed.clone();
         let (answers_allowed, alive) = (self.answers_allowed.clone(), self.alive.clone());
         async move {
-            let read = match request.sources {
-                SourceChoice::Disk => disk.lock().unwrap().clone(),
-                SourceChoice::Kept(kept) => kept.as_any().downcast::<FakeSources>().unwrap().read.clone(),
-            };
+            let read = request.sources.as_any().downcast::<FakeSources>().unwrap().read.clone();
             allowed.acquire().await.unwrap().forget();
             let version = match read {
                 Code::Good(version) => version,
@@ -82,10 +104,6 @@ impl Engine for FakeEngine {
             Ok(Loaded {
                 isolate: FakeIsolate::start(version, request.queue, answers_allowed, alive),
                 manifest: manifest(version),
-                sources: Arc::new(FakeSources {
-                    read: Code::Good(version),
-                    disk,
-                }),
             })
         }
         .boxed()
@@ -122,6 +140,27 @@ impl Sources for FakeSources {
     fn changed_on_disk(&self) -> Vec<PathBuf> {
         let same = *self.disk.lock().unwrap() == self.read;
         if same { Vec::new() } else { vec!["hello.ts".into()] }
+    }
+
+    fn revision(&self) -> usize {
+        1
+    }
+
+    fn watched(&self) -> Watched {
+        Watched {
+            files: ["hello.ts".into()].into(),
+            ..Watched::default()
+        }
+    }
+
+    fn keep(&self) -> Result<KeptSources, String> {
+        match self.read {
+            Code::Good(version) => Ok(KeptSources {
+                description: version.to_owned(),
+                files: BTreeMap::new(),
+            }),
+            Code::Broken(_) => Err("it never served".to_owned()),
+        }
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

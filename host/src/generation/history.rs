@@ -1,43 +1,178 @@
-//! The sources of the generations that served last, so that one can go back to them.
+//! The sources of the generations that served last, so that one can go back to them: in memory, and
+//! on the disk for the next host.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use js_runtime_api::Sources;
+use js_runtime_api::{Engine, Project, Sources};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, error, warn};
 
 use super::report::NotKept;
 use super::state::GenerationId;
+use super::store::{Kept, Store};
 
 /// How many can be gone back to, the current one included.
-const KEPT: usize = 5;
+pub const KEPT: usize = 5;
+/// How long the disk may take for what is still to be kept when the host ends.
+const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// See the module's documentation. The newest is last.
 #[derive(Debug, Default)]
-pub(super) struct History(VecDeque<(GenerationId, Arc<dyn Sources>)>);
+pub(super) struct History {
+    all: VecDeque<Past>,
+    /// What each had read when it was kept on the disk.
+    on_disk: BTreeMap<GenerationId, usize>,
+    writer: Option<Writer>,
+}
+
+/// A generation that served.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    pub(super) id: GenerationId,
+    pub(super) git: Option<String>,
+    pub(super) sources: Arc<dyn Sources>,
+}
+
+/// Writes to the disk, one after another, beside everything else.
+#[derive(Debug)]
+struct Writer {
+    past: mpsc::UnboundedSender<Past>,
+    task: JoinHandle<()>,
+}
 
 impl History {
+    /// What an earlier host kept. A store that cannot be read counts as empty.
+    pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, project: Project) -> Self {
+        let restored = tokio::task::spawn_blocking(move || {
+            let kept = store.load();
+            let restored = kept.into_iter().filter_map(|kept| restore(&kept, &*engine, &project));
+            (restored.collect(), store)
+        });
+        match restored.await {
+            Ok((all, store)) => Self {
+                all,
+                on_disk: BTreeMap::new(),
+                writer: Some(Writer::start(store)),
+            },
+            Err(error) => {
+                error!(%error, "what earlier hosts kept cannot be read");
+                Self::default()
+            }
+        }
+    }
+
     /// Keeps the sources of a generation that serves from now on.
-    pub(super) fn push(&mut self, id: GenerationId, sources: Arc<dyn Sources>) {
-        self.0.push_back((id, sources));
-        if self.0.len() > KEPT {
-            self.0.pop_front();
+    pub(super) fn push(&mut self, past: Past) {
+        self.all.push_back(past.clone());
+        if self.all.len() > KEPT
+            && let Some(forgotten) = self.all.pop_front()
+        {
+            self.on_disk.remove(&forgotten.id);
+        }
+        self.keep_on_disk(past);
+    }
+
+    /// Keeps on the disk what the newest generation has read since it was kept.
+    pub(super) fn refresh(&mut self) {
+        let newest = self.all.back().cloned();
+        if let Some(past) = newest
+            && self
+                .on_disk
+                .get(&past.id)
+                .is_some_and(|kept| *kept != past.sources.revision())
+        {
+            self.keep_on_disk(past);
+        }
+    }
+
+    fn keep_on_disk(&mut self, past: Past) {
+        if let Some(writer) = &self.writer {
+            self.on_disk.insert(past.id, past.sources.revision());
+            // A writer that has ended has said why.
+            let _ = writer.past.send(past);
+        }
+    }
+
+    /// Waits for what is still to be written.
+    pub(super) async fn close(&mut self) {
+        if let Some(Writer { past, task }) = self.writer.take() {
+            drop(past);
+            if tokio::time::timeout(WRITE_GRACE, task).await.is_err() {
+                warn!("the disk is slow: the last generation may not be kept");
+            }
         }
     }
 
     pub(super) fn kept(&self) -> Vec<GenerationId> {
-        self.0.iter().map(|(id, _)| *id).collect()
+        self.all.iter().map(|past| past.id).collect()
+    }
+
+    /// The newest number that was given.
+    pub(super) fn newest(&self) -> Option<GenerationId> {
+        self.all.back().map(|past| past.id)
+    }
+
+    /// The newest one before that generation; `None`: of all.
+    pub(super) fn before(&self, id: Option<GenerationId>) -> Option<Past> {
+        let mut newest_first = self.all.iter().rev();
+        newest_first.find(|past| id.is_none_or(|id| past.id < id)).cloned()
     }
 
     /// The sources of that generation, or of the newest one that is not the current one.
-    pub(super) fn find(
-        &self,
-        wanted: Option<GenerationId>,
-        current: Option<GenerationId>,
-    ) -> Result<Arc<dyn Sources>, NotKept> {
-        let mut newest_first = self.0.iter().rev();
-        let found = newest_first.find(|(id, _)| wanted.map_or(Some(*id) != current, |wanted| wanted == *id));
-        found
-            .map(|(_, sources)| sources.clone())
-            .ok_or_else(|| NotKept::new(wanted, &self.kept()))
+    pub(super) fn find(&self, wanted: Option<GenerationId>, current: Option<GenerationId>) -> Result<Past, NotKept> {
+        let mut newest_first = self.all.iter().rev();
+        let found = newest_first.find(|past| wanted.map_or(Some(past.id) != current, |wanted| wanted == past.id));
+        found.cloned().ok_or_else(|| NotKept::new(wanted, &self.kept()))
+    }
+}
+
+fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> {
+    match engine.restore(project.clone(), &kept.sources) {
+        Ok(sources) => Some(Past {
+            id: kept.id,
+            git: kept.git.clone(),
+            sources,
+        }),
+        Err(error) => {
+            warn!(generation = kept.id.0, error, "kept sources are not used");
+            None
+        }
+    }
+}
+
+impl Writer {
+    fn start(store: Store) -> Self {
+        let (past, mut to_write) = mpsc::unbounded_channel::<Past>();
+        let store = Arc::new(store);
+        let task = tokio::spawn(async move {
+            while let Some(mut newest) = to_write.recv().await {
+                // What is superseded already need not be written.
+                while let Ok(newer) = to_write.try_recv() {
+                    newest = newer;
+                }
+                let store = store.clone();
+                // One that panicked has said so.
+                let _ = tokio::task::spawn_blocking(move || write(&store, newest)).await;
+            }
+        });
+        Self { past, task }
+    }
+}
+
+fn write(store: &Store, Past { id, git, sources }: Past) {
+    let kept = sources.keep().map_err(std::io::Error::other).and_then(|sources| {
+        let kept = Kept { id, git, sources };
+        store.keep(&kept)
+    });
+    match kept {
+        Ok(()) => debug!(generation = id.0, "generation kept"),
+        Err(error) => warn!(
+            generation = id.0,
+            %error,
+            "the sources cannot be kept on the disk: a host that starts on broken code will not have them"
+        ),
     }
 }

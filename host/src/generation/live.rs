@@ -1,6 +1,6 @@
 //! A generation that has its isolate, and the leases that calls hold on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Generation {
     /// Digest of the sources at the time they were loaded.
     pub hash: String,
     pub(super) leases: Leases,
+    /// The ids of its functions.
+    functions: HashSet<String>,
     calls: Mutex<Calls>,
     /// Hears when the last lease of a superseded generation is given back.
     emptied: mpsc::UnboundedSender<GenerationId>,
@@ -77,6 +79,7 @@ impl Generation {
             id,
             hash: sources.hash(),
             pool: Pool::new(queue),
+            functions: manifest.functions().map(|(_, function)| function.id.clone()).collect(),
             manifest,
             sources,
             leases: Leases::default(),
@@ -85,21 +88,29 @@ impl Generation {
         }
     }
 
+    /// Keeps the generation from retiring; `None` when it has retired.
+    pub(super) fn hold(self: &Arc<Self>) -> Option<Held> {
+        self.leases.take().then(|| Held {
+            generation: self.clone(),
+        })
+    }
+
     /// Takes a lease for a call; `None` when the generation has retired.
     #[must_use]
     pub fn lease(self: &Arc<Self>, info: CallInfo) -> Option<Lease> {
-        if !self.leases.take() {
-            return None;
-        }
+        let held = self.hold()?;
         let mut calls = self.lock();
         let call = calls.next;
         calls.next += 1;
         calls.running.insert(call, (info, Instant::now()));
         drop(calls);
-        Some(Lease {
-            generation: self.clone(),
-            call,
-        })
+        Some(Lease { held, call })
+    }
+
+    /// Whether the generation has the function, as far as its functions are known.
+    #[must_use]
+    pub fn may_have(&self, function: &str) -> bool {
+        self.manifest.apps.is_empty() || self.functions.contains(function)
     }
 
     /// The calls that run in it, oldest first, and when each began.
@@ -133,26 +144,42 @@ impl Generation {
     }
 }
 
-/// A call's hold on its generation: while it lives, the generation does.
+/// While it lives, the generation does.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) generation: Arc<Generation>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.generation.leases.give_back() {
+            // Nobody listens any more when the host ends.
+            let _ = self.generation.emptied.send(self.generation.id);
+        }
+    }
+}
+
+/// A call's hold on its generation.
 #[derive(Debug)]
 pub struct Lease {
-    pub generation: Arc<Generation>,
+    held: Held,
     call: u64,
 }
 
 impl Lease {
+    #[must_use]
+    pub const fn generation(&self) -> &Arc<Generation> {
+        &self.held.generation
+    }
+
     /// Answers the call that this lease was taken for.
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.generation.pool.call(self.call, request)
+        self.generation().pool.call(self.call, request)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.generation.lock().running.remove(&self.call);
-        if self.generation.leases.give_back() {
-            // Nobody listens any more when the host ends.
-            let _ = self.generation.emptied.send(self.generation.id);
-        }
+        self.generation().lock().running.remove(&self.call);
     }
 }

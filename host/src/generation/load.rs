@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt as _};
-use js_runtime_api::{CallQueue, Engine, LoadError, LoadRequest, Loaded, Sources};
+use js_runtime_api::{CallQueue, Engine, LoadError, LoadRequest, Loaded, MemoryLimits, Project, Sources};
 
 use super::reload::{Reason, Want};
 use super::state::GenerationId;
@@ -20,64 +20,157 @@ pub(super) struct Running {
 }
 
 enum Phase {
-    Comparing(BoxFuture<'static, bool>),
+    Comparing(BoxFuture<'static, Comparison>),
     Loading(GenerationId, BoxFuture<'static, LoadResult>),
 }
 
 /// How a phase ended.
 pub(super) enum Done {
     /// Only if something changed does a generation begin.
-    Compared {
-        changed: bool,
-    },
-    Loaded(GenerationId, LoadResult),
+    Compared(Comparison),
+    Loaded(GenerationId, Box<LoadResult>),
+}
+
+/// The disk, compared with what was read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Changed,
+    /// It reads as the current generation did.
+    AsCurrent,
+    /// It reads as it did when it was read last, which does not serve.
+    AsReadLast,
 }
 
 pub(super) struct LoadResult {
     pub(super) loaded: Result<Loaded, LoadError>,
-    pub(super) git: Option<String>,
+    /// `None` when not even the list of modules could be read.
+    pub(super) sources: Option<Arc<dyn Sources>>,
+    pub(super) origin: Origin,
     /// Where the isolate takes its calls from.
     pub(super) queue: Arc<CallQueue>,
 }
 
+/// Where a generation's sources come from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    /// The commit that was checked out, where there is git.
+    pub(super) git: Option<String>,
+    /// The earlier generation whose sources these are.
+    pub(super) restored_from: Option<GenerationId>,
+}
+
+/// What a load is made of.
+pub(super) struct Making {
+    pub(super) id: GenerationId,
+    pub(super) project: Project,
+    /// `None`: what is on the disk.
+    pub(super) sources: Option<(Origin, Arc<dyn Sources>)>,
+    pub(super) timeout: std::time::Duration,
+    pub(super) memory: MemoryLimits,
+}
+
 impl Running {
-    /// Begins with the question whether the disk differs from what was read.
-    pub(super) fn compare(want: Want, reason: Reason, began: Instant, sources: Arc<dyn Sources>) -> Self {
-        let changed = async {
-            let changed = tokio::task::spawn_blocking(move || sources.changed_on_disk()).await;
+    /// Begins with the question whether the disk differs from what serves, and from what was read last.
+    pub(super) fn compare(
+        want: Want,
+        reason: Reason,
+        began: Instant,
+        current: Option<Arc<dyn Sources>>,
+        read_last: Option<Arc<dyn Sources>>,
+    ) -> Self {
+        let compared = async {
+            let reads_as = |sources: Arc<dyn Sources>| sources.changed_on_disk().is_empty();
+            let compared = tokio::task::spawn_blocking(move || {
+                if current.is_some_and(reads_as) {
+                    Comparison::AsCurrent
+                } else if read_last.is_some_and(reads_as) {
+                    Comparison::AsReadLast
+                } else {
+                    Comparison::Changed
+                }
+            });
             // A comparison that panicked is settled by a load.
-            changed.map_or(true, |changed| !changed.is_empty())
+            compared.await.unwrap_or(Comparison::Changed)
         };
-        let phase = Phase::Comparing(changed.boxed());
         Self {
             want,
             reason,
             began,
-            phase,
+            phase: Phase::Comparing(compared.boxed()),
         }
     }
 
     /// Loads the generation.
-    pub(super) fn load(
-        want: Want,
-        reason: Reason,
-        began: Instant,
-        id: GenerationId,
-        engine: Arc<dyn Engine>,
-        request: LoadRequest,
-    ) -> Self {
-        let result = async move {
-            let (root, queue) = (request.project.root.clone(), request.queue.clone());
-            let (loaded, git) = tokio::join!(engine.load(request), git::describe(&root));
-            LoadResult { loaded, git, queue }
-        };
-        let phase = Phase::Loading(id, result.boxed());
+    pub(super) fn load(want: Want, reason: Reason, began: Instant, engine: Arc<dyn Engine>, making: Making) -> Self {
+        let id = making.id;
         Self {
             want,
             reason,
             began,
-            phase,
+            phase: Phase::Loading(id, load(engine, making).boxed()),
         }
+    }
+
+    /// The generation that is being loaded.
+    pub(super) const fn loading(&self) -> Option<GenerationId> {
+        match self.phase {
+            Phase::Comparing(_) => None,
+            Phase::Loading(id, _) => Some(id),
+        }
+    }
+}
+
+async fn load(engine: Arc<dyn Engine>, making: Making) -> LoadResult {
+    let Making {
+        id,
+        project,
+        sources,
+        timeout,
+        memory,
+    } = making;
+    let queue = Arc::new(CallQueue::default());
+    let request = |sources| LoadRequest {
+        name: format!("generation-{id}"),
+        sources,
+        timeout,
+        queue: queue.clone(),
+        memory,
+    };
+    if let Some((origin, sources)) = sources {
+        return LoadResult {
+            loaded: engine.load(request(sources.clone())).await,
+            sources: Some(sources),
+            origin,
+            queue,
+        };
+    }
+    let root = project.root.clone();
+    let reading = tokio::task::spawn_blocking({
+        let engine = engine.clone();
+        move || engine.read(project)
+    });
+    let read = reading.await.unwrap_or_else(|error| {
+        Err(LoadError {
+            message: format!("the project's folder could not be read: {error}"),
+            ..LoadError::default()
+        })
+    });
+    let sources = read.as_ref().ok().cloned();
+    let loading = async {
+        match read {
+            Ok(sources) => engine.load(request(sources)).await,
+            Err(error) => Err(error),
+        }
+    };
+    let (loaded, git) = tokio::join!(loading, git::describe(&root));
+    LoadResult {
+        loaded,
+        sources,
+        origin: Origin {
+            git,
+            restored_from: None,
+        },
+        queue,
     }
 }
 
@@ -85,8 +178,8 @@ impl Running {
 /// called again.
 pub(super) async fn next_done(running: &mut Option<Running>) -> Done {
     match running.as_mut().map(|running| &mut running.phase) {
-        Some(Phase::Comparing(changed)) => Done::Compared { changed: changed.await },
-        Some(Phase::Loading(id, result)) => Done::Loaded(*id, result.await),
+        Some(Phase::Comparing(changed)) => Done::Compared(changed.await),
+        Some(Phase::Loading(id, result)) => Done::Loaded(*id, Box::new(result.await)),
         None => std::future::pending().await,
     }
 }

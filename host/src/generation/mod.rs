@@ -6,6 +6,7 @@
 
 mod deadlines;
 mod history;
+mod holds;
 mod keeper;
 pub mod lease;
 mod live;
@@ -14,6 +15,7 @@ mod pool;
 mod reload;
 mod report;
 mod state;
+mod store;
 mod table;
 
 #[cfg(test)]
@@ -21,10 +23,12 @@ mod fake_engine;
 #[cfg(test)]
 mod tests;
 
+pub use holds::{Expected, Pin};
 pub use keeper::{Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use pool::{IsolateId, Observed, Pool};
 pub use reload::{Reason, Want};
 pub use report::{FunctionChanges, NotKept, Outcome, Report};
 pub use state::{GenerationId, State};
+pub use store::Store;
 pub use table::{Entry, Gone, HostEvent, Table, View};

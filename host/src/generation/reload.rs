@@ -19,6 +19,8 @@ pub enum Want {
     Check,
     /// What an earlier generation was made of; `None`: the one before the current one.
     Rollback(Option<GenerationId>),
+    /// The newest kept before this one, since the code on the disk cannot be served; `None`: of all.
+    LastGood { before: Option<GenerationId> },
 }
 
 impl Want {
@@ -33,12 +35,26 @@ impl Want {
 
 /// Who or what asked for a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     Start,
     Api,
+    /// A file changed.
+    File,
+    /// Another commit was checked out.
+    Git,
     Rollback,
+    /// The host started on code that cannot be served.
+    LastGood,
     Check,
+}
+
+impl Reason {
+    /// Whether somebody asked. What only noticed a change does nothing where nothing is new to it.
+    #[must_use]
+    pub const fn is_asked_for(self) -> bool {
+        !matches!(self, Self::File | Self::Git)
+    }
 }
 
 /// See the module's documentation. `T` is what each requester waits on.
@@ -70,7 +86,9 @@ impl<T> ReloadQueue<T> {
         for waiting in &mut self.waiting {
             if let Some(merged) = waiting.want.merged(want) {
                 waiting.want = merged;
-                waiting.reason = reason;
+                if reason.is_asked_for() {
+                    waiting.reason = reason;
+                }
                 waiting.tickets.push(ticket);
                 return;
             }
@@ -90,6 +108,19 @@ impl<T> ReloadQueue<T> {
         let next = self.waiting.pop_front()?;
         self.running = Some(next.tickets);
         Some((next.want, next.reason))
+    }
+
+    /// The running load, of this want, is given up for one that waits and covers it: whoever waited for
+    /// it waits for that one. False when there is none.
+    pub fn supersede(&mut self, running: Want) -> bool {
+        for waiting in &mut self.waiting {
+            if let Some(merged) = running.merged(waiting.want) {
+                waiting.want = merged;
+                waiting.tickets.splice(..0, self.running.take().unwrap_or_default());
+                return true;
+            }
+        }
+        false
     }
 
     /// The running load is done: returns those who waited for it.
@@ -117,6 +148,17 @@ mod tests {
         assert_eq!(queue.start(), Some((Want::Reload { force: true }, Reason::Api)));
         assert_eq!(queue.finish(), [2, 3, 4]);
         assert_eq!(queue.start(), None);
+    }
+
+    #[test]
+    fn whoever_waited_for_a_load_that_was_given_up_waits_for_the_newer_one() {
+        let mut queue = ReloadQueue::default();
+        queue.push(RELOAD, Reason::Api, 1);
+        assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
+        queue.push(RELOAD, Reason::File, 2);
+        assert!(queue.supersede(RELOAD));
+        assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
+        assert_eq!(queue.finish(), [1, 2]);
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub enum Outcome {
     Activated {
         generation: GenerationId,
         previous: Option<GenerationId>,
+        /// The earlier generation whose code this is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        restored_from: Option<GenerationId>,
         hash: String,
         git: Option<String>,
         functions: FunctionChanges,

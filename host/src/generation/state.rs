@@ -6,7 +6,7 @@
 //!    │                 │                                        │ DeadlinePassed  ▲
 //!    │ LoadFailed      │ Discarded (a check only)               ▼                 │ Emptied
 //!    ▼                 └───────────────────▶ Closing       Terminating ───────────┘
-//! Rejected
+//! Rejected, or Abandoned: something newer came
 //! ```
 //!
 //! - Numbers only grow, and each generation passes along these edges only.
@@ -21,7 +21,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A generation's number. The first is 1.
+/// A generation's number. The first one of a project is 1; each host goes on where the last one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GenerationId(pub u64);
@@ -51,6 +51,8 @@ pub enum State {
     Retired,
     /// Its code could not be loaded.
     Rejected,
+    /// Something newer came before it was loaded.
+    Abandoned,
 }
 
 impl State {
@@ -64,6 +66,7 @@ impl State {
             Self::Draining | Self::Terminating | Self::Closing => "draining",
             Self::Retired => "retired",
             Self::Rejected => "rejected",
+            Self::Abandoned => "abandoned",
         }
     }
 
@@ -79,7 +82,7 @@ impl State {
     /// Whether nothing will happen to it any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Retired | Self::Rejected)
+        matches!(self, Self::Retired | Self::Rejected | Self::Abandoned)
     }
 }
 
@@ -90,6 +93,8 @@ pub enum Event {
     Loaded,
     /// It could not be loaded.
     LoadFailed,
+    /// Its load was given up for a newer one.
+    LoadAbandoned,
     /// It was loaded only to see whether it can be.
     Discarded,
     /// It passed every check and is to take over.
@@ -137,13 +142,18 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// `limit`: how many may be live before the oldest is hurried.
+    /// `limit`: how many may be live before the oldest is hurried. `last`: the newest number that an
+    /// earlier host gave.
     #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    pub const fn new(limit: usize, last: Option<GenerationId>) -> Self {
+        let next = match last {
+            Some(GenerationId(last)) => last + 1,
+            None => 1,
+        };
         Self {
             states: BTreeMap::new(),
             hurried: Vec::new(),
-            next: 1,
+            next,
             limit,
         }
     }
@@ -176,6 +186,7 @@ impl Generations {
         let (next, decisions) = match (state, event) {
             (Some(State::Loading), Event::Loaded) => (State::Ready, vec![]),
             (Some(State::Loading), Event::LoadFailed) => (State::Rejected, vec![]),
+            (Some(State::Loading), Event::LoadAbandoned) => (State::Abandoned, vec![]),
             (Some(State::Ready), Event::Discarded) => (State::Closing, vec![Decision::Close(id)]),
             (Some(State::Ready), Event::Activated) => (State::Current, self.supersede_by(id)),
             (Some(State::Draining | State::Terminating), Event::Emptied) => (State::Closing, vec![Decision::Close(id)]),
@@ -244,6 +255,7 @@ mod tests {
         let event = prop_oneof![
             Just(Event::Loaded),
             Just(Event::LoadFailed),
+            Just(Event::LoadAbandoned),
             Just(Event::Discarded),
             Just(Event::Activated),
             Just(Event::Emptied),
@@ -260,7 +272,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_happens_the_promises_hold(steps in steps()) {
-            let mut generations = Generations::new(LIMIT);
+            let mut generations = Generations::new(LIMIT, None);
             let mut newest = 0;
             let mut closed: HashMap<GenerationId, usize> = HashMap::new();
             let mut served = false;
@@ -291,7 +303,7 @@ mod tests {
                                 }
                             }
                         }
-                        if event == Event::LoadFailed || event == Event::Discarded {
+                        if matches!(event, Event::LoadFailed | Event::LoadAbandoned | Event::Discarded) {
                             let current = before.iter().find(|(_, state)| **state == State::Current);
                             prop_assert_eq!(current.map(|(id, _)| *id), generations.current());
                         }
@@ -321,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_swap_publishes_the_new_one_before_the_old_one_drains() {
-        let mut generations = Generations::new(LIMIT);
+        let mut generations = Generations::new(LIMIT, None);
         assert_eq!(activate(&mut generations), [Decision::Publish(GenerationId(1))]);
         let decisions = activate(&mut generations);
         assert_eq!(
@@ -332,7 +344,7 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_the_oldest_is_hurried_once() {
-        let mut generations = Generations::new(LIMIT);
+        let mut generations = Generations::new(LIMIT, None);
         for _ in 0..3 {
             assert!(
                 !activate(&mut generations)
@@ -346,7 +358,7 @@ mod tests {
 
     #[test]
     fn ended_generations_are_forgotten_oldest_first() {
-        let mut generations = Generations::new(LIMIT);
+        let mut generations = Generations::new(LIMIT, None);
         for _ in 0..4 {
             let id = generations.begin();
             generations.apply(id, Event::LoadFailed).unwrap();

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use js_runtime_api::LoadError;
+use js_runtime_api::{LoadError, Watched};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
 use super::reload::Reason;
 use super::report::Report;
@@ -19,7 +20,11 @@ use super::state::{GenerationId, State};
 #[derive(Debug)]
 pub struct Table {
     current: ArcSwapOption<Generation>,
+    /// Which calls belong to an older generation.
+    pub holds: Holds,
     view: watch::Sender<Arc<View>>,
+    /// Where a change on the disk would be news.
+    watched: watch::Sender<Watched>,
     events: broadcast::Sender<HostEvent>,
     /// Cancelled when the host is to end: nothing is held any longer.
     draining: CancellationToken,
@@ -41,6 +46,8 @@ pub struct Entry {
     pub state: State,
     pub reason: Reason,
     pub git: Option<String>,
+    /// The earlier generation whose code this is.
+    pub restored_from: Option<GenerationId>,
     pub loaded_at: Option<Timestamp>,
     /// While it has an isolate.
     pub live: Option<Arc<Generation>>,
@@ -56,6 +63,7 @@ impl Entry {
             state: State::Loading,
             reason,
             git: None,
+            restored_from: None,
             loaded_at: None,
             live: None,
             hash: None,
@@ -100,25 +108,27 @@ pub enum Gone {
 /// How many events a slow follower may be behind before it misses some.
 const EVENTS_KEPT: usize = 1024;
 
-impl Default for Table {
-    fn default() -> Self {
+impl Table {
+    #[must_use]
+    pub fn new(pin: Pin) -> Self {
         Self {
+            holds: Holds::new(pin),
             current: ArcSwapOption::empty(),
             view: watch::Sender::new(Arc::default()),
+            watched: watch::Sender::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             draining: CancellationToken::new(),
         }
     }
-}
 
-impl Table {
     /// The generation that gets new calls.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Generation>> {
         self.current.load_full()
     }
 
-    /// A lease on the current generation; waits while there is none yet.
+    /// A lease on the generation that the call belongs to, which is the current one unless an older one
+    /// planned its step, or its run is pinned; waits while there is none yet.
     ///
     /// # Errors
     /// When there is none after `hold`, or the host ends.
@@ -134,6 +144,12 @@ impl Table {
     }
 
     fn try_lease(&self, info: &CallInfo) -> Option<Lease> {
+        if let Some(lease) = self.holds.find(info).and_then(|held| held.lease(info.clone())) {
+            return Some(lease);
+        }
+        if let Some(lease) = self.lease_for_lost_function(info) {
+            return Some(lease);
+        }
         // A generation that refuses has been superseded since it was read, so the next read finds
         // its successor.
         while let Some(current) = self.current() {
@@ -142,6 +158,27 @@ impl Table {
             }
         }
         None
+    }
+
+    /// A function that the current generation lost is served by the newest one that has it.
+    fn lease_for_lost_function(&self, info: &CallInfo) -> Option<Lease> {
+        let function = info.function.as_deref()?;
+        if self.current()?.may_have(function) {
+            return None;
+        }
+        let view = self.view();
+        let mut newest_first = view.entries.iter().rev().filter(|entry| entry.state == State::Draining);
+        let lease = newest_first.find_map(|entry| {
+            let live = entry.live.as_ref().filter(|live| live.may_have(function))?;
+            live.lease(info.clone())
+        })?;
+        tracing::warn!(
+            function,
+            run = info.run,
+            generation = lease.generation().id.0,
+            "the current generation has no such function: an older one serves the call"
+        );
+        Some(lease)
     }
 
     async fn wait_for_lease(&self, info: CallInfo) -> Lease {
@@ -188,6 +225,21 @@ impl Table {
 
     pub(super) fn show(&self, view: View) {
         self.view.send_replace(Arc::new(view));
+    }
+
+    /// Where a change on the disk would be news: in the sources that serve, and in those that were read
+    /// last.
+    #[must_use]
+    pub fn watched(&self) -> watch::Receiver<Watched> {
+        self.watched.subscribe()
+    }
+
+    pub(super) fn watch(&self, watched: Watched) {
+        self.watched.send_if_modified(|now| {
+            let news = *now != watched;
+            *now = watched;
+            news
+        });
     }
 
     pub(super) fn tell(&self, event: HostEvent) {

@@ -8,7 +8,7 @@ use js_runtime_api::{CallError, Entry, MemoryLimits, Project, Request, Response}
 use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, die, fill, quick, slow};
-use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Reason, State, Table, Want};
+use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, State, Table, Want};
 
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
@@ -21,12 +21,19 @@ struct Host {
     engine: Arc<FakeEngine>,
     table: Arc<Table>,
     keeper: Keeper,
+    /// What the host keeps on the disk.
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Host {
     fn new(code: Code) -> Self {
+        Self::after(Arc::new(tempfile::tempdir().unwrap()), code, Pin::Nothing)
+    }
+
+    /// A host that starts where another one has kept something.
+    fn after(folder: Arc<tempfile::TempDir>, code: Code, pin: Pin) -> Self {
         let engine = FakeEngine::new(code);
-        let table = Arc::new(Table::default());
+        let table = Arc::new(Table::new(pin));
         let project = Project {
             root: "/project".into(),
             entry: Entry::Folder("/project/functions".into()),
@@ -44,8 +51,14 @@ impl Host {
                 buffers: 1 << 30,
             },
         };
-        let keeper = Keeper::start(engine.clone(), project, limits, table.clone());
-        Self { engine, table, keeper }
+        let kept = folder.path().to_owned();
+        let keeper = Keeper::start(engine.clone(), project, limits, table.clone(), kept);
+        Self {
+            engine,
+            table,
+            keeper,
+            folder,
+        }
     }
 
     async fn serving(code: &'static str) -> Self {
@@ -211,7 +224,7 @@ async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
             ..
         }
     ));
-    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 1);
+    assert_eq!(host.engine.loads(), 1);
     let forced = host.keeper.request(Want::Reload { force: true }, Reason::Api).await;
     assert!(matches!(
         forced.outcome,
@@ -254,7 +267,7 @@ async fn reloads_during_a_load_share_the_next_one() {
         let keeper = host.keeper.clone();
         async move { keeper.request(RELOAD, Reason::Api).await }
     });
-    host.until(2, State::Loading).await;
+    host.engine.loads_are(2).await;
     host.engine.write(Code::Good("three"));
     let later: Vec<_> = (0..10)
         .map(|_| {
@@ -270,7 +283,7 @@ async fn reloads_during_a_load_share_the_next_one() {
         let report = report.await.unwrap();
         assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
     }
-    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 3);
+    assert_eq!(host.engine.loads(), 3);
     assert_eq!(text(host.call(quick()).await), "three");
 }
 
@@ -355,7 +368,7 @@ async fn an_isolate_that_dies_loses_its_own_calls_and_is_replaced() {
         "by its replacement, in the same generation"
     );
     assert_eq!(host.table.current().unwrap().id, GenerationId(1));
-    assert_eq!(host.engine.loads.load(Ordering::SeqCst), 2);
+    assert_eq!(host.engine.loads(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -432,4 +445,114 @@ async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
     let lease = host.table.lease(CallInfo::default(), HOLD).await.unwrap();
     host.table.current().unwrap().pool.terminate();
     assert_eq!(lease.call(quick()).await, Err(CallError::IsolateDied));
+}
+
+const NOTICED: Want = Want::Reload { force: false };
+
+#[tokio::test]
+async fn a_host_that_starts_on_broken_code_serves_what_the_last_one_served_and_says_so() {
+    let first = Host::serving("one").await;
+    first.edit("two").await;
+    first.keeper.stop().await;
+
+    let next = Host::after(first.folder.clone(), Code::Broken("of today"), Pin::Nothing);
+    let report = next.keeper.request(RELOAD, Reason::Start).await;
+    assert!(
+        matches!(&report.outcome, Outcome::Rejected { generation: None, .. }),
+        "{report:?}"
+    );
+    assert_eq!(text(next.call(quick()).await), "two");
+    let current = next.table.current().unwrap().id;
+    assert_eq!(current, GenerationId(4), "numbers go on: 3 was rejected");
+    let view = next.table.view();
+    let entry = view.entries.iter().find(|entry| entry.id == current).unwrap();
+    assert_eq!(entry.reason, Reason::LastGood);
+    assert_eq!(entry.restored_from, Some(GenerationId(2)));
+    assert!(view.last_rejected.is_some(), "what is on the disk is still broken");
+
+    next.edit("three").await;
+    assert_eq!(text(next.call(quick()).await), "three");
+    assert!(next.table.view().last_rejected.is_none());
+}
+
+#[tokio::test]
+async fn a_rollback_reaches_what_an_earlier_host_served() {
+    let first = Host::serving("one").await;
+    first.edit("two").await;
+    first.keeper.stop().await;
+    let next = Host::after(first.folder.clone(), Code::Good("three"), Pin::Nothing);
+    next.reload().await;
+    let report = next.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    assert!(
+        matches!(
+            &report.outcome,
+            Outcome::Activated {
+                restored_from: Some(GenerationId(2)),
+                ..
+            }
+        ),
+        "{report:?}"
+    );
+    assert_eq!(text(next.call(quick()).await), "two");
+}
+
+#[tokio::test]
+async fn after_a_rollback_only_a_change_brings_the_disk_back() {
+    let host = Host::serving("one").await;
+    host.edit("two").await;
+    host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    let noticed = host.keeper.request(NOTICED, Reason::File).await;
+    assert!(matches!(noticed.outcome, Outcome::Unchanged { .. }), "{noticed:?}");
+    assert_eq!(text(host.call(quick()).await), "one");
+    host.engine.write(Code::Good("three"));
+    host.keeper.request(NOTICED, Reason::File).await;
+    assert_eq!(text(host.call(quick()).await), "three");
+}
+
+#[tokio::test]
+async fn after_a_rollback_a_reload_that_is_asked_for_brings_the_disk_back() {
+    let host = Host::serving("one").await;
+    host.edit("two").await;
+    host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    host.reload().await;
+    assert_eq!(text(host.call(quick()).await), "two");
+}
+
+#[tokio::test]
+async fn broken_code_is_not_loaded_again_until_it_changes() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::Broken("no"));
+    host.keeper.request(NOTICED, Reason::File).await;
+    let loads = host.engine.loads();
+    host.keeper.request(NOTICED, Reason::File).await;
+    assert_eq!(host.engine.loads(), loads);
+    assert!(host.table.view().last_rejected.is_some());
+    host.engine.write(Code::Good("one"));
+    let noticed = host.keeper.request(NOTICED, Reason::File).await;
+    assert!(
+        matches!(noticed.outcome, Outcome::Unchanged { .. }),
+        "as it was: {noticed:?}"
+    );
+    assert!(host.table.view().last_rejected.is_none(), "the disk is as what serves");
+}
+
+#[tokio::test]
+async fn a_newer_edit_supersedes_a_load_and_everybody_hears_of_the_newest() {
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    host.engine.write(Code::Good("two"));
+    let noticed = |reason| {
+        let keeper = host.keeper.clone();
+        tokio::spawn(async move { keeper.request(NOTICED, reason).await })
+    };
+    let first = noticed(Reason::Api);
+    host.until(2, State::Loading).await;
+    host.engine.write(Code::Good("three"));
+    let second = noticed(Reason::File);
+    host.until(2, State::Abandoned).await;
+    host.engine.loads_allowed.add_permits(1);
+    for report in [first.await.unwrap(), second.await.unwrap()] {
+        assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
+    }
+    assert_eq!(text(host.call(quick()).await), "three");
 }

@@ -3,6 +3,7 @@
 //! The call runs in a task of its own that holds the lease: a caller who hangs up neither stops
 //! the step that runs nor lets its generation retire under it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -13,7 +14,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use js_runtime_api::{CallError, Manifest, Target};
 
 use super::{Server, answer};
-use crate::generation::{CallInfo, Gone, Lease};
+use crate::generation::{CallInfo, Gone, Lease, Table};
 
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
 const BODY_LIMIT: usize = 4 << 20;
@@ -50,7 +51,7 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
         Ok(lease) => lease,
         Err(gone) => return unavailable(&server, &gone),
     };
-    let generation = lease.generation.clone();
+    let generation = lease.generation().clone();
     let request = match target(&route, &generation.manifest) {
         Ok(target) => js_runtime_api::Request { target, ..request },
         Err(response) => return response,
@@ -58,7 +59,7 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     let id = generation.id;
     drop(generation);
     // Spawned, so that it goes on when the caller has gone.
-    let answered = server.calls.spawn(run(lease, request)).await;
+    let answered = server.calls.spawn(run(server.table.clone(), lease, info.clone(), request)).await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
     let CallInfo {
@@ -86,8 +87,16 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     }
 }
 
-async fn run(lease: Lease, request: js_runtime_api::Request) -> Result<js_runtime_api::Response, CallError> {
+async fn run(
+    table: Arc<Table>,
+    lease: Lease,
+    info: CallInfo,
+    request: js_runtime_api::Request,
+) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
+    if let Ok(response) = &result {
+        table.holds.learn(lease.generation(), &info, response);
+    }
     drop(lease);
     result
 }

@@ -7,7 +7,7 @@
 
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +50,17 @@ impl Entry {
 
 /// Starts isolates. One per process.
 pub trait Engine: Send + Sync + 'static {
+    /// Begins the sources of a project as it is on the disk: lists its modules and reads its settings.
+    /// The files are read when a load asks for them. Reads the disk.
+    ///
+    /// # Errors
+    /// When the folder or entry file cannot be read.
+    fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError>;
+    /// Makes sources again that were kept.
+    ///
+    /// # Errors
+    /// With the reason, when they are not this project's or something is missing.
+    fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String>;
     /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
     /// functions. Dropping the future abandons the load and gives its thread and memory back.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
@@ -60,9 +71,8 @@ pub trait Engine: Send + Sync + 'static {
 pub struct LoadRequest {
     /// Names the isolate's thread and its log lines, for example `generation-3`.
     pub name: String,
-    pub project: Project,
-    /// How the sources read: from the disk, or as an earlier load saw them.
-    pub sources: SourceChoice,
+    /// What the load sees; files that these sources never read come from the disk.
+    pub sources: Arc<dyn Sources>,
     /// After this long a load that is not done is rejected with [`LoadErrorKind::Timeout`].
     pub timeout: Duration,
     /// Where the isolate takes its calls from, once it is loaded.
@@ -79,21 +89,11 @@ pub struct MemoryLimits {
     pub buffers: usize,
 }
 
-/// Which bytes a load sees.
-#[derive(Debug, Clone)]
-pub enum SourceChoice {
-    /// What is on the disk now.
-    Disk,
-    /// What these sources hold; files that they never read come from the disk.
-    Kept(Arc<dyn Sources>),
-}
-
-/// An isolate that is ready for calls, and what it was made of.
+/// An isolate that is ready for calls, and what its project consists of.
 #[derive(Debug)]
 pub struct Loaded {
     pub isolate: Arc<dyn Isolate>,
     pub manifest: Manifest,
-    pub sources: Arc<dyn Sources>,
 }
 
 /// The files that a load read, each read once and kept.
@@ -103,8 +103,37 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
+    /// Grows whenever more is read, for example by a lazy `import()`.
+    fn revision(&self) -> usize;
+    /// Where a change on the disk would change them.
+    fn watched(&self) -> Watched;
+    /// The sources as data that outlives the process.
+    ///
+    /// # Errors
+    /// With the reason, for example a path that is no text.
+    fn keep(&self) -> Result<KeptSources, String>;
     /// The concrete type, for the engine that made it.
     fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync>;
+}
+
+/// Where a change on the disk would change the sources that tell it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Files that were read, or looked for in vain.
+    pub files: BTreeSet<PathBuf>,
+    /// Folders in which each module matters, at any depth.
+    pub trees: BTreeSet<PathBuf>,
+    /// Paths that lead over a symbolic link.
+    pub links: BTreeSet<PathBuf>,
+}
+
+/// Sources in a form that outlives the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSources {
+    /// JSON that only the engine understands; names the files by their hashes.
+    pub description: String,
+    /// The files' bytes by hash, which is hex of BLAKE3.
+    pub files: BTreeMap<String, Arc<[u8]>>,
 }
 
 /// A loaded project on its own thread: answers the calls that it takes from its queue, many at a

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Manifest, Sources, Vitals};
+use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
@@ -34,7 +34,6 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
 
     let name = spec.name.clone();
     let timeout = spec.timeout;
-    let sources = spec.sources.clone();
     let thread = std::thread::Builder::new()
         .name(name.clone())
         // V8 takes about 1 MB for JavaScript; native code below it needs its own room.
@@ -71,11 +70,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
                 ended,
                 thread: Mutex::new(Some(thread)),
             });
-            Ok(Loaded {
-                isolate,
-                manifest,
-                sources: sources as Arc<dyn Sources>,
-            })
+            Ok(Loaded { isolate, manifest })
         }
         Err(error) => {
             // Whoever is told that a load failed may rely on its thread being gone.

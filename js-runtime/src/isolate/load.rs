@@ -16,6 +16,7 @@ use super::memory::is_nearly_full;
 use crate::compat::console;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, Served};
+use crate::resolve::require::remember_function;
 
 /// Loads the project of `modules` into the worker.
 ///
@@ -41,7 +42,7 @@ pub(crate) async fn load(
     let mut last = None;
     for path in sources.entries() {
         // The canonical path, as an import of the same file from elsewhere would resolve to.
-        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let path = sources.canonical(path).unwrap_or_else(|_| path.clone());
         let url = Url::from_file_path(&path).map_err(|()| internal("a module's path is not absolute"))?;
         let argument = to_v8(runtime, &url.to_string())?;
         if let Err(failure) = run(runtime, control, import, &[argument]).await {
@@ -91,6 +92,9 @@ async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<
         call: export("call")?,
         drain: export("drain")?,
     };
+    let remember = remember_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
+    let remember_with = v8::Local::new(scope, export("rememberWith")?);
+    remember_with.call(scope, v8::undefined(scope).into(), &[remember.into()]);
     let log_to = v8::Local::new(scope, export("logTo")?);
     log_to.call(scope, v8::undefined(scope).into(), &[log.into()]);
     Ok(prelude)

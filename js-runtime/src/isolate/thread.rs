@@ -74,6 +74,7 @@ async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
         }
     };
     control.booted(&mut worker.js_runtime);
+    worker.js_runtime.op_state().borrow_mut().put(spec.sources.clone());
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
 
     let root = &spec.sources.project().root;

@@ -6,6 +6,8 @@
 // package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import Module from "node:module";
+import { isAbsolute } from "node:path";
 import { format } from "node:util";
 
 type Handler = (request: Request) => Response | Promise<Response>;
@@ -72,6 +74,21 @@ globalThis.addEventListener("error", (event: ErrorEvent) => {
 function report(level: string, ...values: unknown[]) {
   const { function: name, run, step } = caller.getStore() ?? { function: null, run: null, step: null };
   log(level, format(...values), name ?? "", run ?? "", step ?? "");
+}
+
+/** What `require` finds, it finds for good: asked with what it found, or without to know that. */
+type Remember = (request: string, from: string, found?: string) => string | undefined;
+
+/** Makes `require` find the same in every isolate of a generation, whatever is on the disk by then. */
+export function rememberWith(remember: Remember): void {
+  const find = Module._resolveFilename;
+  Module._resolveFilename = (request: string, parent?: { filename?: string }, isMain?: boolean, options?: object) => {
+    const from = options ? undefined : parent?.filename;
+    const known = from && remember(request, from);
+    if (known) return known;
+    const found = find(request, parent, isMain, options);
+    return from && isAbsolute(found) ? remember(request, from, found) : found;
+  };
 }
 
 /** Where lines of the log go. */

@@ -134,11 +134,12 @@ pub(crate) fn package_name(specifier: &str) -> Option<&str> {
     specifier.get(..end)
 }
 
-/// Whether a `node_modules` folder that the module sees holds the package.
-pub(crate) fn is_installed(package: &str, referrer: &Url) -> bool {
-    let path = referrer.to_file_path().unwrap_or_default();
+/// The package's folder in the nearest `node_modules` that holds it, as the module sees it.
+pub(crate) fn folder_of_package(package: &str, referrer: &Url) -> Option<PathBuf> {
+    let path = referrer.to_file_path().ok()?;
     path.ancestors()
-        .any(|folder| folder.join("node_modules").join(package).exists())
+        .map(|folder| folder.join("node_modules").join(package))
+        .find(|folder| folder.exists())
 }
 
 #[cfg(test)]

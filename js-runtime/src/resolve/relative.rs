@@ -32,7 +32,7 @@ pub(crate) fn is_relative(specifier: &str) -> bool {
 pub(crate) fn find(url: &Url, sources: &SourceSnapshot) -> Option<Url> {
     let path = url.to_file_path().ok()?;
     let found = candidates(&path).find(|candidate| sources.is_file(candidate))?;
-    let mut found = Url::from_file_path(found.canonicalize().ok()?).ok()?;
+    let mut found = Url::from_file_path(sources.canonical(&found).ok()?).ok()?;
     found.set_query(url.query());
     found.set_fragment(url.fragment());
     Some(found)

@@ -1,8 +1,8 @@
 //! The source snapshot: every file that a load reads, read once and kept.
 //!
 //! Whatever is on the disk later, the modules of one generation see the bytes of the first read:
-//! in a lazy `import()` an hour later, in a `require` at the end of a step, in a rollback. The set
-//! of files read is also what a reload is compared with.
+//! in a lazy `import()` an hour later, in a `require` at the end of a step, in a rollback. What a
+//! specifier meant, it means for good. The set of files read is also what a reload is compared with.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,9 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use js_runtime_api::{Project, Sources};
+use deno_core::url::Url;
+use js_runtime_api::{Entry, KeptSources, Project, Sources, Watched};
 
-use super::entries;
+use super::transpile::Emitted;
+use super::{entries, kept};
 
 /// One file as it was read.
 #[derive(Debug, Clone)]
@@ -24,19 +26,27 @@ pub(crate) struct SourceFile {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct SourceSnapshot {
-    project: Project,
+    pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
-    entries: Vec<PathBuf>,
+    pub(super) entries: Vec<PathBuf>,
     read: Mutex<Read>,
 }
 
 #[derive(Debug, Default)]
-struct Read {
-    files: BTreeMap<PathBuf, SourceFile>,
+pub(super) struct Read {
+    pub(super) files: BTreeMap<PathBuf, SourceFile>,
     /// Looked for in vain: would one of these appear, an import would resolve to it.
-    missing: BTreeSet<PathBuf>,
+    pub(super) missing: BTreeSet<PathBuf>,
+    /// Paths that lead over a symbolic link, and where they led.
+    pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
+    pub(super) resolved: BTreeMap<String, BTreeMap<String, String>>,
+    /// Which files are CommonJS, which their `package.json` may decide.
+    pub(super) is_cjs: BTreeMap<PathBuf, bool>,
     /// Which project file imports which.
-    imports: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    pub(super) imports: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// What V8 was given for a file.
+    pub(super) given: HashMap<Url, Arc<Emitted>>,
 }
 
 /// Files that decide how the others are read, though no module imports them.
@@ -56,16 +66,20 @@ impl SourceSnapshot {
     /// When the folder or entry file cannot be listed.
     pub(crate) fn begin(project: Project) -> io::Result<Arc<Self>> {
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self {
-            entries,
-            read: Mutex::default(),
-            project,
-        };
+        let snapshot = Self::new(project, entries, Read::default());
         for name in SETTINGS {
             // An absent one is remembered as missing, which is all that matters here.
             let _ = snapshot.read(&snapshot.project.root.join(name));
         }
         Ok(Arc::new(snapshot))
+    }
+
+    pub(super) fn new(project: Project, entries: Vec<PathBuf>, read: Read) -> Self {
+        Self {
+            project,
+            entries,
+            read: Mutex::new(read),
+        }
     }
 
     pub(crate) fn project(&self) -> &Project {
@@ -113,6 +127,61 @@ impl SourceSnapshot {
         is_file
     }
 
+    /// The path without symbolic links; where they led is remembered.
+    ///
+    /// # Errors
+    /// When there is nothing at the path.
+    pub(crate) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        if let Some(known) = self.lock().links.get(path) {
+            return Ok(known.clone());
+        }
+        let canonical = match path.canonicalize() {
+            Ok(canonical) => canonical,
+            Err(_) if self.lock().files.contains_key(path) => path.to_owned(),
+            Err(error) => return Err(error),
+        };
+        if canonical != path {
+            self.lock().links.insert(path.to_owned(), canonical.clone());
+        }
+        Ok(canonical)
+    }
+
+    /// What the specifier meant when it was resolved first.
+    pub(crate) fn resolved(&self, specifier: &str, referrer: &str) -> Option<String> {
+        self.lock().resolved.get(referrer)?.get(specifier).cloned()
+    }
+
+    /// Notes what a specifier means, for good.
+    pub(crate) fn note_resolved(&self, specifier: &str, referrer: &str, found: &str) {
+        let mut read = self.lock();
+        let of_referrer = read.resolved.entry(referrer.to_owned()).or_default();
+        of_referrer
+            .entry(specifier.to_owned())
+            .or_insert_with(|| found.to_owned());
+    }
+
+    /// Whether a file is CommonJS: as it was found the first time.
+    pub(crate) fn is_cjs<E>(&self, path: &Path, find: impl FnOnce() -> Result<bool, E>) -> Result<bool, E> {
+        let known = self.lock().is_cjs.get(path).copied();
+        match known {
+            Some(known) => Ok(known),
+            None => {
+                let found = find()?;
+                Ok(*self.lock().is_cjs.entry(path.to_owned()).or_insert(found))
+            }
+        }
+    }
+
+    /// What V8 was given for a file before.
+    pub(crate) fn given(&self, url: &Url) -> Option<Arc<Emitted>> {
+        self.lock().given.get(url).cloned()
+    }
+
+    /// Notes what V8 is given for a file, in every isolate.
+    pub(crate) fn give(&self, url: &Url, code: Arc<Emitted>) -> Arc<Emitted> {
+        self.lock().given.entry(url.clone()).or_insert(code).clone()
+    }
+
     /// Notes that one file imports another.
     pub(crate) fn note_import(&self, from: PathBuf, to: PathBuf) {
         self.lock().imports.entry(from).or_default().insert(to);
@@ -156,7 +225,7 @@ impl SourceSnapshot {
         hasher.finalize().to_hex().to_string()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Read> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Read> {
         // Every critical section leaves the maps consistent, so a panicked holder harms nobody.
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,14 +237,14 @@ impl Sources for SourceSnapshot {
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {
-        let (files, missing) = {
+        let (files, missing, links) = {
             let read = self.lock();
             let hashes: Vec<_> = read
                 .files
                 .iter()
                 .map(|(path, file)| (path.clone(), file.hash))
                 .collect();
-            (hashes, read.missing.clone())
+            (hashes, read.missing.clone(), read.links.clone())
         };
         let mut changed: BTreeSet<PathBuf> = files
             .into_iter()
@@ -183,6 +252,8 @@ impl Sources for SourceSnapshot {
             .map(|(path, _)| path)
             .collect();
         changed.extend(missing.into_iter().filter(|path| path.is_file()));
+        let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
+        changed.extend(links.into_iter().filter(leads_elsewhere).map(|(path, _)| path));
         match entries::list(&self.project.entry) {
             Ok(entries) => {
                 let before: BTreeSet<_> = self.entries.iter().cloned().collect();
@@ -194,6 +265,29 @@ impl Sources for SourceSnapshot {
             }
         }
         changed.into_iter().collect()
+    }
+
+    fn revision(&self) -> usize {
+        let read = self.lock();
+        read.files.len() + read.missing.len() + read.links.len()
+    }
+
+    fn watched(&self) -> Watched {
+        let tree = match &self.project.entry {
+            Entry::Folder(folder) => Some(folder.clone()),
+            Entry::File(_) => None,
+        };
+        let read = self.lock();
+        let files = read.files.keys().chain(&read.missing).chain(&self.entries).cloned();
+        Watched {
+            files: files.collect(),
+            trees: tree.into_iter().collect(),
+            links: read.links.keys().cloned().collect(),
+        }
+    }
+
+    fn keep(&self) -> Result<KeptSources, String> {
+        kept::keep(self)
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

@@ -19,6 +19,7 @@ pub(crate) enum EmitKind {
 }
 
 /// What a file became.
+#[derive(Debug)]
 pub(crate) struct Emitted {
     pub(crate) code: Arc<str>,
     pub(crate) source_map: Option<Arc<[u8]>>,

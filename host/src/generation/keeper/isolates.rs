@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use js_runtime_api::{Ended, Isolate, LoadError, LoadRequest, Loaded, SourceChoice};
+use js_runtime_api::{Ended, Isolate, LoadError, LoadRequest, Loaded};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -169,8 +169,7 @@ impl Task {
         self.isolates.failed.remove(&id);
         let request = LoadRequest {
             name: format!("generation-{id}+"),
-            project: self.project.clone(),
-            sources: SourceChoice::Kept(generation.sources.clone()),
+            sources: generation.sources.clone(),
             timeout: self.limits.load,
             queue: pool.queue.clone(),
             memory: self.limits.memory,

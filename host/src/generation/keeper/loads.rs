@@ -1,19 +1,23 @@
 //! From a request to its answer: compare, load, and then activate, discard or reject.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use js_runtime_api::{CallQueue, LoadError, LoadRequest, SourceChoice};
-use tracing::{info, warn};
+use js_runtime_api::{LoadError, Loaded};
+use tracing::{debug, info, warn};
 
 use super::Task;
+use crate::generation::history::Past;
 use crate::generation::live::Generation;
-use crate::generation::load::{Done, LoadResult, Running};
+use crate::generation::load::{Comparison, Done, LoadResult, Making, Origin, Running};
 use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::Entry;
+
+/// For how long newer edits may make a load begin anew, so that edits without end are served too.
+const SUPERSEDE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Task {
     /// Begins what was asked for next, unless something is worked on.
@@ -21,46 +25,72 @@ impl Task {
         while self.running.is_none()
             && let Some((want, reason)) = self.queue.start()
         {
-            let began = Instant::now();
-            match (want, self.table.current()) {
-                (Want::Reload { force: false }, Some(current)) => {
-                    self.running = Some(Running::compare(want, reason, began, current.sources.clone()));
-                }
-                _ => self.begin_load(want, reason, began),
+            let began = self.superseded_since.unwrap_or_else(Instant::now);
+            let current = self.table.current();
+            let current = current.map(|current| current.sources.clone());
+            // What was rejected, or rolled back, comes back when it is asked for or when it changed.
+            let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
+            if want == (Want::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
+                self.running = Some(Running::compare(want, reason, began, current, read_last));
+            } else {
+                self.begin_load(want, reason, began);
             }
         }
     }
 
+    /// A newer edit makes the load of an older one useless.
+    pub(super) fn supersede_load(&mut self) {
+        let Some(Running { want, began, .. }) = self.running else {
+            return;
+        };
+        let Some(id) = self.running.as_ref().and_then(Running::loading) else {
+            return;
+        };
+        if began.elapsed() < SUPERSEDE_WITHIN && self.queue.supersede(want) {
+            debug!(generation = id.0, "load given up for a newer edit");
+            self.running = None;
+            self.superseded_since = Some(began);
+            self.apply(id, Event::LoadAbandoned);
+        }
+    }
+
     fn begin_load(&mut self, want: Want, reason: Reason, began: Instant) {
-        let sources = match want {
-            Want::Reload { .. } | Want::Check => SourceChoice::Disk,
-            Want::Rollback(wanted) => match self.history.find(wanted, self.generations.current()) {
-                Ok(sources) => SourceChoice::Kept(sources),
+        let current = self.generations.current();
+        let past = match want {
+            Want::Reload { .. } | Want::Check => None,
+            Want::LastGood { before } => match self.history.before(before) {
+                Some(past) => Some(past),
+                None => return,
+            },
+            Want::Rollback(wanted) => match self.history.find(wanted, current) {
+                Ok(past) => Some(past),
                 Err(error) => {
-                    let generation = self.generations.current();
-                    let kept = self.history.kept();
-                    return self.answer(
-                        Outcome::NotKept {
-                            generation,
-                            kept,
-                            error,
-                        },
-                        began,
-                    );
+                    let outcome = Outcome::NotKept {
+                        generation: current,
+                        kept: self.history.kept(),
+                        error,
+                    };
+                    return self.answer(outcome, began);
                 }
             },
         };
         let id = self.generations.begin();
         self.entries.insert(id, Entry::loading(id, reason));
-        let request = LoadRequest {
-            name: format!("generation-{id}"),
+        let restored = |past: Past| {
+            let origin = Origin {
+                git: past.git,
+                restored_from: Some(past.id),
+            };
+            (origin, past.sources)
+        };
+        let making = Making {
+            id,
             project: self.project.clone(),
-            sources,
+            sources: past.map(restored),
             timeout: self.limits.load,
-            queue: Arc::new(CallQueue::default()),
             memory: self.limits.memory,
         };
-        self.running = Some(Running::load(want, reason, began, id, self.engine.clone(), request));
+        self.running = Some(Running::load(want, reason, began, self.engine.clone(), making));
         self.show(id);
     }
 
@@ -73,59 +103,78 @@ impl Task {
             return;
         };
         match done {
-            Done::Compared { changed: true } => self.begin_load(want, reason, began),
-            Done::Compared { changed: false } => self.end_unchanged(began),
-            Done::Loaded(
-                id,
-                LoadResult {
-                    loaded: Err(load_error),
-                    ..
-                },
-            ) => self.reject(want, id, load_error, began),
-            Done::Loaded(
-                id,
-                LoadResult {
-                    loaded: Ok(loaded),
-                    git,
-                    queue,
-                },
-            ) => {
-                let emptied = self.emptied_sender.clone();
-                let generation = Arc::new(Generation::new(id, loaded.manifest, loaded.sources, queue, emptied));
-                self.isolate_joins(&generation, loaded.isolate);
-                if let Some(entry) = self.entries.get_mut(&id) {
-                    entry.git.clone_from(&git);
-                    entry.loaded_at = Some(Timestamp::now());
-                    entry.hash = Some(generation.hash.clone());
-                    entry.live = Some(generation.clone());
+            Done::Compared(Comparison::Changed) => self.begin_load(want, reason, began),
+            Done::Compared(Comparison::AsCurrent) => {
+                self.newest_read = self.table.current().map(|current| current.sources.clone());
+                if self.last_rejected.take().is_some() {
+                    info!("the code on the disk is what serves again");
+                    self.show_all();
                 }
-                self.apply(id, Event::Loaded);
-                match want {
-                    Want::Check => self.discard(&generation, git, began),
-                    Want::Reload { .. } | Want::Rollback(_) => self.activate(&generation, git, began),
+                self.end_unchanged(began);
+            }
+            Done::Compared(Comparison::AsReadLast) => self.end_unchanged(began),
+            Done::Loaded(id, result) => {
+                if matches!(want, Want::Reload { .. }) {
+                    self.superseded_since = None;
+                    self.newest_read.clone_from(&result.sources);
                 }
+                self.loaded(want, id, *result, began);
+                self.show_watched();
             }
         }
     }
 
-    /// The disk reads as the current generation did.
-    fn end_unchanged(&mut self, began: Instant) {
-        self.last_rejected = None;
-        self.show_all();
-        if let Some(current) = self.table.current() {
-            info!(generation = current.id.0, "nothing changed");
-            self.answer(
-                Outcome::Unchanged {
-                    generation: current.id,
-                    hash: current.hash.clone(),
-                },
-                began,
-            );
+    fn loaded(&mut self, want: Want, id: GenerationId, result: LoadResult, began: Instant) {
+        let LoadResult {
+            loaded,
+            sources,
+            origin,
+            queue,
+        } = result;
+        let (Loaded { isolate, manifest }, sources) = match (loaded, sources) {
+            (Ok(loaded), Some(sources)) => (loaded, sources),
+            (Err(load_error), _) => return self.reject(want, id, load_error, &origin, began),
+            (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
+        };
+        let emptied = self.emptied_sender.clone();
+        let generation = Arc::new(Generation::new(id, manifest, sources, queue, emptied));
+        self.isolate_joins(&generation, isolate);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.git.clone_from(&origin.git);
+            entry.restored_from = origin.restored_from;
+            entry.loaded_at = Some(Timestamp::now());
+            entry.hash = Some(generation.hash.clone());
+            entry.live = Some(generation.clone());
+        }
+        self.apply(id, Event::Loaded);
+        match want {
+            Want::Check => self.discard(&generation, origin.git, began),
+            Want::Reload { .. } | Want::Rollback(_) | Want::LastGood { .. } => {
+                self.activate(want, &generation, origin, began);
+            }
         }
     }
 
-    fn reject(&mut self, want: Want, id: GenerationId, load_error: LoadError, began: Instant) {
-        if want != Want::Check {
+    /// Nothing is to be loaded.
+    fn end_unchanged(&mut self, began: Instant) {
+        self.superseded_since = None;
+        let outcome = match (self.table.current(), &self.last_rejected) {
+            (Some(current), _) => Outcome::Unchanged {
+                generation: current.id,
+                hash: current.hash.clone(),
+            },
+            (None, Some((_, error))) => Outcome::Rejected {
+                generation: None,
+                error: error.clone(),
+            },
+            // There was something to compare with, which was loaded or rejected.
+            (None, None) => Outcome::ShuttingDown,
+        };
+        self.answer(outcome, began);
+    }
+
+    fn reject(&mut self, want: Want, id: GenerationId, load_error: LoadError, origin: &Origin, began: Instant) {
+        if matches!(want, Want::Reload { .. } | Want::Rollback(_)) {
             self.last_rejected = Some((id, load_error.clone()));
         }
         self.apply(id, Event::LoadFailed);
@@ -143,6 +192,11 @@ impl Task {
         let generation = self.generations.current();
         let error = load_error;
         self.answer(Outcome::Rejected { generation, error }, began);
+        // Rather code from yesterday than none.
+        let before = origin.restored_from;
+        if generation.is_none() && want != Want::Check {
+            self.begin_load(Want::LastGood { before }, Reason::LastGood, Instant::now());
+        }
     }
 
     fn discard(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {
@@ -163,27 +217,44 @@ impl Task {
         self.answer(outcome, began);
     }
 
-    fn activate(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {
+    fn activate(&mut self, want: Want, generation: &Arc<Generation>, origin: Origin, began: Instant) {
         let previous = self.table.current();
         let functions = FunctionChanges::between(
             previous.as_ref().map(|previous| &previous.manifest),
             &generation.manifest,
         );
-        self.last_rejected = None;
-        self.history.push(generation.id, generation.sources.clone());
+        if !matches!(want, Want::LastGood { .. }) {
+            self.last_rejected = None;
+        }
+        let Origin { git, restored_from } = origin;
+        self.history.push(Past {
+            id: generation.id,
+            git: git.clone(),
+            sources: generation.sources.clone(),
+        });
         self.apply(generation.id, Event::Activated);
         info!(
             generation = generation.id.0,
             functions = functions.count,
             git,
+            restored_from = restored_from.map(|id| id.0),
             "generation activated"
         );
+        match want {
+            Want::LastGood { .. } => warn!(
+                generation = generation.id.0,
+                "the code on the disk cannot be served: serving the last good code until it can"
+            ),
+            Want::Rollback(_) => info!("the code on the disk is served again once it changes, or at a reload"),
+            Want::Reload { .. } | Want::Check => {}
+        }
         for warning in &generation.manifest.warnings {
             warn!(code = warning.code, function = warning.function, "{}", warning.message);
         }
         let outcome = Outcome::Activated {
             generation: generation.id,
             previous: previous.map(|previous| previous.id),
+            restored_from,
             hash: generation.hash.clone(),
             git,
             functions,

@@ -5,22 +5,24 @@ mod isolates;
 mod loads;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, LoadError, MemoryLimits, Project};
+use js_runtime_api::{Engine, LoadError, MemoryLimits, Project, Sources};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use self::isolates::{Isolates, LOOK_EVERY};
 use super::deadlines::Deadlines;
-use super::history::History;
+use super::history::{History, KEPT};
 use super::live::Generation;
 use super::load::{Running, next_done};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::state::{Decision, Event, GenerationId, Generations};
+use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
 
 /// Bounds on generations.
@@ -66,26 +68,33 @@ enum Request {
 }
 
 impl Keeper {
-    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped.
-    pub fn start(engine: Arc<dyn Engine>, project: Project, limits: Limits, table: Arc<Table>) -> Self {
+    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the
+    /// folder for the sources of the generations that served last.
+    pub fn start(engine: Arc<dyn Engine>, project: Project, limits: Limits, table: Arc<Table>, kept: PathBuf) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let (emptied_sender, emptied) = mpsc::unbounded_channel();
-        let task = Task {
-            engine,
-            project,
-            limits,
-            table,
-            generations: Generations::new(limits.max_generations),
-            entries: BTreeMap::new(),
-            last_rejected: None,
-            queue: ReloadQueue::default(),
-            running: None,
-            emptied_sender,
-            deadlines: Deadlines::default(),
-            isolates: Isolates::default(),
-            history: History::default(),
-        };
-        tokio::spawn(task.run(requests, emptied));
+        tokio::spawn(async move {
+            let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
+            let task = Task {
+                engine,
+                project,
+                limits,
+                table,
+                generations: Generations::new(limits.max_generations, history.newest()),
+                entries: BTreeMap::new(),
+                last_rejected: None,
+                newest_read: None,
+                queue: ReloadQueue::default(),
+                running: None,
+                superseded_since: None,
+                emptied_sender,
+                deadlines: Deadlines::default(),
+                isolates: Isolates::default(),
+                history,
+                watched_revision: None,
+            };
+            task.run(requests, emptied).await;
+        });
         Self(sender)
     }
 
@@ -118,12 +127,18 @@ struct Task {
     generations: Generations,
     entries: BTreeMap<GenerationId, Entry>,
     last_rejected: Option<(GenerationId, LoadError)>,
+    /// The disk as it was read last, whatever became of it.
+    newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
+    /// When the first of the loads began that newer edits superseded.
+    superseded_since: Option<Instant>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
     history: History,
+    /// How much the current generation had read when its sources were looked at last.
+    watched_revision: Option<usize>,
 }
 
 impl Task {
@@ -138,7 +153,12 @@ impl Task {
             self.begin_next_load();
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some(Request::Load { want, reason, answer }) => self.queue.push(want, reason, answer),
+                    Some(Request::Load { want, reason, answer }) => {
+                        self.queue.push(want, reason, answer);
+                        if reason == Reason::File {
+                            self.supersede_load();
+                        }
+                    }
                     Some(Request::Stop { done }) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -150,7 +170,11 @@ impl Task {
                 Some(id) = emptied.recv() => self.close_if_idle(id),
                 id = self.deadlines.next() => self.apply(id, Event::DeadlinePassed),
                 news = self.isolates.next() => self.isolate_news(news),
-                _ = look.tick() => self.look_after_isolates(),
+                _ = look.tick() => {
+                    self.look_after_isolates();
+                    self.look_after_sources();
+                    self.table.holds.expire();
+                }
             }
         }
     }
@@ -191,8 +215,10 @@ impl Task {
                     self.limits.max_generations,
                 );
                 self.deadlines.set(id, within);
+                self.table.holds.release(id);
             }
             Decision::Terminate(id) => {
+                self.table.holds.release(id);
                 if let Some(generation) = self.live(id) {
                     for (call, since) in generation.in_flight() {
                         warn!(
@@ -285,8 +311,32 @@ impl Task {
         });
     }
 
+    /// What was read since, by a lazy `import()` for example, is watched and kept too.
+    fn look_after_sources(&mut self) {
+        let revision = self.table.current().map(|current| current.sources.revision());
+        if revision != self.watched_revision {
+            self.watched_revision = revision;
+            self.history.refresh();
+            self.show_watched();
+        }
+    }
+
+    fn show_watched(&self) {
+        let current = self.table.current().map(|current| current.sources.clone());
+        let read = current.iter().chain(&self.newest_read).map(|sources| sources.watched());
+        let all = read.reduce(|mut all, more| {
+            all.files.extend(more.files);
+            all.trees.extend(more.trees);
+            all.links.extend(more.links);
+            all
+        });
+        self.table.watch(all.unwrap_or_default());
+    }
+
     async fn stop(&mut self) {
         self.running = None;
+        self.table.holds.clear();
+        self.history.close().await;
         self.table.publish(None);
         for generation in self.entries.values().filter_map(|entry| entry.live.as_ref()) {
             generation.pool.close();

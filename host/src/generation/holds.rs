@@ -1,0 +1,240 @@
+//! Calls that belong to an older generation: steps that it planned, and, where runs are pinned, runs
+//! that began on it.
+//!
+//! A step that was planned is called by the id that its plan gave it. Code that was loaded since may
+//! name it otherwise, which would cost the run an attempt and ten seconds. So a plan holds its
+//! generation as a call does, until its step has been run, its time is up, or the generation has to
+//! go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use js_runtime_api::Response;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::live::{CallInfo, Generation, Held};
+use super::state::GenerationId;
+
+/// How long a planned step is waited for.
+const PLAN_TTL: Duration = Duration::from_mins(10);
+/// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
+const MOST: usize = 10_000;
+/// The `stepId` of a call that names no step.
+const DISCOVERY: &str = "step";
+
+/// Where a run's calls go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// To the current generation, but for planned steps.
+    Nothing,
+    /// To the generation on which it began, for so long after its last call.
+    Run(Duration),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Holds {
+    pin: Pin,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By run and hashed step id.
+    plans: HashMap<(String, String), Hold>,
+    runs: HashMap<String, Hold>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    held: Held,
+    until: Instant,
+}
+
+/// How many calls are to come that belong to a generation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Expected {
+    /// Steps that it planned.
+    pub plans: usize,
+    /// Runs that are pinned to it.
+    pub runs: usize,
+}
+
+impl Holds {
+    #[must_use]
+    pub fn new(pin: Pin) -> Self {
+        Self {
+            pin,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// The generation that the call belongs to, if it is not just any.
+    pub(super) fn find(&self, info: &CallInfo) -> Option<Arc<Generation>> {
+        let run = info.run.as_deref()?;
+        let inner = self.lock();
+        if let Some(step) = info.step.as_deref().filter(|step| *step != DISCOVERY) {
+            let planned = inner.plans.get(&(run.to_owned(), step.to_owned()));
+            if let Some(hold) = planned {
+                return Some(hold.held.generation.clone());
+            }
+        }
+        inner.runs.get(run).map(|hold| hold.held.generation.clone())
+    }
+
+    /// Learns from an answer what is to come.
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, response: &Response) {
+        let Some(run) = info.run.as_deref() else {
+            return;
+        };
+        let hold = |ttl| {
+            let held = generation.hold()?;
+            let until = Instant::now() + ttl;
+            Some(Hold { held, until })
+        };
+        // Dropped after the lock: the last hold of a generation tells the keeper.
+        let mut forgotten = Vec::new();
+        let mut inner = self.lock();
+        if let Some(step) = &info.step
+            && is_done(response)
+        {
+            forgotten.extend(inner.plans.remove(&(run.to_owned(), step.clone())));
+        }
+        for step in planned_steps(response) {
+            if let Some(hold) = hold(PLAN_TTL) {
+                forgotten.extend(inner.plans.insert((run.to_owned(), step), hold));
+            }
+        }
+        match self.pin {
+            _ if ends_run(response) => forgotten.extend(inner.runs.remove(run)),
+            Pin::Run(ttl) => {
+                if let Some(hold) = hold(ttl) {
+                    forgotten.extend(inner.runs.insert(run.to_owned(), hold));
+                }
+            }
+            Pin::Nothing => {}
+        }
+        forgotten.extend(surplus(&mut inner.plans));
+        forgotten.extend(surplus(&mut inner.runs));
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// What is expected of a generation.
+    #[must_use]
+    pub fn expected(&self, id: GenerationId) -> Expected {
+        let inner = self.lock();
+        let of = |hold: &&Hold| hold.held.generation.id == id;
+        Expected {
+            plans: inner.plans.values().filter(of).count(),
+            runs: inner.runs.values().filter(of).count(),
+        }
+    }
+
+    /// Forgets what was waited for long enough.
+    pub(super) fn expire(&self) {
+        let now = Instant::now();
+        self.forget(|hold| hold.until <= now);
+    }
+
+    /// Forgets what belongs to a generation that has to go.
+    pub(super) fn release(&self, id: GenerationId) {
+        self.forget(|hold| hold.held.generation.id == id);
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        self.forget(|_| true);
+    }
+
+    fn forget(&self, forgotten: impl Fn(&Hold) -> bool) {
+        let mut inner = self.lock();
+        let plans: Vec<_> = inner.plans.extract_if(|_, hold| forgotten(hold)).collect();
+        let runs: Vec<_> = inner.runs.extract_if(|_, hold| forgotten(hold)).collect();
+        drop(inner);
+        drop((plans, runs));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it holds the lock.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Option<Hold> {
+    if holds.len() <= MOST {
+        return None;
+    }
+    let oldest = holds.iter().min_by_key(|(_, hold)| hold.until).map(|(key, _)| key.clone())?;
+    holds.remove(&oldest)
+}
+
+/// An operation that the SDK reports in the body of a 206.
+#[derive(Deserialize)]
+struct Operation {
+    id: String,
+    op: String,
+}
+
+/// Hashed ids of the steps that an answer plans: each will be called for.
+fn planned_steps(response: &Response) -> Vec<String> {
+    let plans = response.status == 206 && memchr::memmem::find(&response.body, b"\"StepPlanned\"").is_some();
+    if !plans {
+        return Vec::new();
+    }
+    let operations: Vec<Operation> = serde_json::from_slice(&response.body).unwrap_or_default();
+    let planned = operations.into_iter().filter(|operation| operation.op == "StepPlanned");
+    planned.map(|operation| operation.id).collect()
+}
+
+/// Whether the step that was called for has its result; one that failed is called for again.
+fn is_done(response: &Response) -> bool {
+    response.status == 206 && memchr::memmem::find(&response.body, b"\"StepError\"").is_none()
+}
+
+/// Whether the run goes on after this answer, as far as one can tell: Inngest knows how many attempts
+/// are left.
+fn ends_run(response: &Response) -> bool {
+    let no_retry = |(name, value): &(String, String)| name.eq_ignore_ascii_case("x-inngest-no-retry") && value == "true";
+    response.status == 200 || (response.status >= 400 && response.headers.iter().any(no_retry))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use js_runtime_api::Response;
+
+    use super::{ends_run, is_done, planned_steps};
+
+    fn answer(status: u16, body: &'static str) -> Response {
+        Response {
+            status,
+            headers: Vec::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn plans_are_told_from_results_and_from_data_that_reads_like_plans() {
+        let planned = answer(206, r#"[{"id":"a1","op":"StepPlanned"},{"id":"b2","op":"StepRun"},{"id":"c3","op":"StepPlanned"}]"#);
+        assert_eq!(planned_steps(&planned), ["a1", "c3"]);
+        let data = answer(206, r#"[{"id":"a1","op":"StepRun","data":{"op":"StepPlanned"}}]"#);
+        assert!(planned_steps(&data).is_empty());
+        assert!(planned_steps(&answer(200, r#"[{"id":"a1","op":"StepPlanned"}]"#)).is_empty());
+    }
+
+    #[test]
+    fn a_step_that_failed_is_not_done_and_a_run_ends_with_its_result_or_for_good() {
+        assert!(is_done(&answer(206, r#"[{"id":"a1","op":"StepRun"}]"#)));
+        assert!(!is_done(&answer(206, r#"[{"id":"a1","op":"StepError"}]"#)));
+        assert!(!is_done(&answer(500, "{}")));
+        assert!(ends_run(&answer(200, "{}")));
+        assert!(!ends_run(&answer(206, "[]")));
+        assert!(!ends_run(&answer(500, "{}")));
+        let mut failed = answer(400, "{}");
+        failed.headers.push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
+        assert!(ends_run(&failed));
+    }
+}

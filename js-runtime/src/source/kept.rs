@@ -1,0 +1,150 @@
+//! A source snapshot as data that outlives the process, and back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use js_runtime_api::{KeptSources, Project};
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{Read, SourceFile, SourceSnapshot};
+
+/// The description; paths are absolute.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    root: PathBuf,
+    entries: Vec<PathBuf>,
+    /// The files' hashes.
+    files: BTreeMap<PathBuf, String>,
+    missing: BTreeSet<PathBuf>,
+    links: BTreeMap<PathBuf, PathBuf>,
+    resolved: BTreeMap<String, BTreeMap<String, String>>,
+    is_cjs: BTreeMap<PathBuf, bool>,
+}
+
+/// # Errors
+/// When a path is no text.
+pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
+    let read = snapshot.lock();
+    let hash = |file: &SourceFile| file.hash.to_hex().to_string();
+    let description = Description {
+        root: snapshot.project.root.clone(),
+        entries: snapshot.entries.clone(),
+        files: read
+            .files
+            .iter()
+            .map(|(path, file)| (path.clone(), hash(file)))
+            .collect(),
+        missing: read.missing.clone(),
+        links: read.links.clone(),
+        resolved: read.resolved.clone(),
+        is_cjs: read.is_cjs.clone(),
+    };
+    let files = read
+        .files
+        .values()
+        .map(|file| (hash(file), file.bytes.clone()))
+        .collect();
+    drop(read);
+    let description = serde_json::to_string(&description).map_err(|error| error.to_string())?;
+    Ok(KeptSources { description, files })
+}
+
+/// # Errors
+/// When it is of another project, or a file is missing or not what its hash says.
+pub(crate) fn restore(project: Project, kept: &KeptSources) -> Result<Arc<SourceSnapshot>, String> {
+    let Description {
+        root,
+        entries,
+        files,
+        missing,
+        links,
+        resolved,
+        is_cjs,
+    } = serde_json::from_str(&kept.description).map_err(|error| error.to_string())?;
+    if root != project.root {
+        return Err(format!("it is of the project in {}", root.display()));
+    }
+    let file = |(path, hash): (PathBuf, String)| {
+        let bytes = kept
+            .files
+            .get(&hash)
+            .ok_or_else(|| format!("{} is missing", path.display()))?;
+        let found = blake3::hash(bytes);
+        if found.to_hex().as_str() != hash {
+            return Err(format!("{} is damaged", path.display()));
+        }
+        let bytes = bytes.clone();
+        Ok((path, SourceFile { bytes, hash: found }))
+    };
+    let read = Read {
+        files: files.into_iter().map(file).collect::<Result<_, String>>()?,
+        missing,
+        links,
+        resolved,
+        is_cjs,
+        ..Read::default()
+    };
+    Ok(Arc::new(SourceSnapshot::new(project, entries, read)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use js_runtime_api::{Entry, Project, Sources as _};
+
+    use super::restore;
+    use crate::source::snapshot::SourceSnapshot;
+
+    fn project(folder: &std::path::Path) -> Project {
+        Project {
+            root: folder.to_owned(),
+            entry: Entry::Folder(folder.to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_was_kept_reads_the_same_whatever_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.ts");
+        std::fs::write(&file, "one").unwrap();
+        let snapshot = SourceSnapshot::begin(project(folder.path())).unwrap();
+        snapshot.read(&file).unwrap();
+        snapshot.note_resolved("x", "file:///a", "file:///x");
+        let kept = snapshot.keep().unwrap();
+        std::fs::remove_file(&file).unwrap();
+
+        let restored = restore(project(folder.path()), &kept).unwrap();
+        assert_eq!(&*restored.read(&file).unwrap().bytes, b"one");
+        assert_eq!(restored.resolved("x", "file:///a").as_deref(), Some("file:///x"));
+        assert_eq!(restored.entries(), snapshot.entries());
+        assert_eq!(restored.hash(), snapshot.hash());
+        assert_eq!(restored.changed_on_disk(), [file]);
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.ts");
+        std::fs::write(&file, "one").unwrap();
+        let snapshot = SourceSnapshot::begin(project(folder.path())).unwrap();
+        snapshot.read(&file).unwrap();
+        let mut kept = snapshot.keep().unwrap();
+        assert!(restore(project(&folder.path().join("elsewhere")), &kept).is_err());
+        for bytes in kept.files.values_mut() {
+            *bytes = Arc::from(*b"two");
+        }
+        assert!(
+            restore(project(folder.path()), &kept)
+                .unwrap_err()
+                .ends_with("is damaged")
+        );
+        kept.files.clear();
+        assert!(
+            restore(project(folder.path()), &kept)
+                .unwrap_err()
+                .ends_with("is missing")
+        );
+    }
+}
