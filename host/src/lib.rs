@@ -10,3 +10,4 @@ pub mod generation;
 mod git;
 pub mod server;
 pub mod telemetry;
+pub mod watch;

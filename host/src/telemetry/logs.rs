@@ -19,7 +19,8 @@ fn for_people() -> impl for<'writer> FormatFields<'writer> {
     .delimited(" ")
 }
 
-const DEFAULT_FILTER: &str = "warn,host=info,js_runtime=info,baton=info,audit=info,user=info";
+// (notify warns of each folder that is removed while it is watched.)
+const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=info,audit=info,user=info";
 
 /// Starts logging; called once, by commands that run a host.
 pub fn start() {

@@ -1,0 +1,108 @@
+//! The way of a change out of the watching thread: a slot, into which unheard changes are merged.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Change;
+
+/// Both ends of a slot.
+pub(super) fn channel() -> (Teller, Changes) {
+    let slot = Arc::new(Slot::default());
+    (Teller { slot: slot.clone() }, Changes { slot })
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    unheard: Option<Change>,
+    ended: bool,
+}
+
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells changes. Dropping it ends the other side.
+#[derive(Debug)]
+pub(super) struct Teller {
+    slot: Arc<Slot>,
+}
+
+impl Teller {
+    pub(super) fn tell(&self, change: Change) {
+        self.slot.state().unheard.get_or_insert_default().merge(change);
+        self.slot.news.notify_one();
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.slot.state().ended = true;
+        self.slot.news.notify_one();
+    }
+}
+
+/// Hears of changes. Those that nobody asked for yet become one.
+#[derive(Debug)]
+pub struct Changes {
+    slot: Arc<Slot>,
+}
+
+impl Changes {
+    /// The next change; `None` once nothing is watched any more. May be dropped and called again.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            {
+                let mut state = self.slot.state();
+                if let Some(change) = state.unheard.take() {
+                    return Some(change);
+                }
+                if state.ended {
+                    return None;
+                }
+            }
+            self.slot.news.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, channel};
+
+    fn change(path: &str) -> Change {
+        Change {
+            paths: [path.into()].into(),
+            rescan: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn changes_that_nobody_heard_yet_become_one() {
+        let (teller, mut changes) = channel();
+        teller.tell(change("/a"));
+        teller.tell(change("/b"));
+        let both = changes.next().await.unwrap();
+        assert_eq!(both.paths, ["/a".into(), "/b".into()].into());
+        teller.tell(change("/c"));
+        assert_eq!(changes.next().await, Some(change("/c")));
+    }
+
+    #[tokio::test]
+    async fn the_last_change_is_heard_before_the_end() {
+        let (teller, mut changes) = channel();
+        teller.tell(change("/a"));
+        drop(teller);
+        assert_eq!(changes.next().await, Some(change("/a")));
+        assert_eq!(changes.next().await, None);
+        assert_eq!(changes.next().await, None);
+    }
+}

@@ -1,0 +1,129 @@
+//! What happened to an entry of a folder: the kernel's events in this module's few words.
+
+use std::path::PathBuf;
+
+use notify::EventKind;
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// To this entry.
+    Entry(PathBuf, What),
+    /// And was not told: too much of it, or reading it failed.
+    Lost,
+}
+
+/// What happened to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// It was made; a file's contents follow.
+    Appeared,
+    /// It was moved here, complete.
+    Moved,
+    /// Whoever wrote it closed it.
+    Written,
+    /// It was written to, and the writing may go on.
+    Modified,
+    /// It was removed or moved away.
+    Gone,
+    /// It was moved here or away.
+    Renamed,
+    /// Its permissions, owner or times changed.
+    Attributes,
+    /// Any of these.
+    Unclear,
+}
+
+impl What {
+    /// Whether the name may stand for another file or folder than before.
+    pub(super) const fn replaces(self) -> bool {
+        matches!(self, Self::Moved | Self::Gone | Self::Renamed | Self::Unclear)
+    }
+}
+
+/// Whether an event tells of nothing that could matter. Whoever reads a file makes such events, this
+/// host too.
+pub(super) fn is_noise(event: &notify::Result<notify::Event>) -> bool {
+    event.as_ref().is_ok_and(|event| {
+        !event.need_rescan()
+            && matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+    })
+}
+
+/// One event of the kernel's, in the order in which it happened.
+pub(super) fn translate(event: notify::Result<notify::Event>) -> Vec<Event> {
+    let event = match event {
+        Ok(event) if !event.need_rescan() => event,
+        _ => return vec![Event::Lost],
+    };
+    let what = match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => What::Written,
+        EventKind::Access(_) => return Vec::new(),
+        EventKind::Create(_) => What::Appeared,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => What::Gone,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => What::Moved,
+        // Told as From and To already, where both are known.
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return Vec::new(),
+        EventKind::Modify(ModifyKind::Name(_)) => What::Renamed,
+        EventKind::Modify(ModifyKind::Metadata(_)) => What::Attributes,
+        EventKind::Modify(_) => What::Modified,
+        EventKind::Any | EventKind::Other => What::Unclear,
+    };
+    event.paths.into_iter().map(|path| Event::Entry(path, what)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, AccessMode, CreateKind, Flag, MetadataKind, ModifyKind, RemoveKind, RenameMode};
+    use notify::{ErrorKind, EventKind};
+
+    use super::{Event, What, is_noise, translate};
+
+    fn event(kind: EventKind) -> notify::Result<notify::Event> {
+        Ok(notify::Event::new(kind).add_path("/a".into()))
+    }
+
+    #[test]
+    fn each_kind_of_event_has_its_word() {
+        for (kind, what) in [
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), What::Written),
+            (EventKind::Create(CreateKind::File), What::Appeared),
+            (EventKind::Create(CreateKind::Folder), What::Appeared),
+            (EventKind::Modify(ModifyKind::Any), What::Modified),
+            (
+                EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)),
+                What::Attributes,
+            ),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), What::Gone),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), What::Moved),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::Any)), What::Renamed),
+            (EventKind::Remove(RemoveKind::Folder), What::Gone),
+            (EventKind::Any, What::Unclear),
+        ] {
+            assert!(!is_noise(&event(kind)), "{kind:?}");
+            assert_eq!(translate(event(kind)), [Event::Entry("/a".into(), what)], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn reading_is_noise() {
+        for kind in [
+            AccessKind::Open(AccessMode::Any),
+            AccessKind::Close(AccessMode::Read),
+            AccessKind::Read,
+        ] {
+            assert!(is_noise(&event(EventKind::Access(kind))));
+            assert_eq!(translate(event(EventKind::Access(kind))), []);
+        }
+    }
+
+    #[test]
+    fn an_overflow_and_an_error_mean_that_something_was_lost() {
+        let overflow = || Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan));
+        let error = || Err(notify::Error::new(ErrorKind::Generic("read".to_owned())));
+        assert!(!is_noise(&overflow()) && !is_noise(&error()));
+        assert_eq!(translate(overflow()), [Event::Lost]);
+        assert_eq!(translate(error()), [Event::Lost]);
+    }
+}

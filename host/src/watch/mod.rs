@@ -1,0 +1,142 @@
+//! Noticing that files on disk changed.
+//!
+//! ```text
+//! WatchSet ─▶ survey ─▶ coverage ─▶ the kernel's events ─▶ event ─┐
+//!             which      by events,                               ├─▶ relevance ─▶ settle ─▶ Changes
+//!             folders    or by looks ────▶ poll ──────────────────┘   whose?       when?
+//! ```
+//!
+//! One thread does all of it. It guarantees that what happens to anything in the [`WatchSet`] is
+//! told, however it was saved: in place, by a rename over it, by a symlink that is swapped, by a
+//! folder that goes and comes back. A [`Change`] is a reason to look, not a proof: whoever hears of
+//! one compares contents. It may be told in vain; it is never left out.
+//!
+//! - It watches folders, never files: a watch on a file follows the inode that an editor replaces.
+//!   Each folder on the way to a file is watched, so that any of them may be replaced, also one that
+//!   is reached by a symlink. Of `node_modules` only the folders on the way to a followed file are.
+//! - What was written while nothing watched is told too: a path that comes into the set is told
+//!   once, and so is a folder that appears.
+//! - It never reads a file's contents, and knows nothing of what they are for.
+
+mod changes;
+mod coverage;
+mod event;
+mod filesystem;
+pub mod git_ref;
+mod limit;
+mod names;
+mod poll;
+mod relevance;
+mod settle;
+mod survey;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+pub use changes::Changes;
+use worker::{Message, Worker};
+
+/// What is to be followed. All paths are absolute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchSet {
+    /// Files that were read or looked for in vain, and links, under the names by which they were
+    /// reached: every component may be a symlink, and every one of them is followed.
+    pub paths: BTreeSet<PathBuf>,
+    /// Folders in which any module matters, at any depth; except in `node_modules` and dot-folders,
+    /// and not through symlinks below the folder. (Modules are told by their extension.)
+    pub trees: BTreeSet<PathBuf>,
+}
+
+/// Something happened: time to compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What it happened to, in the set's own names: paths of the set, and modules and folders of
+    /// its trees.
+    pub paths: BTreeSet<PathBuf>,
+    /// Whether it may have happened to everything else that is followed, too: a folder was replaced,
+    /// or events were lost.
+    pub rescan: bool,
+}
+
+impl Change {
+    fn is_empty(&self) -> bool {
+        self.paths.is_empty() && !self.rescan
+    }
+
+    fn merge(&mut self, newer: Self) {
+        self.paths.extend(newer.paths);
+        self.rescan |= newer.rescan;
+    }
+}
+
+/// When files are looked at in intervals, beside or instead of waiting for events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Polling {
+    /// Everywhere, and events are not used at all. Otherwise only where they cannot be relied on:
+    /// on network and shared file systems, and for folders that the kernel refuses to watch.
+    pub everywhere: bool,
+    /// Between two looks; longer where a look takes long.
+    pub interval: Duration,
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            everywhere: false,
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Why files cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error("cannot start the thread that watches files: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Follows files until it is dropped.
+///
+/// Dropping it ends its thread, without waiting for it: a look at a network file system that does
+/// not answer must not hold up whoever drops it.
+#[derive(Debug)]
+pub struct FileWatch {
+    messages: mpsc::Sender<Message>,
+}
+
+impl FileWatch {
+    /// Starts to watch; nothing yet.
+    ///
+    /// # Errors
+    /// When there is no thread to be had. A kernel that gives no events is no error: then files are
+    /// polled, and a warning says so.
+    pub fn start(polling: Polling) -> Result<(Self, Changes), WatchError> {
+        let (messages, inbox) = mpsc::channel();
+        let (teller, changes) = changes::channel();
+        let worker = Worker::new(polling, messages.clone(), teller);
+        std::thread::Builder::new()
+            .name("baton-watch".to_owned())
+            .spawn(move || worker.run(&inbox))
+            .map_err(WatchError::Thread)?;
+        Ok((Self { messages }, changes))
+    }
+
+    /// Replaces what is followed. Returns at once; as soon as all of it is watched, one change names
+    /// each path and tree that was not followed before, since it may have been written meanwhile.
+    pub fn follow(&self, set: WatchSet) {
+        // It fails when the thread has ended, which `Changes` tells.
+        let _ = self.messages.send(Message::Follow(set));
+    }
+}
+
+impl Drop for FileWatch {
+    fn drop(&mut self) {
+        let _ = self.messages.send(Message::Stop);
+    }
+}

@@ -1,0 +1,241 @@
+//! Whether something that happened matters, and to what. Pure but for one question.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::event::What;
+use super::names::{is_module, is_skipped};
+use super::settle::Progress;
+use super::survey::Survey;
+
+/// What an entry is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    Link,
+    Missing,
+}
+
+impl Kind {
+    /// Asks the disk.
+    pub(super) fn of(path: &Path) -> Self {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Self::Folder,
+            Ok(metadata) if metadata.is_symlink() => Self::Link,
+            Ok(_) => Self::File,
+            Err(_) => Self::Missing,
+        }
+    }
+}
+
+/// Something happened that matters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// To this, in the set's own names.
+    pub(super) paths: BTreeSet<PathBuf>,
+    /// And perhaps to what is not named.
+    pub(super) everything: bool,
+    pub(super) progress: Progress,
+    /// Whether paths may lead elsewhere than before.
+    pub(super) survey: bool,
+}
+
+/// What it means that `what` happened to `path`; `None` if nothing. `kind` is asked what is there
+/// now, at most once.
+pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(&Path) -> Kind) -> Option<Finding> {
+    let folder = survey.folders.get(path.parent()?)?;
+    let name = path.file_name()?;
+    let on_the_way = folder.ways.contains(name);
+    let in_tree = !folder.trees.is_empty() && !is_skipped(name);
+    let mut paths = folder.files.get(name).cloned().unwrap_or_default();
+    if paths.is_empty() && !on_the_way && !in_tree {
+        return None;
+    }
+    if in_tree && is_module(name) {
+        paths.extend(folder.trees.iter().map(|tree| tree.join(name)));
+    }
+    if matches!(what, What::Written | What::Modified) {
+        let progress = match what {
+            What::Written => Progress::Complete,
+            _ => Progress::Unfinished,
+        };
+        return finding(paths, false, progress, false);
+    }
+    let kind = kind(path);
+    let is_folder = in_tree && (kind == Kind::Folder || survey.knows(path));
+    if what == What::Attributes {
+        // What is behind a folder that became readable is found by looking.
+        return finding(paths, false, Progress::Complete, on_the_way || is_folder);
+    }
+    if is_folder {
+        paths.extend(folder.trees.iter().map(|tree| tree.join(name)));
+    }
+    let progress = match (what, kind) {
+        (_, Kind::Missing) | (What::Gone, _) => Progress::Gone,
+        (What::Unclear, _) | (What::Appeared, Kind::File | Kind::Folder) => Progress::Unfinished,
+        _ => Progress::Complete,
+    };
+    let leads_elsewhere = on_the_way || is_folder || (!paths.is_empty() && matches!(kind, Kind::Link | Kind::Folder));
+    finding(paths, on_the_way || is_folder, progress, leads_elsewhere)
+}
+
+fn finding(paths: BTreeSet<PathBuf>, everything: bool, progress: Progress, survey: bool) -> Option<Finding> {
+    let matters = !paths.is_empty() || everything || survey;
+    matters.then_some(Finding {
+        paths,
+        everything,
+        progress,
+        survey,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Finding, Kind, judge};
+    use crate::watch::event::What;
+    use crate::watch::settle::Progress;
+    use crate::watch::survey::{Folder, Survey};
+
+    const EVERY: [What; 8] = [
+        What::Appeared,
+        What::Moved,
+        What::Written,
+        What::Modified,
+        What::Gone,
+        What::Renamed,
+        What::Attributes,
+        What::Unclear,
+    ];
+
+    /// `/p/package.json` is followed as `/link/package.json`; `/p/functions`, with `/p/functions/steps`,
+    /// is a tree.
+    fn survey() -> Survey {
+        let mut survey = Survey::default();
+        let root = Folder {
+            ways: ["p".into(), "link".into()].into(),
+            ..Folder::default()
+        };
+        let project = Folder {
+            ways: ["functions".into(), "missing".into()].into(),
+            files: [
+                ("package.json".into(), ["/link/package.json".into()].into()),
+                ("missing".into(), ["/p/missing/a.ts".into()].into()),
+            ]
+            .into(),
+            ..Folder::default()
+        };
+        let tree = |path: &str| Folder {
+            trees: [path.into()].into(),
+            ..Folder::default()
+        };
+        survey.folders.insert("/".into(), root);
+        survey.folders.insert("/p".into(), project);
+        survey.folders.insert("/p/functions".into(), tree("/link/functions"));
+        survey
+            .folders
+            .insert("/p/functions/steps".into(), tree("/link/functions/steps"));
+        survey
+    }
+
+    fn check(path: &str, what: What, kind: Kind) -> Option<Finding> {
+        judge(&survey(), Path::new(path), what, |_| kind)
+    }
+
+    fn paths<const N: usize>(paths: [&str; N]) -> std::collections::BTreeSet<PathBuf> {
+        paths.map(PathBuf::from).into()
+    }
+
+    #[test]
+    fn whatever_happens_to_a_followed_file_matters_under_its_own_name() {
+        for what in EVERY {
+            let found = check("/p/package.json", what, Kind::File).unwrap();
+            assert_eq!(found.paths, paths(["/link/package.json"]), "{what:?}");
+            assert!(!found.everything && !found.survey, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn a_module_in_a_tree_matters_and_any_other_file_there_does_not() {
+        for what in EVERY {
+            let found = check("/p/functions/new.ts", what, Kind::File).unwrap();
+            assert_eq!(found.paths, paths(["/link/functions/new.ts"]), "{what:?}");
+            for other in [
+                "/p/functions/out.csv",
+                "/p/functions/.new.ts.swp",
+                "/p/functions/4913",
+                "/p/functions/new.ts~",
+                "/p/other.ts",
+                "/elsewhere/a.ts",
+            ] {
+                assert_eq!(check(other, what, Kind::File), None, "{other} {what:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn folders_of_a_tree_matter_when_they_come_and_when_they_go() {
+        let came = check("/p/functions/new", What::Appeared, Kind::Folder).unwrap();
+        assert_eq!(came.paths, paths(["/link/functions/new"]));
+        assert!(came.survey && came.everything && came.progress == Progress::Unfinished);
+        let went = check("/p/functions/steps", What::Gone, Kind::Missing).unwrap();
+        assert_eq!(went.paths, paths(["/link/functions/steps"]));
+        assert!(went.survey && went.everything && went.progress == Progress::Gone);
+        let moved_here = check("/p/functions/new", What::Moved, Kind::Folder).unwrap();
+        assert_eq!(moved_here.progress, Progress::Complete);
+        for skipped in ["/p/functions/node_modules", "/p/functions/.git"] {
+            assert_eq!(check(skipped, What::Appeared, Kind::Folder), None);
+        }
+    }
+
+    #[test]
+    fn what_is_on_the_way_to_something_may_change_everything() {
+        for (what, kind) in [
+            (What::Gone, Kind::Missing),
+            (What::Moved, Kind::Link),
+            (What::Appeared, Kind::Link),
+        ] {
+            let found = check("/link", what, kind).unwrap();
+            assert!(found.survey && found.everything, "{what:?}");
+        }
+        assert_eq!(
+            check("/p", What::Modified, Kind::Folder),
+            None,
+            "what happens in it is told by itself"
+        );
+        let allowed = check("/p", What::Attributes, Kind::Folder).unwrap();
+        assert!(allowed.survey && !allowed.everything);
+    }
+
+    #[test]
+    fn what_is_missing_matters_when_it_appears() {
+        let found = check("/p/missing", What::Appeared, Kind::Folder).unwrap();
+        assert_eq!(found.paths, paths(["/p/missing/a.ts"]));
+        assert!(found.survey);
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_link_leads_elsewhere() {
+        let found = check("/p/package.json", What::Moved, Kind::Link).unwrap();
+        assert!(found.survey && found.progress == Progress::Complete);
+    }
+
+    #[test]
+    fn a_save_is_complete_when_its_writer_closes_or_moves_it_and_not_before() {
+        for (what, kind, progress) in [
+            (What::Appeared, Kind::File, Progress::Unfinished),
+            (What::Modified, Kind::File, Progress::Unfinished),
+            (What::Written, Kind::File, Progress::Complete),
+            (What::Moved, Kind::File, Progress::Complete),
+            (What::Renamed, Kind::File, Progress::Complete),
+            (What::Renamed, Kind::Missing, Progress::Gone),
+            (What::Gone, Kind::Missing, Progress::Gone),
+            (What::Unclear, Kind::File, Progress::Unfinished),
+        ] {
+            let found = check("/p/package.json", what, kind).unwrap();
+            assert_eq!(found.progress, progress, "{what:?}");
+        }
+    }
+}

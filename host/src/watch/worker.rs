@@ -1,0 +1,215 @@
+//! The thread that watches: everything meets here, and nothing is decided here.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use notify::Watcher;
+
+use super::changes::Teller;
+use super::coverage::Coverage;
+use super::event::{Event, What, is_noise, translate};
+use super::poll::Poll;
+use super::relevance::{Kind, judge};
+use super::settle::{Progress, Settle, Subject};
+use super::survey::Survey;
+use super::{Polling, WatchSet};
+
+/// Events that are taken before anything else is done. A burst is surveyed once, not for each of its
+/// events; and one that never ends does not hold up what is due.
+const AT_ONCE: usize = 4096;
+
+/// Between two looks, whatever is asked for.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Of a shared disk's time at most a twentieth is spent on looking at it.
+const REST_FOR_A_LOOK: u32 = 19;
+
+/// What reaches the thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    Follow(WatchSet),
+    Happened(notify::Result<notify::Event>),
+    Stop,
+}
+
+/// See the module's documentation.
+pub(super) struct Worker {
+    set: WatchSet,
+    survey: Survey,
+    /// Whether the survey may be out of date.
+    is_doubtful: bool,
+    coverage: Coverage,
+    poll: Poll,
+    /// When to look next.
+    next_look: Instant,
+    interval: Duration,
+    settle: Settle,
+    teller: Teller,
+}
+
+impl Worker {
+    /// `inbox` leads to the messages that [`Worker::run`] is given.
+    pub(super) fn new(polling: Polling, inbox: Sender<Message>, teller: Teller) -> Self {
+        let make_watcher = move || {
+            let inbox = inbox.clone();
+            let handler = move |event| {
+                if !is_noise(&event) {
+                    // It fails while the thread ends.
+                    let _ = inbox.send(Message::Happened(event));
+                }
+            };
+            let watcher = notify::recommended_watcher(handler)?;
+            Ok(Box::new(watcher) as Box<dyn Watcher + Send>)
+        };
+        Self {
+            set: WatchSet::default(),
+            survey: Survey::default(),
+            is_doubtful: false,
+            coverage: Coverage::new(polling, Box::new(make_watcher)),
+            poll: Poll::default(),
+            next_look: Instant::now(),
+            interval: polling.interval.max(SHORTEST_INTERVAL),
+            settle: Settle::default(),
+            teller,
+        }
+    }
+
+    /// Watches until it is told to stop.
+    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
+        loop {
+            let mut message = match self.wait(inbox) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut taken = 0;
+            while let Some(next) = message {
+                match next {
+                    Message::Stop => return,
+                    Message::Follow(set) => self.follow(set),
+                    Message::Happened(event) => self.happened(event),
+                }
+                taken += 1;
+                message = if taken < AT_ONCE { inbox.try_recv().ok() } else { None };
+            }
+            if !self.poll.is_empty() && self.next_look <= Instant::now() {
+                self.look();
+            }
+            // Before anything is told, so that what is new is watched by then. (If something new is
+            // found at every turn, all of it is told again.)
+            if self.is_doubtful {
+                self.survey_again();
+            }
+            if let Some(change) = self.settle.take(Instant::now()) {
+                self.teller.tell(change);
+            }
+        }
+    }
+
+    fn wait(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        let look = (!self.poll.is_empty()).then_some(self.next_look);
+        let now = self.is_doubtful.then(Instant::now);
+        match [self.settle.due(), look, now].into_iter().flatten().min() {
+            Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn follow(&mut self, set: WatchSet) {
+        if set == self.set {
+            return;
+        }
+        let new = set
+            .paths
+            .difference(&self.set.paths)
+            .chain(set.trees.difference(&self.set.trees));
+        let new: Vec<_> = new.cloned().collect();
+        self.set = set;
+        self.survey = Survey::of(&self.set);
+        self.cover();
+        for path in new {
+            self.note(Subject::Path(path), Progress::Complete);
+        }
+    }
+
+    fn happened(&mut self, event: notify::Result<notify::Event>) {
+        if let Err(error) = &event {
+            tracing::debug!(%error, "the system's file events failed");
+        }
+        for event in translate(event) {
+            match event {
+                Event::Entry(path, what) => {
+                    if what.replaces() {
+                        self.is_doubtful |= self.coverage.doubt(&path);
+                    }
+                    self.entry(&path, what);
+                }
+                Event::Lost => {
+                    self.coverage.doubt("/".as_ref());
+                    self.is_doubtful = true;
+                    self.note(Subject::Everything, Progress::Complete);
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &Path, what: What) {
+        let Some(finding) = judge(&self.survey, path, what, Kind::of) else {
+            return;
+        };
+        self.is_doubtful |= finding.survey;
+        for path in finding.paths {
+            self.note(Subject::Path(path), finding.progress);
+        }
+        if finding.everything {
+            self.note(Subject::Everything, finding.progress);
+        }
+    }
+
+    /// Finds out where paths lead now. Repeated until there is nothing new to watch, since folders
+    /// are made also while this happens.
+    fn survey_again(&mut self) {
+        let survey = Survey::of(&self.set);
+        for path in self.survey.missing(&survey) {
+            self.note(Subject::Path(path), Progress::Unfinished);
+        }
+        for path in survey.missing(&self.survey) {
+            self.note(Subject::Path(path), Progress::Gone);
+        }
+        self.survey = survey;
+        if self.cover() {
+            // Whatever a folder held when its watch began was not told.
+            self.note(Subject::Everything, Progress::Unfinished);
+        }
+    }
+
+    /// Whether folders are watched that were not before.
+    fn cover(&mut self) -> bool {
+        let covered = self.coverage.cover(&self.survey);
+        self.is_doubtful = covered.fresh;
+        if self.poll.is_empty() {
+            self.next_look = Instant::now() + self.interval;
+        }
+        self.poll.cover(&self.survey, self.coverage.polled());
+        if covered.interrupted {
+            self.note(Subject::Everything, Progress::Unfinished);
+        }
+        covered.fresh
+    }
+
+    fn look(&mut self) {
+        let start = Instant::now();
+        for (path, what) in self.poll.look() {
+            self.entry(&path, what);
+        }
+        // Finds what is new in a tree, and whether events come again.
+        self.survey_again();
+        let took = start.elapsed();
+        self.next_look = start + took + self.interval.max(took * REST_FOR_A_LOOK);
+    }
+
+    fn note(&mut self, subject: Subject, progress: Progress) {
+        self.settle.note(Instant::now(), subject, progress);
+    }
+}
