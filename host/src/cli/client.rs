@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Method, Request, StatusCode};
@@ -35,8 +35,8 @@ pub(super) struct Answer {
     pub(super) body: serde_json::Value,
 }
 
-/// Sends one request and waits for the answer.
-pub(super) fn ask(args: &HostArgs, method: Method, path: &str) -> Result<Answer, ClientError> {
+/// Sends one request, with a body that may be empty, and waits for the answer.
+pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
     let folder = std::env::current_dir().map_err(ClientError::WorkingFolder)?;
     let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
     let no_answer = |error| ClientError::Silent {
@@ -47,13 +47,16 @@ pub(super) fn ask(args: &HostArgs, method: Method, path: &str) -> Result<Answer,
         .enable_all()
         .build()
         .map_err(|error| no_answer(error.into()))?;
-    runtime.block_on(exchange(&socket, method, path)).map_err(no_answer)
+    runtime
+        .block_on(exchange(&socket, method, path, body))
+        .map_err(no_answer)
 }
 
 async fn exchange(
     socket: &PathBuf,
     method: Method,
     path: &str,
+    body: String,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -62,7 +65,7 @@ async fn exchange(
         .method(method)
         .uri(path)
         .header(HOST, "localhost")
-        .body(Empty::<Bytes>::new())?;
+        .body(Full::new(Bytes::from(body)))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();

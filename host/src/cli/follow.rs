@@ -126,7 +126,10 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
         }
         if dirty && require_clean {
             if told.as_ref() != Some(&commit) {
-                warn!(commit, "another commit is checked out, with files that differ from it: it is not served");
+                warn!(
+                    commit,
+                    "another commit is checked out, with files that differ from it: it is not served"
+                );
             }
             told = Some(commit);
             continue;

@@ -3,6 +3,7 @@
 mod client;
 mod follow;
 mod reload;
+mod rollback;
 mod serve;
 mod status;
 
@@ -44,6 +45,9 @@ pub enum Command {
     /// Load the code on the disk into the running host and swap it in.
     #[command(after_help = "Example:\n  baton reload --dry-run && baton reload --wait")]
     Reload(reload::ReloadArgs),
+    /// Serve again what an earlier generation was made of; the newest five are kept.
+    #[command(after_help = "Example:\n  baton rollback        # the one before\n  baton rollback 3")]
+    Rollback(rollback::RollbackArgs),
     /// What is live, in flight and draining.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
@@ -147,6 +151,7 @@ pub struct HostArgs {
 pub fn ask(command: &Command) -> Option<ExitCode> {
     match command {
         Command::Reload(args) => Some(reload::run(args)),
+        Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
         Command::Dev(_) | Command::Start { .. } | Command::MakeStartupSnapshot { .. } => None,
     }

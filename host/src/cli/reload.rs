@@ -37,7 +37,13 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
         ("wait=drained", args.wait),
     ];
     let query: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
-    let answer = match client::ask(&args.host, Method::PUT, &format!("/api/reload?{}", query.join("&"))) {
+    let path = format!("/api/reload?{}", query.join("&"));
+    change(&args.host, Method::PUT, &path, String::new())
+}
+
+/// Asks for another generation and tells what became of it.
+pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) -> ExitCode {
+    let answer = match client::ask(host, method, path, body) {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
@@ -45,7 +51,7 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
         }
     };
     let succeeded = answer.status.is_success();
-    if args.host.json {
+    if host.json {
         println!("{}", answer.body);
     } else if succeeded {
         print!("{}", summary(&answer.body));
@@ -74,6 +80,12 @@ fn summary(report: &Value) -> String {
             previous => format!("activated ({took} ms): generation {generation} serves, {previous} did\n"),
         },
     };
+    if let Value::Number(restored) = &report["restored_from"] {
+        let _ = writeln!(
+            text,
+            "  with the code of generation {restored}; what is on the disk serves again once it changes, or at `baton reload`"
+        );
+    }
     for kind in ["added", "changed", "removed"] {
         for id in report["functions"][kind].as_array().into_iter().flatten() {
             let _ = writeln!(text, "  {kind:<8} {}", id.as_str().unwrap_or_default());

@@ -16,8 +16,8 @@ use super::ServeArgs;
 use super::follow::{self, Watching};
 use crate::config::{ConfigFile, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover};
 use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
-use crate::telemetry::Metrics;
 use crate::server::{Access, ListenError, Listeners, Server, router};
+use crate::telemetry::Metrics;
 
 const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
@@ -208,6 +208,8 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         access: Arc::new(access),
         calls: calls.clone(),
         hold,
+        root: root.clone(),
+        watch: watching.mode,
         started: Instant::now(),
     };
     let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));

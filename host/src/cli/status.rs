@@ -22,7 +22,7 @@ pub struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs) -> ExitCode {
-    match client::ask(&args.host, Method::GET, "/-/status") {
+    match client::ask(&args.host, Method::GET, "/-/status", String::new()) {
         Ok(answer) if args.host.json => println!("{}", answer.body),
         Ok(answer) => print!("{}", summary(&answer.body)),
         Err(error) => {
@@ -33,6 +33,9 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// How many files are named that differ from what is loaded.
+const FILES_SHOWN: usize = 10;
+
 /// The status for people: a line each generation that is not over, a line each call in it.
 fn summary(status: &Value) -> String {
     let functions = status["functions"].as_array().map_or(0, Vec::len);
@@ -42,7 +45,7 @@ fn summary(status: &Value) -> String {
     };
     for generation in status["generations"].as_array().into_iter().flatten() {
         let state = generation["state"].as_str().unwrap_or_default();
-        if matches!(state, "retired" | "rejected") {
+        if matches!(state, "retired" | "rejected" | "abandoned") {
             continue;
         }
         let hash: String = generation["hash"]
@@ -56,6 +59,20 @@ fn summary(status: &Value) -> String {
         let id = &generation["id"];
         let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {} in flight", calls.len());
         let _ = writeln!(text, "{}", line.trim_end());
+        if let Value::Number(restored) = &generation["restored_from"] {
+            let why = match generation["reason"].as_str() {
+                Some("last_good") => ", since the code on the disk cannot be served",
+                _ => "",
+            };
+            let _ = writeln!(text, "        with the code of generation {restored}{why}");
+        }
+        let expected = |what: &str| generation["expected"][what].as_u64().filter(|count| *count > 0);
+        if let Some(plans) = expected("plans") {
+            let _ = writeln!(text, "        waits for {plans} step(s) that it planned");
+        }
+        if let Some(runs) = expected("runs") {
+            let _ = writeln!(text, "        {runs} run(s) are pinned to it");
+        }
         for call in &calls {
             let field = |name: &str| call[name].as_str().unwrap_or("-");
             let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
@@ -93,6 +110,13 @@ fn summary(status: &Value) -> String {
     } else if source["newer_than_loaded"] == true {
         let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
     }
+    let changed = source["changed"].as_array().cloned().unwrap_or_default();
+    for file in changed.iter().take(FILES_SHOWN) {
+        let _ = writeln!(text, "  {}", file.as_str().unwrap_or_default());
+    }
+    if changed.len() > FILES_SHOWN {
+        let _ = writeln!(text, "  and {} more", changed.len() - FILES_SHOWN);
+    }
     text
 }
 
@@ -110,13 +134,14 @@ mod tests {
                 [{"function": "app-hello", "run": "01R", "step": "step", "attempt": 0, "since_ms": 1250}],
                 "isolates": [{"id": 0, "blocked_ms": 4200}, {"id": 1, "blocked_ms": 0}]},
             {"id": 3, "state": "current", "hash": "9876543210", "git": "46c2113-dirty", "in_flight": []}],
-            "source": {"newer_than_loaded": true, "last_rejected": null}});
+            "source": {"newer_than_loaded": true, "changed": ["functions/a.ts"], "last_rejected": null}});
         let text = summary(&status);
         assert!(text.starts_with("generation 3 serves 2 function(s)\n"), "{text}");
         assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
         assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
         assert!(text.contains("isolate 0 blocked by user code for 4.2 s"), "{text}");
         assert!(!text.contains("isolate 1"), "{text}");
+        assert!(text.ends_with("  functions/a.ts\n"), "{text}");
         assert!(!text.contains("retired") && text.contains("is newer"), "{text}");
     }
 }

@@ -190,8 +190,14 @@ mod tests {
         );
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
-        assert_eq!((config.watch, config.require_clean, config.poll), (Some(WatchMode::GitRef), Some(true), Some(true)));
-        assert_eq!((config.pin, config.pin_ttl), (Some(PinMode::Run), Some(Duration::from_secs(3600))));
+        assert_eq!(
+            (config.watch, config.require_clean, config.poll),
+            (Some(WatchMode::GitRef), Some(true), Some(true))
+        );
+        assert_eq!(
+            (config.pin, config.pin_ttl),
+            (Some(PinMode::Run), Some(Duration::from_secs(3600)))
+        );
     }
 
     #[test]

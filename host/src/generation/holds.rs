@@ -167,7 +167,10 @@ fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Opt
     if holds.len() <= MOST {
         return None;
     }
-    let oldest = holds.iter().min_by_key(|(_, hold)| hold.until).map(|(key, _)| key.clone())?;
+    let oldest = holds
+        .iter()
+        .min_by_key(|(_, hold)| hold.until)
+        .map(|(key, _)| key.clone())?;
     holds.remove(&oldest)
 }
 
@@ -197,7 +200,8 @@ fn is_done(response: &Response) -> bool {
 /// Whether the run goes on after this answer, as far as one can tell: Inngest knows how many attempts
 /// are left.
 fn ends_run(response: &Response) -> bool {
-    let no_retry = |(name, value): &(String, String)| name.eq_ignore_ascii_case("x-inngest-no-retry") && value == "true";
+    let no_retry =
+        |(name, value): &(String, String)| name.eq_ignore_ascii_case("x-inngest-no-retry") && value == "true";
     response.status == 200 || (response.status >= 400 && response.headers.iter().any(no_retry))
 }
 
@@ -218,7 +222,10 @@ mod tests {
 
     #[test]
     fn plans_are_told_from_results_and_from_data_that_reads_like_plans() {
-        let planned = answer(206, r#"[{"id":"a1","op":"StepPlanned"},{"id":"b2","op":"StepRun"},{"id":"c3","op":"StepPlanned"}]"#);
+        let planned = answer(
+            206,
+            r#"[{"id":"a1","op":"StepPlanned"},{"id":"b2","op":"StepRun"},{"id":"c3","op":"StepPlanned"}]"#,
+        );
         assert_eq!(planned_steps(&planned), ["a1", "c3"]);
         let data = answer(206, r#"[{"id":"a1","op":"StepRun","data":{"op":"StepPlanned"}}]"#);
         assert!(planned_steps(&data).is_empty());
@@ -234,7 +241,9 @@ mod tests {
         assert!(!ends_run(&answer(206, "[]")));
         assert!(!ends_run(&answer(500, "{}")));
         let mut failed = answer(400, "{}");
-        failed.headers.push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
+        failed
+            .headers
+            .push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
         assert!(ends_run(&failed));
     }
 }

@@ -59,7 +59,10 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     let id = generation.id;
     drop(generation);
     // Spawned, so that it goes on when the caller has gone.
-    let answered = server.calls.spawn(run(server.table.clone(), lease, info.clone(), request)).await;
+    let answered = server
+        .calls
+        .spawn(run(server.table.clone(), lease, info.clone(), request))
+        .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
     let CallInfo {

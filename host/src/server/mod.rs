@@ -8,6 +8,7 @@ mod listen;
 mod router;
 mod status;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub use auth::Access;
 pub use listen::{ListenError, Listeners, Peer};
 pub use router::router;
 
+use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
 use crate::telemetry::Metrics;
 
@@ -31,5 +33,8 @@ pub struct Server {
     pub calls: TaskTracker,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
+    /// The project's root: files are named from there.
+    pub root: PathBuf,
+    pub watch: WatchMode,
     pub started: Instant,
 }

@@ -9,7 +9,8 @@ use js_runtime_api::LoadError;
 use serde::Serialize;
 
 use super::Server;
-use crate::generation::{Entry, GenerationId, IsolateId, Observed, Reason, View};
+use crate::config::WatchMode;
+use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
 
 /// `GET /-/live`: that the process answers is the answer.
 pub(super) async fn live() -> Json<serde_json::Value> {
@@ -23,6 +24,8 @@ pub(super) struct Readiness {
     generation: Option<GenerationId>,
     /// Why not.
     reason: Option<NotReady>,
+    /// The code on the disk cannot be served: what serves is what served last.
+    last_good: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,10 +60,16 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
     };
     let readiness = Readiness {
         ready: reason.is_none(),
+        last_good: is_last_good(&server.table.view(), current.as_ref().map(|current| current.id)),
         generation: current.map(|current| current.id),
         reason,
     };
     (status, Json(readiness)).into_response()
+}
+
+fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
+    let current = view.entries.iter().find(|entry| Some(entry.id) == current);
+    current.is_some_and(|entry| entry.reason == Reason::LastGood)
 }
 
 /// `GET /-/metrics`.
@@ -91,6 +100,8 @@ struct Status {
     pid: u32,
     functions: Vec<FunctionStatus>,
     generations: Vec<GenerationStatus>,
+    /// Which changes on the disk lead to a reload.
+    watch: WatchMode,
     source: SourceStatus,
 }
 
@@ -109,12 +120,16 @@ struct GenerationStatus {
     id: GenerationId,
     state: &'static str,
     reason: Reason,
+    /// The earlier generation whose code this is.
+    restored_from: Option<GenerationId>,
     hash: Option<String>,
     git: Option<String>,
     loaded_at: Option<Timestamp>,
     in_flight: Vec<CallStatus>,
     /// How many of these no isolate has begun.
     queued: usize,
+    /// What keeps it although no call runs in it.
+    expected: Expected,
     isolates: Vec<IsolateStatus>,
 }
 
@@ -179,22 +194,31 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
                 retries: function.retries,
             })
             .collect(),
-        generations: view.entries.iter().map(generation_status).collect(),
+        generations: view
+            .entries
+            .iter()
+            .map(|entry| generation_status(entry, &server.table.holds))
+            .collect(),
+        watch: server.watch,
         source: SourceStatus {
             newer_than_loaded: !changed.is_empty(),
-            changed: changed.iter().map(|path| path.display().to_string()).collect(),
+            changed: changed
+                .iter()
+                .map(|path| path.strip_prefix(&server.root).unwrap_or(path).display().to_string())
+                .collect(),
             last_rejected: rejected_status(&view),
         },
     })
     .into_response()
 }
 
-fn generation_status(entry: &Entry) -> GenerationStatus {
+fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
     let in_flight = entry.live.iter().flat_map(|live| live.in_flight());
     GenerationStatus {
         id: entry.id,
         state: entry.state.word(),
         reason: entry.reason,
+        restored_from: entry.restored_from,
         hash: entry.hash.clone(),
         git: entry.git.clone(),
         loaded_at: entry.loaded_at,
@@ -207,6 +231,7 @@ fn generation_status(entry: &Entry) -> GenerationStatus {
                 since_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
             })
             .collect(),
+        expected: holds.expected(entry.id),
         queued: entry.live.as_ref().map_or(0, |live| live.pool.queued()),
         isolates: entry
             .live

@@ -78,6 +78,7 @@ async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<
     let runtime = &mut worker.js_runtime;
     deno_core::scope!(scope, runtime);
     let namespace = v8::Local::new(scope, namespace);
+    let remember = remember_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
     let log = console::log_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
     let export = |name: &'static str| {
         let key = v8::String::new(scope, name).ok_or_else(|| internal("V8 is out of memory"))?;
@@ -92,7 +93,6 @@ async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<
         call: export("call")?,
         drain: export("drain")?,
     };
-    let remember = remember_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
     let remember_with = v8::Local::new(scope, export("rememberWith")?);
     remember_with.call(scope, v8::undefined(scope).into(), &[remember.into()]);
     let log_to = v8::Local::new(scope, export("logTo")?);

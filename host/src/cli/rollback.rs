@@ -1,0 +1,23 @@
+//! `baton rollback`: serves again what an earlier generation was made of.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+
+use super::{HostArgs, reload};
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The generation whose code is to be served. [default: the one that served before the current one]
+    generation: Option<u64>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn run(args: &RollbackArgs) -> ExitCode {
+    let body = args
+        .generation
+        .map(|generation| serde_json::json!({ "generation": generation }).to_string());
+    reload::change(&args.host, Method::POST, "/-/rollback", body.unwrap_or_default())
+}
