@@ -44,4 +44,4 @@ pub use pattern::{ANY, mismatch};
 pub use project::{Gate, Project, Sdk};
 pub use run::Run;
 pub use status::{Report, Status};
-pub use stderr::{Line, Stderr};
+pub use stderr::{Follower, Line, Stderr};
