@@ -56,8 +56,9 @@ pub struct Memory {
     pub resident: f64,
     /// The same, pages that are shared with other processes counted in part.
     pub proportional: f64,
-    /// The pages that it wrote to and shares with nobody: what its end would give back for sure.
-    pub private_dirty: f64,
+    /// The pages that no file backs: what it wrote. (`Private_Dirty` also counts a binary's pages that
+    /// have not reached the disk.)
+    pub anonymous: f64,
 }
 
 impl Memory {
@@ -75,7 +76,7 @@ impl Memory {
         Self {
             resident: field("Rss"),
             proportional: field("Pss"),
-            private_dirty: field("Private_Dirty"),
+            anonymous: field("Anonymous"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What an idle generation takes, and what it gives back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::http::Answer;
 use harness::process::Memory;
@@ -11,10 +11,14 @@ use tokio::task::JoinHandle;
 use crate::arguments::Effort;
 use crate::row::{Goal, Row};
 
-/// Two readings that far apart which differ by less than [`STEADY`] end the wait.
-const PAUSE: Duration = Duration::from_secs(1);
-/// In KiB.
+/// Between two readings.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Readings that differ by less, in KiB, are the same.
 const STEADY: f64 = 128.0;
+/// How long memory has to be the same after a load.
+const AFTER_LOAD: Duration = Duration::from_secs(2);
+/// And after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them back.
+const AFTER_RETIREMENT: Duration = Duration::from_secs(18);
 
 /// One way to count.
 struct Count {
@@ -32,8 +36,8 @@ const COUNTS: [Count; 3] = [
         of: |memory| memory.proportional,
     },
     Count {
-        name: "private dirty",
-        of: |memory| memory.private_dirty,
+        name: "anonymous",
+        of: |memory| memory.anonymous,
     },
 ];
 
@@ -69,7 +73,7 @@ async fn side_by_side(baton: &Baton, gate: &Gate, generations: std::ops::RangeIn
         }
         calls.push(hold(baton, gate));
         baton.in_flight(generation, 1).await;
-        course.push(settled(baton).await);
+        course.push(settled(baton, AFTER_LOAD).await);
     }
     gate.open();
     for call in calls {
@@ -93,7 +97,7 @@ async fn alone(baton: &Baton, generation: u64) -> Memory {
             (1..generation).all(|other| matches!(status.state(other), "" | "retired"))
         })
         .await;
-    settled(baton).await
+    settled(baton, AFTER_RETIREMENT).await
 }
 
 /// What each generation took beyond the first.
@@ -118,17 +122,18 @@ fn given_back(round: &str, course: &[Memory], after: Memory) -> Vec<Row> {
     rows.collect()
 }
 
-/// The memory once it is the same for a while: nothing tells when V8 and the allocator have done what
-/// they put off.
-async fn settled(baton: &Baton) -> Memory {
+/// The memory once it was the same for a while: nothing tells when V8 and the allocator have done what
+/// they put off. The binary's own pages are not waited for: the system drops and reads them as it likes.
+async fn settled(baton: &Baton, quiet: Duration) -> Memory {
     let mut before = Memory::of(baton.pid());
-    loop {
+    let mut since = Instant::now();
+    while since.elapsed() < quiet {
         tokio::time::sleep(PAUSE).await;
         let now = Memory::of(baton.pid());
-        if (now.resident - before.resident).abs() < STEADY && (now.private_dirty - before.private_dirty).abs() < STEADY
-        {
-            return now;
+        if (now.anonymous - before.anonymous).abs() > STEADY {
+            before = now;
+            since = Instant::now();
         }
-        before = now;
     }
+    Memory::of(baton.pid())
 }
