@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-/// `BATON_BIN`, else `baton` in the target folder that this test was built
+/// `BATON_BIN`, else `baton` in the target folder that this program was built
 /// into; panics with what to do when there is none.
 #[must_use]
 pub fn baton_binary() -> PathBuf {
     let binary = match std::env::var_os("BATON_BIN") {
         Some(named) => PathBuf::from(named),
-        None => beside_this_test(),
+        None => beside_this_program(),
     };
     assert!(
         binary.is_file(),
@@ -18,9 +18,12 @@ pub fn baton_binary() -> PathBuf {
     binary.canonicalize().expect("the binary's path")
 }
 
-/// Tests are built to `<target>/<profile>/deps/`, binaries one folder up.
-fn beside_this_test() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("a target folder");
-    profile.join("baton")
+/// Programs are built to `<target>/<profile>/`, tests to `deps/` in it.
+fn beside_this_program() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut folder = program.parent().expect("the folder of this program");
+    if folder.ends_with("deps") {
+        folder = folder.parent().expect("a target folder");
+    }
+    folder.join("baton")
 }

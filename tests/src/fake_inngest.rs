@@ -76,6 +76,11 @@ impl FakeInngest {
         self.book.received.lock().expect("no poison").clone()
     }
 
+    /// Forgets everything it got: whoever never asks would only fill memory.
+    pub fn forget(&self) {
+        self.book.received.lock().expect("no poison").clear();
+    }
+
     /// The registrations it got.
     #[must_use]
     pub fn registrations(&self) -> Vec<Received> {

@@ -31,6 +31,11 @@ mod stderr;
 pub mod canonical;
 pub mod deadline;
 pub mod http;
+// As Linux counts it.
+#[cfg(target_os = "linux")]
+pub mod process;
+#[cfg(target_os = "linux")]
+pub mod soak;
 
 pub use baton::{Baton, Launch};
 pub use binary::baton_binary;
@@ -44,4 +49,4 @@ pub use pattern::{ANY, mismatch};
 pub use project::{Gate, Project, Sdk};
 pub use run::Run;
 pub use status::{Report, Status};
-pub use stderr::{Line, Stderr};
+pub use stderr::{Follower, Line, Stderr};

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+const PACKAGES: &str = "node_modules";
+
 /// Which `inngest` a fixture uses. The two majors declare functions differently
 /// and speak differently on the wire (inngest/inngest-js, versions 3 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +72,7 @@ impl Project {
     pub fn without_functions(sdk: Sdk) -> Self {
         let project = Self::without_packages();
         let fixture = fixture(sdk);
-        let packages = fixture.join("node_modules");
-        assert!(
-            packages.join("inngest/package.json").is_file(),
-            "the fixture's packages are missing: run `npm ci` in {}",
-            fixture.display()
-        );
-        std::os::unix::fs::symlink(packages, project.root().join("node_modules"))
-            .expect("a link to the fixture's packages");
+        link_packages(&fixture, &project.root());
         for file in ["package.json", "tsconfig.json"] {
             fs::copy(fixture.join(file), project.root().join(file)).expect("a copied file");
         }
@@ -92,6 +87,17 @@ impl Project {
             "package.json",
             r#"{ "name": "bare", "private": true, "type": "module" }"#,
         );
+        project
+    }
+
+    /// The example project of this repository: `functions/` is a project of its own.
+    #[must_use]
+    pub fn example() -> Self {
+        let project = Self::without_package_json();
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions");
+        let example = example.canonicalize().expect("the example project");
+        copy(&example, &project.functions());
+        link_packages(&example, &project.functions());
         project
     }
 
@@ -204,11 +210,26 @@ fn fixture(sdk: Sdk) -> PathBuf {
         .join(sdk.folder())
 }
 
+/// The copy's packages are those of the original.
+fn link_packages(original: &Path, copy: &Path) {
+    let packages = original.join(PACKAGES);
+    assert!(
+        packages.join("inngest/package.json").is_file(),
+        "packages are missing: run `npm ci` in {}",
+        original.display()
+    );
+    std::os::unix::fs::symlink(packages, copy.join(PACKAGES)).expect("a link to the packages");
+}
+
+/// Copies a folder, but not the packages in it.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder of the fixture") {
-        let entry = entry.expect("an entry of the fixture");
+    for entry in fs::read_dir(from).expect("a folder to copy") {
+        let entry = entry.expect("an entry of the folder");
         let target = to.join(entry.file_name());
+        if entry.file_name() == PACKAGES {
+            continue;
+        }
         if entry.file_type().expect("its type").is_dir() {
             copy(&entry.path(), &target);
         } else {

@@ -29,7 +29,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of `function` (`app-function`) that has just begun.
+    /// A run of `function` (`app-function`) that has just begun, on the event `app/function`.
     #[must_use]
     pub fn of(function: &str) -> Self {
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -49,6 +49,13 @@ impl Run {
             steps: Vec::new(),
             planned: false,
         }
+    }
+
+    /// The name of the event that triggered it.
+    #[must_use]
+    pub fn on(mut self, event: &str) -> Self {
+        self.event["name"] = event.into();
+        self
     }
 
     /// The data of the event that triggered it.

@@ -1,7 +1,7 @@
 //! What Baton writes to its standard error: JSON lines, one per event, kept
 //! for the tests to wait on and for their failure messages to show.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -33,8 +33,8 @@ impl Line {
 #[derive(Clone, Debug)]
 pub struct Stderr {
     lines: Arc<Mutex<Vec<Line>>>,
-    /// How many lines there are; closed at the end of the stream.
-    count: watch::Receiver<usize>,
+    /// Changes with each line; closed at the end of the stream.
+    changes: watch::Receiver<()>,
 }
 
 impl Stderr {
@@ -42,7 +42,7 @@ impl Stderr {
     #[must_use]
     pub fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let (counter, count) = watch::channel(0);
+        let (change, changes) = watch::channel(());
         let kept = Arc::clone(&lines);
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream);
@@ -51,65 +51,58 @@ impl Stderr {
                 let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
                 let json = serde_json::from_str(&text).unwrap_or_default();
                 kept.lock().expect("no poison").push(Line { text, json });
-                counter.send_modify(|count| *count += 1);
+                change.send_replace(());
                 bytes.clear();
             }
         });
-        Self { lines, count }
+        Self { lines, changes }
     }
 
     /// The first line, from the beginning, for which `wanted` holds; panics
     /// when it does not come.
     pub async fn wait_for_line(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
-        let mut count = self.count.clone();
-        let found = deadline::within(what, || self.tail(), async {
-            loop {
-                let seen = *count.borrow_and_update();
-                if let Some(line) = self.lines().into_iter().take(seen).find(&wanted) {
-                    return Some(line);
-                }
-                if count.changed().await.is_err() {
-                    return self.lines().into_iter().find(&wanted);
-                }
-            }
-        })
-        .await;
-        found.unwrap_or_else(|| panic!("the program ended before: {what}\n{}", self.tail()))
+        self.from_the_beginning().wait_for_line(what, wanted).await
     }
 
     /// As [`Stderr::wait_for_line`]: the line with this message whose fields
     /// fit `pattern`.
     pub async fn wait_for(&self, message: &str, pattern: &Value) -> Line {
-        let what = format!("the line {message:?} with {pattern}");
-        self.wait_for_line(&what, |line| {
-            line.message() == message && mismatch(&line.json, pattern).is_none()
-        })
-        .await
+        self.from_the_beginning().wait_for(message, pattern).await
+    }
+
+    /// Reads the lines in their order; one that was passed is not looked at again.
+    #[must_use]
+    pub fn from_the_beginning(&self) -> Follower {
+        Follower {
+            stderr: self.clone(),
+            passed: 0,
+        }
     }
 
     /// Waits for the end of the stream.
     pub async fn end(&self) {
-        let mut count = self.count.clone();
-        while count.changed().await.is_ok() {}
+        let mut changes = self.changes.clone();
+        while changes.changed().await.is_ok() {}
     }
 
     /// All lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        self.lines.lock().expect("no poison").clone()
+        self.lock().clone()
     }
 
     /// All text so far.
     #[must_use]
     pub fn text(&self) -> String {
-        let lines: Vec<_> = self.lines().into_iter().map(|line| line.text).collect();
-        lines.join("\n")
+        let lines = self.lock();
+        let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+        texts.join("\n")
     }
 
     /// The last lines, for a failure message.
     #[must_use]
     pub fn tail(&self) -> String {
-        let lines = self.lines();
+        let lines = self.lock();
         let skipped = lines.len().saturating_sub(TAIL);
         let shown: Vec<_> = lines[skipped..].iter().map(|line| line.text.as_str()).collect();
         format!(
@@ -118,5 +111,57 @@ impl Stderr {
             lines.len(),
             shown.join("\n")
         )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.lines.lock().expect("no poison")
+    }
+}
+
+/// A reader of the lines that goes on where it was: waiting for one thing after
+/// another takes no longer when there are many lines.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    stderr: Stderr,
+    passed: usize,
+}
+
+impl Follower {
+    /// The next line for which `wanted` holds; panics when it does not come.
+    pub async fn wait_for_line(&mut self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
+        let stderr = self.stderr.clone();
+        let mut changes = stderr.changes.clone();
+        let found = deadline::within(what, || stderr.tail(), async {
+            loop {
+                changes.mark_unchanged();
+                if let Some(line) = self.advance(&wanted) {
+                    return Some(line);
+                }
+                if changes.changed().await.is_err() {
+                    return self.advance(&wanted);
+                }
+            }
+        })
+        .await;
+        found.unwrap_or_else(|| panic!("the program ended before: {what}\n{}", stderr.tail()))
+    }
+
+    /// As [`Follower::wait_for_line`]: the line with this message whose fields
+    /// fit `pattern`.
+    pub async fn wait_for(&mut self, message: &str, pattern: &Value) -> Line {
+        let what = format!("the line {message:?} with {pattern}");
+        self.wait_for_line(&what, |line| {
+            line.message() == message && mismatch(&line.json, pattern).is_none()
+        })
+        .await
+    }
+
+    /// Passes all lines that are there, or those up to and with the wanted one.
+    fn advance(&mut self, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
+        let lines = self.stderr.lock();
+        let ahead = &lines[self.passed..];
+        let found = ahead.iter().position(wanted);
+        self.passed += found.map_or(ahead.len(), |at| at + 1);
+        found.map(|at| ahead[at].clone())
     }
 }

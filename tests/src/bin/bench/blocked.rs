@@ -1,0 +1,114 @@
+//! What user code that never lets go of its thread costs everybody else.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use harness::http::Answer;
+use harness::{Baton, Project, Run};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::arguments::Effort;
+use crate::row::{Goal, Row};
+
+const SPIN: &str = include_str!("spin.ts");
+
+/// Longer than any measurement.
+const SPIN_FOR: Duration = Duration::from_secs(90);
+
+/// Before anything is measured: code is compiled as it is used.
+const WARM_UP: usize = 100;
+
+/// In ms.
+const GOAL: Goal = Goal::P99AtMost(5.0);
+
+/// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
+/// becomes blocked, and while it is.
+pub(crate) async fn calls(effort: Effort) -> Vec<Row> {
+    let (_project, baton) = two_isolates().await;
+    let alone = light_calls(&baton, effort).await;
+    let spinning = spin(&baton);
+    baton.in_flight(1, 1).await;
+    let taken_over = light_call(&baton).await;
+    baton.wait_for("isolate blocked", json!({ "isolate": 0 })).await;
+    let beside = light_calls(&baton, effort).await;
+    assert!(!spinning.is_finished(), "the isolate did not spin long enough");
+    vec![
+        Row::new("light call, nothing else runs", "ms", alone),
+        Row::new("light call as the only isolate begins to spin", "ms", vec![taken_over]),
+        Row::new("light call beside an isolate that spins", "ms", beside).goal(GOAL),
+    ]
+}
+
+/// What an operator or an orchestrator asks while every isolate spins.
+pub(crate) async fn operator(effort: Effort) -> Vec<Row> {
+    let (_project, baton) = two_isolates().await;
+    let mut spinning = Vec::new();
+    for isolate in 0..2 {
+        spinning.push(spin(&baton));
+        baton.wait_for("isolate blocked", json!({ "isolate": isolate })).await;
+    }
+    let routes = [("/-/live", 200), ("/-/ready", 503), ("/-/status", 200)];
+    let mut samples = [const { Vec::new() }; 3];
+    for round in 0..WARM_UP + effort.choose(200, 2_000) {
+        for ((route, status), samples) in routes.iter().zip(&mut samples) {
+            let (took, answer) = timed(baton.get(route)).await;
+            assert_eq!(answer.status, *status, "{route}: {answer}");
+            if round >= WARM_UP {
+                samples.push(took);
+            }
+        }
+    }
+    assert!(
+        spinning.iter().all(|call| !call.is_finished()),
+        "the isolates did not spin long enough"
+    );
+    let rows = routes.iter().zip(samples).map(|((route, _), samples)| {
+        let name = format!("GET {route} while every isolate spins");
+        Row::new(name, "ms", samples).goal(GOAL)
+    });
+    rows.collect()
+}
+
+async fn two_isolates() -> (Project, Baton) {
+    let project = Project::new();
+    project.write("functions/spin.ts", SPIN);
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    (project, baton)
+}
+
+/// Starts a call that holds the thread of the isolate that takes it.
+fn spin(baton: &Baton) -> JoinHandle<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    let until = (now + SPIN_FOR).as_millis() as u64;
+    let run = Run::of("fixture-spin").with_data(json!({ "until": until }));
+    let executor = baton.executor();
+    // It ends with Baton, which ends before the loop.
+    tokio::spawn(async move { drop(executor.discover(&run).await) })
+}
+
+/// Milliseconds of one call after another.
+async fn light_calls(baton: &Baton, effort: Effort) -> Vec<f64> {
+    for _ in 0..WARM_UP {
+        light_call(baton).await;
+    }
+    let mut samples = Vec::new();
+    for _ in 0..effort.choose(200, 2_000) {
+        samples.push(light_call(baton).await);
+    }
+    samples
+}
+
+/// Calls a function of one step; the milliseconds from before its connection to the last byte.
+async fn light_call(baton: &Baton) -> f64 {
+    let run = Run::of("fixture-one-step").with_data(json!({ "name": "Ada" }));
+    let call = baton.executor().request(&run, "step");
+    let (took, answer) = timed(call.answer(&baton.door())).await;
+    assert_eq!(answer.status, 206, "{answer}");
+    took
+}
+
+async fn timed(answer: impl Future<Output = Answer>) -> (f64, Answer) {
+    let start = Instant::now();
+    let answer = answer.await;
+    (start.elapsed().as_secs_f64() * 1e3, answer)
+}

@@ -1,0 +1,139 @@
+//! What an idle generation takes, and what it gives back.
+
+use std::time::{Duration, Instant};
+
+use harness::http::Answer;
+use harness::process::Memory;
+use harness::{Baton, Gate, Project, Run};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::arguments::Effort;
+use crate::row::{Goal, Row};
+
+/// Between two readings.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Readings that differ by less, in KiB, are the same.
+const STEADY: f64 = 128.0;
+/// How long memory has to be the same after a load.
+const AFTER_LOAD: Duration = Duration::from_secs(2);
+/// And after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them back.
+const AFTER_RETIREMENT: Duration = Duration::from_secs(18);
+
+/// One way to count.
+struct Count {
+    name: &'static str,
+    of: fn(Memory) -> f64,
+}
+
+const COUNTS: [Count; 3] = [
+    Count {
+        name: "resident",
+        of: |memory| memory.resident,
+    },
+    Count {
+        name: "proportional",
+        of: |memory| memory.proportional,
+    },
+    Count {
+        name: "anonymous",
+        of: |memory| memory.anonymous,
+    },
+];
+
+/// Generations side by side, each with one call that waits; then the calls end. Twice: what a process
+/// needs only once, it takes in the first round and keeps.
+pub(crate) async fn generations(effort: Effort) -> Vec<Row> {
+    let project = Project::new();
+    let generations = effort.choose(4, 8);
+    let baton = Baton::dev(&project).argument("--max-generations=100").ready().await;
+    let mut rows = Vec::new();
+    let mut first = 1;
+    for round in ["first", "second"] {
+        let gate = project.gate(round);
+        let last = first + generations - 1;
+        let course = side_by_side(&baton, &gate, first..=last).await;
+        let after = alone(&baton, last).await;
+        rows.extend(taken(round, &course));
+        rows.extend(given_back(round, &course, after));
+        first = last;
+    }
+    rows
+}
+
+/// The memory with one generation, with two, and so on. In the end the gate is open and each call has
+/// its answer.
+async fn side_by_side(baton: &Baton, gate: &Gate, generations: std::ops::RangeInclusive<u64>) -> Vec<Memory> {
+    let mut calls = Vec::new();
+    let mut course = Vec::new();
+    for generation in generations.clone() {
+        if generation != *generations.start() {
+            let activated = baton.reload_with("?force=1").await.activated();
+            assert_eq!(activated, generation);
+        }
+        calls.push(hold(baton, gate));
+        baton.in_flight(generation, 1).await;
+        course.push(settled(baton, AFTER_LOAD).await);
+    }
+    gate.open();
+    for call in calls {
+        let answer = call.await.expect("the caller lives");
+        assert_eq!(answer.status, 206, "{answer}");
+    }
+    course
+}
+
+/// Starts a call that waits, with nothing to do, until the gate is open.
+fn hold(baton: &Baton, gate: &Gate) -> JoinHandle<Answer> {
+    let run = Run::of("fixture-gated").with_data(json!({ "gate": gate.path() }));
+    let executor = baton.executor();
+    tokio::spawn(async move { executor.discover(&run).await.expect("an answer") })
+}
+
+/// The memory once `generation` is the only one.
+async fn alone(baton: &Baton, generation: u64) -> Memory {
+    baton
+        .status_when("the other generations are gone", |status| {
+            (1..generation).all(|other| matches!(status.state(other), "" | "retired"))
+        })
+        .await;
+    settled(baton, AFTER_RETIREMENT).await
+}
+
+/// What each generation took beyond the first.
+fn taken(round: &str, course: &[Memory]) -> Vec<Row> {
+    let rows = COUNTS.iter().map(|Count { name, of }| {
+        let steps = course.windows(2).map(|pair| of(pair[1]) - of(pair[0]));
+        let megabytes = steps.map(|kib| kib * 1024.0 / 1e6).collect();
+        let name = format!("{name} memory of one more idle generation, {round} round");
+        Row::new(name, "MB", megabytes).goal(Goal::P99AtMost(20.0))
+    });
+    rows.collect()
+}
+
+/// Which share of what they took beyond the first is there again.
+fn given_back(round: &str, course: &[Memory], after: Memory) -> Vec<Row> {
+    let (one, all) = (course[0], course[course.len() - 1]);
+    let rows = COUNTS.iter().map(|Count { name, of }| {
+        let share = (of(all) - of(after)) / (of(all) - of(one)) * 100.0;
+        let name = format!("{name} memory given back, {round} round");
+        Row::new(name, "%", vec![share]).goal(Goal::P50AtLeast(95.0))
+    });
+    rows.collect()
+}
+
+/// The memory once it was the same for a while: nothing tells when V8 and the allocator have done what
+/// they put off. The binary's own pages are not waited for: the system drops and reads them as it likes.
+async fn settled(baton: &Baton, quiet: Duration) -> Memory {
+    let mut before = Memory::of(baton.pid());
+    let mut since = Instant::now();
+    while since.elapsed() < quiet {
+        tokio::time::sleep(PAUSE).await;
+        let now = Memory::of(baton.pid());
+        if (now.anonymous - before.anonymous).abs() > STEADY {
+            before = now;
+            since = Instant::now();
+        }
+    }
+    Memory::of(baton.pid())
+}

@@ -1,0 +1,82 @@
+//! What a process holds, as Linux counts it.
+
+use std::fs;
+
+/// Threads of isolates, sockets and children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub isolate_threads: usize,
+    pub sockets: usize,
+    pub children: usize,
+}
+
+impl Held {
+    /// What the process holds now; panics when there is no such process.
+    #[must_use]
+    pub fn by(pid: u32) -> Self {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .expect("the process lives")
+            .flatten();
+        let (mut isolate_threads, mut children) = (0, 0);
+        for task in tasks {
+            // A thread or child may end while it is looked at.
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            isolate_threads += usize::from(name.starts_with("generation-"));
+            let of_thread = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            children += of_thread.split_whitespace().count();
+        }
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+            .expect("the process lives")
+            .flatten();
+        let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        let sockets = targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count();
+        Self {
+            isolate_threads,
+            sockets,
+            children,
+        }
+    }
+
+    /// Connections of the test's own requests may have been open when `before` was counted, so fewer
+    /// is as good.
+    #[must_use]
+    pub fn no_more_than(self, before: Self) -> bool {
+        self.isolate_threads <= before.isolate_threads
+            && self.sockets <= before.sockets
+            && self.children <= before.children
+    }
+}
+
+/// A process's memory in KiB (proc(5), `smaps_rollup`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memory {
+    /// All pages that are in memory.
+    pub resident: f64,
+    /// The same, pages that are shared with other processes counted in part.
+    pub proportional: f64,
+    /// The pages that no file backs: what it wrote. (`Private_Dirty` also counts a binary's pages that
+    /// have not reached the disk.)
+    pub anonymous: f64,
+}
+
+impl Memory {
+    /// What the process has now; panics when there is no such process.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process lives");
+        let field = |name: &str| {
+            let mut lines = rollup.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value
+                .and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok())
+                .unwrap_or_else(|| panic!("no {name} in {rollup}"))
+        };
+        Self {
+            resident: field("Rss"),
+            proportional: field("Pss"),
+            anonymous: field("Anonymous"),
+        }
+    }
+}
