@@ -56,6 +56,7 @@ pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
         Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
         Some(Stop::OutOfMemory) => Ended::OutOfMemory,
         Some(Stop::Exited(exit)) => Ended::Exited {
+            call: exit.call.clone(),
             code: exit.code,
             stack: exit.stack.clone(),
         },
@@ -149,7 +150,7 @@ fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<Ma
                 is_standalone: true,
                 ..Default::default()
             },
-            extensions: vec![compat::process::extension(control.clone())],
+            extensions: vec![compat::extension(control.clone())],
             create_params: Some(v8::CreateParams::default().heap_limits(0, spec.heap_limit)),
             startup_snapshot: Some(spec.startup.blob),
             residual_lazy_js_sources: spec.startup.lazy_js,
