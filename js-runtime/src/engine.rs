@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
 
+use crate::compat::posix::empty_standard_input;
 use crate::diagnostics::relative_to;
 use crate::isolate;
 use crate::isolate::Spec;
@@ -28,6 +29,9 @@ impl V8Engine {
     /// Brings V8 up. Call it before the process has a second thread: V8 wants one ancestor for
     /// all threads that run isolates.
     ///
+    /// From then on the process's standard input is empty: no isolate may take what is not its own,
+    /// nor wait for it.
+    ///
     /// `cache_folder` keeps what can be made again. `snapshot_maker` are the arguments that make
     /// this binary call [`startup_snapshot::make`] with the path that follows them.
     ///
@@ -36,6 +40,9 @@ impl V8Engine {
     pub fn start(cache_folder: PathBuf, snapshot_maker: &[&OsStr]) -> Result<Self, SnapshotError> {
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        if let Err(error) = empty_standard_input() {
+            tracing::warn!(%error, "user code can read the standard input of the host");
+        }
         let startup = startup_snapshot::obtain(&cache_folder, snapshot_maker)?;
         deno_core::JsRuntime::init_platform(None);
         Ok(Self {

@@ -2,6 +2,7 @@
 //! requests that an operator would send to it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -26,6 +27,8 @@ pub struct Launch {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
+    /// What its standard input reads; nothing when not given.
+    input: Option<PathBuf>,
     state_dir: PathBuf,
     needs_token: bool,
 }
@@ -39,6 +42,7 @@ impl Launch {
             arguments,
             environment,
             folder: project.scratch().to_owned(),
+            input: None,
             state_dir: project.state_dir(),
             needs_token: command == "start",
         }
@@ -75,6 +79,13 @@ impl Launch {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives it a file as its standard input.
+    #[must_use]
+    pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
+        self.input = Some(file.into());
         self
     }
 
@@ -116,13 +127,17 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
+        let input = match &self.input {
+            Some(file) => File::open(file).expect("the file for its standard input").into(),
+            None => Stdio::null(),
+        };
         let mut command = Command::new(baton_binary());
         cli::clean_environment(&mut command);
         command
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
             .current_dir(&self.folder)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);

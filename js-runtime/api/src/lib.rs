@@ -158,8 +158,11 @@ pub enum Ended {
     Closed,
     #[error("it was terminated")]
     Terminated,
-    #[error("user code called process.exit({code})")]
+    #[error("user code called {call}")]
     Exited {
+        /// What would have ended its process, such as `process.exit(1)`.
+        call: String,
+        /// What the process would have ended with.
         code: i32,
         /// The mapped stack of the call.
         stack: String,

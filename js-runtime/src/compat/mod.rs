@@ -1,4 +1,61 @@
 //! What user code may do to its process, kept inside its isolate.
+//!
+//! Deno's own operations read and change the whole process, so this extension replaces them:
+//! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
+//! in it, `process` by errors that say what to write instead.
+
+use std::sync::Arc;
+
+use deno_core::{Extension, extension};
 
 pub(crate) mod console;
-pub(crate) mod process;
+mod ending;
+mod environment;
+pub(crate) mod posix;
+mod process;
+mod signals;
+
+use crate::isolate::Control;
+use environment::Environment;
+
+extension!(
+    baton_compat,
+    options = { control: Arc<Control>, environment: Environment },
+    middleware = |op| match op.name {
+        "op_exit" => op.with_implementation_from(&ending::op_baton_exit()),
+        "op_process_abort" => op.with_implementation_from(&ending::op_baton_abort()),
+        "op_node_process_kill" => op.with_implementation_from(&ending::op_baton_node_kill()),
+        "op_kill" => op.with_implementation_from(&ending::op_baton_kill()),
+
+        "op_env" => op.with_implementation_from(&environment::op_baton_env()),
+        "op_get_env" | "op_get_env_no_permission_check" =>
+            op.with_implementation_from(&environment::op_baton_get_env()),
+        "op_set_env" => op.with_implementation_from(&environment::op_baton_set_env()),
+        "op_delete_env" => op.with_implementation_from(&environment::op_baton_delete_env()),
+        "op_node_load_env_file" => op.with_implementation_from(&environment::op_baton_load_env_file()),
+
+        "op_signal_bind" => op.with_implementation_from(&signals::op_baton_signal_bind()),
+        "op_signal_poll" => op.with_implementation_from(&signals::op_baton_signal_poll()),
+        "op_signal_unbind" => op.with_implementation_from(&signals::op_baton_signal_unbind()),
+
+        "op_fs_chdir" => op.with_implementation_from(&process::op_baton_chdir()),
+        "op_fs_umask" => op.with_implementation_from(&process::op_baton_umask()),
+        "op_node_process_set_title" => op.with_implementation_from(&process::op_baton_set_title()),
+        "op_node_process_setuid" | "op_node_process_seteuid"
+        | "op_node_process_setgid" | "op_node_process_setegid" =>
+            op.with_implementation_from(&process::op_baton_set_id()),
+        "op_node_os_set_priority" => op.with_implementation_from(&process::op_baton_set_priority()),
+        "op_v8_set_heap_snapshot_near_heap_limit" =>
+            op.with_implementation_from(&process::op_baton_snapshot_near_heap_limit()),
+        _ => op,
+    },
+    state = |state, options| {
+        state.put(options.control);
+        state.put(options.environment);
+    },
+);
+
+/// The extension for one isolate. Its environment begins as the process's.
+pub(crate) fn extension(control: Arc<Control>) -> Extension {
+    baton_compat::init(control, Environment::of_the_process())
+}

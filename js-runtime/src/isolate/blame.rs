@@ -17,7 +17,7 @@ pub(super) enum Failure {
     NeverSettles,
     /// The load took too long; where JavaScript stood, if it ran.
     TimedOut(Option<StoodAt>),
-    /// User code called `process.exit`.
+    /// User code called `process.exit`, or what ends a process as well.
     Exited(Exit),
     /// Its memory reached a limit.
     OutOfMemory,
@@ -115,7 +115,7 @@ fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
 fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
     let (url, line, column) = exit.place.unwrap_or_else(|| (module.clone(), 1, 1));
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
-    let message = format!("process.exit({}) was called while the module was loaded", exit.code);
+    let message = format!("{} was called while the module was loaded", exit.call);
     LoadError {
         stack: Some(exit.stack),
         help: Some("A module that is imported must not end the process.".to_owned()),

@@ -25,7 +25,7 @@ pub(crate) enum Stop {
     TimedOut,
     /// Somebody ended it.
     Terminated,
-    /// User code called `process.exit`.
+    /// User code called `process.exit`, or what ends a process as well.
     Exited(Exit),
     /// Its memory reached a limit.
     OutOfMemory,
@@ -33,9 +33,11 @@ pub(crate) enum Stop {
     Panicked,
 }
 
-/// A call of `process.exit`.
+/// What user code called that would have ended its process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exit {
+    /// As it would be written.
+    pub(crate) call: String,
     pub(crate) code: i32,
     /// Mapped.
     pub(crate) stack: String,

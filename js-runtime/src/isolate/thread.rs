@@ -57,6 +57,7 @@ pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
         Some(Stop::OutOfMemory) => Ended::OutOfMemory,
         Some(Stop::Panicked) => Ended::Panicked,
         Some(Stop::Exited(exit)) => Ended::Exited {
+            call: exit.call.clone(),
             code: exit.code,
             stack: exit.stack.clone(),
         },
@@ -140,7 +141,7 @@ fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<Ma
                 is_standalone: true,
                 ..Default::default()
             },
-            extensions: vec![compat::process::extension(control.clone())],
+            extensions: vec![compat::extension(control.clone())],
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, spec.memory.heap)

@@ -1,21 +1,24 @@
 //! What user code does to its process stays inside its isolate.
 
-use harness::{Baton, Project, Run, mismatch};
+use harness::{Baton, Line, Project, Run, mismatch};
 use serde_json::{Value, json};
 
 use crate::calls::{start, version_of};
 
-/// A project with one more function, whose body is given.
+/// A project with one more function, whose body is given; it may use `event`, and `said`, which is
+/// what a call returns or throws.
 fn project_with(body: &str) -> Project {
     let project = Project::new();
     project.write(
         "functions/extra.ts",
         format!(
-            "import {{ execFileSync }} from \"node:child_process\";\nimport {{ Inngest }} from \"inngest\";\n\
-             void execFileSync;\nconst inngest = new Inngest({{ id: \"fixture\" }});\n\
+            "import {{ execFileSync, spawn }} from \"node:child_process\";\nimport {{ Inngest }} from \"inngest\";\n\
+             void [execFileSync, spawn];\nconst inngest = new Inngest({{ id: \"fixture\" }});\n\
              export const extra = inngest.createFunction(\n  \
              {{ id: \"extra\", retries: 1, triggers: [{{ event: \"fixture/extra\" }}], checkpointing: false }},\n  \
-             async () => {{\n{body}\n  }},\n);\n"
+             async ({{ event }}) => {{\n{body}\n  }},\n);\n\
+             function said(call: () => unknown) {{\n  \
+             try {{\n    return call();\n  }} catch (error) {{\n    return String(error);\n  }}\n}}\n"
         ),
     );
     project
@@ -52,6 +55,102 @@ async fn an_exit_ends_its_isolate_and_nothing_else() {
     assert_eq!(baton.status().await.current(), 1);
 }
 
+/// The ways out of a process, by the exit code that the isolate ends with.
+const WAYS_OUT: &str = r#"    const group = Number(execFileSync("ps", ["-o", "pgid=", "-p", String(process.pid)]).toString());
+    const ways: Record<string, () => void> = {
+      "process.reallyExit": () => (process as any).reallyExit(7),
+      "process.abort": () => process.abort(),
+      "process.kill": () => process.kill(process.pid),
+      "process.kill by number": () => process.kill(process.pid, 9),
+      "process.kill of the group": () => process.kill(0, "SIGHUP"),
+      "process.kill of the group by its number": () => process.kill(-group, "SIGINT"),
+      "Deno.kill": () => Deno.kill(Deno.pid, "SIGQUIT"),
+    };
+    ways[event.data.way]();"#;
+
+#[tokio::test]
+async fn every_way_out_of_the_process_leads_out_of_the_isolate() {
+    let project = project_with(WAYS_OUT);
+    let baton = Baton::dev(&project).ready().await;
+    for (way, call) in [
+        ("process.reallyExit", "process.exit(7)"),
+        ("process.abort", "process.abort()"),
+        ("process.kill", ", \"SIGTERM\")"),
+        ("process.kill by number", ", \"SIGKILL\")"),
+        ("process.kill of the group", "process.kill(0, \"SIGHUP\")"),
+        ("process.kill of the group by its number", ", \"SIGINT\")"),
+        ("Deno.kill", ", \"SIGQUIT\")"),
+    ] {
+        let run = Run::of("fixture-extra").with_data(json!({ "way": way }));
+        let answer = start(&baton, &run).answer(&baton).await;
+        assert_eq!(answer.status, 500, "{way}: {answer}");
+        assert_eq!(answer.header("x-inngest-no-retry"), Some("false"), "{way}: {answer}");
+        let told = |line: &Line| {
+            let reason = line.json["reason"].as_str().unwrap_or_default();
+            let stack = line.json["stack"].as_str().unwrap_or_default();
+            line.message() == "isolate ended"
+                && reason.starts_with("user code called ")
+                && reason.ends_with(call)
+                && stack.contains("functions/extra.ts:")
+        };
+        baton.stderr().wait_for_line(way, told).await;
+        assert_eq!(version_of(&baton, "version").await, "1", "{way}");
+    }
+}
+
+#[tokio::test]
+async fn signals_that_end_nothing_are_ignored_and_other_processes_get_theirs() {
+    let body = "    const child = spawn(\"sleep\", [\"600\"]);\n    \
+                const ended = new Promise((then) => child.on(\"exit\", (_, signal) => then(signal)));\n    \
+                const self = [0, \"SIGCHLD\", \"SIGWINCH\", \"SIGSTOP\"].map((signal) => process.kill(process.pid, signal));\n    \
+                const alive = process.kill(child.pid!, 0);\n    process.kill(child.pid!, \"SIGUSR2\");\n    \
+                return { self, alive, ended: await ended, gone: said(() => process.kill(child.pid!, 0)) };";
+    let project = project_with(body);
+    let baton = Baton::dev(&project).ready().await;
+    let said = returned(&baton).await;
+    let expected =
+        json!({ "self": [true, true, true, true], "alive": true, "ended": "SIGUSR2", "gone": "Error: kill ESRCH" });
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn the_title_the_user_and_the_priority_are_the_hosts() {
+    let body = "    const os = await import(\"node:os\");\n    const v8 = await import(\"node:v8\");\n    \
+                process.title = \"a title\";\n    const child = spawn(\"sleep\", [\"600\"]);\n    \
+                os.setPriority(child.pid!, 5);\n    const childs = os.getPriority(child.pid!);\n    child.kill();\n    \
+                return { title: process.title, childs, own: os.getPriority(process.pid), refused: [\n      \
+                () => process.setuid!(0), () => process.seteuid!(0), () => process.setgid!(\"root\"), \
+                () => process.setegid!(0), () => os.setPriority(0, 5), () => os.setPriority(process.pid, 5), \
+                () => os.setPriority(5), () => v8.setHeapSnapshotNearHeapLimit(1)].map(said) };";
+    let project = project_with(body);
+    let baton = Baton::dev(&project).ready().await;
+    let names = || {
+        let read = |file| std::fs::read(format!("/proc/{}/{file}", baton.pid())).expect("the process lives");
+        (read("cmdline"), read("comm"))
+    };
+    let before = names();
+    let said = returned(&baton).await;
+    assert_eq!(names(), before, "the process is not renamed");
+    assert_eq!(
+        (&said["title"], &said["childs"]),
+        (&json!("a title"), &json!(5)),
+        "{said}"
+    );
+    assert_eq!(said["own"], 0, "{said}");
+    let refused = said["refused"].as_array().expect("what was refused");
+    let instead = ["`uid` and `gid` options"; 4]
+        .into_iter()
+        .chain(["child.pid"; 3])
+        .chain(["writeHeapSnapshot"]);
+    assert_eq!(refused.len(), instead.clone().count(), "{said}");
+    for (refusal, instead) in refused.iter().zip(instead) {
+        assert!(
+            refusal.as_str().is_some_and(|text| text.contains(instead)),
+            "{instead}: {refusal}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_exit_while_code_is_loaded_rejects_the_code() {
     let project = Project::new();
@@ -79,9 +178,43 @@ async fn environment_variables_that_a_function_sets_are_gone_with_its_generation
 }
 
 #[tokio::test]
+async fn the_standard_input_of_the_host_reads_as_empty() {
+    let body = "    const { readFileSync } = await import(\"node:fs\");\n    let streamed = \"\";\n    \
+                const file = readFileSync(0, \"utf8\");\n    \
+                const child = execFileSync(\"cat\", { stdio: [\"inherit\", \"pipe\", \"inherit\"] }).toString();\n    \
+                for await (const chunk of process.stdin) streamed += chunk;\n    \
+                return { file, child, streamed, tty: process.stdin.isTTY };";
+    let project = project_with(body);
+    let input = project.scratch().join("input");
+    std::fs::write(&input, "not for functions\n").expect("a file");
+    let baton = Baton::dev(&project).input(&input).ready().await;
+    let expected = json!({ "file": "", "child": "", "streamed": "", "tty": false });
+    assert_eq!(returned(&baton).await, expected);
+}
+
+#[tokio::test]
+async fn an_env_file_sets_what_is_not_set_for_its_generation_only() {
+    let body = "    const before = process.env.BATON_TEST_FILE ?? null;\n    process.env.BATON_TEST_MARK = \"set\";\n    \
+                process.loadEnvFile(event.data.file);\n    \
+                return { before, after: process.env.BATON_TEST_FILE, mark: process.env.BATON_TEST_MARK };";
+    let project = project_with(body);
+    let file = project.scratch().join("variables");
+    std::fs::write(
+        &file,
+        "BATON_TEST_FILE=\"from the file\" # said twice\nBATON_TEST_MARK=file\n",
+    )
+    .expect("a file");
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-extra").with_data(json!({ "file": file }));
+    let expected = json!({ "before": null, "after": "from the file", "mark": "set" });
+    assert_eq!(start(&baton, &run).answer(&baton).await.json(), expected);
+    let _ = baton.reload_with("?force=1").await.activated();
+    assert_eq!(start(&baton, &run).answer(&baton).await.json(), expected);
+}
+
+#[tokio::test]
 async fn the_working_folder_and_the_umask_are_the_hosts() {
-    let body = "    const said = (f: () => void) => { try { f(); return \"done\"; } catch (e) { return String(e); } };\n    \
-                return { chdir: said(() => process.chdir(\"/\")), umask: said(() => process.umask(0)), \
+    let body = "    return { chdir: said(() => process.chdir(\"/\")), umask: said(() => process.umask(0)), \
                 mask: process.umask(), cwd: process.cwd() };";
     let project = project_with(body);
     let baton = Baton::dev(&project).ready().await;

@@ -1,0 +1,43 @@
+//! The few C functions that have no safe name elsewhere.
+
+#![allow(unsafe_code, reason = "C functions that take numbers")]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+/// Sends a signal to a process, or to the group of a negative `pid`; 0 only asks whether it is there.
+pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: it takes numbers, and says which of them mean nothing.
+    outcome(unsafe { libc::kill(pid, signal) })
+}
+
+/// The host's process group.
+pub(super) fn own_group() -> i32 {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::getpgrp() }
+}
+
+/// Gives a process its nice value.
+pub(super) fn set_priority(pid: u32, priority: i32) -> io::Result<()> {
+    // SAFETY: it takes numbers, and says which of them mean nothing.
+    outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, priority) })
+}
+
+/// Puts nothing in the place of the process's standard input.
+pub(crate) fn empty_standard_input() -> io::Result<()> {
+    let nothing = File::open("/dev/null")?;
+    // SAFETY: the descriptor is open, and nobody owns standard input.
+    match unsafe { libc::dup2(nothing.as_raw_fd(), libc::STDIN_FILENO) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn outcome(returned: i32) -> io::Result<()> {
+    if returned == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
