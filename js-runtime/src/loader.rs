@@ -214,10 +214,9 @@ impl Modules {
         media_type: MediaType,
         file: &SourceFile,
     ) -> Result<Emitted, JsErrorBox> {
-        let path = url.to_file_path().unwrap_or_default();
         let text = self.text(url, file)?;
         if self.node.is_package(url)? && !media_type.is_emittable() {
-            let is_cjs = self.sources.is_cjs(&path, || self.node.is_maybe_cjs(url, media_type))?;
+            let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
             let code = if is_cjs {
                 self.node.cjs_to_esm(url, text).await?
             } else {
@@ -237,8 +236,7 @@ impl Modules {
                 is_script
             }
         };
-        let find_kind = || self.node.is_cjs(url, media_type, is_script);
-        let is_cjs = self.sources.is_cjs(&path, find_kind)?;
+        let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
         let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
         let (code, source_map) = if media_type.is_emittable() {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;

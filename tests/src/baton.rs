@@ -21,6 +21,8 @@ use crate::project::Project;
 use crate::status::{Report, Status};
 use crate::stderr::{Line, Stderr};
 
+const NO_WATCH: &str = "--no-watch";
+
 /// How to start one: the command line and the environment.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -48,6 +50,15 @@ impl Launch {
         }
         .argument("--state-dir")
         .argument(project.state_dir())
+        // Most tests say themselves when there is something new.
+        .argument(NO_WATCH)
+    }
+
+    /// Lets it notice by itself what changes: what is given after `--watch`, for example `files`.
+    #[must_use]
+    pub fn watching(mut self, what: &str) -> Self {
+        self.arguments.retain(|argument| argument != NO_WATCH);
+        self.argument("--watch").argument(what)
     }
 
     /// Adds an argument.

@@ -12,7 +12,7 @@ use miette::Diagnostic;
 use tokio::net::UnixStream;
 
 use super::HostArgs;
-use crate::config::find_running;
+use crate::config::{find_running, working_folder};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -37,7 +37,7 @@ pub(super) struct Answer {
 
 /// Sends one request, with a body that may be empty, and waits for the answer.
 pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
-    let folder = std::env::current_dir().map_err(ClientError::WorkingFolder)?;
+    let folder = working_folder().map_err(ClientError::WorkingFolder)?;
     let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
     let no_answer = |error| ClientError::Silent {
         socket: socket.clone(),

@@ -65,6 +65,8 @@ impl Reloads {
 
 async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Table, reloads: &Reloads) {
     let settings = root.join("baton.toml");
+    let read_settings = || std::fs::read(&settings).ok();
+    let mut known = read_settings();
     let mut watched = table.watched();
     loop {
         let now = watched.borrow_and_update().clone();
@@ -79,9 +81,11 @@ async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Tab
         tokio::select! {
             changed = watched.changed() => if changed.is_err() { return },
             change = changes.next() => match change {
-                Some(change) => {
-                    if change.paths.contains(&settings) {
+                Some(_) => {
+                    let now = read_settings();
+                    if now != known {
                         check_settings(root);
+                        known = now;
                     }
                     reloads.noticed(Reason::File);
                 }

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::ServeArgs;
 use super::follow::{self, Watching};
-use crate::config::{ConfigFile, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover};
+use crate::config::{ConfigFile, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder};
 use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
 use crate::server::{Access, ListenError, Listeners, Server, router};
 use crate::telemetry::Metrics;
@@ -89,8 +89,7 @@ pub struct Plan {
 /// # Errors
 /// When there is no project, or its configuration is wrong.
 pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
-    let working_folder = std::env::current_dir()?;
-    let (project, file) = discover(args.path.as_deref(), &working_folder)?;
+    let (project, file) = discover(args.path.as_deref(), &working_folder()?)?;
     let ConfigFile {
         port,
         state_dir,
@@ -208,7 +207,6 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         access: Arc::new(access),
         calls: calls.clone(),
         hold,
-        root: root.clone(),
         watch: watching.mode,
         started: Instant::now(),
     };

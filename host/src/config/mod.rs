@@ -5,5 +5,5 @@ mod project;
 mod state_folder;
 
 pub use file::{ConfigFile, ConfigFileError, PinMode, WatchMode, parse_duration};
-pub use project::{ProjectError, discover};
+pub use project::{ProjectError, discover, working_folder};
 pub use state_folder::{StateError, StateFolder, find_running};

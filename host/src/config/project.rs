@@ -1,7 +1,7 @@
 //! Which project is meant: PATH, or what stands for it when it is left out.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use js_runtime_api::{Entry, Project};
 use miette::Diagnostic;
@@ -41,7 +41,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
         let config = ConfigFile::read(&root)?;
         return Ok((Project { root, entry }, config));
     }
-    let root = root_of(&canonical(working_folder)?)?;
+    let root = root_of(&absolute(working_folder)?)?;
     let config = ConfigFile::read(&root)?;
     let named = config.path.clone().map(|path| root.join(path));
     let usual = || {
@@ -63,7 +63,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
 }
 
 fn entry(path: &Path) -> Result<Entry, ProjectError> {
-    let path = canonical(path)?;
+    let path = absolute(path)?;
     Ok(if path.is_dir() {
         Entry::Folder(path)
     } else {
@@ -71,11 +71,29 @@ fn entry(path: &Path) -> Result<Entry, ProjectError> {
     })
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, ProjectError> {
-    path.canonicalize().map_err(|error| ProjectError::Unreadable {
+/// The path as it was written, over symbolic links too: they may be made to lead elsewhere.
+fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
+    let unreadable = |error| ProjectError::Unreadable {
         path: path.to_owned(),
         error,
-    })
+    };
+    let canonical = path.canonicalize().map_err(unreadable)?;
+    // What is above `..` depends on where a link leads.
+    if path.components().any(|component| component == Component::ParentDir) {
+        return Ok(canonical);
+    }
+    std::path::absolute(path).map_err(unreadable)
+}
+
+/// The working folder as the shell shows it, which the system tells without symbolic links.
+///
+/// # Errors
+/// When there is none any more.
+pub fn working_folder() -> io::Result<PathBuf> {
+    let folder = std::env::current_dir()?;
+    let shown = std::env::var_os("PWD").map(PathBuf::from);
+    let same = |shown: &PathBuf| shown.is_absolute() && shown.canonicalize().is_ok_and(|shown| shown == folder);
+    Ok(shown.filter(same).unwrap_or(folder))
 }
 
 fn root_of(path: &Path) -> Result<PathBuf, ProjectError> {

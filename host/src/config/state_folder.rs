@@ -163,8 +163,9 @@ pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
             .map(|state| state.control_socket())
             .filter(answers);
     }
-    let folder = folder.canonicalize().ok()?;
-    let candidates = folder.ancestors().filter_map(|root| {
+    let canonical = folder.canonicalize().ok()?;
+    let folders = folder.ancestors().chain(canonical.ancestors());
+    let candidates = folders.filter_map(|root| {
         let configured = ConfigFile::read(root).ok().and_then(|file| file.state_dir);
         StateFolder::of(root, configured.map(|folder| root.join(folder))).ok()
     });

@@ -1,7 +1,7 @@
 //! A request while it is worked on: first, is there anything new? Then the load itself, beside
 //! whatever serves.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -17,6 +17,8 @@ pub(super) struct Running {
     pub(super) reason: Reason,
     pub(super) began: Instant,
     phase: Phase,
+    /// What is being loaded, once its reading has begun.
+    sources: Arc<OnceLock<Arc<dyn Sources>>>,
 }
 
 enum Phase {
@@ -97,30 +99,54 @@ impl Running {
             reason,
             began,
             phase: Phase::Comparing(compared.boxed()),
+            sources: Arc::default(),
         }
     }
 
     /// Loads the generation.
     pub(super) fn load(want: Want, reason: Reason, began: Instant, engine: Arc<dyn Engine>, making: Making) -> Self {
         let id = making.id;
+        let sources = Arc::<OnceLock<_>>::default();
         Self {
             want,
             reason,
             began,
-            phase: Phase::Loading(id, load(engine, making).boxed()),
+            phase: Phase::Loading(id, load(engine, making, sources.clone()).boxed()),
+            sources,
         }
     }
 
-    /// The generation that is being loaded.
-    pub(super) const fn loading(&self) -> Option<GenerationId> {
+    /// The generation that is being loaded, and its sources once their reading has begun.
+    pub(super) fn loading(&self) -> Option<(GenerationId, Arc<dyn Sources>)> {
         match self.phase {
             Phase::Comparing(_) => None,
-            Phase::Loading(id, _) => Some(id),
+            Phase::Loading(id, _) => Some((id, self.sources.get()?.clone())),
         }
     }
 }
 
-async fn load(engine: Arc<dyn Engine>, making: Making) -> LoadResult {
+/// Whether a load that runs reads what is on the disk no more.
+pub(super) type Outdated = BoxFuture<'static, (GenerationId, bool)>;
+
+/// Begins to find out whether the disk differs from what the load has read so far.
+pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn Sources>)) -> Outdated {
+    let changed = tokio::task::spawn_blocking(move || !sources.changed_on_disk().is_empty());
+    async move { (id, changed.await.unwrap_or(true)) }.boxed()
+}
+
+/// Resolves when that is known; never while nobody asks.
+pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (GenerationId, bool) {
+    match outdated.as_mut() {
+        Some(asked) => {
+            let answer = asked.await;
+            *outdated = None;
+            answer
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc<dyn Sources>>>) -> LoadResult {
     let Making {
         id,
         project,
@@ -145,17 +171,21 @@ async fn load(engine: Arc<dyn Engine>, making: Making) -> LoadResult {
         };
     }
     let root = project.root.clone();
-    let reading = tokio::task::spawn_blocking({
+    let begin = tokio::task::spawn_blocking({
         let engine = engine.clone();
         move || engine.read(project)
     });
-    let read = reading.await.unwrap_or_else(|error| {
+    let read = begin.await.unwrap_or_else(|error| {
         Err(LoadError {
             message: format!("the project's folder could not be read: {error}"),
             ..LoadError::default()
         })
     });
     let sources = read.as_ref().ok().cloned();
+    if let Some(sources) = &sources {
+        // Set once, here.
+        let _ = reading.set(sources.clone());
+    }
     let loading = async {
         match read {
             Ok(sources) => engine.load(request(sources)).await,

@@ -546,7 +546,7 @@ async fn a_newer_edit_supersedes_a_load_and_everybody_hears_of_the_newest() {
         tokio::spawn(async move { keeper.request(NOTICED, reason).await })
     };
     let first = noticed(Reason::Api);
-    host.until(2, State::Loading).await;
+    host.engine.loads_are(2).await;
     host.engine.write(Code::Good("three"));
     let second = noticed(Reason::File);
     host.until(2, State::Abandoned).await;

@@ -8,7 +8,6 @@ mod listen;
 mod router;
 mod status;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,8 +32,6 @@ pub struct Server {
     pub calls: TaskTracker,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
-    /// The project's root: files are named from there.
-    pub root: PathBuf,
     pub watch: WatchMode,
     pub started: Instant,
 }

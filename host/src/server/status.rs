@@ -202,10 +202,7 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
         watch: server.watch,
         source: SourceStatus {
             newer_than_loaded: !changed.is_empty(),
-            changed: changed
-                .iter()
-                .map(|path| path.strip_prefix(&server.root).unwrap_or(path).display().to_string())
-                .collect(),
+            changed: changed.iter().map(|path| path.display().to_string()).collect(),
             last_rejected: rejected_status(&view),
         },
     })

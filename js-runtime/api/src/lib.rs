@@ -101,7 +101,7 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Hex digest over the path and content of every file read so far.
     fn hash(&self) -> String;
     /// Files that read differently on the disk now, that are gone, or that are new and would be
-    /// loaded. Reads the disk.
+    /// loaded; relative to the project's root where they lie below it. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;

@@ -65,7 +65,7 @@ pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
 }
 
 async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
-    let node = NodeResolution::new(&spec.sources.project().root, spec.deno_dir.clone(), spec.caches.clone());
+    let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
     let mut worker = match boot(&spec, &modules, control) {
         Ok(worker) => worker,

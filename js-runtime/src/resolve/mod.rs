@@ -2,5 +2,6 @@
 //! as TypeScript users write them.
 
 pub(crate) mod node;
+pub(crate) mod package_json;
 pub(crate) mod relative;
 pub(crate) mod require;

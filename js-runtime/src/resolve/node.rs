@@ -1,7 +1,7 @@
 //! Packages, builtins and `#imports`, by Deno's own resolver crates over the project's
 //! `node_modules`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -17,17 +17,21 @@ use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
 use node_resolver::{InNpmPackageChecker, NodeConditionOptions, NodeResolutionKind, NodeResolverOptions};
 use sys_traits::impls::RealSys;
 
+use super::package_json::PackageJsons;
 use super::relative;
 use crate::source::caches::Caches;
+use crate::source::snapshot::SourceSnapshot;
 
 /// The services that Deno's Node layer wants, in the types that everybody uses.
 pub(crate) type NodeServices = NodeExtInitServices<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>;
 
-/// Made anew for each isolate: everything in it remembers what the disk said.
+/// Made anew for each isolate: it remembers what the disk said. The files that decide come from the
+/// source snapshot.
 pub(crate) struct NodeResolution(ResolverFactory<RealSys>);
 
 impl NodeResolution {
-    pub(crate) fn new(root: &Path, deno_dir: PathBuf, caches: Arc<Caches>) -> Self {
+    pub(crate) fn new(sources: &Arc<SourceSnapshot>, deno_dir: PathBuf, caches: Arc<Caches>) -> Self {
+        let root = sources.project().root.as_path();
         let workspace = WorkspaceFactory::new(
             RealSys,
             root.to_owned(),
@@ -47,6 +51,7 @@ impl NodeResolution {
             ResolverFactoryOptions {
                 is_cjs_resolution_mode: IsCjsResolutionMode::ImplicitTypeCommonJs,
                 node_analysis_cache: Some(caches),
+                package_json_cache: Some(Arc::new(PackageJsons(sources.clone()))),
                 node_resolver_options: NodeResolverOptions {
                     conditions: NodeConditionOptions {
                         // Packages that have a "deno" build give their Node one.

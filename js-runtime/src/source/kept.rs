@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use js_runtime_api::{KeptSources, Project};
+use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
@@ -12,14 +12,17 @@ use super::snapshot::{Read, SourceFile, SourceSnapshot};
 /// The description; paths are absolute.
 #[derive(Serialize, Deserialize)]
 struct Description {
+    /// The root as it was asked for.
+    asked: PathBuf,
     root: PathBuf,
+    entry: PathBuf,
+    is_folder: bool,
     entries: Vec<PathBuf>,
     /// The files' hashes.
     files: BTreeMap<PathBuf, String>,
     missing: BTreeSet<PathBuf>,
     links: BTreeMap<PathBuf, PathBuf>,
     resolved: BTreeMap<String, BTreeMap<String, String>>,
-    is_cjs: BTreeMap<PathBuf, bool>,
 }
 
 /// # Errors
@@ -28,7 +31,10 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
     let read = snapshot.lock();
     let hash = |file: &SourceFile| file.hash.to_hex().to_string();
     let description = Description {
+        asked: snapshot.asked.root.clone(),
         root: snapshot.project.root.clone(),
+        entry: snapshot.project.entry.path().to_owned(),
+        is_folder: matches!(snapshot.project.entry, Entry::Folder(_)),
         entries: snapshot.entries.clone(),
         files: read
             .files
@@ -38,7 +44,6 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
         missing: read.missing.clone(),
         links: read.links.clone(),
         resolved: read.resolved.clone(),
-        is_cjs: read.is_cjs.clone(),
     };
     let files = read
         .files
@@ -52,19 +57,27 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
 
 /// # Errors
 /// When it is of another project, or a file is missing or not what its hash says.
-pub(crate) fn restore(project: Project, kept: &KeptSources) -> Result<Arc<SourceSnapshot>, String> {
+pub(crate) fn restore(asked: Project, kept: &KeptSources) -> Result<Arc<SourceSnapshot>, String> {
     let Description {
+        asked: of,
         root,
+        entry,
+        is_folder,
         entries,
         files,
         missing,
         links,
         resolved,
-        is_cjs,
     } = serde_json::from_str(&kept.description).map_err(|error| error.to_string())?;
-    if root != project.root {
-        return Err(format!("it is of the project in {}", root.display()));
+    if of != asked.root {
+        return Err(format!("it is of the project in {}", of.display()));
     }
+    let entry = if is_folder {
+        Entry::Folder(entry)
+    } else {
+        Entry::File(entry)
+    };
+    let project = Project { root, entry };
     let file = |(path, hash): (PathBuf, String)| {
         let bytes = kept
             .files
@@ -82,14 +95,14 @@ pub(crate) fn restore(project: Project, kept: &KeptSources) -> Result<Arc<Source
         missing,
         links,
         resolved,
-        is_cjs,
         ..Read::default()
     };
-    Ok(Arc::new(SourceSnapshot::new(project, entries, read)))
+    Ok(Arc::new(SourceSnapshot::new(asked, project, entries, read)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::sync::Arc;
 
     use js_runtime_api::{Entry, Project, Sources as _};
@@ -120,7 +133,7 @@ mod tests {
         assert_eq!(restored.resolved("x", "file:///a").as_deref(), Some("file:///x"));
         assert_eq!(restored.entries(), snapshot.entries());
         assert_eq!(restored.hash(), snapshot.hash());
-        assert_eq!(restored.changed_on_disk(), [file]);
+        assert_eq!(restored.changed_on_disk(), [PathBuf::from("a.ts")]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deno_core::url::Url;
+use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, KeptSources, Project, Sources, Watched};
 
 use super::transpile::Emitted;
@@ -26,6 +27,9 @@ pub(crate) struct SourceFile {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct SourceSnapshot {
+    /// As it was asked for, which may be over symbolic links.
+    pub(super) asked: Project,
+    /// Where that led.
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
     pub(super) entries: Vec<PathBuf>,
@@ -41,8 +45,7 @@ pub(super) struct Read {
     pub(super) links: BTreeMap<PathBuf, PathBuf>,
     /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
     pub(super) resolved: BTreeMap<String, BTreeMap<String, String>>,
-    /// Which files are CommonJS, which their `package.json` may decide.
-    pub(super) is_cjs: BTreeMap<PathBuf, bool>,
+    pub(super) package_jsons: HashMap<PathBuf, Option<PackageJsonRc>>,
     /// Which project file imports which.
     pub(super) imports: HashMap<PathBuf, BTreeSet<PathBuf>>,
     /// What V8 was given for a file.
@@ -64,9 +67,19 @@ impl SourceSnapshot {
     ///
     /// # Errors
     /// When the folder or entry file cannot be listed.
-    pub(crate) fn begin(project: Project) -> io::Result<Arc<Self>> {
+    pub(crate) fn begin(asked: Project) -> io::Result<Arc<Self>> {
+        let project = Project {
+            root: asked.root.canonicalize()?,
+            entry: match &asked.entry {
+                Entry::Folder(path) => Entry::Folder(path.canonicalize()?),
+                Entry::File(path) => Entry::File(path.canonicalize()?),
+            },
+        };
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self::new(project, entries, Read::default());
+        let snapshot = Self::new(asked, project, entries, Read::default());
+        for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
+            snapshot.canonical(path)?;
+        }
         for name in SETTINGS {
             // An absent one is remembered as missing, which is all that matters here.
             let _ = snapshot.read(&snapshot.project.root.join(name));
@@ -74,8 +87,9 @@ impl SourceSnapshot {
         Ok(Arc::new(snapshot))
     }
 
-    pub(super) fn new(project: Project, entries: Vec<PathBuf>, read: Read) -> Self {
+    pub(super) fn new(asked: Project, project: Project, entries: Vec<PathBuf>, read: Read) -> Self {
         Self {
+            asked,
             project,
             entries,
             read: Mutex::new(read),
@@ -160,16 +174,19 @@ impl SourceSnapshot {
             .or_insert_with(|| found.to_owned());
     }
 
-    /// Whether a file is CommonJS: as it was found the first time.
-    pub(crate) fn is_cjs<E>(&self, path: &Path, find: impl FnOnce() -> Result<bool, E>) -> Result<bool, E> {
-        let known = self.lock().is_cjs.get(path).copied();
-        match known {
-            Some(known) => Ok(known),
-            None => {
-                let found = find()?;
-                Ok(*self.lock().is_cjs.entry(path.to_owned()).or_insert(found))
-            }
+    /// A `package.json` as it was read the first time; `None` where there is none or it is none.
+    pub(crate) fn package_json(&self, path: &Path) -> Option<PackageJsonRc> {
+        if let Some(known) = self.lock().package_jsons.get(path) {
+            return known.clone();
         }
+        let file = self.read(path).ok();
+        let parsed = file.and_then(|file| {
+            let text = String::from_utf8_lossy(&file.bytes);
+            PackageJson::load_from_string(path.to_owned(), &text).ok()
+        });
+        let mut read = self.lock();
+        let known = read.package_jsons.entry(path.to_owned());
+        known.or_insert_with(|| parsed.map(PackageJsonRc::new)).clone()
     }
 
     /// What V8 was given for a file before.
@@ -264,7 +281,11 @@ impl Sources for SourceSnapshot {
                 changed.insert(self.project.entry.path().to_owned());
             }
         }
-        changed.into_iter().collect()
+        let named = |path: PathBuf| {
+            path.strip_prefix(&self.project.root)
+                .map_or(path.clone(), Path::to_owned)
+        };
+        changed.into_iter().map(named).collect()
     }
 
     fn revision(&self) -> usize {
@@ -278,11 +299,12 @@ impl Sources for SourceSnapshot {
             Entry::File(_) => None,
         };
         let read = self.lock();
+        let asked = [self.asked.root.as_path(), self.asked.entry.path()].map(Path::to_owned);
         let files = read.files.keys().chain(&read.missing).chain(&self.entries).cloned();
         Watched {
             files: files.collect(),
             trees: tree.into_iter().collect(),
-            links: read.links.keys().cloned().collect(),
+            links: read.links.keys().cloned().chain(asked).collect(),
         }
     }
 

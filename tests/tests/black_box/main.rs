@@ -13,13 +13,17 @@ mod cli;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
 mod gives_back;
+mod last_good;
 mod lifecycle;
 mod limits;
+mod plans_and_runs;
 mod process;
 mod project_shapes;
 mod protocol;
 mod reload;
 mod reload_requests;
 mod said;
+mod snapshot;
 mod stuck;
 mod under_load;
+mod watching;

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::Task;
 use crate::generation::history::Past;
 use crate::generation::live::Generation;
-use crate::generation::load::{Comparison, Done, LoadResult, Making, Origin, Running};
+use crate::generation::load::{Comparison, Done, LoadResult, Making, Origin, Running, find_out_whether_outdated};
 use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
@@ -38,19 +38,24 @@ impl Task {
         }
     }
 
+    /// Something changed while a load runs: finds out whether it makes that load useless.
+    pub(super) fn noticed_during_load(&mut self) {
+        let loading = self.running.as_ref().and_then(Running::loading);
+        self.outdated = loading.map(find_out_whether_outdated);
+    }
+
     /// A newer edit makes the load of an older one useless.
-    pub(super) fn supersede_load(&mut self) {
-        let Some(Running { want, began, .. }) = self.running else {
+    pub(super) fn supersede_load(&mut self, outdated: GenerationId) {
+        let Some(running) = &self.running else {
             return;
         };
-        let Some(id) = self.running.as_ref().and_then(Running::loading) else {
-            return;
-        };
-        if began.elapsed() < SUPERSEDE_WITHIN && self.queue.supersede(want) {
-            debug!(generation = id.0, "load given up for a newer edit");
+        let (want, began) = (running.want, running.began);
+        let still_runs = running.loading().is_some_and(|(id, _)| id == outdated);
+        if still_runs && began.elapsed() < SUPERSEDE_WITHIN && self.queue.supersede(want) {
+            debug!(generation = outdated.0, "load given up for a newer edit");
             self.running = None;
             self.superseded_since = Some(began);
-            self.apply(id, Event::LoadAbandoned);
+            self.apply(outdated, Event::LoadAbandoned);
         }
     }
 

@@ -18,7 +18,7 @@ use self::isolates::{Isolates, LOOK_EVERY};
 use super::deadlines::Deadlines;
 use super::history::{History, KEPT};
 use super::live::Generation;
-use super::load::{Running, next_done};
+use super::load::{Outdated, Running, next_done, next_outdated};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::state::{Decision, Event, GenerationId, Generations};
@@ -86,6 +86,7 @@ impl Keeper {
                 newest_read: None,
                 queue: ReloadQueue::default(),
                 running: None,
+                outdated: None,
                 superseded_since: None,
                 emptied_sender,
                 deadlines: Deadlines::default(),
@@ -131,6 +132,8 @@ struct Task {
     newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
+    /// Whether a change that was noticed makes the running load useless.
+    outdated: Option<Outdated>,
     /// When the first of the loads began that newer edits superseded.
     superseded_since: Option<Instant>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
@@ -156,7 +159,7 @@ impl Task {
                     Some(Request::Load { want, reason, answer }) => {
                         self.queue.push(want, reason, answer);
                         if reason == Reason::File {
-                            self.supersede_load();
+                            self.noticed_during_load();
                         }
                     }
                     Some(Request::Stop { done }) => {
@@ -167,6 +170,9 @@ impl Task {
                     None => return self.stop().await,
                 },
                 done = next_done(&mut self.running) => self.proceed(done),
+                (id, changed) = next_outdated(&mut self.outdated) => if changed {
+                    self.supersede_load(id);
+                },
                 Some(id) = emptied.recv() => self.close_if_idle(id),
                 id = self.deadlines.next() => self.apply(id, Event::DeadlinePassed),
                 news = self.isolates.next() => self.isolate_news(news),

@@ -1,0 +1,23 @@
+//! Each `package.json` is read once per generation, as every file is: what a package's name and a
+//! file's extension mean depends on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deno_package_json::{PackageJsonCache, PackageJsonCacheResult, PackageJsonRc};
+
+use crate::source::snapshot::SourceSnapshot;
+
+/// Deno's resolver asks this before it looks at the disk.
+#[derive(Debug)]
+pub(crate) struct PackageJsons(pub(crate) Arc<SourceSnapshot>);
+
+impl PackageJsonCache for PackageJsons {
+    fn get(&self, path: &Path) -> PackageJsonCacheResult {
+        PackageJsonCacheResult::Hit(self.0.package_json(path))
+    }
+
+    fn set(&self, _: PathBuf, _: Option<PackageJsonRc>) {
+        // Whatever is asked for is known by then.
+    }
+}

@@ -1,0 +1,132 @@
+//! A generation is a snapshot: whatever is on the disk later, its modules see its own bytes.
+
+use harness::{Baton, Project, Run};
+use serde_json::{Value, json};
+
+use crate::calls::{start, version_of};
+
+/// A function that reads lazily: an ES module, a CommonJS one, a package, and JSON.
+const LAZY: &str = r#"import { createRequire } from "node:module";
+import { Inngest } from "inngest";
+import { untilThereIs } from "../lib/work";
+const inngest = new Inngest({ id: "fixture" });
+const require = createRequire(import.meta.url);
+export const lazy = inngest.createFunction(
+  { id: "lazy", retries: 1, triggers: [{ event: "fixture/lazy" }], checkpointing: false },
+  async ({ event }) => {
+    if (event.data.spin) for (;;);
+    if (event.data.gate) await untilThereIs(event.data.gate);
+    const { late } = await import("../lib/late");
+    const { answer } = await import("dep");
+    return { late, answer, required: require("../lib/old.cjs").old, json: require("../lib/data.json").data };
+  },
+);
+"#;
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("functions/lazy.ts", LAZY);
+    write_all(&project, "one");
+    project
+}
+
+fn write_all(project: &Project, text: &str) {
+    project.write("lib/late.ts", format!("export const late: string = {text:?};\n"));
+    project.write("lib/old.cjs", format!("exports.old = {text:?};\n"));
+    project.write("lib/data.json", json!({ "data": text }).to_string());
+    project.write(
+        "functions/node_modules/dep/package.json",
+        json!({ "name": "dep", "main": "main.js" }).to_string(),
+    );
+    project.write(
+        "functions/node_modules/dep/main.js",
+        format!("exports.answer = {text:?};\n"),
+    );
+}
+
+fn all(text: &str) -> Value {
+    json!({ "late": text, "answer": text, "required": text, "json": text })
+}
+
+async fn lazy(baton: &Baton) -> Value {
+    let answer = start(baton, &Run::of("fixture-lazy")).answer(baton).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn what_was_read_once_reads_the_same_after_the_disk_changed() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    assert_eq!(lazy(&baton).await, all("one"));
+    write_all(&project, "two");
+    // A package that looks otherwise altogether.
+    project.write(
+        "functions/node_modules/dep/package.json",
+        json!({ "name": "dep", "type": "module", "main": "other.js" }).to_string(),
+    );
+    project.write(
+        "functions/node_modules/dep/other.js",
+        "export const answer = 'other';\n",
+    );
+    assert_eq!(lazy(&baton).await, all("one"));
+
+    // A second isolate of the same generation, made after the change.
+    let spinning = start(&baton, &Run::of("fixture-lazy").with_data(json!({ "spin": true })));
+    baton
+        .wait_for("isolate blocked", json!({ "generation": 1, "isolate": 0 }))
+        .await;
+    assert_eq!(lazy(&baton).await, all("one"));
+    let status = baton.status().await;
+    assert_eq!(status.generation(1)["isolates"].as_array().map(Vec::len), Some(2));
+    assert!(!spinning.is_finished());
+
+    let _ = baton.reload().await.activated();
+    let two = json!({ "late": "two", "answer": "other", "required": "two", "json": "two" });
+    assert_eq!(lazy(&baton).await, two);
+}
+
+#[tokio::test]
+async fn a_module_that_is_read_for_the_first_time_while_its_generation_drains() {
+    let project = project();
+    let baton = Baton::dev(&project).ready().await;
+    let gate = project.gate("import");
+    let run = Run::of("fixture-lazy").with_data(json!({ "gate": gate.path() }));
+    let running = start(&baton, &run);
+    baton.in_flight(1, 1).await;
+    project.set_version("2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    gate.open();
+    let answer = running.answer(&baton).await;
+    assert_eq!(answer.json(), all("one"), "{answer}");
+    assert_eq!(version_of(&baton, "version").await, "2");
+}
+
+#[tokio::test]
+async fn what_is_read_lazily_counts_as_read() {
+    let project = project();
+    let baton = Baton::dev(&project).watching("files").ready().await;
+    assert_eq!(lazy(&baton).await, all("one"));
+    let before = baton.status().await;
+    assert_eq!(before.0["source"]["newer_than_loaded"], false, "{before:?}");
+    let changed = || async {
+        project.write("lib/late.ts", "export const late: string = \"edited\";\n");
+        (lazy(&baton).await["late"] == "edited").then_some(())
+    };
+    harness::deadline::until("an edit of it is served", || baton.stderr().tail(), changed).await;
+}
+
+#[tokio::test]
+async fn the_status_names_the_files_that_are_newer() {
+    let project = project();
+    let baton = Baton::dev(&project).ready().await;
+    project.set_version("2");
+    project.write("functions/new.ts", "export const fresh = 1;\n");
+    let status = baton.status().await;
+    assert_eq!(status.0["source"]["newer_than_loaded"], true, "{status:?}");
+    assert_eq!(
+        status.0["source"]["changed"],
+        json!(["functions/new.ts", "lib/version.ts"]),
+        "{status:?}"
+    );
+}
