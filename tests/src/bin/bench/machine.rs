@@ -12,6 +12,8 @@ pub(crate) struct Machine {
     cpu: String,
     cores: usize,
     kernel: String,
+    /// Runnable threads over the last minute: what else there was to do.
+    load: String,
     binary: String,
     commit: String,
 }
@@ -22,6 +24,7 @@ impl Machine {
             cpu: cpu(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| unknown(), trimmed),
+            load: load(),
             binary: harness::baton_binary().display().to_string(),
             commit: commit(),
         }
@@ -32,6 +35,7 @@ impl Machine {
             "cpu": self.cpu,
             "cores": self.cores,
             "kernel": self.kernel,
+            "load": self.load,
             "binary": self.binary,
             "commit": self.commit,
         })
@@ -44,12 +48,13 @@ impl std::fmt::Display for Machine {
             cpu,
             cores,
             kernel,
+            load,
             binary,
             commit,
         } = self;
         write!(
             f,
-            "cpu     {cpu}, {cores} cores, Linux {kernel}\nbinary  {binary}\ncommit  {commit}\n"
+            "cpu     {cpu}, {cores} cores, Linux {kernel}, load {load} at the start\nbinary  {binary}\ncommit  {commit}\n"
         )
     }
 }
@@ -58,6 +63,11 @@ fn cpu() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name"));
     name.map_or_else(unknown, |name| name.trim_start_matches([' ', '\t', ':']).to_owned())
+}
+
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().map_or_else(unknown, str::to_owned)
 }
 
 /// Of this clone; a binary that was given may be another one's.
