@@ -211,7 +211,7 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         started: Instant::now(),
     };
     let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
-    let loading = tokio::spawn(first_load(keeper.clone(), address, mode));
+    let loading = tokio::spawn(first_load(keeper.clone(), address, watching.mode));
     let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
 
     wait_for_the_end(&table).await?;
@@ -226,13 +226,15 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     Ok(())
 }
 
-async fn first_load(keeper: Keeper, address: SocketAddr, mode: Mode) {
+async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
     let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
     match &report.outcome {
         Outcome::Activated { functions, .. } => {
             info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
-            if matches!(mode, Mode::Dev) {
-                info!("edit a function, then: baton reload");
+            match watch {
+                WatchMode::Files => info!("edit a function: it is swapped in as you save"),
+                WatchMode::GitRef => info!("check out another commit: it is swapped in"),
+                WatchMode::Off => info!("edit a function, then: baton reload"),
             }
         }
         Outcome::Rejected { .. } => warn!("waiting for a reload with code that loads; calls are held until then"),
