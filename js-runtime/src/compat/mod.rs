@@ -3,17 +3,23 @@
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
 //! in it, `process` by errors that say what to write instead.
+//!
+//! What user code says becomes lines of the host's log (`console`, told through the object in `host`,
+//! and `stdio` for what bypasses it).
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
-pub(crate) mod console;
+mod console;
 mod ending;
 mod environment;
+pub(crate) mod host;
+mod lines;
 pub(crate) mod posix;
 mod process;
 mod signals;
+pub(crate) mod stdio;
 
 use crate::isolate::Control;
 use environment::Environment;

@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
 use super::thread::{self, Spec};
+use crate::compat::stdio;
 
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
@@ -18,7 +19,14 @@ pub(crate) struct Handle {
     control: Arc<Control>,
     /// Says why, when the thread has given everything back.
     ended: watch::Receiver<Option<Ended>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What is to be waited for at the end.
+struct Running {
+    thread: JoinHandle<()>,
+    /// Reads what the isolate writes.
+    output: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a thread, loads the project on it, and resolves when it takes calls.
@@ -30,6 +38,16 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
     let (ended_sender, mut ended) = watch::channel(None);
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
+
+    let (stdio, output) = stdio::pipes().map_err(|error| LoadError {
+        message: format!("cannot open pipes for what the isolate writes: {error}"),
+        ..LoadError::default()
+    })?;
+    let end = {
+        let mut ended = ended.clone();
+        async move { drop(ended.wait_for(Option::is_some).await) }.shared()
+    };
+    let output = tokio::spawn(output.log(spec.name.clone(), end));
 
     let name = spec.name.clone();
     let timeout = spec.timeout;
@@ -43,7 +61,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             move || {
                 // Tells also when the thread panics.
                 let mut ending = TellEnd(ended_sender, Ended::Panicked);
-                ending.1 = thread::run(spec, &control, ready);
+                ending.1 = thread::run(spec, stdio, &control, ready);
             }
         })
         .map_err(|error| LoadError {
@@ -72,7 +90,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
                 name,
                 control,
                 ended,
-                thread: Mutex::new(Some(thread)),
+                running: Mutex::new(Some(Running { thread, output })),
             });
             Ok(Loaded {
                 isolate,
@@ -83,6 +101,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
         Err(error) => {
             // Whoever is told that a load failed may rely on its thread being gone.
             let _ = ended.wait_for(Option::is_some).await;
+            let _ = output.await;
             Err(error)
         }
     }
@@ -102,15 +121,16 @@ impl Isolate for Handle {
     }
 
     fn ended(&self) -> BoxFuture<'static, Ended> {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut ended = self.ended.clone();
         async move {
             // An error would mean that the sender went without telling, which it never does.
             let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-            if let Some(thread) = thread {
+            if let Some(Running { thread, output }) = running {
                 // Its end was told above: this waits for the last instructions of the thread. A
                 // panic was told as well.
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                let _ = output.await;
             }
             why.unwrap_or(Ended::Panicked)
         }

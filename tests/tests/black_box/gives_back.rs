@@ -15,11 +15,12 @@ createServer().listen(0, "127.0.0.1");
 spawn("sleep", ["600"], { stdio: "ignore" });
 "#;
 
-/// How many threads, file descriptors and children a process has.
+/// How many threads, descriptors and children a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     isolate_threads: usize,
     sockets: usize,
+    pipes: usize,
     children: usize,
 }
 
@@ -29,6 +30,7 @@ impl Held {
     fn no_more_than(self, before: Self) -> bool {
         self.isolate_threads <= before.isolate_threads
             && self.sockets <= before.sockets
+            && self.pipes <= before.pipes
             && self.children <= before.children
     }
 }
@@ -48,19 +50,25 @@ fn held_by(pid: u32) -> Held {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
         .expect("the process lives")
         .flatten();
-    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    let sockets = targets
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
-        .count();
+    let targets: Vec<_> = descriptors
+        .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+        .collect();
+    let count = |kind| {
+        let of_kind = targets
+            .iter()
+            .filter(|target| target.to_string_lossy().starts_with(kind));
+        of_kind.count()
+    };
     Held {
         isolate_threads,
-        sockets,
+        sockets: count("socket:"),
+        pipes: count("pipe:"),
         children,
     }
 }
 
 #[tokio::test]
-async fn threads_sockets_and_children_of_retired_generations_are_gone() {
+async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
     let project = Project::new();
     project.write("functions/greedy.ts", GREEDY);
     let baton = Baton::dev(&project).ready().await;
@@ -73,6 +81,11 @@ async fn threads_sockets_and_children_of_retired_generations_are_gone() {
         baton
             .wait_for("generation retired", json!({ "generation": generation }))
             .await;
+    }
+    // What never served gives back as much.
+    project.write("functions/rejected.ts", "throw new Error();\n");
+    for _ in 0..10 {
+        assert_eq!(baton.reload().await.status(), "rejected");
     }
     let found = || async { held_by(baton.pid()).no_more_than(one).then_some(()) };
     let context = || format!("{:?} instead of {one:?}", held_by(baton.pid()));

@@ -1,0 +1,83 @@
+//! The object through which `prelude/host.ts` tells what user code says and starts.
+
+use std::os::fd::AsRawFd as _;
+
+use deno_core::{JsRuntime, v8};
+use deno_runtime::deno_io::ChildProcessStdio;
+
+use super::console::{Caller, Console, Stream};
+
+/// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
+/// while JavaScript runs.
+struct Host {
+    console: Console,
+}
+
+type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
+type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
+
+/// `Host` of `host.ts`; nothing when V8 is out of memory.
+pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
+    scope.set_slot(Host {
+        console: Console::new(),
+    });
+    let object = v8::Object::new(scope);
+    let functions = [
+        ("log", v8::Function::new(scope, log)?),
+        ("write", v8::Function::new(scope, write)?),
+    ];
+    for (name, function) in functions {
+        let name = v8::String::new(scope, name)?;
+        object.set(scope, name.into(), function.into())?;
+    }
+    let descriptors = v8::Object::new(scope);
+    let (stdout, stderr) = {
+        let state = JsRuntime::op_state_from(scope);
+        let state = state.borrow();
+        let own = state.borrow::<ChildProcessStdio>();
+        (own.stdout.as_raw_fd(), own.stderr.as_raw_fd())
+    };
+    for (standard, own) in [(1, stdout), (2, stderr)] {
+        let own = v8::Integer::new(scope, own);
+        descriptors.set_index(scope, standard, own.into())?;
+    }
+    let name = v8::String::new(scope, "descriptors")?;
+    object.set(scope, name.into(), descriptors.into())?;
+    Some(object)
+}
+
+/// Level, text, and the caller.
+fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let level = arguments.get(0).to_rust_string_lossy(scope);
+    let text = arguments.get(1).to_rust_string_lossy(scope);
+    let caller = caller(scope, &arguments);
+    if let Some(host) = scope.get_slot::<Host>() {
+        host.console.log(&level, &text, &caller);
+    }
+}
+
+/// Stream, bytes, and the caller.
+fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let stream = match arguments.get(0).to_rust_string_lossy(scope).as_str() {
+        "stderr" => Stream::Stderr,
+        _ => Stream::Stdout,
+    };
+    let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(arguments.get(1)) else {
+        return;
+    };
+    let mut bytes = vec![0; view.byte_length()];
+    view.copy_contents(&mut bytes);
+    let caller = caller(scope, &arguments);
+    if let Some(host) = scope.get_slot::<Host>() {
+        host.console.write(stream, &bytes, caller);
+    }
+}
+
+fn caller(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Caller {
+    let argument = |index| arguments.get(index).to_rust_string_lossy(scope);
+    Caller {
+        function: argument(2),
+        run: argument(3),
+        step: argument(4),
+    }
+}
