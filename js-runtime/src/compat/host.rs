@@ -1,16 +1,19 @@
 //! The object through which `prelude/host.ts` tells what user code says and starts.
 
+use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
 
 use deno_core::{JsRuntime, v8};
 use deno_runtime::deno_io::ChildProcessStdio;
 
+use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 
 /// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
 /// while JavaScript runs.
 struct Host {
     console: Console,
+    groups: RefCell<Groups>,
 }
 
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
@@ -20,11 +23,14 @@ type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
     scope.set_slot(Host {
         console: Console::new(),
+        groups: RefCell::default(),
     });
     let object = v8::Object::new(scope);
     let functions = [
         ("log", v8::Function::new(scope, log)?),
         ("write", v8::Function::new(scope, write)?),
+        ("groupBegun", v8::Function::new(scope, group_begun)?),
+        ("groupLeft", v8::Function::new(scope, group_left)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -71,6 +77,25 @@ fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned
     if let Some(host) = scope.get_slot::<Host>() {
         host.console.write(stream, &bytes, caller);
     }
+}
+
+fn group_begun(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let leader = process_id(scope, &arguments);
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+        host.groups.borrow_mut().begun(leader);
+    }
+}
+
+fn group_left(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let leader = process_id(scope, &arguments);
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+        host.groups.borrow_mut().left(leader);
+    }
+}
+
+/// 0 and 1 would mean other groups than a child's.
+fn process_id(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<i32> {
+    arguments.get(0).int32_value(scope).filter(|id| *id > 1)
 }
 
 fn caller(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Caller {

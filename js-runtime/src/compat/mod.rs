@@ -4,13 +4,14 @@
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
 //! in it, `process` by errors that say what to write instead.
 //!
-//! What user code says becomes lines of the host's log (`console`, told through the object in `host`,
-//! and `stdio` for what bypasses it).
+//! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
+//! it), and what it starts ends with it (`children`). Both it tells through the object in `host`.
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
+mod children;
 mod console;
 mod ending;
 mod environment;

@@ -18,6 +18,10 @@ export interface Call {
 interface Host {
   log(level: string, text: string, ...call: [fn: string, run: string, step: string]): void;
   write(stream: string, bytes: Uint8Array, ...call: [fn: string, run: string, step: string]): void;
+  /** A child leads a process group, which is to end with the isolate. */
+  groupBegun(leader: number): void;
+  /** The leader has ended. */
+  groupLeft(leader: number): void;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
 }
@@ -96,12 +100,20 @@ changeFirst(Object.getPrototypeOf(immediate), "_onImmediate", owned);
 clearTimeout(timeout);
 clearImmediate(immediate);
 
-// What children inherit is the isolate's.
+// Children end with the isolate, but a shell's own children would not: it leads a process group that
+// the host knows of, unless it is to live on. What children inherit is the isolate's.
 tracingChannel("child_process.spawn").subscribe({
-  start({ options }: { options: any }) {
+  start({ process: child, options }: { process: ChildProcess; options: any }) {
     if (Array.isArray(options.stdio)) {
       options.stdio = options.stdio.map((stream: any) => host.descriptors[stream] ?? stream);
     }
+    if (options.detached || !isShell(options)) return;
+    options.detached = true;
+    changeFirst(child, "pid", (pid: number) => {
+      host.groupBegun(pid);
+      child.once("exit", () => host.groupLeft(pid));
+      return pid;
+    });
   },
   // Deno calls the listeners of their streams for no call.
   end({ process: child }: { process: ChildProcess }) {
@@ -110,6 +122,10 @@ tracingChannel("child_process.spawn").subscribe({
     }
   },
 } as any);
+
+function isShell({ shell, file }: { shell?: boolean | string; file: string }): boolean {
+  return Boolean(shell) || /(^|\/)(ba|da|z)?sh$/.test(file);
+}
 
 /** Has the first value that is assigned to a property changed. */
 function changeFirst(owner: object, property: string, change: (value: any) => unknown) {
