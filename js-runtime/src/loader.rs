@@ -20,6 +20,7 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use crate::diagnostics::{Position, display_path, source_text};
+use crate::prelude;
 use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::caches::{Caches, first_eight_bytes, short_hash};
@@ -87,8 +88,9 @@ impl Modules {
 
     fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         // The prelude itself is named by a full URL and referred to by nothing.
-        let Ok(referrer) = Url::parse(referrer) else {
-            return Url::parse(specifier).map_err(JsErrorBox::from_err);
+        let referrer = match Url::parse(referrer) {
+            Ok(referrer) if specifier != prelude::HOST => referrer,
+            _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
         if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
             let known = Url::parse(&known).map_err(JsErrorBox::from_err)?;

@@ -31,6 +31,8 @@ pub struct Launch {
     folder: PathBuf,
     /// What its standard input reads; nothing when not given.
     input: Option<PathBuf>,
+    /// Where its standard output goes; nowhere when not given.
+    output: Option<PathBuf>,
     state_dir: PathBuf,
     needs_token: bool,
 }
@@ -45,6 +47,7 @@ impl Launch {
             environment,
             folder: project.scratch().to_owned(),
             input: None,
+            output: None,
             state_dir: project.state_dir(),
             needs_token: command == "start",
         }
@@ -100,6 +103,13 @@ impl Launch {
         self
     }
 
+    /// Has its standard output written to a file.
+    #[must_use]
+    pub fn output(mut self, file: impl Into<PathBuf>) -> Self {
+        self.output = Some(file.into());
+        self
+    }
+
     /// Points the functions at a fake Inngest.
     #[must_use]
     pub fn inngest(self, fake: &FakeInngest) -> Self {
@@ -142,6 +152,10 @@ impl Launch {
             Some(file) => File::open(file).expect("the file for its standard input").into(),
             None => Stdio::null(),
         };
+        let output = match &self.output {
+            Some(file) => File::create(file).expect("a file for its standard output").into(),
+            None => Stdio::null(),
+        };
         let mut command = Command::new(baton_binary());
         cli::clean_environment(&mut command);
         command
@@ -149,7 +163,7 @@ impl Launch {
             .envs(self.environment.iter().cloned())
             .current_dir(&self.folder)
             .stdin(input)
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         command

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-/// Threads of isolates, sockets and children.
+/// Threads of isolates, sockets, pipes and children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     pub isolate_threads: usize,
     pub sockets: usize,
+    pub pipes: usize,
     pub children: usize,
 }
 
@@ -28,13 +29,19 @@ impl Held {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
             .expect("the process lives")
             .flatten();
-        let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-        let sockets = targets
-            .filter(|target| target.to_string_lossy().starts_with("socket:"))
-            .count();
+        let targets: Vec<_> = descriptors
+            .filter_map(|descriptor| fs::read_link(descriptor.path()).ok())
+            .collect();
+        let count = |kind| {
+            let of_kind = targets
+                .iter()
+                .filter(|target| target.to_string_lossy().starts_with(kind));
+            of_kind.count()
+        };
         Self {
             isolate_threads,
-            sockets,
+            sockets: count("socket:"),
+            pipes: count("pipe:"),
             children,
         }
     }
@@ -45,6 +52,7 @@ impl Held {
     pub fn no_more_than(self, before: Self) -> bool {
         self.isolate_threads <= before.isolate_threads
             && self.sockets <= before.sockets
+            && self.pipes <= before.pipes
             && self.children <= before.children
     }
 }

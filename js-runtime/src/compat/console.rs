@@ -1,29 +1,125 @@
-//! What user code prints becomes lines of the host's log, with the call that it belongs to.
+//! What user code prints and writes becomes lines of the host's log, with the call that it belongs
+//! to.
 
-use deno_core::v8;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
 
-/// The function that the prelude calls for each line: level, text, function, run, step; the last
-/// three are empty where there is no call.
-pub(crate) fn log_function<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Function>> {
-    v8::Function::new(scope, log)
+use super::lines::{Lines, PATIENCE};
+
+/// The call that something was said for; its parts are empty where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Caller {
+    pub(super) function: String,
+    pub(super) run: String,
+    pub(super) step: String,
 }
 
-fn log(
-    scope: &mut v8::PinScope<'_, '_>,
-    arguments: v8::FunctionCallbackArguments<'_>,
-    _: v8::ReturnValue<'_, v8::Value>,
-) {
-    let argument = |index| arguments.get(index).to_rust_string_lossy(scope);
-    let (level, text) = (argument(0), argument(1));
-    let known = |index| Some(argument(index)).filter(|text| !text.is_empty());
-    let (function, run, step) = (known(2), known(3), known(4));
-    // Named by whoever asked for the isolate.
-    let thread = std::thread::current();
-    let isolate = thread.name().unwrap_or_default();
-    match level.as_str() {
-        "debug" => tracing::debug!(target: "user", isolate, function, run, step, "{text}"),
-        "warn" => tracing::warn!(target: "user", isolate, function, run, step, "{text}"),
-        "error" => tracing::error!(target: "user", isolate, function, run, step, "{text}"),
-        _ => tracing::info!(target: "user", isolate, function, run, step, "{text}"),
+/// One of the process's standard streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Whose line it is that has not ended yet.
+type Writer = (Stream, Caller);
+
+/// Where one isolate's lines go. Lives on its thread; at its end it gives what is left.
+pub(super) struct Console(Rc<Written>);
+
+struct Written {
+    isolate: String,
+    unfinished: RefCell<BTreeMap<Writer, Lines>>,
+}
+
+impl Console {
+    /// For the isolate of this thread, which is named by whoever asked for it.
+    pub(super) fn new() -> Self {
+        Self(Rc::new(Written {
+            isolate: std::thread::current().name().unwrap_or_default().to_owned(),
+            unfinished: RefCell::default(),
+        }))
     }
+
+    /// A line of the console.
+    pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
+        self.0.finish_all_of(caller);
+        let isolate = self.0.isolate.as_str();
+        let Caller { function, run, step } = caller;
+        let (function, run, step) = (known(function), known(run), known(step));
+        match level {
+            "debug" => tracing::debug!(target: "user", isolate, function, run, step, "{text}"),
+            "warn" => tracing::warn!(target: "user", isolate, function, run, step, "{text}"),
+            "error" => tracing::error!(target: "user", isolate, function, run, step, "{text}"),
+            _ => tracing::info!(target: "user", isolate, function, run, step, "{text}"),
+        }
+    }
+
+    /// What was written to a stream. A line that has not ended waits a little for the rest.
+    pub(super) fn write(&self, stream: Stream, bytes: &[u8], caller: Caller) {
+        let writer = (stream, caller);
+        let mut unfinished = self.0.unfinished.borrow_mut();
+        let mut lines = unfinished.remove(&writer).unwrap_or_default();
+        let waited = !lines.is_empty();
+        lines.push(bytes, |line| self.0.line(&writer, line));
+        if lines.is_empty() {
+            return;
+        }
+        unfinished.insert(writer.clone(), lines);
+        if !waited {
+            deno_core::unsync::spawn(finish_later(Rc::downgrade(&self.0), writer));
+        }
+    }
+}
+
+async fn finish_later(written: Weak<Written>, writer: Writer) {
+    tokio::time::sleep(PATIENCE).await;
+    if let Some(written) = written.upgrade() {
+        written.finish(&writer);
+    }
+}
+
+impl Written {
+    /// What was written before a line of the console comes before it.
+    fn finish_all_of(&self, caller: &Caller) {
+        let of_caller = |(_, whose): &&Writer| whose == caller;
+        let writers: Vec<_> = self.unfinished.borrow().keys().filter(of_caller).cloned().collect();
+        writers.iter().for_each(|writer| self.finish(writer));
+    }
+
+    fn finish(&self, writer: &Writer) {
+        let unfinished = self.unfinished.borrow_mut().remove(writer);
+        if let Some(mut lines) = unfinished {
+            lines.end(|line| self.line(writer, line));
+        }
+    }
+
+    fn line(&self, (stream, caller): &Writer, text: &str) {
+        let (isolate, stream) = (self.isolate.as_str(), stream.name());
+        let Caller { function, run, step } = caller;
+        let (function, run, step) = (known(function), known(run), known(step));
+        tracing::info!(target: "user", isolate, stream, function, run, step, "{text}");
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        for (writer, mut lines) in std::mem::take(self.unfinished.get_mut()) {
+            lines.end(|line| self.line(&writer, line));
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+fn known(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }

@@ -3,17 +3,24 @@
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
 //! in it, `process` by errors that say what to write instead.
+//!
+//! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
+//! it), and what it starts ends with it (`children`). Both it tells through the object in `host`.
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
-pub(crate) mod console;
+mod children;
+mod console;
 mod ending;
 mod environment;
+pub(crate) mod host;
+mod lines;
 pub(crate) mod posix;
 mod process;
 mod signals;
+pub(crate) mod stdio;
 
 use crate::isolate::Control;
 use environment::Environment;

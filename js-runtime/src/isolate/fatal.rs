@@ -20,7 +20,15 @@ use super::control::{Control, Stop};
 /// Who is told when an isolate's thread cannot go on.
 pub(super) struct Told {
     pub(super) control: Arc<Control>,
-    pub(super) ended: watch::Sender<Option<Ended>>,
+    pub(super) ended: watch::Sender<Option<End>>,
+}
+
+/// How an isolate's thread ended.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) why: Ended,
+    /// It sleeps for ever, and is not to be waited for.
+    pub(super) lost: bool,
 }
 
 thread_local! {
@@ -59,7 +67,7 @@ fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
         }
     }
     control.stop(stop);
-    ended.send_replace(Some(why));
+    ended.send_replace(Some(End { why, lost: true }));
     loop {
         std::thread::park();
     }
@@ -139,8 +147,8 @@ mod tests {
             }
         });
         assert_eq!(block_on(answer), Err(CallError::IsolateDied));
-        let why = block_on(heard.wait_for(Option::is_some)).unwrap().clone();
-        assert_eq!(why, Some(Ended::Panicked));
+        let end = block_on(heard.wait_for(Option::is_some)).unwrap().clone();
+        assert_eq!(end.map(|end| (end.why, end.lost)), Some((Ended::Panicked, true)));
         std::process::exit(0);
     }
 }

@@ -10,16 +10,24 @@ use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
-use super::fatal::{Told, guard_this_thread};
+use super::fatal::{End, Told, guard_this_thread};
 use super::thread::{self, Spec};
+use crate::compat::stdio;
 
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
     name: String,
     control: Arc<Control>,
     /// Says why, when the thread has given everything back.
-    ended: watch::Receiver<Option<Ended>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    ended: watch::Receiver<Option<End>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What is to be waited for at the end.
+struct Running {
+    thread: JoinHandle<()>,
+    /// Reads what the isolate writes.
+    output: tokio::task::JoinHandle<()>,
 }
 
 /// Starts a thread, loads the project on it, and resolves when it takes calls.
@@ -31,6 +39,16 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
     let (ended_sender, mut ended) = watch::channel(None);
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
+
+    let (stdio, output) = stdio::pipes().map_err(|error| LoadError {
+        message: format!("cannot open pipes for what the isolate writes: {error}"),
+        ..LoadError::default()
+    })?;
+    let end = {
+        let mut ended = ended.clone();
+        async move { drop(ended.wait_for(Option::is_some).await) }.shared()
+    };
+    let output = tokio::spawn(output.log(spec.name.clone(), end));
 
     let name = spec.name.clone();
     let timeout = spec.timeout;
@@ -45,8 +63,8 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
                     control: control.clone(),
                     ended: ended_sender.clone(),
                 });
-                let why = thread::run(spec, &control, ready);
-                ended_sender.send_replace(Some(why));
+                let why = thread::run(spec, stdio, &control, ready);
+                ended_sender.send_replace(Some(End { why, lost: false }));
             }
         })
         .map_err(|error| LoadError {
@@ -68,13 +86,14 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
                 name,
                 control,
                 ended,
-                thread: Mutex::new(Some(thread)),
+                running: Mutex::new(Some(Running { thread, output })),
             });
             Ok(Loaded { isolate, manifest })
         }
         Err(error) => {
             // Whoever is told that a load failed may rely on its thread being gone.
             let _ = ended.wait_for(Option::is_some).await;
+            let _ = output.await;
             Err(error)
         }
     }
@@ -83,7 +102,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
 /// What the thread says of its load; of one that panicked, that it did.
 async fn outcome_of(
     loaded: &mut oneshot::Receiver<Result<Manifest, LoadError>>,
-    ended: &mut watch::Receiver<Option<Ended>>,
+    ended: &mut watch::Receiver<Option<End>>,
 ) -> Result<Manifest, LoadError> {
     tokio::select! {
         biased;
@@ -110,17 +129,19 @@ impl Isolate for Handle {
     }
 
     fn ended(&self) -> BoxFuture<'static, Ended> {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut ended = self.ended.clone();
         async move {
             // An error would mean that the sender went without telling, which it never does.
-            let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-            if let (Some(thread), Some(false)) = (thread, why.as_ref().map(|why| *why == Ended::Panicked)) {
-                // Its end was told above: this waits for the last instructions of the thread. One
-                // that panicked stays.
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+            if let Some(Running { thread, output }) = running {
+                // Its end was told above: this waits for the last instructions of the thread.
+                if end.as_ref().is_some_and(|end| !end.lost) {
+                    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                }
+                let _ = output.await;
             }
-            why.unwrap_or(Ended::Panicked)
+            end.map_or(Ended::Panicked, |end| end.why)
         }
         .boxed()
     }

@@ -1,6 +1,7 @@
 //! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
 //! [`LoadError`] with its place in the user's source.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use deno_core::error::CoreErrorKind;
@@ -13,10 +14,9 @@ use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
 use super::manifest::manifest;
 use super::memory::is_nearly_full;
-use crate::compat::console;
+use crate::compat;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, Served};
-use crate::resolve::require::remember_function;
 
 /// Loads the project of `modules` into the worker.
 ///
@@ -67,37 +67,46 @@ pub(crate) async fn load(
 }
 
 async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<Prelude, LoadError> {
-    let (url, code) = prelude::module(&modules.sources.project().root)?;
-    let id = worker
-        .js_runtime
-        .load_side_es_module_from_code(&url, code.to_string())
-        .await
-        .map_err(internal)?;
+    let [host, prelude] = prelude::modules(&modules.sources.project().root)?;
+    let host = evaluate(worker, host).await?;
+    let connect = export(worker, &host, "connect")?;
+    {
+        let runtime = &mut worker.js_runtime;
+        deno_core::scope!(scope, runtime);
+        let host =
+            compat::host::object(scope, modules.sources.clone()).ok_or_else(|| internal("V8 is out of memory"))?;
+        let connect = v8::Local::new(scope, connect);
+        connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
+    }
+    let prelude = evaluate(worker, prelude).await?;
+    Ok(Prelude {
+        import_module: export(worker, &prelude, "importModule")?,
+        import_entry: export(worker, &prelude, "importEntry")?,
+        serve: export(worker, &prelude, "serve")?,
+        call: export(worker, &prelude, "call")?,
+        drain: export(worker, &prelude, "drain")?,
+    })
+}
+
+async fn evaluate(worker: &mut MainWorker, (url, code): (Url, Arc<str>)) -> Result<v8::Global<v8::Object>, LoadError> {
+    let load = worker.js_runtime.load_side_es_module_from_code(&url, code.to_string());
+    let id = load.await.map_err(internal)?;
     worker.evaluate_module(id).await.map_err(internal)?;
-    let namespace = worker.js_runtime.get_module_namespace(id).map_err(internal)?;
+    worker.js_runtime.get_module_namespace(id).map_err(internal)
+}
+
+fn export(
+    worker: &mut MainWorker,
+    namespace: &v8::Global<v8::Object>,
+    name: &'static str,
+) -> Result<v8::Global<v8::Function>, LoadError> {
     let runtime = &mut worker.js_runtime;
     deno_core::scope!(scope, runtime);
     let namespace = v8::Local::new(scope, namespace);
-    let remember = remember_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
-    let log = console::log_function(scope).ok_or_else(|| internal("V8 is out of memory"))?;
-    let export = |name: &'static str| {
-        let key = v8::String::new(scope, name).ok_or_else(|| internal("V8 is out of memory"))?;
-        let value = namespace.get(scope, key.into()).ok_or_else(|| internal(name))?;
-        let function = v8::Local::<v8::Function>::try_from(value).map_err(internal)?;
-        Ok::<_, LoadError>(v8::Global::new(scope, function))
-    };
-    let prelude = Prelude {
-        import_module: export("importModule")?,
-        import_entry: export("importEntry")?,
-        serve: export("serve")?,
-        call: export("call")?,
-        drain: export("drain")?,
-    };
-    let remember_with = v8::Local::new(scope, export("rememberWith")?);
-    remember_with.call(scope, v8::undefined(scope).into(), &[remember.into()]);
-    let log_to = v8::Local::new(scope, export("logTo")?);
-    log_to.call(scope, v8::undefined(scope).into(), &[log.into()]);
-    Ok(prelude)
+    let key = v8::String::new(scope, name).ok_or_else(|| internal("V8 is out of memory"))?;
+    let value = namespace.get(scope, key.into()).ok_or_else(|| internal(name))?;
+    let function = v8::Local::<v8::Function>::try_from(value).map_err(internal)?;
+    Ok(v8::Global::new(scope, function))
 }
 
 /// Calls a function and runs the event loop until its promise settles or the isolate is stopped.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use deno_core::url::Url;
 use deno_core::v8;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
+use deno_runtime::deno_io::Stdio;
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
@@ -44,9 +45,9 @@ pub(crate) struct Spec {
 type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
-pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
+pub(crate) fn run(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) -> Ended {
     let runtime = deno_runtime::tokio_util::create_basic_runtime();
-    runtime.block_on(Box::pin(live(spec, control, ready)));
+    runtime.block_on(Box::pin(live(spec, stdio, control, ready)));
     // Tasks that extensions spawned and nobody awaits end here.
     runtime.shutdown_background();
     return_memory();
@@ -64,10 +65,10 @@ pub(crate) fn run(spec: Spec, control: &Arc<Control>, ready: Ready) -> Ended {
     }
 }
 
-async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
+async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
-    let mut worker = match boot(&spec, &modules, control) {
+    let mut worker = match boot(&spec, stdio, &modules, control) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -75,7 +76,6 @@ async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
         }
     };
     control.booted(&mut worker.js_runtime);
-    worker.js_runtime.op_state().borrow_mut().put(spec.sources.clone());
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
 
     let root = &spec.sources.project().root;
@@ -94,7 +94,7 @@ async fn live(spec: Spec, control: &Arc<Control>, ready: Ready) {
     }
 }
 
-fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<MainWorker, LoadError> {
+fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<MainWorker, LoadError> {
     let internal = |message: String| LoadError {
         message,
         ..LoadError::default()
@@ -147,6 +147,7 @@ fn boot(spec: &Spec, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<Ma
                     .heap_limits(0, spec.memory.heap)
                     .array_buffer_allocator(memory::buffer_allocator(spec.memory.buffers, control.clone())),
             ),
+            stdio,
             startup_snapshot: Some(spec.startup.blob),
             residual_lazy_js_sources: spec.startup.lazy_js,
             residual_lazy_esm_sources: spec.startup.lazy_esm,

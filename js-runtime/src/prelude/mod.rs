@@ -14,6 +14,9 @@ use crate::source::transpile::{self, EmitKind};
 /// The prelude's name in the project's root, where it is evaluated but never written.
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
 
+/// The module that tells the host what user code says and starts.
+pub(crate) const HOST: &str = "baton:host";
+
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) import_module: v8::Global<v8::Function>,
@@ -99,19 +102,28 @@ impl From<CallAnswer> for Response {
     }
 }
 
-/// The prelude as JavaScript, and the URL under which a project's isolates evaluate it.
+/// The modules that are evaluated first, in order: their URLs, and their JavaScript. The last one is
+/// the prelude, whose URL lies in the project.
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
-pub(crate) fn module(root: &Path) -> Result<(Url, Arc<str>), LoadError> {
-    static CODE: OnceLock<Result<Arc<str>, LoadError>> = OnceLock::new();
-    let url = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| LoadError {
+pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 2], LoadError> {
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 2] = [const { OnceLock::new() }; 2];
+    let host = Url::parse(HOST).map_err(|error| LoadError {
+        message: error.to_string(),
+        ..LoadError::default()
+    })?;
+    let prelude = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| LoadError {
         message: format!("the project's root {} is no absolute path", root.display()),
         ..LoadError::default()
     })?;
-    let code = CODE.get_or_init(|| {
-        let parsed = transpile::parse(&url, MediaType::TypeScript, include_str!("prelude.ts").into())?;
-        Ok(transpile::emit(&url, parsed, EmitKind::Esm)?.code)
-    });
-    Ok((url.clone(), code.clone()?))
+    let emit = |url: &Url, text: &'static str| {
+        let parsed = transpile::parse(url, MediaType::TypeScript, text.into())?;
+        Ok(transpile::emit(url, parsed, EmitKind::Esm)?.code)
+    };
+    let host_code = CODE[0].get_or_init(|| emit(&host, include_str!("host.ts"))).clone()?;
+    let prelude_code = CODE[1]
+        .get_or_init(|| emit(&prelude, include_str!("prelude.ts")))
+        .clone()?;
+    Ok([(host, host_code), (prelude, prelude_code)])
 }

@@ -5,10 +5,7 @@
 // copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
-import { AsyncLocalStorage } from "node:async_hooks";
-import Module from "node:module";
-import { isAbsolute } from "node:path";
-import { format } from "node:util";
+import { type Call, runFor } from "baton:host";
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -30,7 +27,7 @@ interface FunctionConfig {
   [setting: string]: unknown;
 }
 
-interface Call {
+interface IncomingCall {
   method: string;
   url: string;
   headers: [string, string][];
@@ -39,62 +36,10 @@ interface Call {
   app: string | null;
 }
 
-/** The call that code runs for, wherever it was awaited. */
-interface Caller {
-  function: string | null;
-  run: string | null;
-  step: string | null;
-}
-
 const BODYLESS = new Set(["GET", "HEAD"]);
-const LEVELS = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error", trace: "error" } as const;
-
-let log: (level: string, text: string, fn: string, run: string, step: string) => void;
-const caller = new AsyncLocalStorage<Caller>();
-
 const collected = new Map<InngestFunction, string>();
 const apps = new Map<string, Handler>();
 let fetchExport: Handler | undefined;
-
-// What user code prints becomes lines of the host's log, with the call that it belongs to.
-for (const [method, level] of Object.entries(LEVELS)) {
-  console[method as keyof typeof LEVELS] = (...values: unknown[]) => report(level, ...values);
-}
-
-// A stray error belongs to the code that left it behind, not to the calls beside it.
-globalThis.addEventListener("unhandledrejection", (event: PromiseRejectionEvent) => {
-  event.preventDefault();
-  report("error", "Unhandled rejection:", event.reason);
-});
-globalThis.addEventListener("error", (event: ErrorEvent) => {
-  event.preventDefault();
-  report("error", "Uncaught error:", event.error ?? event.message);
-});
-
-function report(level: string, ...values: unknown[]) {
-  const { function: name, run, step } = caller.getStore() ?? { function: null, run: null, step: null };
-  log(level, format(...values), name ?? "", run ?? "", step ?? "");
-}
-
-/** What `require` finds, it finds for good: asked with what it found, or without to know that. */
-type Remember = (request: string, from: string, found?: string) => string | undefined;
-
-/** Makes `require` find the same in every isolate of a generation, whatever is on the disk by then. */
-export function rememberWith(remember: Remember): void {
-  const find = Module._resolveFilename;
-  Module._resolveFilename = (request: string, parent?: { filename?: string }, isMain?: boolean, options?: object) => {
-    const from = options ? undefined : parent?.filename;
-    const known = from && remember(request, from);
-    if (known) return known;
-    const found = find(request, parent, isMain, options);
-    return from && isAbsolute(found) ? remember(request, from, found) : found;
-  };
-}
-
-/** Where lines of the log go. */
-export function logTo(host: typeof log): void {
-  log = host;
-}
 
 /** Imports one module and keeps what it exports for `serve`. */
 export async function importModule(url: string): Promise<void> {
@@ -134,11 +79,11 @@ export async function serve() {
 }
 
 /** Answers one HTTP request. */
-export async function call({ method, url, headers, body, app }: Call) {
+export async function call({ method, url, headers, body, app }: IncomingCall) {
   const handler = app === null ? fetchExport : apps.get(app);
   if (!handler) throw new Error(`no handler for ${app ?? "fetch"}`);
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
-  const response = await caller.run(callerOf(request), () => handler(request));
+  const response = await runFor(callOf(request), () => handler(request));
   return {
     status: response.status,
     headers: [...response.headers],
@@ -151,7 +96,7 @@ export function drain(): void {
   globalThis.dispatchEvent(new Event("baton:draining"));
 }
 
-function callerOf({ url, headers }: Request): Caller {
+function callOf({ url, headers }: Request): Call {
   const query = new URL(url).searchParams;
   return { function: query.get("fnId"), run: headers.get("x-run-id"), step: query.get("stepId") };
 }

@@ -16,7 +16,7 @@ spawn("sleep", ["600"], { stdio: "ignore" });
 "#;
 
 #[tokio::test]
-async fn threads_sockets_and_children_of_retired_generations_are_gone() {
+async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
     let project = Project::new();
     project.write("functions/greedy.ts", GREEDY);
     let baton = Baton::dev(&project).ready().await;
@@ -29,6 +29,11 @@ async fn threads_sockets_and_children_of_retired_generations_are_gone() {
         baton
             .wait_for("generation retired", json!({ "generation": generation }))
             .await;
+    }
+    // What never served gives back as much.
+    project.write("functions/rejected.ts", "throw new Error();\n");
+    for _ in 0..10 {
+        assert_eq!(baton.reload().await.status(), "rejected");
     }
     let found = || async { Held::by(baton.pid()).no_more_than(one).then_some(()) };
     let context = || format!("{:?} instead of {one:?}", Held::by(baton.pid()));

@@ -9,6 +9,9 @@ mod bad_input;
 mod broken_code;
 mod calls;
 mod chaos;
+// As Linux lists them.
+#[cfg(target_os = "linux")]
+mod children;
 mod cli;
 // As Linux counts it.
 #[cfg(target_os = "linux")]

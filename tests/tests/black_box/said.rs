@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::calls::{gated, start, version_of};
 
-/// Says something in every way that loses the call easily, and leaves errors behind.
-const TALKS: &str = r#"import { exec } from "node:child_process";
+/// Says something in every way that loses the call easily.
+const TALKS: &str = r#"import { exec, spawn } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 console.log("said while loading", { answer: 42 });
@@ -19,17 +19,19 @@ export const talks = inngest.createFunction(
     console.warn("said after an await");
     setTimeout(() => console.error("said in a timer"), 1);
     exec("echo", () => console.info("said in a child's callback"));
-    Promise.reject(new Error("left behind"));
-    setTimeout(() => {
-      throw new Error("thrown in a timer");
-    }, 1);
+    spawn("echo").stdout.on("data", () => console.info("said in a listener of a child's stream"));
     return "talked";
   },
 );
 "#;
 
+/// The call's own fields.
+fn of_the_call(run: &Run, level: &str) -> Value {
+    json!({ "level": level, "isolate": "generation-1", "function": run.function, "run": run.id, "step": "step" })
+}
+
 #[tokio::test]
-async fn every_line_and_every_stray_error_names_its_call() {
+async fn every_line_names_its_call() {
     let project = Project::new();
     project.write("functions/talks.ts", TALKS);
     let baton = Baton::dev(&project).ready().await;
@@ -42,33 +44,183 @@ async fn every_line_and_every_stray_error_names_its_call() {
     let run = Run::of("fixture-talks");
     let answer = start(&baton, &run).answer(&baton).await;
     assert_eq!(answer.json(), "talked", "{answer}");
-
-    let of_the_call = |level: &str| -> Value {
-        json!({ "level": level, "isolate": "generation-1", "function": "fixture-talks", "run": run.id, "step": "step" })
-    };
     for (level, text) in [
         ("INFO", "said at once"),
         ("WARN", "said after an await"),
         ("ERROR", "said in a timer"),
         ("INFO", "said in a child's callback"),
+        ("INFO", "said in a listener of a child's stream"),
     ] {
-        baton.wait_for(text, of_the_call(level)).await;
+        baton.wait_for(text, of_the_call(&run, level)).await;
     }
-    // What a timer throws reaches the host after the timer's call was left: only the isolate is known.
-    let of_the_isolate = json!({ "level": "ERROR", "isolate": "generation-1" });
-    for (what, line, whose) in [
-        ("left behind", 13, of_the_call("ERROR")),
-        ("thrown in a timer", 15, of_the_isolate),
-    ] {
-        let place = format!("functions/talks.ts:{line}:");
+}
+
+/// Leaves errors behind, each thrown on a line of its own, which its message names.
+const LEAVES: &str = r#"import { exec, spawn } from "node:child_process";
+import * as timers from "node:timers";
+import { promisify } from "node:util";
+import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+interface Unused {}
+export const leaves = inngest.createFunction(
+  { id: "leaves", retries: 1, triggers: [{ event: "fixture/leaves" }], checkpointing: false },
+  async () => {
+    Promise.reject(new Error("on line 10"));
+    setTimeout(() => { throw new Error("on line 11"); }, 1);
+    timers.setTimeout(() => { throw new Error("on line 12"); }, 1);
+    const interval = setInterval(() => { clearInterval(interval); throw new Error("on line 13"); }, 1);
+    setImmediate(() => { throw new Error("on line 14"); });
+    queueMicrotask(() => { throw new Error("on line 15"); });
+    process.nextTick(() => { throw new Error("on line 16"); });
+    exec("echo", () => { throw new Error("on line 17"); });
+    spawn("echo").on("exit", () => { throw new Error("on line 18"); });
+    spawn("echo").stdout.on("data", () => { throw new Error("on line 19"); });
+    spawn("echo").stdout.on("end", () => { throw new Error("on line 20"); }).resume();
+    spawn("/does/not/exist").on("error", () => { throw new Error("on line 21"); });
+    return [await promisify(setTimeout)(1, "promised"), timers.setTimeout === setTimeout];
+  },
+);
+"#;
+
+#[tokio::test]
+async fn every_stray_error_names_its_call_and_its_place() {
+    let project = Project::new();
+    project.write("functions/leaves.ts", LEAVES);
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-leaves");
+    let answer = start(&baton, &run).answer(&baton).await;
+    assert_eq!(answer.json(), json!(["promised", true]), "{answer}");
+    let whose = of_the_call(&run, "ERROR");
+    for line in 10..=21 {
+        let what = format!("Error: on line {line}\n");
+        let place = format!("functions/leaves.ts:{line}:");
         let told = |found: &Line| {
-            found.message().contains(what)
-                && found.message().contains(&place)
-                && mismatch(&found.json, &whose).is_none()
+            let message = found.message();
+            message.contains(&what) && message.contains(&place) && mismatch(&found.json, &whose).is_none()
         };
-        baton.stderr().wait_for_line(what, told).await;
+        baton.stderr().wait_for_line(&what, told).await;
     }
     assert_eq!(version_of(&baton, "version").await, "1", "nothing else is disturbed");
+}
+
+/// Writes as Node's streams take it; the last line has no end.
+const WRITES: &str = r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const writes = inngest.createFunction(
+  { id: "writes", retries: 1, triggers: [{ event: "fixture/writes" }], checkpointing: false },
+  async () => {
+    const { stdout, stderr } = process;
+    const returned = stdout.write("one\nand ");
+    await new Promise((then) => stdout.write("two\n\n", "utf8", then));
+    stderr.write(Buffer.from("thr\u{e9}e\r\n"));
+    stdout.write("666f7572", "hex");
+    console.log("after four");
+    stdout.write("€".repeat(3).concat("\n"));
+    stderr.write("never ended");
+    return [returned, stdout.isTTY ?? false, stdout.columns ?? null, stdout.writable];
+  },
+);
+"#;
+
+#[tokio::test]
+async fn what_is_written_to_the_standard_streams_becomes_lines_that_name_their_call() {
+    let project = Project::new();
+    project.write("functions/writes.ts", WRITES);
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-writes");
+    let answer = start(&baton, &run).answer(&baton).await;
+    assert_eq!(answer.json(), json!([true, false, null, true]), "{answer}");
+    let mut whose = of_the_call(&run, "INFO");
+    whose["stream"] = json!("stderr");
+    baton.wait_for("never ended", whose.clone()).await;
+
+    whose.as_object_mut().expect("fields").remove("stream");
+    let lines = baton.stderr().lines();
+    let of_the_call = lines.iter().filter(|line| mismatch(&line.json, &whose).is_none());
+    let said: Vec<_> = of_the_call
+        .map(|line| (line.json["stream"].as_str().unwrap_or("console"), line.message()))
+        .collect();
+    let expected = [
+        ("stdout", "one"),
+        ("stdout", "and two"),
+        ("stdout", ""),
+        ("stderr", "thr\u{e9}e"),
+        ("stdout", "four"),
+        ("console", "after four"),
+        ("stdout", "€€€"),
+        ("stderr", "never ended"),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn a_line_without_end_is_not_lost_with_its_isolate() {
+    let project = Project::new();
+    let writes = WRITES.replace("return [", "process.exit(1);\n    return [");
+    project.write("functions/writes.ts", writes);
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-writes");
+    assert_eq!(start(&baton, &run).answer(&baton).await.status, 500);
+    baton.wait_for("never ended", of_the_call(&run, "INFO")).await;
+}
+
+/// Writes past `process.stdout`, and has children that do; one of them blocks the isolate.
+const BYPASSES: &str = r#"import { execSync, spawn, spawnSync } from "node:child_process";
+import { writeSync } from "node:fs";
+import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const bypasses = inngest.createFunction(
+  { id: "bypasses", retries: 1, triggers: [{ event: "fixture/bypasses" }], checkpointing: false },
+  async ({ event }) => {
+    writeSync(1, "by number 1\n");
+    writeSync(2, "by number 2\n");
+    Deno.stdout.writeSync(new TextEncoder().encode("by Deno\n"));
+    const exits = (child: any) => new Promise((then) => child.on("exit", then));
+    await exits(spawn("echo", ["by a child that inherits"], { stdio: "inherit" }));
+    await exits(spawn("sh", ["-c", "echo by a crossed child >&2"], { stdio: ["ignore", 2, 1] }));
+    await exits(spawn("echo", ["by a child that is piped"], { stdio: ["ignore", process.stdout, "ignore"] }));
+    spawnSync("echo", ["by a child that blocks"], { stdio: [0, 1, 2] });
+    const { gate } = event.data;
+    execSync(`echo a question without end; printf '? ' >&2; until test -e ${gate}; do sleep 0.05; done`, { stdio: "inherit" });
+    return "done";
+  },
+);
+"#;
+
+#[tokio::test]
+async fn nothing_reaches_the_hosts_own_streams_raw() {
+    let project = Project::new();
+    project.write("functions/bypasses.ts", BYPASSES);
+    let output = project.scratch().join("output");
+    let baton = Baton::dev(&project).output(&output).ready().await;
+    let gate = project.gate("execSync");
+    let run = Run::of("fixture-bypasses").with_data(json!({ "gate": gate.path() }));
+    let running = start(&baton, &run);
+    for (stream, text) in [
+        ("stdout", "by number 1"),
+        ("stderr", "by number 2"),
+        ("stdout", "by Deno"),
+        ("stdout", "by a child that inherits"),
+        ("stdout", "by a crossed child"),
+        ("stdout", "by a child that is piped"),
+        ("stdout", "by a child that blocks"),
+        ("stdout", "a question without end"),
+        ("stderr", "? "),
+    ] {
+        let whose = json!({ "level": "INFO", "isolate": "generation-1", "stream": stream, "target": "user" });
+        baton.wait_for(text, whose).await;
+    }
+    assert!(!running.is_finished(), "the isolate is blocked still");
+    gate.open();
+    assert_eq!(running.answer(&baton).await.json(), "done");
+    let raw: Vec<_> = baton
+        .stderr()
+        .lines()
+        .into_iter()
+        .filter(|line| line.json.is_null())
+        .collect();
+    assert!(raw.is_empty(), "{raw:#?}");
+    assert_eq!(std::fs::read_to_string(output).expect("its standard output"), "");
 }
 
 /// Hears of its generation's end.

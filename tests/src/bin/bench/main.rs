@@ -9,6 +9,8 @@ mod arguments;
 #[cfg(target_os = "linux")]
 mod blocked;
 #[cfg(target_os = "linux")]
+mod edits;
+#[cfg(target_os = "linux")]
 mod machine;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::arguments::{Arguments, Effort};
 use crate::machine::Machine;
 use crate::row::{Row, table};
-use crate::{blocked, memory};
+use crate::{blocked, edits, memory};
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
@@ -20,7 +20,7 @@ struct Measurement {
     measure: fn(Effort) -> Rows,
 }
 
-const MEASUREMENTS: [Measurement; 3] = [
+const MEASUREMENTS: [Measurement; 4] = [
     Measurement {
         name: "isolation/calls",
         measure: |effort| Box::pin(blocked::calls(effort)),
@@ -32,6 +32,10 @@ const MEASUREMENTS: [Measurement; 3] = [
     Measurement {
         name: "isolation/memory",
         measure: |effort| Box::pin(memory::generations(effort)),
+    },
+    Measurement {
+        name: "edits/saves",
+        measure: |effort| Box::pin(edits::saves(effort)),
     },
 ];
 

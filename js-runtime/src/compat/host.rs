@@ -1,0 +1,133 @@
+//! The object through which `prelude/host.ts` tells what user code says and starts.
+
+use std::cell::RefCell;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+
+use deno_core::{JsRuntime, v8};
+use deno_runtime::deno_io::ChildProcessStdio;
+
+use super::children::Groups;
+use super::console::{Caller, Console, Stream};
+use crate::source::snapshot::SourceSnapshot;
+
+/// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
+/// while JavaScript runs.
+struct Host {
+    console: Console,
+    groups: RefCell<Groups>,
+    sources: Arc<SourceSnapshot>,
+}
+
+type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
+type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
+
+/// `Host` of `host.ts`; nothing when V8 is out of memory.
+pub(crate) fn object<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    sources: Arc<SourceSnapshot>,
+) -> Option<v8::Local<'s, v8::Object>> {
+    scope.set_slot(Host {
+        console: Console::new(),
+        groups: RefCell::default(),
+        sources,
+    });
+    let object = v8::Object::new(scope);
+    let functions = [
+        ("log", v8::Function::new(scope, log)?),
+        ("write", v8::Function::new(scope, write)?),
+        ("groupBegun", v8::Function::new(scope, group_begun)?),
+        ("groupLeft", v8::Function::new(scope, group_left)?),
+        ("remember", v8::Function::new(scope, remember)?),
+    ];
+    for (name, function) in functions {
+        let name = v8::String::new(scope, name)?;
+        object.set(scope, name.into(), function.into())?;
+    }
+    let descriptors = v8::Object::new(scope);
+    let (stdout, stderr) = {
+        let state = JsRuntime::op_state_from(scope);
+        let state = state.borrow();
+        let own = state.borrow::<ChildProcessStdio>();
+        (own.stdout.as_raw_fd(), own.stderr.as_raw_fd())
+    };
+    for (standard, own) in [(1, stdout), (2, stderr)] {
+        let own = v8::Integer::new(scope, own);
+        descriptors.set_index(scope, standard, own.into())?;
+    }
+    let name = v8::String::new(scope, "descriptors")?;
+    object.set(scope, name.into(), descriptors.into())?;
+    Some(object)
+}
+
+/// Level, text, and the caller.
+fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let level = arguments.get(0).to_rust_string_lossy(scope);
+    let text = arguments.get(1).to_rust_string_lossy(scope);
+    let caller = caller(scope, &arguments);
+    if let Some(host) = scope.get_slot::<Host>() {
+        host.console.log(&level, &text, &caller);
+    }
+}
+
+/// Stream, bytes, and the caller.
+fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let stream = match arguments.get(0).to_rust_string_lossy(scope).as_str() {
+        "stderr" => Stream::Stderr,
+        _ => Stream::Stdout,
+    };
+    let Ok(view) = v8::Local::<v8::ArrayBufferView>::try_from(arguments.get(1)) else {
+        return;
+    };
+    let mut bytes = vec![0; view.byte_length()];
+    view.copy_contents(&mut bytes);
+    let caller = caller(scope, &arguments);
+    if let Some(host) = scope.get_slot::<Host>() {
+        host.console.write(stream, &bytes, caller);
+    }
+}
+
+fn group_begun(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let leader = process_id(scope, &arguments);
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+        host.groups.borrow_mut().begun(leader);
+    }
+}
+
+fn group_left(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let leader = process_id(scope, &arguments);
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+        host.groups.borrow_mut().left(leader);
+    }
+}
+
+/// The request, the file that requires, and what was found, if that is to be noted.
+fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+    let request = arguments.get(0).to_rust_string_lossy(scope);
+    let from = arguments.get(1).to_rust_string_lossy(scope);
+    let found = arguments.get(2);
+    let found = (!found.is_undefined()).then(|| found.to_rust_string_lossy(scope));
+    let known = scope.get_slot::<Host>().and_then(|host| {
+        if let Some(found) = &found {
+            host.sources.note_resolved(&request, &from, found);
+        }
+        host.sources.resolved(&request, &from)
+    });
+    if let Some(known) = known.and_then(|known| v8::String::new(scope, &known)) {
+        returned.set(known.into());
+    }
+}
+
+/// 0 and 1 would mean other groups than a child's.
+fn process_id(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<i32> {
+    arguments.get(0).int32_value(scope).filter(|id| *id > 1)
+}
+
+fn caller(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Caller {
+    let argument = |index| arguments.get(index).to_rust_string_lossy(scope);
+    Caller {
+        function: argument(2),
+        run: argument(3),
+        step: argument(4),
+    }
+}

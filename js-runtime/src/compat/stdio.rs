@@ -1,0 +1,85 @@
+//! What an isolate's standard output and error are: pipes of its own, read on the host's threads.
+//!
+//! What user code writes with `process.stdout` never gets here (see `console`). What bypasses that
+//! does: descriptors 1 and 2, and children that inherit them. Its lines name the isolate; the call
+//! is not known. The isolate's thread may wait for such a child, so the reading happens elsewhere.
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read as _};
+use std::os::fd::OwnedFd;
+
+use deno_runtime::deno_io::{Stdio, StdioPipe};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+
+use super::console::Stream;
+use super::lines::{Lines, PATIENCE};
+
+/// How much is read at once.
+const CHUNK: usize = 8 << 10;
+
+/// The most that a pipe holds, unless somebody has made it larger.
+const PIPE: usize = 64 << 10;
+
+/// The ends that the host reads.
+pub(crate) struct Output {
+    stdout: PipeReader,
+    stderr: PipeReader,
+}
+
+/// Standard streams for one isolate, and what is said on them.
+///
+/// # Errors
+/// When the process has no descriptors left.
+pub(crate) fn pipes() -> io::Result<(Stdio, Output)> {
+    let (stdout, write_stdout) = io::pipe()?;
+    let (stderr, write_stderr) = io::pipe()?;
+    let stdio = Stdio {
+        // The process's own, which is empty.
+        stdin: StdioPipe::inherit(),
+        stdout: StdioPipe::file(File::from(OwnedFd::from(write_stdout))),
+        stderr: StdioPipe::file(File::from(OwnedFd::from(write_stderr))),
+    };
+    Ok((stdio, Output { stdout, stderr }))
+}
+
+impl Output {
+    /// Logs all lines, until nobody can write any more, or `ended` resolves: a process that outlives
+    /// the isolate cannot keep its pipes. What was written by then is logged still.
+    pub(crate) async fn log(self, isolate: String, ended: impl Future<Output = ()> + Clone) {
+        let stdout = log(self.stdout, Stream::Stdout, &isolate, ended.clone());
+        let stderr = log(self.stderr, Stream::Stderr, &isolate, ended);
+        for outcome in <[_; 2]>::from(futures::join!(stdout, stderr)) {
+            if let Err(error) = outcome {
+                tracing::warn!(isolate, %error, "the output of an isolate cannot be read");
+            }
+        }
+    }
+}
+
+async fn log(pipe: PipeReader, stream: Stream, isolate: &str, ended: impl Future<Output = ()>) -> io::Result<()> {
+    let line = |text: &str| tracing::info!(target: "user", isolate, stream = stream.name(), "{text}");
+    let mut pipe = pipe::Receiver::from_owned_fd(pipe.into())?;
+    let mut lines = Lines::default();
+    let mut chunk = [0; CHUNK];
+    let mut ended = std::pin::pin!(ended);
+    loop {
+        tokio::select! {
+            read = pipe.read(&mut chunk) => match read? {
+                0 => break,
+                read => lines.push(&chunk[..read], line),
+            },
+            () = tokio::time::sleep(PATIENCE), if !lines.is_empty() => lines.end(line),
+            () = &mut ended => {
+                let mut rest = File::from(pipe.into_nonblocking_fd()?).take(PIPE as u64);
+                // An error says that there is nothing left.
+                while let Ok(read @ 1..) = rest.read(&mut chunk) {
+                    lines.push(&chunk[..read], line);
+                }
+                break;
+            }
+        }
+    }
+    lines.end(line);
+    Ok(())
+}

@@ -1,0 +1,155 @@
+// What user code says and starts is told to the host, with the call that it belongs to: lines of
+// the console and of the standard streams, errors that nobody caught, child processes; and what it
+// requires, so that every isolate of a generation finds the same.
+
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import type { ChildProcess } from "node:child_process";
+import { tracingChannel } from "node:diagnostics_channel";
+import type { EventEmitter } from "node:events";
+import Module from "node:module";
+import { isAbsolute } from "node:path";
+import { format } from "node:util";
+
+/** The call that code runs for, wherever it was awaited. */
+export interface Call {
+  function: string | null;
+  run: string | null;
+  step: string | null;
+}
+
+/** What the host does for this module. The names of a call are empty where there is none. */
+interface Host {
+  log(level: string, text: string, ...call: [fn: string, run: string, step: string]): void;
+  write(stream: string, bytes: Uint8Array, ...call: [fn: string, run: string, step: string]): void;
+  /** A child leads a process group, which is to end with the isolate. */
+  groupBegun(leader: number): void;
+  /** The leader has ended. */
+  groupLeft(leader: number): void;
+  /** What a `require` in a file finds, it finds for good: asked with what was found, or to know that. */
+  remember(request: string, from: string, found?: string): string | undefined;
+  /** The isolate's own standard output and error, by the numbers of the process's. */
+  descriptors: { [fd: number]: number };
+}
+
+type Function = (this: unknown, ...values: unknown[]) => unknown;
+
+const LEVELS = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error", trace: "error" } as const;
+
+let host: Host;
+const current = new AsyncLocalStorage<Call | undefined>();
+/** What was thrown last where Deno hears of it after its call was left. */
+let thrown: { error: unknown; call: Call | undefined } | undefined;
+
+/** Gives this module the host. */
+export function connect(to: Host): void {
+  host = to;
+}
+
+/** Runs a function for a call, and all that it starts. */
+export function runFor<T>(call: Call | undefined, run: () => T): T {
+  return current.run(call, run);
+}
+
+function names(): [string, string, string] {
+  const call = current.getStore();
+  return [call?.function ?? "", call?.run ?? "", call?.step ?? ""];
+}
+
+function say(level: string, ...values: unknown[]) {
+  host.log(level, format(...values), ...names());
+}
+
+for (const [method, level] of Object.entries(LEVELS)) {
+  console[method as keyof typeof LEVELS] = (...values: unknown[]) => say(level, ...values);
+}
+
+// What `process.stdout` and `process.stderr` write to.
+for (const name of ["stdout", "stderr"] as const) {
+  Deno[name].writeSync = (bytes: Uint8Array) => {
+    host.write(name, bytes, ...names());
+    return bytes.length;
+  };
+  Deno[name].write = async (bytes: Uint8Array) => Deno[name].writeSync(bytes);
+}
+
+// A stray error belongs to the code that left it behind, not to the calls beside it.
+globalThis.addEventListener("unhandledrejection", (event: PromiseRejectionEvent) => {
+  event.preventDefault();
+  say("error", "Unhandled rejection:", event.reason);
+});
+globalThis.addEventListener("error", (event: ErrorEvent) => {
+  event.preventDefault();
+  const call = thrown && thrown.error === event.error ? thrown.call : current.getStore();
+  thrown = undefined;
+  runFor(call, () => say("error", "Uncaught error:", event.error ?? event.message));
+});
+
+/** The same function, whose errors are known as the current call's. */
+function owned(run: Function): Function {
+  const call = current.getStore();
+  return function (...values) {
+    try {
+      return Reflect.apply(run, this, values);
+    } catch (error) {
+      thrown = { error, call };
+      throw error;
+    }
+  };
+}
+
+// Timers leave their call before Deno reports what they threw.
+const timeout = setTimeout(() => {});
+const immediate = setImmediate(() => {});
+changeFirst(Object.getPrototypeOf(timeout), "_onTimeout", owned);
+changeFirst(Object.getPrototypeOf(immediate), "_onImmediate", owned);
+clearTimeout(timeout);
+clearImmediate(immediate);
+
+// Children end with the isolate, but a shell's own children would not: it leads a process group that
+// the host knows of, unless it is to live on. What children inherit is the isolate's.
+tracingChannel("child_process.spawn").subscribe({
+  start({ process: child, options }: { process: ChildProcess; options: any }) {
+    if (Array.isArray(options.stdio)) {
+      options.stdio = options.stdio.map((stream: any) => host.descriptors[stream] ?? stream);
+    }
+    if (options.detached || !isShell(options)) return;
+    options.detached = true;
+    changeFirst(child, "pid", (pid: number) => {
+      host.groupBegun(pid);
+      child.once("exit", () => host.groupLeft(pid));
+      return pid;
+    });
+  },
+  // Deno calls the listeners of their streams for no call.
+  end({ process: child }: { process: ChildProcess }) {
+    for (const stream of child.stdio as (EventEmitter | null)[]) {
+      if (stream) stream.emit = owned(AsyncResource.bind(stream.emit)) as typeof stream.emit;
+    }
+  },
+} as any);
+
+// An `import` asks the host anyway.
+const find = Module._resolveFilename;
+Module._resolveFilename = (request: string, parent?: { filename?: string }, isMain?: boolean, options?: object) => {
+  const from = options ? undefined : parent?.filename;
+  const known = from && host.remember(request, from);
+  if (known) return known;
+  const found = find(request, parent, isMain, options);
+  return from && isAbsolute(found) ? host.remember(request, from, found) : found;
+};
+
+function isShell({ shell, file }: { shell?: boolean | string; file: string }): boolean {
+  return Boolean(shell) || /(^|\/)(ba|da|z)?sh$/.test(file);
+}
+
+/** Has the first value that is assigned to a property changed. */
+function changeFirst(owner: object, property: string, change: (value: any) => unknown) {
+  Object.defineProperty(owner, property, {
+    configurable: true,
+    get: () => undefined,
+    set(value) {
+      const changed = change(value);
+      Object.defineProperty(this, property, { value: changed, configurable: true, enumerable: true, writable: true });
+    },
+  });
+}
