@@ -48,6 +48,8 @@ pub(super) struct LoadResult {
     /// `None` when not even the list of modules could be read.
     pub(super) sources: Option<Arc<dyn Sources>>,
     pub(super) origin: Origin,
+    /// It failed, and the disk changed meanwhile: it may have read something half done.
+    pub(super) torn: bool,
     /// Where the isolate takes its calls from.
     pub(super) queue: Arc<CallQueue>,
 }
@@ -167,6 +169,7 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
             loaded: engine.load(request(sources.clone())).await,
             sources: Some(sources),
             origin,
+            torn: false,
             queue,
         };
     }
@@ -193,9 +196,17 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
         }
     };
     let (loaded, git) = tokio::join!(loading, git::describe(&root));
+    let torn = match (&loaded, sources.clone()) {
+        (Err(_), Some(read)) => {
+            let changed = tokio::task::spawn_blocking(move || !read.changed_on_disk().is_empty());
+            changed.await.unwrap_or_default()
+        }
+        _ => false,
+    };
     LoadResult {
         loaded,
         sources,
+        torn,
         origin: Origin {
             git,
             restored_from: None,

@@ -123,6 +123,14 @@ impl<T> ReloadQueue<T> {
         false
     }
 
+    /// The running load, of this want, is to be done again: whoever waited for it still does.
+    pub fn again(&mut self, want: Want, reason: Reason) {
+        if !self.supersede(want) {
+            let tickets = self.running.take().unwrap_or_default();
+            self.waiting.push_front(Waiting { want, reason, tickets });
+        }
+    }
+
     /// The running load is done: returns those who waited for it.
     pub fn finish(&mut self) -> Vec<T> {
         self.running.take().unwrap_or_default()
@@ -159,6 +167,18 @@ mod tests {
         assert!(queue.supersede(RELOAD));
         assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
         assert_eq!(queue.finish(), [1, 2]);
+    }
+
+    #[test]
+    fn a_load_that_is_done_again_comes_first_and_answers_the_same_people() {
+        let mut queue = ReloadQueue::default();
+        queue.push(RELOAD, Reason::File, 1);
+        assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
+        queue.push(Want::Check, Reason::Check, 2);
+        queue.again(RELOAD, Reason::File);
+        assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
+        assert_eq!(queue.finish(), [1]);
+        assert_eq!(queue.start(), Some((Want::Check, Reason::Check)));
     }
 
     #[test]

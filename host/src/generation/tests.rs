@@ -556,3 +556,21 @@ async fn a_newer_edit_supersedes_a_load_and_everybody_hears_of_the_newest() {
     }
     assert_eq!(text(host.call(quick()).await), "three");
 }
+
+#[tokio::test]
+async fn a_load_that_failed_while_the_disk_changed_is_done_again_and_not_told() {
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    host.engine.write(Code::Broken("half written"));
+    let reload = tokio::spawn({
+        let keeper = host.keeper.clone();
+        async move { keeper.request(RELOAD, Reason::Api).await }
+    });
+    host.engine.loads_are(2).await;
+    host.engine.write(Code::Good("whole"));
+    host.engine.loads_allowed.add_permits(2);
+    let report = reload.await.unwrap();
+    assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
+    assert_eq!(text(host.call(quick()).await), "whole");
+    assert!(host.table.view().last_rejected.is_none());
+}

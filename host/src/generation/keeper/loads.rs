@@ -16,7 +16,8 @@ use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::Entry;
 
-/// For how long newer edits may make a load begin anew, so that edits without end are served too.
+/// For how long a load may begin anew because the disk changed, so that edits without end are served
+/// too.
 const SUPERSEDE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Task {
@@ -118,6 +119,15 @@ impl Task {
                 self.end_unchanged(began);
             }
             Done::Compared(Comparison::AsReadLast) => self.end_unchanged(began),
+            Done::Loaded(id, result) if result.torn && began.elapsed() < SUPERSEDE_WITHIN => {
+                debug!(
+                    generation = id.0,
+                    "the disk changed during a load that failed: it is done again"
+                );
+                self.superseded_since = Some(began);
+                self.queue.again(want, reason);
+                self.apply(id, Event::LoadAbandoned);
+            }
             Done::Loaded(id, result) => {
                 if matches!(want, Want::Reload { .. }) {
                     self.superseded_since = None;
@@ -134,6 +144,7 @@ impl Task {
             loaded,
             sources,
             origin,
+            torn: _,
             queue,
         } = result;
         let (Loaded { isolate, manifest }, sources) = match (loaded, sources) {
