@@ -15,6 +15,7 @@ use crate::isolate;
 use crate::isolate::Spec;
 use crate::source::caches::Caches;
 use crate::source::kept;
+use crate::source::shared::Shared;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 
@@ -22,6 +23,7 @@ use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
+    sources: Arc<Shared<[u8]>>,
     deno_dir: PathBuf,
 }
 
@@ -48,6 +50,7 @@ impl V8Engine {
         Ok(Self {
             startup,
             caches: Arc::default(),
+            sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
         })
     }
@@ -56,7 +59,7 @@ impl V8Engine {
 impl Engine for V8Engine {
     fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
         let (root, path) = (project.root.clone(), project.entry.path().to_owned());
-        let sources = SourceSnapshot::begin(project).map_err(|error| {
+        let sources = SourceSnapshot::begin(project, self.sources.clone()).map_err(|error| {
             let error = LoadError {
                 kind: LoadErrorKind::Resolve,
                 message: format!("cannot read {}: {error}", path.display()),
@@ -69,7 +72,7 @@ impl Engine for V8Engine {
     }
 
     fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String> {
-        Ok(kept::restore(project, kept)?)
+        Ok(kept::restore(project, kept, &self.sources)?)
     }
 
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {

@@ -203,7 +203,8 @@ impl Modules {
             Some(given) => given,
             None => {
                 let made = self.make_javascript(url, media_type, file).await?;
-                self.sources.give(url, Arc::new(made))
+                let (_, code) = self.caches.code.one(made.code);
+                self.sources.give(url, Arc::new(Emitted { code, ..made }))
             }
         };
         self.keep_source_map(url, &given);

@@ -11,6 +11,7 @@ use deno_core::url::Url;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
+use super::shared::Shared;
 use super::transpile::{EmitKind, Emitted};
 
 /// One set per process.
@@ -19,6 +20,8 @@ pub(crate) struct Caches {
     pub(crate) emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     /// Whether a file has neither import nor export.
     pub(crate) is_script: Newest<Url, bool>,
+    /// Code as V8 is given it.
+    pub(crate) code: Shared<str>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,

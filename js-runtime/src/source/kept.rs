@@ -7,6 +7,7 @@ use std::sync::Arc;
 use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
 
 /// The description; paths are absolute.
@@ -57,7 +58,11 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
 
 /// # Errors
 /// When it is of another project, or a file is missing or not what its hash says.
-pub(crate) fn restore(asked: Project, kept: &KeptSources) -> Result<Arc<SourceSnapshot>, String> {
+pub(crate) fn restore(
+    asked: Project,
+    kept: &KeptSources,
+    shared: &Arc<Shared<[u8]>>,
+) -> Result<Arc<SourceSnapshot>, String> {
     let Description {
         asked: of,
         root,
@@ -83,11 +88,10 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources) -> Result<Arc<SourceSn
             .files
             .get(&hash)
             .ok_or_else(|| format!("{} is missing", path.display()))?;
-        let found = blake3::hash(bytes);
+        let (found, bytes) = shared.one(bytes.clone());
         if found.to_hex().as_str() != hash {
             return Err(format!("{} is damaged", path.display()));
         }
-        let bytes = bytes.clone();
         Ok((path, SourceFile { bytes, hash: found }))
     };
     let read = Read {
@@ -97,7 +101,13 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources) -> Result<Arc<SourceSn
         resolved,
         ..Read::default()
     };
-    Ok(Arc::new(SourceSnapshot::new(asked, project, entries, read)))
+    Ok(Arc::new(SourceSnapshot::new(
+        asked,
+        project,
+        entries,
+        read,
+        shared.clone(),
+    )))
 }
 
 #[cfg(test)]
@@ -122,13 +132,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.ts");
         std::fs::write(&file, "one").unwrap();
-        let snapshot = SourceSnapshot::begin(project(folder.path())).unwrap();
+        let snapshot = SourceSnapshot::begin(project(folder.path()), Arc::default()).unwrap();
         snapshot.read(&file).unwrap();
         snapshot.note_resolved("x", "file:///a", "file:///x");
         let kept = snapshot.keep().unwrap();
         std::fs::remove_file(&file).unwrap();
 
-        let restored = restore(project(folder.path()), &kept).unwrap();
+        let restored = restore(project(folder.path()), &kept, &Arc::default()).unwrap();
         assert_eq!(&*restored.read(&file).unwrap().bytes, b"one");
         assert_eq!(restored.resolved("x", "file:///a").as_deref(), Some("file:///x"));
         assert_eq!(restored.entries(), snapshot.entries());
@@ -141,21 +151,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.ts");
         std::fs::write(&file, "one").unwrap();
-        let snapshot = SourceSnapshot::begin(project(folder.path())).unwrap();
+        let snapshot = SourceSnapshot::begin(project(folder.path()), Arc::default()).unwrap();
         snapshot.read(&file).unwrap();
         let mut kept = snapshot.keep().unwrap();
-        assert!(restore(project(&folder.path().join("elsewhere")), &kept).is_err());
+        assert!(restore(project(&folder.path().join("elsewhere")), &kept, &Arc::default()).is_err());
         for bytes in kept.files.values_mut() {
             *bytes = Arc::from(*b"two");
         }
         assert!(
-            restore(project(folder.path()), &kept)
+            restore(project(folder.path()), &kept, &Arc::default())
                 .unwrap_err()
                 .ends_with("is damaged")
         );
         kept.files.clear();
         assert!(
-            restore(project(folder.path()), &kept)
+            restore(project(folder.path()), &kept, &Arc::default())
                 .unwrap_err()
                 .ends_with("is missing")
         );

@@ -4,5 +4,6 @@ pub(crate) mod caches;
 pub(crate) mod entries;
 pub(crate) mod imports;
 pub(crate) mod kept;
+pub(crate) mod shared;
 pub(crate) mod snapshot;
 pub(crate) mod transpile;

@@ -14,6 +14,7 @@ use deno_core::url::Url;
 use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, KeptSources, Project, Sources, Watched};
 
+use super::shared::Shared;
 use super::transpile::Emitted;
 use super::{entries, kept};
 
@@ -34,6 +35,7 @@ pub(crate) struct SourceSnapshot {
     /// The modules to import, as the folder read when the load began.
     pub(super) entries: Vec<PathBuf>,
     read: Mutex<Read>,
+    shared: Arc<Shared<[u8]>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +69,7 @@ impl SourceSnapshot {
     ///
     /// # Errors
     /// When the folder or entry file cannot be listed.
-    pub(crate) fn begin(asked: Project) -> io::Result<Arc<Self>> {
+    pub(crate) fn begin(asked: Project, shared: Arc<Shared<[u8]>>) -> io::Result<Arc<Self>> {
         let project = Project {
             root: asked.root.canonicalize()?,
             entry: match &asked.entry {
@@ -76,7 +78,7 @@ impl SourceSnapshot {
             },
         };
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self::new(asked, project, entries, Read::default());
+        let snapshot = Self::new(asked, project, entries, Read::default(), shared);
         for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
             snapshot.canonical(path)?;
         }
@@ -87,12 +89,19 @@ impl SourceSnapshot {
         Ok(Arc::new(snapshot))
     }
 
-    pub(super) fn new(asked: Project, project: Project, entries: Vec<PathBuf>, read: Read) -> Self {
+    pub(super) fn new(
+        asked: Project,
+        project: Project,
+        entries: Vec<PathBuf>,
+        read: Read,
+        shared: Arc<Shared<[u8]>>,
+    ) -> Self {
         Self {
             asked,
             project,
             entries,
             read: Mutex::new(read),
+            shared,
         }
     }
 
@@ -115,10 +124,8 @@ impl SourceSnapshot {
         }
         match std::fs::read(path) {
             Ok(bytes) => {
-                let file = SourceFile {
-                    hash: blake3::hash(&bytes),
-                    bytes: bytes.into(),
-                };
+                let (hash, bytes) = self.shared.one(bytes.into());
+                let file = SourceFile { bytes, hash };
                 // Two threads may have read at once: the first one's bytes are the snapshot's.
                 let mut read = self.lock();
                 read.missing.remove(path);

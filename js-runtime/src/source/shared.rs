@@ -1,0 +1,67 @@
+//! What generations have in common is kept once: bytes of files and code that read the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Values by the hash of their content, for as long as somebody has them.
+#[derive(Debug)]
+pub(crate) struct Shared<T: ?Sized>(Mutex<Known<T>>);
+
+#[derive(Debug)]
+struct Known<T: ?Sized> {
+    values: HashMap<blake3::Hash, Weak<T>>,
+    /// With so many, those that nobody has are forgotten.
+    forget_at: usize,
+}
+
+/// With fewer values nothing is worth forgetting.
+const FEW: usize = 1024;
+
+impl<T: ?Sized> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Known {
+            values: HashMap::new(),
+            forget_at: FEW,
+        }))
+    }
+}
+
+impl<T: ?Sized + AsRef<[u8]>> Shared<T> {
+    /// The value itself, or one that reads the same.
+    pub(crate) fn one(&self, value: Arc<T>) -> (blake3::Hash, Arc<T>) {
+        let hash = blake3::hash((*value).as_ref());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.values.get(&hash).and_then(Weak::upgrade) {
+            return (hash, same);
+        }
+        known.values.insert(hash, Arc::downgrade(&value));
+        if known.values.len() >= known.forget_at {
+            known.values.retain(|_, value| value.strong_count() > 0);
+            known.forget_at = FEW.max(known.values.len() * 2);
+        }
+        (hash, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{FEW, Shared};
+
+    #[test]
+    fn what_reads_the_same_is_kept_once_and_forgotten_with_its_last_owner() {
+        let shared = Shared::<str>::default();
+        let (hash, first) = shared.one("text".into());
+        let (same, second) = shared.one("text".into());
+        assert_eq!(hash, same);
+        assert!(Arc::ptr_eq(&first, &second));
+        let weak = Arc::downgrade(&first);
+        drop((first, second));
+        assert!(weak.upgrade().is_none());
+        for number in 0..FEW * 3 {
+            let _ = shared.one(number.to_string().into());
+        }
+        assert!(shared.0.lock().unwrap().values.len() <= FEW);
+    }
+}
