@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
@@ -46,6 +47,8 @@ impl V8Engine {
             tracing::warn!(%error, "user code can read the standard input of the host");
         }
         let startup = startup_snapshot::obtain(&cache_folder, snapshot_maker)?;
+        // The memory of an isolate that ended is the system's again, and not kept for the next one.
+        v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
         deno_core::JsRuntime::init_platform(None);
         Ok(Self {
             startup,

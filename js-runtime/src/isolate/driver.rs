@@ -91,6 +91,10 @@ impl Driver<'_> {
         }
         if self.control.draining() && !self.told_draining {
             self.told_draining = true;
+            if !self.running.is_empty() && !self.control.closing() {
+                // It may stay for hours and takes little more: what its load left behind goes.
+                self.runtime.v8_isolate().low_memory_notification();
+            }
             // What its listeners throw is reported as any stray error is.
             drop(self.runtime.call_with_args(&self.prelude.drain, &[]));
         }

@@ -19,7 +19,7 @@ use sys_traits::impls::RealSys;
 
 use super::package_json::PackageJsons;
 use super::relative;
-use crate::source::caches::Caches;
+use crate::source::caches::{Caches, first_eight_bytes};
 use crate::source::snapshot::SourceSnapshot;
 
 /// The services that Deno's Node layer wants, in the types that everybody uses.
@@ -32,7 +32,9 @@ pub(crate) struct NodeResolution(ResolverFactory<RealSys>);
 impl NodeResolution {
     pub(crate) fn new(sources: &Arc<SourceSnapshot>, deno_dir: PathBuf, caches: Arc<Caches>) -> Self {
         let root = sources.project().root.as_path();
-        let workspace = WorkspaceFactory::new(
+        let package_json = sources.read(&root.join("package.json"));
+        let content = package_json.map_or(0, |file| first_eight_bytes(&file.hash));
+        let mut workspace = WorkspaceFactory::new(
             RealSys,
             root.to_owned(),
             WorkspaceFactoryOptions {
@@ -46,6 +48,13 @@ impl NodeResolution {
                 ..Default::default()
             },
         );
+        let root = root.to_owned();
+        if let Some(known) = caches.workspaces.get(&root, content) {
+            workspace.set_workspace_directory(known);
+        } else if let Ok(found) = workspace.workspace_directory() {
+            // A package.json that cannot be read is told where it is needed.
+            caches.workspaces.put(root, content, found.clone());
+        }
         Self(ResolverFactory::new(
             Arc::new(workspace),
             ResolverFactoryOptions {

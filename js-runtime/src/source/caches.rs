@@ -5,8 +5,10 @@
 //! not by the number of edits.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deno_config::workspace::WorkspaceDirectoryRc;
 use deno_core::url::Url;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
@@ -22,6 +24,9 @@ pub(crate) struct Caches {
     pub(crate) is_script: Newest<Url, bool>,
     /// Code as V8 is given it.
     pub(crate) code: Shared<str>,
+    /// What Deno knows of a project's root, by the content of its `package.json`. It refers to itself and
+    /// is never freed, so there must not be one for each isolate.
+    pub(crate) workspaces: Newest<PathBuf, WorkspaceDirectoryRc>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,

@@ -6,4 +6,5 @@ pub(crate) mod imports;
 pub(crate) mod kept;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
+mod stamp;
 pub(crate) mod transpile;

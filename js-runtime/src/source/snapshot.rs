@@ -15,6 +15,7 @@ use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, KeptSources, Project, Sources, Watched};
 
 use super::shared::Shared;
+use super::stamp::Stamp;
 use super::transpile::Emitted;
 use super::{entries, kept};
 
@@ -41,6 +42,8 @@ pub(crate) struct SourceSnapshot {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) files: BTreeMap<PathBuf, SourceFile>,
+    /// Of the files whose stamp tells whether they are as they were read.
+    pub(super) stamps: HashMap<PathBuf, Stamp>,
     /// Looked for in vain: would one of these appear, an import would resolve to it.
     pub(super) missing: BTreeSet<PathBuf>,
     /// Paths that lead over a symbolic link, and where they led.
@@ -122,6 +125,7 @@ impl SourceSnapshot {
         if let Some(file) = self.lock().files.get(path) {
             return Ok(file.clone());
         }
+        let stamp = Stamp::of(path);
         match std::fs::read(path) {
             Ok(bytes) => {
                 let (hash, bytes) = self.shared.one(bytes.into());
@@ -129,7 +133,14 @@ impl SourceSnapshot {
                 // Two threads may have read at once: the first one's bytes are the snapshot's.
                 let mut read = self.lock();
                 read.missing.remove(path);
-                Ok(read.files.entry(path.to_owned()).or_insert(file).clone())
+                if let Some(first) = read.files.get(path) {
+                    return Ok(first.clone());
+                }
+                if let Some(stamp) = stamp {
+                    read.stamps.insert(path.to_owned(), stamp);
+                }
+                read.files.insert(path.to_owned(), file.clone());
+                Ok(file)
             }
             Err(error) => {
                 self.lock().missing.insert(path.to_owned());
@@ -263,18 +274,25 @@ impl Sources for SourceSnapshot {
     fn changed_on_disk(&self) -> Vec<PathBuf> {
         let (files, missing, links) = {
             let read = self.lock();
-            let hashes: Vec<_> = read
-                .files
-                .iter()
-                .map(|(path, file)| (path.clone(), file.hash))
-                .collect();
-            (hashes, read.missing.clone(), read.links.clone())
+            let of = |(path, file): (&PathBuf, &SourceFile)| {
+                let stamp = read.stamps.get(path).copied();
+                (path.clone(), file.hash, stamp)
+            };
+            let files: Vec<_> = read.files.iter().map(of).collect();
+            (files, read.missing.clone(), read.links.clone())
         };
-        let mut changed: BTreeSet<PathBuf> = files
-            .into_iter()
-            .filter(|(path, hash)| std::fs::read(path).map(|bytes| blake3::hash(&bytes)).ok() != Some(*hash))
-            .map(|(path, _)| path)
-            .collect();
+        let differs = |(path, hash, stamp): &(PathBuf, blake3::Hash, Option<Stamp>)| {
+            let now = Stamp::of(path);
+            if now.is_some() && now == *stamp {
+                return false;
+            }
+            let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == *hash);
+            if let (true, Some(now)) = (same, now) {
+                self.lock().stamps.insert(path.clone(), now);
+            }
+            !same
+        };
+        let mut changed: BTreeSet<PathBuf> = files.into_iter().filter(differs).map(|(path, ..)| path).collect();
         changed.extend(missing.into_iter().filter(|path| path.is_file()));
         let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
         changed.extend(links.into_iter().filter(leads_elsewhere).map(|(path, _)| path));

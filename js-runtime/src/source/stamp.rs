@@ -1,0 +1,60 @@
+//! Telling without reading it that a file is as it was.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// A file that was written so recently may be written again without its time telling: the clocks of
+/// some file systems go by two seconds.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// When a file was written last, and which and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: SystemTime,
+    changed: (i64, i64),
+    device: u64,
+    inode: u64,
+    length: u64,
+}
+
+impl Stamp {
+    /// The file's stamp, to be taken before it is read. `None` when it tells nothing: there is no such
+    /// file, or it was written only just now.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let modified = metadata.modified().ok()?;
+        let age = SystemTime::now().duration_since(modified).ok()?;
+        (age > SETTLED).then_some(Self {
+            modified,
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::Stamp;
+
+    #[test]
+    fn a_file_that_was_written_just_now_has_no_stamp_and_an_older_one_has_the_same_until_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ts");
+        assert_eq!(Stamp::of(&path), None);
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(Stamp::of(&path), None);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+        let stamp = Stamp::of(&path);
+        assert!(stamp.is_some());
+        assert_eq!(Stamp::of(&path), stamp);
+        std::fs::write(&path, "two").unwrap();
+        assert_ne!(Stamp::of(&path), stamp);
+    }
+}
