@@ -12,12 +12,23 @@ use tokio::task::JoinHandle;
 use crate::calls::{Running, start, version_of};
 
 /// What user code does, and what is heard of it in the log; nothing where only a limit ends it.
-const MISBEHAVIOURS: [(&str, &str, Option<&str>); 6] = [
+const MISBEHAVIOURS: [(&str, &str, Option<&str>); 9] = [
     ("spins", "for (;;);", None),
     ("exits", "process.exit(1);", Some("isolate ended")),
+    ("aborts", "process.abort();", Some("isolate ended")),
+    (
+        "kills its process",
+        "process.kill(process.pid, \"SIGKILL\");",
+        Some("isolate ended"),
+    ),
     (
         "takes memory without end",
         "const all: unknown[] = [];\nfor (;;) {\n  all.push(new Array(1000).fill({}));\n  await null;\n}",
+        Some("isolate ended"),
+    ),
+    (
+        "takes array buffers without end",
+        "const all: unknown[] = [];\nfor (;;) all.push(new Uint8Array(4096));",
         Some("isolate ended"),
     ),
     ("throws", "throw new Error(\"thrown\");", None),
@@ -79,6 +90,7 @@ fn baton(project: &Project) -> harness::Launch {
     Baton::dev(project)
         .argument("--isolates=2")
         .argument("--heap-limit=96")
+        .argument("--buffer-limit=96")
         .argument("--load-timeout=2")
         .argument("--drain-timeout=2")
 }

@@ -1,11 +1,11 @@
 //! What retires gives everything back (README, promise 5), as the operating system counts it.
 
-use harness::process::Held;
+use harness::process::{Held, Memory};
 use harness::soak::Soak;
-use harness::{Baton, Project, deadline};
+use harness::{Baton, Project, Run, deadline};
 use serde_json::json;
 
-use crate::calls::version_of;
+use crate::calls::{start, version_of};
 
 /// Holds on to things while it is loaded: a timer, a socket that listens, a child process.
 const GREEDY: &str = r#"import { spawn } from "node:child_process";
@@ -38,6 +38,46 @@ async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
     let found = || async { Held::by(baton.pid()).no_more_than(one).then_some(()) };
     let context = || format!("{:?} instead of {one:?}", Held::by(baton.pid()));
     deadline::until("everything is given back", context, found).await;
+}
+
+/// A function that keeps what it allocates, of its heap or beside it.
+const LEAK: &str = r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+const kept: unknown[] = [];
+export const leak = inngest.createFunction(
+  { id: "leak", retries: 1, triggers: [{ event: "fixture/leak" }], checkpointing: false },
+  async ({ event }) => {
+    for (;;) {
+      kept.push(event.data.heap ? new Array(1000).fill({}) : new Uint8Array(4096));
+      if (event.data.heap) await null;
+    }
+  },
+);
+"#;
+
+#[tokio::test]
+async fn memory_that_a_call_took_without_end_comes_back_with_its_isolate() {
+    let project = Project::new();
+    project.write("functions/leak.ts", LEAK);
+    let baton = Baton::dev(&project)
+        .argument("--heap-limit=400")
+        .argument("--buffer-limit=400")
+        .ready()
+        .await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    let anonymous = || Memory::of(baton.pid()).anonymous;
+    let before = anonymous();
+    for (isolate, heap) in [false, true, false, true].into_iter().enumerate() {
+        let run = Run::of("fixture-leak").with_data(json!({ "heap": heap }));
+        let answer = start(&baton, &run).answer(&baton).await;
+        assert_eq!(answer.header("x-inngest-no-retry"), Some("false"), "{answer}");
+        baton.wait_for("isolate ended", json!({ "isolate": isolate })).await;
+        assert_eq!(version_of(&baton, "version").await, "1");
+    }
+    // The replacement takes about 20 MB more than what it replaces gave back at its end.
+    let found = || async { (anonymous() < before + 60.0 * 1024.0).then_some(()) };
+    let context = || format!("{} KiB, {before} KiB before", anonymous());
+    deadline::until("what four isolates took is given back", context, found).await;
 }
 
 /// Generations one after another. Memory is read with one generation alive, after each reload but the
