@@ -228,17 +228,15 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 
 async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
     let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
-    match &report.outcome {
-        Outcome::Activated { functions, .. } => {
-            info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
-            match watch {
-                WatchMode::Files => info!("edit a function: it is swapped in as you save"),
-                WatchMode::GitRef => info!("check out another commit: it is swapped in"),
-                WatchMode::Off => info!("edit a function, then: baton reload"),
-            }
-        }
-        Outcome::Rejected { .. } => warn!("waiting for a reload with code that loads; calls are held until then"),
-        _ => {}
+    let Outcome::Activated { functions, .. } = &report.outcome else {
+        // The keeper has said what becomes of it.
+        return;
+    };
+    info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
+    match watch {
+        WatchMode::Files => info!("edit a function: it is swapped in as you save"),
+        WatchMode::GitRef => info!("check out another commit: it is swapped in"),
+        WatchMode::Off => info!("edit a function, then: baton reload"),
     }
 }
 

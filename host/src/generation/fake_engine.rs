@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) enum Code {
     Good(&'static str),
     Broken(&'static str),
+    /// Code that throws while it is evaluated.
+    Throwing(&'static str),
 }
 
 #[derive(Debug)]
@@ -93,9 +95,12 @@ impl Engine for FakeEngine {
             allowed.acquire().await.unwrap().forget();
             let version = match read {
                 Code::Good(version) => version,
-                Code::Broken(message) => {
+                Code::Broken(message) | Code::Throwing(message) => {
                     return Err(LoadError {
-                        kind: LoadErrorKind::Syntax,
+                        kind: match read {
+                            Code::Throwing(_) => LoadErrorKind::Evaluate,
+                            _ => LoadErrorKind::Syntax,
+                        },
                         message: message.to_owned(),
                         ..LoadError::default()
                     });
@@ -159,7 +164,7 @@ impl Sources for FakeSources {
                 description: version.to_owned(),
                 files: BTreeMap::new(),
             }),
-            Code::Broken(_) => Err("it never served".to_owned()),
+            Code::Broken(_) | Code::Throwing(_) => Err("it never served".to_owned()),
         }
     }
 

@@ -14,6 +14,7 @@ mod load;
 mod pool;
 mod reload;
 mod report;
+mod retry;
 mod state;
 mod store;
 mod table;

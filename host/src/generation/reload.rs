@@ -46,6 +46,8 @@ pub enum Reason {
     Rollback,
     /// The host started on code that cannot be served.
     LastGood,
+    /// That code is tried again.
+    Retry,
     Check,
 }
 

@@ -574,3 +574,28 @@ async fn a_load_that_failed_while_the_disk_changed_is_done_again_and_not_told() 
     assert_eq!(text(host.call(quick()).await), "whole");
     assert!(host.table.view().last_rejected.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn code_that_throws_at_the_start_is_tried_again_until_it_loads() {
+    let host = Host::new(Code::Throwing("the database is not up yet"));
+    assert!(matches!(
+        host.reload().await,
+        Outcome::Rejected { generation: None, .. }
+    ));
+    let held = tokio::spawn(call(host.table.clone(), quick()));
+    host.engine.loads_are(3).await;
+    assert!(!held.is_finished());
+    host.engine.write(Code::Good("up"));
+    assert_eq!(text(held.await.unwrap()), "up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_older_code_of_the_disk_serves_nothing_is_tried_again() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::Throwing("no"));
+    host.reload().await;
+    let loads = host.engine.loads();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(host.engine.loads(), loads);
+    assert_eq!(text(host.call(quick()).await), "one");
+}

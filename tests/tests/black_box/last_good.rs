@@ -165,3 +165,24 @@ async fn a_rollback_reaches_behind_a_restart() {
     assert_eq!(answer.json()["restored_from"], 1, "{answer}");
     assert_eq!(version_of(&baton, "version").await, "before");
 }
+
+#[tokio::test]
+async fn code_that_throws_at_the_start_is_tried_again_without_being_asked() {
+    let project = Project::new();
+    let gate = project.gate("database");
+    project.write(
+        "functions/needy.ts",
+        format!(
+            "import {{ existsSync }} from \"node:fs\";\n\
+             if (!existsSync({:?})) throw new Error(\"the database is not up yet\");\n",
+            gate.path()
+        ),
+    );
+    let baton = Baton::dev(&project).listening().await;
+    baton
+        .wait_for("generation rejected", json!({ "kind": "evaluate" }))
+        .await;
+    gate.open();
+    baton.wait_for("generation activated", json!({ "generation": 2 })).await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+}

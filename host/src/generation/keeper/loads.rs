@@ -66,7 +66,7 @@ impl Task {
             Want::Reload { .. } | Want::Check => None,
             Want::LastGood { before } => match self.history.before(before) {
                 Some(past) => Some(past),
-                None => return,
+                None => return warn!("calls are held until there is code that loads"),
             },
             Want::Rollback(wanted) => match self.history.find(wanted, current) {
                 Ok(past) => Some(past),
@@ -206,12 +206,32 @@ impl Task {
             "generation rejected"
         );
         let generation = self.generations.current();
+        if matches!(want, Want::Reload { .. })
+            && !self.serves_the_disk()
+            && let Some(wait) = self.retry.failed(load_error.kind, tokio::time::Instant::now())
+        {
+            info!("the reason may pass: trying again in {wait:?}");
+        }
         let error = load_error;
         self.answer(Outcome::Rejected { generation, error }, began);
         // Rather code from yesterday than none.
         let before = origin.restored_from;
         if generation.is_none() && want != Want::Check {
             self.begin_load(Want::LastGood { before }, Reason::LastGood, Instant::now());
+        }
+    }
+
+    /// Whether code of the disk was ever served, be it older than what is there now.
+    fn serves_the_disk(&self) -> bool {
+        let current = self.generations.current().and_then(|id| self.entries.get(&id));
+        current.is_some_and(|entry| entry.reason != Reason::LastGood)
+    }
+
+    pub(super) fn try_again_if_due(&mut self) {
+        if self.running.is_none() && self.retry.is_due(tokio::time::Instant::now()) {
+            // Nobody waits for what becomes of it.
+            let (nobody, _) = tokio::sync::oneshot::channel();
+            self.queue.push(Want::Reload { force: true }, Reason::Retry, nobody);
         }
     }
 
@@ -241,6 +261,7 @@ impl Task {
         );
         if !matches!(want, Want::LastGood { .. }) {
             self.last_rejected = None;
+            self.retry.succeeded();
         }
         let Origin { git, restored_from } = origin;
         self.history.push(Past {

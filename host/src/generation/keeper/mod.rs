@@ -21,6 +21,7 @@ use super::live::Generation;
 use super::load::{Outdated, Running, next_done, next_outdated};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
+use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations};
 use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
@@ -86,6 +87,7 @@ impl Keeper {
                 newest_read: None,
                 queue: ReloadQueue::default(),
                 running: None,
+                retry: Retry::default(),
                 outdated: None,
                 superseded_since: None,
                 emptied_sender,
@@ -132,6 +134,7 @@ struct Task {
     newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
+    retry: Retry,
     /// Whether a change that was noticed makes the running load useless.
     outdated: Option<Outdated>,
     /// When the first of the loads began that newer edits superseded.
@@ -179,6 +182,7 @@ impl Task {
                 _ = look.tick() => {
                     self.look_after_isolates();
                     self.look_after_sources();
+                    self.try_again_if_due();
                     self.table.holds.expire();
                 }
             }
