@@ -7,8 +7,8 @@ use tracing::{error, info, warn};
 
 use crate::config::{ConfigFile, WatchMode};
 use crate::generation::{Keeper, Reason, Table, Want};
+use crate::git::{self, Head};
 use crate::telemetry::Metrics;
-use crate::watch::git_ref::{self, Head};
 use crate::watch::{Changes, FileWatch, Polling, WatchError, WatchSet};
 
 /// Which changes are followed.
@@ -104,7 +104,7 @@ fn check_settings(root: &Path) {
 }
 
 async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_clean: bool, reloads: &Reloads) {
-    let mut served = git_ref::head(root).await;
+    let mut served = git::head(root).await;
     if served.is_none() {
         warn!(
             folder = %root.display(),
@@ -115,13 +115,13 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
     let mut told = None;
     loop {
         watch.follow(WatchSet {
-            paths: git_ref::files(root).await,
+            paths: git::files(root).await,
             ..WatchSet::default()
         });
         if changes.next().await.is_none() {
             return;
         }
-        let Some(head) = git_ref::head(root).await else {
+        let Some(head) = git::head(root).await else {
             continue;
         };
         let Head { commit, dirty } = head.clone();

@@ -195,7 +195,7 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
             Err(error) => Err(error),
         }
     };
-    let (loaded, git) = tokio::join!(loading, git::describe(&root));
+    let (loaded, git) = tokio::join!(loading, git::head(&root));
     let torn = match (&loaded, sources.clone()) {
         (Err(_), Some(read)) => {
             let changed = tokio::task::spawn_blocking(move || !read.changed_on_disk().is_empty());
@@ -208,7 +208,7 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
         sources,
         torn,
         origin: Origin {
-            git,
+            git: git.map(|head| head.to_string()),
             restored_from: None,
         },
         queue,

@@ -22,7 +22,6 @@ mod changes;
 mod coverage;
 mod event;
 mod filesystem;
-pub mod git_ref;
 mod limit;
 mod names;
 mod poll;
@@ -32,7 +31,7 @@ mod survey;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

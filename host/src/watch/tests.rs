@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const MARKER: &str = "marker";
 
 /// A project on the disk: a folder of functions, and a package.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     _folder: TempDir,
     pub(super) root: PathBuf,
 }
@@ -89,18 +89,18 @@ impl Disk {
 }
 
 /// A watch, and what it tells.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     pub(super) watch: FileWatch,
     changes: Changes,
 }
 
 impl Watched {
     /// Watches everything of the set from here on.
-    pub(super) async fn following(set: WatchSet) -> Self {
+    pub(crate) async fn following(set: WatchSet) -> Self {
         Self::polling(Polling::default(), set).await
     }
 
-    pub(super) async fn polling(polling: Polling, set: WatchSet) -> Self {
+    pub(crate) async fn polling(polling: Polling, set: WatchSet) -> Self {
         let (watch, changes) = FileWatch::start(polling).unwrap();
         let all: Vec<_> = set.paths.iter().chain(&set.trees).cloned().collect();
         watch.follow(set);
@@ -112,7 +112,7 @@ impl Watched {
     }
 
     /// Waits until everything that happened until now was told, and returns it without the marker.
-    pub(super) async fn rest(&mut self, disk: &Disk) -> Change {
+    pub(crate) async fn rest(&mut self, disk: &Disk) -> Change {
         let marker = disk.path(MARKER);
         let mut heard = Change::default();
         // Once for what happened, and once for what was found when that was looked into. A removal is
@@ -128,14 +128,14 @@ impl Watched {
     }
 
     /// The next change.
-    pub(super) async fn hear_anything(&mut self) -> Change {
+    pub(crate) async fn hear_anything(&mut self) -> Change {
         let next = tokio::time::timeout(DEADLINE, self.changes.next()).await;
         next.expect("nothing was told").expect("the watch ended")
     }
 
     /// Listens until it hears of this; returns all that it heard.
     #[track_caller]
-    pub(super) fn until(&mut self, is_it: impl Fn(&Change) -> bool) -> impl Future<Output = Change> {
+    pub(crate) fn until(&mut self, is_it: impl Fn(&Change) -> bool) -> impl Future<Output = Change> {
         let mut heard = Change::default();
         async move {
             loop {
@@ -154,7 +154,7 @@ impl Watched {
     }
 
     /// Listens until it hears of a path; returns all that it heard.
-    pub(super) async fn hear_of(&mut self, path: &Path) -> Change {
+    pub(crate) async fn hear_of(&mut self, path: &Path) -> Change {
         self.until(|change| change.paths.contains(path)).await
     }
 }
