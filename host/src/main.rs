@@ -40,13 +40,6 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => return fail(error.exit_code(), &error.into()),
     };
-    if matches!(mode, Mode::Dev) && std::env::var_os("INNGEST_DEV").is_none() {
-        #[allow(unsafe_code, clippy::disallowed_methods, reason = "the process has one thread yet")]
-        // SAFETY: no other thread reads the environment, for there is none.
-        unsafe {
-            std::env::set_var("INNGEST_DEV", "1");
-        }
-    }
     logs::start();
     let engine = match V8Engine::start(cache_folder(), &cli::snapshot_maker()) {
         Ok(engine) => Arc::new(engine),

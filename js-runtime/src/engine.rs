@@ -61,8 +61,8 @@ impl V8Engine {
 
 impl Engine for V8Engine {
     fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
-        let (root, path) = (project.root.clone(), project.entry.path().to_owned());
-        let sources = SourceSnapshot::begin(project, self.sources.clone()).map_err(|error| {
+        let root = project.root.clone();
+        let sources = SourceSnapshot::begin(project, self.sources.clone()).map_err(|(path, error)| {
             let error = LoadError {
                 kind: LoadErrorKind::Resolve,
                 message: format!("cannot read {}: {error}", path.display()),

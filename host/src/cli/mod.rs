@@ -122,6 +122,10 @@ pub struct ServeArgs {
     /// What stays on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
     pin: Option<PinMode>,
+    /// A file of NAME=value lines for the functions' process.env, read for each generation anew; what the
+    /// host's environment says comes first.
+    #[arg(long, env = "BATON_ENV_FILE", value_name = "FILE")]
+    env_file: Option<PathBuf>,
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,

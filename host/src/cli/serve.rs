@@ -1,11 +1,12 @@
 //! `baton dev` and `baton start`: the life of a host from its start to its last answer.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, MemoryLimits, Project};
+use js_runtime_api::{Engine, EnvironmentSource, MemoryLimits, Project};
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -89,7 +90,7 @@ pub struct Plan {
 /// # Errors
 /// When there is no project, or its configuration is wrong.
 pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
-    let (project, file) = discover(args.path.as_deref(), &working_folder()?)?;
+    let (mut project, file) = discover(args.path.as_deref(), &working_folder()?)?;
     let ConfigFile {
         port,
         state_dir,
@@ -107,8 +108,20 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         poll,
         pin,
         pin_ttl,
+        env,
         path: _,
     } = file;
+    project.environment = EnvironmentSource {
+        file: match &args.env_file {
+            Some(file) => Some(working_folder()?.join(file)),
+            None => env.file.map(|file| project.root.join(file)),
+        },
+        defaults: match mode {
+            // The SDK would take this machine for Inngest's cloud.
+            Mode::Dev => [("INNGEST_DEV".to_owned(), "1".to_owned())].into(),
+            Mode::Start(_) => BTreeMap::new(),
+        },
+    };
     let state_dir = args
         .state_dir
         .clone()

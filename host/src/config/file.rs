@@ -50,6 +50,16 @@ pub struct ConfigFile {
     /// How long after its last call a run is pinned.
     #[serde(default, deserialize_with = "duration")]
     pub pin_ttl: Option<Duration>,
+    #[serde(default)]
+    pub env: EnvironmentFile,
+}
+
+/// `[env]`: what the functions' code sees in `process.env`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentFile {
+    /// Lines of `NAME=value`, relative to the project's root; read for each generation anew.
+    pub file: Option<PathBuf>,
 }
 
 /// Which changes on the disk lead to a reload.
@@ -74,7 +84,7 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "path",
     "port",
     "state_dir",
@@ -92,6 +102,7 @@ const KEYS: [&str; 17] = [
     "poll",
     "pin",
     "pin_ttl",
+    "env",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -162,6 +173,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
+    use std::path::Path;
     use std::time::Duration;
 
     use super::{ConfigFile, PinMode, WatchMode, parse_duration};
@@ -177,7 +189,7 @@ mod tests {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
                     drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
                     buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
-                    pin = \"run\"\npin_ttl = \"1h\"";
+                    pin = \"run\"\npin_ttl = \"1h\"\n[env]\nfile = \".env\"";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -188,6 +200,7 @@ mod tests {
             (config.isolates, config.heap_limit),
             (NonZeroUsize::new(2), NonZeroUsize::new(512))
         );
+        assert_eq!(config.env.file.as_deref(), Some(Path::new(".env")));
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(
@@ -216,6 +229,7 @@ mod tests {
         assert!(read("port = \"eighty\"").is_err());
         assert!(read("port = [").is_err());
         assert!(read("isolates = 0").is_err());
+        assert!(read("[env]\nfiel = \".env\"").unwrap_err().contains("expected `file`"));
     }
 
     #[test]

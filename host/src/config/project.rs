@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use js_runtime_api::{Entry, Project};
+use js_runtime_api::{Entry, EnvironmentSource, Project};
 use miette::Diagnostic;
 
 use super::file::{ConfigFile, ConfigFileError};
@@ -39,7 +39,13 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
         let entry = entry(&working_folder.join(path))?;
         let root = root_of(entry.path())?;
         let config = ConfigFile::read(&root)?;
-        return Ok((Project { root, entry }, config));
+        let environment = EnvironmentSource::default();
+        let project = Project {
+            root,
+            entry,
+            environment,
+        };
+        return Ok((project, config));
     }
     let root = root_of(&absolute(working_folder)?)?;
     let config = ConfigFile::read(&root)?;
@@ -57,6 +63,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
         Project {
             root,
             entry: entry(&path)?,
+            environment: EnvironmentSource::default(),
         },
         config,
     ))

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, CallQueue, Ended, Engine, Function, Isolate, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded,
-    Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals, Watched,
+    App, CallQueue, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources, LoadError, LoadErrorKind,
+    LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals, Watched,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -145,6 +145,10 @@ impl Sources for FakeSources {
     fn changed_on_disk(&self) -> Vec<PathBuf> {
         let same = *self.disk.lock().unwrap() == self.read;
         if same { Vec::new() } else { vec!["hello.ts".into()] }
+    }
+
+    fn environment(&self) -> EnvironmentDigest {
+        EnvironmentDigest::default()
     }
 
     fn revision(&self) -> usize {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use js_runtime_api::{CallError, Entry, MemoryLimits, Project, Request, Response};
+use js_runtime_api::{CallError, Entry, EnvironmentSource, MemoryLimits, Project, Request, Response};
 use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, die, fill, quick, slow};
@@ -37,6 +37,7 @@ impl Host {
         let project = Project {
             root: "/project".into(),
             entry: Entry::Folder("/project/functions".into()),
+            environment: EnvironmentSource::default(),
         };
         let limits = Limits {
             max_generations: 3,

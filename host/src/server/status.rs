@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use js_runtime_api::LoadError;
+use js_runtime_api::{EnvironmentDigest, LoadError};
 use serde::Serialize;
 
 use super::Server;
@@ -124,6 +124,8 @@ struct GenerationStatus {
     restored_from: Option<GenerationId>,
     hash: Option<String>,
     git: Option<String>,
+    /// What its environment file gave it; never values.
+    environment: Option<EnvironmentDigest>,
     loaded_at: Option<Timestamp>,
     in_flight: Vec<CallStatus>,
     /// How many of these no isolate has begun.
@@ -218,6 +220,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
         restored_from: entry.restored_from,
         hash: entry.hash.clone(),
         git: entry.git.clone(),
+        environment: entry.live.as_ref().map(|live| live.sources.environment()),
         loaded_at: entry.loaded_at,
         in_flight: in_flight
             .map(|(call, since)| CallStatus {

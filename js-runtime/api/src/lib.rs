@@ -26,6 +26,25 @@ pub struct Project {
     pub root: PathBuf,
     /// What the user asked to be served.
     pub entry: Entry,
+    pub environment: EnvironmentSource,
+}
+
+/// Where the variables come from that the project's code sees beside the host's own, which come
+/// first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvironmentSource {
+    /// Lines of `NAME=value`; read for each generation anew.
+    pub file: Option<PathBuf>,
+    /// For what neither the host nor the file says.
+    pub defaults: BTreeMap<String, String>,
+}
+
+/// The variables that a generation's file gave it: what may be shown of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EnvironmentDigest {
+    pub names: Vec<String>,
+    /// Hex digest over names and values; `None` without a file.
+    pub hash: Option<String>,
 }
 
 /// The two shapes a project may have.
@@ -98,11 +117,13 @@ pub struct Loaded {
 
 /// The files that a load read, each read once and kept.
 pub trait Sources: Send + Sync + fmt::Debug {
-    /// Hex digest over the path and content of every file read so far.
+    /// Hex digest over the path and content of every file read so far, and over the environment.
     fn hash(&self) -> String;
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded; relative to the project's root where they lie below it. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
+    /// What its environment file gave it.
+    fn environment(&self) -> EnvironmentDigest;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
     /// Where a change on the disk would change them.

@@ -1,16 +1,21 @@
-//! `process.env`: the isolate's own, begun as the process's.
+//! `process.env`: the isolate's own, begun as the generation's.
 
 use std::collections::HashMap;
 
 use deno_core::{OpState, op2};
 use deno_error::JsErrorBox;
 
+use crate::source::environment;
+
 /// The isolate's environment variables.
 pub(super) struct Environment(HashMap<String, String>);
 
 impl Environment {
-    pub(super) fn of_the_process() -> Self {
-        Self(std::env::vars().collect())
+    /// The process's variables, and those of the generation that it lacks.
+    pub(super) fn with(generation: &environment::Environment) -> Self {
+        let mut variables = std::env::vars().collect();
+        generation.complete(&mut variables);
+        Self(variables)
     }
 }
 
@@ -52,13 +57,9 @@ pub(super) fn op_baton_delete_env(state: &mut OpState, #[string] key: &str) {
 #[undefined]
 pub(super) fn op_baton_load_env_file(state: &mut OpState, #[string] path: &str) -> Result<(), JsErrorBox> {
     let text = std::fs::read(path).map_err(JsErrorBox::from_err)?;
-    let environment = state.borrow_mut::<Environment>();
-    let until_nul = |text: &str| text.split('\0').next().unwrap_or_default().to_owned();
-    deno_dotenv::parse_env_content_hook(&String::from_utf8_lossy(&text), &mut |key, value| {
-        let key = until_nul(key);
-        if !key.is_empty() {
-            environment.0.entry(key).or_insert_with(|| until_nul(value));
-        }
-    });
+    let own = state.borrow_mut::<Environment>();
+    for (name, value) in environment::parse(&String::from_utf8_lossy(&text)) {
+        own.0.entry(name).or_insert(value);
+    }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod signals;
 pub(crate) mod stdio;
 
 use crate::isolate::Control;
+use crate::source;
 use environment::Environment;
 
 extension!(
@@ -62,7 +63,7 @@ extension!(
     },
 );
 
-/// The extension for one isolate. Its environment begins as the process's.
-pub(crate) fn extension(control: Arc<Control>) -> Extension {
-    baton_compat::init(control, Environment::of_the_process())
+/// The extension for one isolate of a generation with these variables.
+pub(crate) fn extension(control: Arc<Control>, variables: &source::environment::Environment) -> Extension {
+    baton_compat::init(control, Environment::with(variables))
 }

@@ -141,7 +141,7 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
                 is_standalone: true,
                 ..Default::default()
             },
-            extensions: vec![compat::extension(control.clone())],
+            extensions: vec![compat::extension(control.clone(), spec.sources.variables())],
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, spec.memory.heap)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
+use super::environment::Environment;
 use super::shared::Shared;
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
 
@@ -82,7 +83,13 @@ pub(crate) fn restore(
     } else {
         Entry::File(entry)
     };
-    let project = Project { root, entry };
+    // Values are not kept: they are those of today.
+    let environment = Environment::read_or_defaults(&asked.environment);
+    let project = Project {
+        root,
+        entry,
+        environment: asked.environment.clone(),
+    };
     let file = |(path, hash): (PathBuf, String)| {
         let bytes = kept
             .files
@@ -105,6 +112,7 @@ pub(crate) fn restore(
         asked,
         project,
         entries,
+        environment,
         read,
         shared.clone(),
     )))
@@ -115,7 +123,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use js_runtime_api::{Entry, Project, Sources as _};
+    use js_runtime_api::{Entry, EnvironmentSource, Project, Sources as _};
 
     use super::restore;
     use crate::source::snapshot::SourceSnapshot;
@@ -124,6 +132,7 @@ mod tests {
         Project {
             root: folder.to_owned(),
             entry: Entry::Folder(folder.to_owned()),
+            environment: EnvironmentSource::default(),
         }
     }
 

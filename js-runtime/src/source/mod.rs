@@ -2,6 +2,7 @@
 
 pub(crate) mod caches;
 pub(crate) mod entries;
+pub(crate) mod environment;
 pub(crate) mod imports;
 pub(crate) mod kept;
 pub(crate) mod shared;

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deno_core::url::Url;
 use deno_package_json::{PackageJson, PackageJsonRc};
-use js_runtime_api::{Entry, KeptSources, Project, Sources, Watched};
+use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
 
+use super::environment::Environment;
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::transpile::Emitted;
@@ -35,6 +36,7 @@ pub(crate) struct SourceSnapshot {
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
     pub(super) entries: Vec<PathBuf>,
+    pub(super) environment: Environment,
     read: Mutex<Read>,
     shared: Arc<Shared<[u8]>>,
 }
@@ -71,17 +73,24 @@ impl SourceSnapshot {
     /// Starts a snapshot of what is on the disk: lists the entry modules and reads the settings.
     ///
     /// # Errors
-    /// When the folder or entry file cannot be listed.
-    pub(crate) fn begin(asked: Project, shared: Arc<Shared<[u8]>>) -> io::Result<Arc<Self>> {
+    /// When the folder, the entry file or the environment's file cannot be read; with its path.
+    pub(crate) fn begin(asked: Project, shared: Arc<Shared<[u8]>>) -> Result<Arc<Self>, (PathBuf, io::Error)> {
+        let path = asked.entry.path().to_owned();
+        let environment = Environment::read(&asked.environment)?;
+        Self::list(asked, environment, shared).map_err(|error| (path, error))
+    }
+
+    fn list(asked: Project, environment: Environment, shared: Arc<Shared<[u8]>>) -> io::Result<Arc<Self>> {
         let project = Project {
             root: asked.root.canonicalize()?,
             entry: match &asked.entry {
                 Entry::Folder(path) => Entry::Folder(path.canonicalize()?),
                 Entry::File(path) => Entry::File(path.canonicalize()?),
             },
+            environment: asked.environment.clone(),
         };
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self::new(asked, project, entries, Read::default(), shared);
+        let snapshot = Self::new(asked, project, entries, environment, Read::default(), shared);
         for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
             snapshot.canonical(path)?;
         }
@@ -96,6 +105,7 @@ impl SourceSnapshot {
         asked: Project,
         project: Project,
         entries: Vec<PathBuf>,
+        environment: Environment,
         read: Read,
         shared: Arc<Shared<[u8]>>,
     ) -> Self {
@@ -103,6 +113,7 @@ impl SourceSnapshot {
             asked,
             project,
             entries,
+            environment,
             read: Mutex::new(read),
             shared,
         }
@@ -110,6 +121,10 @@ impl SourceSnapshot {
 
     pub(crate) fn project(&self) -> &Project {
         &self.project
+    }
+
+    pub(crate) fn variables(&self) -> &Environment {
+        &self.environment
     }
 
     /// The modules to import, sorted.
@@ -268,7 +283,17 @@ impl SourceSnapshot {
 
 impl Sources for SourceSnapshot {
     fn hash(&self) -> String {
-        self.digest(self.lock().files.iter())
+        let files = self.digest(self.lock().files.iter());
+        match self.environment.digest().hash {
+            None => files,
+            Some(environment) => blake3::hash(format!("{files} {environment}").as_bytes())
+                .to_hex()
+                .to_string(),
+        }
+    }
+
+    fn environment(&self) -> EnvironmentDigest {
+        self.environment.digest()
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {
@@ -296,6 +321,11 @@ impl Sources for SourceSnapshot {
         changed.extend(missing.into_iter().filter(|path| path.is_file()));
         let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
         changed.extend(links.into_iter().filter(leads_elsewhere).map(|(path, _)| path));
+        if let Some(file) = &self.asked.environment.file
+            && Environment::read(&self.asked.environment).ok().as_ref() != Some(&self.environment)
+        {
+            changed.insert(file.clone());
+        }
         match entries::list(&self.project.entry) {
             Ok(entries) => {
                 let before: BTreeSet<_> = self.entries.iter().cloned().collect();
@@ -325,7 +355,8 @@ impl Sources for SourceSnapshot {
         };
         let read = self.lock();
         let asked = [self.asked.root.as_path(), self.asked.entry.path()].map(Path::to_owned);
-        let files = read.files.keys().chain(&read.missing).chain(&self.entries).cloned();
+        let files = read.files.keys().chain(&read.missing).chain(&self.entries);
+        let files = files.chain(&self.asked.environment.file).cloned();
         Watched {
             files: files.collect(),
             trees: tree.into_iter().collect(),

@@ -130,3 +130,52 @@ async fn the_status_names_the_files_that_are_newer() {
         "{status:?}"
     );
 }
+
+/// A function that answers what its environment says.
+const GREETS: &str = r#"import { execSync } from "node:child_process";
+import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const greets = inngest.createFunction(
+  { id: "greets", retries: 1, triggers: [{ event: "fixture/greets" }], checkpointing: false },
+  async () => [process.env.GREETING, process.env.FROM_THE_HOST, execSync("echo $GREETING").toString().trim()],
+);
+"#;
+
+#[tokio::test]
+async fn an_environment_belongs_to_a_generation() {
+    let project = Project::new();
+    project.write("functions/greets.ts", GREETS);
+    project.write(".env", "GREETING=hello\nFROM_THE_HOST=file\n");
+    project.write("baton.toml", "[env]\nfile = \".env\"\n");
+    let baton = Baton::dev(&project)
+        .env("FROM_THE_HOST", "host")
+        .watching("files")
+        .ready()
+        .await;
+    let greets = async || {
+        let answer = start(&baton, &Run::of("fixture-greets")).answer(&baton).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    };
+    assert_eq!(greets().await, json!(["hello", "host", "hello"]));
+    let status = baton.status().await;
+    let environment = &status.generation(1)["environment"];
+    assert_eq!(environment["names"], json!(["FROM_THE_HOST", "GREETING"]), "{status:?}");
+    assert!(!status.0.to_string().contains("hello"), "values are nobody's business");
+
+    let changed = || async {
+        project.write(".env", "GREETING=good morning\n");
+        (greets().await[0] == "good morning").then_some(())
+    };
+    harness::deadline::until("an edit of the file is noticed", || baton.stderr().tail(), changed).await;
+    project.remove(".env");
+    let line = baton
+        .wait_for("generation rejected", json!({ "kind": "resolve" }))
+        .await;
+    assert!(
+        line.text.contains("cannot read") && line.text.contains(".env"),
+        "{}",
+        line.text
+    );
+    assert_eq!(greets().await[0], "good morning");
+}

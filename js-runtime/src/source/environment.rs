@@ -1,0 +1,111 @@
+//! The variables that a generation's code sees beside the host's own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use js_runtime_api::{EnvironmentDigest, EnvironmentSource};
+
+/// A generation's variables, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    /// From its file, if there is one.
+    file: Option<BTreeMap<String, String>>,
+    defaults: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read; with its path.
+    pub(super) fn read(source: &EnvironmentSource) -> Result<Self, (PathBuf, io::Error)> {
+        let parsed = source.file.as_ref().map(|path| match std::fs::read(path) {
+            Ok(bytes) => Ok(parse(&String::from_utf8_lossy(&bytes))),
+            Err(error) => Err((path.clone(), error)),
+        });
+        Ok(Self {
+            file: parsed.transpose()?,
+            defaults: source.defaults.clone(),
+        })
+    }
+
+    /// What neither the file nor the defaults say; of a file that cannot be read nothing.
+    pub(super) fn read_or_defaults(source: &EnvironmentSource) -> Self {
+        Self::read(source).unwrap_or_else(|_| Self {
+            file: None,
+            defaults: source.defaults.clone(),
+        })
+    }
+
+    /// Adds what the variables that are there do not say.
+    pub(crate) fn complete(&self, variables: &mut std::collections::HashMap<String, String>) {
+        for (name, value) in self.file.iter().flatten().chain(&self.defaults) {
+            variables.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
+    pub(super) fn digest(&self) -> EnvironmentDigest {
+        let Some(file) = &self.file else {
+            return EnvironmentDigest::default();
+        };
+        let mut hasher = blake3::Hasher::new();
+        for part in file.iter().flat_map(|(name, value)| [name, value]) {
+            hasher.update(&part.len().to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        EnvironmentDigest {
+            names: file.keys().cloned().collect(),
+            hash: Some(hasher.finalize().to_hex().to_string()),
+        }
+    }
+}
+
+/// The lines of a file as Node reads them; of what is written twice the last counts.
+pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    // Neither can hold one, and the system would refuse it.
+    let until_nul = |text: &str| text.split('\0').next().unwrap_or_default().to_owned();
+    deno_dotenv::parse_env_content_hook(text, &mut |name, value| {
+        let name = until_nul(name);
+        if !name.is_empty() {
+            variables.insert(name, until_nul(value));
+        }
+    });
+    variables
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use js_runtime_api::EnvironmentSource;
+
+    use super::Environment;
+
+    #[test]
+    fn what_is_set_comes_first_then_the_file_then_the_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "# of today\nA=file\nB=\"of the file\"\nexport C='x y'\n").unwrap();
+        let defaults = [("B", "default"), ("D", "default")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let source = EnvironmentSource {
+            file: Some(path.clone()),
+            defaults: defaults.into(),
+        };
+        let environment = Environment::read(&source).unwrap();
+        let mut variables = HashMap::from([("A".to_owned(), "set".to_owned())]);
+        environment.complete(&mut variables);
+        let value = |name: &str| variables.get(name).map(String::as_str);
+        assert_eq!(
+            [value("A"), value("B"), value("C"), value("D")],
+            [Some("set"), Some("of the file"), Some("x y"), Some("default")]
+        );
+        let digest = environment.digest();
+        assert_eq!(digest.names, ["A", "B", "C"]);
+        std::fs::write(&path, "A=other\nB=\"of the file\"\nC='x y'\n").unwrap();
+        assert_ne!(Environment::read(&source).unwrap().digest().hash, digest.hash);
+        std::fs::remove_file(&path).unwrap();
+        assert!(Environment::read(&source).is_err());
+    }
+}
