@@ -105,12 +105,16 @@ pub struct ServeArgs {
     /// How much processor time a call may use before its isolate is ended. [default: no limit]
     #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
     cpu_limit: Option<std::time::Duration>,
+    /// A file of NAME=value lines for the functions' process.env, read for each generation anew; what the
+    /// host's environment says comes first.
+    #[arg(long, env = "BATON_ENV_FILE", value_name = "FILE")]
+    env_file: Option<PathBuf>,
     /// Which changes on the disk lead to a reload: of any file that was read, of the commit that is
     /// checked out, or none. [default: files for dev, off for start]
     #[arg(long, env = "BATON_WATCH", value_name = "WHAT")]
     watch: Option<WatchMode>,
-    /// The same as --watch off.
-    #[arg(long, conflicts_with = "watch")]
+    /// The same as --watch off, whatever else says otherwise.
+    #[arg(long)]
     no_watch: bool,
     /// With --watch git-ref: a commit is served only while no file differs from it.
     #[arg(long, env = "BATON_REQUIRE_CLEAN")]
@@ -122,10 +126,6 @@ pub struct ServeArgs {
     /// What stays on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
     pin: Option<PinMode>,
-    /// A file of NAME=value lines for the functions' process.env, read for each generation anew; what the
-    /// host's environment says comes first.
-    #[arg(long, env = "BATON_ENV_FILE", value_name = "FILE")]
-    env_file: Option<PathBuf>,
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,
