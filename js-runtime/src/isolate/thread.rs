@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
 use deno_core::v8;
@@ -66,6 +66,7 @@ pub(crate) fn run(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready
 }
 
 async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
+    let began = Instant::now();
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
     let mut worker = match boot(&spec, stdio, &modules, control) {
@@ -78,9 +79,12 @@ async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
     control.booted(&mut worker.js_runtime);
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
 
+    let booted = began.elapsed();
     let root = &spec.sources.project().root;
     match load::load(&mut worker, &modules, control, spec.memory).await {
         Ok((prelude, manifest)) => {
+            let evaluated = began.elapsed() - booted;
+            tracing::debug!(isolate = spec.name, ?booted, ?evaluated, "isolate loaded");
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
             driver::drive(&mut worker, &prelude, &spec.queue, control, spec.memory).await;
