@@ -200,11 +200,10 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> 
         .collect();
     scored.sort_by(|one, other| other.0.total_cmp(&one.0));
     scored.dedup();
-    scored
-        .into_iter()
-        .take(MOST_NEAR)
-        .map(|(_, known)| known.to_owned())
-        .collect()
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    // Names of one event family begin alike: what is far behind the best is not meant.
+    let near = scored.into_iter().take_while(|(score, _)| *score > best - 0.05);
+    near.take(MOST_NEAR).map(|(_, known)| known.to_owned()).collect()
 }
 
 #[cfg(test)]
