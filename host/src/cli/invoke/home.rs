@@ -236,7 +236,19 @@ impl Home {
     pub(super) async fn end(self) {
         if let Some(own) = self.own {
             own.host.table.drain();
-            // Steps that go on are cut: the process ends.
+            // Steps that go on are cut, and what they started ends with them.
+            for live in own
+                .host
+                .table
+                .view()
+                .entries
+                .iter()
+                .filter_map(|entry| entry.live.as_ref())
+            {
+                if !live.in_flight().is_empty() {
+                    live.pool.terminate();
+                }
+            }
             let _ = tokio::time::timeout(END, own.host.keeper.stop()).await;
         }
     }

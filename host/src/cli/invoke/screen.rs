@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 
 use super::text;
 use crate::runner::report::{Report, RunEnding};
@@ -20,6 +21,7 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
     let countdown = !json && std::io::stdout().is_terminal();
     let mut waits = BTreeMap::new();
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let report = tokio::select! {
             report = reports.recv() => report,

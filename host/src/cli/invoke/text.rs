@@ -124,7 +124,9 @@ pub(super) fn line(report: &Report) -> Option<String> {
         }
         Report::Note { message } => format!("note: {message}"),
         Report::Ended { of, .. } if of.depth == 0 => return None,
-        Report::Ended { of, ending, ms, .. } => format!("{}{}", indent(of, 0), ended(ending, *ms)),
+        Report::Ended { of, ending, ms, .. } => {
+            format!("{}{} {}", indent(of, 0), of.function, ended(ending, *ms))
+        }
         Report::Result { .. } => return None,
     };
     Some(line + "\n")
@@ -155,9 +157,9 @@ pub(super) fn result(ending: &RunEnding, function: &str, ms: f64) -> String {
 fn ended(ending: &RunEnding, ms: f64) -> String {
     let took = duration(ms);
     match ending {
-        RunEnding::Completed { output } => format!("= completed in {took}  {}", short(&output.to_string())),
-        RunEnding::Failed { error } => format!("= failed after {took}  {}", short(&title(error))),
-        RunEnding::Cancelled { reason } => format!("= cancelled after {took}: {reason}"),
+        RunEnding::Completed { output } => format!("completed in {took}  {}", short(&output.to_string())),
+        RunEnding::Failed { error } => format!("failed after {took}  {}", short(&title(error))),
+        RunEnding::Cancelled { reason } => format!("was cancelled after {took}: {reason}"),
     }
 }
 
