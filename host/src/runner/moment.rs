@@ -42,7 +42,7 @@ impl Moment {
 
     /// How long it is until then; nothing once it has passed.
     #[must_use]
-    pub fn from(&self, now: Timestamp) -> Duration {
+    pub fn left(&self, now: Timestamp) -> Duration {
         match self {
             Self::After(duration) => *duration,
             Self::At(at) => Duration::try_from(at.duration_since(now)).unwrap_or_default(),
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn a_date_that_has_passed_is_due_now() {
         let now: Timestamp = "2026-08-01T10:00:00Z".parse().unwrap();
-        assert_eq!(Moment::read("2026-08-01T10:00:05Z").from(now), Duration::from_secs(5));
-        assert_eq!(Moment::read("2026-07-01T10:00:00Z").from(now), Duration::ZERO);
+        assert_eq!(Moment::read("2026-08-01T10:00:05Z").left(now), Duration::from_secs(5));
+        assert_eq!(Moment::read("2026-07-01T10:00:00Z").left(now), Duration::ZERO);
     }
 
     #[test]

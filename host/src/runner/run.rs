@@ -29,7 +29,12 @@ pub(super) enum Happened {
     /// The delay before a call is over.
     Due { call: Call, busy: Busy },
     /// A wait has ended: what the state says of it, and what is told.
-    Resolved { id: String, outcome: Value, report: Report },
+    Resolved {
+        id: String,
+        outcome: Value,
+        report: Report,
+        busy: Busy,
+    },
 }
 
 /// A run while it goes on.
@@ -90,7 +95,7 @@ impl Session {
                 biased;
                 () = self.stop.cancelled() => RunEnding::Cancelled { reason: "interrupted".to_owned() },
                 () = cancel.cancelled() => RunEnding::Cancelled { reason: "an event cancels it (cancelOn)".to_owned() },
-                ending = running.to_the_end(busy, &cancels) => ending,
+                ending = running.conduct(busy, &cancels) => ending,
             };
             drop(running);
             self.leave(&of.run);
@@ -122,7 +127,7 @@ impl Session {
 }
 
 impl Running {
-    async fn to_the_end(&mut self, mut busy: Option<Busy>, cancels: &(dyn Fn(&Value) -> bool + Sync)) -> RunEnding {
+    async fn conduct(&mut self, mut busy: Option<Busy>, cancels: &(dyn Fn(&Value) -> bool + Sync)) -> RunEnding {
         let mut effects = self.machine.begin();
         let mut last = (None, Duration::ZERO);
         loop {
@@ -167,7 +172,13 @@ impl Running {
                     last = (generation, took);
                     self.machine.answered(&call, answer)
                 }
-                Happened::Resolved { id, outcome, report } => {
+                Happened::Resolved {
+                    id,
+                    outcome,
+                    report,
+                    busy: resolving,
+                } => {
+                    busy = Some(resolving);
                     self.session.report(report);
                     self.machine.resolved(&id, outcome)
                 }

@@ -231,7 +231,7 @@ impl Session {
                 .saturating_mul(2_u32.saturating_pow(*attempt))
                 .min(LONGEST_DELAY),
             Delay::Until(_) if self.options.skip_sleep => Duration::ZERO,
-            Delay::Until(moment) => moment.from(Timestamp::now()),
+            Delay::Until(moment) => moment.left(Timestamp::now()),
         }
     }
 

@@ -32,7 +32,7 @@ impl Running {
                 );
             }
             Wait::Sleep(moment) => {
-                let length = moment.from(Timestamp::now());
+                let length = moment.left(Timestamp::now());
                 self.waits(step, WaitKind::Sleep, None, Some(length), async move {
                     if !session.options.skip_sleep {
                         tokio::time::sleep(length).await;
@@ -45,7 +45,7 @@ impl Running {
                 expression,
                 timeout,
             } => {
-                let length = timeout.map(|timeout| timeout.from(Timestamp::now()));
+                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
                 let wanted = Wanted {
                     name: name.clone(),
                     expression,
@@ -71,7 +71,7 @@ impl Running {
                 });
             }
             Wait::Signal { signal, timeout } => {
-                let length = timeout.map(|timeout| timeout.from(Timestamp::now()));
+                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
                 let came = session.post.wait_for_signal(&signal);
                 self.waits(step, WaitKind::Signal, Some(signal), length, async move {
                     let came = came.map(|came| json!({ "data": came.unwrap_or_default() }));
@@ -83,7 +83,7 @@ impl Running {
                 payload,
                 timeout,
             } => {
-                let length = timeout.map(|timeout| timeout.from(Timestamp::now()));
+                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
                 let invoked = self.invoked(&function, &payload);
                 self.waits(step, WaitKind::Invoke, Some(function), length, async move {
                     match length {
@@ -159,8 +159,11 @@ impl Running {
     fn resolves(&mut self, step: Step, kind: WaitKind, outcome: impl Future<Output = Value> + Send + 'static) {
         let of = self.of.clone();
         let began = Instant::now();
+        let session = self.session.clone();
         let resolved = async move {
             let outcome = outcome.await;
+            // What it leads to is not begun yet.
+            let busy = session.activity.begin();
             let error = outcome.get("error").filter(|_| kind != WaitKind::Event).cloned();
             let output = match (&error, kind) {
                 (Some(_), _) => None,
@@ -168,6 +171,7 @@ impl Running {
                 (None, _) => Some(outcome["data"].clone()),
             };
             Happened::Resolved {
+                busy,
                 id: step.id.clone(),
                 outcome,
                 report: Report::Waited {

@@ -1,7 +1,7 @@
 //! `baton invoke` (README): a function is run to its end without an Inngest server, in a host of
 //! its own or in the one that runs.
 
-use harness::{Baton, Cli, Finished, Project, Sdk, deadline, mismatch};
+use harness::{Baton, Cli, FakeInngest, Finished, Project, Sdk, deadline, mismatch};
 use serde_json::{Value, json};
 
 /// Functions that the fixtures have not: what they are in v4. Retries are few, sleeps long.
@@ -319,6 +319,18 @@ async fn events_that_are_sent_are_shown_and_delivered_when_asked() {
         .ends(0, json!({"function": "fixture-notify", "output": {"sent": 2}}))
         .tells(json!({"type": "ended", "function": "fixture-told", "origin": "delivered", "output": 1}))
         .tells(json!({"type": "ended", "function": "fixture-told", "origin": "delivered", "output": 2}));
+}
+
+#[tokio::test]
+async fn what_a_running_host_sends_goes_where_its_environment_says() {
+    let project = project(Sdk::V4);
+    let inngest = FakeInngest::start().await;
+    let _baton = Baton::dev(&project).inngest(&inngest).ready().await;
+    let lines = invoke(&project, &["notify"]).await;
+    lines
+        .ends(0, json!({"status": "completed"}))
+        .tells(json!({"type": "note"}));
+    assert_eq!(lines.of_type("event").count(), 0, "{}", lines.finished);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub struct InvokeArgs {
     pub(super) function: Option<String>,
     /// A folder of functions or an entry file, as for `baton dev`.
     pub(super) path: Option<PathBuf>,
-    /// The event's data: JSON, or a file with JSON. [default: {}]
+    /// The event's data: a JSON object, or a file with one (@- is the standard input). [default: {}]
     #[arg(long, value_name = "JSON|@FILE")]
     pub(super) data: Option<String>,
     /// The event's name. Without FUNCTION each function that it triggers is run. [default: the first

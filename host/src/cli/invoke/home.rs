@@ -23,6 +23,9 @@ use crate::runner::catalogue::{Catalogue, Function};
 /// How long what is left may take once the result is shown.
 const END: Duration = Duration::from_secs(3);
 
+/// How often a host is asked that still loads its first generation.
+const LOADING_PAUSE: Duration = Duration::from_millis(100);
+
 /// Why nothing can run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum HomeError {
@@ -217,13 +220,21 @@ impl Home {
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
             }
         }
-        let status = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
-            .await
-            .map_err(|error| self.silent(error))?
-            .body;
-        if status["current"].is_null() {
-            return Err(HomeError::Rejected(why_nothing_serves(&status)));
-        }
+        let status = loop {
+            let status = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
+                .await
+                .map_err(|error| self.silent(error))?
+                .body;
+            let rejected = &status["source"]["last_rejected"];
+            match (&status["current"], &rejected["error"]) {
+                (Value::Null, Value::Null) => tokio::time::sleep(LOADING_PAUSE).await,
+                (Value::Null, error) => {
+                    let text = reload::refusal(&json!({ "error": error }));
+                    return Err(HomeError::Rejected(text.trim_end().to_owned()));
+                }
+                _ => break status,
+            }
+        };
         let functions: Result<Vec<Function>, _> = serde_json::from_value(status["functions"].clone());
         functions.map(Catalogue::new).map_err(|error| self.silent(error.into()))
     }
@@ -259,12 +270,4 @@ impl Home {
             error,
         }
     }
-}
-
-fn why_nothing_serves(status: &Value) -> String {
-    let error = &status["source"]["last_rejected"]["error"];
-    if error.is_null() {
-        return "the host serves nothing yet: its first generation is being loaded".to_owned();
-    }
-    reload::refusal(&json!({ "error": error })).trim_end().to_owned()
 }

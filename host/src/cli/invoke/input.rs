@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Why it is not understood. All of them are questions asked wrongly.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -20,6 +20,8 @@ pub enum InputError {
         #[label("here")]
         at: SourceSpan,
     },
+    #[error("{of} is no JSON object: an event's data is one")]
+    NoObject { of: String },
     #[error("cannot read {path}, which {of} names: {error}", path = .path.display())]
     #[diagnostic(help("The path after @ is relative to the working folder."))]
     Unreadable {
@@ -29,12 +31,25 @@ pub enum InputError {
     },
 }
 
-/// JSON, or `@` and a file with JSON.
+/// A JSON object, or `@` and a file with one; `@-` is the standard input.
 pub(super) fn data(of: &str, text: &str) -> Result<Value, InputError> {
+    let data = json(of, text)?;
+    if data.is_object() {
+        Ok(data)
+    } else {
+        Err(InputError::NoObject { of: of.to_owned() })
+    }
+}
+
+fn json(of: &str, text: &str) -> Result<Value, InputError> {
     let Some(path) = text.strip_prefix('@') else {
         return json_of(of, of, text);
     };
-    let text = std::fs::read_to_string(path).map_err(|error| InputError::Unreadable {
+    let text = match path {
+        "-" => std::io::read_to_string(std::io::stdin()),
+        path => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| InputError::Unreadable {
         of: of.to_owned(),
         path: PathBuf::from(path),
         error,
@@ -47,9 +62,9 @@ pub(super) fn event(text: &str) -> Result<Value, InputError> {
     let at = [":{", ":@"].iter().filter_map(|start| text.find(start)).min();
     let (name, data) = match at {
         Some(at) => (&text[..at], self::data("--send-event", &text[at + 1..])?),
-        None => (text, json!({})),
+        None => (text, serde_json::json!({})),
     };
-    Ok(json!({"name": name, "data": data}))
+    Ok(serde_json::json!({"name": name, "data": data}))
 }
 
 fn json_of(of: &str, name: &str, text: &str) -> Result<Value, InputError> {
@@ -96,6 +111,7 @@ mod tests {
         assert_eq!((line, column), (2, 7));
         assert_eq!(at.offset(), 15);
         assert!(data("--data", "").is_err());
+        assert!(matches!(data("--data", "7"), Err(InputError::NoObject { .. })));
         assert!(data("--data", "{\"é\": é}").is_err());
     }
 

@@ -45,6 +45,8 @@ pub enum InvokeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Home(#[from] HomeError),
+    #[error("cancelled: interrupted before anything was run")]
+    Interrupted,
 }
 
 impl InvokeError {
@@ -54,6 +56,7 @@ impl InvokeError {
         match self {
             Self::Input(_) | Self::NotFound(_) => 2,
             Self::Home(error) => error.exit_code(),
+            Self::Interrupted => 1,
         }
     }
 }
@@ -142,7 +145,11 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
     let code = loop {
         let mut reloads = if watch { Some(home.reloads().await?) } else { None };
         let once = async {
-            let catalogue = home.catalogue().await?;
+            let catalogue = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(InvokeError::Interrupted),
+                catalogue = home.catalogue() => catalogue?,
+            };
             let orders = orders(&catalogue, function.as_deref(), event.as_deref(), &data)?;
             Ok(run(
                 &mut home,
