@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod generation;
 mod git;
+pub mod runner;
 pub mod server;
 pub mod telemetry;
 pub mod watch;

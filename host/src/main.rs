@@ -10,9 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::telemetry::logs;
 use js_runtime::V8Engine;
+use js_runtime_api::Engine;
 
 fn main() -> ExitCode {
     cli::report_errors_in_whole_lines();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         return code;
     }
     match command {
+        Command::Invoke(args) => invoke(&args),
         Command::Dev(args) => serve(&args, Mode::Dev),
         Command::Start { serve: args, host } => serve(&args, Mode::Start(host)),
         Command::MakeStartupSnapshot { path } => match js_runtime::startup_snapshot::make(&path) {
@@ -55,6 +58,45 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.into()),
+    }
+}
+
+/// Runs a function in the running host, or brings V8 up for a host of its own.
+fn invoke(args: &InvokeArgs) -> ExitCode {
+    let prepared = match cli::invoke::prepare(args) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(error.exit_code(), &error.into()),
+    };
+    for (name, value) in prepared.environment() {
+        set_variable(name, &value);
+    }
+    let mut engine: Option<Arc<dyn Engine>> = None;
+    if prepared.needs_engine() {
+        logs::start_quietly();
+        engine = match V8Engine::start(cache_folder(), &cli::snapshot_maker()) {
+            Ok(engine) => Some(Arc::new(engine)),
+            Err(error) => return fail(1, &miette::miette!("{error}")),
+        };
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
+    };
+    let invoked = runtime.block_on(cli::invoke::invoke(prepared, engine));
+    // A step that was cut may still hold a thread; the process ends all the same.
+    runtime.shutdown_background();
+    match invoked {
+        Ok(code) => code,
+        Err(error) => fail(error.exit_code(), &error.into()),
+    }
+}
+
+/// Only while the process has one thread.
+fn set_variable(name: &str, value: &str) {
+    #[allow(unsafe_code, clippy::disallowed_methods, reason = "the process has one thread yet")]
+    // SAFETY: no other thread reads the environment, for there is none.
+    unsafe {
+        std::env::set_var(name, value);
     }
 }
 

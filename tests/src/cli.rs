@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::binary::baton_binary;
 use crate::deadline;
+use crate::started::Started;
 
 /// A command and where it is run.
 #[derive(Clone, Debug)]
@@ -38,6 +39,21 @@ impl Cli {
     /// Runs `baton` with these arguments to its end.
     pub async fn baton(&self, arguments: &[&str]) -> Finished {
         finish(self.command(arguments)).await
+    }
+
+    /// Starts `baton` with these arguments, and reads what it prints.
+    #[must_use]
+    pub fn start(&self, arguments: &[&str]) -> Started {
+        Started::new(self.command(arguments))
+    }
+
+    /// The same, run in another folder.
+    #[must_use]
+    pub fn at(self, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            ..self
+        }
     }
 
     /// Starts `baton` with these arguments; it is killed on drop.

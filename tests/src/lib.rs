@@ -25,6 +25,7 @@ mod op;
 mod pattern;
 mod project;
 mod run;
+mod started;
 mod status;
 mod stderr;
 
@@ -48,5 +49,6 @@ pub use op::{Op, step_id};
 pub use pattern::{ANY, mismatch};
 pub use project::{Gate, Project, Sdk};
 pub use run::Run;
+pub use started::Started;
 pub use status::{Report, Status};
 pub use stderr::{Follower, Line, Stderr};

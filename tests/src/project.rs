@@ -101,6 +101,28 @@ impl Project {
         project
     }
 
+    /// A git repository for the example's stories, with its sample of them committed.
+    #[must_use]
+    pub fn repository(&self) -> PathBuf {
+        let folder = self.scratch().join("repository");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::copy(self.functions().join("sample/prd.json"), folder.join("prd.json")).expect("the stories");
+        let git = |arguments: &[&str]| {
+            let done = std::process::Command::new("git")
+                .arg("-C")
+                .arg(&folder)
+                .args(arguments)
+                .output();
+            assert!(done.is_ok_and(|output| output.status.success()), "git {arguments:?}");
+        };
+        git(&["init", "-q"]);
+        git(&["config", "user.name", "Ada"]);
+        git(&["config", "user.email", "ada@example.com"]);
+        git(&["add", "."]);
+        git(&["commit", "-qm", "start"]);
+        folder
+    }
+
     /// An empty `functions/` in an empty folder.
     #[must_use]
     pub fn without_package_json() -> Self {

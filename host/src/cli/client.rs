@@ -1,12 +1,13 @@
 //! Asks the running host, over the control socket of its project.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use miette::Diagnostic;
 use tokio::net::UnixStream;
@@ -52,26 +53,35 @@ pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> 
         .map_err(no_answer)
 }
 
-async fn exchange(
-    socket: &PathBuf,
+pub(super) async fn exchange(
+    socket: &Path,
     method: Method,
     path: &str,
     body: String,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header(HOST, "localhost")
         .body(Full::new(Bytes::from(body)))?;
-    let response = sender.send_request(request).await?;
+    let response = open(socket, request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
-    driver.abort();
     Ok(Answer {
         status,
         body: serde_json::from_slice(&body)?,
     })
+}
+
+/// Sends a request over a connection of its own, which ends with the answer's body.
+pub(super) async fn open(
+    socket: &Path,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, HeaderValue::from_static("localhost"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod follow;
+pub mod invoke;
 mod reload;
 mod rollback;
 mod serve;
@@ -42,6 +43,9 @@ pub enum Command {
         #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
         host: std::net::IpAddr,
     },
+    /// Run a function to its end on this machine, without an Inngest server, and show how.
+    #[command(after_help = invoke::HELP)]
+    Invoke(invoke::InvokeArgs),
     /// Load the code on the disk into the running host and swap it in.
     #[command(after_help = "Example:\n  baton reload --dry-run && baton reload --wait")]
     Reload(reload::ReloadArgs),
@@ -157,7 +161,7 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Reload(args) => Some(reload::run(args)),
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
-        Command::Dev(_) | Command::Start { .. } | Command::MakeStartupSnapshot { .. } => None,
+        Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
     }
 }
 

@@ -105,7 +105,7 @@ fn summary(report: &Value) -> String {
 }
 
 /// Why there is no new generation, with the code frame.
-fn refusal(answer: &Value) -> String {
+pub(super) fn refusal(answer: &Value) -> String {
     let error = &answer["error"];
     if error.is_null() {
         let status = answer["status"].as_str().unwrap_or("no answer that is understood");

@@ -15,7 +15,9 @@ use tracing::{info, warn};
 
 use super::ServeArgs;
 use super::follow::{self, Watching};
-use crate::config::{ConfigFile, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder};
+use crate::config::{
+    ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
+};
 use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
 use crate::server::{Access, ListenError, Listeners, Server, router};
 use crate::telemetry::Metrics;
@@ -76,8 +78,8 @@ impl ServeError {
 #[derive(Debug)]
 pub struct Plan {
     mode: Mode,
-    project: Project,
-    state: StateFolder,
+    pub(super) project: Project,
+    pub(super) state: StateFolder,
     address: SocketAddr,
     hold: Duration,
     watching: Watching,
@@ -183,60 +185,89 @@ fn default_isolates() -> usize {
 /// # Errors
 /// When it cannot start: another host, a taken port, a state folder that cannot be written.
 pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
-    let Plan {
-        mode,
-        project,
-        state,
-        address,
-        hold,
-        watching,
-        pin,
-        limits,
-    } = plan;
-    let _lock = state.lock()?;
-    let access = match mode {
-        Mode::Dev => Access::Loopback,
-        Mode::Start(_) => Access::token(&state.admin_token()?),
-    };
-    let listeners = Listeners::bind(address, state.control_socket()).await?;
-    let address = listeners.address;
-    info!(
-        url = format!("http://{address}"),
-        project = %project.entry.path().display(),
-        state = %state.path().display(),
-        pid = std::process::id(),
-        "listening"
-    );
-
-    let table = Arc::new(Table::new(pin));
-    let calls = TaskTracker::new();
-    let root = project.root.clone();
-    let metrics = Arc::<Metrics>::default();
-    let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
-    let server = Server {
-        table: table.clone(),
-        keeper: keeper.clone(),
-        metrics: metrics.clone(),
-        access: Arc::new(access),
-        calls: calls.clone(),
-        hold,
-        watch: watching.mode,
-        started: Instant::now(),
-    };
-    let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
-    let loading = tokio::spawn(first_load(keeper.clone(), address, watching.mode));
-    let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
-
-    wait_for_the_end(&table).await?;
-    table.drain();
-    let finished = finish(serving, &calls, &table, limits.drain).await;
+    let (drain, watch) = (plan.limits.drain, plan.watching.mode);
+    let host = Host::begin(plan, engine).await?;
+    let loading = tokio::spawn(first_load(host.keeper.clone(), host.address, watch));
+    wait_for_the_end(&host.table).await?;
+    host.table.drain();
+    host.following.abort();
     loading.abort();
-    following.abort();
-    if finished {
-        keeper.stop().await;
+    if finish(host.serving, &host.calls, &host.table, drain).await {
+        host.keeper.stop().await;
     }
     info!("ended");
     Ok(())
+}
+
+/// A host that serves; nothing is loaded before it is asked for.
+pub(super) struct Host {
+    pub(super) keeper: Keeper,
+    pub(super) table: Arc<Table>,
+    address: SocketAddr,
+    calls: TaskTracker,
+    serving: JoinHandle<std::io::Result<()>>,
+    following: JoinHandle<()>,
+    _lock: Lock,
+}
+
+impl Host {
+    /// Takes the state folder, listens, and follows what changes.
+    ///
+    /// # Errors
+    /// When it cannot start: another host, a taken port, a state folder that cannot be written.
+    pub(super) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
+        let Plan {
+            mode,
+            project,
+            state,
+            address,
+            hold,
+            watching,
+            pin,
+            limits,
+        } = plan;
+        let lock = state.lock()?;
+        let access = match mode {
+            Mode::Dev => Access::Loopback,
+            Mode::Start(_) => Access::token(&state.admin_token()?),
+        };
+        let listeners = Listeners::bind(address, state.control_socket()).await?;
+        let address = listeners.address;
+        info!(
+            url = format!("http://{address}"),
+            project = %project.entry.path().display(),
+            state = %state.path().display(),
+            pid = std::process::id(),
+            "listening"
+        );
+
+        let table = Arc::new(Table::new(pin));
+        let calls = TaskTracker::new();
+        let root = project.root.clone();
+        let metrics = Arc::<Metrics>::default();
+        let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
+        let server = Server {
+            table: table.clone(),
+            keeper: keeper.clone(),
+            metrics: metrics.clone(),
+            access: Arc::new(access),
+            calls: calls.clone(),
+            hold,
+            watch: watching.mode,
+            started: Instant::now(),
+        };
+        let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
+        let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
+        Ok(Self {
+            keeper,
+            table,
+            address,
+            calls,
+            serving,
+            following,
+            _lock: lock,
+        })
+    }
 }
 
 async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {

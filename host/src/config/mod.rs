@@ -6,4 +6,4 @@ mod state_folder;
 
 pub use file::{ConfigFile, ConfigFileError, PinMode, WatchMode, parse_duration};
 pub use project::{ProjectError, discover, working_folder};
-pub use state_folder::{StateError, StateFolder, find_running};
+pub use state_folder::{Lock, StateError, StateFolder, find_running};

@@ -193,7 +193,7 @@ impl Pool {
     }
 
     /// Ends every isolate now. All calls, also those that wait, are answered that theirs died.
-    pub(super) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.lock()
             .isolates
             .iter()

@@ -7,32 +7,50 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use js_runtime_api::{CallError, Manifest, Target};
 
+use super::listen::Peer;
 use super::{Server, answer};
-use crate::generation::{CallInfo, Gone, Lease, Table};
+use crate::generation::{CallInfo, GenerationId, Gone, Lease, Table};
+
+/// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
+/// SDK's answer and nothing else.
+pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generation");
 
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
 const BODY_LIMIT: usize = 4 << 20;
 
 /// `/api/inngest`.
-pub(super) async fn only_app(State(server): State<Server>, request: Request) -> Response {
-    call(server, request, Route::Inngest { app: None }).await
+pub(super) async fn only_app(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    call(server, peer, request, Route::Inngest { app: None }).await
 }
 
 /// `/api/inngest/{app}`.
-pub(super) async fn named_app(State(server): State<Server>, Path(app): Path<String>, request: Request) -> Response {
-    call(server, request, Route::Inngest { app: Some(app) }).await
+pub(super) async fn named_app(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(app): Path<String>,
+    request: Request,
+) -> Response {
+    call(server, peer, request, Route::Inngest { app: Some(app) }).await
 }
 
 /// Every path that is not the host's.
-pub(super) async fn other(State(server): State<Server>, request: Request) -> Response {
+pub(super) async fn other(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
     let path = request.uri().path().to_owned();
-    call(server, request, Route::Other { path }).await
+    call(server, peer, request, Route::Other { path }).await
 }
 
 enum Route {
@@ -40,7 +58,7 @@ enum Route {
     Other { path: String },
 }
 
-async fn call(server: Server, request: Request, route: Route) -> Response {
+async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Response {
     let began = Instant::now();
     let request = match read(request).await {
         Ok(request) => request,
@@ -68,7 +86,7 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
     let CallInfo {
         function, run, step, ..
     } = info;
-    match result {
+    let response = match result {
         Ok(response) => {
             server.metrics.call_answered(response.status, took);
             tracing::debug!(
@@ -87,7 +105,16 @@ async fn call(server: Server, request: Request, route: Route) -> Response {
             tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
             failed(&error, &route)
         }
+    };
+    match peer {
+        Peer::Control => naming(id, response),
+        Peer::Tcp(_) => response,
     }
+}
+
+fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
+    response.headers_mut().insert(GENERATION_HEADER, id.into());
+    response
 }
 
 async fn run(

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
+pub use calls::GENERATION_HEADER;
 pub use listen::{ListenError, Listeners, Peer};
 pub use router::router;
 

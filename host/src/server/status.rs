@@ -113,6 +113,8 @@ struct FunctionStatus {
     triggers: Vec<serde_json::Value>,
     /// `null`: the function says nothing and Inngest's default applies.
     retries: Option<u32>,
+    /// The rest of the SDK's function configuration.
+    config: std::collections::BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,6 +196,7 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
                 name: function.name.clone(),
                 triggers: function.triggers.clone(),
                 retries: function.retries,
+                config: function.config.clone(),
             })
             .collect(),
         generations: view

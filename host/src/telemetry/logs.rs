@@ -22,9 +22,21 @@ fn for_people() -> impl for<'writer> FormatFields<'writer> {
 // (notify warns of each folder that is removed while it is watched.)
 const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=info,audit=info,user=info";
 
-/// Starts logging; called once, by commands that run a host.
+/// Of a host that runs for a command: what the host does is no news, what user code says is.
+const QUIET_FILTER: &str = "warn,notify=error,host::generation::keeper::loads=error,user=info";
+
+/// Starts logging; called once, by commands that are a host.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    start_with(DEFAULT_FILTER);
+}
+
+/// Starts logging; called once, by a command that has a host of its own.
+pub fn start_quietly() {
+    start_with(QUIET_FILTER);
+}
+
+fn start_with(default: &str) {
+    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

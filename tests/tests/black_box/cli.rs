@@ -179,7 +179,7 @@ async fn reload_can_wait_until_the_old_generation_is_drained() {
 async fn every_command_has_help_with_an_example() {
     let project = Project::new();
     let cli = Cli::within(project.root());
-    for command in ["dev", "start", "reload", "status"] {
+    for command in ["dev", "start", "invoke", "reload", "status"] {
         let finished = cli.baton(&[command, "--help"]).await;
         assert_eq!(finished.code, Some(0), "{command}: {finished}");
         let (_, example) = finished.stdout.split_once("Example").unwrap_or_default();

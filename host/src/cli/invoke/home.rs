@@ -1,0 +1,273 @@
+//! Where a function runs: in the project's running host, or in one that is started for it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use hyper::Method;
+use js_runtime_api::Engine;
+use miette::Diagnostic;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::super::serve::{Host, Mode, Plan, ServeError, plan};
+use super::super::{ServeArgs, client, reload};
+use super::args::InvokeArgs;
+use super::reloads::Reloads;
+use crate::config::{StateFolder, discover, find_running, working_folder};
+use crate::generation::{Outcome, Reason, Want};
+use crate::runner::catalogue::{Catalogue, Function};
+
+/// How long what is left may take once the result is shown.
+const END: Duration = Duration::from_secs(3);
+
+/// How often a host is asked that still loads its first generation.
+const LOADING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why nothing can run.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum HomeError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Serve(#[from] ServeError),
+    #[error("{0}")]
+    Rejected(String),
+    #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
+    #[diagnostic(help("Start it again with `baton dev`, or give --own to have one started for this run."))]
+    Silent {
+        socket: PathBuf,
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("cannot prepare a host for this run: {0}")]
+    Prepare(#[source] std::io::Error),
+    #[error("{0}")]
+    #[diagnostic(help("The settings of `baton dev` apply: its variables BATON_* too."))]
+    Settings(clap::Error),
+}
+
+impl HomeError {
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Serve(error) => error.exit_code(),
+            Self::Settings(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Found, not yet begun.
+pub(super) enum Found {
+    Running { socket: PathBuf },
+    Own(Box<Own>),
+}
+
+/// A host to be started.
+pub(super) struct Own {
+    plan: Plan,
+    folder: TempDir,
+    /// Where its functions send events.
+    inbox: TcpListener,
+    url: String,
+}
+
+impl Found {
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+        let Self::Own(own) = self else {
+            return Vec::new();
+        };
+        let names = [
+            "INNGEST_DEV",
+            "INNGEST_BASE_URL",
+            "INNGEST_API_BASE_URL",
+            "INNGEST_EVENT_API_BASE_URL",
+        ];
+        names.map(|name| (name, own.url.clone())).into()
+    }
+}
+
+/// `ServeArgs` on a command line of their own.
+#[derive(Parser)]
+struct Serving {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// The project's running host, else one to be started.
+pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
+    let folder = working_folder().map_err(ServeError::from)?;
+    // Only a host of its own has its events seen.
+    if !args.own && !args.deliver {
+        let project = match path {
+            Some(path) => discover(Some(path), &folder).map_err(ServeError::from)?.0.root,
+            None => folder,
+        };
+        if let Some(socket) = find_running(&project, args.state_dir.clone()) {
+            return Ok(Found::Running { socket });
+        }
+    }
+    let state = tempfile::Builder::new()
+        .prefix("baton-invoke-")
+        .tempdir()
+        .map_err(HomeError::Prepare)?;
+    let words = [
+        "baton",
+        "--port",
+        "0",
+        "--watch",
+        if args.watch { "files" } else { "off" },
+        "--state-dir",
+    ];
+    let words = words.iter().map(Into::into).chain([state.path().into()]);
+    let words = words.chain(path.map(Into::into));
+    let Serving { serve } =
+        Serving::try_parse_from(words.collect::<Vec<std::ffi::OsString>>()).map_err(HomeError::Settings)?;
+    let plan = plan(&serve, Mode::Dev)?;
+    tell_of_a_dead_host(args, &plan);
+    let inbox = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(HomeError::Prepare)?;
+    inbox.set_nonblocking(true).map_err(HomeError::Prepare)?;
+    let address = inbox.local_addr().map_err(HomeError::Prepare)?;
+    Ok(Found::Own(Box::new(Own {
+        plan,
+        folder: state,
+        inbox,
+        url: format!("http://{address}"),
+    })))
+}
+
+/// A socket that nobody answers is what a host leaves that was killed.
+#[allow(clippy::print_stderr, reason = "a command answers on its terminal")]
+fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
+    let socket = StateFolder::of(&plan.project.root, args.state_dir.clone()).map(|state| state.control_socket());
+    let Ok(socket) = socket else {
+        return;
+    };
+    if !args.own && !args.deliver && socket.exists() {
+        eprintln!(
+            "The host of this project is down (nobody answers at {}): one is started for this run.",
+            socket.display()
+        );
+    }
+}
+
+/// A host that answers.
+pub(super) struct Home {
+    socket: PathBuf,
+    own: Option<OwnHost>,
+}
+
+struct OwnHost {
+    host: Host,
+    inbox: TcpListener,
+    /// Loaded once; what comes later is a reload.
+    loaded: bool,
+    _folder: TempDir,
+}
+
+impl Home {
+    pub(super) async fn begin(found: Found, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
+        match (found, engine) {
+            (Found::Running { socket }, _) => Ok(Self { socket, own: None }),
+            (Found::Own(own), Some(engine)) => {
+                let Own {
+                    plan, folder, inbox, ..
+                } = *own;
+                let socket = plan.state.control_socket();
+                let host = Host::begin(plan, engine).await?;
+                Ok(Self {
+                    socket,
+                    own: Some(OwnHost {
+                        host,
+                        inbox,
+                        loaded: false,
+                        _folder: folder,
+                    }),
+                })
+            }
+            (Found::Own(_), None) => Err(HomeError::Prepare(std::io::Error::other("there is no engine"))),
+        }
+    }
+
+    pub(super) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Where its functions send events, if they send them here.
+    pub(super) fn inbox(&self) -> Option<TcpListener> {
+        self.own.as_ref().and_then(|own| own.inbox.try_clone().ok())
+    }
+
+    /// The functions that it serves now.
+    pub(super) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
+        if let Some(own) = self.own.as_mut().filter(|own| !own.loaded) {
+            own.loaded = true;
+            let report = own
+                .host
+                .keeper
+                .request(Want::Reload { force: false }, Reason::Start)
+                .await;
+            if let Outcome::Rejected { .. } = &report.outcome {
+                let report = serde_json::to_value(&*report).unwrap_or_default();
+                return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
+            }
+        }
+        let status = loop {
+            let status = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
+                .await
+                .map_err(|error| self.silent(error))?
+                .body;
+            let rejected = &status["source"]["last_rejected"];
+            match (&status["current"], &rejected["error"]) {
+                (Value::Null, Value::Null) => tokio::time::sleep(LOADING_PAUSE).await,
+                (Value::Null, error) => {
+                    let text = reload::refusal(&json!({ "error": error }));
+                    return Err(HomeError::Rejected(text.trim_end().to_owned()));
+                }
+                _ => break status,
+            }
+        };
+        let functions: Result<Vec<Function>, _> = serde_json::from_value(status["functions"].clone());
+        functions.map(Catalogue::new).map_err(|error| self.silent(error.into()))
+    }
+
+    pub(super) async fn reloads(&self) -> Result<Reloads, HomeError> {
+        Reloads::open(&self.socket).await.map_err(|error| self.silent(error))
+    }
+
+    /// Ends what was started for it.
+    pub(super) async fn end(self) {
+        if let Some(own) = self.own {
+            own.host.table.drain();
+            // Steps that go on are cut, and what they started ends with them.
+            for live in own
+                .host
+                .table
+                .view()
+                .entries
+                .iter()
+                .filter_map(|entry| entry.live.as_ref())
+            {
+                if !live.in_flight().is_empty() {
+                    live.pool.terminate();
+                }
+            }
+            let _ = tokio::time::timeout(END, own.host.keeper.stop()).await;
+        }
+    }
+
+    fn silent(&self, error: Box<dyn std::error::Error + Send + Sync>) -> HomeError {
+        HomeError::Silent {
+            socket: self.socket.clone(),
+            error,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `baton invoke`: runs a function to its end and shows how. What is asked is settled first
+//! ([`prepare`]), while the process has one thread; then it is done ([`invoke`]).
+
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
+
+mod args;
+mod frame;
+mod home;
+mod input;
+mod reloads;
+mod screen;
+mod sdk;
+mod text;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use js_runtime_api::Engine;
+use miette::Diagnostic;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use args::{HELP, InvokeArgs};
+
+use self::home::{Found, Home, HomeError};
+use self::input::InputError;
+use self::sdk::HostedSdk;
+use crate::runner::catalogue::{Catalogue, NotFound};
+use crate::runner::inbox;
+use crate::runner::report::{Origin, RunEnding};
+use crate::runner::session::{Options, Order, Session};
+
+/// Why nothing was run.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum InvokeError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotFound(#[from] NotFound),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Home(#[from] HomeError),
+    #[error("cancelled: interrupted before anything was run")]
+    Interrupted,
+}
+
+impl InvokeError {
+    /// 2 for what was asked wrongly, else 1 or what a host that cannot start ends with.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input(_) | Self::NotFound(_) => 2,
+            Self::Home(error) => error.exit_code(),
+            Self::Interrupted => 1,
+        }
+    }
+}
+
+/// What is known before anything is opened.
+pub struct Prepared {
+    function: Option<String>,
+    event: Option<String>,
+    data: Value,
+    unsent: Vec<Value>,
+    options: Options,
+    watch: bool,
+    json: bool,
+    found: Found,
+}
+
+/// Reads the arguments and looks for a host.
+///
+/// # Errors
+/// When they are not understood, or there is no project.
+pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
+    let data = args
+        .data
+        .as_deref()
+        .map(|text| input::data("--data", text))
+        .transpose()?;
+    let unsent = args.send_event.iter().map(|text| input::event(text));
+    let unsent = unsent.collect::<Result<Vec<Value>, InputError>>()?;
+    let mut function = args.function.clone();
+    let mut path = args.path.clone();
+    // With --event the first name may be the folder already.
+    if args.event.is_some() && path.is_none() {
+        let folder = function.take_if(|name| name.contains('/') || std::path::Path::new(&*name).is_dir());
+        path = folder.map(Into::into);
+    }
+    let found = home::find(args, path.as_deref())?;
+    Ok(Prepared {
+        function,
+        event: args.event.clone(),
+        data: data.unwrap_or_else(|| json!({})),
+        unsent,
+        options: Options {
+            skip_sleep: args.skip_sleep,
+            retry_delay: args.retry_delay,
+            deliver: args.deliver,
+            reached: found.is_own(),
+        },
+        watch: args.watch,
+        json: args.json,
+        found,
+    })
+}
+
+impl Prepared {
+    /// Whether a host has to be started.
+    #[must_use]
+    pub const fn needs_engine(&self) -> bool {
+        self.found.is_own()
+    }
+
+    /// The variables by which functions find who plays Inngest.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        self.found.environment()
+    }
+}
+
+/// Runs it, and shows it.
+///
+/// # Errors
+/// When nothing could be run.
+pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Result<ExitCode, InvokeError> {
+    let Prepared {
+        function,
+        event,
+        data,
+        unsent,
+        options,
+        watch,
+        json,
+        found,
+    } = prepared;
+    let stop = CancellationToken::new();
+    let interrupted = tokio::spawn(stop_at_a_signal(stop.clone()));
+    let mut home = Home::begin(found, engine).await?;
+    let code = loop {
+        let mut reloads = if watch { Some(home.reloads().await?) } else { None };
+        let once = async {
+            let catalogue = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(InvokeError::Interrupted),
+                catalogue = home.catalogue() => catalogue?,
+            };
+            let orders = orders(&catalogue, function.as_deref(), event.as_deref(), &data)?;
+            Ok(run(
+                &mut home,
+                catalogue,
+                orders,
+                options,
+                unsent.clone(),
+                json,
+                stop.clone(),
+            )
+            .await)
+        };
+        let code = match once.await {
+            Ok(ending) if ending.is_completed() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error @ InvokeError::Home(HomeError::Rejected(_))) if watch => {
+                eprintln!("{:?}", miette::Report::new(error));
+                ExitCode::FAILURE
+            }
+            Err(error) => {
+                home.end().await;
+                return Err(error);
+            }
+        };
+        let Some(reloads) = reloads.as_mut().filter(|_| !stop.is_cancelled()) else {
+            break code;
+        };
+        eprintln!("It is run again after the next reload; Ctrl-C ends.");
+        tokio::select! {
+            () = stop.cancelled() => break code,
+            reload = reloads.next() => if reload.is_none() {
+                eprintln!("The host has ended.");
+                break ExitCode::FAILURE;
+            },
+        }
+    };
+    interrupted.abort();
+    home.end().await;
+    Ok(code)
+}
+
+/// Which runs are to begin.
+fn orders(
+    catalogue: &Catalogue,
+    function: Option<&str>,
+    event: Option<&str>,
+    data: &Value,
+) -> Result<Vec<Order>, NotFound> {
+    let order = |function: &crate::runner::catalogue::Function, name: &str| Order {
+        function: function.clone(),
+        event: Session::event(name, data.clone()),
+        origin: Origin::Asked,
+        depth: 0,
+        busy: None,
+    };
+    if let Some(name) = function {
+        let function = catalogue.named(name)?;
+        let event = event.map_or_else(|| function.usual_event(), str::to_owned);
+        return Ok(vec![order(function, &event)]);
+    }
+    let name = event.unwrap_or_default();
+    let event = Session::event(name, data.clone());
+    let orders: Vec<Order> = catalogue
+        .triggered_by(&event)
+        .map(|function| order(function, name))
+        .collect();
+    if orders.is_empty() {
+        return Err(catalogue.nothing_for(name));
+    }
+    Ok(orders)
+}
+
+async fn run(
+    home: &mut Home,
+    catalogue: Catalogue,
+    orders: Vec<Order>,
+    options: Options,
+    unsent: Vec<Value>,
+    json: bool,
+    stop: CancellationToken,
+) -> RunEnding {
+    let (reports, shown) = mpsc::unbounded_channel();
+    let sdk = Arc::new(HostedSdk {
+        socket: home.socket().to_owned(),
+    });
+    let unsent = unsent.into_iter().map(|event| {
+        let name = event["name"].as_str().unwrap_or_default();
+        Session::event(name, event["data"].clone())
+    });
+    let (session, deliveries) = Session::new(sdk, catalogue, options, unsent.collect(), reports, stop.clone());
+    let inbox = home.inbox().map(|listener| {
+        let router = inbox::router(session.clone());
+        tokio::spawn(async move {
+            if let Ok(listener) = TcpListener::from_std(listener) {
+                // Ends with the task; accepting never fails for good.
+                let _ = axum::serve(listener, router).await;
+            }
+        })
+    });
+    let screen = tokio::spawn(screen::show(shown, json));
+    let (_, ending) = session.conduct(orders, deliveries).await;
+    // It has ended: the result is shown last.
+    let _ = screen.await;
+    if let Some(inbox) = inbox {
+        inbox.abort();
+    }
+    if stop.is_cancelled() && !home.is_own() {
+        eprintln!("A step that has begun goes on to its end in the running host.");
+    }
+    ending
+}
+
+async fn stop_at_a_signal(stop: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stop.cancel();
+}

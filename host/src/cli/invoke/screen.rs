@@ -1,0 +1,105 @@
+//! Shows reports as they come: lines for people, with what is left of waits on a terminal, or JSON.
+
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::text;
+use crate::runner::report::{Report, RunEnding};
+
+/// Goes to the beginning of the line and empties it.
+const CLEAR: &str = "\r\x1b[2K";
+
+/// Ends with the result, or when nobody reads any more.
+pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: bool) {
+    let countdown = !json && std::io::stdout().is_terminal();
+    let mut waits = BTreeMap::new();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let report = tokio::select! {
+            report = reports.recv() => report,
+            _ = seconds.tick(), if countdown && !waits.is_empty() => {
+                if write(&format!("{CLEAR}{}", left(&waits))).is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(report) = report else {
+            return;
+        };
+        if countdown && !waits.is_empty() && write(CLEAR).is_err() {
+            return;
+        }
+        note_waits(&mut waits, &report);
+        let shown = if json {
+            serde_json::to_string(&report).map(|line| write(&format!("{line}\n")))
+        } else {
+            Ok(text::line(&report).map_or(Ok(()), |line| write(&line)))
+        };
+        if !matches!(shown, Ok(Ok(()))) {
+            return;
+        }
+        if let Report::Result { function, ending, ms } = report {
+            let text = text::result(&ending, &function, ms);
+            match ending {
+                _ if json => {}
+                RunEnding::Completed { .. } => {
+                    // Nobody is left to be told of a failure.
+                    let _ = write(&text);
+                }
+                RunEnding::Failed { .. } | RunEnding::Cancelled { .. } => eprint!("{text}"),
+            }
+            return;
+        }
+    }
+}
+
+/// What waits until when, by run and step.
+type Waits = BTreeMap<(String, String), (String, Timestamp)>;
+
+fn note_waits(waits: &mut Waits, report: &Report) {
+    match report {
+        Report::Waiting {
+            of,
+            step,
+            id,
+            until: Some(until),
+            ..
+        } => {
+            waits.insert((of.run.clone(), id.clone()), (step.clone(), *until));
+        }
+        Report::Waited { of, id, .. } => {
+            waits.remove(&(of.run.clone(), id.clone()));
+        }
+        Report::Ended { of, .. } => waits.retain(|(run, _), _| *run != of.run),
+        _ => {}
+    }
+}
+
+fn left(waits: &Waits) -> String {
+    let now = Timestamp::now();
+    let waits = waits.values().map(|(step, until)| {
+        let seconds = until.duration_since(now).as_secs().max(0);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        match (hours, minutes) {
+            (0, 0) => format!("{step} {seconds} s"),
+            (0, minutes) => format!("{step} {minutes}:{seconds:02}"),
+            (hours, minutes) => format!("{step} {hours}:{minutes:02}:{seconds:02}"),
+        }
+    });
+    format!("  … {}", waits.collect::<Vec<_>>().join(", "))
+}
+
+fn write(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,37 @@
+//! Whether anything is being worked on: what could still send an event or a signal.
+
+use tokio::sync::watch;
+
+#[derive(Debug)]
+pub struct Activity(watch::Sender<usize>);
+
+/// Something is worked on until this is dropped.
+#[derive(Debug)]
+pub struct Busy(watch::Sender<usize>);
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Activity {
+    #[must_use]
+    pub fn begin(&self) -> Busy {
+        self.0.send_modify(|count| *count += 1);
+        Busy(self.0.clone())
+    }
+
+    /// Resolves once nothing is worked on.
+    pub async fn quiet(&self) {
+        let mut count = self.0.subscribe();
+        // The sender is here.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,240 @@
+//! The answer to a call, read as Inngest's executor reads it (inngest/inngest:
+//! `pkg/execution/driver/httpdriver`).
+
+use serde_json::{Value, json};
+
+use super::moment::Moment;
+use super::op::Op;
+
+/// An HTTP answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Raw {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The function returned.
+    Returned(Value),
+    /// It goes on.
+    Ops {
+        /// The execution version that the SDK has chosen.
+        version: Option<i64>,
+        ops: Vec<Op>,
+        /// When a step that threw is to be tried again.
+        after: Option<Moment>,
+    },
+    /// It threw, or there is no answer that can be read.
+    Failed {
+        error: Value,
+        again: bool,
+        after: Option<Moment>,
+    },
+}
+
+impl Raw {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl Answer {
+    #[must_use]
+    pub fn read(raw: &Raw) -> Self {
+        let after = raw.header("retry-after").and_then(Moment::retry_after);
+        let body: Result<Value, _> = serde_json::from_slice(&raw.body);
+        let failed = |error| Self::Failed {
+            error,
+            again: raw.header("x-inngest-no-retry") != Some("true"),
+            after: after.clone(),
+        };
+        if !matches!(raw.status, 200 | 201 | 206) {
+            return failed(error_of(raw.status, body.ok(), &raw.body));
+        }
+        if raw.header("x-inngest-sdk").is_none() {
+            return failed(error(
+                "NotTheSdk",
+                "the answer is not from Inngest's SDK: what the project serves at /api/inngest is something else",
+            ));
+        }
+        let Ok(body) = body else {
+            return failed(error("UnreadableAnswer", "the SDK's answer is no JSON"));
+        };
+        match raw.status {
+            // Streamed: the answer is in an envelope.
+            201 if body["status"].is_u64() => Self::read(&enveloped(raw, &body)),
+            206 => Self::Ops {
+                version: raw.header("x-inngest-req-version").and_then(|text| text.parse().ok()),
+                ops: match &body {
+                    Value::Array(ops) => ops.iter().map(Op::read).collect(),
+                    op => vec![Op::read(op)],
+                },
+                after,
+            },
+            _ => Self::Returned(body),
+        }
+    }
+
+    /// There is no answer: the caller could not reach the host, or it ended.
+    #[must_use]
+    pub fn lost(why: &str) -> Self {
+        Self::Failed {
+            error: error("LostCall", why),
+            again: true,
+            after: None,
+        }
+    }
+}
+
+/// An error of the runner's own, in the shape of those that the SDK serialises.
+#[must_use]
+pub fn error(name: &str, message: &str) -> Value {
+    json!({"name": name, "message": message})
+}
+
+fn enveloped(raw: &Raw, body: &Value) -> Raw {
+    let mut headers = raw.headers.clone();
+    for (name, value) in body["headers"].as_object().into_iter().flatten() {
+        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        if let Some(value) = value.as_str() {
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+    }
+    let inner = match &body["body"] {
+        Value::String(text) => text.clone().into_bytes(),
+        other => other.to_string().into_bytes(),
+    };
+    Raw {
+        status: body["status"]
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok())
+            .unwrap_or(500),
+        headers,
+        body: inner,
+    }
+}
+
+/// The error in a body: as the SDK serialises it, as the host answers, or as somebody else does.
+fn error_of(status: u16, body: Option<Value>, bytes: &[u8]) -> Value {
+    match body {
+        // Some answers are a serialised error within a string.
+        Some(Value::String(text)) => match serde_json::from_str::<Value>(&text) {
+            Ok(inner) if inner["message"].is_string() => inner,
+            _ => error("Error", &text),
+        },
+        Some(body) if body["message"].is_string() && status == 401 => error(
+            "Unauthorized",
+            "the SDK wants signed calls: its client is in cloud mode, and `baton invoke` signs none. Serve with \
+             INNGEST_DEV=1 (`baton dev` does), or leave `isDev: false` out of the client's options",
+        ),
+        Some(body) if body["message"].is_string() => body,
+        Some(body) if body["error"]["message"].is_string() => {
+            let message = body["error"]["message"].as_str().unwrap_or_default();
+            let help = body["error"]["help"].as_str().unwrap_or_default();
+            error("HostError", format!("{message}. {help}").trim())
+        }
+        Some(body) if body["error"].is_string() => error("Error", body["error"].as_str().unwrap_or_default()),
+        _ => {
+            let text: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
+            error("UnreadableAnswer", &format!("status {status}: {text}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Answer, Raw};
+    use crate::runner::op::Op;
+
+    fn raw(status: u16, headers: &[(&str, &str)], body: &Value) -> Raw {
+        let sdk = ("x-inngest-sdk", "inngest-js:v4");
+        let headers = headers.iter().chain([&sdk]);
+        Raw {
+            status,
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    #[test]
+    fn a_200_is_what_the_function_returned() {
+        assert_eq!(
+            Answer::read(&raw(200, &[], &json!({"a": 1}))),
+            Answer::Returned(json!({"a": 1}))
+        );
+    }
+
+    #[test]
+    fn a_206_pins_the_version_and_has_one_op_or_many() {
+        let op = json!({"op": "StepPlanned", "id": "x", "displayName": "left"});
+        for body in [json!([op]), op] {
+            let answer = Answer::read(&raw(206, &[("x-inngest-req-version", "2")], &body));
+            let Answer::Ops { version, ops, .. } = answer else {
+                panic!("{answer:?}")
+            };
+            assert_eq!(version, Some(2));
+            assert!(matches!(&ops[..], [Op::Planned(step)] if step.name == "left"));
+        }
+    }
+
+    #[test]
+    fn an_error_says_whether_and_when_to_try_again() {
+        let error = json!({"name": "RetryAfterError", "message": "busy"});
+        let headers = [("x-inngest-no-retry", "false"), ("retry-after", "30")];
+        let answer = Answer::read(&raw(500, &headers, &error));
+        assert!(
+            matches!(
+                answer,
+                Answer::Failed {
+                    again: true,
+                    after: Some(_),
+                    ..
+                }
+            ),
+            "{answer:?}"
+        );
+        let answer = Answer::read(&raw(400, &[("x-inngest-no-retry", "true")], &error));
+        assert!(
+            matches!(
+                answer,
+                Answer::Failed {
+                    again: false,
+                    after: None,
+                    ..
+                }
+            ),
+            "{answer:?}"
+        );
+    }
+
+    #[test]
+    fn who_is_not_the_sdk_is_not_believed() {
+        let answer = Answer::read(&Raw {
+            status: 200,
+            headers: Vec::new(),
+            body: b"<html>".to_vec(),
+        });
+        assert!(matches!(answer, Answer::Failed { .. }), "{answer:?}");
+    }
+
+    #[test]
+    fn a_streamed_answer_is_taken_out_of_its_envelope() {
+        let body = json!({"status": 500, "headers": {"x-inngest-no-retry": "true"}, "body": "{\"message\":\"boom\"}"});
+        let answer = Answer::read(&raw(201, &[], &body));
+        assert!(
+            matches!(&answer, Answer::Failed { again: false, error, .. } if error["message"] == "boom"),
+            "{answer:?}"
+        );
+    }
+}

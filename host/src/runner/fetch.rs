@@ -1,0 +1,92 @@
+//! One HTTP request to anywhere, as Inngest makes it for `step.fetch` and `step.ai`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+use super::answer::Raw;
+use super::op::HttpRequest;
+use super::sdk::Lost;
+
+/// Makes it, over a connection of its own. Redirects are answers.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn fetch(request: HttpRequest) -> Result<Raw, Lost> {
+    let url = request.url.clone();
+    exchange(request)
+        .await
+        .map_err(|error| Lost(format!("{url} does not answer: {error}")))
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+async fn exchange(request: HttpRequest) -> Result<Raw, Error> {
+    let uri: Uri = request.url.parse()?;
+    let host = uri.host().ok_or("the URL has no host")?.to_owned();
+    let secure = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err("the URL is neither http nor https".into()),
+    };
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let authority = uri.authority().map_or(host.as_str(), |authority| authority.as_str());
+    let mut http = Request::builder()
+        .method(request.method.as_str())
+        .uri(uri.path_and_query().map_or("/", |path| path.as_str()));
+    for (name, value) in &request.headers {
+        http = http.header(name, value);
+    }
+    let mut http = http.body(Full::new(Bytes::from(request.body)))?;
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
+    http.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if secure {
+        let name = ServerName::try_from(host)?;
+        send(tls()?.connect(name, tcp).await?, http).await
+    } else {
+        send(tcp, http).await
+    }
+}
+
+fn tls() -> Result<TlsConnector, Error> {
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Raw, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends with the answer's last byte.
+    tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    Ok(Raw {
+        status: head.status.as_u16(),
+        headers: headers.collect(),
+        body: body.collect().await?.to_bytes().into(),
+    })
+}

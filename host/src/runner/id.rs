@@ -1,0 +1,33 @@
+//! Names of runs and events, in the shape of Inngest's: ULIDs.
+
+use jiff::Timestamp;
+
+const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A new one: 48 bits of time, 80 of chance.
+#[must_use]
+pub fn ulid() -> String {
+    let millis = u128::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    let mut chance = [0_u8; 16];
+    // Without chance there is still time: the ids of one run differ by it.
+    let _ = getrandom::fill(&mut chance[6..]);
+    let number = (millis << 80) | u128::from_be_bytes(chance);
+    (0..26)
+        .rev()
+        .map(|place| {
+            let digit = (number >> (5 * place)) & 31;
+            char::from(LETTERS[usize::try_from(digit).unwrap_or_default()])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_are_ulids_and_differ() {
+        let (one, other) = (super::ulid(), super::ulid());
+        assert_eq!(one.len(), 26);
+        assert_ne!(one, other);
+        assert!(one.starts_with("01"), "{one}");
+    }
+}

@@ -1,0 +1,390 @@
+//! One run as Inngest's executor conducts it: answers in, effects out.
+//!
+//! ```text
+//!   begin ─▶ discovery call ─┬─ 200, RunComplete ──────────────▶ ended: completed
+//!                  ▲         ├─ a step ran ───▶ memoised ──┐
+//!                  │         ├─ steps planned ─▶ a call of each, side by side ─▶ memoised ─┐
+//!                  │         ├─ sleep, wait, invoke, request ─▶ resolved ─▶ memoised ─────┤
+//!                  │         ├─ threw ─▶ the same call again, or for good: ended: failed   │
+//!                  └─────────┴─────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! It never does IO and has no clock. What it follows is inngest/inngest, `pkg/execution/executor`:
+//!
+//! - A step that throws for the last time is memoised as an error, and the function sees it.
+//! - Once more than one op came at a time, steps are planned and not run at once
+//!   (`disable_immediate_execution`). Version 2 discovers again when all of them have ended, unless
+//!   they race; version 1 after each of them.
+//! - Two discoveries never run at a time: what ends meanwhile leads to another one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::answer::{self, Answer};
+use super::moment::Moment;
+use super::op::{Op, Step, Wait};
+
+/// As many as Inngest lets a run have.
+const MOST_STEPS: usize = 1000;
+
+/// A call to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub target: Target,
+    /// From 0.
+    pub attempt: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// From the beginning, past what is memoised.
+    Discovery,
+    /// A step that was planned.
+    Step(Step),
+}
+
+impl Target {
+    /// What the call carries as `stepId`.
+    #[must_use]
+    pub fn step_id(&self) -> &str {
+        match self {
+            Self::Discovery => "step",
+            Self::Step(step) => &step.id,
+        }
+    }
+}
+
+/// When a call is made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delay {
+    /// Longer with each attempt; this is the one that failed.
+    BackOff { attempt: u32 },
+    /// As the code says (`RetryAfterError`).
+    Until(Moment),
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Call {
+        call: Call,
+        delay: Option<Delay>,
+    },
+    /// Find out what becomes of it, then [`Machine::resolved`].
+    Begin {
+        step: Step,
+        wait: Wait,
+    },
+    /// A step's attempt has ended.
+    Tell {
+        step: Step,
+        attempt: u32,
+        ending: Ending,
+    },
+    /// The function threw outside of its steps, and is called again.
+    FunctionThrew {
+        attempt: u32,
+        error: Value,
+        delay: Delay,
+    },
+    /// Something that people should know.
+    Note(String),
+    /// The last one.
+    End(Outcome),
+}
+
+/// How an attempt of a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    Done(Value),
+    Again { error: Value, delay: Delay },
+    Failed(Value),
+}
+
+/// How the run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Completed(Value),
+    Failed(Value),
+}
+
+/// What the executor remembers of a run.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    max_attempts: u32,
+    /// By hashed id, in the order in which they ended.
+    memory: Vec<(String, Value)>,
+    /// -1 until the SDK has chosen one.
+    version: i64,
+    plan_only: bool,
+    /// Planned or waited for, not ended.
+    open: BTreeMap<String, Step>,
+    /// The steps that must all end before the next discovery.
+    group: BTreeSet<String>,
+    discovery: Discovery,
+    ended: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Discovery {
+    Idle,
+    Running,
+    /// It runs, and something ended that it does not know of.
+    RunningAndOutdated,
+}
+
+impl Machine {
+    /// A run of a function that may be tried so many times.
+    #[must_use]
+    pub const fn new(max_attempts: u32) -> Self {
+        Self {
+            max_attempts,
+            memory: Vec::new(),
+            version: -1,
+            plan_only: false,
+            open: BTreeMap::new(),
+            group: BTreeSet::new(),
+            discovery: Discovery::Idle,
+            ended: false,
+        }
+    }
+
+    #[must_use]
+    pub fn begin(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.discover(&mut effects);
+        effects
+    }
+
+    /// By hashed id, in the order in which they ended.
+    #[must_use]
+    pub fn memory(&self) -> &[(String, Value)] {
+        &self.memory
+    }
+
+    #[must_use]
+    pub const fn version(&self) -> i64 {
+        self.version
+    }
+
+    #[must_use]
+    pub const fn plan_only(&self) -> bool {
+        self.plan_only
+    }
+
+    #[must_use]
+    pub const fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// What follows from the answer to a call.
+    #[must_use]
+    pub fn answered(&mut self, call: &Call, answer: Answer) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.ended {
+            return effects;
+        }
+        match answer {
+            Answer::Returned(value) => self.end(Outcome::Completed(value), &mut effects),
+            Answer::Failed { error, again, after } => self.threw(call, error, again, after, &mut effects),
+            Answer::Ops { version, ops, after } => self.asked(call, version, ops, after, &mut effects),
+        }
+        effects
+    }
+
+    /// What follows from the end of a wait: `outcome` as the state holds it, which is `null` for a
+    /// sleep or a timeout, an event, `{"data":…}` or `{"error":…}`.
+    #[must_use]
+    pub fn resolved(&mut self, id: &str, outcome: Value) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !self.ended {
+            self.memoise(id, outcome, &mut effects);
+        }
+        effects
+    }
+
+    fn threw(&mut self, call: &Call, error: Value, again: bool, after: Option<Moment>, effects: &mut Vec<Effect>) {
+        let attempt = call.attempt;
+        if !again || attempt + 1 >= self.max_attempts {
+            return self.end(Outcome::Failed(error), effects);
+        }
+        let delay = delay(attempt, after);
+        effects.push(match &call.target {
+            Target::Discovery => Effect::FunctionThrew {
+                attempt,
+                error,
+                delay: delay.clone(),
+            },
+            Target::Step(step) => Effect::Tell {
+                step: step.clone(),
+                attempt,
+                ending: Ending::Again {
+                    error,
+                    delay: delay.clone(),
+                },
+            },
+        });
+        effects.push(again_of(call, delay));
+    }
+
+    fn asked(
+        &mut self,
+        call: &Call,
+        version: Option<i64>,
+        ops: Vec<Op>,
+        after: Option<Moment>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.version == -1 {
+            self.version = version.unwrap_or(-1);
+        }
+        let known = |op: &Op| op.step().is_some_and(|step| self.open.contains_key(&step.id));
+        let is_target = |op: &Op| op.step().is_some_and(|step| call.target.step_id() == step.id);
+        // Steps that are under way are told with each discovery.
+        let mut ops: Vec<Op> = ops.into_iter().filter(|op| is_target(op) || !known(op)).collect();
+        let lazy = |op: &Op| matches!(op, Op::Lazy { .. });
+        if ops.iter().filter(|op| !lazy(op)).count() > 1 {
+            self.plan_only = true;
+            let steps: Vec<&Step> = ops.iter().filter_map(Op::step).collect();
+            if self.version >= 2 && !steps.iter().any(|step| step.race) {
+                self.group.extend(steps.iter().map(|step| step.id.clone()));
+            }
+        }
+        // What is under way first: the end of one may be what the others wait for.
+        ops.sort_by_key(|op| matches!(op, Op::Ran { .. } | Op::Threw { .. }));
+        let outdated = self.discovery == Discovery::RunningAndOutdated;
+        let mut retried = false;
+        if call.target == Target::Discovery {
+            self.discovery = Discovery::Idle;
+        }
+        for op in ops {
+            match op {
+                Op::Returned(value) => return self.end(Outcome::Completed(value), effects),
+                Op::Ran { step, data } => {
+                    effects.push(Effect::Tell {
+                        step: step.clone(),
+                        attempt: call.attempt,
+                        ending: Ending::Done(data.clone()),
+                    });
+                    self.memoise(&step.id, json!({ "data": data }), effects);
+                }
+                Op::Threw { step, error, again } if again && call.attempt + 1 < self.max_attempts => {
+                    let delay = delay(call.attempt, after.clone());
+                    effects.push(Effect::Tell {
+                        step,
+                        attempt: call.attempt,
+                        ending: Ending::Again {
+                            error,
+                            delay: delay.clone(),
+                        },
+                    });
+                    effects.push(again_of(call, delay));
+                    retried = true;
+                }
+                Op::Threw { step, error, .. } => {
+                    effects.push(Effect::Tell {
+                        step: step.clone(),
+                        attempt: call.attempt,
+                        ending: Ending::Failed(error.clone()),
+                    });
+                    self.memoise(&step.id, json!({ "error": error }), effects);
+                }
+                Op::Planned(step) => {
+                    self.open.insert(step.id.clone(), step.clone());
+                    effects.push(Effect::Call {
+                        call: Call {
+                            target: Target::Step(step),
+                            attempt: 0,
+                        },
+                        delay: None,
+                    });
+                }
+                Op::Waits { step, wait } => {
+                    self.open.insert(step.id.clone(), step.clone());
+                    effects.push(Effect::Begin { step, wait });
+                }
+                Op::Rediscover => self.discover(effects),
+                Op::Lazy { code } => effects.push(Effect::Note(format!("{code} is left to Inngest: nothing is done"))),
+                Op::Unknown { code } => {
+                    let message = format!("the SDK asks for {code:?}, which `baton invoke` does not know");
+                    return self.end(Outcome::Failed(answer::error("UnknownOp", &message)), effects);
+                }
+            }
+        }
+        if call.target == Target::Discovery {
+            if retried {
+                self.discovery = Discovery::Running;
+            } else if outdated && self.discovery == Discovery::Idle {
+                self.discover(effects);
+            }
+        }
+        let over = self.open.is_empty() && self.discovery == Discovery::Idle && !retried && !self.ended;
+        if over {
+            let message = "the function neither ends nor waits: its promise waits for something that is no step";
+            self.end(Outcome::Failed(answer::error("NothingToDo", message)), effects);
+        }
+    }
+
+    fn memoise(&mut self, id: &str, outcome: Value, effects: &mut Vec<Effect>) {
+        self.open.remove(id);
+        self.group.remove(id);
+        self.memory.retain(|(known, _)| known != id);
+        self.memory.push((id.to_owned(), outcome));
+        if self.memory.len() > MOST_STEPS {
+            let message = format!("the run has more than {MOST_STEPS} steps, the most that Inngest allows");
+            return self.end(Outcome::Failed(answer::error("TooManySteps", &message)), effects);
+        }
+        if !self.group.is_empty() {
+            return;
+        }
+        if self.open.is_empty() && self.version >= 2 {
+            self.plan_only = false;
+        }
+        self.discover(effects);
+    }
+
+    fn discover(&mut self, effects: &mut Vec<Effect>) {
+        if self.ended {
+            return;
+        }
+        self.discovery = match self.discovery {
+            Discovery::Idle => {
+                effects.push(Effect::Call {
+                    call: Call {
+                        target: Target::Discovery,
+                        attempt: 0,
+                    },
+                    delay: None,
+                });
+                Discovery::Running
+            }
+            Discovery::Running | Discovery::RunningAndOutdated => Discovery::RunningAndOutdated,
+        };
+    }
+
+    fn end(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        if !self.ended {
+            self.ended = true;
+            effects.push(Effect::End(outcome));
+        }
+    }
+}
+
+fn delay(attempt: u32, after: Option<Moment>) -> Delay {
+    after.map_or(Delay::BackOff { attempt }, Delay::Until)
+}
+
+fn again_of(call: &Call, delay: Delay) -> Effect {
+    Effect::Call {
+        call: Call {
+            target: call.target.clone(),
+            attempt: call.attempt + 1,
+        },
+        delay: Some(delay),
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

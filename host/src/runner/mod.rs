@@ -1,0 +1,30 @@
+//! Plays Inngest's executor for the runs of one `baton invoke`. A tool: state is in memory, and gone
+//! with the process.
+//!
+//! ```text
+//!  session ── run ──┬─ machine   pure: answers in, effects out
+//!     ▲             ├─ sdk       calls of the project's functions
+//!     │             └─ wait      sleeps, events, signals, invocations, requests
+//!   inbox           what functions send while they run
+//! ```
+
+mod activity;
+pub mod answer;
+pub mod catalogue;
+mod expression;
+pub mod fetch;
+mod id;
+pub mod inbox;
+mod machine;
+mod moment;
+pub mod op;
+mod post;
+pub mod report;
+pub mod request;
+mod run;
+pub mod sdk;
+pub mod session;
+mod wait;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What is told of runs while they go on. Serialised as `baton invoke --json` prints it, a line each.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Report {
+    /// A run begins.
+    Run {
+        #[serde(flatten)]
+        of: Of,
+        origin: Origin,
+        event: Value,
+    },
+    /// An attempt of a step has ended.
+    Step {
+        #[serde(flatten)]
+        of: Of,
+        step: String,
+        id: String,
+        /// What the SDK says that it is, such as `step.sendEvent`; `null` for a plain `step.run`.
+        kind: Option<String>,
+        status: StepStatus,
+        /// From 0.
+        attempt: u32,
+        max_attempts: u32,
+        /// Whose code ran it.
+        generation: Option<u64>,
+        ms: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_in_ms: Option<u64>,
+    },
+    /// The function threw outside of its steps and is called again.
+    Retry {
+        #[serde(flatten)]
+        of: Of,
+        attempt: u32,
+        max_attempts: u32,
+        generation: Option<u64>,
+        ms: f64,
+        error: Value,
+        retry_in_ms: u64,
+    },
+    /// A step waits.
+    Waiting {
+        #[serde(flatten)]
+        of: Of,
+        step: String,
+        id: String,
+        kind: WaitKind,
+        /// What for: an event's or signal's name, a function's id, a URL.
+        #[serde(rename = "for")]
+        what: Option<String>,
+        until: Option<Timestamp>,
+    },
+    /// What it waited for has come, or the time is over (`output` is `null`).
+    Waited {
+        #[serde(flatten)]
+        of: Of,
+        step: String,
+        id: String,
+        kind: WaitKind,
+        ms: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Value>,
+    },
+    /// An event was sent: by the functions, or as it was asked for.
+    Event { event: Value, begins: Vec<String> },
+    /// Something that people should know.
+    Note { message: String },
+    /// A run has ended.
+    Ended {
+        #[serde(flatten)]
+        of: Of,
+        origin: Origin,
+        #[serde(flatten)]
+        ending: RunEnding,
+        ms: f64,
+    },
+    /// The last line: what became of what was invoked. With several functions that of the first
+    /// which did not complete, else of the first.
+    Result {
+        function: String,
+        #[serde(flatten)]
+        ending: RunEnding,
+        ms: f64,
+    },
+}
+
+/// Which run a line is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Of {
+    pub run: String,
+    /// `<app>-<function>`.
+    pub function: String,
+    /// 0 for what was invoked, one more for each run that is within another.
+    pub depth: usize,
+}
+
+/// Why a run began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It was asked for.
+    Asked,
+    /// A step invokes it.
+    Invoked,
+    /// An event triggers it.
+    Delivered,
+    /// The function's `onFailure`.
+    OnFailure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    Completed,
+    /// It is tried again.
+    Retrying,
+    /// For good: the function sees the error.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitKind {
+    Sleep,
+    Event,
+    Signal,
+    Invoke,
+    Http,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum RunEnding {
+    Completed { output: Value },
+    Failed { error: Value },
+    Cancelled { reason: String },
+}
+
+impl RunEnding {
+    #[must_use]
+    pub const fn is_completed(&self) -> bool {
+        matches!(self, Self::Completed { .. })
+    }
+}

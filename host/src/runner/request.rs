@@ -1,0 +1,109 @@
+//! The request of a call, as Inngest's executor writes it (inngest/inngest:
+//! `pkg/execution/driver`), but for one thing: it names no function of Inngest's database
+//! (`ctx.fn_id`), without which the SDK does not checkpoint. So each step comes back by itself.
+
+use serde_json::{Map, Value, json};
+
+use super::id;
+use super::machine::{Call, Machine};
+
+/// The largest body that a call may have; more state than that is fetched by the SDK.
+const BODY_LIMIT: usize = 4 << 20;
+
+/// A request to the SDK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// The state was too large for the body: the SDK asks for it.
+    pub use_api: bool,
+}
+
+/// Whom a run calls.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// `/api/inngest`, or that of an app.
+    pub path: String,
+    /// `<app>-<function>`.
+    pub function: String,
+    pub run: String,
+}
+
+#[must_use]
+pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call) -> Request {
+    let step = call.target.step_id();
+    let dispatch = Dispatch {
+        request: id::ulid(),
+        job: id::ulid(),
+    };
+    let whole = body(address, event, machine, call, &dispatch, false);
+    let use_api = whole.len() > BODY_LIMIT;
+    let body = if use_api {
+        self::body(address, event, machine, call, &dispatch, true)
+    } else {
+        whole
+    };
+    let headers = [
+        ("content-type", "application/json"),
+        ("user-agent", "Inngest"),
+        ("x-run-id", &address.run),
+        ("x-request-id", &dispatch.request),
+        ("x-inngest-generation-id", "1"),
+        ("x-inngest-job-id", &dispatch.job),
+        ("x-inngest-req-version", &machine.version().to_string()),
+        ("x-inngest-step-id", step),
+    ];
+    Request {
+        path: format!("{}?fnId={}&stepId={step}", address.path, address.function),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        body,
+        use_api,
+    }
+}
+
+struct Dispatch {
+    request: String,
+    job: String,
+}
+
+fn body(
+    address: &Address,
+    event: &Value,
+    machine: &Machine,
+    call: &Call,
+    dispatch: &Dispatch,
+    use_api: bool,
+) -> String {
+    let memory = machine.memory();
+    let steps: Map<String, Value> = if use_api {
+        Map::new()
+    } else {
+        memory.iter().cloned().collect()
+    };
+    let stack: Vec<&String> = memory.iter().map(|(id, _)| id).collect();
+    json!({
+        "event": event,
+        "events": [event],
+        "steps": steps,
+        "defers": {},
+        "ctx": {
+            "run_id": address.run,
+            "env": "",
+            "step_id": call.target.step_id(),
+            "attempt": call.attempt,
+            "max_attempts": machine.max_attempts(),
+            "stack": { "stack": stack, "current": stack.len() },
+            "qi_id": dispatch.job,
+            "job_id": dispatch.job,
+            "request_id": dispatch.request,
+            "generation_id": 1,
+            "disable_immediate_execution": machine.plan_only(),
+            "use_api": use_api,
+        },
+        "version": machine.version(),
+        "use_api": use_api,
+    })
+    .to_string()
+}

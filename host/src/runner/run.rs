@@ -1,0 +1,310 @@
+//! One run: the only place that does what the machine decides.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use serde_json::{Value, json};
+
+use super::activity::Busy;
+use super::answer::Answer;
+use super::id;
+use super::machine::{Call, Delay, Effect, Ending, Machine, Outcome};
+use super::op::Step;
+use super::report::{Of, Origin, Report, RunEnding, StepStatus};
+use super::request::{Address, request};
+use super::session::{Order, Session, State, millis};
+
+/// What becomes of something that was begun.
+pub(super) enum Happened {
+    Answered {
+        call: Call,
+        answer: Answer,
+        generation: Option<u64>,
+        took: Duration,
+        busy: Busy,
+    },
+    /// The delay before a call is over.
+    Due { call: Call, busy: Busy },
+    /// A wait has ended: what the state says of it, and what is told.
+    Resolved {
+        id: String,
+        outcome: Value,
+        report: Report,
+        busy: Busy,
+    },
+}
+
+/// A run while it goes on.
+pub(super) struct Running {
+    pub(super) session: Arc<Session>,
+    pub(super) of: Of,
+    pub(super) event: Value,
+    pub(super) max_attempts: u32,
+    address: Address,
+    machine: Machine,
+    pub(super) under_way: FuturesUnordered<BoxFuture<'static, Happened>>,
+    /// Calls that run or are due later.
+    calls: usize,
+    /// Said once: where events go that nobody here sees.
+    told_of_events: bool,
+}
+
+impl Session {
+    /// Conducts one run to its end.
+    pub(super) fn run(self: Arc<Self>, order: Order) -> BoxFuture<'static, RunEnding> {
+        async move {
+            let Order {
+                function,
+                event,
+                origin,
+                depth,
+                busy,
+            } = order;
+            let began = Instant::now();
+            let of = Of {
+                run: id::ulid(),
+                function: function.id.clone(),
+                depth,
+            };
+            self.report(Report::Run {
+                of: of.clone(),
+                origin,
+                event: event.clone(),
+            });
+            let cancel = self.enter(&of.run, &function, &event);
+            let mut running = Running {
+                address: Address {
+                    path: self.catalogue.path_of(&function),
+                    function: function.id.clone(),
+                    run: of.run.clone(),
+                },
+                session: self.clone(),
+                of: of.clone(),
+                event: event.clone(),
+                max_attempts: function.max_attempts(),
+                machine: Machine::new(function.max_attempts()),
+                under_way: FuturesUnordered::new(),
+                calls: 0,
+                told_of_events: false,
+            };
+            let cancels = |came: &Value| function.is_cancelled_by(came, &event);
+            let ending = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => RunEnding::Cancelled { reason: "interrupted".to_owned() },
+                () = cancel.cancelled() => RunEnding::Cancelled { reason: "an event cancels it (cancelOn)".to_owned() },
+                ending = running.conduct(busy, &cancels) => ending,
+            };
+            drop(running);
+            self.leave(&of.run);
+            self.report(Report::Ended {
+                of: of.clone(),
+                origin,
+                ending: ending.clone(),
+                ms: millis(began.elapsed()),
+            });
+            if let (RunEnding::Failed { error }, Some(handler)) =
+                (&ending, self.catalogue.failure_handler_of(&function))
+            {
+                let order = Order {
+                    event: Self::event(
+                        "inngest/function.failed",
+                        json!({"function_id": function.id, "run_id": of.run, "error": error, "event": event}),
+                    ),
+                    function: handler.clone(),
+                    origin: Origin::OnFailure,
+                    depth: depth + 1,
+                    busy: None,
+                };
+                self.clone().run(order).await;
+            }
+            ending
+        }
+        .boxed()
+    }
+}
+
+impl Running {
+    async fn conduct(&mut self, mut busy: Option<Busy>, cancels: &(dyn Fn(&Value) -> bool + Sync)) -> RunEnding {
+        let mut effects = self.machine.begin();
+        let mut last = (None, Duration::ZERO);
+        loop {
+            for effect in effects {
+                if let Some(ending) = self.effect(effect, last) {
+                    return ending;
+                }
+            }
+            // Only now: what came of it is busy itself.
+            drop(busy.take());
+            if self.calls == 0
+                && let Some(event) = self.session.post.take(cancels)
+            {
+                let reason = format!("the event {} cancels it (cancelOn)", event["name"]);
+                self.session.report(Report::Event {
+                    event,
+                    begins: Vec::new(),
+                });
+                return RunEnding::Cancelled { reason };
+            }
+            let Some(happened) = self.under_way.next().await else {
+                let error = super::answer::error(
+                    "NothingToDo",
+                    "the run waits for nothing: a fault of Baton, please report it",
+                );
+                return RunEnding::Failed { error };
+            };
+            effects = match happened {
+                Happened::Due { call, busy } => {
+                    self.call(call, busy);
+                    Vec::new()
+                }
+                Happened::Answered {
+                    call,
+                    answer,
+                    generation,
+                    took,
+                    busy: calling,
+                } => {
+                    self.calls -= 1;
+                    busy = Some(calling);
+                    last = (generation, took);
+                    self.machine.answered(&call, answer)
+                }
+                Happened::Resolved {
+                    id,
+                    outcome,
+                    report,
+                    busy: resolving,
+                } => {
+                    busy = Some(resolving);
+                    self.session.report(report);
+                    self.machine.resolved(&id, outcome)
+                }
+            };
+        }
+    }
+
+    fn effect(&mut self, effect: Effect, last: (Option<u64>, Duration)) -> Option<RunEnding> {
+        let (generation, took) = last;
+        match effect {
+            Effect::Call { call, delay } => {
+                self.calls += 1;
+                let busy = self.session.activity.begin();
+                match delay.map(|delay| self.session.length(&delay)) {
+                    None => self.call(call, busy),
+                    Some(delay) => self.under_way.push(
+                        async move {
+                            tokio::time::sleep(delay).await;
+                            Happened::Due { call, busy }
+                        }
+                        .boxed(),
+                    ),
+                }
+            }
+            Effect::Begin { step, wait } => self.begin(step, wait),
+            Effect::Tell { step, attempt, ending } => self.tell(step, attempt, ending, generation, took),
+            Effect::FunctionThrew { attempt, error, delay } => self.session.report(Report::Retry {
+                of: self.of.clone(),
+                attempt,
+                max_attempts: self.max_attempts,
+                generation,
+                ms: millis(took),
+                error,
+                retry_in_ms: self.milliseconds_of(&delay),
+            }),
+            Effect::Note(message) => self.session.note(message),
+            Effect::End(Outcome::Completed(output)) => return Some(RunEnding::Completed { output }),
+            Effect::End(Outcome::Failed(error)) => return Some(RunEnding::Failed { error }),
+        }
+        None
+    }
+
+    fn milliseconds_of(&self, delay: &Delay) -> u64 {
+        u64::try_from(self.session.length(delay).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn tell(&mut self, step: Step, attempt: u32, ending: Ending, generation: Option<u64>, took: Duration) {
+        let sends = matches!(step.kind.as_deref(), Some("step.sendEvent" | "step.sendSignal"));
+        let (status, output, error, retry_in_ms) = match ending {
+            Ending::Done(data) => (StepStatus::Completed, Some(data), None, None),
+            Ending::Failed(error) => (StepStatus::Failed, None, Some(error), None),
+            Ending::Again { error, delay } => {
+                let delay = self.milliseconds_of(&delay);
+                (StepStatus::Retrying, None, Some(error), Some(delay))
+            }
+        };
+        self.session.report(Report::Step {
+            of: self.of.clone(),
+            step: step.name,
+            id: step.id,
+            kind: step.kind,
+            status,
+            attempt,
+            max_attempts: self.max_attempts,
+            generation,
+            ms: millis(took),
+            output,
+            error,
+            retry_in_ms,
+        });
+        if sends && !self.session.options.reached && !self.told_of_events {
+            self.told_of_events = true;
+            self.session.note(
+                "the running host's functions send to where its own environment says (INNGEST_DEV and the like): what \
+                 they send is not seen here; --own runs them in a host whose events come here",
+            );
+        }
+    }
+
+    /// Makes a call with what is known now.
+    fn call(&mut self, call: Call, busy: Busy) {
+        let request = request(&self.address, &self.event, &self.machine, &call);
+        if request.use_api {
+            self.session.keep_state(
+                &self.of.run,
+                State {
+                    events: json!([self.event]),
+                    steps: self.machine.memory().iter().cloned().collect(),
+                },
+            );
+        }
+        let reachable = !request.use_api || self.session.options.reached;
+        let answered = self.session.sdk.call(request);
+        let began = Instant::now();
+        self.under_way.push(
+            async move {
+                let (answer, generation) = if reachable {
+                    match answered.await {
+                        Ok(answered) => (Answer::read(&answered.raw), answered.generation),
+                        Err(lost) => (Answer::lost(&lost.to_string()), None),
+                    }
+                } else {
+                    let error = super::answer::error(
+                        "StateTooLarge",
+                        "the run's state is larger than 4 MiB, so the SDK has to fetch it, and a running host's \
+                         functions cannot reach `baton invoke`: use --own",
+                    );
+                    let again = false;
+                    (
+                        Answer::Failed {
+                            error,
+                            again,
+                            after: None,
+                        },
+                        None,
+                    )
+                };
+                Happened::Answered {
+                    call,
+                    answer,
+                    generation,
+                    took: began.elapsed(),
+                    busy,
+                }
+            }
+            .boxed(),
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! All runs of one `baton invoke`: what they share, and the end of the last.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, Busy};
+use super::catalogue::{Catalogue, Function};
+use super::id;
+use super::machine::Delay;
+use super::post::Post;
+use super::report::{Origin, Report, RunEnding};
+use super::sdk::Sdk;
+
+/// No back-off is longer.
+const LONGEST_DELAY: Duration = Duration::from_mins(10);
+
+/// How runs are conducted.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Sleeps, and waits that nothing can end any more, are over at once.
+    pub skip_sleep: bool,
+    /// Before the first retry; twice as long before each further one.
+    pub retry_delay: Duration,
+    /// Events that functions send begin the runs that they trigger.
+    pub deliver: bool,
+    /// The functions send events to the runner and fetch state from it.
+    pub reached: bool,
+}
+
+/// A run that is to begin.
+#[derive(Debug)]
+pub struct Order {
+    pub function: Function,
+    pub event: Value,
+    pub origin: Origin,
+    pub depth: usize,
+    /// Keeps the session busy until the run is.
+    pub busy: Option<Busy>,
+}
+
+/// What the runs share.
+pub struct Session {
+    pub(super) sdk: Arc<dyn Sdk>,
+    pub(super) catalogue: Catalogue,
+    pub(super) post: Post,
+    pub(super) options: Options,
+    pub(super) activity: Activity,
+    pub(super) stop: CancellationToken,
+    reports: mpsc::UnboundedSender<Report>,
+    deliveries: mpsc::UnboundedSender<Order>,
+    /// Events and steps of runs whose state is too large for a call, by run.
+    states: Mutex<HashMap<String, State>>,
+    under_way: Mutex<Vec<UnderWay>>,
+}
+
+/// What the SDK fetches when a call could not carry it.
+#[derive(Debug, Clone)]
+pub struct State {
+    pub events: Value,
+    pub steps: Map<String, Value>,
+}
+
+struct UnderWay {
+    run: String,
+    function: Function,
+    began: Value,
+    cancel: CancellationToken,
+}
+
+/// The end of a session's deliveries that [`Session::conduct`] needs.
+pub struct Deliveries(mpsc::UnboundedReceiver<Order>);
+
+impl Session {
+    /// `unsent` are the events to be sent once something waits for them.
+    #[must_use]
+    pub fn new(
+        sdk: Arc<dyn Sdk>,
+        catalogue: Catalogue,
+        options: Options,
+        unsent: Vec<Value>,
+        reports: mpsc::UnboundedSender<Report>,
+        stop: CancellationToken,
+    ) -> (Arc<Self>, Deliveries) {
+        let (deliveries, receiver) = mpsc::unbounded_channel();
+        let session = Self {
+            sdk,
+            catalogue,
+            post: Post::new(unsent),
+            options,
+            activity: Activity::default(),
+            stop,
+            reports,
+            deliveries,
+            states: Mutex::default(),
+            under_way: Mutex::default(),
+        };
+        (Arc::new(session), Deliveries(receiver))
+    }
+
+    /// Conducts the runs, and those that their events begin, to their ends. Answers what became of
+    /// the functions that were asked for, with the id of the one that it is about.
+    pub async fn conduct(self: Arc<Self>, orders: Vec<Order>, deliveries: Deliveries) -> (String, RunEnding) {
+        let Deliveries(mut deliveries) = deliveries;
+        let began = Instant::now();
+        let mut runs = FuturesUnordered::new();
+        let conducted = |at: usize, order: Order| {
+            let function = order.function.id.clone();
+            let run = self.clone().run(order);
+            async move { (at, function, run.await) }
+        };
+        let asked = orders.len();
+        for (at, order) in orders.into_iter().enumerate() {
+            runs.push(conducted(at, order));
+        }
+        let mut endings: Vec<(usize, String, RunEnding)> = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                Some(order) = deliveries.recv() => runs.push(conducted(asked, order)),
+                ended = runs.next() => match ended {
+                    Some(ended) if ended.0 < asked => endings.push(ended),
+                    Some(_) => {}
+                    None => break,
+                },
+            }
+        }
+        for name in self.post.unsent() {
+            self.note(format!("the event {name} was not sent: nothing waited for it"));
+        }
+        endings.sort_by_key(|(at, ..)| *at);
+        let first = endings
+            .iter()
+            .position(|(_, _, ending)| !ending.is_completed())
+            .unwrap_or_default();
+        let (_, function, ending) = endings.swap_remove(first);
+        self.report(Report::Result {
+            function: function.clone(),
+            ending: ending.clone(),
+            ms: millis(began.elapsed()),
+        });
+        (function, ending)
+    }
+
+    /// An event as Inngest gives it to functions.
+    #[must_use]
+    pub fn event(name: &str, data: Value) -> Value {
+        complete(json!({"name": name, "data": data}))
+    }
+
+    /// Functions have sent events: tells their ids.
+    pub fn sent(&self, events: Vec<Value>) -> Vec<String> {
+        let mut ids = Vec::new();
+        for event in events {
+            let event = complete(event);
+            ids.push(event["id"].as_str().unwrap_or_default().to_owned());
+            let begins: Vec<&Function> = self.catalogue.triggered_by(&event).collect();
+            self.report(Report::Event {
+                event: event.clone(),
+                begins: begins.iter().map(|function| function.id.clone()).collect(),
+            });
+            if self.options.deliver {
+                for function in begins {
+                    let order = Order {
+                        function: function.clone(),
+                        event: event.clone(),
+                        origin: Origin::Delivered,
+                        depth: 1,
+                        busy: Some(self.activity.begin()),
+                    };
+                    // Nobody takes it once the session is over.
+                    let _ = self.deliveries.send(order);
+                }
+            }
+            self.post.send(&event);
+            for run in self.lock_under_way().iter() {
+                if run.function.is_cancelled_by(&event, &run.began) {
+                    run.cancel.cancel();
+                }
+            }
+        }
+        ids
+    }
+
+    /// A function has sent a signal: the run that waited for it, if one did.
+    pub fn signalled(&self, signal: &str, data: &Value) -> bool {
+        self.post.signal(signal, data)
+    }
+
+    /// The state of a run that its call could not carry.
+    #[must_use]
+    pub fn state_of(&self, run: &str) -> Option<State> {
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(run)
+            .cloned()
+    }
+
+    pub(super) fn keep_state(&self, run: &str, state: State) {
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run.to_owned(), state);
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        // Whoever reads them has gone: so is the session.
+        let _ = self.reports.send(report);
+    }
+
+    pub(super) fn note(&self, message: impl Into<String>) {
+        self.report(Report::Note {
+            message: message.into(),
+        });
+    }
+
+    /// How long a delay is from now on.
+    pub(super) fn length(&self, delay: &Delay) -> Duration {
+        match delay {
+            Delay::BackOff { attempt } => self
+                .options
+                .retry_delay
+                .saturating_mul(2_u32.saturating_pow(*attempt))
+                .min(LONGEST_DELAY),
+            Delay::Until(_) if self.options.skip_sleep => Duration::ZERO,
+            Delay::Until(moment) => moment.left(Timestamp::now()),
+        }
+    }
+
+    /// Notes a run; its token is cancelled when an event cancels it.
+    pub(super) fn enter(&self, run: &str, function: &Function, began: &Value) -> CancellationToken {
+        let cancel = CancellationToken::new();
+        self.lock_under_way().push(UnderWay {
+            run: run.to_owned(),
+            function: function.clone(),
+            began: began.clone(),
+            cancel: cancel.clone(),
+        });
+        cancel
+    }
+
+    pub(super) fn leave(&self, run: &str) {
+        self.lock_under_way().retain(|known| known.run != run);
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+    }
+
+    fn lock_under_way(&self) -> std::sync::MutexGuard<'_, Vec<UnderWay>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives an event what Inngest gives it.
+fn complete(mut event: Value) -> Value {
+    if !event["id"].is_string() {
+        event["id"] = id::ulid().into();
+    }
+    if !event["ts"].is_number() {
+        event["ts"] = Timestamp::now().as_millisecond().into();
+    }
+    if event["data"].is_null() {
+        event["data"] = json!({});
+    }
+    event
+}
+
+pub(super) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,239 @@
+//! Runs against an SDK that is made up.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Raw;
+use super::catalogue::{Catalogue, Function};
+use super::op::HttpRequest;
+use super::report::{Origin, Report, RunEnding, StepStatus};
+use super::request::Request;
+use super::sdk::{Answered, Lost, Sdk};
+use super::session::{Options, Order, Session};
+
+/// What it answers: `(status, ops or value)`, by the function and what it has memoised.
+type Answers = dyn Fn(&str, &Value) -> (u16, Value) + Send + Sync;
+
+struct FakeSdk {
+    answers: Box<Answers>,
+    bodies: Mutex<Vec<Value>>,
+}
+
+impl Sdk for FakeSdk {
+    fn call(&self, request: Request) -> BoxFuture<'static, Result<Answered, Lost>> {
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        let function = request.path.split("fnId=").nth(1).unwrap().split('&').next().unwrap();
+        let (status, answer) = (self.answers)(function, &body);
+        self.bodies.lock().unwrap().push(body);
+        let raw = Raw {
+            status,
+            headers: vec![
+                ("x-inngest-sdk".to_owned(), "fake".to_owned()),
+                ("x-inngest-req-version".to_owned(), "2".to_owned()),
+            ],
+            body: answer.to_string().into_bytes(),
+        };
+        async move {
+            Ok(Answered {
+                raw,
+                generation: Some(7),
+            })
+        }
+        .boxed()
+    }
+
+    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<Raw, Lost>> {
+        async move {
+            Ok(Raw {
+                status: 203,
+                headers: Vec::new(),
+                body: request.url.into_bytes(),
+            })
+        }
+        .boxed()
+    }
+}
+
+fn functions() -> Vec<Function> {
+    let functions = json!([
+        {"id": "app-main", "app": "app", "triggers": [{"event": "main"}], "retries": 1,
+         "config": {"cancel": [{"event": "stop"}]}},
+        {"id": "app-other", "app": "app", "triggers": [{"event": "other"}], "retries": 0},
+        {"id": "app-main-failure", "app": "app", "triggers": [{"event": "inngest/function.failed"}], "retries": 0},
+    ]);
+    serde_json::from_value(functions).unwrap()
+}
+
+struct Conducted {
+    ending: RunEnding,
+    reports: Vec<Report>,
+    bodies: Vec<Value>,
+}
+
+impl Conducted {
+    fn functions(&self) -> Vec<(&str, Origin)> {
+        let runs = self.reports.iter().filter_map(|report| match report {
+            Report::Run { of, origin, .. } => Some((of.function.as_str(), *origin)),
+            _ => None,
+        });
+        runs.collect()
+    }
+}
+
+async fn conduct(
+    unsent: Vec<Value>,
+    deliver: bool,
+    answers: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+) -> Conducted {
+    let sdk = Arc::new(FakeSdk {
+        answers: Box::new(answers),
+        bodies: Mutex::default(),
+    });
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let options = Options {
+        skip_sleep: true,
+        retry_delay: Duration::ZERO,
+        deliver,
+        reached: true,
+    };
+    let catalogue = Catalogue::new(functions());
+    let order = Order {
+        function: catalogue.named("main").unwrap().clone(),
+        event: Session::event("main", json!({"id": 7})),
+        origin: Origin::Asked,
+        depth: 0,
+        busy: None,
+    };
+    let stop = CancellationToken::new();
+    let (session, deliveries) = Session::new(sdk.clone(), catalogue, options, unsent, sender, stop);
+    let (_, ending) = session.conduct(vec![order], deliveries).await;
+    let mut reports = Vec::new();
+    while let Ok(report) = receiver.try_recv() {
+        reports.push(report);
+    }
+    let bodies = sdk.bodies.lock().unwrap().clone();
+    Conducted {
+        ending,
+        reports,
+        bodies,
+    }
+}
+
+/// One op, then the function returns what the state says of it.
+fn once(op: Value) -> impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static {
+    move |function, body| match function {
+        "app-main" => match body["steps"].get("x") {
+            Some(outcome) => (200, outcome.clone()),
+            None => (206, json!([op])),
+        },
+        _ => (200, json!({"by": function, "data": body["event"]["data"]})),
+    }
+}
+
+async fn check_outcome(op: Value, unsent: Vec<Value>, expected: Value) {
+    let conducted = conduct(unsent, false, once(op)).await;
+    let RunEnding::Completed { output } = &conducted.ending else {
+        panic!("{:?}", conducted.ending)
+    };
+    assert!(
+        has(output, &expected),
+        "{output} is not {expected}: {:#?}",
+        conducted.reports
+    );
+}
+
+/// Whether `found` has at least what is expected.
+fn has(found: &Value, expected: &Value) -> bool {
+    match expected {
+        Value::Object(fields) => fields.iter().all(|(name, value)| has(&found[name], value)),
+        other => found == other,
+    }
+}
+
+#[tokio::test]
+async fn each_wait_comes_to_what_the_state_holds_for_it() {
+    let sleep = json!({"op": "Sleep", "id": "x", "name": "1d"});
+    check_outcome(sleep, Vec::new(), Value::Null).await;
+    let wait = json!({"op": "WaitForEvent", "id": "x", "name": "go",
+                      "opts": {"timeout": "1h", "if": "async.data.id == event.data.id"}});
+    check_outcome(wait.clone(), Vec::new(), Value::Null).await;
+    let other = json!({"name": "go", "data": {"id": 8}});
+    let right = json!({"name": "go", "data": {"id": 7}});
+    check_outcome(wait.clone(), vec![other.clone()], Value::Null).await;
+    check_outcome(wait, vec![other, right.clone()], right).await;
+    let invoke =
+        |id: &str| json!({"op": "InvokeFunction", "id": "x", "opts": {"function_id": id, "payload": {"data": 1}}});
+    let answered = json!({"data": {"by": "app-other", "data": 1}});
+    check_outcome(invoke("app-other"), Vec::new(), answered).await;
+    let unknown = json!({"error": {"name": "Error"}});
+    check_outcome(invoke("app-nobody"), Vec::new(), unknown).await;
+    let fetch = json!({"op": "Gateway", "id": "x", "opts": {"url": "http://a", "method": "GET"}});
+    let fetched = json!({"data": {"status_code": 203, "body": "http://a"}});
+    check_outcome(fetch, Vec::new(), fetched).await;
+    let signal = json!({"op": "WaitForSignal", "id": "x", "opts": {"signal": "s", "timeout": "1h"}});
+    check_outcome(signal, Vec::new(), Value::Null).await;
+}
+
+#[tokio::test]
+async fn the_generation_of_each_step_is_told() {
+    let conducted = conduct(Vec::new(), false, once(json!({"op": "StepRun", "id": "x", "data": 1}))).await;
+    let told = conducted.reports.iter().any(|report| {
+        matches!(
+            report,
+            Report::Step {
+                generation: Some(7),
+                status: StepStatus::Completed,
+                ..
+            }
+        )
+    });
+    assert!(told, "{:?}", conducted.reports);
+    assert_eq!(conducted.bodies[1]["steps"]["x"], json!({"data": 1}));
+    assert_eq!(conducted.bodies[1]["version"], 2);
+    assert!(
+        conducted.bodies[0]["ctx"].get("fn_id").is_none(),
+        "or the SDK checkpoints"
+    );
+}
+
+#[tokio::test]
+async fn what_fails_for_good_has_its_failure_handler_run() {
+    let conducted = conduct(Vec::new(), false, |function, body| match function {
+        "app-main" => (500, json!({"name": "Error", "message": "boom"})),
+        _ => (200, body["event"]["data"]["error"]["message"].clone()),
+    })
+    .await;
+    assert!(matches!(&conducted.ending, RunEnding::Failed { error } if error["message"] == "boom"));
+    let expected = [("app-main", Origin::Asked), ("app-main-failure", Origin::OnFailure)];
+    assert_eq!(conducted.functions(), expected);
+    let attempts: Vec<&Value> = conducted.bodies.iter().map(|body| &body["ctx"]["attempt"]).collect();
+    assert_eq!(attempts, [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn an_event_that_cancels_is_sent_once_the_run_waits() {
+    let sleep = json!({"op": "Sleep", "id": "x", "name": "1d"});
+    let conducted = conduct(vec![json!({"name": "stop", "data": {}})], false, once(sleep)).await;
+    assert!(
+        matches!(conducted.ending, RunEnding::Cancelled { .. }),
+        "{:?}",
+        conducted.ending
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_nothing_waits_for_is_told_of() {
+    let step = json!({"op": "StepRun", "id": "x"});
+    let conducted = conduct(vec![json!({"name": "gone", "data": {}})], false, once(step)).await;
+    let told = conducted
+        .reports
+        .iter()
+        .any(|report| matches!(report, Report::Note { message } if message.contains("gone")));
+    assert!(told, "{:?}", conducted.reports);
+}
