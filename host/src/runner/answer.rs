@@ -52,7 +52,8 @@ impl Answer {
         let body: Result<Value, _> = serde_json::from_slice(&raw.body);
         let failed = |error| Self::Failed {
             error,
-            again: raw.header("x-inngest-no-retry") != Some("true"),
+            // Nobody signs the next one either.
+            again: raw.status != 401 && raw.header("x-inngest-no-retry") != Some("true"),
             after: after.clone(),
         };
         if !matches!(raw.status, 200 | 201 | 206) {

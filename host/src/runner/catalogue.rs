@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::expression::{Verdict, evaluate};
+use super::request::encoded;
 
 /// The retries of a function that says nothing (inngest/inngest: `pkg/consts`).
 const DEFAULT_RETRIES: u32 = 4;
@@ -135,7 +136,7 @@ impl Catalogue {
         if self.0.iter().all(|other| other.app == function.app) {
             "/api/inngest".to_owned()
         } else {
-            format!("/api/inngest/{}", function.app)
+            format!("/api/inngest/{}", encoded(&function.app))
         }
     }
 

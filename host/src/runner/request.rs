@@ -2,6 +2,8 @@
 //! `pkg/execution/driver`), but for one thing: it names no function of Inngest's database
 //! (`ctx.fn_id`), without which the SDK does not checkpoint. So each step comes back by itself.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::id;
@@ -56,11 +58,26 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
         ("x-inngest-step-id", step),
     ];
     Request {
-        path: format!("{}?fnId={}&stepId={step}", address.path, address.function),
+        path: format!("{}?fnId={}&stepId={step}", address.path, encoded(&address.function)),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         body,
         use_api,
     }
+}
+
+/// As a part of a URL.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 struct Dispatch {
@@ -106,4 +123,13 @@ fn body(
         "use_api": use_api,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_may_be_any_text() {
+        assert_eq!(super::encoded("my app-hello_1"), "my%20app-hello_1");
+        assert_eq!(super::encoded("é&?"), "%C3%A9%26%3F");
+    }
 }

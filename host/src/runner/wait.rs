@@ -228,8 +228,9 @@ impl Session {
             }
             let delay = self.length(&Delay::BackOff { attempt });
             self.note(format!(
-                "{}: again in {delay:?}",
-                failure["message"].as_str().unwrap_or_default()
+                "{}: again in {:.1} s",
+                failure["message"].as_str().unwrap_or_default(),
+                delay.as_secs_f64()
             ));
             tokio::time::sleep(delay).await;
             attempt += 1;

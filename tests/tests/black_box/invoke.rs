@@ -442,12 +442,32 @@ async fn it_is_run_again_after_each_reload() {
     let mut invoking = cli(&project).start(&["invoke", "version", "--json", "--watch"]);
     let pattern = |version: &str| json!({"type": "result", "output": {"version": version}});
     invoking.line(&pattern("1")).await;
+    project.write("functions/broken.ts", "export const broken = ;\n");
+    assert_eq!(baton.reload().await.http, 422);
+    project.remove("functions/broken.ts");
     project.set_version("2");
     baton.reload().await;
     invoking.line(&pattern("2")).await;
     invoking.signal("INT").await;
     let finished = invoking.finished().await;
-    assert_eq!(finished.code, Some(0), "{finished}");
+    finished.refuses(0, &["functions/broken.ts:1"]);
+}
+
+#[tokio::test]
+async fn a_host_of_its_own_watches_the_files() {
+    let project = project(Sdk::V3);
+    let _running = Baton::dev(&project).ready().await;
+    let mut invoking = cli(&project).start(&["invoke", "version", "--json", "--own", "--watch"]);
+    invoking
+        .line(&json!({"type": "result", "output": {"version": "1"}}))
+        .await;
+    project.set_version("2");
+    invoking
+        .line(&json!({"type": "result", "output": {"version": "2"}}))
+        .await;
+    invoking.signal("INT").await;
+    let lines = Lines::of(invoking.finished().await);
+    assert_eq!(lines.of_type("result").count(), 2, "once a reload: {}", lines.finished);
 }
 
 #[tokio::test]

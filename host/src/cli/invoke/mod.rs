@@ -27,6 +27,7 @@ pub use args::{HELP, InvokeArgs};
 
 use self::home::{Found, Home, HomeError};
 use self::input::InputError;
+use self::reloads::{Reloaded, Reloads};
 use self::sdk::HostedSdk;
 use crate::runner::catalogue::{Catalogue, NotFound};
 use crate::runner::inbox;
@@ -143,28 +144,22 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
     let interrupted = tokio::spawn(stop_at_a_signal(stop.clone()));
     let mut home = Home::begin(found, engine).await?;
     let code = loop {
-        let mut reloads = if watch { Some(home.reloads().await?) } else { None };
-        let once = async {
-            let catalogue = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(InvokeError::Interrupted),
-                catalogue = home.catalogue() => catalogue?,
-            };
-            let orders = orders(&catalogue, function.as_deref(), event.as_deref(), &data)?;
-            Ok(run(
-                &mut home,
-                catalogue,
-                orders,
-                options,
-                unsent.clone(),
-                json,
-                stop.clone(),
-            )
-            .await)
+        let catalogue = tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(InvokeError::Interrupted),
+            catalogue = home.catalogue() => catalogue.map_err(InvokeError::from),
         };
-        let code = match once.await {
-            Ok(ending) if ending.is_completed() => ExitCode::SUCCESS,
-            Ok(_) => ExitCode::FAILURE,
+        // From here on, so that the load itself is no reload.
+        let mut reloads = if watch { Some(home.reloads().await?) } else { None };
+        let orders = catalogue.and_then(|catalogue| {
+            let orders = orders(&catalogue, function.as_deref(), event.as_deref(), &data)?;
+            Ok((catalogue, orders))
+        });
+        let code = match orders {
+            Ok((catalogue, orders)) => {
+                let ending = run(&home, catalogue, orders, options, unsent.clone(), json, stop.clone()).await;
+                ExitCode::from(u8::from(!ending.is_completed()))
+            }
             Err(error @ InvokeError::Home(HomeError::Rejected(_))) if watch => {
                 eprintln!("{:?}", miette::Report::new(error));
                 ExitCode::FAILURE
@@ -180,7 +175,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
         eprintln!("It is run again after the next reload; Ctrl-C ends.");
         tokio::select! {
             () = stop.cancelled() => break code,
-            reload = reloads.next() => if reload.is_none() {
+            swapped = swapped(reloads) => if !swapped {
                 eprintln!("The host has ended.");
                 break ExitCode::FAILURE;
             },
@@ -189,6 +184,17 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
     interrupted.abort();
     home.end().await;
     Ok(code)
+}
+
+/// Waits until new code serves, and shows code that cannot be served. False: the host has ended.
+async fn swapped(reloads: &mut Reloads) -> bool {
+    loop {
+        match reloads.next().await {
+            Some(Reloaded::Swapped) => return true,
+            Some(Reloaded::Rejected(report)) => eprint!("{}", super::reload::refusal(&report)),
+            None => return false,
+        }
+    }
 }
 
 /// Which runs are to begin.
@@ -223,7 +229,7 @@ fn orders(
 }
 
 async fn run(
-    home: &mut Home,
+    home: &Home,
     catalogue: Catalogue,
     orders: Vec<Order>,
     options: Options,

@@ -15,6 +15,13 @@ pub(super) struct Reloads {
     unread: String,
 }
 
+/// What became of a reload.
+pub(super) enum Reloaded {
+    Swapped,
+    /// The report of it.
+    Rejected(Value),
+}
+
 impl Reloads {
     /// What is swapped in after this is told.
     pub(super) async fn open(socket: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
@@ -28,15 +35,19 @@ impl Reloads {
         })
     }
 
-    /// Resolves when new code serves; `None` when the host has ended.
-    pub(super) async fn next(&mut self) -> Option<()> {
+    /// Resolves when new code serves, or was to; `None` when the host has ended.
+    pub(super) async fn next(&mut self) -> Option<Reloaded> {
         loop {
             while let Some((line, rest)) = self.unread.split_once('\n') {
                 let data = line.strip_prefix("data:").map(serde_json::from_str::<Value>);
-                let swapped = matches!(&data, Some(Ok(data)) if data["status"] == "activated");
                 self.unread = rest.to_owned();
-                if swapped {
-                    return Some(());
+                let Some(Ok(report)) = data else {
+                    continue;
+                };
+                match report["status"].as_str() {
+                    Some("activated") => return Some(Reloaded::Swapped),
+                    Some("rejected") => return Some(Reloaded::Rejected(report)),
+                    _ => {}
                 }
             }
             let frame = self.body.frame().await?.ok()?;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::text;
-use crate::runner::report::{Report, RunEnding};
+use crate::runner::report::{Origin, Report, RunEnding};
 
 /// Goes to the beginning of the line and empties it.
 const CLEAR: &str = "\r\x1b[2K";
@@ -20,6 +20,7 @@ const CLEAR: &str = "\r\x1b[2K";
 pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: bool) {
     let countdown = !json && std::io::stdout().is_terminal();
     let mut waits = BTreeMap::new();
+    let mut asked = 0;
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -39,10 +40,17 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
             return;
         }
         note_waits(&mut waits, &report);
+        asked += usize::from(matches!(
+            &report,
+            Report::Run {
+                origin: Origin::Asked,
+                ..
+            }
+        ));
         let shown = if json {
             serde_json::to_string(&report).map(|line| write(&format!("{line}\n")))
         } else {
-            Ok(text::line(&report).map_or(Ok(()), |line| write(&line)))
+            Ok(text::line(&report, asked == 1).map_or(Ok(()), |line| write(&line)))
         };
         if !matches!(shown, Ok(Ok(()))) {
             return;

@@ -12,8 +12,9 @@ const SHOWN: usize = 100;
 /// How many lines of a stack are shown.
 const STACK_LINES: usize = 8;
 
-/// What a report says, if it is for people. Ends with a line's end.
-pub(super) fn line(report: &Report) -> Option<String> {
+/// What a report says, if it is for people. Ends with a line's end. `only`: one function was asked for, the end of
+/// which is the result.
+pub(super) fn line(report: &Report, only: bool) -> Option<String> {
     let line = match report {
         Report::Run { of, origin, event } => {
             let name = event["name"].as_str().unwrap_or_default();
@@ -123,7 +124,7 @@ pub(super) fn line(report: &Report) -> Option<String> {
             text
         }
         Report::Note { message } => format!("note: {message}"),
-        Report::Ended { of, .. } if of.depth == 0 => return None,
+        Report::Ended { of, .. } if of.depth == 0 && only => return None,
         Report::Ended { of, ending, ms, .. } => {
             format!("{}{} {}", indent(of, 0), of.function, ended(ending, *ms))
         }
@@ -238,13 +239,16 @@ mod tests {
             retry_in_ms,
         };
         let done = report(StepStatus::Completed, 0, Some(json!("Hello")), None, None);
-        assert_eq!(line(&done).unwrap(), "      ✓ greet  12 ms  generation 4  \"Hello\"\n");
+        assert_eq!(
+            line(&done, true).unwrap(),
+            "      ✓ greet  12 ms  generation 4  \"Hello\"\n"
+        );
         let error = json!({"name": "TypeError", "message": "boom"});
         let again = report(StepStatus::Retrying, 1, None, Some(error), Some(1500));
         let expected = "      ↻ greet  12 ms  generation 4  attempt 2 of 3  TypeError: boom; again in 1.5 s\n";
-        assert_eq!(line(&again).unwrap(), expected);
+        assert_eq!(line(&again, true).unwrap(), expected);
         let long = report(StepStatus::Completed, 0, Some(json!("é".repeat(200))), None, None);
-        assert!(line(&long).unwrap().ends_with("é…\n"));
+        assert!(line(&long, true).unwrap().ends_with("é…\n"));
     }
 
     #[test]
