@@ -49,7 +49,7 @@ impl Finish {
 
 /// What a driven run's sleeps, waits and invocations come to: the state that
 /// the executor would keep for the op.
-pub type Drive<'a> = &'a dyn Fn(&Op) -> Value;
+pub type Drive<'a> = &'a (dyn Fn(&Op) -> Value + Sync);
 
 impl Executor {
     /// Calls at `/api/inngest` behind `door`.

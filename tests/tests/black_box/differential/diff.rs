@@ -24,14 +24,21 @@ impl std::fmt::Display for Hunk {
 
 /// All places where the texts differ, by their longest common subsequence of lines.
 pub(super) fn hunks(node: &[String], baton: &[String]) -> Vec<Hunk> {
+    let same = node.iter().zip(baton).take_while(|(node, baton)| node == baton).count();
+    let heading = node[..same].iter().rev().find(|line| is_heading(line));
+    let mut part = heading.cloned().unwrap_or_default();
+    let (node, baton) = (&node[same..], &baton[same..]);
+    let endings = node.iter().rev().zip(baton.iter().rev());
+    let same = endings.take_while(|(node, baton)| node == baton).count();
+    let (node, baton) = (&node[..node.len() - same], &baton[..baton.len() - same]);
+
     let common = common_lengths(node, baton);
     let mut hunks: Vec<Hunk> = Vec::new();
-    let mut part = String::new();
     let (mut left, mut right) = (0, 0);
     let mut open = false;
     while left < node.len() || right < baton.len() {
         if left < node.len() && right < baton.len() && node[left] == baton[right] {
-            if node[left].starts_with(['▶', '◀']) {
+            if is_heading(&node[left]) {
                 part.clone_from(&node[left]);
             }
             (left, right, open) = (left + 1, right + 1, false);
@@ -57,6 +64,11 @@ pub(super) fn hunks(node: &[String], baton: &[String]) -> Vec<Hunk> {
         }
     }
     hunks
+}
+
+/// Whether a part of a transcript begins here.
+fn is_heading(line: &str) -> bool {
+    line.starts_with(['▶', '◀'])
 }
 
 /// How many lines the texts have in common from each pair of lines on.

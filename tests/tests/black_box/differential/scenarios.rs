@@ -70,6 +70,7 @@ pub(super) fn acts() -> Vec<Act> {
         act("Configuration and registration", Stage::DEV, configured::configured()),
         act("Several apps", apps, configured::apps()),
         act("Requests", Stage::DEV, calls::calls()),
+        act("A planned step that is not there", Stage::DEV, calls::unknown_step()),
         act("Cloud mode, signed", cloud, signed::cloud()),
         act("Cloud mode without a key", keyless, signed::keyless()),
     ]
