@@ -26,6 +26,8 @@ const NO_WATCH: &str = "--no-watch";
 /// How to start one: the command line and the environment.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    /// Started in place of Baton.
+    program: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
@@ -43,6 +45,7 @@ impl Launch {
         // A test must not find the Inngest that a developer happens to run.
         let environment = vec![("INNGEST_DEV".into(), "http://127.0.0.1:1".into())];
         Self {
+            program: None,
             arguments,
             environment,
             folder: project.scratch().to_owned(),
@@ -62,6 +65,13 @@ impl Launch {
     pub fn watching(mut self, what: &str) -> Self {
         self.arguments.retain(|argument| argument != NO_WATCH);
         self.argument("--watch").argument(what)
+    }
+
+    /// Starts another program with the same command line: one that takes Baton's place.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
     }
 
     /// Adds an argument.
@@ -156,7 +166,7 @@ impl Launch {
             Some(file) => File::create(file).expect("a file for its standard output").into(),
             None => Stdio::null(),
         };
-        let mut command = Command::new(baton_binary());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(baton_binary));
         cli::clean_environment(&mut command);
         command
             .args(&self.arguments)

@@ -24,6 +24,8 @@ pub struct Executor {
 pub struct Finish {
     /// The last answer.
     pub answer: Answer,
+    /// Every call on the way, in order: the planned step that it was for, if any, and its answer.
+    pub calls: Vec<(Option<Op>, Answer)>,
     /// Every op on the way, in order.
     pub ops: Vec<Op>,
 }
@@ -47,7 +49,7 @@ impl Finish {
 
 /// What a driven run's sleeps, waits and invocations come to: the state that
 /// the executor would keep for the op.
-pub type Drive<'a> = &'a dyn Fn(&Op) -> Value;
+pub type Drive<'a> = &'a (dyn Fn(&Op) -> Value + Sync);
 
 impl Executor {
     /// Calls at `/api/inngest` behind `door`.
@@ -124,6 +126,7 @@ impl Executor {
     pub async fn drive(&self, mut run: Run, drive: Drive<'_>) -> Finish {
         let mut seen = Vec::new();
         let mut planned = Vec::new();
+        let mut calls = Vec::new();
         for _ in 0..MOST_CALLS {
             let target: Option<Op> = planned.pop();
             let answer = match &target {
@@ -131,6 +134,7 @@ impl Executor {
                 None => self.discover(&run).await,
             }
             .unwrap_or_else(|lost| panic!("the run of {} was cut: {lost}", run.function));
+            calls.push((target.clone(), answer.clone()));
 
             if answer.status != 206 {
                 let again = answer.header("x-inngest-no-retry") != Some("true");
@@ -139,7 +143,11 @@ impl Executor {
                     planned.extend(target);
                     continue;
                 }
-                return Finish { answer, ops: seen };
+                return Finish {
+                    answer,
+                    calls,
+                    ops: seen,
+                };
             }
             if run.version == -1 {
                 let pinned = answer.header("x-inngest-req-version").and_then(|v| v.parse().ok());
@@ -151,7 +159,11 @@ impl Executor {
             };
             seen.extend(ops.iter().cloned());
             if ops.iter().any(|op| op.code() == "RunComplete") {
-                return Finish { answer, ops: seen };
+                return Finish {
+                    answer,
+                    calls,
+                    ops: seen,
+                };
             }
             if ops.len() > 1 {
                 run.force_step_plan();

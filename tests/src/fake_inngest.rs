@@ -31,6 +31,8 @@ pub struct Received {
     pub path: String,
     pub query: String,
     pub headers: HeaderMap,
+    /// The body as it came.
+    pub text: String,
     /// `null` when there was none, or none that is JSON.
     pub body: Value,
 }
@@ -136,6 +138,7 @@ async fn take(State(book): State<Arc<Book>>, method: Method, uri: Uri, headers: 
         path: uri.path().to_owned(),
         query: uri.query().unwrap_or_default().to_owned(),
         headers,
+        text: String::from_utf8_lossy(&body).into_owned(),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let answer = answer(&book, &received);
@@ -156,6 +159,8 @@ fn answer(book: &Book, received: &Received) -> Response {
         ("POST", path) if path.starts_with("/v1/checkpoint/") => {
             (book.checkpoints, Json(json!({ "data": {} }))).into_response()
         }
+        ("POST", "/v1/signals") => Json(json!({ "data": { "run_id": "01JRUN00000000000000009999" } })).into_response(),
+        ("POST", "/v1/realtime/publish") => Json(json!({})).into_response(),
         _ => (StatusCode::NOT_FOUND, Json(json!({ "error": "not found" }))).into_response(),
     }
 }

@@ -32,6 +32,7 @@ mod stderr;
 pub mod canonical;
 pub mod deadline;
 pub mod http;
+pub mod signature;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
 pub mod process;

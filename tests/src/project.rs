@@ -28,7 +28,9 @@ impl Sdk {
         }
     }
 
-    fn folder(self) -> &'static str {
+    /// What tests and fixtures call it.
+    #[must_use]
+    pub fn folder(self) -> &'static str {
         match self {
             Self::V4 => "v4",
             Self::V3 => "v3",
@@ -54,10 +56,22 @@ impl Project {
     #[must_use]
     pub fn of(sdk: Sdk) -> Self {
         let project = Self::without_functions(sdk);
-        let fixture = fixture(sdk);
+        let fixture = fixture(sdk.folder());
         for folder in ["functions", "lib"] {
             copy(&fixture.join(folder), &project.root().join(folder));
         }
+        project
+    }
+
+    /// Every method and option of the SDK: what both majors have (`tests/fixtures/differential`), and what
+    /// one of them has (`differential-v4` or `-v3`).
+    #[must_use]
+    pub fn of_everything(sdk: Sdk) -> Self {
+        let project = Self::without_package_json();
+        let fixture = fixture(&format!("differential-{}", sdk.folder()));
+        copy(&self::fixture("differential"), &project.root());
+        copy(&fixture, &project.root());
+        link_packages(&fixture, &project.root());
         project
     }
 
@@ -71,7 +85,7 @@ impl Project {
     #[must_use]
     pub fn without_functions(sdk: Sdk) -> Self {
         let project = Self::without_packages();
-        let fixture = fixture(sdk);
+        let fixture = fixture(sdk.folder());
         link_packages(&fixture, &project.root());
         for file in ["package.json", "tsconfig.json"] {
             fs::copy(fixture.join(file), project.root().join(file)).expect("a copied file");
@@ -226,10 +240,8 @@ impl Gate {
     }
 }
 
-fn fixture(sdk: Sdk) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(sdk.folder())
+fn fixture(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)
 }
 
 /// The copy's packages are those of the original.
