@@ -91,6 +91,6 @@ acts! {
     data_is_as_under_node: ["Data", "What the runtime answers"];
     the_test_engine_is_as_under_node: ["The SDK's test engine, inside a function"];
     registrations_are_as_under_node: ["Configuration and registration", "Several apps"];
-    requests_are_answered_as_under_node: ["Requests", "A planned step that is not there"];
+    requests_are_answered_as_under_node: ["Requests", "A planned step that is not there", "Streaming is asked for"];
     signatures_are_as_under_node: ["Cloud mode, signed", "Cloud mode without a key"];
 }

@@ -36,6 +36,10 @@ pub(super) fn acts() -> Vec<Act> {
         mode: Mode::Cloud,
         ..Stage::DEV
     };
+    let streaming = Stage {
+        mode: Mode::Streaming,
+        ..Stage::DEV
+    };
     let keyless = Stage {
         mode: Mode::Keyless,
         ..Stage::DEV
@@ -71,6 +75,7 @@ pub(super) fn acts() -> Vec<Act> {
         act("Several apps", apps, configured::apps()),
         act("Requests", Stage::DEV, calls::calls()),
         act("A planned step that is not there", Stage::DEV, calls::unknown_step()),
+        act("Streaming is asked for", streaming, calls::streaming()),
         act("Cloud mode, signed", cloud, signed::cloud()),
         act("Cloud mode without a key", keyless, signed::keyless()),
     ]

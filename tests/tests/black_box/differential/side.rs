@@ -17,6 +17,8 @@ pub(super) const FALLBACK_KEY: &str = "signkey-test-fedcba9876543210fedcba987654
 pub(super) enum Mode {
     /// `INNGEST_DEV` names the fake Inngest.
     Dev,
+    /// The same, and `INNGEST_STREAMING` asks for streamed answers.
+    Streaming,
     /// With a signing key and a fallback.
     Cloud,
     /// Cloud mode without any key.
@@ -75,6 +77,7 @@ impl Side {
         };
         let launch = match stage.mode {
             Mode::Dev => launch.inngest(&inngest),
+            Mode::Streaming => launch.inngest(&inngest).env("INNGEST_STREAMING", "force"),
             Mode::Cloud => launch
                 .env("INNGEST_SIGNING_KEY", KEY)
                 .env("INNGEST_SIGNING_KEY_FALLBACK", FALLBACK_KEY)
@@ -82,7 +85,7 @@ impl Side {
             Mode::Keyless => launch,
         };
         let launch = match stage.mode {
-            Mode::Dev => launch,
+            Mode::Dev | Mode::Streaming => launch,
             Mode::Cloud | Mode::Keyless => launch.env("INNGEST_DEV", "0").env("INNGEST_BASE_URL", inngest.url()),
         };
         let server = launch.ready().await;
@@ -112,7 +115,7 @@ impl Side {
         self.inngest.forget();
         let keys = match self.mode {
             Mode::Cloud => vec![("valid, by the key", KEY), ("valid, by the fallback key", FALLBACK_KEY)],
-            Mode::Dev | Mode::Keyless => Vec::new(),
+            Mode::Dev | Mode::Streaming | Mode::Keyless => Vec::new(),
         };
         let mut transcript = Transcript::new(self.differing(), keys);
         match &scenario.script {

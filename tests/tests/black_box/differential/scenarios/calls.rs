@@ -171,3 +171,14 @@ pub(super) fn unknown_step() -> Vec<Scenario> {
         )]
     })]
 }
+
+/// No adapter of the Web's `Request` streams; the SDK says so. Not by `PUT`: it says so before it has
+/// registered, and what Inngest has got by then is chance.
+pub(super) fn streaming() -> Vec<Scenario> {
+    vec![requests("streaming", "`INNGEST_STREAMING=force`", BOTH, |side| {
+        vec![
+            ("POST", side.executor().request(&run_of("step-run"), "step")),
+            ("GET", Call::new("GET", PATH)),
+        ]
+    })]
+}
