@@ -18,6 +18,7 @@ use deno_core::{
 };
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
+use node_resolver::analyze::CjsAnalysisSourceProvider;
 
 use crate::diagnostics::{Position, display_path, source_text};
 use crate::prelude;
@@ -221,7 +222,7 @@ impl Modules {
         if self.node.is_package(url)? && !media_type.is_emittable() {
             let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
             let code = if is_cjs {
-                self.node.cjs_to_esm(url, text).await?
+                self.node.cjs_to_esm(url, text, self).await?
             } else {
                 text
             };
@@ -248,7 +249,7 @@ impl Modules {
             (text, None)
         };
         let code = if is_cjs {
-            self.node.cjs_to_esm(url, code).await?
+            self.node.cjs_to_esm(url, code, self).await?
         } else {
             code
         };
@@ -306,6 +307,16 @@ impl Modules {
         let hash = short_hash(code);
         let data = self.caches.module_code(url, hash).map(|code| Cow::Owned(code.to_vec()));
         SourceCodeCacheInfo { hash, data }
+    }
+}
+
+/// What a CommonJS file exports may be what another one does, which the analysis then reads.
+impl CjsAnalysisSourceProvider for Modules {
+    fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
+        let path = url.to_file_path().ok()?;
+        self.sources.read(&path).ok()?;
+        let code = self.required(url, &path).ok()?;
+        Some(Cow::Owned(code.to_string()))
     }
 }
 

@@ -14,6 +14,7 @@ use deno_resolver::factory::{
 };
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
+use node_resolver::analyze::CjsAnalysisSourceProvider;
 use node_resolver::{InNpmPackageChecker, NodeConditionOptions, NodeResolutionKind, NodeResolverOptions};
 use sys_traits::impls::RealSys;
 
@@ -120,11 +121,17 @@ impl NodeResolution {
         self.0.cjs_tracker().map_err(js_error)
     }
 
-    /// Wraps CommonJS code in an ES module with its named exports.
-    pub(crate) async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
+    /// Wraps CommonJS code in an ES module with its named exports, also those of the files that it
+    /// exports again, which `files` reads.
+    pub(crate) async fn cjs_to_esm(
+        &self,
+        url: &Url,
+        code: Arc<str>,
+        files: &dyn CjsAnalysisSourceProvider,
+    ) -> Result<Arc<str>, JsErrorBox> {
         let translator = self.0.node_code_translator().map_err(js_error)?;
         let esm = translator
-            .translate_cjs_to_esm(url, Some(code.to_string().into()))
+            .translate_cjs_to_esm_with_source_provider(url, Some(code.to_string().into()), Some(files))
             .await
             .map_err(JsErrorBox::from_err)?;
         Ok(esm.into_owned().into())
