@@ -230,6 +230,9 @@ async fn a_package_that_is_installed_anew() {
     install("2.0.0");
     let served = || async { (version_of(&baton, "version").await == "2.0.0").then_some(()) };
     harness::deadline::until("the new package serves", || baton.stderr().tail(), served).await;
+    let lines = baton.stderr().lines();
+    let activated = lines.iter().filter(|line| line.message() == "generation activated");
+    assert_eq!(activated.count(), 4, "{}", baton.stderr().tail());
 }
 
 #[tokio::test]
