@@ -8,6 +8,7 @@ import { tracingChannel } from "node:diagnostics_channel";
 import type { EventEmitter } from "node:events";
 import Module from "node:module";
 import { isAbsolute } from "node:path";
+import process from "node:process";
 import { format } from "node:util";
 
 /** The call that code runs for, wherever it was awaited. */
@@ -127,6 +128,31 @@ tracingChannel("child_process.spawn").subscribe({
     }
   },
 } as any);
+
+// Deno asks the host for each variable, and again for the list of them, where programs (the SDK at
+// each call) copy them all. They are read from an object that every write goes to as well.
+const { env } = Deno;
+const { set: setVariable, delete: deleteVariable } = env;
+const writes = process.env;
+const variables = env.toObject();
+env.set = (name: string, value: string) => {
+  setVariable(name, value);
+  variables[name] = String(value);
+};
+env.delete = (name: string) => {
+  deleteVariable(name);
+  delete variables[name];
+};
+process.env = new Proxy(variables, {
+  set: (_, name, value) => Reflect.set(writes, name, value),
+  defineProperty: (_, name, attributes) => Reflect.defineProperty(writes, name, attributes),
+  deleteProperty: (_, name) => Reflect.deleteProperty(writes, name),
+});
+const { loadEnvFile } = process;
+process.loadEnvFile = (path?: string | URL) => {
+  loadEnvFile(path);
+  Object.assign(variables, env.toObject());
+};
 
 // An `import` asks the host anyway.
 const find = Module._resolveFilename;
