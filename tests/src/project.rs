@@ -115,6 +115,29 @@ impl Project {
         project
     }
 
+    /// A worker as people have it (`tests/fixtures/worker`): an app with webhooks in which Inngest is
+    /// mounted, and workspace packages, which are the copy's own.
+    #[must_use]
+    pub fn worker() -> Self {
+        let project = Self::without_package_json();
+        let fixture = fixture("worker");
+        copy(&fixture, &project.root());
+        let installed = fs::read_dir(fixture.join(PACKAGES)).expect("packages: run `npm ci` in tests/fixtures/worker");
+        let linked = project.root().join(PACKAGES);
+        fs::create_dir_all(&linked).expect("a folder of packages");
+        for package in installed {
+            let package = package.expect("a package");
+            let link = linked.join(package.file_name());
+            if package.file_name() == "@acme" {
+                // npm's links are relative, so they lead to the copy's packages.
+                link_each(&package.path(), &link);
+            } else {
+                std::os::unix::fs::symlink(package.path(), link).expect("a link to a package");
+            }
+        }
+        project
+    }
+
     /// A git repository for the example's stories, with its sample of them committed.
     #[must_use]
     pub fn repository(&self) -> PathBuf {
@@ -253,6 +276,16 @@ fn link_packages(original: &Path, copy: &Path) {
         original.display()
     );
     std::os::unix::fs::symlink(packages, copy.join(PACKAGES)).expect("a link to the packages");
+}
+
+/// Makes the links of a folder again in another place.
+fn link_each(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder of links") {
+        let entry = entry.expect("a link");
+        let target = fs::read_link(entry.path()).expect("where it leads");
+        std::os::unix::fs::symlink(target, to.join(entry.file_name())).expect("a link");
+    }
 }
 
 /// Copies a folder, but not the packages in it.

@@ -26,9 +26,14 @@ fn digest(body: &str, key: &str, time: &str) -> String {
         Some((_environment, secret)) => secret,
         None => key,
     };
+    hex(secret, &format!("{body}{time}"))
+}
+
+/// HMAC-SHA256 in hex.
+#[must_use]
+pub fn hex(secret: &str, text: &str) -> String {
     let mut hmac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-    hmac.update(body.as_bytes());
-    hmac.update(time.as_bytes());
+    hmac.update(text.as_bytes());
     let bytes = hmac.finalize().into_bytes();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
