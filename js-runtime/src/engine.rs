@@ -10,6 +10,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
 
+use tempfile::TempDir;
+
 use crate::compat::posix::empty_standard_input;
 use crate::diagnostics::relative_to;
 use crate::isolate;
@@ -26,6 +28,8 @@ pub struct V8Engine {
     caches: Arc<Caches>,
     sources: Arc<Shared<[u8]>>,
     deno_dir: PathBuf,
+    /// Each isolate has a folder in it.
+    sockets: Arc<TempDir>,
 }
 
 impl V8Engine {
@@ -55,6 +59,7 @@ impl V8Engine {
             caches: Arc::default(),
             sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
+            sockets: Arc::new(socket_folder().map_err(|error| SnapshotError::Folder(std::env::temp_dir(), error))?),
         })
     }
 }
@@ -87,9 +92,18 @@ impl Engine for V8Engine {
             memory,
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
+        let sockets = self.sockets.clone();
         async move {
             let sources = sources.as_any().downcast().map_err(|_| LoadError {
                 message: "these sources are not of this engine".to_owned(),
+                ..LoadError::default()
+            })?;
+            let sockets = tempfile::Builder::new()
+                .prefix("")
+                .rand_bytes(6)
+                .tempdir_in(sockets.path());
+            let sockets = sockets.map_err(|error| LoadError {
+                message: format!("cannot make a folder for the isolate's sockets: {error}"),
                 ..LoadError::default()
             })?;
             isolate::start(Spec {
@@ -101,9 +115,23 @@ impl Engine for V8Engine {
                 timeout,
                 queue,
                 memory,
+                sockets,
             })
             .await
         }
         .boxed()
     }
+}
+
+/// A folder of this user's alone, for the isolates' sockets. A socket's path may have a hundred bytes
+/// and no more, which leaves out many a `TMPDIR`.
+fn socket_folder() -> std::io::Result<TempDir> {
+    const LONGEST: usize = 70;
+    let usual = std::env::temp_dir();
+    let folder = if usual.as_os_str().len() > LONGEST {
+        PathBuf::from("/tmp")
+    } else {
+        usual
+    };
+    tempfile::Builder::new().prefix("baton-").tempdir_in(folder)
 }

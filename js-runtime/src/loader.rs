@@ -90,7 +90,7 @@ impl Modules {
     fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         // The prelude itself is named by a full URL and referred to by nothing.
         let referrer = match Url::parse(referrer) {
-            Ok(referrer) if specifier != prelude::HOST => referrer,
+            Ok(referrer) if ![prelude::HOST, prelude::SERVING].contains(&specifier) => referrer,
             _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
         if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {

@@ -111,6 +111,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         pin,
         pin_ttl,
         env,
+        inngest: _,
         path: _,
     } = file;
     project.environment = EnvironmentSource {
@@ -244,6 +245,7 @@ impl Host {
         let table = Arc::new(Table::new(pin));
         let calls = TaskTracker::new();
         let root = project.root.clone();
+        let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
         let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
         let server = Server {
@@ -254,6 +256,7 @@ impl Host {
             calls: calls.clone(),
             hold,
             watch: watching.mode,
+            serve_path,
             started: Instant::now(),
         };
         let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));

@@ -5,6 +5,7 @@
 //! implements them; the `js-runtime` crate implements them with V8. Nothing here knows about
 //! reloading, and nothing here needs V8 to be linked.
 
+mod body;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
+pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
 pub use queue::{Answer, Call, CallQueue};
 
 /// Where a project lives and which of its modules are loaded.
@@ -27,7 +28,12 @@ pub struct Project {
     /// What the user asked to be served.
     pub entry: Entry,
     pub environment: EnvironmentSource,
+    /// Where an app serves Inngest.
+    pub serve_path: String,
 }
+
+/// Where an app serves Inngest, unless the project says otherwise.
+pub const DEFAULT_SERVE_PATH: &str = "/api/inngest";
 
 /// Where the variables come from that the project's code sees beside the host's own, which come
 /// first.
@@ -52,8 +58,8 @@ pub struct EnvironmentDigest {
 pub enum Entry {
     /// Every module below this folder is imported and its Inngest functions are collected.
     Folder(PathBuf),
-    /// One module: either it exports a fetch handler, which then answers everything, or Inngest
-    /// functions, which are served as those of a folder are.
+    /// One module: either it exports an app or has one listen, which then answers everything, or it
+    /// exports Inngest functions, which are served as those of a folder are.
     File(PathBuf),
 }
 
@@ -223,14 +229,15 @@ pub struct RunningCall {
 }
 
 /// An HTTP request as the project's handler sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     pub method: String,
     /// Absolute, as the client wrote it: `http://127.0.0.1:3111/api/inngest?fnId=…`.
     pub url: String,
     pub headers: Vec<(String, String)>,
-    pub body: Bytes,
+    pub body: Body,
     pub target: Target,
+    pub caller: Caller,
 }
 
 /// Which of a project's handlers is asked.
@@ -238,16 +245,18 @@ pub struct Request {
 pub enum Target {
     /// The SDK's handler of this Inngest app (client id).
     App(String),
-    /// The project's own fetch export.
+    /// The project's own app.
     Fetch,
 }
 
 /// What the handler answered, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: Bytes,
+    pub body: Body,
+    /// `None`: the call is over with this.
+    pub over: Option<Over>,
 }
 
 /// Why a call has no answer of the project's own.
@@ -262,6 +271,12 @@ pub enum CallError {
     /// Nothing is left that could ever settle the handler's promise.
     #[error("the handler never answers: its promise waits for nothing that is still running")]
     NeverSettles,
+    /// Nobody waits for the answer any more.
+    #[error("the caller hung up")]
+    HungUp,
+    /// The app listens no more, or answered with something that is no HTTP.
+    #[error("the app did not answer: {0}")]
+    NoAnswer(String),
 }
 
 /// What a loaded project consists of.
@@ -269,7 +284,7 @@ pub enum CallError {
 pub struct Manifest {
     /// Inngest apps by client id, in alphabetical order.
     pub apps: Vec<App>,
-    /// Whether the project exports a fetch handler.
+    /// Whether the project has an app that answers everything.
     pub fetch: bool,
     /// What deserves attention but does not prevent serving.
     pub warnings: Vec<Warning>,

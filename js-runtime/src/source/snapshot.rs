@@ -88,6 +88,7 @@ impl SourceSnapshot {
                 Entry::File(path) => Entry::File(path.canonicalize()?),
             },
             environment: asked.environment.clone(),
+            serve_path: asked.serve_path.clone(),
         };
         let entries = entries::list(&project.entry)?;
         let snapshot = Self::new(asked, project, entries, environment, Read::default(), shared);
