@@ -94,10 +94,31 @@ impl Engine for V8Engine {
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         let sockets = self.sockets.clone();
         async move {
-            let sources = sources.as_any().downcast().map_err(|_| LoadError {
+            let sources: Arc<SourceSnapshot> = sources.as_any().downcast().map_err(|_| LoadError {
                 message: "these sources are not of this engine".to_owned(),
                 ..LoadError::default()
             })?;
+            let obtained = tokio::task::spawn_blocking({
+                let sources = sources.clone();
+                move || sources.obtain_secrets()
+            });
+            match obtained.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    return Err(LoadError {
+                        kind: LoadErrorKind::Environment,
+                        message: error.to_string(),
+                        help: Some(error.help().to_owned()),
+                        ..LoadError::default()
+                    });
+                }
+                Err(error) => {
+                    return Err(LoadError {
+                        message: format!("secret_command was not run to its end: {error}"),
+                        ..LoadError::default()
+                    });
+                }
+            }
             let sockets = tempfile::Builder::new()
                 .prefix("")
                 .rand_bytes(6)

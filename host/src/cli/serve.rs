@@ -119,6 +119,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             Some(file) => Some(working_folder()?.join(file)),
             None => env.file.map(|file| project.root.join(file)),
         },
+        secret_command: env.secret_command,
         defaults: match mode {
             // The SDK would take this machine for Inngest's cloud.
             Mode::Dev => [("INNGEST_DEV".to_owned(), "1".to_owned())].into(),

@@ -41,15 +41,17 @@ pub const DEFAULT_SERVE_PATH: &str = "/api/inngest";
 pub struct EnvironmentSource {
     /// Lines of `NAME=value`; read for each generation anew.
     pub file: Option<PathBuf>,
-    /// For what neither the host nor the file says.
+    /// Prints such lines, or a JSON object; run for each generation anew. Comes before the file.
+    pub secret_command: Option<Vec<String>>,
+    /// For what neither the host nor these say.
     pub defaults: BTreeMap<String, String>,
 }
 
-/// The variables that a generation's file gave it: what may be shown of them.
+/// The variables that a generation's file and command gave it: what may be shown of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EnvironmentDigest {
     pub names: Vec<String>,
-    /// Hex digest over names and values; `None` without a file.
+    /// Hex digest over names and values; `None` without a file and a command.
     pub hash: Option<String>,
 }
 
@@ -128,7 +130,11 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded; relative to the project's root where they lie below it. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
-    /// What its environment file gave it.
+    /// Whether its command prints something else now, or fails. Runs it, if there is one.
+    fn secrets_changed(&self) -> bool {
+        false
+    }
+    /// What its environment file and command gave it.
     fn environment(&self) -> EnvironmentDigest;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
@@ -374,6 +380,8 @@ pub enum LoadErrorKind {
     DuplicateId,
     /// The isolate ran out of memory.
     Memory,
+    /// The command that prints its variables failed.
+    Environment,
 }
 
 impl LoadErrorKind {
@@ -388,6 +396,7 @@ impl LoadErrorKind {
             Self::NoFunctions => "no_functions",
             Self::DuplicateId => "duplicate_id",
             Self::Memory => "memory",
+            Self::Environment => "environment",
         }
     }
 }

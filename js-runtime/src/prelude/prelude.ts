@@ -121,6 +121,8 @@ async function listens(app: any): Promise<boolean> {
 }
 
 function noteWhatIsIgnored(app: any) {
+  // Of a router's class, fields of these names are something else.
+  if (Object.getPrototypeOf(app) !== Object.prototype) return;
   const ignored = BUNS.filter((name) => Object.hasOwn(app, name) && app[name] !== undefined);
   if (Object.hasOwn(app, "websocket") && typeof (globalThis as any).Bun?.serve !== "function") ignored.push("websocket");
   if (ignored.length === 0) return;
