@@ -14,6 +14,7 @@ mod chaos;
 mod children;
 mod cli;
 mod differential;
+mod entries;
 mod invoke;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
