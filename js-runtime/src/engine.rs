@@ -8,7 +8,7 @@ use std::sync::Arc;
 use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
+use js_runtime_api::{Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
 
 use tempfile::TempDir;
 
@@ -28,8 +28,6 @@ pub struct V8Engine {
     caches: Arc<Caches>,
     sources: Arc<Shared<[u8]>>,
     deno_dir: PathBuf,
-    /// Each isolate has a folder in it.
-    sockets: Arc<TempDir>,
 }
 
 impl V8Engine {
@@ -59,7 +57,6 @@ impl V8Engine {
             caches: Arc::default(),
             sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
-            sockets: Arc::new(socket_folder().map_err(|error| SnapshotError::Folder(std::env::temp_dir(), error))?),
         })
     }
 }
@@ -92,7 +89,6 @@ impl Engine for V8Engine {
             memory,
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
-        let sockets = self.sockets.clone();
         async move {
             let sources: Arc<SourceSnapshot> = sources.as_any().downcast().map_err(|_| LoadError {
                 message: "these sources are not of this engine".to_owned(),
@@ -119,14 +115,13 @@ impl Engine for V8Engine {
                     });
                 }
             }
-            let sockets = tempfile::Builder::new()
-                .prefix("")
-                .rand_bytes(6)
-                .tempdir_in(sockets.path());
-            let sockets = sockets.map_err(|error| LoadError {
-                message: format!("cannot make a folder for the isolate's sockets: {error}"),
-                ..LoadError::default()
-            })?;
+            let sockets = match sources.project().entry {
+                Entry::Folder(_) => None,
+                Entry::File(_) => Some(socket_folder().map_err(|error| LoadError {
+                    message: format!("cannot make a folder for the isolate's sockets: {error}"),
+                    ..LoadError::default()
+                })?),
+            };
             isolate::start(Spec {
                 name,
                 sources,
@@ -144,7 +139,7 @@ impl Engine for V8Engine {
     }
 }
 
-/// A folder of this user's alone, for the isolates' sockets. A socket's path may have a hundred bytes
+/// A folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes
 /// and no more, which leaves out many a `TMPDIR`.
 fn socket_folder() -> std::io::Result<TempDir> {
     const LONGEST: usize = 70;

@@ -30,7 +30,7 @@ pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     sources: Arc<SourceSnapshot>,
     control: Arc<Control>,
-    sockets: &Path,
+    sockets: Option<&Path>,
 ) -> Option<v8::Local<'s, v8::Object>> {
     scope.set_slot(Host {
         console: Console::new(),
@@ -65,9 +65,11 @@ pub(crate) fn object<'s>(
     }
     let name = v8::String::new(scope, "descriptors")?;
     object.set(scope, name.into(), descriptors.into())?;
-    let name = v8::String::new(scope, "sockets")?;
-    let sockets = v8::String::new(scope, &sockets.to_string_lossy())?;
-    object.set(scope, name.into(), sockets.into())?;
+    if let Some(sockets) = sockets {
+        let name = v8::String::new(scope, "sockets")?;
+        let sockets = v8::String::new(scope, &sockets.to_string_lossy())?;
+        object.set(scope, name.into(), sockets.into())?;
+    }
     Some(object)
 }
 

@@ -36,7 +36,7 @@ pub(crate) async fn load(
     modules: &Modules,
     control: &Arc<Control>,
     memory: MemoryLimits,
-    sockets: &Path,
+    sockets: Option<&Path>,
 ) -> Result<(Prelude, Serving, Manifest), LoadError> {
     let sources = &modules.sources;
     let project = sources.project();
@@ -77,7 +77,7 @@ pub(crate) async fn load(
         Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
         Served::Project(served) => {
             let serving = Serving {
-                socket: served.fetch.then(|| sockets.join("app")),
+                socket: sockets.filter(|_| served.fetch).map(|folder| folder.join("app")),
                 direct: served.direct,
             };
             Ok((prelude, serving, manifest(served, modules)))
@@ -89,7 +89,7 @@ async fn evaluate_prelude(
     worker: &mut MainWorker,
     modules: &Modules,
     control: &Arc<Control>,
-    sockets: &Path,
+    sockets: Option<&Path>,
 ) -> Result<Prelude, LoadError> {
     let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
     let host = evaluate(worker, host).await?;

@@ -41,8 +41,8 @@ pub(crate) struct Spec {
     /// Where the calls come from.
     pub(crate) queue: Arc<CallQueue>,
     pub(crate) memory: MemoryLimits,
-    /// Where its sockets are; it goes with the isolate.
-    pub(crate) sockets: TempDir,
+    /// Where an app's sockets are; it goes with the isolate.
+    pub(crate) sockets: Option<TempDir>,
 }
 
 type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
@@ -84,7 +84,8 @@ async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
 
     let booted = began.elapsed();
     let root = &spec.sources.project().root;
-    match load::load(&mut worker, &modules, control, spec.memory, spec.sockets.path()).await {
+    let sockets = spec.sockets.as_ref().map(TempDir::path);
+    match load::load(&mut worker, &modules, control, spec.memory, sockets).await {
         Ok((prelude, serving, manifest)) => {
             let evaluated = began.elapsed() - booted;
             tracing::debug!(isolate = spec.name, ?booted, ?evaluated, "isolate loaded");

@@ -29,8 +29,8 @@ interface Host {
   remember(request: string, from: string, found?: string): string | undefined;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
-  /** The folder of this isolate's sockets. */
-  sockets: string;
+  /** The folder of this isolate's sockets; there is one for an entry file. */
+  sockets?: string;
   /** Something goes on for a call, beside its answer; its generation stays until it is released. */
   hold(call: number): void;
   release(call: number): void;

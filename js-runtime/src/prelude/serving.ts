@@ -54,6 +54,7 @@ let others = 0;
 const originals = new WeakMap<Request, Request>();
 const serveOnSocket = Deno.serve;
 const upgrade = Deno.upgradeWebSocket;
+const status = Object.getOwnPropertyDescriptor(Response.prototype, "status")!.get!;
 
 /** Whether the app answers without the socket. */
 export function isDirect(): boolean {
@@ -189,7 +190,8 @@ function prepare(server: Server, { port, hostname = "::" }: { port: number; host
 
 /** Takes out what the host told, and gives the connection its real other end. */
 function unwrap(request: IncomingMessage) {
-  const { rawHeaders } = request;
+  // The first two are made of the third when they are asked for first, and not again.
+  const { headers, headersDistinct, rawHeaders } = request;
   for (let at = rawHeaders.length - 2; at >= 0; at -= 2) {
     const name = rawHeaders[at]!.toLowerCase();
     if (name !== PEER && name !== CALL) continue;
@@ -204,8 +206,10 @@ function unwrap(request: IncomingMessage) {
       remoteFamily: { ...own, value: family },
     });
   }
-  delete request.headers[PEER];
-  delete request.headers[CALL];
+  for (const known of [headers, headersDistinct]) {
+    delete known[PEER];
+    delete known[CALL];
+  }
 }
 
 function addressFrom(peer: string | null | undefined): { hostname: string; port: number } {
@@ -254,15 +258,25 @@ async function answerRaw(raw: Request, run: Handler): Promise<Response> {
   }
 }
 
-function checked(response: unknown): Response {
-  if (response instanceof Response || isResponse(response)) return response;
+function checked(response: any): Response {
+  if (isOfThisRealm(response)) return response;
+  // A class of a package's own, such as that of h3 on Node.
+  if (typeof response?.status === "number" && typeof response.arrayBuffer === "function" && response.headers) {
+    const { status, statusText, headers } = response;
+    return new Response(response.body, { status, statusText, headers });
+  }
   const what = response === undefined ? "nothing" : Object.prototype.toString.call(response);
   throw new TypeError(`the fetch handler returned ${what}, not a Response`);
 }
 
-/** Also one of a package that brings its own class. */
-function isResponse(value: any): value is Response {
-  return typeof value?.status === "number" && typeof value.arrayBuffer === "function" && value.headers !== undefined;
+function isOfThisRealm(value: unknown): value is Response {
+  try {
+    // It throws for everything else, whatever its prototype.
+    Reflect.apply(status, value, []);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What goes on for a call beside its answer. */
