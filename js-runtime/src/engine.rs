@@ -8,7 +8,9 @@ use std::sync::Arc;
 use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Engine, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
+use js_runtime_api::{Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
+
+use tempfile::TempDir;
 
 use crate::compat::posix::empty_standard_input;
 use crate::diagnostics::relative_to;
@@ -88,10 +90,38 @@ impl Engine for V8Engine {
         } = request;
         let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
         async move {
-            let sources = sources.as_any().downcast().map_err(|_| LoadError {
+            let sources: Arc<SourceSnapshot> = sources.as_any().downcast().map_err(|_| LoadError {
                 message: "these sources are not of this engine".to_owned(),
                 ..LoadError::default()
             })?;
+            let obtained = tokio::task::spawn_blocking({
+                let sources = sources.clone();
+                move || sources.obtain_secrets()
+            });
+            match obtained.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    return Err(LoadError {
+                        kind: LoadErrorKind::Environment,
+                        message: error.to_string(),
+                        help: Some(error.help().to_owned()),
+                        ..LoadError::default()
+                    });
+                }
+                Err(error) => {
+                    return Err(LoadError {
+                        message: format!("secret_command was not run to its end: {error}"),
+                        ..LoadError::default()
+                    });
+                }
+            }
+            let sockets = match sources.project().entry {
+                Entry::Folder(_) => None,
+                Entry::File(_) => Some(socket_folder().map_err(|error| LoadError {
+                    message: format!("cannot make a folder for the isolate's sockets: {error}"),
+                    ..LoadError::default()
+                })?),
+            };
             isolate::start(Spec {
                 name,
                 sources,
@@ -101,9 +131,23 @@ impl Engine for V8Engine {
                 timeout,
                 queue,
                 memory,
+                sockets,
             })
             .await
         }
         .boxed()
     }
+}
+
+/// A folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes
+/// and no more, which leaves out many a `TMPDIR`.
+fn socket_folder() -> std::io::Result<TempDir> {
+    const LONGEST: usize = 70;
+    let usual = std::env::temp_dir();
+    let folder = if usual.as_os_str().len() > LONGEST {
+        PathBuf::from("/tmp")
+    } else {
+        usual
+    };
+    tempfile::Builder::new().prefix("baton-").tempdir_in(folder)
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::Thread;
 
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
@@ -90,7 +92,7 @@ impl Modules {
     fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         // The prelude itself is named by a full URL and referred to by nothing.
         let referrer = match Url::parse(referrer) {
-            Ok(referrer) if specifier != prelude::HOST => referrer,
+            Ok(referrer) if ![prelude::HOST, prelude::SERVING].contains(&specifier) => referrer,
             _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
         if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
@@ -320,6 +322,26 @@ impl CjsAnalysisSourceProvider for Modules {
     }
 }
 
+/// Waits on this thread. `futures::executor::block_on` refuses to do so inside of itself, which is
+/// where Deno calls from when a `require` meets an ES module.
+fn park_until<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 /// What V8 asks. A handle, because Deno wants to own its loader.
 pub(crate) struct Loader(pub(crate) Rc<Modules>);
 
@@ -339,8 +361,8 @@ impl ModuleLoader for Loader {
         let load = async move { modules.load(&url, options.requested_module_type).await };
         if options.is_synchronous {
             // `require` of an ES module wants its answer now. Only the CommonJS analysis ever
-            // waits, for threads of the blocking pool, so a plain executor is enough.
-            return ModuleLoadResponse::Sync(futures::executor::block_on(load));
+            // waits, for threads of the blocking pool, so parking this one is enough.
+            return ModuleLoadResponse::Sync(park_until(load));
         }
         ModuleLoadResponse::Async(Box::pin(load))
     }

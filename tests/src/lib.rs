@@ -38,6 +38,7 @@ pub mod signature;
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod soak;
+mod websocket;
 
 pub use baton::{Baton, Launch};
 pub use binary::baton_binary;
@@ -53,3 +54,4 @@ pub use run::Run;
 pub use started::Started;
 pub use status::{Report, Status};
 pub use stderr::{Follower, Line, Stderr};
+pub use websocket::WebSocket;

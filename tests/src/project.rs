@@ -75,6 +75,16 @@ impl Project {
         project
     }
 
+    /// Entry files in `src/`, with the packages that they need.
+    #[must_use]
+    pub fn of_entries() -> Self {
+        let project = Self::without_package_json();
+        let fixture = fixture("entries");
+        copy(&fixture, &project.root());
+        link_packages(&fixture, &project.root());
+        project
+    }
+
     /// As [`Project::of`] for tests that are not about the SDK.
     #[must_use]
     pub fn new() -> Self {

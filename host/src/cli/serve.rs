@@ -111,6 +111,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         pin,
         pin_ttl,
         env,
+        inngest: _,
         path: _,
     } = file;
     project.environment = EnvironmentSource {
@@ -118,6 +119,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             Some(file) => Some(working_folder()?.join(file)),
             None => env.file.map(|file| project.root.join(file)),
         },
+        secret_command: env.secret_command,
         defaults: match mode {
             // The SDK would take this machine for Inngest's cloud.
             Mode::Dev => [("INNGEST_DEV".to_owned(), "1".to_owned())].into(),
@@ -244,6 +246,7 @@ impl Host {
         let table = Arc::new(Table::new(pin));
         let calls = TaskTracker::new();
         let root = project.root.clone();
+        let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
         let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
         let server = Server {
@@ -254,6 +257,7 @@ impl Host {
             calls: calls.clone(),
             hold,
             watch: watching.mode,
+            serve_path,
             started: Instant::now(),
         };
         let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));

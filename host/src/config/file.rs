@@ -52,6 +52,17 @@ pub struct ConfigFile {
     pub pin_ttl: Option<Duration>,
     #[serde(default)]
     pub env: EnvironmentFile,
+    #[serde(default)]
+    pub inngest: InngestFile,
+}
+
+/// `[inngest]`: how the project meets Inngest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InngestFile {
+    /// Where the project's app serves Inngest, where that is not `/api/inngest`.
+    #[serde(default, deserialize_with = "url_path")]
+    pub serve_path: Option<String>,
 }
 
 /// `[env]`: what the functions' code sees in `process.env`.
@@ -60,6 +71,10 @@ pub struct ConfigFile {
 pub struct EnvironmentFile {
     /// Lines of `NAME=value`, relative to the project's root; read for each generation anew.
     pub file: Option<PathBuf>,
+    /// Prints such lines or a JSON object, run in the project's root for each generation anew: a program
+    /// with its arguments, or one line for the shell. Comes before the file.
+    #[serde(default, deserialize_with = "command")]
+    pub secret_command: Option<Vec<String>>,
 }
 
 /// Which changes on the disk lead to a reload.
@@ -84,7 +99,7 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "path",
     "port",
     "state_dir",
@@ -103,6 +118,7 @@ const KEYS: [&str; 18] = [
     "pin",
     "pin_ttl",
     "env",
+    "inngest",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -170,6 +186,32 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
         .transpose()
 }
 
+fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "expected a list of a program and its arguments, or one line for the shell"
+    )]
+    enum Written {
+        Line(String),
+        Program(Vec<String>),
+    }
+    let written = Option::<Written>::deserialize(deserializer)?;
+    Ok(written.map(|written| match written {
+        Written::Line(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
+        Written::Program(program) => program,
+    }))
+}
+
+fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(path) if !path.starts_with('/') => Err(serde::de::Error::custom(format!(
+            "{path:?} is no path: it begins with a slash, as \"/api/inngest\" does"
+        ))),
+        path => Ok(path),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
@@ -189,7 +231,7 @@ mod tests {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
                     drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
                     buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
-                    pin = \"run\"\npin_ttl = \"1h\"\n[env]\nfile = \".env\"";
+                    pin = \"run\"\npin_ttl = \"1h\"\n[env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n[inngest]\nserve_path = \"/jobs\"";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -201,6 +243,16 @@ mod tests {
             (NonZeroUsize::new(2), NonZeroUsize::new(512))
         );
         assert_eq!(config.env.file.as_deref(), Some(Path::new(".env")));
+        assert_eq!(
+            config.env.secret_command,
+            Some(vec!["op".to_owned(), "read".to_owned()])
+        );
+        let line = read("[env]\nsecret_command = \"pass show x | grep =\"").unwrap().env;
+        assert_eq!(
+            line.secret_command,
+            Some(["sh", "-c", "pass show x | grep ="].map(str::to_owned).into())
+        );
+        assert_eq!(config.inngest.serve_path.as_deref(), Some("/jobs"));
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(
@@ -229,7 +281,21 @@ mod tests {
         assert!(read("port = \"eighty\"").is_err());
         assert!(read("port = [").is_err());
         assert!(read("isolates = 0").is_err());
-        assert!(read("[env]\nfiel = \".env\"").unwrap_err().contains("expected `file`"));
+        assert!(
+            read("[inngest]\nserve_path = \"jobs\"")
+                .unwrap_err()
+                .contains("is no path")
+        );
+        assert!(
+            read("[env]\nfiel = \".env\"")
+                .unwrap_err()
+                .contains("expected `file` or `secret_command`")
+        );
+        assert!(
+            read("[env]\nsecret_command = 1")
+                .unwrap_err()
+                .contains("expected a list of a program and its arguments")
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use js_runtime_api::{Entry, EnvironmentSource, Project};
+use js_runtime_api::{DEFAULT_SERVE_PATH, Entry, EnvironmentSource, Project};
 use miette::Diagnostic;
 
 use super::file::{ConfigFile, ConfigFileError};
@@ -39,11 +39,11 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
         let entry = entry(&working_folder.join(path))?;
         let root = root_of(entry.path())?;
         let config = ConfigFile::read(&root)?;
-        let environment = EnvironmentSource::default();
         let project = Project {
             root,
             entry,
-            environment,
+            environment: EnvironmentSource::default(),
+            serve_path: serve_path(&config),
         };
         return Ok((project, config));
     }
@@ -64,9 +64,15 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             root,
             entry: entry(&path)?,
             environment: EnvironmentSource::default(),
+            serve_path: serve_path(&config),
         },
         config,
     ))
+}
+
+fn serve_path(config: &ConfigFile) -> String {
+    let named = config.inngest.serve_path.clone();
+    named.unwrap_or_else(|| DEFAULT_SERVE_PATH.to_owned())
 }
 
 fn entry(path: &Path) -> Result<Entry, ProjectError> {

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, CallQueue, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources, LoadError, LoadErrorKind,
-    LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals, Watched,
+    App, Body, CallQueue, Caller, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources, LoadError,
+    LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals,
+    Watched,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -288,7 +289,8 @@ fn response(version: &'static str) -> Response {
     Response {
         status: 200,
         headers: Vec::new(),
-        body: Bytes::from_static(version.as_bytes()),
+        body: Body::Full(Bytes::from_static(version.as_bytes())),
+        over: None,
     }
 }
 
@@ -327,8 +329,9 @@ fn request(url: &str) -> Request {
         method: "POST".to_owned(),
         url: url.to_owned(),
         headers: Vec::new(),
-        body: Bytes::new(),
+        body: Body::Full(Bytes::new()),
         target: Target::App("app".to_owned()),
+        caller: Caller::default(),
     }
 }
 

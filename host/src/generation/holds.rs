@@ -6,17 +6,19 @@
 //! generation as a call does, until its step has been run, its time is up, or the generation has to
 //! go.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use js_runtime_api::Response;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::live::{CallInfo, Generation, Held};
 use super::state::GenerationId;
 
+/// What the SDK answers with when it streams: the answer proper is what the body holds.
+pub const STREAMS: u16 = 201;
 /// How long a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
 /// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
@@ -85,10 +87,11 @@ impl Holds {
     }
 
     /// Learns from an answer what is to come.
-    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, response: &Response) {
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: Head<'_>, body: &[u8]) {
         let Some(run) = info.run.as_deref() else {
             return;
         };
+        let response = &Answer::of(head, body);
         let hold = |ttl| {
             let held = generation.hold()?;
             let until = Instant::now() + ttl;
@@ -174,6 +177,42 @@ fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Opt
     holds.remove(&oldest)
 }
 
+/// How an answer begins: its status and headers.
+pub type Head<'a> = (u16, &'a [(String, String)]);
+
+/// What the SDK answered.
+struct Answer<'a> {
+    status: u16,
+    headers: Cow<'a, [(String, String)]>,
+    body: Cow<'a, [u8]>,
+}
+
+impl<'a> Answer<'a> {
+    /// Where the SDK streamed, the answer proper is what the body holds (`createStream` of its handler).
+    fn of((status, headers): Head<'a>, body: &'a [u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Streamed {
+            status: u16,
+            headers: HashMap<String, String>,
+            body: String,
+        }
+        if status == STREAMS
+            && let Ok(streamed) = serde_json::from_slice::<Streamed>(body.trim_ascii())
+        {
+            return Self {
+                status: streamed.status,
+                headers: streamed.headers.into_iter().collect(),
+                body: streamed.body.into_bytes().into(),
+            };
+        }
+        Self {
+            status,
+            headers: headers.into(),
+            body: body.into(),
+        }
+    }
+}
+
 /// An operation that the SDK reports in the body of a 206.
 #[derive(Deserialize)]
 struct Operation {
@@ -182,7 +221,7 @@ struct Operation {
 }
 
 /// Hashed ids of the steps that an answer plans: each will be called for.
-fn planned_steps(response: &Response) -> Vec<String> {
+fn planned_steps(response: &Answer<'_>) -> Vec<String> {
     let plans = response.status == 206 && memchr::memmem::find(&response.body, b"\"StepPlanned\"").is_some();
     if !plans {
         return Vec::new();
@@ -193,13 +232,13 @@ fn planned_steps(response: &Response) -> Vec<String> {
 }
 
 /// Whether the step that was called for has its result; one that failed is called for again.
-fn is_done(response: &Response) -> bool {
+fn is_done(response: &Answer<'_>) -> bool {
     response.status == 206 && memchr::memmem::find(&response.body, b"\"StepError\"").is_none()
 }
 
 /// Whether the run goes on after this answer, as far as one can tell: Inngest knows how many attempts
 /// are left.
-fn ends_run(response: &Response) -> bool {
+fn ends_run(response: &Answer<'_>) -> bool {
     let no_retry =
         |(name, value): &(String, String)| name.eq_ignore_ascii_case("x-inngest-no-retry") && value == "true";
     response.status == 200 || (response.status >= 400 && response.headers.iter().any(no_retry))
@@ -207,17 +246,10 @@ fn ends_run(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use js_runtime_api::Response;
+    use super::{Answer, ends_run, is_done, planned_steps};
 
-    use super::{ends_run, is_done, planned_steps};
-
-    fn answer(status: u16, body: &'static str) -> Response {
-        Response {
-            status,
-            headers: Vec::new(),
-            body: Bytes::from_static(body.as_bytes()),
-        }
+    fn answer(status: u16, body: &'static str) -> Answer<'static> {
+        Answer::of((status, &[]), body.as_bytes())
     }
 
     #[test]
@@ -230,6 +262,8 @@ mod tests {
         let data = answer(206, r#"[{"id":"a1","op":"StepRun","data":{"op":"StepPlanned"}}]"#);
         assert!(planned_steps(&data).is_empty());
         assert!(planned_steps(&answer(200, r#"[{"id":"a1","op":"StepPlanned"}]"#)).is_empty());
+        let streamed = r#"   {"status":206,"headers":{},"body":"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]"}"#;
+        assert_eq!(planned_steps(&answer(201, streamed)), ["a1"]);
     }
 
     #[test]
@@ -243,6 +277,7 @@ mod tests {
         let mut failed = answer(400, "{}");
         failed
             .headers
+            .to_mut()
             .push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
         assert!(ends_run(&failed));
     }

@@ -35,6 +35,8 @@ pub struct Generation {
 struct Calls {
     next: u64,
     running: BTreeMap<u64, (CallInfo, Instant)>,
+    /// Those of them whose answers have begun.
+    answered: HashSet<u64>,
 }
 
 /// Which call of which run a request is, as far as the request tells.
@@ -119,11 +121,12 @@ impl Generation {
         self.lock().running.values().cloned().collect()
     }
 
-    /// The calls that have taken longer than this.
+    /// The calls that have taken longer than this, and have no answer yet.
     #[must_use]
     pub fn overdue(&self, limit: Duration) -> Vec<u64> {
         let calls = self.lock();
-        let overdue = calls.running.iter().filter(|(_, (_, since))| since.elapsed() > limit);
+        let unanswered = calls.running.iter().filter(|(call, _)| !calls.answered.contains(call));
+        let overdue = unanswered.filter(|(_, (_, since))| since.elapsed() > limit);
         overdue.map(|(call, _)| *call).collect()
     }
 
@@ -176,10 +179,17 @@ impl Lease {
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
         self.generation().pool.call(self.call, request)
     }
+
+    /// The answer has begun: from now on the call may take as long as it likes.
+    pub fn answered(&self) {
+        self.generation().lock().answered.insert(self.call);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.generation().lock().running.remove(&self.call);
+        let mut calls = self.generation().lock();
+        calls.running.remove(&self.call);
+        calls.answered.remove(&self.call);
     }
 }

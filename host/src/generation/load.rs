@@ -83,7 +83,8 @@ impl Running {
         read_last: Option<Arc<dyn Sources>>,
     ) -> Self {
         let compared = async {
-            let reads_as = |sources: Arc<dyn Sources>| sources.changed_on_disk().is_empty();
+            let reads_as =
+                |sources: Arc<dyn Sources>| sources.changed_on_disk().is_empty() && !sources.secrets_changed();
             let compared = tokio::task::spawn_blocking(move || {
                 if current.is_some_and(reads_as) {
                     Comparison::AsCurrent

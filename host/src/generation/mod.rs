@@ -24,7 +24,7 @@ mod fake_engine;
 #[cfg(test)]
 mod tests;
 
-pub use holds::{Expected, Holds, Pin};
+pub use holds::{Expected, Head, Holds, Pin, STREAMS};
 pub use keeper::{Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use pool::{IsolateId, Observed, Pool};

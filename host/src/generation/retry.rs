@@ -25,7 +25,7 @@ impl Retry {
     pub(super) fn failed(&mut self, kind: LoadErrorKind, now: Instant) -> Option<Duration> {
         let may_pass = matches!(
             kind,
-            LoadErrorKind::Evaluate | LoadErrorKind::Timeout | LoadErrorKind::Memory
+            LoadErrorKind::Evaluate | LoadErrorKind::Timeout | LoadErrorKind::Memory | LoadErrorKind::Environment
         );
         if !may_pass {
             self.0 = None;

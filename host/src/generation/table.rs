@@ -212,6 +212,10 @@ impl Table {
     /// The host is to end: readiness says so, and calls that wait are told.
     pub fn drain(&self) {
         self.draining.cancel();
+        // Streams end only if user code ends them.
+        for live in self.view().entries.iter().filter_map(|entry| entry.live.as_ref()) {
+            live.pool.drain();
+        }
     }
 
     #[must_use]

@@ -1,21 +1,32 @@
 //! The way of a call: read it, take a lease, ask the isolate, answer.
 //!
 //! The call runs in a task of its own that holds the lease: a caller who hangs up neither stops
-//! the step that runs nor lets its generation retire under it.
+//! the step that runs nor lets its generation retire under it. The lease is given back when the
+//! isolate is done with the call: an answer that streams, and what goes on beside an answer, hold it
+//! too.
+//!
+//! Of Inngest's calls the body is read first, and so is the answer, unless the SDK streams it. All
+//! others stream both ways, and their callers may hang up: the app hears of it.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::{StreamExt as _, TryStreamExt};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use js_runtime_api::{CallError, Manifest, Target};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Duplex, Manifest, Target};
 
 use super::listen::Peer;
 use super::{Server, answer};
-use crate::generation::{CallInfo, GenerationId, Gone, Lease, Table};
+use crate::generation::{CallInfo, GenerationId, Gone, Head, Lease, STREAMS, Table};
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -58,13 +69,26 @@ enum Route {
     Other { path: String },
 }
 
-async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Response {
+async fn call(server: Server, peer: Peer, mut request: Request, route: Route) -> Response {
     let began = Instant::now();
-    let request = match read(request).await {
+    let route = match route {
+        Route::Other { path } if path == *server.serve_path => Route::Inngest { app: None },
+        route => route,
+    };
+    let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let mut request = match read(request, &route).await {
         Ok(request) => request,
         Err(response) => return response,
     };
     let info = call_info(&request);
+    if let Peer::Tcp(address) = peer {
+        request.caller.peer = Some(address.to_string());
+    }
+    // Dropped with this future, when the caller has gone.
+    let (_waits, hung_up) = oneshot::channel();
+    if matches!(route, Route::Other { .. }) {
+        request.caller.hung_up = Some(hung_up);
+    }
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
         Err(gone) => return unavailable(&server, &gone),
@@ -79,7 +103,7 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.table.clone(), lease, info.clone(), request))
+        .spawn(run(server.clone(), lease, info.clone(), request))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -98,8 +122,9 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
                 ms = took.as_millis(),
                 "call answered"
             );
-            into_http(response)
+            into_http(&server, response, on_upgrade)
         }
+        Err(error @ CallError::HungUp) => failed(&error, &route),
         Err(error) => {
             server.metrics.call_answered(500, took);
             tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
@@ -118,21 +143,76 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 }
 
 async fn run(
-    table: Arc<Table>,
+    server: Server,
     lease: Lease,
     info: CallInfo,
     request: js_runtime_api::Request,
 ) -> Result<js_runtime_api::Response, CallError> {
-    let result = lease.call(request).await;
-    if let Ok(response) = &result {
-        table.holds.learn(lease.generation(), &info, response);
+    let mut response = lease.call(request).await?;
+    if info.run.is_some() {
+        response.body = learn(
+            &server.table,
+            &lease,
+            &info,
+            (response.status, &response.headers),
+            response.body,
+        )
+        .await?;
     }
-    drop(lease);
-    result
+    match response.over.take() {
+        None => drop(lease),
+        Some(over) => {
+            lease.answered();
+            server.calls.spawn(async move {
+                over.await;
+                drop(lease);
+            });
+        }
+    }
+    Ok(response)
 }
 
-/// The whole request, with the URL as the client wrote it.
-async fn read(request: Request) -> Result<js_runtime_api::Request, Response> {
+/// Learns from an answer of the SDK what is to come, before the caller has all of it.
+async fn learn(
+    table: &Arc<Table>,
+    lease: &Lease,
+    info: &CallInfo,
+    head: Head<'_>,
+    body: Bytewise,
+) -> Result<Bytewise, CallError> {
+    let generation = lease.generation().clone();
+    let mut parts = match body {
+        Bytewise::Full(body) => {
+            table.holds.learn(&generation, info, head, &body);
+            return Ok(Bytewise::Full(body));
+        }
+        Bytewise::Stream(parts) => parts,
+        upgraded @ Bytewise::Upgraded(_) => return Ok(upgraded),
+    };
+    let mut whole = Vec::new();
+    if head.0 != STREAMS {
+        while let Some(part) = parts.next().await {
+            whole.extend_from_slice(&part.map_err(|error: BodyError| CallError::NoAnswer(error.to_string()))?);
+        }
+        table.holds.learn(&generation, info, head, &whole);
+        return Ok(Bytewise::Full(whole.into()));
+    }
+    let (table, info) = (table.clone(), info.clone());
+    // The generation itself, and not a hold on it: that is the lease's.
+    let learning = futures::stream::poll_fn(move |context| {
+        let part = std::task::ready!(parts.poll_next_unpin(context));
+        match &part {
+            Some(Ok(part)) => whole.extend_from_slice(part),
+            Some(Err(_)) => {}
+            None => table.holds.learn(&generation, &info, (STREAMS, &[]), &whole),
+        }
+        Poll::Ready(part)
+    });
+    Ok(Bytewise::Stream(learning.boxed()))
+}
+
+/// The request with the URL as the client wrote it; of Inngest's calls with its whole body.
+async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request, Response> {
     let (parts, body) = request.into_parts();
     let host = parts
         .headers
@@ -155,7 +235,22 @@ async fn read(request: Request) -> Result<js_runtime_api::Request, Response> {
         // The SDK builds URLs from it and throws without.
         headers.push(("host".to_owned(), host.to_owned()));
     }
-    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+    let whole = match route {
+        Route::Inngest { .. } => Limited::new(body, BODY_LIMIT).collect().await,
+        Route::Other { .. } => {
+            let body = body.into_data_stream();
+            let body = TryStreamExt::map_err(body, |error| BodyError(error.to_string()));
+            return Ok(js_runtime_api::Request {
+                method: parts.method.as_str().to_owned(),
+                url,
+                headers,
+                body: Bytewise::Stream(body.boxed()),
+                target: Target::Fetch,
+                caller: Caller::default(),
+            });
+        }
+    };
+    let body = match whole {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
@@ -171,8 +266,9 @@ async fn read(request: Request) -> Result<js_runtime_api::Request, Response> {
         method: parts.method.as_str().to_owned(),
         url,
         headers,
-        body,
+        body: Bytewise::Full(body),
         target: Target::Fetch,
+        caller: Caller::default(),
     })
 }
 
@@ -190,7 +286,10 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
         function: parameter("fnId"),
         run: run.map(|(_, value)| value.clone()),
         step: parameter("stepId"),
-        body: request.body.clone(),
+        body: match &request.body {
+            Bytewise::Full(body) => body.clone(),
+            Bytewise::Stream(_) | Bytewise::Upgraded(_) => Bytes::new(),
+        },
     }
 }
 
@@ -241,10 +340,24 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
 }
 
 /// The isolate's answer as it is, but for the headers that belong to the connection.
-fn into_http(response: js_runtime_api::Response) -> Response {
-    let mut http = Response::new(Body::from(response.body));
+fn into_http(server: &Server, response: js_runtime_api::Response, on_upgrade: Option<OnUpgrade>) -> Response {
+    let (body, of_connection): (_, &[HeaderName]) = match response.body {
+        Bytewise::Full(body) => (
+            Body::from(body),
+            &[header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING],
+        ),
+        // What is announced is what comes, also where nothing does, after HEAD.
+        Bytewise::Stream(parts) => (
+            Body::from_stream(parts),
+            &[header::CONNECTION, header::TRANSFER_ENCODING],
+        ),
+        Bytewise::Upgraded(app) => {
+            server.calls.spawn(connect(on_upgrade, app));
+            (Body::empty(), &[])
+        }
+    };
+    let mut http = Response::new(body);
     *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let of_connection = [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
     for (name, value) in response.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
             continue;
@@ -254,6 +367,20 @@ fn into_http(response: js_runtime_api::Response) -> Response {
         }
     }
     http
+}
+
+/// Carries what both sides say after an upgrade, until one of them has gone.
+async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>) {
+    let Some(caller) = caller else {
+        return;
+    };
+    match caller.await {
+        Ok(caller) => {
+            let ended = tokio::io::copy_bidirectional(&mut TokioIo::new(caller), &mut app).await;
+            tracing::debug!(?ended, "an upgraded connection ended");
+        }
+        Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
+    }
 }
 
 /// Nothing could serve the call in time. Costs the run an attempt, which is why it was held.
@@ -282,6 +409,8 @@ fn failed(error: &CallError, route: &Route) -> Response {
         CallError::IsolateDied => "Inngest will try again.",
         CallError::Threw(_) => "Look at the stack: this was thrown outside of a step.",
         CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
+        CallError::HungUp => "Nobody reads this.",
+        CallError::NoAnswer(_) => "Look for what closed the server, or wrote to its socket past Node.",
     };
     let response = answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help);
     if matches!(route, Route::Other { .. }) {
@@ -300,7 +429,7 @@ fn failed(error: &CallError, route: &Route) -> Response {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use js_runtime_api::{App, CallError, Manifest, Request, Target};
+    use js_runtime_api::{App, Body, CallError, Caller, Manifest, Request, Target};
 
     use super::{Route, call_info, failed, target};
 
@@ -310,8 +439,11 @@ mod tests {
             method: "POST".to_owned(),
             url: "http://127.0.0.1:3111/api/inngest?fnId=app-hello&stepId=step".to_owned(),
             headers: vec![("x-run-id".to_owned(), "01RUN".to_owned())],
-            body: Bytes::from_static(b"{\"ctx\":{\"attempt\":2,\"run_id\":\"01RUN\"},\"steps\":{}}"),
+            body: Body::Full(Bytes::from_static(
+                b"{\"ctx\":{\"attempt\":2,\"run_id\":\"01RUN\"},\"steps\":{}}",
+            )),
             target: Target::Fetch,
+            caller: Caller::default(),
         });
         assert_eq!(info.function.as_deref(), Some("app-hello"));
         assert_eq!(info.run.as_deref(), Some("01RUN"));

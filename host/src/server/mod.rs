@@ -34,5 +34,7 @@ pub struct Server {
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
     pub watch: WatchMode,
+    /// Where an app serves Inngest.
+    pub serve_path: Arc<str>,
     pub started: Instant,
 }

@@ -5,6 +5,7 @@
 //! implements them; the `js-runtime` crate implements them with V8. Nothing here knows about
 //! reloading, and nothing here needs V8 to be linked.
 
+mod body;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
+pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
 pub use queue::{Answer, Call, CallQueue};
 
 /// Where a project lives and which of its modules are loaded.
@@ -27,7 +28,12 @@ pub struct Project {
     /// What the user asked to be served.
     pub entry: Entry,
     pub environment: EnvironmentSource,
+    /// Where an app serves Inngest.
+    pub serve_path: String,
 }
+
+/// Where an app serves Inngest, unless the project says otherwise.
+pub const DEFAULT_SERVE_PATH: &str = "/api/inngest";
 
 /// Where the variables come from that the project's code sees beside the host's own, which come
 /// first.
@@ -35,15 +41,17 @@ pub struct Project {
 pub struct EnvironmentSource {
     /// Lines of `NAME=value`; read for each generation anew.
     pub file: Option<PathBuf>,
-    /// For what neither the host nor the file says.
+    /// Prints such lines, or a JSON object; run for each generation anew. Comes before the file.
+    pub secret_command: Option<Vec<String>>,
+    /// For what neither the host nor these say.
     pub defaults: BTreeMap<String, String>,
 }
 
-/// The variables that a generation's file gave it: what may be shown of them.
+/// The variables that a generation's file and command gave it: what may be shown of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct EnvironmentDigest {
     pub names: Vec<String>,
-    /// Hex digest over names and values; `None` without a file.
+    /// Hex digest over names and values; `None` without a file and a command.
     pub hash: Option<String>,
 }
 
@@ -52,8 +60,8 @@ pub struct EnvironmentDigest {
 pub enum Entry {
     /// Every module below this folder is imported and its Inngest functions are collected.
     Folder(PathBuf),
-    /// One module: either it exports a fetch handler, which then answers everything, or Inngest
-    /// functions, which are served as those of a folder are.
+    /// One module: either it exports an app or has one listen, which then answers everything, or it
+    /// exports Inngest functions, which are served as those of a folder are.
     File(PathBuf),
 }
 
@@ -122,7 +130,11 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded; relative to the project's root where they lie below it. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
-    /// What its environment file gave it.
+    /// Whether its command prints something else now, or fails. Runs it, if there is one.
+    fn secrets_changed(&self) -> bool {
+        false
+    }
+    /// What its environment file and command gave it.
     fn environment(&self) -> EnvironmentDigest;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
@@ -223,14 +235,15 @@ pub struct RunningCall {
 }
 
 /// An HTTP request as the project's handler sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
     pub method: String,
     /// Absolute, as the client wrote it: `http://127.0.0.1:3111/api/inngest?fnId=…`.
     pub url: String,
     pub headers: Vec<(String, String)>,
-    pub body: Bytes,
+    pub body: Body,
     pub target: Target,
+    pub caller: Caller,
 }
 
 /// Which of a project's handlers is asked.
@@ -238,16 +251,18 @@ pub struct Request {
 pub enum Target {
     /// The SDK's handler of this Inngest app (client id).
     App(String),
-    /// The project's own fetch export.
+    /// The project's own app.
     Fetch,
 }
 
 /// What the handler answered, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: Bytes,
+    pub body: Body,
+    /// `None`: the call is over with this.
+    pub over: Option<Over>,
 }
 
 /// Why a call has no answer of the project's own.
@@ -262,6 +277,12 @@ pub enum CallError {
     /// Nothing is left that could ever settle the handler's promise.
     #[error("the handler never answers: its promise waits for nothing that is still running")]
     NeverSettles,
+    /// Nobody waits for the answer any more.
+    #[error("the caller hung up")]
+    HungUp,
+    /// The app listens no more, or answered with something that is no HTTP.
+    #[error("the app did not answer: {0}")]
+    NoAnswer(String),
 }
 
 /// What a loaded project consists of.
@@ -269,7 +290,7 @@ pub enum CallError {
 pub struct Manifest {
     /// Inngest apps by client id, in alphabetical order.
     pub apps: Vec<App>,
-    /// Whether the project exports a fetch handler.
+    /// Whether the project has an app that answers everything.
     pub fetch: bool,
     /// What deserves attention but does not prevent serving.
     pub warnings: Vec<Warning>,
@@ -359,6 +380,8 @@ pub enum LoadErrorKind {
     DuplicateId,
     /// The isolate ran out of memory.
     Memory,
+    /// The command that prints its variables failed.
+    Environment,
 }
 
 impl LoadErrorKind {
@@ -373,6 +396,7 @@ impl LoadErrorKind {
             Self::NoFunctions => "no_functions",
             Self::DuplicateId => "duplicate_id",
             Self::Memory => "memory",
+            Self::Environment => "environment",
         }
     }
 }

@@ -113,15 +113,16 @@ mod tests {
     use bytes::Bytes;
 
     use super::CallQueue;
-    use crate::{CallError, Request, Target};
+    use crate::{Body, CallError, Caller, Request, Target};
 
     fn request() -> Request {
         Request {
             method: "GET".to_owned(),
             url: "http://localhost/".to_owned(),
             headers: Vec::new(),
-            body: Bytes::new(),
+            body: Body::Full(Bytes::new()),
             target: Target::Fetch,
+            caller: Caller::default(),
         }
     }
 
@@ -131,8 +132,9 @@ mod tests {
         let waits = queue.push(1, request());
         queue.end();
         let late = queue.push(2, request());
-        assert_eq!(futures::executor::block_on(waits), Err(CallError::IsolateDied));
-        assert_eq!(futures::executor::block_on(late), Err(CallError::IsolateDied));
+        for answer in [futures::executor::block_on(waits), futures::executor::block_on(late)] {
+            assert_eq!(answer.err(), Some(CallError::IsolateDied));
+        }
         assert!(queue.is_empty());
     }
 }

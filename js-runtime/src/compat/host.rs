@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use deno_core::{JsRuntime, v8};
@@ -9,6 +10,7 @@ use deno_runtime::deno_io::ChildProcessStdio;
 
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
+use crate::isolate::Control;
 use crate::source::snapshot::SourceSnapshot;
 
 /// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
@@ -17,6 +19,7 @@ struct Host {
     console: Console,
     groups: RefCell<Groups>,
     sources: Arc<SourceSnapshot>,
+    control: Arc<Control>,
 }
 
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
@@ -26,11 +29,14 @@ type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     sources: Arc<SourceSnapshot>,
+    control: Arc<Control>,
+    sockets: Option<&Path>,
 ) -> Option<v8::Local<'s, v8::Object>> {
     scope.set_slot(Host {
         console: Console::new(),
         groups: RefCell::default(),
         sources,
+        control,
     });
     let object = v8::Object::new(scope);
     let functions = [
@@ -39,6 +45,8 @@ pub(crate) fn object<'s>(
         ("groupBegun", v8::Function::new(scope, group_begun)?),
         ("groupLeft", v8::Function::new(scope, group_left)?),
         ("remember", v8::Function::new(scope, remember)?),
+        ("hold", v8::Function::new(scope, hold)?),
+        ("release", v8::Function::new(scope, release)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -57,6 +65,11 @@ pub(crate) fn object<'s>(
     }
     let name = v8::String::new(scope, "descriptors")?;
     object.set(scope, name.into(), descriptors.into())?;
+    if let Some(sockets) = sockets {
+        let name = v8::String::new(scope, "sockets")?;
+        let sockets = v8::String::new(scope, &sockets.to_string_lossy())?;
+        object.set(scope, name.into(), sockets.into())?;
+    }
     Some(object)
 }
 
@@ -116,6 +129,25 @@ fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut retu
     if let Some(known) = known.and_then(|known| v8::String::new(scope, &known)) {
         returned.set(known.into());
     }
+}
+
+/// The number of a call for which something goes on.
+fn hold(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let call = call_number(scope, &arguments);
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+        host.control.hold(call);
+    }
+}
+
+fn release(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let call = call_number(scope, &arguments);
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+        host.control.release(call);
+    }
+}
+
+fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<u64> {
+    u64::try_from(arguments.get(0).integer_value(scope)?).ok()
 }
 
 /// 0 and 1 would mean other groups than a child's.

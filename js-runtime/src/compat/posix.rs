@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 
 /// Sends a signal to a process, or to the group of a negative `pid`; 0 only asks whether it is there.
-pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: it takes numbers, and says which of them mean nothing.
     outcome(unsafe { libc::kill(pid, signal) })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
@@ -16,7 +16,7 @@ use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
 
 use super::cpu_clock::ThreadClock;
-use super::memory::Held;
+use super::memory;
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,8 @@ struct Signs {
     /// Since when it owes an answer to the question whether it lives.
     asked: Option<Instant>,
     calls: BTreeMap<u64, Begun>,
+    /// Calls for which something goes on beside their answers.
+    held: BTreeMap<u64, Held>,
     /// What the thread had used when processor time was charged last.
     charged: Duration,
     heap_used: u64,
@@ -94,6 +96,14 @@ struct Begun {
     answer: Option<Answer>,
 }
 
+/// What goes on for a call beside its answer.
+#[derive(Debug, Default)]
+struct Held {
+    things: usize,
+    /// Who waits until it is nothing.
+    waiting: Option<Waker>,
+}
+
 impl Signs {
     /// Charges what the thread has used since the last time to the calls that run.
     fn charge(&mut self, clock: Option<&ThreadClock>) {
@@ -102,9 +112,12 @@ impl Signs {
         };
         let spent = used.saturating_sub(self.charged);
         self.charged = used;
-        let calls = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-        if let Some(share) = spent.checked_div(calls) {
-            self.calls.values_mut().for_each(|call| call.cpu += share);
+        // A call is charged until its answer begins.
+        let unanswered = || self.calls.values().filter(|call| call.answer.is_some()).count();
+        let share = spent.checked_div(u32::try_from(unanswered()).unwrap_or(u32::MAX));
+        if let Some(share) = share {
+            let unanswered = self.calls.values_mut().filter(|call| call.answer.is_some());
+            unanswered.for_each(|call| call.cpu += share);
         }
     }
 }
@@ -211,7 +224,7 @@ impl Control {
         self.signs().asked.take().is_some()
     }
 
-    pub(super) fn note_memory(&self, Held { heap, buffers }: Held) {
+    pub(super) fn note_memory(&self, memory::Held { heap, buffers }: memory::Held) {
         let mut signs = self.signs();
         signs.heap_used = heap as u64;
         signs.buffers_used = buffers as u64;
@@ -235,10 +248,55 @@ impl Control {
         signs.calls.remove(&id)?.answer
     }
 
-    /// As [`Self::call_ended`] for every call.
-    pub(crate) fn all_calls_ended(&self) -> Vec<Answer> {
-        let calls = std::mem::take(&mut self.signs().calls);
-        calls.into_values().filter_map(|call| call.answer).collect()
+    /// The answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
+    pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock.get());
+        signs.calls.get_mut(&id)?.answer.take()
+    }
+
+    /// As [`Self::call_ended`] for every call that has no answer yet.
+    pub(crate) fn unanswered_calls_ended(&self) -> Vec<Answer> {
+        let mut signs = self.signs();
+        let calls = signs.calls.extract_if(.., |_, call| call.answer.is_some());
+        calls.filter_map(|(_, call)| call.answer).collect()
+    }
+
+    /// Something goes on for the call until it is released.
+    pub(crate) fn hold(&self, call: u64) {
+        self.signs().held.entry(call).or_default().things += 1;
+    }
+
+    /// Whether something goes on for the call.
+    pub(crate) fn is_held(&self, call: u64) -> bool {
+        self.signs().held.contains_key(&call)
+    }
+
+    /// See [`Self::hold`].
+    pub(crate) fn release(&self, call: u64) {
+        let mut signs = self.signs();
+        let Some(held) = signs.held.get_mut(&call) else {
+            return;
+        };
+        held.things = held.things.saturating_sub(1);
+        if held.things == 0 {
+            let waiting = signs.held.remove(&call).and_then(|held| held.waiting);
+            drop(signs);
+            if let Some(waiting) = waiting {
+                waiting.wake();
+            }
+        }
+    }
+
+    /// Waits until nothing goes on for the call.
+    pub(crate) fn poll_released(&self, call: u64, context: &Context<'_>) -> Poll<()> {
+        match self.signs().held.get_mut(&call) {
+            None => Poll::Ready(()),
+            Some(held) => {
+                held.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
     }
 
     fn signs(&self) -> MutexGuard<'_, Signs> {

@@ -90,7 +90,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures::executor::block_on;
-    use js_runtime_api::{CallError, CallQueue, Ended, Request, Target};
+    use js_runtime_api::{Body, CallError, CallQueue, Caller, Ended, Request, Target};
     use tokio::sync::watch;
 
     use super::{Told, guard_this_thread};
@@ -133,7 +133,8 @@ mod tests {
             method: "GET".to_owned(),
             url: "http://localhost/".to_owned(),
             headers: Vec::new(),
-            body: bytes::Bytes::new(),
+            body: Body::Full(bytes::Bytes::new()),
+            caller: Caller::default(),
             target: Target::Fetch,
         };
         let answer = queue.push(1, request);
@@ -146,7 +147,7 @@ mod tests {
                 operation();
             }
         });
-        assert_eq!(block_on(answer), Err(CallError::IsolateDied));
+        assert_eq!(block_on(answer).err(), Some(CallError::IsolateDied));
         let end = block_on(heard.wait_for(Option::is_some)).unwrap().clone();
         assert_eq!(end.map(|end| (end.why, end.lost)), Some((Ended::Panicked, true)));
         std::process::exit(0);

@@ -1,6 +1,7 @@
 //! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
 //! [`LoadError`] with its place in the user's source.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -18,6 +19,14 @@ use crate::compat;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, Served};
 
+/// How the project's app is reached.
+pub(crate) struct Serving {
+    /// Where it listens, if there is one.
+    pub(crate) socket: Option<PathBuf>,
+    /// Requests whose bodies are there need not go there.
+    pub(crate) direct: bool,
+}
+
 /// Loads the project of `modules` into the worker.
 ///
 /// # Errors
@@ -25,15 +34,16 @@ use crate::prelude::{self, Prelude, Served};
 pub(crate) async fn load(
     worker: &mut MainWorker,
     modules: &Modules,
-    control: &Control,
+    control: &Arc<Control>,
     memory: MemoryLimits,
-) -> Result<(Prelude, Manifest), LoadError> {
+    sockets: Option<&Path>,
+) -> Result<(Prelude, Serving, Manifest), LoadError> {
     let sources = &modules.sources;
     let project = sources.project();
     if sources.entries().is_empty() {
         return Err(no_functions(modules));
     }
-    let prelude = evaluate_prelude(worker, modules).await?;
+    let prelude = evaluate_prelude(worker, modules, control, sockets).await?;
     let runtime = &mut worker.js_runtime;
     let import = match project.entry {
         Entry::Folder(_) => &prelude.import_module,
@@ -51,8 +61,11 @@ pub(crate) async fn load(
         last = Some(url);
     }
     let last = last.ok_or_else(|| no_functions(modules))?;
-    let served = match run(runtime, control, &prelude.serve, &[]).await {
+    let serve_path = to_v8(runtime, &project.serve_path)?;
+    let served = match run(runtime, control, &prelude.serve, &[serve_path]).await {
         Ok(served) => from_v8::<Served>(runtime, &served)?,
+        // It waited for a server to listen.
+        Err(Failure::NeverSettles) => return Err(no_functions(modules)),
         Err(failure) => return Err(failure.explain(&last, modules)),
     };
     // It would be condemned before its first call.
@@ -61,29 +74,43 @@ pub(crate) async fn load(
     }
     match served {
         Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
-        Served::Project { fetch: false, apps } if apps.is_empty() => Err(no_functions(modules)),
-        Served::Project { fetch, apps } => Ok((prelude, manifest(fetch, apps, modules))),
+        Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
+        Served::Project(served) => {
+            let serving = Serving {
+                socket: sockets.filter(|_| served.fetch).map(|folder| folder.join("app")),
+                direct: served.direct,
+            };
+            Ok((prelude, serving, manifest(served, modules)))
+        }
     }
 }
 
-async fn evaluate_prelude(worker: &mut MainWorker, modules: &Modules) -> Result<Prelude, LoadError> {
-    let [host, prelude] = prelude::modules(&modules.sources.project().root)?;
+async fn evaluate_prelude(
+    worker: &mut MainWorker,
+    modules: &Modules,
+    control: &Arc<Control>,
+    sockets: Option<&Path>,
+) -> Result<Prelude, LoadError> {
+    let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
     let host = evaluate(worker, host).await?;
     let connect = export(worker, &host, "connect")?;
     {
         let runtime = &mut worker.js_runtime;
         deno_core::scope!(scope, runtime);
-        let host =
-            compat::host::object(scope, modules.sources.clone()).ok_or_else(|| internal("V8 is out of memory"))?;
+        let host = compat::host::object(scope, modules.sources.clone(), control.clone(), sockets)
+            .ok_or_else(|| internal("V8 is out of memory"))?;
         let connect = v8::Local::new(scope, connect);
         connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
     }
+    evaluate(worker, serving).await?;
     let prelude = evaluate(worker, prelude).await?;
     Ok(Prelude {
         import_module: export(worker, &prelude, "importModule")?,
         import_entry: export(worker, &prelude, "importEntry")?,
         serve: export(worker, &prelude, "serve")?,
         call: export(worker, &prelude, "call")?,
+        pull: export(worker, &prelude, "pull")?,
+        cancel: export(worker, &prelude, "cancel")?,
         drain: export(worker, &prelude, "drain")?,
     })
 }

@@ -6,11 +6,13 @@ use deno_core::url::Url;
 use js_runtime_api::{App, Function, Manifest, Warning};
 
 use crate::loader::Modules;
-use crate::prelude::{ServedApp, ServedFunction};
+use crate::prelude::{Note, ServedFunction, ServedProject};
 
 /// Describes a project by what its handlers told.
-pub(super) fn manifest(fetch: bool, apps: Vec<ServedApp>, modules: &Modules) -> Manifest {
-    let mut apps: Vec<App> = apps
+pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
+    let fetch = served.fetch;
+    let mut apps: Vec<App> = served
+        .apps
         .into_iter()
         .map(|app| App {
             id: app.id,
@@ -27,15 +29,30 @@ pub(super) fn manifest(fetch: bool, apps: Vec<ServedApp>, modules: &Modules) -> 
         .flat_map(|app| &app.functions)
         .filter_map(retries_zero)
         .collect();
+    warnings.extend(served.notes.into_iter().map(warning));
     if fetch && apps.is_empty() {
+        let path = &modules.sources.project().serve_path;
         warnings.push(Warning {
             code: "functions_unknown",
             function: None,
-            message: "the fetch export did not tell its functions at /api/inngest: they are served all the same"
-                .to_owned(),
+            message: format!(
+                "the app did not tell its functions at {path}: they are served all the same \
+                 (`[inngest] serve_path` in baton.toml, if it serves Inngest elsewhere)"
+            ),
         });
     }
     Manifest { apps, fetch, warnings }
+}
+
+fn warning(Note { code, message }: Note) -> Warning {
+    Warning {
+        code: match code.as_str() {
+            "not_served" => "not_served",
+            _ => "ignored_option",
+        },
+        function: None,
+        message,
+    }
 }
 
 fn described(function: ServedFunction, modules: &Modules) -> Function {

@@ -3,7 +3,7 @@
 //!
 //! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
 //! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
-//! it), `driver` the loop that answers calls. `memory`, `cpu_clock` and `fatal` are about what may
+//! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may
 //! go too far.
 
 mod blame;
@@ -11,6 +11,7 @@ mod control;
 mod cpu_clock;
 mod driver;
 mod fatal;
+mod forward;
 mod handle;
 mod load;
 mod manifest;

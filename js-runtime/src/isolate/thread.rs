@@ -14,6 +14,7 @@ use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
 use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::control::{Control, Stop};
@@ -40,6 +41,8 @@ pub(crate) struct Spec {
     /// Where the calls come from.
     pub(crate) queue: Arc<CallQueue>,
     pub(crate) memory: MemoryLimits,
+    /// Where an app's sockets are; it goes with the isolate.
+    pub(crate) sockets: Option<TempDir>,
 }
 
 type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
@@ -81,13 +84,14 @@ async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
 
     let booted = began.elapsed();
     let root = &spec.sources.project().root;
-    match load::load(&mut worker, &modules, control, spec.memory).await {
-        Ok((prelude, manifest)) => {
+    let sockets = spec.sockets.as_ref().map(TempDir::path);
+    match load::load(&mut worker, &modules, control, spec.memory, sockets).await {
+        Ok((prelude, serving, manifest)) => {
             let evaluated = began.elapsed() - booted;
             tracing::debug!(isolate = spec.name, ?booted, ?evaluated, "isolate loaded");
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
-            driver::drive(&mut worker, &prelude, &spec.queue, control, spec.memory).await;
+            driver::drive(&mut worker, &prelude, &serving, &spec.queue, control, spec.memory).await;
             drop(prelude);
             dispose(worker, &modules, control);
         }
@@ -143,6 +147,8 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
                 disable_offscreen_canvas: true,
                 // Keeps `child_process.fork` from rewriting arguments into a Deno command line.
                 is_standalone: true,
+                // A request's signal tells that its caller hung up, and nothing else.
+                no_legacy_abort: true,
                 ..Default::default()
             },
             extensions: vec![compat::extension(control.clone(), spec.sources.variables())],

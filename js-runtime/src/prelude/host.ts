@@ -30,13 +30,18 @@ interface Host {
   remember(request: string, from: string, found?: string): string | undefined;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
+  /** The folder of this isolate's sockets; there is one for an entry file. */
+  sockets?: string;
+  /** Something goes on for a call, beside its answer; its generation stays until it is released. */
+  hold(call: number): void;
+  release(call: number): void;
 }
 
 type Function = (this: unknown, ...values: unknown[]) => unknown;
 
 const LEVELS = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error", trace: "error" } as const;
 
-let host: Host;
+export let host: Host;
 const current = new AsyncLocalStorage<Call | undefined>();
 /** What was thrown last where Deno hears of it after its call was left. */
 let thrown: { error: unknown; call: Call | undefined } | undefined;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_core::{JsBuffer, ToJsBuffer, v8};
-use js_runtime_api::{LoadError, Request, Response, Target};
+use js_runtime_api::{Body, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::source::transpile::{self, EmitKind};
@@ -17,12 +17,17 @@ pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
 /// The module that tells the host what user code says and starts.
 pub(crate) const HOST: &str = "baton:host";
 
+/// The module that knows the app of an entry file, and to which servers are handed over.
+pub(crate) const SERVING: &str = "baton:serving";
+
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) import_module: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
     pub(crate) serve: v8::Global<v8::Function>,
     pub(crate) call: v8::Global<v8::Function>,
+    pub(crate) pull: v8::Global<v8::Function>,
+    pub(crate) cancel: v8::Global<v8::Function>,
     pub(crate) drain: v8::Global<v8::Function>,
 }
 
@@ -31,7 +36,24 @@ pub(crate) struct Prelude {
 #[serde(untagged)]
 pub(crate) enum Served {
     Duplicate { duplicate: Duplicate },
-    Project { fetch: bool, apps: Vec<ServedApp> },
+    Project(ServedProject),
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServedProject {
+    /// It has an app that answers everything.
+    pub(crate) fetch: bool,
+    /// That app is a function that can be called.
+    pub(crate) direct: bool,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) apps: Vec<ServedApp>,
+}
+
+/// What the load's report should say.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) code: String,
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +89,8 @@ pub(crate) struct CallArgument {
     headers: Vec<(String, String)>,
     body: ToJsBuffer,
     app: Option<String>,
+    id: u64,
+    peer: Option<String>,
 }
 
 /// What `call` resolves with.
@@ -75,19 +99,24 @@ pub(crate) struct CallAnswer {
     status: u16,
     headers: Vec<(String, String)>,
     body: JsBuffer,
+    /// The body is to be pulled.
+    pub(crate) streams: bool,
 }
 
-impl From<Request> for CallArgument {
-    fn from(request: Request) -> Self {
+impl CallArgument {
+    /// Of a request whose body is there.
+    pub(crate) fn new(id: u64, request: Request, body: &[u8]) -> Self {
         Self {
             method: request.method,
             url: request.url,
             headers: request.headers,
-            body: request.body.to_vec().into(),
+            body: body.to_vec().into(),
             app: match request.target {
                 Target::App(id) => Some(id),
                 Target::Fetch => None,
             },
+            id,
+            peer: request.caller.peer,
         }
     }
 }
@@ -97,7 +126,8 @@ impl From<CallAnswer> for Response {
         Self {
             status: answer.status,
             headers: answer.headers,
-            body: bytes::Bytes::copy_from_slice(&answer.body),
+            body: Body::Full(bytes::Bytes::copy_from_slice(&answer.body)),
+            over: None,
         }
     }
 }
@@ -107,23 +137,28 @@ impl From<CallAnswer> for Response {
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
-pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 2], LoadError> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 2] = [const { OnceLock::new() }; 2];
-    let host = Url::parse(HOST).map_err(|error| LoadError {
-        message: error.to_string(),
-        ..LoadError::default()
-    })?;
+pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 3] = [const { OnceLock::new() }; 3];
+    let own = |name: &str| {
+        Url::parse(name).map_err(|error| LoadError {
+            message: error.to_string(),
+            ..LoadError::default()
+        })
+    };
     let prelude = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| LoadError {
         message: format!("the project's root {} is no absolute path", root.display()),
         ..LoadError::default()
     })?;
-    let emit = |url: &Url, text: &'static str| {
-        let parsed = transpile::parse(url, MediaType::TypeScript, text.into())?;
-        Ok(transpile::emit(url, parsed, EmitKind::Esm)?.code)
+    let emit = |code: &OnceLock<_>, url: Url, text: &'static str| {
+        let emitted = code.get_or_init(|| {
+            let parsed = transpile::parse(&url, MediaType::TypeScript, text.into())?;
+            Ok(transpile::emit(&url, parsed, EmitKind::Esm)?.code)
+        });
+        emitted.clone().map(|code: Arc<str>| (url, code))
     };
-    let host_code = CODE[0].get_or_init(|| emit(&host, include_str!("host.ts"))).clone()?;
-    let prelude_code = CODE[1]
-        .get_or_init(|| emit(&prelude, include_str!("prelude.ts")))
-        .clone()?;
-    Ok([(host, host_code), (prelude, prelude_code)])
+    Ok([
+        emit(&CODE[0], own(HOST)?, include_str!("host.ts"))?,
+        emit(&CODE[1], own(SERVING)?, include_str!("serving.ts"))?,
+        emit(&CODE[2], prelude, include_str!("prelude.ts"))?,
+    ])
 }

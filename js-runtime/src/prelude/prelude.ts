@@ -5,9 +5,22 @@
 // copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
-import { type Call, runFor } from "baton:host";
+import { runFor } from "baton:host";
+import {
+  answer,
+  ask,
+  callOf,
+  type Handler,
+  isDirect,
+  isServed,
+  listenForReal,
+  notes,
+  served,
+  serveFetch,
+  takeListeners,
+} from "baton:serving";
 
-type Handler = (request: Request) => Response | Promise<Response>;
+type AppHandler = (request: Request) => Response | Promise<Response>;
 
 interface InngestClient {
   id: string;
@@ -32,14 +45,25 @@ interface IncomingCall {
   url: string;
   headers: [string, string][];
   body: Uint8Array;
-  /** The app that is called; null for the project's fetch export. */
+  /** The Inngest app that is called; null for the app of the entry file. */
   app: string | null;
+  /** Its number at the host. */
+  id: number;
+  /** Where it comes from: `127.0.0.1:4711`. */
+  peer: string | null;
 }
 
 const BODYLESS = new Set(["GET", "HEAD"]);
 const collected = new Map<InngestFunction, string>();
-const apps = new Map<string, Handler>();
-let fetchExport: Handler | undefined;
+const apps = new Map<string, AppHandler>();
+let isEntry = false;
+/** Bodies that the SDK streams, by the call's number. */
+const streams = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
+/** What the SDK answers with when it streams (`createStream` in its handler). */
+const STREAMS = 201;
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/** Of a default export: where Bun listens, and what it does there. */
+const BUNS = ["port", "hostname", "idleTimeout", "development", "maxRequestBodySize", "tls", "unix", "routes", "error"];
 
 /** Imports one module and keeps what it exports for `serve`. */
 export async function importModule(url: string): Promise<void> {
@@ -51,20 +75,70 @@ export async function importModule(url: string): Promise<void> {
   }
 }
 
-/** Takes the fetch handler of an entry file, if it exports one. */
+/** Imports an entry file: it exports an app, or has one listen, or exports Inngest functions. */
 export async function importEntry(url: string): Promise<void> {
+  isEntry = true;
+  await takeListeners();
   await importModule(url);
-  const exports = await import(url);
-  const app = exports.default;
-  if (typeof app?.fetch === "function") fetchExport = (request) => app.fetch(request);
-  else if (typeof exports.fetch === "function") fetchExport = exports.fetch;
-  else if (typeof exports.handler === "function") fetchExport = exports.handler;
+  const app = await exported(await import(url));
+  if (app && !isServed()) serveFetch(app);
 }
 
-/** Builds the handlers; returns what the project consists of. */
-export async function serve() {
-  if (fetchExport) return { fetch: true, apps: await introspect(fetchExport) };
-  if (collected.size === 0) return { fetch: false, apps: [] };
+/** The handler that an entry file exports, in one of the shapes that others serve. */
+async function exported(exports: any): Promise<Handler | undefined> {
+  // What a transpiled CommonJS file calls its default.
+  const app = exports.default?.__esModule ? exports.default.default : exports.default;
+  if (typeof app?.fetch === "function") {
+    noteWhatIsIgnored(app);
+    return (request, _from, context) => app.fetch(request, process.env, context);
+  }
+  if (app && !isServed() && (await listens(app))) return undefined;
+  const named = exports.default?.__esModule ? exports.default : exports;
+  for (const candidate of [named.fetch, named.handler, app, app?.handler]) {
+    if (typeof candidate === "function") return (request, _from, context) => candidate(request, process.env, context);
+  }
+  const methods = METHODS.filter((method) => typeof named[method] === "function");
+  if (methods.length === 0) return undefined;
+  return (request, _from, context) => {
+    const run = named[request.method] ?? (request.method === "HEAD" ? named.GET : undefined);
+    if (run) return run(request, context);
+    return new Response(null, { status: 405, headers: { allow: methods.join(", ") } });
+  };
+}
+
+/** Has an app of Node's that is exported listen, as its own main file would. */
+async function listens(app: any): Promise<boolean> {
+  const port = Number(process.env.PORT) || 3000;
+  const isExpress = typeof app === "function" && typeof app.handle === "function" && typeof app.listen === "function";
+  const isKoa = typeof app.callback === "function" && typeof app.listen === "function";
+  const isServer = typeof app.listen === "function" && typeof app.on === "function" && "headersTimeout" in app;
+  const isFastify = typeof app.listen === "function" && typeof app.ready === "function" && "server" in app;
+  if (isFastify) await app.listen({ port });
+  else if (isExpress || isKoa || isServer) app.listen(port);
+  else return false;
+  await served.promise;
+  return true;
+}
+
+function noteWhatIsIgnored(app: any) {
+  // Of a router's class, fields of these names are something else.
+  if (Object.getPrototypeOf(app) !== Object.prototype) return;
+  const ignored = BUNS.filter((name) => Object.hasOwn(app, name) && app[name] !== undefined);
+  if (Object.hasOwn(app, "websocket") && typeof (globalThis as any).Bun?.serve !== "function") ignored.push("websocket");
+  if (ignored.length === 0) return;
+  const names = ignored.map((name) => `\`${name}\``).join(", ");
+  notes.push({
+    code: "ignored_option",
+    message: `${names} of the default export: ignored, for Baton listens itself (--port, baton.toml)`,
+  });
+}
+
+/** Builds the handlers; returns what the project consists of. `path` is where the app serves Inngest. */
+export async function serve(path: string) {
+  // A file that starts its server later, after it has connected to something.
+  if (isEntry && collected.size === 0 && !isServed()) await served.promise;
+  listenForReal();
+  if (isServed()) return { fetch: true, direct: isDirect(), notes, apps: await introspect(path) };
 
   const { serve } = await import("inngest/edge");
   const byClient = Map.groupBy(collected.keys(), (fn) => fn.client.id);
@@ -75,30 +149,45 @@ export async function serve() {
     apps.set(id, serve({ client: functions[0].client, functions }));
     described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)) });
   }
-  return { fetch: false, apps: described };
+  return { fetch: false, direct: true, notes, apps: described };
 }
 
-/** Answers one HTTP request. */
-export async function call({ method, url, headers, body, app }: IncomingCall) {
-  const handler = app === null ? fetchExport : apps.get(app);
-  if (!handler) throw new Error(`no handler for ${app ?? "fetch"}`);
+/** Answers one HTTP request that came directly. */
+export async function call({ method, url, headers, body, app, id, peer }: IncomingCall) {
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
-  const response = await runFor(callOf(request), () => handler(request));
+  const response = await runFor(callOf(new URL(url), (name) => request.headers.get(name)), () => {
+    if (app === null) return answer(request, peer, id);
+    const handler = apps.get(app);
+    if (!handler) throw new Error(`no handler for ${app}`);
+    return handler(request);
+  });
+  const isStreamed = response.status === STREAMS && response.body !== null;
+  if (isStreamed) streams.set(id, response.body!.getReader());
   return {
     status: response.status,
     headers: [...response.headers],
-    body: new Uint8Array(await response.arrayBuffer()),
+    body: isStreamed ? new Uint8Array() : new Uint8Array(await response.arrayBuffer()),
+    streams: isStreamed,
   };
+}
+
+/** The next part of a streamed body; null at its end. */
+export async function pull(id: number): Promise<Uint8Array | null> {
+  const { done, value } = (await streams.get(id)?.read()) ?? { done: true };
+  if (!done) return value!;
+  streams.delete(id);
+  return null;
+}
+
+/** Nobody reads a streamed body any more. */
+export function cancel(id: number): void {
+  void streams.get(id)?.cancel();
+  streams.delete(id);
 }
 
 /** Tells user code that another generation gets the new calls. */
 export function drain(): void {
   globalThis.dispatchEvent(new Event("baton:draining"));
-}
-
-function callOf({ url, headers }: Request): Call {
-  const query = new URL(url).searchParams;
-  return { function: query.get("fnId"), run: headers.get("x-run-id"), step: query.get("stepId") };
 }
 
 function isInngestFunction(value: unknown): value is InngestFunction {
@@ -130,20 +219,20 @@ function defined(settings: Record<string, unknown>) {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
 
-/** Asks a fetch export by Inngest's in-band sync what it serves; it may well not tell. */
-async function introspect(handler: Handler) {
-  const url = "http://localhost/api/inngest";
+/** Asks the app by Inngest's in-band sync what it serves; it may well not tell. */
+async function introspect(path: string) {
+  const url = `http://localhost${path}`;
   const body = JSON.stringify({ url });
   const headers: Record<string, string> = {
     "content-type": "application/json",
+    "content-length": String(new TextEncoder().encode(body).length),
     host: "localhost",
     "x-inngest-sync-kind": "in_band",
   };
   const key = process.env.INNGEST_SIGNING_KEY;
   if (key) headers["x-inngest-signature"] = await sign(body, key);
   try {
-    const response = await handler(new Request(url, { method: "PUT", headers, body }));
-    const { app_id: id, functions } = await response.json();
+    const { app_id: id, functions } = await ask(url, "PUT", headers, body);
     return [{ id, functions: functions.map(summary) }];
   } catch {
     return [];

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use js_runtime_api::{EnvironmentDigest, EnvironmentSource};
+
+use super::secrets::{self, Secrets, SecretsError};
 
 /// A generation's variables, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     /// From its file, if there is one.
     file: Option<BTreeMap<String, String>>,
+    /// From its command, once that was run.
+    secrets: OnceLock<Secrets>,
     defaults: BTreeMap<String, String>,
 }
 
@@ -26,6 +31,7 @@ impl Environment {
         });
         Ok(Self {
             file: parsed.transpose()?,
+            secrets: OnceLock::new(),
             defaults: source.defaults.clone(),
         })
     }
@@ -34,28 +40,62 @@ impl Environment {
     pub(super) fn read_or_defaults(source: &EnvironmentSource) -> Self {
         Self::read(source).unwrap_or_else(|_| Self {
             file: None,
+            secrets: OnceLock::new(),
             defaults: source.defaults.clone(),
         })
     }
 
+    /// Whether its file reads the same.
+    pub(super) fn has_file_of(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+
+    /// Runs the command, unless that was done.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(super) fn obtain_secrets(&self, command: &[String], folder: &Path) -> Result<(), SecretsError> {
+        if self.secrets.get().is_none() {
+            // Another thread may have done the same meanwhile: the first one's are the generation's.
+            let _ = self.secrets.set(secrets::run(command, folder)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the command prints something else now, or fails.
+    pub(super) fn secrets_changed(&self, command: &[String], folder: &Path) -> bool {
+        secrets::run(command, folder).ok().as_ref() != self.secrets.get()
+    }
+
+    /// By name: of the command, then of the file.
+    fn given(&self) -> Option<BTreeMap<&String, &String>> {
+        let secrets = self.secrets.get().map(|secrets| &secrets.0);
+        if secrets.is_none() && self.file.is_none() {
+            return None;
+        }
+        // The later one counts.
+        Some(self.file.iter().chain(secrets).flatten().collect())
+    }
+
     /// Adds what the variables that are there do not say.
     pub(crate) fn complete(&self, variables: &mut std::collections::HashMap<String, String>) {
-        for (name, value) in self.file.iter().flatten().chain(&self.defaults) {
+        let given = self.given().unwrap_or_default();
+        for (name, value) in given.into_iter().chain(&self.defaults) {
             variables.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
 
     pub(super) fn digest(&self) -> EnvironmentDigest {
-        let Some(file) = &self.file else {
+        let Some(given) = self.given() else {
             return EnvironmentDigest::default();
         };
         let mut hasher = blake3::Hasher::new();
-        for part in file.iter().flat_map(|(name, value)| [name, value]) {
+        for part in given.iter().flat_map(|(name, value)| [name, value]) {
             hasher.update(&part.len().to_le_bytes());
             hasher.update(part.as_bytes());
         }
         EnvironmentDigest {
-            names: file.keys().cloned().collect(),
+            names: given.into_keys().cloned().collect(),
             hash: Some(hasher.finalize().to_hex().to_string()),
         }
     }
@@ -91,6 +131,7 @@ mod tests {
         let defaults = [("B", "default"), ("D", "default")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let source = EnvironmentSource {
             file: Some(path.clone()),
+            secret_command: None,
             defaults: defaults.into(),
         };
         let environment = Environment::read(&source).unwrap();

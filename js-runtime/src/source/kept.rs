@@ -89,6 +89,7 @@ pub(crate) fn restore(
         root,
         entry,
         environment: asked.environment.clone(),
+        serve_path: asked.serve_path.clone(),
     };
     let file = |(path, hash): (PathBuf, String)| {
         let bytes = kept
@@ -133,6 +134,7 @@ mod tests {
             root: folder.to_owned(),
             entry: Entry::Folder(folder.to_owned()),
             environment: EnvironmentSource::default(),
+            serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod entries;
 pub(crate) mod environment;
 pub(crate) mod imports;
 pub(crate) mod kept;
+pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod stamp;

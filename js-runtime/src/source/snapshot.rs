@@ -15,6 +15,7 @@ use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
 
 use super::environment::Environment;
+use super::secrets::SecretsError;
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::transpile::Emitted;
@@ -88,6 +89,7 @@ impl SourceSnapshot {
                 Entry::File(path) => Entry::File(path.canonicalize()?),
             },
             environment: asked.environment.clone(),
+            serve_path: asked.serve_path.clone(),
         };
         let entries = entries::list(&project.entry)?;
         let snapshot = Self::new(asked, project, entries, environment, Read::default(), shared);
@@ -125,6 +127,17 @@ impl SourceSnapshot {
 
     pub(crate) fn variables(&self) -> &Environment {
         &self.environment
+    }
+
+    /// Runs the command that prints variables, if there is one and that was not done.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub(crate) fn obtain_secrets(&self) -> Result<(), SecretsError> {
+        match &self.asked.environment.secret_command {
+            Some(command) => self.environment.obtain_secrets(command, &self.project.root),
+            None => Ok(()),
+        }
     }
 
     /// The modules to import, sorted.
@@ -292,6 +305,11 @@ impl Sources for SourceSnapshot {
         }
     }
 
+    fn secrets_changed(&self) -> bool {
+        let command = self.asked.environment.secret_command.as_ref();
+        command.is_some_and(|command| self.environment.secrets_changed(command, &self.project.root))
+    }
+
     fn environment(&self) -> EnvironmentDigest {
         self.environment.digest()
     }
@@ -322,7 +340,7 @@ impl Sources for SourceSnapshot {
         let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
         changed.extend(links.into_iter().filter(leads_elsewhere).map(|(path, _)| path));
         if let Some(file) = &self.asked.environment.file
-            && Environment::read(&self.asked.environment).ok().as_ref() != Some(&self.environment)
+            && !Environment::read(&self.asked.environment).is_ok_and(|now| now.has_file_of(&self.environment))
         {
             changed.insert(file.clone());
         }

@@ -14,6 +14,7 @@ mod chaos;
 mod children;
 mod cli;
 mod differential;
+mod entries;
 mod invoke;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
@@ -28,7 +29,9 @@ mod protocol;
 mod reload;
 mod reload_requests;
 mod said;
+mod secrets;
 mod snapshot;
+mod streaming;
 mod stuck;
 mod under_load;
 mod watching;

@@ -1,0 +1,184 @@
+//! The way of a request to an app that listens: HTTP over the isolate's own socket, with bodies that
+//! stream both ways, and upgrades. One connection for each request; a caller who hangs up closes it.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::{StreamExt as _, TryStreamExt as _};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::StatusCode;
+use hyper::body::Frame;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HeaderName, HeaderValue};
+use hyper_util::rt::TokioIo;
+use js_runtime_api::{Body, BodyError, CallError, Keeping, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UnixStream;
+
+/// Headers between this module and `prelude/serving.ts`, which neither callers nor apps see.
+const PEER: HeaderName = HeaderName::from_static("baton-peer");
+const CALL: HeaderName = HeaderName::from_static("baton-call");
+const THREW: HeaderName = HeaderName::from_static("baton-threw");
+
+/// Those of one connection, which are not passed on.
+const OF_CONNECTION: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "transfer-encoding",
+    "proxy-connection",
+    "te",
+    "expect",
+];
+
+/// Whether somebody still takes the answer's body.
+pub(super) struct Taken(oneshot::Receiver<Infallible>);
+
+impl Taken {
+    /// Resolves when the body was taken to its end or dropped.
+    pub(super) async fn or_dropped(self) {
+        let _ = self.0.await;
+    }
+}
+
+/// Asks the app; resolves when its answer begins.
+///
+/// # Errors
+/// When it threw, or nothing listens.
+pub(super) async fn forward(socket: &Path, id: u64, request: Request) -> Result<(Response, Taken), CallError> {
+    let stream = UnixStream::connect(socket).await.map_err(no_answer)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
+    // Ends with the request: when its answer is there, or when whoever waits for it is dropped.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to an app ended");
+        }
+    });
+    let mut answer = sender.send_request(http(id, request)?).await.map_err(no_answer)?;
+    if answer.headers().contains_key(THREW) {
+        let text = answer.into_body().collect().await.map_err(no_answer)?.to_bytes();
+        return Err(CallError::Threw(String::from_utf8_lossy(&text).into_owned()));
+    }
+    let (taking, taken) = oneshot::channel();
+    let upgrades = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let upgraded = if upgrades {
+        Some(hyper::upgrade::on(&mut answer).await.map_err(no_answer)?)
+    } else {
+        None
+    };
+    let (head, body) = answer.into_parts();
+    let body = match upgraded {
+        Some(upgraded) => Body::Upgraded(Box::new(Kept {
+            connection: TokioIo::new(upgraded),
+            _taking: taking,
+        })),
+        None => {
+            let parts = body.into_data_stream();
+            let parts = parts.map_err(|error| BodyError(error.to_string()));
+            Body::Stream(Keeping::new(parts, taking).boxed())
+        }
+    };
+    let headers = head.headers.iter();
+    let headers = headers.filter(|(name, _)| upgrades || !OF_CONNECTION.contains(&name.as_str()));
+    let response = Response {
+        status: head.status.as_u16(),
+        headers: headers
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+        body,
+        over: None,
+    };
+    Ok((response, Taken(taken)))
+}
+
+type Outgoing = UnsyncBoxBody<Bytes, BodyError>;
+
+fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError> {
+    let Request {
+        method,
+        url,
+        headers,
+        body,
+        caller,
+        target: _,
+    } = request;
+    let upgrades = headers.iter().any(|(name, _)| name == "upgrade");
+    let has_body = headers
+        .iter()
+        .any(|(name, _)| name == "content-length" || name == "transfer-encoding");
+    let body = match body {
+        // Sent as chunks, nothing would be something.
+        Body::Stream(_) | Body::Upgraded(_) if !has_body => Full::default().map_err(never).boxed_unsync(),
+        Body::Full(bytes) => Full::new(bytes).map_err(never).boxed_unsync(),
+        Body::Stream(parts) => StreamBody::new(parts.map_ok(Frame::data)).boxed_unsync(),
+        Body::Upgraded(_) => Full::default().map_err(never).boxed_unsync(),
+    };
+    let path = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let path = path.find(['/', '?']).map_or("/", |at| &path[at..]);
+    let mut http = hyper::Request::new(body);
+    *http.method_mut() = method.parse().map_err(no_answer)?;
+    *http.uri_mut() = path.parse().map_err(no_answer)?;
+    let own = [PEER, CALL, THREW];
+    for (name, value) in headers {
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+            continue;
+        };
+        let keeps = upgrades && name == CONNECTION || !OF_CONNECTION.contains(&name.as_str());
+        if keeps && !own.contains(&name) {
+            http.headers_mut().append(name, value);
+        }
+    }
+    http.headers_mut().insert(CALL, id.into());
+    if let Some(peer) = caller.peer.and_then(|peer| HeaderValue::try_from(peer).ok()) {
+        http.headers_mut().insert(PEER, peer);
+    }
+    Ok(http)
+}
+
+fn never(never: Infallible) -> BodyError {
+    match never {}
+}
+
+fn no_answer(error: impl std::fmt::Display) -> CallError {
+    CallError::NoAnswer(error.to_string())
+}
+
+/// A connection that tells when it is dropped.
+struct Kept<T> {
+    connection: T,
+    _taking: oneshot::Sender<Infallible>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Kept<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Kept<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.connection).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.connection).poll_shutdown(context)
+    }
+}

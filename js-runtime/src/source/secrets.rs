@@ -1,0 +1,196 @@
+//! Variables that a command prints: run for each generation, its output kept nowhere else.
+//!
+//! What it prints is never logged nor part of an error, its standard error neither, for both may hold
+//! what is secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::environment::parse;
+use crate::compat::posix;
+
+/// How long the command may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// By name. Shown without its values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secrets(pub(super) BTreeMap<String, String>);
+
+/// Why there are none; read by whoever reloads.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SecretsError {
+    #[error("secret_command names no program")]
+    Empty,
+    #[error("secret_command: cannot start {program:?}: {reason}")]
+    NotStarted { program: String, reason: String },
+    #[error("secret_command: {program:?} {ended}")]
+    Failed { program: String, ended: String },
+    #[error("secret_command: {program:?} did not end within {} seconds", LIMIT.as_secs())]
+    TooLong { program: String },
+    #[error(
+        "secret_command: what {program:?} printed begins as a JSON object and is none: line {line}, column {column}"
+    )]
+    Json {
+        program: String,
+        line: usize,
+        column: usize,
+    },
+    #[error("secret_command: {name:?} is no text, number or boolean in the JSON object that {program:?} printed")]
+    Value { program: String, name: String },
+}
+
+impl SecretsError {
+    /// What to do about it.
+    pub(crate) const fn help(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotStarted { .. } => {
+                "In baton.toml: [env] secret_command = [\"program\", \"argument\"], or one line for the shell."
+            }
+            Self::Failed { .. } | Self::TooLong { .. } => {
+                "Run it in the project's folder to see why: what it says is not shown here, for it may be secret."
+            }
+            Self::Json { .. } | Self::Value { .. } => "It may print lines of NAME=value, or one JSON object of texts.",
+        }
+    }
+}
+
+/// Runs the command in a folder, and reads what it prints.
+///
+/// # Errors
+/// When it does not end well in time, or prints something else.
+pub(super) fn run(command: &[String], folder: &Path) -> Result<Secrets, SecretsError> {
+    let [program, arguments @ ..] = command else {
+        return Err(SecretsError::Empty);
+    };
+    let Output { status, stdout, .. } = output(program, arguments, folder)?;
+    if !status.success() {
+        return Err(SecretsError::Failed {
+            program: program.clone(),
+            ended: describe(status),
+        });
+    }
+    read(program, &String::from_utf8_lossy(&stdout)).map(Secrets)
+}
+
+fn output(program: &str, arguments: &[String], folder: &Path) -> Result<Output, SecretsError> {
+    let not_started = |error: std::io::Error| SecretsError::NotStarted {
+        program: program.to_owned(),
+        reason: error.to_string(),
+    };
+    let child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(not_started)?;
+    let group = child.id().cast_signed();
+    let (sender, ended) = mpsc::channel();
+    // Ends with the command.
+    std::thread::Builder::new()
+        .name("secret-command".to_owned())
+        .spawn(move || sender.send(child.wait_with_output()))
+        .map_err(not_started)?;
+    if let Ok(output) = ended.recv_timeout(LIMIT) {
+        return output.map_err(not_started);
+    }
+    // With all that it started; one that has ended meanwhile is as good.
+    let _ = posix::kill(-group, libc::SIGKILL);
+    Err(SecretsError::TooLong {
+        program: program.to_owned(),
+    })
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("failed with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "failed".to_owned(),
+    }
+}
+
+fn read(program: &str, text: &str) -> Result<BTreeMap<String, String>, SecretsError> {
+    if !text.trim_start().starts_with('{') {
+        return Ok(parse(text));
+    }
+    let object: serde_json::Map<String, Value> = serde_json::from_str(text).map_err(|error| SecretsError::Json {
+        program: program.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })?;
+    let text = |(name, value): (String, Value)| match value {
+        Value::String(text) => Ok((name, text)),
+        Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(SecretsError::Value {
+            program: program.to_owned(),
+            name,
+        }),
+    };
+    let fits =
+        |(name, value): &(String, String)| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+    let texts = object.into_iter().map(text);
+    texts.filter(|one| one.as_ref().map_or(true, fits)).collect()
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{SecretsError, run};
+
+    fn shell(line: &str) -> Result<Vec<(String, String)>, SecretsError> {
+        let command = ["sh", "-c", line].map(str::to_owned);
+        run(&command, Path::new("/")).map(|secrets| secrets.0.into_iter().collect())
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn lines_and_a_json_object_are_read() {
+        assert_eq!(
+            shell("echo '# of today'; echo A=1; echo 'B=\"two words\"'"),
+            Ok(vec![pair("A", "1"), pair("B", "two words")])
+        );
+        assert_eq!(
+            shell("echo '{\"A\": \"x=y\", \"B\": 2, \"C\": true}'"),
+            Ok(vec![pair("A", "x=y"), pair("B", "2"), pair("C", "true")])
+        );
+        assert_eq!(shell("true"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_goes_wrong_is_named_without_what_was_printed() {
+        for (line, told) in [
+            ("echo A=hush; echo hush >&2; exit 3", "failed with exit code 3"),
+            ("echo A=hush; kill -9 $$", "was ended by signal 9"),
+            ("echo '{\"A\": \"hush\"'", "line 2, column 0"),
+            ("echo '{\"A\": [\"hush\"]}'", "\"A\" is no text"),
+        ] {
+            let error = shell(line).unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains("hush"), "{error}");
+        }
+        let missing = run(&["no-such-program".to_owned()], Path::new("/")).unwrap_err();
+        assert!(
+            missing.to_string().contains("cannot start \"no-such-program\""),
+            "{missing}"
+        );
+        assert_eq!(run(&[], Path::new("/")), Err(SecretsError::Empty));
+    }
+}
