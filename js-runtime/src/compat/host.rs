@@ -7,6 +7,7 @@ use std::sync::Arc;
 use deno_core::{JsRuntime, v8};
 use deno_runtime::deno_io::ChildProcessStdio;
 
+use super::bun;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 use crate::source::snapshot::SourceSnapshot;
@@ -39,6 +40,7 @@ pub(crate) fn object<'s>(
         ("groupBegun", v8::Function::new(scope, group_begun)?),
         ("groupLeft", v8::Function::new(scope, group_left)?),
         ("remember", v8::Function::new(scope, remember)?),
+        ("bunNatives", v8::Function::new(scope, bun_natives)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -115,6 +117,12 @@ fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut retu
     });
     if let Some(known) = known.and_then(|known| v8::String::new(scope, &known)) {
         returned.set(known.into());
+    }
+}
+
+fn bun_natives(scope: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, mut returned: Returned<'_>) {
+    if let Some(natives) = bun::natives(scope) {
+        returned.set(natives.into());
     }
 }
 

@@ -27,6 +27,8 @@ interface Host {
   groupLeft(leader: number): void;
   /** What a `require` in a file finds, it finds for good: asked with what was found, or to know that. */
   remember(request: string, from: string, found?: string): string | undefined;
+  /** The functions of the module `bun` that are the host's. */
+  bunNatives(): object;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
 }
@@ -137,6 +139,74 @@ Module._resolveFilename = (request: string, parent?: { filename?: string }, isMa
   const found = find(request, parent, isMain, options);
   return from && isAbsolute(found) ? host.remember(request, from, found) : found;
 };
+
+// The modules `bun` and `bun:*` are evaluated by whoever asks for them first, at once: `import`,
+// `require` and the global are the same.
+const requireModule = (Module as any)._extensions[".mjs"];
+
+function bunModule(file: string): any {
+  const module = { exports: {} };
+  requireModule(module, `/.baton/bun/${file}`);
+  return module.exports;
+}
+
+/** What the host does for the module `bun`. */
+export function bunNatives(): object {
+  return host.bunNatives();
+}
+
+// Whether there is a property is answered without the module.
+Object.defineProperty(globalThis, "Bun", {
+  configurable: true,
+  writable: true,
+  value: new Proxy(Object.create(null), {
+    get: (_, key) => bunModule("bun.ts").default[key],
+    set: (_, key, value) => Reflect.set(bunModule("bun.ts").default, key, value),
+    has: (_, key) => key in bunModule("bun.ts").default,
+    ownKeys: () => Reflect.ownKeys(bunModule("bun.ts").default),
+    getOwnPropertyDescriptor: (_, key) => {
+      const found = Object.getOwnPropertyDescriptor(bunModule("bun.ts").default, key);
+      return found && { ...found, configurable: true };
+    },
+  }),
+});
+
+const loadRequired = Module._load;
+Module._load = function (this: unknown, request: string, ...rest: unknown[]) {
+  if (request === "bun") return bunModule("exports.mjs").default;
+  if (request === "bun:sqlite") return bunModule("sqlite.ts");
+  return Reflect.apply(loadRequired, this, [request, ...rest]);
+};
+
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** Whether an app may hand its handler over, and the one that did. */
+let handOvers: "refused" | "awaited" | { handler: Handler } = "refused";
+
+/** Lets the entry file that is loaded next hand its handler over. */
+export function awaitHandOver(): void {
+  handOvers = "awaited";
+}
+
+/** Gives Baton the handler of an app that would listen on a port of its own; `by` is what it called. */
+export function handOver(handler: Handler, { by, port }: { by: string; port?: number }): void {
+  if (handOvers === "refused") {
+    throw new Error(
+      `${by} is only possible while an entry file is loaded: Baton owns the port, and serves the handler. ` +
+        "Start Baton with the file: baton dev src/serve.ts.",
+    );
+  }
+  if (handOvers !== "awaited") throw new Error(`${by} was called twice: Baton serves one handler`);
+  handOvers = { handler };
+  say("info", `${by}: Baton serves this handler on its own port${port === undefined ? "" : ` instead of ${port}`}`);
+}
+
+/** The handler that was handed over while the entry file was loaded. */
+export function handedOver(): Handler | undefined {
+  const handler = typeof handOvers === "object" ? handOvers.handler : undefined;
+  handOvers = "refused";
+  return handler;
+}
 
 function isShell({ shell, file }: { shell?: boolean | string; file: string }): boolean {
   return Boolean(shell) || /(^|\/)(ba|da|z)?sh$/.test(file);

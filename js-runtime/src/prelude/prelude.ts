@@ -5,7 +5,7 @@
 // copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
-import { type Call, runFor } from "baton:host";
+import { awaitHandOver, type Call, handedOver, runFor } from "baton:host";
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
@@ -53,10 +53,13 @@ export async function importModule(url: string): Promise<void> {
 
 /** Takes the fetch handler of an entry file, if it exports one. */
 export async function importEntry(url: string): Promise<void> {
+  awaitHandOver();
   await importModule(url);
+  const handed = handedOver();
   const exports = await import(url);
   const app = exports.default;
-  if (typeof app?.fetch === "function") fetchExport = (request) => app.fetch(request);
+  if (handed) fetchExport = handed;
+  else if (typeof app?.fetch === "function") fetchExport = (request) => app.fetch(request);
   else if (typeof exports.fetch === "function") fetchExport = exports.fetch;
   else if (typeof exports.handler === "function") fetchExport = exports.handler;
 }
