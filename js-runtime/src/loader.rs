@@ -19,9 +19,10 @@ use deno_core::{
     ModuleType, RequestedModuleType, ResolutionKind, SourceCodeCacheInfo,
 };
 use deno_error::JsErrorBox;
-use js_runtime_api::{LoadError, LoadErrorKind};
+use js_runtime_api::{Entry, LoadError, LoadErrorKind};
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 
+use crate::compat::bun;
 use crate::diagnostics::{Position, display_path, source_text};
 use crate::prelude;
 use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
@@ -95,6 +96,16 @@ impl Modules {
             Ok(referrer) if ![prelude::HOST, prelude::SERVING].contains(&specifier) => referrer,
             _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
+        if let Some(own) = bun::resolve(specifier, &referrer) {
+            return Ok(own);
+        }
+        match bun::specifier(specifier) {
+            Some(bun::Specifier::Module(url)) => return Ok(url),
+            Some(bun::Specifier::Missing(message)) => {
+                return Err(self.fail(self.resolve_error(specifier, &referrer, message, None)));
+            }
+            None => {}
+        }
         if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
             let known = Url::parse(&known).map_err(JsErrorBox::from_err)?;
             self.note_import(&referrer, &known);
@@ -150,6 +161,12 @@ impl Modules {
     }
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
+        if let Some(code) = bun::module(url) {
+            let code = code.map_err(|error| self.fail(error))?;
+            let cache = self.code_cache(url, code.as_bytes());
+            let code = ModuleSourceCode::String(code.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
+        }
         let path = url.to_file_path().map_err(|()| {
             JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
         })?;
@@ -205,7 +222,10 @@ impl Modules {
         let given = match self.sources.given(url) {
             Some(given) => given,
             None => {
-                let made = self.make_javascript(url, media_type, file).await?;
+                let mut made = self.make_javascript(url, media_type, file).await?;
+                if let Some(code) = self.with_import_meta(url, &made.code)? {
+                    made.code = code;
+                }
                 let (_, code) = self.caches.code.one(made.code);
                 self.sources.give(url, Arc::new(Emitted { code, ..made }))
             }
@@ -256,6 +276,21 @@ impl Modules {
             code
         };
         Ok(Emitted { code, source_map })
+    }
+
+    /// What Bun has in `import.meta` and Deno has not, for a module of the project that uses it. In
+    /// its first line, which the source map then has too far left; no other line moves.
+    fn with_import_meta(&self, url: &Url, code: &str) -> Result<Option<Arc<str>>, JsErrorBox> {
+        if !uses_more_of_import_meta(code) || code.starts_with("#!") || self.node.is_package(url)? {
+            return Ok(None);
+        }
+        let is_entry = match &self.sources.project().entry {
+            Entry::File(entry) => url.to_file_path().is_ok_and(|path| {
+                path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)
+            }),
+            Entry::Folder(_) => false,
+        };
+        Ok(Some(format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into()))
     }
 
     /// The text that `require` evaluates.
@@ -310,6 +345,24 @@ impl Modules {
         let data = self.caches.module_code(url, hash).map(|code| Cow::Owned(code.to_vec()));
         SourceCodeCacheInfo { hash, data }
     }
+}
+
+const IMPORT_META: &str = "Object.assign(import.meta,{dir:import.meta.dirname,path:import.meta.filename,\
+    file:import.meta.filename.replace(/^.*\\//,\"\"),env:process.env,\
+    require:id=>process.getBuiltinModule(\"node:module\").createRequire(import.meta.url)(id)});";
+
+const IS_MAIN: &str = "import.meta.main=true;";
+
+/// Whether a module asks `import.meta` for something that is not in it everywhere.
+fn uses_more_of_import_meta(code: &str) -> bool {
+    code.match_indices("import.meta").any(|(at, meta)| {
+        let rest = &code[at + meta.len()..];
+        !["url", "dirname", "filename", "resolve"].iter().any(|name| {
+            rest.strip_prefix('.')
+                .and_then(|rest| rest.strip_prefix(name))
+                .is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+        })
+    })
 }
 
 /// What a CommonJS file exports may be what another one does, which the analysis then reads.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use deno_core::{JsRuntime, v8};
 use deno_runtime::deno_io::ChildProcessStdio;
 
+use super::bun;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 use crate::isolate::Control;
@@ -47,6 +48,7 @@ pub(crate) fn object<'s>(
         ("remember", v8::Function::new(scope, remember)?),
         ("hold", v8::Function::new(scope, hold)?),
         ("release", v8::Function::new(scope, release)?),
+        ("bunNatives", v8::Function::new(scope, bun_natives)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -148,6 +150,12 @@ fn release(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Return
 
 fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<u64> {
     u64::try_from(arguments.get(0).integer_value(scope)?).ok()
+}
+
+fn bun_natives(scope: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, mut returned: Returned<'_>) {
+    if let Some(natives) = bun::natives(scope) {
+        returned.set(natives.into());
+    }
 }
 
 /// 0 and 1 would mean other groups than a child's.

@@ -5,12 +5,14 @@
 //! in it, `process` by errors that say what to write instead.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
-//! it), and what it starts ends with it (`children`). Both it tells through the object in `host`.
+//! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
+//! which also has the parts of the modules `bun` and `bun:*` (`bun`).
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
+pub(crate) mod bun;
 mod children;
 mod console;
 mod ending;

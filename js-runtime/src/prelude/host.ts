@@ -28,6 +28,8 @@ interface Host {
   groupLeft(leader: number): void;
   /** What a `require` in a file finds, it finds for good: asked with what was found, or to know that. */
   remember(request: string, from: string, found?: string): string | undefined;
+  /** The functions of the module `bun` that are the host's. */
+  bunNatives(): object;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
   /** The folder of this isolate's sockets; there is one for an entry file. */
@@ -168,6 +170,45 @@ Module._resolveFilename = (request: string, parent?: { filename?: string }, isMa
   const found = find(request, parent, isMain, options);
   return from && isAbsolute(found) ? host.remember(request, from, found) : found;
 };
+
+// The modules `bun` and `bun:*` are evaluated by whoever asks for them first, at once: `import`,
+// `require` and the global are the same.
+const requireModule = (Module as any)._extensions[".mjs"];
+
+function bunModule(file: string): any {
+  const module = { exports: {} };
+  requireModule(module, `/.baton/bun/${file}`);
+  return module.exports;
+}
+
+/** What the host does for the module `bun`. */
+export function bunNatives(): object {
+  return host.bunNatives();
+}
+
+// Whether there is a property is answered without the module.
+Object.defineProperty(globalThis, "Bun", {
+  configurable: true,
+  writable: true,
+  value: new Proxy(Object.create(null), {
+    get: (_, key) => bunModule("bun.ts").default[key],
+    set: (_, key, value) => Reflect.set(bunModule("bun.ts").default, key, value),
+    has: (_, key) => key in bunModule("bun.ts").default,
+    ownKeys: () => Reflect.ownKeys(bunModule("bun.ts").default),
+    getOwnPropertyDescriptor: (_, key) => {
+      const found = Object.getOwnPropertyDescriptor(bunModule("bun.ts").default, key);
+      return found && { ...found, configurable: true };
+    },
+  }),
+});
+
+const loadRequired = Module._load;
+Module._load = function (this: unknown, request: string, ...rest: unknown[]) {
+  if (request === "bun") return bunModule("exports.mjs").default;
+  if (request === "bun:sqlite") return bunModule("sqlite.ts");
+  return Reflect.apply(loadRequired, this, [request, ...rest]);
+};
+
 
 function isShell({ shell, file }: { shell?: boolean | string; file: string }): boolean {
   return Boolean(shell) || /(^|\/)(ba|da|z)?sh$/.test(file);

@@ -80,6 +80,12 @@ export function serveFetch(run: Handler): void {
  * then nothing serves this one, and the report of the load says so.
  */
 export function handOver(run: Handler, { by, port, hostname }: Listening): boolean {
+  if (!taking) {
+    throw new Error(
+      `${by} is only possible while an entry file is loaded: Baton owns the port, and serves the handler. ` +
+        "Start Baton with that file, for example: baton dev src/serve.ts",
+    );
+  }
   if (!take({ by, port, hostname })) return false;
   serveFetch(run);
   return true;
