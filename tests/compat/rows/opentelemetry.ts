@@ -1,0 +1,35 @@
+// packages: @opentelemetry/sdk-node, @opentelemetry/api
+import { context, SpanStatusCode, trace } from "@opentelemetry/api";
+import { NodeSDK, tracing } from "@opentelemetry/sdk-node";
+import { row } from "../row";
+
+export default row({ names: ["inner", "outer"], parent: true, failed: SpanStatusCode.ERROR, active: true }, async () => {
+  const exporter = new tracing.InMemorySpanExporter();
+  const sdk = new NodeSDK({
+    serviceName: "compat",
+    spanProcessors: [new tracing.SimpleSpanProcessor(exporter)],
+    instrumentations: [],
+    metricReaders: [],
+    logRecordProcessors: [],
+  });
+  sdk.start();
+  const tracer = trace.getTracer("compat");
+  const active = await tracer.startActiveSpan("outer", async (outer) => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    const active = trace.getSpan(context.active()) === outer;
+    tracer.startActiveSpan("inner", (inner) => {
+      inner.setStatus({ code: SpanStatusCode.ERROR });
+      inner.end();
+    });
+    outer.end();
+    return active;
+  });
+  const [inner, outer] = exporter.getFinishedSpans();
+  await sdk.shutdown();
+  return {
+    names: [inner?.name, outer?.name],
+    parent: inner?.parentSpanContext?.spanId === outer?.spanContext().spanId,
+    failed: inner?.status.code,
+    active,
+  };
+});
