@@ -10,6 +10,7 @@ use js_runtime_api::{LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::source::transpile::{self, EmitKind};
+use crate::source::tsconfig::CompilerOptions;
 
 /// The prelude's name in the project's root, where it is evaluated but never written.
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
@@ -119,7 +120,7 @@ pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 2], LoadError> {
     })?;
     let emit = |url: &Url, text: &'static str| {
         let parsed = transpile::parse(url, MediaType::TypeScript, text.into())?;
-        Ok(transpile::emit(url, parsed, EmitKind::Esm)?.code)
+        Ok(transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())?.code)
     };
     let host_code = CODE[0].get_or_init(|| emit(&host, include_str!("host.ts"))).clone()?;
     let prelude_code = CODE[1]

@@ -3,7 +3,7 @@ import { addBusinessDays, format, formatDistance, intervalToDuration, parseISO }
 import { de } from "date-fns/locale";
 import { row } from "../row";
 
-export default row({ monday: "2026-01-05", german: "Montag, 5. Januar", ago: "ungefähr 1 Stunde", duration: { hours: 1, minutes: 5 } }, () => {
+export default row({ monday: "2026-01-05", german: "Montag, 5. Januar", ago: "etwa 1 Stunde", duration: { hours: 1, minutes: 5 } }, () => {
   const start = parseISO("2026-01-05T08:00:00");
   const end = parseISO("2026-01-05T09:05:00");
   return {

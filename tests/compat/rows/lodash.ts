@@ -1,5 +1,6 @@
 // packages: lodash
-import _, { groupBy, merge } from "lodash";
+// note: imported as a whole, as in Node: what a CommonJS package makes at run time has no names to import
+import _ from "lodash";
 import fp from "lodash/fp";
 import { row } from "../row";
 
@@ -10,8 +11,8 @@ export default row({ grouped: { odd: [1, 3], even: [2] }, merged: { a: { b: 1, c
   call();
   await new Promise((resolve) => setTimeout(resolve, 30));
   return {
-    grouped: groupBy([1, 2, 3], (n) => (n % 2 ? "odd" : "even")),
-    merged: merge({ a: { b: 1 } }, { a: { c: 2 } }),
+    grouped: _.groupBy([1, 2, 3], (n) => (n % 2 ? "odd" : "even")),
+    merged: _.merge({ a: { b: 1 } }, { a: { c: 2 } }),
     chained: _([1, 2]).map((n) => n * n).reverse().value(),
     debounced,
     fp: fp.map((n: number) => n + 1)([1, 2]),

@@ -1,13 +1,14 @@
 // packages: @opentelemetry/sdk-node, @opentelemetry/api
 import { context, SpanStatusCode, trace } from "@opentelemetry/api";
-import { NodeSDK, tracing } from "@opentelemetry/sdk-node";
+import { NodeSDK } from "@opentelemetry/sdk-node";
+import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace";
 import { row } from "../row";
 
 export default row({ names: ["inner", "outer"], parent: true, failed: SpanStatusCode.ERROR, active: true }, async () => {
-  const exporter = new tracing.InMemorySpanExporter();
+  const exporter = new InMemorySpanExporter();
   const sdk = new NodeSDK({
     serviceName: "compat",
-    spanProcessors: [new tracing.SimpleSpanProcessor(exporter)],
+    spanProcessors: [new SimpleSpanProcessor({ exporter })],
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],

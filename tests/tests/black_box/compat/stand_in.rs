@@ -133,7 +133,7 @@ async fn chat(body: Bytes) -> Response {
 
 /// Anthropic's, whole or streamed, for those who have the key.
 async fn messages(headers: HeaderMap, body: Bytes) -> Response {
-    if headers.get("x-api-key").is_none_or(|key| key != "test") {
+    if headers.get("authorization").is_none_or(|key| key != "Bearer test") {
         let error = json!({ "type": "error", "error": { "type": "authentication_error", "message": "no" } });
         return (StatusCode::UNAUTHORIZED, answer(error)).into_response();
     }
