@@ -218,7 +218,10 @@ impl Modules {
                 let module = format!("export default {};", self.text(url, &file)?);
                 (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
             }
-            _ if bundled::is_text(url) => (bytes(file), ModuleType::Text),
+            _ if bundled::is_text(url) => {
+                let module = format!("export default {};", serde_json::Value::from(&*self.text(url, &file)?));
+                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
+            }
             _ => {
                 let code = self.javascript(url, media_type, &file).await?;
                 (ModuleSourceCode::String(code.into()), ModuleType::JavaScript)

@@ -4,7 +4,7 @@
 //! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
 //! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
 //! it), `driver` the loop that answers calls. `memory`, `cpu_clock` and `fatal` are about what may
-//! go too far.
+//! go too far. `worker` is the threads that user code starts.
 
 mod blame;
 mod control;
@@ -16,6 +16,7 @@ mod load;
 mod manifest;
 mod memory;
 mod thread;
+mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use handle::start;

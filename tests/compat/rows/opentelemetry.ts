@@ -6,9 +6,10 @@ import { row } from "../row";
 
 export default row({ names: ["inner", "outer"], parent: true, failed: SpanStatusCode.ERROR, active: true }, async () => {
   const exporter = new InMemorySpanExporter();
+  const processor = new SimpleSpanProcessor({ exporter });
   const sdk = new NodeSDK({
     serviceName: "compat",
-    spanProcessors: [new SimpleSpanProcessor({ exporter })],
+    spanProcessors: [processor],
     instrumentations: [],
     metricReaders: [],
     logRecordProcessors: [],
@@ -25,6 +26,7 @@ export default row({ names: ["inner", "outer"], parent: true, failed: SpanStatus
     outer.end();
     return active;
   });
+  await processor.forceFlush();
   const [inner, outer] = exporter.getFinishedSpans();
   await sdk.shutdown();
   return {
