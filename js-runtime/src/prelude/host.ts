@@ -139,6 +139,25 @@ Module._resolveFilename = (request: string, parent?: { filename?: string }, isMa
   return from && isAbsolute(found) ? host.remember(request, from, found) : found;
 };
 
+// An addon that is made with Node-API finds it in this binary; one that is made for Node's own V8 does not.
+const extensions = (Module as any)._extensions;
+extensions[".node"] = explained(extensions[".node"]);
+process.dlopen = explained(process.dlopen as Function) as typeof process.dlopen;
+
+function explained(open: Function): Function {
+  return function (...values) {
+    try {
+      return Reflect.apply(open, this, values);
+    } catch (error) {
+      if (!/symbol.*(_ZN2v8|_ZN4node|node_module_register)/.test(String(error))) throw error;
+      const message =
+        `the addon ${values[1]} is made for the V8 that is in Node, which is not here. ` +
+        "Addons that use Node-API load: a newer version of the package may be one. For SQLite there is node:sqlite.";
+      throw new Error(message, { cause: error });
+    }
+  };
+}
+
 // A process of its own that runs JavaScript is Node's, where there is one: this binary is none.
 const node = pathOf("node");
 if (node) process.execPath = node;

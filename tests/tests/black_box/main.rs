@@ -31,5 +31,8 @@ mod reload_requests;
 mod said;
 mod snapshot;
 mod stuck;
+mod typescript;
 mod under_load;
 mod watching;
+mod workers;
+mod workspaces;

@@ -150,7 +150,19 @@ async fn postgres(folder: &Path) -> Option<Service> {
     for setting in ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off"] {
         command.args(["-c", setting]);
     }
-    Some(service("PostgreSQL", command, port).await)
+    let service = service("PostgreSQL", command, port).await;
+    // It takes connections before it can answer them.
+    let ready = postgres_program("pg_isready")?;
+    let port_text = port.to_string();
+    deadline::until("PostgreSQL", String::new, async || {
+        let asked = Command::new(&ready)
+            .args(["-h", "127.0.0.1", "-p", &port_text])
+            .output()
+            .await;
+        asked.is_ok_and(|asked| asked.status.success()).then_some(())
+    })
+    .await;
+    Some(service)
 }
 
 /// Starts it and waits until it takes connections.
