@@ -41,7 +41,8 @@ async fn paths_and_base_url_of_extended_configurations_lead_where_typescript_say
           "compilerOptions": { "baseUrl": "." },
         }"#,
     );
-    let paths = r#"{ "compilerOptions": { "paths": { "@/*": ["src/*"], "~one": ["src/one.ts"], "gone/*": ["nowhere/*"] } } }"#;
+    let paths =
+        r#"{ "compilerOptions": { "paths": { "@/*": ["src/*"], "~one": ["src/one.ts"], "gone/*": ["nowhere/*"] } } }"#;
     project.write("config/base.json", paths);
     project.write("config/more.json", "{}");
     project.write("src/one.ts", "export const one = 1;\n");
@@ -62,7 +63,10 @@ async fn a_tsconfig_that_changes_is_a_change_of_the_code_and_a_broken_one_is_nam
     project.write("tsconfig.json", r#"{ "extends": "./base.json" }"#);
     let base = |folder: &str| format!(r#"{{ "compilerOptions": {{ "paths": {{ "@/*": ["./{folder}/*"] }} }} }}"#);
     project.write("base.json", base("src"));
-    project.write("functions/shape.ts", returning("import { which } from \"@/one\";", "which"));
+    project.write(
+        "functions/shape.ts",
+        returning("import { which } from \"@/one\";", "which"),
+    );
     let baton = Baton::dev(&project).ready().await;
     assert_eq!(returned(&baton).await, "one");
 
@@ -104,7 +108,7 @@ async fn jsx_becomes_what_the_nearest_tsconfig_says() {
 const h = (...all: unknown[]) => all;
 export const page = <p class=\"x\">{1}<><b/></></p>;\n";
     project.write("lib/page.tsx", page);
-    let automatic = r#"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "#jsx" } }"#;
+    let automatic = r##"{ "compilerOptions": { "jsx": "react-jsx", "jsxImportSource": "#jsx" } }"##;
     project.write("auto/tsconfig.json", automatic);
     let package = r##"{ "type": "module", "imports": { "#jsx/jsx-runtime": "./runtime.ts" } }"##;
     project.write("auto/package.json", package);
@@ -141,7 +145,8 @@ async fn decorators_are_the_standards_unless_the_tsconfig_asks_for_typescripts_o
 function logged(_: object, key: string, descriptor: PropertyDescriptor) { types.push(key); return descriptor; }
 export { types };";
     project.write("legacy/legacy.ts", format!("{legacy}{DECORATED}"));
-    let beginning = "import { Thing } from \"../lib/standard\";\nimport { Thing as Legacy, types } from \"../legacy/legacy\";";
+    let beginning =
+        "import { Thing } from \"../lib/standard\";\nimport { Thing as Legacy, types } from \"../legacy/legacy\";";
     let value = came_to(&project, beginning, "[new Thing(1).sum(), new Legacy(1).sum(), types]").await;
     assert_eq!(value[0], json!(["method", "sum", 3]));
     assert_eq!(value[1], 3);
@@ -165,8 +170,12 @@ const typed = { a: 1 } satisfies Record<string, number>;
 function over(a: number): number;
 function over(a: any): any { return a; }
 await using resource = { [Symbol.asyncDispose]: async () => {} };"#;
-    project.write("lib/kinds.mts", "export interface AlsoMissing {}\nexport const kinds = [\"mts\"];\n");
-    let expression = "[Color.Blue, Size.Large, Deep.x, new Child().name(), \"ghost\" in new Child(), typed!.a, over(2), kinds]";
+    project.write(
+        "lib/kinds.mts",
+        "export interface AlsoMissing {}\nexport const kinds = [\"mts\"];\n",
+    );
+    let expression =
+        "[Color.Blue, Size.Large, Deep.x, new Child().name(), \"ghost\" in new Child(), typed!.a, over(2), kinds]";
     let value = came_to(&project, beginning, expression).await;
     assert_eq!(value, json!(["b", 2, 5, "child", false, 1, 2, ["mts"]]));
 }
@@ -184,13 +193,21 @@ import text from "../data/t.txt" with { type: "text" };
 const name = "a";
 const late = await import(`../data/${name}.json`, { with: { type: "json" } });
 const wasm = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));"#;
-    let value = came_to(&project, beginning, "[plain, json, sql, text, late.default, wasm instanceof WebAssembly.Module]").await;
+    let value = came_to(
+        &project,
+        beginning,
+        "[plain, json, sql, text, late.default, wasm instanceof WebAssembly.Module]",
+    )
+    .await;
     let a = json!({ "a": [1] });
     assert_eq!(value, json!([a, a, "select 'a' -- ${x}\n", "péng\n", a, true]));
 
     let project = Project::new();
     project.write("data/t.txt", "one");
-    project.write("functions/shape.ts", returning("import text from \"../data/t.txt\";", "text"));
+    project.write(
+        "functions/shape.ts",
+        returning("import text from \"../data/t.txt\";", "text"),
+    );
     let baton = Baton::dev(&project).ready().await;
     project.write("data/t.txt", "two");
     let _ = baton.reload().await.activated();
@@ -200,7 +217,10 @@ const wasm = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]
 #[tokio::test]
 async fn commonjs_names_are_there_in_es_modules_unless_they_are_declared() {
     let project = Project::new();
-    project.write("lib/own.ts", "const __dirname = \"mine\";\nexport const own = [__dirname, typeof require];\n");
+    project.write(
+        "lib/own.ts",
+        "const __dirname = \"mine\";\nexport const own = [__dirname, typeof require];\n",
+    );
     project.write("lib/data.json", "{\"n\":7}");
     let beginning = "import { own } from \"../lib/own\";\nconst { n } = require(\"../lib/data.json\");\n\
                      const tail = (path: string) => path.split(\"/\").slice(-2).join(\"/\");";
@@ -208,7 +228,19 @@ async fn commonjs_names_are_there_in_es_modules_unless_they_are_declared() {
                       tail(import.meta.dirname), import.meta.url.startsWith(\"file://\")]";
     let value = came_to(&project, beginning, expression).await;
     let here = ["functions/shape.ts", "project/functions"];
-    assert_eq!(value, json!([7, "node:fs", here[0], here[1], ["mine", "function"], here[0], here[1], true]));
+    assert_eq!(
+        value,
+        json!([
+            7,
+            "node:fs",
+            here[0],
+            here[1],
+            ["mine", "function"],
+            here[0],
+            here[1],
+            true
+        ])
+    );
 }
 
 #[tokio::test]
@@ -217,9 +249,15 @@ async fn modules_of_both_kinds_require_and_import_each_other() {
     // Each requires or imports the next: what is required waits for what is required below it.
     project.write("lib/a.cjs", "module.exports = { ...require(\"./b.mjs\"), a: 1 };\n");
     project.write("lib/b.mjs", "import c from \"./c.cjs\";\nexport const b = c;\n");
-    project.write("lib/c.cjs", "exports.d = require(\"./d.mjs\").d;\nexports.name = __filename.split(\"/\").at(-1);\n");
+    project.write(
+        "lib/c.cjs",
+        "exports.d = require(\"./d.mjs\").d;\nexports.name = __filename.split(\"/\").at(-1);\n",
+    );
     project.write("lib/d.mjs", "import e from \"./e.cts\";\nexport const d = e.e;\n");
-    project.write("lib/e.cts", "import fs = require(\"node:fs\");\nexport = { e: typeof fs.readFileSync } as const;\n");
+    project.write(
+        "lib/e.cts",
+        "import fs = require(\"node:fs\");\nexport = { e: typeof fs.readFileSync } as const;\n",
+    );
     let value = came_to(&project, "import all from \"../lib/a.cjs\";", "[all.a, all.b]").await;
     assert_eq!(value, json!([1, { "d": "function", "name": "c.cjs" }]));
 }
@@ -229,7 +267,13 @@ async fn a_project_without_a_type_is_commonjs_where_it_is_written_so() {
     let project = Project::new();
     project.write("package.json", r#"{ "name": "bare", "private": true }"#);
     project.write("lib/old.js", "exports.old = __dirname.endsWith(\"lib\");\n");
-    project.write("lib/mixed.ts", "const { old } = require(\"./old\");\nmodule.exports = { mixed: old };\n");
+    project.write(
+        "lib/mixed.ts",
+        "const { old } = require(\"./old\");\nmodule.exports = { mixed: old };\n",
+    );
     let beginning = "import { old } from \"../lib/old\";\nimport mixed from \"../lib/mixed\";";
-    assert_eq!(came_to(&project, beginning, "[old, mixed]").await, json!([true, { "mixed": true }]));
+    assert_eq!(
+        came_to(&project, beginning, "[old, mixed]").await,
+        json!([true, { "mixed": true }])
+    );
 }

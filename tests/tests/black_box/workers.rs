@@ -29,7 +29,10 @@ parentPort!.on("message", (n: unknown) => {
 });
 "#;
     project.write("workers/double.ts", worker);
-    project.write("workers/web.ts", "self.onmessage = (event: MessageEvent<number>) => self.postMessage(event.data + 1);\n");
+    project.write(
+        "workers/web.ts",
+        "self.onmessage = (event: MessageEvent<number>) => self.postMessage(event.data + 1);\n",
+    );
     let beginning = format!(
         r#"{FIRST}
 const shared = new SharedArrayBuffer(4);
@@ -59,7 +62,11 @@ async function all() {{
     project.set_version("2");
     let _ = baton.reload().await.activated();
     let value = returned(&baton).await;
-    assert_eq!(value[0], json!({ "n": 42, "version": "2", "kind": "edited" }), "a worker's files are code");
+    assert_eq!(
+        value[0],
+        json!({ "n": 42, "version": "2", "kind": "edited" }),
+        "a worker's files are code"
+    );
 }
 
 #[tokio::test]
@@ -69,7 +76,10 @@ async fn a_worker_that_is_out_of_memory_ends_alone() {
         "{FIRST}\nconst limits = {{ eval: true, resourceLimits: {{ maxOldGenerationSizeMb: 32 }} }};\n\
          const code = \"const a = []; while (true) a.push(new Array(1e5).fill(1.5))\";"
     );
-    project.write("functions/shape.ts", returning(&beginning, "await first(new Worker(code, limits))"));
+    project.write(
+        "functions/shape.ts",
+        returning(&beginning, "await first(new Worker(code, limits))"),
+    );
     let baton = Baton::dev(&project).ready().await;
     assert_eq!(returned(&baton).await, json!({ "error": "ERR_WORKER_OUT_OF_MEMORY" }));
     assert_eq!(baton.status().await.current(), 1);
@@ -81,8 +91,12 @@ async fn a_worker_that_is_out_of_memory_ends_alone() {
 async fn workers_end_with_the_isolate_that_started_them_also_where_they_spin() {
     let threads = |baton: &Baton| {
         let list = std::fs::read_dir(format!("/proc/{}/task", baton.pid())).expect("the threads of a running Baton");
-        let names = list.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
-        names.filter(|name| name.starts_with("WorkerId") || name.starts_with("worker-")).count()
+        let names = list
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names
+            .filter(|name| name.starts_with("WorkerId") || name.starts_with("worker-"))
+            .count()
     };
     let project = Project::new();
     let beginning = format!(
@@ -97,9 +111,11 @@ async fn workers_end_with_the_isolate_that_started_them_also_where_they_spin() {
 
     project.write("functions/shape.ts", returning("", "\"without workers\""));
     let _ = baton.reload_with("?wait=drained").await.activated();
-    deadline::until("the end of the workers", || baton.stderr().tail(), async || {
-        (threads(&baton) == 0).then_some(())
-    })
+    deadline::until(
+        "the end of the workers",
+        || baton.stderr().tail(),
+        async || (threads(&baton) == 0).then_some(()),
+    )
     .await;
     assert_eq!(returned(&baton).await, "without workers");
 }
@@ -123,12 +139,18 @@ const clustered = () => new Promise((resolve) => cluster.fork().on("exit", resol
     let value = returned(&baton).await;
     assert_eq!(value, json!([{ "message": "hello", "here": "undefined" }, 1, "2\n"]));
     let is_told = |text: &'static str| move |line: &harness::Line| line.message().contains(text);
-    let _ = baton.stderr().wait_for_line("why there is no cluster", is_told("node:cluster is not there")).await;
+    let _ = baton
+        .stderr()
+        .wait_for_line("why there is no cluster", is_told("node:cluster is not there"))
+        .await;
 
     project.write("functions/shape.ts", returning(beginning, "await child()"));
     let baton = Baton::dev(&project).env("PATH", "/nowhere").ready().await;
     assert_eq!(returned(&baton).await, json!({ "exit": 1 }));
-    let _ = baton.stderr().wait_for_line("why nothing was forked", is_told("child_process.fork needs Node.js")).await;
+    let _ = baton
+        .stderr()
+        .wait_for_line("why nothing was forked", is_told("child_process.fork needs Node.js"))
+        .await;
 }
 
 #[tokio::test]
@@ -140,17 +162,27 @@ async fn an_addon_for_nodes_own_v8_says_why_it_does_not_load() {
     project.write("lib/addon.c", source);
     let lib = project.root().join("lib");
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o", "addon.node", "addon.c"]).current_dir(&lib);
+    compiler
+        .args(["-shared", "-fPIC", "-o", "addon.node", "addon.c"])
+        .current_dir(&lib);
     if cfg!(target_os = "macos") {
         compiler.args(["-undefined", "dynamic_lookup"]);
     }
-    assert!(compiler.status().is_ok_and(|status| status.success()), "cc, which a build needs anyway");
+    assert!(
+        compiler.status().is_ok_and(|status| status.success()),
+        "cc, which a build needs anyway"
+    );
     let beginning = "import { createRequire } from \"node:module\";\nconst load = () => {\n\
                      try { return createRequire(import.meta.url)(\"../lib/addon.node\"); } catch (error) { return String(error); }\n};";
     project.write("functions/shape.ts", returning(beginning, "load()"));
     let baton = Baton::dev(&project).ready().await;
     let said = returned(&baton).await.to_string();
-    for part in ["lib/addon.node", "is made for the V8 that is in Node", "Node-API", "node:sqlite"] {
+    for part in [
+        "lib/addon.node",
+        "is made for the V8 that is in Node",
+        "Node-API",
+        "node:sqlite",
+    ] {
         assert!(said.contains(part), "{said}");
     }
 }
@@ -168,5 +200,8 @@ const echo = () => new Deno.Command("echo", { args: ["a"] }).output();"#;
     ]";
     project.write("functions/shape.ts", returning(beginning, expression));
     let baton = Baton::dev(&project).env("FROM_OUTSIDE", "yes").ready().await;
-    assert_eq!(returned(&baton).await, json!([true, "a\n", "yes", "yes", [true, true, true]]));
+    assert_eq!(
+        returned(&baton).await,
+        json!([true, "a\n", "yes", "yes", [true, true, true]])
+    );
 }

@@ -13,15 +13,25 @@ fn workspace(dependency: &str) -> Project {
     let project = Project::new();
     project.remove("package.json");
     let package = |name: &str, uses: Option<&str>, rest: &str| {
-        let uses = uses.map(|name| format!("\"{name}\": \"{dependency}\"")).unwrap_or_default();
-        format!(r#"{{ "name": "{name}", "version": "1.0.0", "private": true, "type": "module", "dependencies": {{ {uses} }}{rest} }}"#)
+        let uses = uses
+            .map(|name| format!("\"{name}\": \"{dependency}\""))
+            .unwrap_or_default();
+        format!(
+            r#"{{ "name": "{name}", "version": "1.0.0", "private": true, "type": "module", "dependencies": {{ {uses} }}{rest} }}"#
+        )
     };
     let exports = r#", "exports": { ".": "./src/index.ts", "./*": "./src/*.ts" }"#;
     let root = package("root", None, r#", "workspaces": ["packages/*", "apps/*"]"#);
     project.write("package.json", root);
     project.write("pnpm-workspace.yaml", "packages:\n  - packages/*\n  - apps/*\n");
-    project.write("apps/worker/package.json", package("@demo/worker", Some("@demo/prices"), ""));
-    project.write("packages/prices/package.json", package("@demo/prices", Some("@demo/money"), exports));
+    project.write(
+        "apps/worker/package.json",
+        package("@demo/worker", Some("@demo/prices"), ""),
+    );
+    project.write(
+        "packages/prices/package.json",
+        package("@demo/prices", Some("@demo/money"), exports),
+    );
     let prices = "import { format } from \"@demo/money\";\nimport { base } from \"./base.js\";\n\
                   export const price: string = format(base);\n";
     project.write("packages/prices/src/index.ts", prices);
@@ -29,7 +39,10 @@ fn workspace(dependency: &str) -> Project {
     project.write("packages/prices/src/more.ts", "export enum More { A = \"more\" }\n");
     let main = r#", "main": "src/index.ts""#;
     project.write("packages/money/package.json", package("@demo/money", None, main));
-    project.write("packages/money/src/index.ts", "export const format = (n: number): string => `${n} €`;\n");
+    project.write(
+        "packages/money/src/index.ts",
+        "export const format = (n: number): string => `${n} €`;\n",
+    );
     let beginning = "import { price } from \"@demo/prices\";\nimport { More } from \"@demo/prices/more\";";
     let function = returning(beginning, "[price, More.A]").replace("../lib/", "../../../lib/");
     project.write("apps/worker/functions/shape.ts", function);
@@ -63,10 +76,16 @@ async fn an_edit_in_a_linked_package_is_noticed(project: &Project, install: impl
         std::fs::create_dir_all(&packages).expect("a folder of packages");
         std::os::unix::fs::symlink(sdk.join(package), link).expect("a link to the SDK");
     }
-    let baton = Baton::dev_on(project, "apps/worker/functions").watching("files").ready().await;
+    let baton = Baton::dev_on(project, "apps/worker/functions")
+        .watching("files")
+        .ready()
+        .await;
     assert_eq!(returned(&baton).await, json!(["7 €", "more"]));
 
-    project.write("packages/money/src/index.ts", "export const format = (n: number): string => `${n} $`;\n");
+    project.write(
+        "packages/money/src/index.ts",
+        "export const format = (n: number): string => `${n} $`;\n",
+    );
     let _ = baton.wait_for("generation activated", json!({ "generation": 2 })).await;
     assert_eq!(returned(&baton).await, json!(["7 $", "more"]));
     project.write("packages/prices/src/base.ts", "export const base: number = 8;\n");
