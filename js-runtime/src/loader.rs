@@ -202,6 +202,9 @@ impl Modules {
             let code = ModuleSourceCode::String(names.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
         }
+        if url.scheme() == "data" {
+            return self.load_data(url, &requested);
+        }
         let path = url.to_file_path().map_err(|()| {
             JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
         })?;
@@ -229,6 +232,20 @@ impl Modules {
         };
         let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
         Ok(ModuleSource::new(module_type, code, url, cache))
+    }
+
+    /// A module that is its own specifier.
+    fn load_data(&self, url: &Url, requested: &RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
+        let unreadable = || JsErrorBox::type_error("a data: URL that cannot be read is imported");
+        let data = data_url::DataUrl::process(url.as_str()).map_err(|_| unreadable())?;
+        let (bytes, _) = data.decode_to_vec().map_err(|_| unreadable())?;
+        let module_type = match requested {
+            RequestedModuleType::Json => ModuleType::Json,
+            RequestedModuleType::Text => ModuleType::Text,
+            _ => ModuleType::JavaScript,
+        };
+        let code = ModuleSourceCode::Bytes(bytes.into_boxed_slice().into());
+        Ok(ModuleSource::new(module_type, code, url, None))
     }
 
     fn read(&self, url: &Url, path: &Path) -> Result<SourceFile, JsErrorBox> {

@@ -15,6 +15,9 @@ const FILE_NAME: &str = "tsconfig.json";
 /// How deep configurations may extend each other.
 const DEEPEST: usize = 16;
 
+/// Patterns, and where each of them may lead.
+type Paths = Vec<(String, Vec<String>)>;
+
 /// The settings that decide what becomes of a file or of a specifier; the others are the type checker's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -28,7 +31,7 @@ pub(crate) struct CompilerOptions {
     pub(crate) verbatim_module_syntax: Option<bool>,
     base_url: Option<PathBuf>,
     #[serde(deserialize_with = "in_order")]
-    paths: Option<Vec<(String, Vec<String>)>>,
+    paths: Option<Paths>,
     /// The folder that the targets of `paths` are relative to.
     #[serde(skip)]
     paths_from: PathBuf,
@@ -246,7 +249,7 @@ fn matched<'a>(pattern: &str, specifier: &'a str) -> Option<(usize, &'a str)> {
 }
 
 /// `paths` as a list: a map of the standard library would not be hashable.
-fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<(String, Vec<String>)>>, D::Error> {
+fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Paths>, D::Error> {
     let map: Option<std::collections::BTreeMap<String, Vec<String>>> = Option::deserialize(deserializer)?;
     Ok(map.map(|map| map.into_iter().collect()))
 }

@@ -192,15 +192,16 @@ import sql from "../data/q.sql";
 import text from "../data/t.txt" with { type: "text" };
 const name = "a";
 const late = await import(`../data/${name}.json`, { with: { type: "json" } });
+const { eight } = await import("data:text/javascript,export const eight = 8");
 const wasm = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));"#;
     let value = came_to(
         &project,
         beginning,
-        "[plain, json, sql, text, late.default, wasm instanceof WebAssembly.Module]",
+        "[plain, json, sql, text, late.default, eight, wasm instanceof WebAssembly.Module]",
     )
     .await;
     let a = json!({ "a": [1] });
-    assert_eq!(value, json!([a, a, "select 'a' -- ${x}\n", "péng\n", a, true]));
+    assert_eq!(value, json!([a, a, "select 'a' -- ${x}\n", "péng\n", a, 8, true]));
 
     let project = Project::new();
     project.write("data/t.txt", "one");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::typescript::{returned, returning};
 
-/// Functions of the fixture `lib`: the first message of a worker, or its error.
+/// The first that is heard of a worker: a message, an error, or its end.
 const FIRST: &str = r#"import { Worker } from "node:worker_threads";
 const first = (worker: Worker) => new Promise<any>((resolve) => {
   worker.once("message", resolve);
@@ -144,6 +144,7 @@ const clustered = () => new Promise((resolve) => cluster.fork().on("exit", resol
         .wait_for_line("why there is no cluster", is_told("node:cluster is not there"))
         .await;
 
+    let project = Project::new();
     project.write("functions/shape.ts", returning(beginning, "await child()"));
     let baton = Baton::dev(&project).env("PATH", "/nowhere").ready().await;
     assert_eq!(returned(&baton).await, json!({ "exit": 1 }));
