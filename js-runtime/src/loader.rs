@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
-use std::thread::Thread;
 
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
@@ -27,16 +26,19 @@ use crate::diagnostics::{Position, display_path, source_text};
 use crate::prelude;
 use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
+use crate::source::bundled;
 use crate::source::caches::{Caches, first_eight_bytes, short_hash};
 use crate::source::imports::offset_of_import;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
 use crate::source::transpile::{self, EmitKind, Emitted};
+use crate::source::tsconfig::{CompilerOptions, TsConfigs};
 
 /// What one isolate knows about its modules. Lives on the isolate's thread.
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
     caches: Arc<Caches>,
+    tsconfigs: TsConfigs,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
@@ -49,6 +51,7 @@ impl Modules {
             sources,
             node,
             caches,
+            tsconfigs: TsConfigs::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
         }
@@ -111,15 +114,23 @@ impl Modules {
             self.note_import(&referrer, &known);
             return Ok(known);
         }
-        let found = if relative::is_relative(specifier) && !self.node.is_package(&referrer)? {
+        if specifier == bundled::COMMONJS_NAMES {
+            return bundled::names_for(&referrer).ok_or_else(|| JsErrorBox::generic("not a file"));
+        }
+        let is_package = self.node.is_package(&referrer)?;
+        let found = if relative::is_relative(specifier) && !is_package {
             let url = referrer.join(specifier).map_err(JsErrorBox::from_err)?;
             relative::find(&url, &self.sources).ok_or_else(|| {
                 let message = format!("cannot find {specifier:?}: there is no file {}", display_path(&url));
                 self.fail(self.resolve_error(specifier, &referrer, message, None))
             })?
+        } else if let Some(found) = self.mapped(specifier, &referrer, is_package)? {
+            found
         } else {
             self.note_linked_package(specifier, &referrer);
-            self.node.resolve(specifier, &referrer).map_err(|error| {
+            let found = self.node.resolve(specifier, &referrer);
+            let found = found.or_else(|error| self.as_bundlers_find(specifier, &referrer, is_package).ok_or(error));
+            found.map_err(|error| {
                 let root = &self.sources.project().root;
                 let (message, help) = match package_name(specifier) {
                     Some(package) if folder_of_package(package, &referrer).is_none() => (
@@ -134,6 +145,43 @@ impl Modules {
         self.note_import(&referrer, &found);
         self.sources.note_resolved(specifier, referrer.as_str(), found.as_str());
         Ok(found)
+    }
+
+    /// Where `paths` and `baseUrl` of the importing file's tsconfig.json lead.
+    fn mapped(&self, specifier: &str, referrer: &Url, is_package: bool) -> Result<Option<Url>, JsErrorBox> {
+        if is_package || specifier.contains(':') || specifier.starts_with('#') || self.node.is_builtin(specifier) {
+            return Ok(None);
+        }
+        let places = self.compiler_options(referrer)?.places(specifier);
+        let mut urls = places.iter().filter_map(|place| Url::from_file_path(place).ok());
+        Ok(urls.find_map(|url| relative::find(&url, &self.sources)))
+    }
+
+    /// A file in a package that does not say what it exports, without its extension: `lodash/fp`.
+    fn as_bundlers_find(&self, specifier: &str, referrer: &Url, is_package: bool) -> Option<Url> {
+        let package = package_name(specifier).filter(|_| !is_package)?;
+        let inside = specifier.strip_prefix(package)?.strip_prefix('/')?;
+        let folder = folder_of_package(package, referrer)?;
+        let package_json = self.sources.package_json(&folder.join("package.json"))?;
+        let url = Url::from_file_path(folder.join(inside)).ok()?;
+        package_json
+            .exports
+            .is_none()
+            .then(|| relative::find(&url, &self.sources))?
+    }
+
+    /// What the tsconfig.json of a file of the project says; nothing about installed packages.
+    fn compiler_options(&self, url: &Url) -> Result<Rc<CompilerOptions>, JsErrorBox> {
+        let path = match url.to_file_path() {
+            Ok(path) if !self.node.is_package(url)? => path,
+            _ => return Ok(Rc::default()),
+        };
+        self.tsconfigs.of(&path, &self.sources).map_err(|error| {
+            let message = format!("cannot use {}: {error}", error.file().display());
+            let config = Url::from_file_path(error.file()).unwrap_or_else(|()| url.clone());
+            let text = source_text(&config, &self.sources);
+            self.fail(Position::start_of(&config, &text).into_error(LoadErrorKind::Resolve, message))
+        })
     }
 
     fn note_import(&self, referrer: &Url, found: &Url) {
@@ -167,6 +215,13 @@ impl Modules {
             let code = ModuleSourceCode::String(code.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
         }
+        if let Some(names) = bundled::names_module(url) {
+            let code = ModuleSourceCode::String(names.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
+        }
+        if url.scheme() == "data" {
+            return self.load_data(url, &requested);
+        }
         let path = url.to_file_path().map_err(|()| {
             JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
         })?;
@@ -183,6 +238,10 @@ impl Modules {
                 let module = format!("export default {};", self.text(url, &file)?);
                 (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
             }
+            _ if bundled::is_text(url) => {
+                let module = format!("export default {};", serde_json::Value::from(&*self.text(url, &file)?));
+                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
+            }
             _ => {
                 let code = self.javascript(url, media_type, &file).await?;
                 (ModuleSourceCode::String(code.into()), ModuleType::JavaScript)
@@ -190,6 +249,20 @@ impl Modules {
         };
         let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
         Ok(ModuleSource::new(module_type, code, url, cache))
+    }
+
+    /// A module that is its own specifier.
+    fn load_data(&self, url: &Url, requested: &RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
+        let unreadable = || JsErrorBox::type_error("a data: URL that cannot be read is imported");
+        let data = data_url::DataUrl::process(url.as_str()).map_err(|_| unreadable())?;
+        let (bytes, _) = data.decode_to_vec().map_err(|_| unreadable())?;
+        let module_type = match requested {
+            RequestedModuleType::Json => ModuleType::Json,
+            RequestedModuleType::Text => ModuleType::Text,
+            _ => ModuleType::JavaScript,
+        };
+        let code = ModuleSourceCode::Bytes(bytes.into_boxed_slice().into());
+        Ok(ModuleSource::new(module_type, code, url, None))
     }
 
     fn read(&self, url: &Url, path: &Path) -> Result<SourceFile, JsErrorBox> {
@@ -264,16 +337,24 @@ impl Modules {
         };
         let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
         let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
+        let names = if !is_cjs && bundled::may_use_names(&text) {
+            let source = parsed.take().map_or_else(|| self.parse(url, media_type, &text), Ok)?;
+            let names = bundled::import_of_names(&source);
+            parsed = Some(source);
+            names
+        } else {
+            None
+        };
         let (code, source_map) = if media_type.is_emittable() {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
             (emitted.code.clone(), emitted.source_map.clone())
         } else {
             (text, None)
         };
-        let code = if is_cjs {
-            self.node.cjs_to_esm(url, code, self).await?
-        } else {
-            code
+        let code = match names {
+            _ if is_cjs => self.node.cjs_to_esm(url, code, self).await?,
+            Some(names) => format!("{code}{names}").into(),
+            None => code,
         };
         Ok(Emitted { code, source_map })
     }
@@ -285,12 +366,14 @@ impl Modules {
             return Ok(None);
         }
         let is_entry = match &self.sources.project().entry {
-            Entry::File(entry) => url.to_file_path().is_ok_and(|path| {
-                path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)
-            }),
+            Entry::File(entry) => url
+                .to_file_path()
+                .is_ok_and(|path| path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)),
             Entry::Folder(_) => false,
         };
-        Ok(Some(format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into()))
+        Ok(Some(
+            format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into(),
+        ))
     }
 
     /// The text that `require` evaluates.
@@ -316,12 +399,14 @@ impl Modules {
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
         let key = (url.clone(), kind);
-        let content = first_eight_bytes(&file.hash);
+        let options = self.compiler_options(url)?;
+        let content =
+            BuildHasherDefault::<DefaultHasher>::default().hash_one((first_eight_bytes(&file.hash), &options));
         let emitted = match self.caches.emitted.get(&key, content) {
             Some(emitted) => emitted,
             None => {
                 let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
-                let emitted = transpile::emit(url, parsed, kind).map_err(|error| self.fail(error))?;
+                let emitted = transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))?;
                 let emitted = Arc::new(emitted);
                 self.caches.emitted.put(key, content, emitted.clone());
                 emitted
@@ -375,26 +460,6 @@ impl CjsAnalysisSourceProvider for Modules {
     }
 }
 
-/// Waits on this thread. `futures::executor::block_on` refuses to do so inside of itself, which is
-/// where Deno calls from when a `require` meets an ES module.
-fn park_until<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut context = Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
 /// What V8 asks. A handle, because Deno wants to own its loader.
 pub(crate) struct Loader(pub(crate) Rc<Modules>);
 
@@ -414,8 +479,9 @@ impl ModuleLoader for Loader {
         let load = async move { modules.load(&url, options.requested_module_type).await };
         if options.is_synchronous {
             // `require` of an ES module wants its answer now. Only the CommonJS analysis ever
-            // waits, for threads of the blocking pool, so parking this one is enough.
-            return ModuleLoadResponse::Sync(park_until(load));
+            // waits, for threads of the blocking pool, so a plain executor is enough. That of
+            // `futures` is not: it panics inside of itself, where a required module requires.
+            return ModuleLoadResponse::Sync(pollster::block_on(load));
         }
         ModuleLoadResponse::Async(Box::pin(load))
     }

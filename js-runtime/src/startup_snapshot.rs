@@ -80,7 +80,7 @@ pub fn make(path: &Path) -> io::Result<()> {
         SnapshotOptions {
             ts_version: String::new(),
             v8_version: deno_core::v8::VERSION_STRING,
-            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            target: env!("BATON_TARGET").to_owned(),
         },
         Vec::new(),
     );

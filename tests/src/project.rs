@@ -85,6 +85,16 @@ impl Project {
         project
     }
 
+    /// The packages that people use, and a row about each (`tests/compat`).
+    #[must_use]
+    pub fn of_packages() -> Self {
+        let project = Self::without_package_json();
+        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("compat");
+        copy(&packages, &project.root());
+        link_packages(&packages, &project.root());
+        project
+    }
+
     /// As [`Project::of`] for tests that are not about the SDK.
     #[must_use]
     pub fn new() -> Self {

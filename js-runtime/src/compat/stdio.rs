@@ -27,20 +27,39 @@ pub(crate) struct Output {
     stderr: PipeReader,
 }
 
+/// The ends that an isolate writes to, and its workers.
+pub(crate) struct Pipes {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
 /// Standard streams for one isolate, and what is said on them.
 ///
 /// # Errors
 /// When the process has no descriptors left.
-pub(crate) fn pipes() -> io::Result<(Stdio, Output)> {
+pub(crate) fn pipes() -> io::Result<(Pipes, Output)> {
     let (stdout, write_stdout) = io::pipe()?;
     let (stderr, write_stderr) = io::pipe()?;
-    let stdio = Stdio {
-        // The process's own, which is empty.
-        stdin: StdioPipe::inherit(),
-        stdout: StdioPipe::file(File::from(OwnedFd::from(write_stdout))),
-        stderr: StdioPipe::file(File::from(OwnedFd::from(write_stderr))),
+    let pipes = Pipes {
+        stdout: write_stdout.into(),
+        stderr: write_stderr.into(),
     };
-    Ok((stdio, Output { stdout, stderr }))
+    Ok((pipes, Output { stdout, stderr }))
+}
+
+impl Pipes {
+    /// Standard streams for one thread.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub(crate) fn stdio(&self) -> io::Result<Stdio> {
+        Ok(Stdio {
+            // The process's own, which is empty.
+            stdin: StdioPipe::inherit(),
+            stdout: StdioPipe::file(File::from(self.stdout.try_clone()?)),
+            stderr: StdioPipe::file(File::from(self.stderr.try_clone()?)),
+        })
+    }
 }
 
 impl Output {

@@ -20,7 +20,8 @@ use super::control::{Control, Stop};
 /// Who is told when an isolate's thread cannot go on.
 pub(super) struct Told {
     pub(super) control: Arc<Control>,
-    pub(super) ended: watch::Sender<Option<End>>,
+    /// Nobody, where the thread is one that the isolate started: the isolate ends by itself then.
+    pub(super) ended: Option<watch::Sender<Option<End>>>,
 }
 
 /// How an isolate's thread ended.
@@ -67,7 +68,19 @@ fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
         }
     }
     control.stop(stop);
-    ended.send_replace(Some(End { why, lost: true }));
+    if let Some(ended) = ended {
+        ended.send_replace(Some(End { why, lost: true }));
+    }
+    sleep_for_ever()
+}
+
+/// Ends the isolate of this thread, which cannot go on, nor return.
+pub(super) fn give_up(what: &str) -> ! {
+    lose_this_thread(Stop::Panicked, Ended::Panicked, what);
+    sleep_for_ever()
+}
+
+fn sleep_for_ever() -> ! {
     loop {
         std::thread::park();
     }
@@ -143,7 +156,10 @@ mod tests {
             move || {
                 let call = block_on(std::future::poll_fn(|context| queue.poll_take(context)));
                 control.call_begun(call.id, call.answer);
-                guard_this_thread(Told { control, ended });
+                guard_this_thread(Told {
+                    control,
+                    ended: Some(ended),
+                });
                 operation();
             }
         });

@@ -40,7 +40,7 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
 
-    let (stdio, output) = stdio::pipes().map_err(|error| LoadError {
+    let (pipes, output) = stdio::pipes().map_err(|error| LoadError {
         message: format!("cannot open pipes for what the isolate writes: {error}"),
         ..LoadError::default()
     })?;
@@ -61,9 +61,9 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             move || {
                 guard_this_thread(Told {
                     control: control.clone(),
-                    ended: ended_sender.clone(),
+                    ended: Some(ended_sender.clone()),
                 });
-                let why = thread::run(spec, stdio, &control, ready);
+                let why = thread::run(spec, pipes, &control, ready);
                 ended_sender.send_replace(Some(End { why, lost: false }));
             }
         })

@@ -3,8 +3,9 @@
 //!
 //! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
 //! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
-//! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may
-//! go too far.
+//! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
+//! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code
+//! starts.
 
 mod blame;
 mod control;
@@ -17,6 +18,7 @@ mod load;
 mod manifest;
 mod memory;
 mod thread;
+mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use handle::start;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use deno_core::url::Url;
 use deno_core::v8;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
-use deno_runtime::deno_io::Stdio;
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
@@ -18,8 +17,10 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::control::{Control, Stop};
+use super::worker::Family;
 use super::{driver, load, memory};
 use crate::compat;
+use crate::compat::stdio::Pipes;
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;
@@ -48,11 +49,14 @@ pub(crate) struct Spec {
 type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
-pub(crate) fn run(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) -> Ended {
+pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, ready: Ready) -> Ended {
+    let family = Family::new(spec, control.clone(), pipes);
     let runtime = deno_runtime::tokio_util::create_basic_runtime();
-    runtime.block_on(Box::pin(live(spec, stdio, control, ready)));
+    runtime.block_on(Box::pin(live(&family, ready)));
+    family.end_workers();
     // Tasks that extensions spawned and nobody awaits end here.
     runtime.shutdown_background();
+    drop(family);
     return_memory();
     match control.stopped() {
         None if control.condemned() => Ended::Condemned,
@@ -68,11 +72,12 @@ pub(crate) fn run(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready
     }
 }
 
-async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
+async fn live(family: &Arc<Family>, ready: Ready) {
     let began = Instant::now();
+    let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
-    let mut worker = match boot(&spec, stdio, &modules, control) {
+    let mut worker = match boot(family, &modules) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = ready.send(Err(error));
@@ -102,7 +107,8 @@ async fn live(spec: Spec, stdio: Stdio, control: &Arc<Control>, ready: Ready) {
     }
 }
 
-fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>) -> Result<MainWorker, LoadError> {
+fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
+    let Family { spec, control, .. } = &**family;
     let internal = |message: String| LoadError {
         message,
         ..LoadError::default()
@@ -114,6 +120,8 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
         .node
         .services(Rc::new(RequireLoader(modules.clone())))
         .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
+    let stdio = family.pipes.stdio();
+    let stdio = stdio.map_err(|error| internal(format!("cannot open pipes for what the isolate writes: {error}")))?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
     Ok(MainWorker::bootstrap_from_options::<
         DenoInNpmPackageChecker,
@@ -122,8 +130,8 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
     >(
         &main_module,
         WorkerServiceOptions {
-            blob_store: Arc::new(deno_runtime::deno_web::BlobStore::default()),
-            broadcast_channel: Default::default(),
+            blob_store: family.blobs.clone(),
+            broadcast_channel: family.channels.clone(),
             deno_rt_native_addon_loader: None,
             feature_checker: Default::default(),
             fs: Arc::new(deno_runtime::deno_fs::RealFs),
@@ -133,24 +141,14 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
             permissions: PermissionsContainer::allow_all(permissions),
             root_cert_store_provider: None,
             fetch_dns_resolver: Default::default(),
-            shared_array_buffer_store: None,
-            compiled_wasm_module_store: None,
+            shared_array_buffer_store: Some(family.buffers.clone()),
+            compiled_wasm_module_store: Some(family.wasm.clone()),
             v8_code_cache: Some(Arc::new(ScriptCodeCache(spec.caches.clone()))),
             bundle_provider: None,
         },
         WorkerOptions {
-            bootstrap: BootstrapOptions {
-                has_node_modules_dir: true,
-                argv0: Some("node".to_owned()),
-                user_agent: format!("baton/{}", env!("CARGO_PKG_VERSION")),
-                mode: WorkerExecutionMode::None,
-                disable_offscreen_canvas: true,
-                // Keeps `child_process.fork` from rewriting arguments into a Deno command line.
-                is_standalone: true,
-                // A request's signal tells that its caller hung up, and nothing else.
-                no_legacy_abort: true,
-                ..Default::default()
-            },
+            bootstrap: bootstrap_options(WorkerExecutionMode::None),
+            create_web_worker_cb: family.creator(),
             extensions: vec![compat::extension(control.clone(), spec.sources.variables())],
             create_params: Some(
                 v8::CreateParams::default()
@@ -164,6 +162,22 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
             ..Default::default()
         },
     ))
+}
+
+/// What user code sees of its runtime.
+pub(super) fn bootstrap_options(mode: WorkerExecutionMode) -> BootstrapOptions {
+    BootstrapOptions {
+        has_node_modules_dir: true,
+        argv0: Some("node".to_owned()),
+        user_agent: format!("baton/{}", env!("CARGO_PKG_VERSION")),
+        mode,
+        disable_offscreen_canvas: true,
+        // Keeps `child_process.fork` from rewriting arguments into a Deno command line.
+        is_standalone: true,
+        // A request's signal tells that its caller hung up, and nothing else.
+        no_legacy_abort: true,
+        ..Default::default()
+    }
 }
 
 /// Ends the isolate on its thread. All handles into its memory must be gone by now.

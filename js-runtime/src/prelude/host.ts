@@ -3,11 +3,12 @@
 // requires, so that every isolate of a generation finds the same.
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
-import type { ChildProcess } from "node:child_process";
+import { ChildProcess } from "node:child_process";
 import { tracingChannel } from "node:diagnostics_channel";
 import type { EventEmitter } from "node:events";
+import { existsSync } from "node:fs";
 import Module from "node:module";
-import { isAbsolute } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 import process from "node:process";
 import { format } from "node:util";
 
@@ -209,6 +210,50 @@ Module._load = function (this: unknown, request: string, ...rest: unknown[]) {
   return Reflect.apply(loadRequired, this, [request, ...rest]);
 };
 
+// An addon that is made with Node-API finds it in this binary; one that is made for Node's own V8 does not.
+const extensions = (Module as any)._extensions;
+extensions[".node"] = explained(extensions[".node"]);
+process.dlopen = explained(process.dlopen as Function) as typeof process.dlopen;
+
+function explained(open: Function): Function {
+  return function (...values) {
+    try {
+      return Reflect.apply(open, this, values);
+    } catch (error) {
+      if (!/symbol.*(_ZN2v8|_ZN4node|node_module_register)/.test(String(error))) throw error;
+      const message =
+        `the addon ${values[1]} is made for the V8 that is in Node, which is not here. ` +
+        "Addons that use Node-API load: a newer version of the package may be one. For SQLite there is node:sqlite.";
+      throw new Error(message, { cause: error });
+    }
+  };
+}
+
+// A process of its own that runs JavaScript is Node's, where there is one: this binary is none.
+const node = pathOf("node");
+if (node) process.execPath = node;
+
+// `fork` means it too, and says so where there is none. `cluster.fork` names this binary as what to run.
+const spawn = (ChildProcess.prototype as any).spawn;
+(ChildProcess.prototype as any).spawn = function (options: any) {
+  const forks = options?.file === Deno.execPath() && options.stdio?.includes?.("ipc");
+  return Reflect.apply(spawn, this, [forks ? { ...options, ...nodeOf(options.args) } : options]);
+};
+
+function nodeOf([, ...args]: string[]) {
+  if (node && !args.includes(Deno.execPath())) return { file: node, args: [node, ...args] };
+  const reason = node
+    ? "node:cluster is not there: Baton runs a project in as many isolates as `--isolates` says."
+    : "child_process.fork needs Node.js, and there is no `node` on the PATH. Worker threads need none.";
+  return { file: "/bin/sh", args: ["sh", "-c", 'echo "$0" >&2; exit 1', reason] };
+}
+
+function pathOf(program: string): string | undefined {
+  for (const folder of process.env.PATH?.split(delimiter) ?? []) {
+    const path = join(folder, program);
+    if (isAbsolute(path) && existsSync(path)) return path;
+  }
+}
 
 function isShell({ shell, file }: { shell?: boolean | string; file: string }): boolean {
   return Boolean(shell) || /(^|\/)(ba|da|z)?sh$/.test(file);

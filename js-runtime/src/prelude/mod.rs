@@ -10,6 +10,7 @@ use js_runtime_api::{Body, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::source::transpile::{self, EmitKind};
+use crate::source::tsconfig::CompilerOptions;
 
 /// The prelude's name in the project's root, where it is evaluated but never written.
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
@@ -152,7 +153,7 @@ pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
     let emit = |code: &OnceLock<_>, url: Url, text: &'static str| {
         let emitted = code.get_or_init(|| {
             let parsed = transpile::parse(&url, MediaType::TypeScript, text.into())?;
-            Ok(transpile::emit(&url, parsed, EmitKind::Esm)?.code)
+            Ok(transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default())?.code)
         });
         emitted.clone().map(|code: Arc<str>| (url, code))
     };

@@ -15,7 +15,10 @@ use deno_resolver::factory::{
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
 use node_resolver::analyze::CjsAnalysisSourceProvider;
-use node_resolver::{InNpmPackageChecker, NodeConditionOptions, NodeResolutionKind, NodeResolverOptions};
+use node_resolver::{
+    DenoIsBuiltInNodeModuleChecker, InNpmPackageChecker, IsBuiltInNodeModuleChecker as _, NodeConditionOptions,
+    NodeResolutionKind, NodeResolverOptions,
+};
 use sys_traits::impls::RealSys;
 
 use super::package_json::PackageJsons;
@@ -87,6 +90,11 @@ impl NodeResolution {
     /// Whether the module belongs to an installed package.
     pub(crate) fn is_package(&self, url: &Url) -> Result<bool, JsErrorBox> {
         Ok(self.0.in_npm_package_checker().map_err(js_error)?.in_npm_package(url))
+    }
+
+    /// Whether the specifier names one of Node's own modules.
+    pub(crate) fn is_builtin(&self, specifier: &str) -> bool {
+        DenoIsBuiltInNodeModuleChecker.is_builtin_node_module(specifier)
     }
 
     /// Resolves as Node does for an `import`.

@@ -1,5 +1,6 @@
 //! What a generation's files said, and what is made of them before V8 sees them.
 
+pub(crate) mod bundled;
 pub(crate) mod caches;
 pub(crate) mod entries;
 pub(crate) mod environment;
@@ -10,3 +11,4 @@ pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod stamp;
 pub(crate) mod transpile;
+pub(crate) mod tsconfig;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use deno_ast::{
-    EmitOptions, MediaType, ModuleKind, ParseDiagnostic, ParseParams, ParsedSource, SourceMapOption,
-    TranspileModuleOptions, TranspileOptions,
+    DecoratorsTranspileOption, EmitOptions, JsxAutomaticOptions, JsxClassicOptions, JsxRuntime, MediaType, ModuleKind,
+    ParseDiagnostic, ParseParams, ParsedSource, SourceMapOption, TranspileModuleOptions, TranspileOptions,
 };
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
+use super::tsconfig::CompilerOptions;
 use crate::diagnostics::Position;
 
 /// The module system that a file is emitted for.
@@ -49,7 +50,12 @@ pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<
 ///
 /// # Errors
 /// When a construct cannot be transpiled.
-pub(crate) fn emit(url: &Url, parsed: ParsedSource, kind: EmitKind) -> Result<Emitted, LoadError> {
+pub(crate) fn emit(
+    url: &Url,
+    parsed: ParsedSource,
+    kind: EmitKind,
+    options: &CompilerOptions,
+) -> Result<Emitted, LoadError> {
     let text = parsed.text().clone();
     let module_kind = match kind {
         EmitKind::Esm => ModuleKind::Esm,
@@ -57,7 +63,7 @@ pub(crate) fn emit(url: &Url, parsed: ParsedSource, kind: EmitKind) -> Result<Em
     };
     let emitted = parsed
         .transpile(
-            &TranspileOptions::default(),
+            &transpile_options(options),
             &TranspileModuleOptions {
                 module_kind: Some(module_kind),
             },
@@ -71,6 +77,47 @@ pub(crate) fn emit(url: &Url, parsed: ParsedSource, kind: EmitKind) -> Result<Em
     Ok(Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
+    })
+}
+
+/// As TypeScript reads the settings. JSX that is to be preserved would be no JavaScript.
+fn transpile_options(options: &CompilerOptions) -> TranspileOptions {
+    let automatic = |development| {
+        JsxRuntime::Automatic(JsxAutomaticOptions {
+            development,
+            import_source: options.jsx_import_source.clone(),
+        })
+    };
+    let jsx = match options.jsx.as_deref() {
+        Some("react-jsxdev") => automatic(true),
+        Some("react" | "react-native") => classic(options),
+        Some("react-jsx") => automatic(false),
+        _ if options.jsx_import_source.is_some() => automatic(false),
+        _ => classic(options),
+    };
+    let decorators = if options.experimental_decorators.unwrap_or(false) {
+        DecoratorsTranspileOption::LegacyTypeScript {
+            emit_metadata: options.emit_decorator_metadata.unwrap_or(false),
+        }
+    } else {
+        DecoratorsTranspileOption::Ecma
+    };
+    TranspileOptions {
+        decorators,
+        verbatim_module_syntax: options.verbatim_module_syntax.unwrap_or(false),
+        jsx: Some(jsx),
+        ..Default::default()
+    }
+}
+
+fn classic(options: &CompilerOptions) -> JsxRuntime {
+    let defaults = JsxClassicOptions::default();
+    JsxRuntime::Classic(JsxClassicOptions {
+        factory: options.jsx_factory.clone().unwrap_or(defaults.factory),
+        fragment_factory: options
+            .jsx_fragment_factory
+            .clone()
+            .unwrap_or(defaults.fragment_factory),
     })
 }
 

@@ -13,6 +13,7 @@ mod chaos;
 #[cfg(target_os = "linux")]
 mod children;
 mod cli;
+mod compat;
 mod differential;
 mod entries;
 mod invoke;
@@ -33,5 +34,8 @@ mod secrets;
 mod snapshot;
 mod streaming;
 mod stuck;
+mod typescript;
 mod under_load;
 mod watching;
+mod workers;
+mod workspaces;

@@ -12,6 +12,7 @@ use deno_core::url::Url;
 use js_runtime_api::LoadError;
 
 use crate::source::transpile::{self, EmitKind};
+use crate::source::tsconfig::CompilerOptions;
 
 mod data;
 mod natives;
@@ -56,7 +57,11 @@ pub(crate) enum Specifier {
 /// A specifier of Bun's; nothing when it is none. The npm package `bun` is Bun's binary and no
 /// module, so these names win over `node_modules`.
 pub(crate) fn specifier(specifier: &str) -> Option<Specifier> {
-    let missing = |instead: &str| Some(Specifier::Missing(format!("{specifier:?} is not there in Baton: {instead}")));
+    let missing = |instead: &str| {
+        Some(Specifier::Missing(format!(
+            "{specifier:?} is not there in Baton: {instead}"
+        )))
+    };
     match specifier {
         "bun" => url_of("exports.mjs").map(Specifier::Module),
         "bun:sqlite" => url_of("sqlite.ts").map(Specifier::Module),
@@ -96,7 +101,7 @@ pub(crate) fn module(url: &Url) -> Option<Result<Arc<str>, LoadError>> {
         return Some(Ok(code.clone()));
     }
     let code = transpile::parse(url, MediaType::from_specifier(url), (*text).into())
-        .and_then(|parsed| transpile::emit(url, parsed, EmitKind::Esm));
+        .and_then(|parsed| transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default()));
     Some(code.map(|made| {
         emitted.insert(name, made.code.clone());
         made.code
@@ -115,7 +120,8 @@ mod tests {
             for import in code.split("from \"").skip(1) {
                 let specifier = import.split('"').next().unwrap();
                 let found = resolve(specifier, &url).unwrap();
-                let known = found.scheme() == "node" || found.as_str().starts_with("baton:") || module(&found).is_some();
+                let known =
+                    found.scheme() == "node" || found.as_str().starts_with("baton:") || module(&found).is_some();
                 assert!(known, "{name} imports {specifier}");
             }
         }

@@ -1,0 +1,295 @@
+//! What `tsconfig.json` says about how a file is read: the nearest one above it, with all that it extends. Each is read
+//! through the source snapshot, so that a change of one is a change of the code.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::snapshot::SourceSnapshot;
+
+const FILE_NAME: &str = "tsconfig.json";
+
+/// How deep configurations may extend each other.
+const DEEPEST: usize = 16;
+
+/// Patterns, and where each of them may lead.
+type Paths = Vec<(String, Vec<String>)>;
+
+/// The settings that decide what becomes of a file or of a specifier; the others are the type checker's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct CompilerOptions {
+    pub(crate) jsx: Option<String>,
+    pub(crate) jsx_factory: Option<String>,
+    pub(crate) jsx_fragment_factory: Option<String>,
+    pub(crate) jsx_import_source: Option<String>,
+    pub(crate) experimental_decorators: Option<bool>,
+    pub(crate) emit_decorator_metadata: Option<bool>,
+    pub(crate) verbatim_module_syntax: Option<bool>,
+    base_url: Option<PathBuf>,
+    #[serde(deserialize_with = "in_order")]
+    paths: Option<Paths>,
+    /// The folder that the targets of `paths` are relative to.
+    #[serde(skip)]
+    paths_from: PathBuf,
+}
+
+/// A file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Written {
+    extends: Option<OneOrMany>,
+    compiler_options: CompilerOptions,
+    files: Option<Vec<String>>,
+    references: Vec<Reference>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Reference {
+    path: String,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum TsConfigError {
+    #[error("it is no JSON: {1}")]
+    Syntax(PathBuf, String),
+    #[error("it extends {1:?}, which is not there")]
+    Missing(PathBuf, String),
+    #[error("it extends itself, or too many others")]
+    TooDeep(PathBuf),
+}
+
+impl TsConfigError {
+    /// The file that is wrong.
+    pub(crate) fn file(&self) -> &Path {
+        match self {
+            Self::Syntax(file, _) | Self::Missing(file, _) | Self::TooDeep(file) => file,
+        }
+    }
+}
+
+type Found = Result<Rc<CompilerOptions>, TsConfigError>;
+
+/// What was found for each folder.
+#[derive(Default)]
+pub(crate) struct TsConfigs(RefCell<HashMap<PathBuf, Found>>);
+
+impl TsConfigs {
+    /// The options for a file of the project, or of a package that is linked into it. Those of installed packages are
+    /// nobody's business.
+    pub(crate) fn of(&self, file: &Path, sources: &SourceSnapshot) -> Found {
+        match file.parent() {
+            Some(folder) => self.of_folder(folder, sources),
+            None => Ok(Rc::default()),
+        }
+    }
+
+    fn of_folder(&self, folder: &Path, sources: &SourceSnapshot) -> Found {
+        if let Some(known) = self.0.borrow().get(folder) {
+            return known.clone();
+        }
+        let config = folder.join(FILE_NAME);
+        let found = if sources.is_file(&config) {
+            read_solution(&config, sources).map(Rc::new)
+        } else {
+            match folder.parent() {
+                Some(above) if !is_outermost(folder, sources) => self.of_folder(above, sources),
+                _ => Ok(Rc::default()),
+            }
+        };
+        self.0.borrow_mut().insert(folder.to_owned(), found.clone());
+        found
+    }
+}
+
+/// Whether a folder is where a repository begins, or a project that is in none.
+fn is_outermost(folder: &Path, sources: &SourceSnapshot) -> bool {
+    let is_repository = |folder: &Path| folder.join(".git").exists();
+    if is_repository(folder) {
+        return true;
+    }
+    let is_project = folder == sources.project().root || sources.package_json(&folder.join("package.json")).is_some();
+    is_project && !folder.ancestors().any(is_repository)
+}
+
+/// A configuration without files of its own only lists projects: the first of them that says how to read a file counts.
+fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOptions, TsConfigError> {
+    let written = parse(file, sources)?.unwrap_or_default();
+    let lists_projects = written.files.as_ref().is_some_and(Vec::is_empty);
+    let own = merged(file, sources, 0)?.unwrap_or_default();
+    if !lists_projects || own != CompilerOptions::default() {
+        return Ok(own);
+    }
+    let folder = file.parent().unwrap_or(file);
+    for Reference { path } in &written.references {
+        let path = folder.join(path);
+        let path = if path.is_dir() { path.join(FILE_NAME) } else { path };
+        match merged(&path, sources, 0)? {
+            Some(options) if options != CompilerOptions::default() => return Ok(options),
+            _ => {}
+        }
+    }
+    Ok(own)
+}
+
+/// A file's options over those that it extends; `None` where there is no file.
+fn merged(file: &Path, sources: &SourceSnapshot, depth: usize) -> Result<Option<CompilerOptions>, TsConfigError> {
+    if depth > DEEPEST {
+        return Err(TsConfigError::TooDeep(file.to_owned()));
+    }
+    let Some(written) = parse(file, sources)? else {
+        return Ok(None);
+    };
+    let mut options = CompilerOptions::default();
+    let extended = match written.extends {
+        None => Vec::new(),
+        Some(OneOrMany::One(one)) => vec![one],
+        Some(OneOrMany::Many(many)) => many,
+    };
+    for name in extended {
+        let below = candidates(file, &name)
+            .into_iter()
+            .find(|candidate| sources.is_file(candidate));
+        let below = below.ok_or_else(|| TsConfigError::Missing(file.to_owned(), name))?;
+        options = merged(&below, sources, depth + 1)?.unwrap_or_default().over(options);
+    }
+    let folder = file.parent().unwrap_or(file);
+    let mut own = written.compiler_options;
+    own.base_url = own.base_url.map(|base| folder.join(base));
+    own.paths_from = folder.to_owned();
+    Ok(Some(own.over(options)))
+}
+
+fn parse(file: &Path, sources: &SourceSnapshot) -> Result<Option<Written>, TsConfigError> {
+    let Ok(read) = sources.read(file) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&read.bytes);
+    let parsed: Result<Option<Written>, _> = jsonc_parser::parse_to_serde_value(&text, &Default::default());
+    match parsed {
+        Ok(written) => Ok(Some(written.unwrap_or_default())),
+        Err(error) => Err(TsConfigError::Syntax(file.to_owned(), error.to_string())),
+    }
+}
+
+/// Where a file that is extended may be: beside it, or in a package.
+fn candidates(file: &Path, name: &str) -> Vec<PathBuf> {
+    let folder = file.parent().unwrap_or(file);
+    let named = |path: PathBuf| {
+        let with_extension = PathBuf::from(format!("{}.json", path.display()));
+        let inside = path.join(FILE_NAME);
+        [path, with_extension, inside]
+    };
+    if name.starts_with('.') || Path::new(name).is_absolute() {
+        return named(folder.join(name)).into();
+    }
+    let packages = folder.ancestors().map(|folder| folder.join("node_modules").join(name));
+    packages.flat_map(named).collect()
+}
+
+impl CompilerOptions {
+    /// What these say, and what the others say about the rest.
+    fn over(self, below: Self) -> Self {
+        let own_paths = self.paths.is_some();
+        Self {
+            jsx: self.jsx.or(below.jsx),
+            jsx_factory: self.jsx_factory.or(below.jsx_factory),
+            jsx_fragment_factory: self.jsx_fragment_factory.or(below.jsx_fragment_factory),
+            jsx_import_source: self.jsx_import_source.or(below.jsx_import_source),
+            experimental_decorators: self.experimental_decorators.or(below.experimental_decorators),
+            emit_decorator_metadata: self.emit_decorator_metadata.or(below.emit_decorator_metadata),
+            verbatim_module_syntax: self.verbatim_module_syntax.or(below.verbatim_module_syntax),
+            base_url: self.base_url.or(below.base_url),
+            paths: self.paths.or(below.paths),
+            paths_from: match own_paths {
+                true => self.paths_from,
+                false => below.paths_from,
+            },
+        }
+    }
+
+    /// Where a specifier that is no place may lead, by `paths` and then by `baseUrl`, the best one first.
+    pub(crate) fn places(&self, specifier: &str) -> Vec<PathBuf> {
+        let from = self.base_url.as_ref().unwrap_or(&self.paths_from);
+        let mapped = self.paths.iter().flatten().filter_map(|(pattern, targets)| {
+            let (length, star) = matched(pattern, specifier)?;
+            Some((length, targets, star))
+        });
+        let best = mapped.max_by_key(|(length, ..)| *length);
+        let mapped = best.into_iter().flat_map(|(_, targets, star)| {
+            targets
+                .iter()
+                .map(move |target| from.join(target.replacen('*', star, 1)))
+        });
+        let based = self.base_url.iter().map(|base| base.join(specifier));
+        mapped.chain(based).collect()
+    }
+}
+
+/// How well a pattern fits, and what its star stands for. One without a star fits best.
+fn matched<'a>(pattern: &str, specifier: &'a str) -> Option<(usize, &'a str)> {
+    match pattern.split_once('*') {
+        None => (pattern == specifier).then_some((usize::MAX, "")),
+        Some((before, after)) => {
+            let star = specifier.strip_prefix(before)?.strip_suffix(after)?;
+            Some((before.len(), star))
+        }
+    }
+}
+
+/// `paths` as a list: a map of the standard library would not be hashable.
+fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Paths>, D::Error> {
+    let map: Option<std::collections::BTreeMap<String, Vec<String>>> = Option::deserialize(deserializer)?;
+    Ok(map.map(|map| map.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::CompilerOptions;
+
+    fn options(json: &str) -> CompilerOptions {
+        let options: Option<CompilerOptions> = jsonc_parser::parse_to_serde_value(json, &Default::default()).unwrap();
+        options.unwrap()
+    }
+
+    #[test]
+    fn the_longest_pattern_wins_and_its_targets_come_in_order_before_the_base() {
+        let options = options(
+            r#"{
+                // as people write it
+                "baseUrl": "/p",
+                "paths": { "*": ["any/*"], "@/*": ["src/*", "lib/*"], "@/exact": ["one.ts"], },
+            }"#,
+        );
+        let places = |specifier: &str| options.places(specifier);
+        let paths = |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
+        assert_eq!(places("@/a/b"), paths(&["/p/src/a/b", "/p/lib/a/b", "/p/@/a/b"]));
+        assert_eq!(places("@/exact"), paths(&["/p/one.ts", "/p/@/exact"]));
+        assert_eq!(places("other"), paths(&["/p/any/other", "/p/other"]));
+    }
+
+    #[test]
+    fn what_is_said_nearer_counts_and_paths_stay_relative_to_where_they_are_said() {
+        let mut below = options(r#"{ "jsx": "react", "experimentalDecorators": true, "paths": { "x": ["./y"] } }"#);
+        below.paths_from = "/base".into();
+        let mut own = options(r#"{ "jsx": "react-jsx" }"#);
+        own.paths_from = "/own".into();
+        let merged = own.over(below);
+        assert_eq!(merged.jsx.as_deref(), Some("react-jsx"));
+        assert_eq!(merged.experimental_decorators, Some(true));
+        assert_eq!(merged.places("x"), [Path::new("/base/./y")]);
+    }
+}
