@@ -34,7 +34,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) => ExitCode::SUCCESS,
+        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) | Command::Service(_) => ExitCode::SUCCESS,
     }
 }
 

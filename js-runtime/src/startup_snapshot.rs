@@ -29,11 +29,15 @@ pub enum SnapshotError {
     Identity(#[source] io::Error),
     #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
-    #[error("making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
-             on the machine of the build; `bin/release` builds one that runs everywhere.")]
+    #[error(
+        "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
+             on the machine of the build; `bin/release` builds one that runs everywhere."
+    )]
     Maker(String),
-    #[error("the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
-             Build it anew, with `bin/release`.")]
+    #[error(
+        "the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
+             Build it anew, with `bin/release`."
+    )]
     Foreign { theirs: String, ours: String },
     #[error("the startup snapshot in this binary is damaged. Build it anew, with `bin/release`.")]
     Damaged,
