@@ -186,6 +186,50 @@ mod tests {
         assert!(!job(&own).contains_key("UserName"));
     }
 
+    /// launchd ignores a key that it does not know, and a value of another type.
+    #[test]
+    fn every_key_is_one_of_launchds_and_of_its_type() {
+        let mut full = service();
+        full.socket = true;
+        let flag = |value: &Value| value.as_boolean().is_some();
+        let number = |value: &Value| value.as_unsigned_integer().is_some();
+        let text = |value: &Value| value.as_string().is_some();
+        let texts = |value: &Value| {
+            let of_text = |values: &Vec<Value>| !values.is_empty() && values.iter().all(text);
+            value.as_array().is_some_and(of_text)
+        };
+        let table = |of: fn(&Value) -> bool| {
+            move |value: &Value| value.as_dictionary().is_some_and(|table| table.values().all(of))
+        };
+        let known: Vec<(&str, Box<dyn Fn(&Value) -> bool>)> = vec![
+            ("Label", Box::new(text)),
+            ("ProgramArguments", Box::new(texts)),
+            ("WorkingDirectory", Box::new(text)),
+            ("UserName", Box::new(text)),
+            (
+                "EnvironmentVariables",
+                Box::new(table(|value| value.as_string().is_some())),
+            ),
+            ("RunAtLoad", Box::new(flag)),
+            ("KeepAlive", Box::new(table(|value| value.as_boolean().is_some()))),
+            ("ThrottleInterval", Box::new(number)),
+            ("ExitTimeOut", Box::new(number)),
+            ("ProcessType", Box::new(text)),
+            (
+                "SoftResourceLimits",
+                Box::new(table(|value| value.as_unsigned_integer().is_some())),
+            ),
+            ("Sockets", Box::new(table(|value| value.as_dictionary().is_some()))),
+            ("StandardErrorPath", Box::new(text)),
+        ];
+        let job = job(&full);
+        assert_eq!(job.len(), known.len());
+        for (key, value) in &job {
+            let (_, is_right) = known.iter().find(|(name, _)| name == key).unwrap();
+            assert!(is_right(value), "{key}: {value:?}");
+        }
+    }
+
     #[test]
     fn what_xml_would_read_otherwise_is_escaped() {
         let mut odd = service();

@@ -28,6 +28,7 @@ mod protocol;
 mod reload;
 mod reload_requests;
 mod said;
+mod service;
 mod snapshot;
 mod stuck;
 mod under_load;
