@@ -86,6 +86,8 @@ WorkingDirectory={folder}
 Environment={search_path}
 # Code that does not load yet is waited for.
 TimeoutStartSec=infinity
+# The supervisor does next to nothing: when it is silent for that long, it hangs.
+WatchdogSec=2min
 # What it was told to end (exit code 0) stays ended; what no retry can mend (78) is not retried.
 Restart=on-failure
 RestartSec=1
