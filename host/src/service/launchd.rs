@@ -186,41 +186,47 @@ mod tests {
         assert!(!job(&own).contains_key("UserName"));
     }
 
+    type Check = fn(&Value) -> bool;
+
+    fn is_text(value: &Value) -> bool {
+        value.as_string().is_some()
+    }
+
+    fn is_number(value: &Value) -> bool {
+        value.as_unsigned_integer().is_some()
+    }
+
+    fn is_flag(value: &Value) -> bool {
+        value.as_boolean().is_some()
+    }
+
+    fn is_table_of(value: &Value, of: Check) -> bool {
+        value.as_dictionary().is_some_and(|table| table.values().all(of))
+    }
+
     /// launchd ignores a key that it does not know, and a value of another type.
     #[test]
     fn every_key_is_one_of_launchds_and_of_its_type() {
         let mut full = service();
         full.socket = true;
-        let flag = |value: &Value| value.as_boolean().is_some();
-        let number = |value: &Value| value.as_unsigned_integer().is_some();
-        let text = |value: &Value| value.as_string().is_some();
-        let texts = |value: &Value| {
-            let of_text = |values: &Vec<Value>| !values.is_empty() && values.iter().all(text);
-            value.as_array().is_some_and(of_text)
-        };
-        let table = |of: fn(&Value) -> bool| {
-            move |value: &Value| value.as_dictionary().is_some_and(|table| table.values().all(of))
-        };
-        let known: Vec<(&str, Box<dyn Fn(&Value) -> bool>)> = vec![
-            ("Label", Box::new(text)),
-            ("ProgramArguments", Box::new(texts)),
-            ("WorkingDirectory", Box::new(text)),
-            ("UserName", Box::new(text)),
-            (
-                "EnvironmentVariables",
-                Box::new(table(|value| value.as_string().is_some())),
-            ),
-            ("RunAtLoad", Box::new(flag)),
-            ("KeepAlive", Box::new(table(|value| value.as_boolean().is_some()))),
-            ("ThrottleInterval", Box::new(number)),
-            ("ExitTimeOut", Box::new(number)),
-            ("ProcessType", Box::new(text)),
-            (
-                "SoftResourceLimits",
-                Box::new(table(|value| value.as_unsigned_integer().is_some())),
-            ),
-            ("Sockets", Box::new(table(|value| value.as_dictionary().is_some()))),
-            ("StandardErrorPath", Box::new(text)),
+        let known: [(&str, Check); 13] = [
+            ("Label", is_text),
+            ("ProgramArguments", |value| {
+                value.as_array().is_some_and(|values| values.iter().all(is_text))
+            }),
+            ("WorkingDirectory", is_text),
+            ("UserName", is_text),
+            ("EnvironmentVariables", |value| is_table_of(value, is_text)),
+            ("RunAtLoad", is_flag),
+            ("KeepAlive", |value| is_table_of(value, is_flag)),
+            ("ThrottleInterval", is_number),
+            ("ExitTimeOut", is_number),
+            ("ProcessType", is_text),
+            ("SoftResourceLimits", |value| is_table_of(value, is_number)),
+            ("Sockets", |value| {
+                is_table_of(value, |socket| is_table_of(socket, is_text))
+            }),
+            ("StandardErrorPath", is_text),
         ];
         let job = job(&full);
         assert_eq!(job.len(), known.len());

@@ -41,7 +41,9 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     let scope = service.scope;
     let unit = systemd::unit_name(&service.name);
     let running = systemctl(scope, &["is-active", &unit]).is_ok();
-    if !running && !(service.socket && systemctl(scope, &["is-active", &systemd::socket_name(&service.name)]).is_ok()) {
+    let socket = systemd::socket_name(&service.name);
+    let listening = running || (service.socket && systemctl(scope, &["is-active", &socket]).is_ok());
+    if !listening {
         ready::port_is_free(service)?;
     }
     let folder = folder(scope, &service.owner);
