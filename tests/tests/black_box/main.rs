@@ -29,6 +29,7 @@ mod reload;
 mod reload_requests;
 mod said;
 mod service;
+mod shipping;
 mod snapshot;
 mod stuck;
 mod under_load;

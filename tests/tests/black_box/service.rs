@@ -80,6 +80,28 @@ impl Machine {
         machine
     }
 
+    /// The same, for a test that starts hosts: the first start of a new binary makes its startup snapshot,
+    /// which may take a debug build on a busy machine longer than a command may take here.
+    fn that_starts_hosts() -> Self {
+        let machine = Self::new();
+        let folder = machine.project.scratch().join("first-start");
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("package.json"), "{}").expect("a file");
+        fs::write(
+            folder.join("serve.ts"),
+            "export default { fetch: () => new Response() };",
+        )
+        .expect("a file");
+        let mut command = Command::new(harness::baton_binary());
+        command
+            .args(["invoke", "nothing", "serve.ts", "--own"])
+            .current_dir(folder);
+        // It ends with an error: there is no such function.
+        let ended = command.env("XDG_CACHE_HOME", cache()).output().expect("baton");
+        assert!(ended.status.code().is_some(), "{ended:?}");
+        machine
+    }
+
     fn stand_in(&self) -> PathBuf {
         self.project.scratch().join("stand-in")
     }
@@ -90,15 +112,13 @@ impl Machine {
 
     fn cli(&self) -> Cli {
         let path = std::env::var("PATH").expect("PATH");
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = cache.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache"));
         Cli::within(self.project.root())
             .env("PATH", format!("{}:{path}", self.stand_in().display()))
             .env("STAND_IN", self.stand_in())
             .env("HOME", self.home())
             .env("XDG_CONFIG_HOME", self.home().join(".config"))
             .env("XDG_STATE_HOME", self.home().join("state"))
-            .env("XDG_CACHE_HOME", cache)
+            .env("XDG_CACHE_HOME", cache())
     }
 
     async fn service(&self, action: &str, more: &[&str]) -> Finished {
@@ -146,6 +166,12 @@ impl Drop for Machine {
     }
 }
 
+/// Where startup snapshots are kept, whatever `HOME` a test says.
+fn cache() -> PathBuf {
+    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache"))
+}
+
 /// A port that nobody has, outside of the range from which connections take theirs.
 fn free_port() -> u16 {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
@@ -157,7 +183,7 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answer() {
-    let machine = Machine::new();
+    let machine = Machine::that_starts_hosts();
     let installed = machine.install("--systemd").await;
     assert_eq!(installed.code, Some(0), "{installed}");
     assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
@@ -205,7 +231,7 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
 
 #[tokio::test]
 async fn a_service_of_launchd_is_put_in_again_once_its_predecessor_has_ended() {
-    let machine = Machine::new();
+    let machine = Machine::that_starts_hosts();
     fs::write(machine.stand_in().join("refusals"), "2").expect("a file");
     let installed = machine.install("--launchd").await;
     assert_eq!(
@@ -303,7 +329,7 @@ async fn a_port_that_somebody_else_has_is_named_before_anything_is_written() {
 
 #[tokio::test]
 async fn code_that_does_not_load_is_told_and_the_service_waits_for_a_better_one() {
-    let machine = Machine::new();
+    let machine = Machine::that_starts_hosts();
     let good = machine.project.read("lib/version.ts");
     machine.project.write("lib/version.ts", "export const = 1;");
     let told = machine.install("--systemd").await;
