@@ -96,7 +96,7 @@ pub fn uninstall(name: &str, scope: Scope, owner: &Owner, say: &dyn Fn(&str)) ->
     let folder = folder(scope, owner);
     let (unit, socket) = (systemd::unit_name(name), systemd::socket_name(name));
     if folder.join(&socket).exists() {
-        // First, for a connection would start the service again.
+        // First, for a connection would start the service again; the service ends with it.
         systemctl(scope, &["disable", "--now", &socket])?;
         unit_file::remove(&folder.join(&socket))?;
     }

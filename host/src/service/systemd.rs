@@ -84,7 +84,7 @@ ExecStart={command}
 WorkingDirectory={folder}
 {user}\
 Environment={search_path}
-# Code that does not load yet is waited for.
+# For a start, and for a reload: a kill makes neither faster.
 TimeoutStartSec=infinity
 # The supervisor does next to nothing: when it is silent for that long, it hangs.
 WatchdogSec=2min
