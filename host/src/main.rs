@@ -5,6 +5,7 @@
     reason = "a process that cannot start says why on its terminal"
 )]
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use clap::Parser as _;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::telemetry::logs;
-use js_runtime::V8Engine;
+use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
 
 fn main() -> ExitCode {
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) => ExitCode::SUCCESS,
+        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) | Command::Service(_) => ExitCode::SUCCESS,
     }
 }
 
@@ -44,7 +45,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Err(error) => return fail(error.exit_code(), &error.into()),
     };
     logs::start();
-    let engine = match V8Engine::start(cache_folder(), &cli::snapshot_maker()) {
+    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
     };
@@ -73,7 +74,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
     let mut engine: Option<Arc<dyn Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match V8Engine::start(cache_folder(), &cli::snapshot_maker()) {
+        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -89,6 +90,16 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(error.exit_code(), &error.into()),
     }
+}
+
+/// The startup snapshot that `bin/release` puts into the binary; others make their own.
+#[cfg(embedded_snapshot)]
+static EMBEDDED_SNAPSHOT: Option<&[u8]> = Some(include_bytes!(env!("BATON_STARTUP_SNAPSHOT")));
+#[cfg(not(embedded_snapshot))]
+static EMBEDDED_SNAPSHOT: Option<&[u8]> = None;
+
+fn snapshot<'a>(maker: &'a [&'a OsStr]) -> SnapshotSource<'a> {
+    EMBEDDED_SNAPSHOT.map_or(SnapshotSource::Made(maker), SnapshotSource::Embedded)
 }
 
 /// Only while the process has one thread.

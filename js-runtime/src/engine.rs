@@ -22,6 +22,16 @@ use crate::source::shared::Shared;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 
+/// Where the startup snapshot comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum SnapshotSource<'a> {
+    /// From this binary: what [`startup_snapshot::make`] wrote is part of it.
+    Embedded(&'static [u8]),
+    /// From the cache folder; made once, by this binary with these arguments, which make it call
+    /// [`startup_snapshot::make`] with the path that follows them.
+    Made(&'a [&'a OsStr]),
+}
+
 /// Loads projects into V8 isolates.
 pub struct V8Engine {
     startup: StartupSnapshot,
@@ -37,18 +47,20 @@ impl V8Engine {
     /// From then on the process's standard input is empty: no isolate may take what is not its own,
     /// nor wait for it.
     ///
-    /// `cache_folder` keeps what can be made again. `snapshot_maker` are the arguments that make
-    /// this binary call [`startup_snapshot::make`] with the path that follows them.
+    /// `cache_folder` keeps what can be made again.
     ///
     /// # Errors
     /// When there is no startup snapshot and none can be made.
-    pub fn start(cache_folder: PathBuf, snapshot_maker: &[&OsStr]) -> Result<Self, SnapshotError> {
+    pub fn start(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Result<Self, SnapshotError> {
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if let Err(error) = empty_standard_input() {
             tracing::warn!(%error, "user code can read the standard input of the host");
         }
-        let startup = startup_snapshot::obtain(&cache_folder, snapshot_maker)?;
+        let startup = match snapshot {
+            SnapshotSource::Embedded(file) => startup_snapshot::embedded(file)?,
+            SnapshotSource::Made(maker) => startup_snapshot::obtain(&cache_folder, maker)?,
+        };
         // The memory of an isolate that ended is the system's again, and not kept for the next one.
         v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
         deno_core::JsRuntime::init_platform(None);

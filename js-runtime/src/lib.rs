@@ -13,4 +13,4 @@ mod resolve;
 mod source;
 pub mod startup_snapshot;
 
-pub use engine::V8Engine;
+pub use engine::{SnapshotSource, V8Engine};

@@ -1,8 +1,9 @@
 //! V8's startup snapshot: an isolate that starts from it is up in a hundredth of the time.
 //!
-//! It belongs to exactly one binary. Each binary makes its own, once, in a process of its own (a
-//! process either makes a snapshot or runs isolates), and keeps it in a cache folder, named after
-//! the binary's identity and verified by digest when it is read.
+//! A binary that is shipped has it inside (`bin/release`). One that only `cargo build` made makes its
+//! own, once, in a process of its own (a process either makes a snapshot or runs isolates), from the
+//! sources that cargo keeps on that machine, and keeps it in a cache folder, named after the binary's
+//! identity and verified by digest when it is read.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -28,8 +29,18 @@ pub enum SnapshotError {
     Identity(#[source] io::Error),
     #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
-    #[error("making the startup snapshot failed:\n{0}")]
+    #[error(
+        "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
+             on the machine of the build; `bin/release` builds one that runs everywhere."
+    )]
     Maker(String),
+    #[error(
+        "the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
+             Build it anew, with `bin/release`."
+    )]
+    Foreign { theirs: String, ours: String },
+    #[error("the startup snapshot in this binary is damaged. Build it anew, with `bin/release`.")]
+    Damaged,
     #[error("the startup snapshot that was just made does not read back")]
     Unreadable,
 }
@@ -37,14 +48,29 @@ pub enum SnapshotError {
 /// Name and source text of modules that are compiled on first use.
 type LazySources = Vec<(String, String)>;
 
-const MAGIC: &[u8] = b"baton startup snapshot 1\n";
+const MAGIC: &[u8] = b"baton startup snapshot 2\n";
+
+/// The snapshot that is part of this binary, as [`make`] wrote it. Nothing is read or written.
+///
+/// Its digest is not compared: the system reads the pages of a binary only as they are needed.
+pub(crate) fn embedded(file: &'static [u8]) -> Result<StartupSnapshot, SnapshotError> {
+    let (_digest, body) = split_digest(file).ok_or(SnapshotError::Damaged)?;
+    let (build, parts) = split_build(body).ok_or(SnapshotError::Damaged)?;
+    if build != this_build().as_bytes() {
+        return Err(SnapshotError::Foreign {
+            theirs: String::from_utf8_lossy(build).into_owned(),
+            ours: this_build(),
+        });
+    }
+    split_parts(parts).ok_or(SnapshotError::Damaged)
+}
 
 /// Reads this binary's snapshot from the folder, or has it made by a child process: this binary
 /// with `maker_arguments` and the path to write.
 pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<StartupSnapshot, SnapshotError> {
     let identity = Identity::of_this_binary().map_err(SnapshotError::Identity)?;
     let path = folder.join(identity.file_name());
-    if let Some(snapshot) = read(&path, &identity.build) {
+    if let Some(snapshot) = read(&path) {
         return Ok(snapshot);
     }
     let keep = |error| SnapshotError::Folder(folder.to_owned(), error);
@@ -63,7 +89,7 @@ pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<Startu
     }
     std::fs::rename(&partial, &path).map_err(keep)?;
     remove_predecessors(folder, &identity);
-    read(&path, &identity.build).ok_or(SnapshotError::Unreadable)
+    read(&path).ok_or(SnapshotError::Unreadable)
 }
 
 /// Makes the snapshot and writes it to the file. Only in a process that runs no isolate.
@@ -102,13 +128,26 @@ pub fn make(path: &Path) -> io::Result<()> {
     }
     let blob = std::fs::read(&blob_path)?;
     std::fs::remove_file(&blob_path)?;
-    let build = Identity::of_this_binary()?.build;
-    write(path, &build, &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
+    write(path, &this_build(), &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
 }
 
+/// What a snapshot has to be made by: the same V8, and the same operations in the same order.
+fn this_build() -> String {
+    format!(
+        "{} {} {}-{}",
+        env!("CARGO_PKG_VERSION"),
+        deno_core::v8::VERSION_STRING,
+        std::env::consts::ARCH,
+        std::env::consts::OS
+    )
+}
+
+/// `MAGIC`, the digest of what follows, the build and a line's end, the length of the blob, the blob,
+/// the sources of lazy modules as JSON.
 fn write(path: &Path, build: &str, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
-    let mut body = Vec::with_capacity(build.len() + 8 + blob.len() + lazy.len());
+    let mut body = Vec::with_capacity(build.len() + 9 + blob.len() + lazy.len());
     body.extend_from_slice(build.as_bytes());
+    body.push(b'\n');
     body.extend_from_slice(&(blob.len() as u64).to_le_bytes());
     body.extend_from_slice(blob);
     body.extend_from_slice(lazy);
@@ -120,14 +159,28 @@ fn write(path: &Path, build: &str, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
 }
 
 /// The snapshot, unless the file is missing, cut short, damaged, or made by another build.
-fn read(path: &Path, build: &str) -> Option<StartupSnapshot> {
+fn read(path: &Path) -> Option<StartupSnapshot> {
     // V8 reads the blob for as long as the process lives.
     let file: &'static [u8] = Vec::leak(std::fs::read(path).ok()?);
-    let (digest, body) = file.strip_prefix(MAGIC)?.split_at_checked(blake3::OUT_LEN)?;
-    if blake3::hash(body) != *<&[u8; blake3::OUT_LEN]>::try_from(digest).ok()? {
+    let (digest, body) = split_digest(file)?;
+    if blake3::hash(body) != *digest {
         return None;
     }
-    let (length, rest) = body.strip_prefix(build.as_bytes())?.split_first_chunk::<8>()?;
+    let (build, parts) = split_build(body)?;
+    (build == this_build().as_bytes()).then(|| split_parts(parts))?
+}
+
+fn split_digest(file: &'static [u8]) -> Option<(&'static [u8; blake3::OUT_LEN], &'static [u8])> {
+    file.strip_prefix(MAGIC)?.split_first_chunk()
+}
+
+fn split_build(body: &'static [u8]) -> Option<(&'static [u8], &'static [u8])> {
+    let end = body.iter().position(|byte| *byte == b'\n')?;
+    Some((&body[..end], &body[end + 1..]))
+}
+
+fn split_parts(parts: &'static [u8]) -> Option<StartupSnapshot> {
+    let (length, rest) = parts.split_first_chunk::<8>()?;
     let (blob, lazy) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let (lazy_js, lazy_esm) = serde_json::from_slice::<(LazySources, LazySources)>(lazy).ok()?;
     Some(StartupSnapshot {
@@ -196,24 +249,46 @@ fn remove_predecessors(folder: &Path, identity: &Identity) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAGIC, read, write};
+    use super::{MAGIC, SnapshotError, embedded, read, this_build, write};
+
+    fn lazy() -> Vec<u8> {
+        serde_json::to_vec(&(vec![("a", "1")], Vec::<(String, String)>::new())).unwrap()
+    }
 
     #[test]
     fn a_snapshot_reads_back_and_a_damaged_or_foreign_one_does_not() {
-        let path = std::env::temp_dir().join(format!("baton-snapshot-test-{}", std::process::id()));
-        let lazy = serde_json::to_vec(&(vec![("a", "1")], Vec::<(String, String)>::new())).unwrap();
-        write(&path, "build", b"blob", &lazy).unwrap();
-        assert!(read(&path, "other").is_none());
-        let snapshot = read(&path, "build").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshot");
+        write(&path, "another", b"blob", &lazy()).unwrap();
+        assert!(read(&path).is_none());
+        write(&path, &this_build(), b"blob", &lazy()).unwrap();
+        let snapshot = read(&path).unwrap();
         assert_eq!(snapshot.blob, b"blob");
         assert_eq!(snapshot.lazy_js, [("a", "1")]);
 
         let good = std::fs::read(&path).unwrap();
         for damaged in [&good[..good.len() - 1], &good[..MAGIC.len() + 3], b"".as_slice()] {
             std::fs::write(&path, damaged).unwrap();
-            assert!(read(&path, "build").is_none());
+            assert!(read(&path).is_none());
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(read(&path, "build").is_none());
+        assert!(read(&path).is_none());
+    }
+
+    #[test]
+    fn a_binary_takes_the_snapshot_in_it_if_it_was_made_for_this_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("snapshot");
+        let inside = |build: &str| -> &'static [u8] {
+            write(&path, build, b"blob", &lazy()).unwrap();
+            std::fs::read(&path).unwrap().leak()
+        };
+        assert_eq!(embedded(inside(&this_build())).unwrap().blob, b"blob");
+        let Err(foreign) = embedded(inside("0.0.1 of another V8")) else {
+            panic!("a foreign snapshot was taken");
+        };
+        assert!(foreign.to_string().contains("0.0.1 of another V8"), "{foreign}");
+        assert!(foreign.to_string().contains(&this_build()), "{foreign}");
+        assert!(matches!(embedded(b"nothing of ours"), Err(SnapshotError::Damaged)));
     }
 }

@@ -6,6 +6,7 @@ pub mod invoke;
 mod reload;
 mod rollback;
 mod serve;
+mod service;
 mod status;
 
 use std::ffi::OsStr;
@@ -55,6 +56,9 @@ pub enum Command {
     /// What is live, in flight and draining.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
+    /// `baton start` as a service of this machine: under launchd or systemd.
+    #[command(after_help = service::HELP)]
+    Service(service::ServiceArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -161,6 +165,7 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Reload(args) => Some(reload::run(args)),
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
+        Command::Service(args) => Some(service::run(args)),
         Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
     }
 }

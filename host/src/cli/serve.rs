@@ -22,11 +22,11 @@ use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
 use crate::server::{Access, ListenError, Listeners, Server, router};
 use crate::telemetry::Metrics;
 
-const DEFAULT_PORT: u16 = 3111;
+pub(super) const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
-const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+pub(super) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
 /// As long as Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;

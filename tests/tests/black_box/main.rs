@@ -31,6 +31,8 @@ mod reload;
 mod reload_requests;
 mod said;
 mod secrets;
+mod service;
+mod shipping;
 mod snapshot;
 mod streaming;
 mod stuck;

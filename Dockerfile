@@ -1,0 +1,42 @@
+# syntax=docker/dockerfile:1
+# Baton, built from this repository. The functions are not in it: docs/containers.md shows an image of a
+# project on top of this one.
+
+FROM rust:1.95-bookworm AS build
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libclang-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+# Where V8's prebuilt library comes from, if not from GitHub.
+ARG RUSTY_V8_MIRROR
+ENV CARGO_TARGET_DIR=/target
+# The caches outlive the layer: the second build compiles what changed.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/target \
+    bin/release \
+    && install -D /target/release/baton /out/baton
+
+FROM debian:bookworm-slim
+# git says which commit is served; ca-certificates and zlib are what functions and the binary rely on.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates git zlib1g \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --create-home baton \
+    && install -d -o baton -g baton /app /var/lib/baton
+COPY --from=build /out/baton /usr/local/bin/baton
+USER 10001:10001
+WORKDIR /app
+ENV PORT=3111 \
+    BATON_HOST=0.0.0.0 \
+    BATON_STATE_DIR=/var/lib/baton
+VOLUME /var/lib/baton
+EXPOSE 3111
+# Whether the host answers. Whether it serves good code is for /-/ready to say, and no reason to restart it.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["baton", "status"]
+# SIGTERM finishes the calls: let it, `docker stop --timeout 7260`.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["baton"]
+CMD ["start"]

@@ -1,0 +1,346 @@
+//! `baton service`: `baton start` under launchd or systemd.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on its terminal"
+)]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum as _};
+use miette::{Diagnostic, Report};
+
+use super::serve::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
+use crate::config::{ConfigFile, ProjectError, WatchMode, discover, parse_duration, working_folder};
+use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
+
+pub(super) const HELP: &str = "Examples:
+  baton service print                          # what install would write
+  baton service install --port 3111            # for you: launchd's gui domain, or systemd's user manager
+  sudo baton service install --run-as ada      # for the machine
+  baton service uninstall
+
+What --port and its like do not say, baton.toml says; secrets are in the environment file, never in the unit.";
+
+/// Where programs are on this machine, before what `--tools` adds.
+const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+/// Where Homebrew puts them on a Mac.
+const HOMEBREW: &str = "/opt/homebrew/bin";
+
+#[derive(Debug, Args)]
+pub struct ServiceArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show the unit; nothing is written.
+    Print(DescribeArgs),
+    /// Write the unit, start the service, wait until it serves.
+    Install(DescribeArgs),
+    /// Stop the service, which finishes its calls first, and remove the unit.
+    Uninstall(WhichArgs),
+}
+
+/// Which service is meant.
+#[derive(Debug, Args)]
+struct WhichArgs {
+    /// For systemd. [default: what this system has]
+    #[arg(long, conflicts_with = "launchd")]
+    systemd: bool,
+    /// For launchd. [default: what this system has]
+    #[arg(long)]
+    launchd: bool,
+    /// From the machine's start on, as the user --run-as. [default for root]
+    #[arg(long, conflicts_with = "user")]
+    system: bool,
+    /// For the user who installs it. [default for everybody else]
+    #[arg(long)]
+    user: bool,
+    /// The user as whom a service of the machine runs. [default: the owner of the project]
+    #[arg(long, value_name = "USER", conflicts_with = "user")]
+    run_as: Option<String>,
+    /// What the service is called, after "baton-". [default: the name of the project's folder]
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// What the service is to do.
+#[derive(Debug, Args)]
+struct DescribeArgs {
+    /// A folder of functions or an entry file. [default: as for `baton start`]
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    which: WhichArgs,
+    /// The address to listen on. [default: 127.0.0.1]
+    #[arg(long)]
+    host: Option<IpAddr>,
+    /// The port to listen on. [default: 3111]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// A file of NAME=value lines for the functions. Only the user of the service may be able to read it.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Where the host keeps its state.
+    #[arg(long, value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
+    /// How long a host that was told to end may finish its calls; the service manager waits a minute
+    /// longer. [default: 2h]
+    #[arg(long, value_parser = parse_duration)]
+    drain_timeout: Option<Duration>,
+    /// Which changes on the disk lead to a reload. [default: off]
+    #[arg(long, value_name = "WHAT")]
+    watch: Option<WatchMode>,
+    /// A folder of programs that steps start, before the usual ones on PATH; may be given again.
+    #[arg(long, value_name = "FOLDER")]
+    tools: Vec<PathBuf>,
+    /// The service manager listens on the port, and hands it over: connections wait also while nothing
+    /// runs.
+    #[arg(long)]
+    socket: bool,
+    /// The binary that the service starts. [default: this one]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manager {
+    Systemd,
+    Launchd,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+enum Failure {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Project(#[from] ProjectError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Service(#[from] ServiceError),
+    #[error("cannot tell the working folder: {0}")]
+    WorkingFolder(#[source] std::io::Error),
+    #[error("there is no binary at {path}: {error}", path = .path.display())]
+    #[diagnostic(help("Name the one that the service is to start with --binary."))]
+    NoBinary { path: PathBuf, error: std::io::Error },
+}
+
+pub(super) fn run(args: &ServiceArgs) -> ExitCode {
+    let done = match &args.action {
+        Action::Print(args) => print(args),
+        Action::Install(args) => install(args),
+        Action::Uninstall(args) => uninstall(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = match &failure {
+                Failure::Project(ProjectError::Unreadable { .. }) | Failure::NoBinary { .. } => 2,
+                _ => 1,
+            };
+            eprintln!("{:?}", Report::new(failure));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn print(args: &DescribeArgs) -> Result<(), Failure> {
+    let service = describe(args)?;
+    print!(
+        "{}",
+        match args.which.manager() {
+            Manager::Systemd => systemctl::print(&service),
+            Manager::Launchd => launchctl::print(&service),
+        }
+    );
+    Ok(())
+}
+
+fn install(args: &DescribeArgs) -> Result<(), Failure> {
+    let service = describe(args)?;
+    match args.which.manager() {
+        Manager::Systemd => systemctl::install(&service, &say)?,
+        Manager::Launchd => launchctl::install(&service, &say)?,
+    }
+    Ok(())
+}
+
+fn uninstall(args: &WhichArgs) -> Result<(), Failure> {
+    let folder = working_folder().map_err(Failure::WorkingFolder)?;
+    // A project that is gone is no reason to keep its service.
+    let (root, config) = match discover(None, &folder) {
+        Ok((project, config)) => (project.root, config),
+        Err(_) => (folder, ConfigFile::default()),
+    };
+    let name = args.name(&root);
+    let owner = args.owner(&root)?;
+    match args.manager() {
+        Manager::Systemd => systemctl::uninstall(&name, args.scope(), &owner, &say)?,
+        Manager::Launchd => {
+            let patience = config.drain_timeout.unwrap_or(DEFAULT_DRAIN_TIMEOUT) + Duration::from_mins(2);
+            launchctl::uninstall(&name, args.scope(), &owner, patience, &say)?;
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn note(line: &str) {
+    eprintln!("note: {line}");
+}
+
+/// Settles what the unit says, and checks what it relies on.
+fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
+    let here = working_folder().map_err(Failure::WorkingFolder)?;
+    let (project, config) = discover(args.path.as_deref(), &here)?;
+    let owner = args.which.owner(&project.root)?;
+    let binary = binary(args.binary.as_deref().map(|named| here.join(named)))?;
+    let env_file = args.env_file.as_ref().map(|file| here.join(file));
+
+    let mut arguments = vec!["start".to_owned()];
+    if args.path.is_some() {
+        arguments.push(in_unit(project.entry.path())?);
+    }
+    let mut add = |flag: &str, value: Option<String>| {
+        if let Some(value) = value {
+            arguments.extend([flag.to_owned(), value]);
+        }
+    };
+    add("--host", args.host.map(|host| host.to_string()));
+    add("--port", args.port.map(|port| port.to_string()));
+    add("--env-file", env_file.as_deref().map(in_unit).transpose()?);
+    let state_dir = args.state_dir.as_ref().map(|folder| in_unit(&here.join(folder)));
+    add("--state-dir", state_dir.transpose()?);
+    add(
+        "--drain-timeout",
+        args.drain_timeout.map(|drain| format!("{}s", drain.as_secs_f64())),
+    );
+    let watch = args.watch.as_ref().and_then(WatchMode::to_possible_value);
+    add("--watch", watch.map(|value| value.get_name().to_owned()));
+
+    let file = env_file.or_else(|| config.env.file.map(|file| project.root.join(file)));
+    match &file {
+        Some(file) => private_file::check(file, &owner).map_err(ServiceError::from)?,
+        None => note(
+            "no environment file: what functions and Inngest's SDK read (INNGEST_SIGNING_KEY, …) comes from \
+             --env-file, or [env] file in baton.toml",
+        ),
+    }
+    tell_what_is_left_behind(&binary);
+    let ip = args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Ok(Service {
+        name: args.which.name(&project.root),
+        scope: args.which.scope(),
+        owner,
+        binary: in_unit(&binary)?,
+        arguments,
+        working_folder: in_unit(&project.root)?,
+        search_path: search_path(&args.tools, &here, args.which.manager())?,
+        address: SocketAddr::new(ip, args.port.or(config.port).unwrap_or(DEFAULT_PORT)),
+        socket: args.socket,
+        drain: args
+            .drain_timeout
+            .or(config.drain_timeout)
+            .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
+    })
+}
+
+impl WhichArgs {
+    fn manager(&self) -> Manager {
+        if self.launchd || (cfg!(target_os = "macos") && !self.systemd) {
+            Manager::Launchd
+        } else {
+            Manager::Systemd
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        if self.system || (!self.user && Owner::is_root()) {
+            Scope::System
+        } else {
+            Scope::User
+        }
+    }
+
+    fn owner(&self, root: &Path) -> Result<Owner, ServiceError> {
+        Ok(match (&self.run_as, self.scope()) {
+            (Some(name), _) => Owner::named(name)?,
+            (None, Scope::System) => Owner::of(root)?,
+            (None, Scope::User) => Owner::this_user()?,
+        })
+    }
+
+    fn name(&self, root: &Path) -> String {
+        let folder = || root.file_name().map(|name| name.to_string_lossy().into_owned());
+        name_of(&self.name.clone().or_else(folder).unwrap_or_default())
+    }
+}
+
+/// The binary that was named; else this one, by the path that it was called by: where that is a link,
+/// the next version takes its place.
+fn binary(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let no_binary = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Failure::NoBinary { path, error }
+    };
+    if let Some(path) = named {
+        path.metadata().map_err(no_binary(&path))?;
+        return Ok(path);
+    }
+    let this = std::env::current_exe().map_err(no_binary(Path::new("baton")))?;
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut candidates: Vec<PathBuf> = std::env::split_paths(&folders)
+        .map(|folder| folder.join(&called))
+        .collect();
+    if called.components().count() > 1 {
+        candidates = std::path::absolute(&called).into_iter().collect();
+    }
+    let real = this.canonicalize().ok();
+    let same = |path: &PathBuf| path.is_absolute() && real.is_some() && path.canonicalize().ok() == real;
+    Ok(candidates.into_iter().find(same).unwrap_or(this))
+}
+
+fn search_path(tools: &[PathBuf], here: &Path, manager: Manager) -> Result<String, ServiceError> {
+    let mut folders = Vec::new();
+    for folder in tools {
+        folders.push(in_unit(&here.join(folder))?);
+    }
+    if manager == Manager::Launchd {
+        folders.push(HOMEBREW.to_owned());
+    }
+    folders.push(SEARCH_PATH.to_owned());
+    Ok(folders.join(":"))
+}
+
+/// What holds in this shell, and not in the service.
+fn tell_what_is_left_behind(binary: &Path) {
+    let ours = |name: &String| name == "PORT" || name.starts_with("BATON_");
+    let variables: Vec<String> = std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(ours)
+        .collect();
+    if !variables.is_empty() {
+        note(&format!(
+            "set here, and not in the service: {}. Pass flags, or write it into baton.toml",
+            variables.join(", ")
+        ));
+    }
+    if ["debug", "release"]
+        .iter()
+        .any(|profile| binary.ends_with(Path::new(profile).join("baton")))
+    {
+        note(&format!(
+            "the service will start {}, which the next build replaces; --binary names another one",
+            binary.display()
+        ));
+    }
+}

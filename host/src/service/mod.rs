@@ -1,0 +1,200 @@
+//! `baton start` as a service of this machine: what launchd and systemd are to be told, and telling them.
+//!
+//! A [`Service`] says it once. [`systemd`] and [`launchd`] make units of it and do nothing else;
+//! [`systemctl`] and [`launchctl`] install them with the platform's own tools. No unit holds a secret:
+//! those are in the environment file, whose mode [`private_file`] checks.
+
+pub mod launchctl;
+pub mod launchd;
+mod owner;
+pub mod private_file;
+mod ready;
+pub mod systemctl;
+pub mod systemd;
+mod tool;
+mod unit_file;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use miette::Diagnostic;
+
+pub use owner::Owner;
+pub use tool::ToolError;
+pub use unit_file::UnitFile;
+
+/// How much longer than the drain budget the service manager waits before it kills.
+const STOP_MARGIN: Duration = Duration::from_mins(1);
+
+/// Who looks after the service, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The machine: from its start, as a user that the unit names.
+    System,
+    /// The user who installs it: systemd's user manager, launchd's `gui` domain.
+    User,
+}
+
+/// What a unit says, whatever the system. Every text is one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Of the project: letters, digits, `-` and `_`.
+    pub name: String,
+    pub scope: Scope,
+    pub owner: Owner,
+    /// Absolute.
+    pub binary: String,
+    /// After the binary: `start` and what follows it.
+    pub arguments: Vec<String>,
+    /// The project's root, absolute.
+    pub working_folder: String,
+    /// What `PATH` is to be: of the host, and of the programs that steps start.
+    pub search_path: String,
+    pub address: SocketAddr,
+    /// Whether the service manager listens, and hands the socket over.
+    pub socket: bool,
+    /// How long the host may finish its calls.
+    pub drain: Duration,
+}
+
+impl Service {
+    /// How long the service manager waits after SIGTERM.
+    #[must_use]
+    pub fn stop_timeout(&self) -> Duration {
+        self.drain + STOP_MARGIN
+    }
+
+    /// Where this machine reaches the service.
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.address.port())
+    }
+}
+
+/// A name that unit files can have: what else is in `text` becomes `-`.
+#[must_use]
+pub fn name_of(text: &str) -> String {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let name: String = text
+        .chars()
+        .map(|letter| if allowed(letter) { letter } else { '-' })
+        .collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "project" } else { name }.to_owned()
+}
+
+/// A path as a unit can have it.
+///
+/// # Errors
+/// When it is not text, or has a line break in it.
+pub fn in_unit(path: &Path) -> Result<String, ServiceError> {
+    let text = path.to_str().filter(|text| !text.chars().any(char::is_control));
+    text.map(str::to_owned)
+        .ok_or_else(|| ServiceError::NoText(path.to_owned()))
+}
+
+/// Why there is no service.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ServiceError {
+    #[error("{0:?} cannot be written into a unit: it is no text, or has a line break in it")]
+    #[diagnostic(help("Rename it."))]
+    NoText(PathBuf),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    PrivateFile(#[from] private_file::PrivateFileError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Owner(#[from] owner::OwnerError),
+    #[error("cannot write {path}: {error}", path = .path.display())]
+    #[diagnostic(help("{}", help_for(.error)))]
+    Unwritable { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tool(#[from] ToolError),
+    #[error("port {port} is in use by {owner}, which is not this service")]
+    #[diagnostic(help("End that process the way it was started, or choose another port with --port."))]
+    PortTaken { port: u16, owner: String },
+    #[error("{label} is installed in the domain {domain} too: two of them would fight over the port")]
+    #[diagnostic(help("Remove that one first: `{command}`"))]
+    Twin {
+        label: String,
+        domain: String,
+        command: String,
+    },
+    #[error("{label} does not end: launchd has waited for {waited}")]
+    #[diagnostic(help("See what it is doing with `baton status`."))]
+    DoesNotEnd { label: String, waited: String },
+    #[error("the service was started, but is not ready: {reason}")]
+    #[diagnostic(help("{help}"))]
+    NotReady { reason: String, help: String },
+}
+
+fn help_for(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "Run it with sudo, or install for yourself alone with --user.",
+        _ => "Make the folder writable.",
+    }
+}
+
+/// A duration as people write it.
+fn in_words(duration: Duration) -> String {
+    let span = jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX);
+    format!("{span:#}")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{Owner, Scope, Service, in_unit, name_of};
+
+    pub(crate) fn service() -> Service {
+        Service {
+            name: "shop".to_owned(),
+            scope: Scope::System,
+            owner: Owner {
+                name: "ada".to_owned(),
+                uid: 501,
+                home: "/home/ada".into(),
+            },
+            binary: "/usr/local/bin/baton".to_owned(),
+            arguments: ["start", "/srv/shop/functions", "--host", "127.0.0.1", "--port", "3111"]
+                .map(str::to_owned)
+                .into(),
+            working_folder: "/srv/shop".to_owned(),
+            search_path: "/opt/tools:/usr/bin:/bin".to_owned(),
+            address: ([127, 0, 0, 1], 3111).into(),
+            socket: false,
+            drain: Duration::from_hours(2),
+        }
+    }
+
+    #[test]
+    fn a_name_has_only_what_file_names_and_labels_may_have() {
+        assert_eq!(name_of("shop"), "shop");
+        assert_eq!(name_of("@acme/my shop.v2"), "acme-my-shop-v2");
+        assert_eq!(name_of("…"), "project");
+    }
+
+    #[test]
+    fn a_path_with_a_line_break_is_refused() {
+        assert_eq!(in_unit(Path::new("/srv/a b")).unwrap(), "/srv/a b");
+        let error = in_unit(Path::new("/srv/a\nExecStartPre=/bin/evil")).unwrap_err();
+        assert!(error.to_string().contains("line break"), "{error}");
+    }
+
+    #[test]
+    fn who_listens_everywhere_is_reached_on_this_machine() {
+        let mut everywhere = service();
+        everywhere.address = ([0, 0, 0, 0], 80).into();
+        assert_eq!(everywhere.local_address(), ([127, 0, 0, 1], 80).into());
+    }
+}

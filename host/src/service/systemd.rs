@@ -1,0 +1,243 @@
+//! A service as systemd's units. Pure: text of a [`Service`], for the manual pages systemd.service(5),
+//! systemd.exec(5), systemd.kill(5) and systemd.socket(5).
+
+use super::{Scope, Service, UnitFile};
+
+/// The first version that knows `Type=notify-reload`.
+const NOTIFY_RELOAD_SINCE: u32 = 253;
+
+/// The name of the service's unit.
+#[must_use]
+pub fn unit_name(name: &str) -> String {
+    format!("baton-{name}.service")
+}
+
+/// The name of the unit that listens for it.
+#[must_use]
+pub fn socket_name(name: &str) -> String {
+    format!("baton-{name}.socket")
+}
+
+/// The units, the service's first. `version` is systemd's; without it the units are such that every
+/// version understands them.
+#[must_use]
+pub fn units(service: &Service, version: Option<u32>) -> Vec<UnitFile> {
+    let mut units = vec![UnitFile {
+        name: unit_name(&service.name),
+        text: service_unit(service, version.is_some_and(|version| version >= NOTIFY_RELOAD_SINCE)),
+    }];
+    if service.socket {
+        units.push(UnitFile {
+            name: socket_name(&service.name),
+            text: socket_unit(service),
+        });
+    }
+    units
+}
+
+fn service_unit(service: &Service, notify_reload: bool) -> String {
+    let Service {
+        name,
+        owner,
+        working_folder,
+        binary,
+        ..
+    } = service;
+    let command: Vec<String> = std::iter::once(quoted(binary, false))
+        .chain(service.arguments.iter().map(|argument| quoted(argument, true)))
+        .collect();
+    let (network, user, wanted_by) = match service.scope {
+        Scope::System => (
+            "Wants=network-online.target\nAfter=network-online.target\n",
+            format!("User={}\n", owner.name),
+            "multi-user.target",
+        ),
+        // A user's manager has neither.
+        Scope::User => ("", String::new(), "default.target"),
+    };
+    let reload = if notify_reload {
+        "Type=notify-reload\n"
+    } else {
+        "Type=notify\nExecReload=/bin/kill -HUP $MAINPID\n"
+    };
+    let requires = if service.socket {
+        format!("Requires={}\n", socket_name(name))
+    } else {
+        String::new()
+    };
+    let command = command.join(" ");
+    let folder = working_folder.replace('%', "%%");
+    let search_path = quoted(&format!("PATH={}", service.search_path), false);
+    let stop = service.stop_timeout().as_secs();
+    format!(
+        "\
+# Made by `baton service`. Changes of your own: `systemctl edit baton-{name}`, which outlives the next install.
+[Unit]
+Description=Baton: the Inngest functions of {name}
+{requires}{network}# It is tried for ever.
+StartLimitIntervalSec=0
+
+[Service]
+# A reload (SIGHUP) replaces the host by what the binary is by then; no call is lost.
+{reload}\
+ExecStart={command}
+WorkingDirectory={folder}
+{user}\
+Environment={search_path}
+# For a start, and for a reload: a kill makes neither faster.
+TimeoutStartSec=infinity
+# The supervisor does next to nothing: when it is silent for that long, it hangs.
+WatchdogSec=2min
+# What it was told to end (exit code 0) stays ended; what no retry can mend (78) is not retried.
+Restart=on-failure
+RestartSec=1
+RestartPreventExitStatus=78
+# SIGTERM is for the supervisor alone: the steps' own programs finish with their steps.
+KillMode=mixed
+# Above the drain budget.
+TimeoutStopSec={stop}
+# A program of a step that takes too much memory does not take the service with it.
+OOMPolicy=continue
+LimitNOFILE=65536
+
+[Install]
+WantedBy={wanted_by}
+"
+    )
+}
+
+fn socket_unit(service: &Service) -> String {
+    format!(
+        "\
+# Made by `baton service`. Connections wait here while nothing serves them.
+[Unit]
+Description=Baton: the port of {}
+
+[Socket]
+ListenStream={}
+
+[Install]
+WantedBy=sockets.target
+",
+        service.name, service.address
+    )
+}
+
+/// A word of a setting. Only in arguments `$` begins a variable, and is doubled.
+fn quoted(text: &str, argument: bool) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@+=,".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            '%' => quoted.push_str("%%"),
+            '$' if argument => quoted.push_str("$$"),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The version in what `systemctl --version` says: `systemd 252 (252.38-1~deb12u1)`.
+#[must_use]
+pub fn version_in(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("systemd ")?;
+    let end = digits
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{units, version_in};
+    use crate::service::tests::service;
+    use crate::service::{Scope, Service};
+
+    fn unit(service: &Service, version: Option<u32>) -> String {
+        units(service, version).remove(0).text
+    }
+
+    /// The value of a setting; panics unless it is there once.
+    fn value<'a>(unit: &'a str, key: &str) -> &'a str {
+        let mut values = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        let value = values.next().unwrap_or_else(|| panic!("no {key} in {unit}"));
+        assert_eq!(values.next(), None, "{key} twice in {unit}");
+        value
+    }
+
+    #[test]
+    fn it_says_where_and_how_the_host_is_started() {
+        let unit = unit(&service(), Some(257));
+        assert_eq!(
+            value(&unit, "ExecStart"),
+            "/usr/local/bin/baton start /srv/shop/functions --host 127.0.0.1 --port 3111"
+        );
+        assert_eq!(value(&unit, "WorkingDirectory"), "/srv/shop");
+        assert_eq!(value(&unit, "User"), "ada");
+        assert_eq!(value(&unit, "Environment"), "PATH=/opt/tools:/usr/bin:/bin");
+        assert_eq!(value(&unit, "WantedBy"), "multi-user.target");
+    }
+
+    #[test]
+    fn stopping_takes_longer_than_draining_and_hits_the_supervisor_alone() {
+        let unit = unit(&service(), None);
+        assert!(value(&unit, "TimeoutStopSec").parse::<u64>().unwrap() > 7200);
+        assert_eq!(value(&unit, "KillMode"), "mixed");
+        assert_eq!(value(&unit, "RestartPreventExitStatus"), "78");
+        assert_eq!(value(&unit, "Restart"), "on-failure");
+    }
+
+    #[test]
+    fn a_systemd_too_old_for_notify_reload_gets_what_it_knows() {
+        assert_eq!(value(&unit(&service(), Some(253)), "Type"), "notify-reload");
+        for old in [Some(252), None] {
+            let unit = unit(&service(), old);
+            assert_eq!(value(&unit, "Type"), "notify");
+            assert_eq!(value(&unit, "ExecReload"), "/bin/kill -HUP $MAINPID");
+        }
+        assert_eq!(version_in("systemd 252 (252.38-1~deb12u1)\n+PAM"), Some(252));
+        assert_eq!(version_in("systemd 255.4"), Some(255));
+        assert_eq!(version_in("launchd"), None);
+    }
+
+    #[test]
+    fn a_users_own_service_names_no_user() {
+        let mut own = service();
+        own.scope = Scope::User;
+        let unit = unit(&own, None);
+        assert!(!unit.contains("User="), "{unit}");
+        assert!(!unit.contains("network-online"), "{unit}");
+        assert_eq!(value(&unit, "WantedBy"), "default.target");
+    }
+
+    #[test]
+    fn what_systemd_would_read_otherwise_is_quoted() {
+        let mut odd = service();
+        odd.binary = "/opt/my tools/100%/baton".to_owned();
+        odd.arguments = vec!["start".to_owned(), "/srv/$HOME/\"q\"\\".to_owned()];
+        odd.working_folder = "/srv/a b/50%".to_owned();
+        let unit = unit(&odd, None);
+        assert_eq!(
+            value(&unit, "ExecStart"),
+            r#""/opt/my tools/100%%/baton" start "/srv/$$HOME/\"q\"\\""#
+        );
+        assert_eq!(value(&unit, "WorkingDirectory"), "/srv/a b/50%%");
+    }
+
+    #[test]
+    fn with_a_socket_systemd_listens() {
+        let mut listening = service();
+        listening.socket = true;
+        let units = units(&listening, None);
+        assert_eq!(units[1].name, "baton-shop.socket");
+        assert_eq!(value(&units[1].text, "ListenStream"), "127.0.0.1:3111");
+        assert_eq!(value(&units[0].text, "Requires"), "baton-shop.socket");
+    }
+}

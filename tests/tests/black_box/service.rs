@@ -1,0 +1,445 @@
+//! `baton service`: units for systemd and launchd, and installing them with `systemctl` and `launchctl`,
+//! for which scripts stand in here that note how they are called and start what the unit says.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Cli, Finished, Project};
+
+/// A user's machine with service managers that are scripts.
+struct Machine {
+    project: Project,
+    port: u16,
+}
+
+const SYSTEMCTL: &str = r#"#!/bin/sh
+echo "systemctl $*" >> "$STAND_IN/calls"
+[ "$1" = --version ] && { echo "systemd 255 (255.4)"; exit 0; }
+[ "$1" = --user ] && shift
+if [ "$1" = "$FAILS" ]; then echo "Failed to $1: Access denied" >&2; exit 4; fi
+unit="$XDG_CONFIG_HOME/systemd/user/baton-project.service"
+case "$1" in
+  is-active) [ -e "$STAND_IN/pid" ] ;;
+  start)
+    cd "$(sed -n 's/^WorkingDirectory=//p' "$unit")" || exit 1
+    . "$STAND_IN/run.sh"
+    run $(sed -n 's/^ExecStart=//p' "$unit") ;;
+  stop) . "$STAND_IN/run.sh"; end; while [ -e "$STAND_IN/pid" ]; do sleep 0.02; done ;;
+esac
+"#;
+
+const LAUNCHCTL: &str = r#"#!/bin/sh
+echo "launchctl $*" >> "$STAND_IN/calls"
+. "$STAND_IN/run.sh"
+case "$1" in
+  print)
+    case "$2" in system/*) [ -e "$STAND_IN/twin" ] || exit 113; exit 0 ;; esac
+    [ -e "$STAND_IN/loaded" ] || [ -e "$STAND_IN/pid" ] || { echo "Could not find service" >&2; exit 113; } ;;
+  bootstrap)
+    refusals=$(cat "$STAND_IN/refusals" 2>/dev/null || echo 0)
+    if [ "$refusals" -gt 0 ]; then
+      echo $((refusals - 1)) > "$STAND_IN/refusals"
+      echo "Bootstrap failed: 5: Input/output error" >&2; exit 5
+    fi
+    touch "$STAND_IN/loaded"
+    cd "$(grep -A1 WorkingDirectory "$3" | sed -n 's/.*<string>\(.*\)<.*/\1/p')" || exit 1
+    IFS='
+'
+    run $(sed -n '/ProgramArguments/,/<\/array>/s/.*<string>\(.*\)<.*/\1/p' "$3") ;;
+  bootout) rm "$STAND_IN/loaded"; end; echo "Boot-out failed: 36: Operation now in progress" >&2; exit 36 ;;
+esac
+"#;
+
+/// What both do to the program: a shell waits for its end, so that `pid` is there while it runs.
+const RUN: &str = r#"
+run() {
+  ( "$@" >"$STAND_IN/log" 2>&1 & echo $! > "$STAND_IN/pid"; wait; rm "$STAND_IN/pid" ) </dev/null >/dev/null 2>&1 &
+  while [ ! -e "$STAND_IN/pid" ]; do sleep 0.02; done
+}
+end() { kill -TERM "$(cat "$STAND_IN/pid")"; }
+"#;
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self {
+            project: Project::new(),
+            port: free_port(),
+        };
+        let script = |name: &str, text: &str| {
+            let path = machine.stand_in().join(name);
+            fs::write(&path, text).expect("a script");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+        };
+        fs::create_dir(machine.stand_in()).expect("a folder");
+        script("systemctl", SYSTEMCTL);
+        script("launchctl", LAUNCHCTL);
+        script("run.sh", RUN);
+        machine
+    }
+
+    /// The same, for a test that starts hosts: the first start of a new binary makes its startup snapshot,
+    /// which may take a debug build on a busy machine longer than a command may take here.
+    fn that_starts_hosts() -> Self {
+        let machine = Self::new();
+        let folder = machine.project.scratch().join("first-start");
+        fs::create_dir(&folder).expect("a folder");
+        fs::write(folder.join("package.json"), "{}").expect("a file");
+        fs::write(
+            folder.join("serve.ts"),
+            "export default { fetch: () => new Response() };",
+        )
+        .expect("a file");
+        let mut command = Command::new(harness::baton_binary());
+        command
+            .args(["invoke", "nothing", "serve.ts", "--own"])
+            .current_dir(folder);
+        // It ends with an error: there is no such function.
+        let ended = command.env("XDG_CACHE_HOME", cache()).output().expect("baton");
+        assert!(ended.status.code().is_some(), "{ended:?}");
+        machine
+    }
+
+    fn stand_in(&self) -> PathBuf {
+        self.project.scratch().join("stand-in")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.project.scratch().join("home")
+    }
+
+    fn cli(&self) -> Cli {
+        let path = std::env::var("PATH").expect("PATH");
+        Cli::within(self.project.root())
+            .env("PATH", format!("{}:{path}", self.stand_in().display()))
+            .env("STAND_IN", self.stand_in())
+            .env("HOME", self.home())
+            .env("XDG_CONFIG_HOME", self.home().join(".config"))
+            .env("XDG_STATE_HOME", self.home().join("state"))
+            .env("XDG_CACHE_HOME", cache())
+    }
+
+    async fn service(&self, action: &str, more: &[&str]) -> Finished {
+        self.cli().baton(&[&["service", action, "--user"], more].concat()).await
+    }
+
+    async fn install(&self, manager: &str) -> Finished {
+        self.service("install", &[manager, "--port", &self.port.to_string()])
+            .await
+    }
+
+    /// How the service managers were called, without what changes nothing.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.stand_in().join("calls")).unwrap_or_default();
+        let questions = ["--version", "is-active", " print "];
+        let calls = calls
+            .lines()
+            .filter(|call| !questions.iter().any(|question| call.contains(question)));
+        calls.map(|call| call.replace("systemctl --user ", "")).collect()
+    }
+
+    fn forget_calls(&self) {
+        let _ = fs::remove_file(self.stand_in().join("calls"));
+    }
+
+    fn pid(&self) -> Option<String> {
+        let pid = fs::read_to_string(self.stand_in().join("pid")).ok()?;
+        Some(pid.trim().to_owned())
+    }
+
+    fn systemd_unit(&self) -> PathBuf {
+        self.home().join(".config/systemd/user/baton-project.service")
+    }
+
+    fn launchd_job(&self) -> PathBuf {
+        self.home().join("Library/LaunchAgents/baton.project.plist")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid() {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    }
+}
+
+/// Where startup snapshots are kept, whatever `HOME` a test says.
+fn cache() -> PathBuf {
+    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache"))
+}
+
+/// A port that nobody has, outside of the range from which connections take theirs.
+fn free_port() -> u16 {
+    let start = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
+    let mut ports = (start..30_000).chain(20_000..start);
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
+}
+
+#[tokio::test]
+async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answer() {
+    let machine = Machine::that_starts_hosts();
+    let installed = machine.install("--systemd").await;
+    assert_eq!(installed.code, Some(0), "{installed}");
+    assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
+    let unit = "baton-project.service";
+    let calls = [
+        "daemon-reload".to_owned(),
+        format!("enable {unit}"),
+        format!("start --no-block {unit}"),
+    ];
+    assert_eq!(machine.calls(), calls);
+    let mode = machine.systemd_unit().metadata().expect("a unit").permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    let status = machine.cli().baton(&["status", "--json"]).await;
+    assert_eq!(status.json()["current"], 1, "{status}");
+
+    let pid = machine.pid();
+    machine.forget_calls();
+    let port = machine.port.to_string();
+    let changed = ["--systemd", "--port", &port, "--tools", "bin"];
+    let again = machine.service("install", &changed).await;
+    assert_eq!(again.code, Some(0), "{again}");
+    assert!(again.stdout.contains("nothing was interrupted"), "{again}");
+    assert_eq!(machine.calls(), ["daemon-reload".to_owned(), format!("enable {unit}")]);
+    assert_eq!(machine.pid(), pid, "the host that runs is left alone");
+    let text = fs::read_to_string(machine.systemd_unit()).expect("a unit");
+    assert!(text.contains("project/bin:"), "what changed is written: {text}");
+
+    machine.forget_calls();
+    let removed = machine.service("uninstall", &["--systemd"]).await;
+    assert_eq!(removed.code, Some(0), "{removed}");
+    assert_eq!(
+        machine.calls()[0],
+        format!("stop {unit}"),
+        "it ends before its unit goes"
+    );
+    assert!(!machine.systemd_unit().exists());
+    assert_eq!(machine.pid(), None);
+    let log = fs::read_to_string(machine.stand_in().join("log")).expect("a log");
+    assert!(log.contains("SIGTERM"), "it was asked to end: {log}");
+
+    let nothing = machine.service("uninstall", &["--systemd"]).await;
+    assert_eq!(nothing.code, Some(0), "{nothing}");
+    assert!(nothing.stdout.contains("nothing to remove"), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_service_of_launchd_is_put_in_again_once_its_predecessor_has_ended() {
+    let machine = Machine::that_starts_hosts();
+    fs::write(machine.stand_in().join("refusals"), "2").expect("a file");
+    let installed = machine.install("--launchd").await;
+    assert_eq!(
+        installed.code,
+        Some(0),
+        "an error that passes is waited for: {installed}"
+    );
+    assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
+    let boots = |calls: &[String]| calls.iter().filter(|call| call.contains("bootstrap gui/")).count();
+    let calls = machine.calls();
+    assert_eq!(boots(&calls), 3, "{calls:?}");
+    let last = calls.last().expect("a call");
+    assert!(last.starts_with("launchctl kickstart gui/"), "{calls:?}");
+    assert!(!last.contains("-k"), "what runs is never killed: {calls:?}");
+    assert!(
+        machine.home().join("Library/Logs/baton").is_dir(),
+        "launchd makes no folders"
+    );
+
+    let pid = machine.pid();
+    machine.forget_calls();
+    let same = machine.install("--launchd").await;
+    assert_eq!(same.code, Some(0), "{same}");
+    assert_eq!(
+        (machine.calls(), machine.pid()),
+        (Vec::new(), pid.clone()),
+        "nothing has changed"
+    );
+
+    let port = machine.port.to_string();
+    let arguments = ["--launchd", "--port", &port, "--tools", "bin"];
+    let changed = machine.service("install", &arguments).await;
+    assert_eq!(changed.code, Some(0), "{changed}");
+    assert!(changed.stdout.contains("finishes its calls first"), "{changed}");
+    assert_ne!(machine.pid(), pid);
+
+    let removed = machine.service("uninstall", &["--launchd"]).await;
+    assert_eq!(removed.code, Some(0), "{removed}");
+    assert_eq!((machine.pid(), machine.launchd_job().exists()), (None, false));
+}
+
+#[tokio::test]
+async fn a_twin_in_the_other_domain_of_launchd_is_refused() {
+    let machine = Machine::new();
+    fs::write(machine.stand_in().join("twin"), "").expect("a file");
+    let refused = machine.install("--launchd").await;
+    refused.refuses(
+        1,
+        &[
+            "system",
+            "sudo baton service uninstall --launchd --system --name project",
+        ],
+    );
+    assert!(!machine.launchd_job().exists());
+}
+
+#[tokio::test]
+async fn what_a_service_manager_says_when_it_fails_is_told() {
+    let machine = Machine::new();
+    let cli = machine.cli().env("FAILS", "enable");
+    let port = machine.port.to_string();
+    let failed = cli
+        .baton(&["service", "install", "--user", "--systemd", "--port", &port])
+        .await;
+    failed.refuses(
+        1,
+        &[
+            "`systemctl --user enable baton-project.service` failed (exit code 4)",
+            "Failed to enable: Access denied",
+        ],
+    );
+    fs::write(machine.stand_in().join("refusals"), "99").expect("a file");
+    let failed = machine.install("--launchd").await;
+    failed.refuses(
+        1,
+        &["`launchctl bootstrap gui/", "Bootstrap failed: 5: Input/output error"],
+    );
+
+    let none = machine.cli().env("PATH", machine.home());
+    let missing = none.baton(&["service", "install", "--user", "--launchd"]).await;
+    missing.refuses(1, &["cannot run `launchctl print", "--systemd"]);
+}
+
+#[tokio::test]
+async fn a_port_that_somebody_else_has_is_named_before_anything_is_written() {
+    let machine = Machine::new();
+    let _somebody = TcpListener::bind(("127.0.0.1", machine.port)).expect("a port");
+    for manager in ["--systemd", "--launchd"] {
+        let refused = machine.install(manager).await;
+        refused.refuses(1, &[&format!("port {} is in use by", machine.port), "--port"]);
+    }
+    assert!(!machine.systemd_unit().exists() && !machine.launchd_job().exists());
+    assert_eq!(machine.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn code_that_does_not_load_is_told_and_the_service_waits_for_a_better_one() {
+    let machine = Machine::that_starts_hosts();
+    let good = machine.project.read("lib/version.ts");
+    machine.project.write("lib/version.ts", "export const = 1;");
+    let told = machine.install("--systemd").await;
+    told.refuses(
+        1,
+        &[
+            "the code does not load",
+            "journalctl --user --unit baton-project.service",
+        ],
+    );
+    machine.project.write("lib/version.ts", good);
+    let reloaded = machine.cli().baton(&["reload"]).await;
+    assert_eq!(reloaded.code, Some(0), "{reloaded}");
+    let installed = machine.install("--systemd").await;
+    assert_eq!(installed.code, Some(0), "{installed}");
+}
+
+#[tokio::test]
+async fn an_environment_file_that_others_may_read_is_refused_and_no_secret_is_in_a_unit() {
+    let machine = Machine::new();
+    let project = &machine.project;
+    project.write("secrets.env", "INNGEST_SIGNING_KEY=signkey-test-5ec7e7\n");
+    project.write("baton.toml", "drain_timeout = \"10m\"\n[env]\nfile = \"secrets.env\"\n");
+    let file = project.root().join("secrets.env");
+    let mode = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("a mode");
+    mode(0o644);
+    for arguments in [
+        &["print", "--user"][..],
+        &["install", "--user"],
+        &["print", "--user", "--env-file", "secrets.env"],
+    ] {
+        let refused = machine.cli().baton(&[&["service"], arguments].concat()).await;
+        refused.refuses(1, &["secrets.env can be read by others: its mode is 0644", "chmod 600"]);
+    }
+    assert_eq!(machine.calls(), Vec::<String>::new());
+    mode(0o600);
+    for (manager, timeout) in [
+        ("--systemd", "TimeoutStopSec=660"),
+        ("--launchd", "<integer>660</integer>"),
+    ] {
+        let printed = machine.service("print", &[manager]).await;
+        assert_eq!(printed.code, Some(0), "{printed}");
+        assert!(!printed.stdout.contains("signkey"), "{printed}");
+        assert!(
+            printed.stdout.contains(timeout),
+            "above the project's drain budget: {printed}"
+        );
+        let named = machine.service("print", &[manager, "--env-file", "secrets.env"]).await;
+        assert!(named.stdout.contains(file.to_str().expect("text")), "{named}");
+        assert!(!named.stdout.contains("signkey"), "{named}");
+    }
+    project.remove("secrets.env");
+    let missing = machine.service("print", &[]).await;
+    missing.refuses(1, &["cannot read the environment file", "install -m 600"]);
+}
+
+#[tokio::test]
+async fn what_holds_in_the_shell_alone_is_named() {
+    let machine = Machine::new();
+    let cli = machine.cli().env("PORT", "4000").env("BATON_HOLD", "1m");
+    let printed = cli.baton(&["service", "print", "--user"]).await;
+    assert_eq!(printed.code, Some(0), "{printed}");
+    assert!(!printed.stdout.contains("4000"), "{printed}");
+    assert!(
+        printed.stderr.contains("BATON_HOLD, PORT") || printed.stderr.contains("PORT, BATON_HOLD"),
+        "{printed}"
+    );
+}
+
+/// systemd's own opinion of the units, here where it is part of the system.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn systemd_finds_nothing_to_say_of_the_units() {
+    let machine = Machine::new();
+    let odd = machine.project.root().join("a folder, 100% \"odd\" $HOME");
+    fs::create_dir(&odd).expect("a folder");
+    for scope in [&["--user"][..], &["--system", "--run-as", "root"]] {
+        // The systemd of the machine tells which units it knows.
+        let path = std::env::var("PATH").expect("PATH");
+        let cli = machine.cli().env("PATH", path);
+        let more = [
+            &["service", "print", "--systemd", "--socket"],
+            scope,
+            &[odd.to_str().expect("text")],
+        ]
+        .concat();
+        let printed = cli.baton(&more).await;
+        assert_eq!(printed.code, Some(0), "{printed}");
+        let folder = machine.project.scratch().join("units");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).expect("a folder");
+        let mut units = Vec::new();
+        for unit in printed.stdout.split("# /").filter(|unit| !unit.is_empty()) {
+            let (path, text) = unit.split_once('\n').expect("a path and a unit");
+            let unit = folder.join(path.rsplit('/').next().expect("a name"));
+            fs::write(&unit, text).expect("a unit");
+            units.push(unit);
+        }
+        assert_eq!(units.len(), 2, "{printed}");
+        let verify = |units: &[PathBuf]| {
+            let output = Command::new("systemd-analyze").arg("verify").args(units).output();
+            let output = output.expect("systemd-analyze, of Debian's package systemd");
+            (
+                output.status.success(),
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            )
+        };
+        assert_eq!(verify(&units), (true, String::new()));
+        let text = fs::read_to_string(&units[0]).expect("a unit");
+        fs::write(&units[0], text.replace("KillMode=mixed", "KillMode=some")).expect("a unit");
+        assert!(verify(&units).1.contains("some"), "what is wrong is noticed");
+    }
+}
