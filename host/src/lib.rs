@@ -10,5 +10,6 @@ pub mod generation;
 mod git;
 pub mod runner;
 pub mod server;
+pub mod supervisor;
 pub mod telemetry;
 pub mod watch;

@@ -1,12 +1,15 @@
 //! The command line: one file a command.
 
 mod client;
+mod drain;
 mod follow;
+mod host;
 pub mod invoke;
 mod reload;
 mod rollback;
 mod serve;
 mod status;
+mod upgrade;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -14,9 +17,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use host::{greet, host};
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
 use crate::config::{PinMode, WatchMode, parse_duration};
+use crate::supervisor::HOST_COMMAND;
 
 /// Hosts Inngest functions and changes their code without losing a step.
 #[derive(Debug, Parser)]
@@ -55,6 +60,23 @@ pub enum Command {
     /// What is live, in flight and draining.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
+    /// Go on with another binary: a new host loads, takes over, and the old one finishes its calls.
+    #[command(after_help = "Example:\n  baton upgrade                       # what was installed over the running one\n  baton upgrade ./target/release/baton")]
+    Upgrade(upgrade::UpgradeArgs),
+    /// Stop being called, finish the calls in flight, and end.
+    #[command(after_help = "Example:\n  baton drain --wait && echo ended")]
+    Drain(drain::DrainArgs),
+    /// A host under a supervisor; `baton start` starts it.
+    #[command(name = HOST_COMMAND, hide = true)]
+    Host {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
+        host: std::net::IpAddr,
+        /// The number of the listening socket.
+        #[arg(long)]
+        listener: i32,
+    },
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -161,7 +183,13 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Reload(args) => Some(reload::run(args)),
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
-        Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
+        Command::Upgrade(args) => Some(upgrade::run(args)),
+        Command::Drain(args) => Some(drain::run(args)),
+        Command::Dev(_)
+        | Command::Start { .. }
+        | Command::Host { .. }
+        | Command::Invoke(_)
+        | Command::MakeStartupSnapshot { .. } => None,
     }
 }
 

@@ -16,6 +16,7 @@ use js_runtime_api::{CallError, Manifest, Target};
 use super::listen::Peer;
 use super::{Server, answer};
 use crate::generation::{CallInfo, GenerationId, Gone, Lease, Table};
+use crate::supervisor::Noted;
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -65,8 +66,10 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
         Err(response) => return response,
     };
     let info = call_info(&request);
+    let noted = server.supervised.as_ref().map(|supervised| supervised.ledger.note(&info));
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
+        Err(Gone::HandedOver) => return passed_on(&server, request).await,
         Err(gone) => return unavailable(&server, &gone),
     };
     let generation = lease.generation().clone();
@@ -79,7 +82,7 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.table.clone(), lease, info.clone(), request))
+        .spawn(run(server.table.clone(), lease, noted, info.clone(), request))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -120,6 +123,7 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 async fn run(
     table: Arc<Table>,
     lease: Lease,
+    noted: Option<Noted>,
     info: CallInfo,
     request: js_runtime_api::Request,
 ) -> Result<js_runtime_api::Response, CallError> {
@@ -128,7 +132,29 @@ async fn run(
         table.holds.learn(lease.generation(), &info, response);
     }
     drop(lease);
+    drop(noted);
     result
+}
+
+/// The answer of the host that has taken over.
+async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Response {
+    let js_runtime_api::Request {
+        method,
+        url,
+        headers,
+        body,
+        ..
+    } = request;
+    let (Ok(method), Ok(uri)) = (method.parse(), url.parse()) else {
+        return answer::error(StatusCode::BAD_REQUEST, "this is no request", "Send it again.");
+    };
+    let headers = headers.iter().filter_map(|(name, value)| {
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::from_bytes(value.as_bytes()).ok()?,
+        ))
+    });
+    server.successor.ask(method, &uri, headers.collect(), body).await
 }
 
 /// The whole request, with the URL as the client wrote it.
