@@ -39,11 +39,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Reload(_)
-        | Command::Rollback(_)
-        | Command::Status(_)
-        | Command::Upgrade(_)
-        | Command::Drain(_) => ExitCode::SUCCESS,
+        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) | Command::Upgrade(_) | Command::Drain(_) => {
+            ExitCode::SUCCESS
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod soak;
 
-pub use baton::{Baton, Launch};
+pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
 pub use cli::{Cli, Finished};
 pub use events::{Event, Events};

@@ -40,9 +40,15 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
     if args.host.json {
         println!("{}", answer.body);
     } else if answer.status.is_success() {
-        println!("draining: {} call(s) in flight, no new ones; then it ends", answer.body["in_flight"]);
+        println!(
+            "draining: {} call(s) in flight, no new ones; then it ends",
+            answer.body["in_flight"]
+        );
     } else {
-        eprintln!("not draining: {}", answer.body["error"]["message"].as_str().unwrap_or_default());
+        eprintln!(
+            "not draining: {}",
+            answer.body["error"]["message"].as_str().unwrap_or_default()
+        );
     }
     if !answer.status.is_success() {
         return ExitCode::FAILURE;

@@ -72,7 +72,10 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
             host.table.drain();
         }
         Ending::Leave(reason) => {
-            info!(reason, in_flight, "ending: the calls in flight are finished, another host gets the next");
+            info!(
+                reason,
+                in_flight, "ending: the calls in flight are finished, another host gets the next"
+            );
             host.stops_accepting().await;
             let _ = tokio::time::timeout(FREEZE_WITHIN, host.keeper.freeze()).await;
             supervised.say(FromHost::Leaving);
@@ -85,7 +88,10 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
     }
     let finished = match ending {
         Ending::Now(reason) => host.finish(drain, std::future::ready(reason)).await,
-        _ => host.finish(drain, told_to_end(&supervised, &mut orders, &mut signals)).await,
+        _ => {
+            host.finish(drain, told_to_end(&supervised, &mut orders, &mut signals))
+                .await
+        }
     };
     if !finished {
         // They are named.
@@ -130,7 +136,11 @@ async fn serve(
             Some(ToHost::Accept) => {
                 host.accepts().await;
                 if beginning.occasion == Occasion::Upgrade {
-                    info!(url = format!("http://{}", host.address), pid = std::process::id(), "accepting");
+                    info!(
+                        url = format!("http://{}", host.address),
+                        pid = std::process::id(),
+                        "accepting"
+                    );
                 }
                 supervised.say(FromHost::Accepting);
             }

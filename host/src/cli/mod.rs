@@ -61,7 +61,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
     /// Go on with another binary: a new host loads, takes over, and the old one finishes its calls.
-    #[command(after_help = "Example:\n  baton upgrade                       # what was installed over the running one\n  baton upgrade ./target/release/baton")]
+    #[command(
+        after_help = "Example:\n  baton upgrade                       # what was installed over the running one\n  baton upgrade ./target/release/baton"
+    )]
     Upgrade(upgrade::UpgradeArgs),
     /// Stop being called, finish the calls in flight, and end.
     #[command(after_help = "Example:\n  baton drain --wait && echo ended")]

@@ -181,6 +181,9 @@ mod tests {
         let text = summary(&status);
         assert!(!text.contains("process 7"), "{text}");
         assert!(text.contains("process 8 is starting\n"), "{text}");
-        assert!(text.contains("process 6 (baton 0.1.0) finishes 1 call(s)\n        app-hello"), "{text}");
+        assert!(
+            text.contains("process 6 (baton 0.1.0) finishes 1 call(s)\n        app-hello"),
+            "{text}"
+        );
     }
 }

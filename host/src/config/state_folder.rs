@@ -30,9 +30,7 @@ pub enum StateError {
         "the state folder {path} is that of the user with the id {owner}, and this process runs as {own}",
         path = .path.display()
     )]
-    #[diagnostic(help(
-        "Start it as that user (sudo -u), or name another folder with --state-dir or BATON_STATE_DIR."
-    ))]
+    #[diagnostic(help("Start it as that user (sudo -u), or name another folder with --state-dir or BATON_STATE_DIR."))]
     Foreign { path: PathBuf, owner: u32, own: u32 },
     #[error("this project already has a host, {owner} (state folder {path})", path = .path.display())]
     #[diagnostic(help("Use it: `baton reload`, `baton status`. Or end it first."))]
@@ -195,7 +193,9 @@ impl StateFolder {
         for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let path = entry.path();
             let of_a_host = path.extension().is_some_and(|kind| kind == "sock" || kind == "link")
-                && path.file_stem().is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+                && path
+                    .file_stem()
+                    .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
             if of_a_host && UnixStream::connect(&path).is_err() {
                 let _ = std::fs::remove_file(path);
             }

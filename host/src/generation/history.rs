@@ -111,6 +111,24 @@ impl History {
         }
     }
 
+    /// As [`Self::close`], and keeps what was superseded before it was written: the next host is to have
+    /// all of it.
+    pub(super) async fn close_whole(&mut self) {
+        self.close().await;
+        let Some(store) = self.store.clone() else {
+            return;
+        };
+        let all = self.all.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let kept = store.ids();
+            let missing = all.into_iter().filter(|past| !kept.contains(&past.id));
+            missing.for_each(|past| write(&store, past));
+        });
+        if tokio::time::timeout(WRITE_GRACE, written).await.is_err() {
+            warn!("the disk is slow: the next host may not have all earlier generations");
+        }
+    }
+
     /// Writes again, after [`Self::close`].
     pub(super) fn reopen(&mut self) {
         if self.writer.is_none() {

@@ -17,8 +17,8 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
 use super::{Server, answer};
-use crate::supervisor::UpgradeError;
 use crate::generation::{GenerationId, Outcome, Reason, Report, Role, State as GenerationState, Want};
+use crate::supervisor::UpgradeError;
 
 /// The query of `PUT /api/reload`.
 #[derive(Debug, Deserialize)]
@@ -173,11 +173,19 @@ pub(super) async fn upgrade(
     };
     if binary.is_some() && peer != Peer::Control {
         let help = "Use `baton upgrade PATH` on the machine, or send no binary for the usual one.";
-        return answer::error(StatusCode::FORBIDDEN, "only a program on this machine may name a binary", help);
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "only a program on this machine may name a binary",
+            help,
+        );
     }
     let Some(supervised) = &server.supervised else {
         let help = "Start it with `baton start`: `baton dev` is ended and started again.";
-        return answer::error(StatusCode::CONFLICT, "this host has no supervisor to start another one", help);
+        return answer::error(
+            StatusCode::CONFLICT,
+            "this host has no supervisor to start another one",
+            help,
+        );
     };
     if server.table.is_handed_over() {
         return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;

@@ -66,7 +66,10 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
         Err(response) => return response,
     };
     let info = call_info(&request);
-    let noted = server.supervised.as_ref().map(|supervised| supervised.ledger.note(&info));
+    let noted = server
+        .supervised
+        .as_ref()
+        .map(|supervised| supervised.ledger.note(&info));
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
         Err(Gone::HandedOver) => return passed_on(&server, request).await,

@@ -41,7 +41,10 @@ impl Successor {
             Err(error) => {
                 tracing::warn!(%error, "a request could not be passed on to the host that has taken over");
                 let message = format!("the host that has taken over does not answer: {error}");
-                answer::retry_after(answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Come again."), 1)
+                answer::retry_after(
+                    answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Come again."),
+                    1,
+                )
             }
         }
     }

@@ -56,7 +56,7 @@ impl fmt::Display for Peer {
 pub enum ListenError {
     #[error("port {port} is in use by {owner}")]
     #[diagnostic(help("End that process, or choose another port with --port."))]
-    PortTaken { port: u16, owner: String },
+    PortTaken { port: u16, owner: String, pid: Option<u32> },
     #[error("port {port} is for root alone on this machine")]
     #[diagnostic(help("Choose a port above 1023 with --port, or let systemd or launchd pass the socket."))]
     PortForbidden { port: u16 },
@@ -91,10 +91,7 @@ impl ListenError {
 /// When it is taken or cannot be bound.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ListenError::PortTaken {
-            port: address.port(),
-            owner: owner_of(address.port()),
-        },
+        io::ErrorKind::AddrInUse => port_taken(address.port()),
         io::ErrorKind::PermissionDenied => ListenError::PortForbidden { port: address.port() },
         _ => ListenError::Tcp { address, error },
     })
@@ -338,10 +335,11 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Who listens on the port, for people.
-fn owner_of(port: u16) -> String {
-    match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
-        Ok(process) => format!("{} (process {})", process.name, process.pid),
-        Err(_) => "another process".to_owned(),
-    }
+/// Who listens on the port.
+fn port_taken(port: u16) -> ListenError {
+    let (owner, pid) = match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
+        Ok(process) => (format!("{} (process {})", process.name, process.pid), Some(process.pid)),
+        Err(_) => ("another process".to_owned(), None),
+    };
+    ListenError::PortTaken { port, owner, pid }
 }

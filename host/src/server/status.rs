@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::Server;
 use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
-use crate::supervisor::SupervisorLine;
 use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
+use crate::supervisor::SupervisorLine;
 
 /// `GET /-/live`: that the process answers is the answer.
 pub(super) async fn live() -> Json<serde_json::Value> {

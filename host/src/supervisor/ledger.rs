@@ -133,7 +133,14 @@ pub fn tell_lost(state_folder: &Path, pid: u32) {
         } = call;
         let since = UNIX_EPOCH + Duration::from_millis(since);
         let running = since.elapsed().unwrap_or_default().as_millis();
-        error!(host = pid, function, run, step, running_ms = running, "call lost: its host died");
+        error!(
+            host = pid,
+            function,
+            run,
+            step,
+            running_ms = running,
+            "call lost: its host died"
+        );
     }
 }
 
@@ -165,7 +172,10 @@ fn take(path: &Path) -> Vec<LostCall> {
 }
 
 fn short(name: &str) -> String {
-    name.chars().filter(|letter| letter.is_ascii_graphic()).take(NAME).collect()
+    name.chars()
+        .filter(|letter| letter.is_ascii_graphic())
+        .take(NAME)
+        .collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ pub enum ToHost {
     /// Your successor accepts: pass on what waits, finish what runs, and end.
     HandedOver,
     /// Who else there is.
-    Hosts { all: Vec<HostLine>, supervisor: SupervisorLine },
+    Hosts {
+        all: Vec<HostLine>,
+        supervisor: SupervisorLine,
+    },
     /// What became of the upgrade that you asked for.
     Upgraded {
         ticket: u64,
@@ -53,9 +56,13 @@ pub enum FromHost {
     /// The engine is up: tell me what to load.
     Booted,
     /// A generation is there that could serve.
-    Ready { generation: GenerationId },
+    Ready {
+        generation: GenerationId,
+    },
     /// The project could not be loaded.
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     Accepting,
     Frozen(Frozen),
     Stopped,
@@ -66,7 +73,10 @@ pub enum FromHost {
         last_good: bool,
     },
     /// Somebody asks for an upgrade; `None`: with the binary that is at the usual place now.
-    Upgrade { ticket: u64, binary: Option<PathBuf> },
+    Upgrade {
+        ticket: u64,
+        binary: Option<PathBuf>,
+    },
     /// Somebody asks that all of it ends.
     Drain,
     /// It was told to end by a signal of its own.
@@ -179,7 +189,10 @@ mod tests {
         let line = r#"{"says":"upgrade","ticket":1,"binary":null}"#;
         assert_eq!(
             serde_json::from_str::<FromHost>(line).unwrap(),
-            FromHost::Upgrade { ticket: 1, binary: None }
+            FromHost::Upgrade {
+                ticket: 1,
+                binary: None
+            }
         );
     }
 }

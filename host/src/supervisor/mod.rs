@@ -57,6 +57,10 @@ use crate::server::{ListenError, own_control_socket};
 /// How often the clock is looked at, and systemd asked for more time.
 const TICK: Duration = Duration::from_secs(5);
 
+/// How long a host may take to give the port back whose supervisor was killed.
+const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+const LEAVE_PAUSE: Duration = Duration::from_millis(50);
+
 /// What a supervisor is started with.
 #[derive(Debug)]
 pub struct Setup {
@@ -127,10 +131,13 @@ struct Supervisor {
 impl Supervisor {
     fn begin(setup: Setup) -> Result<Self, StartError> {
         let lock = setup.state.lock()?;
-        if let Some(by) = lock.last_seen().and_then(|known| clock::set_back(known, SystemTime::now())) {
+        if let Some(by) = lock
+            .last_seen()
+            .and_then(|known| clock::set_back(known, SystemTime::now()))
+        {
             tell_clock(by);
         }
-        let socket = Socket::obtain(setup.address)?;
+        let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
         if socket.origin != Origin::Bound && address != setup.address {
             info!(%address, "listening on the socket that was passed, whatever --host and --port say");
@@ -253,7 +260,10 @@ impl Supervisor {
 
     fn spawn(&mut self, host: HostId, binary: &Binary) {
         let started = path_of(binary).and_then(|path| {
-            let socket = self.socket.as_ref().ok_or_else(|| std::io::Error::other("the socket is closed"))?;
+            let socket = self
+                .socket
+                .as_ref()
+                .ok_or_else(|| std::io::Error::other("the socket is closed"))?;
             let child = Child::start(&path, &self.setup.arguments, &socket.listener)?;
             info!(host = child.pid, binary = %path.display(), "host started");
             Ok(child)
@@ -338,7 +348,12 @@ impl Supervisor {
             self.restart = None;
             self.events.push_back(Event::RestartDue);
         }
-        let overdue: Vec<_> = self.deadlines.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id).collect();
+        let overdue: Vec<_> = self
+            .deadlines
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in overdue {
             self.deadlines.remove(&id);
             self.events.push_back(Event::Overdue(id));
@@ -363,7 +378,10 @@ impl Supervisor {
         let Some(socket) = &self.socket else {
             return;
         };
-        let hosts = self.children.iter().map(|(id, child)| child.keep().map(|kept| (*id, kept)));
+        let hosts = self
+            .children
+            .iter()
+            .map(|(id, child)| child.keep().map(|kept| (*id, kept)));
         let replaced = hosts.collect::<Result<Vec<_>, _>>().and_then(|hosts| {
             let baggage = Baggage {
                 hosts,
@@ -380,6 +398,22 @@ impl Supervisor {
             error!(%error, "the supervisor stays the old binary: the new one cannot be started in its place");
         }
         self.children.values().for_each(Child::unkeep);
+    }
+}
+
+/// A host whose supervisor was killed gives the port back by itself, in a moment.
+fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
+    let until = std::time::Instant::now() + LEAVE_WITHIN;
+    loop {
+        match Socket::obtain(setup.address) {
+            Err(ListenError::PortTaken { pid: Some(pid), .. })
+                if own_control_socket(&setup.state.control_socket(), pid).exists()
+                    && std::time::Instant::now() < until =>
+            {
+                std::thread::sleep(LEAVE_PAUSE);
+            }
+            obtained => return obtained,
+        }
     }
 }
 
@@ -406,9 +440,7 @@ fn log_upgrade(result: &Result<Upgraded, UpgradeError>) {
 }
 
 fn tell_clock(by: Duration) {
-    warn!(
-        "the clock is {by:?} behind what it was: calls that Inngest signed are refused until the clocks agree again"
-    );
+    warn!("the clock is {by:?} behind what it was: calls that Inngest signed are refused until the clocks agree again");
 }
 
 async fn until(due: Option<Instant>) {
@@ -423,7 +455,9 @@ async fn speaking(children: &BTreeMap<HostId, Child>) -> HostId {
     if children.is_empty() {
         return std::future::pending().await;
     }
-    let all = children.iter().map(|(id, child)| child.speaks().map(|()| *id).boxed_local());
+    let all = children
+        .iter()
+        .map(|(id, child)| child.speaks().map(|()| *id).boxed_local());
     select_all(all).await.0
 }
 

@@ -59,13 +59,7 @@ pub fn hold_signals(held: bool) {
     unsafe {
         let mut signals = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut signals);
-        for signal in [
-            libc::SIGTERM,
-            libc::SIGINT,
-            libc::SIGHUP,
-            libc::SIGQUIT,
-            libc::SIGCHLD,
-        ] {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD] {
             libc::sigaddset(&raw mut signals, signal);
         }
         libc::pthread_sigmask(how, &raw const signals, std::ptr::null_mut());

@@ -314,7 +314,11 @@ impl Supervision {
     fn rise(&mut self, actions: &mut Vec<Action>) {
         if self.ending == Ending::No && self.accepting.is_none() && self.rising.is_none() && self.upgrade.is_none() {
             // Where hosts die again and again, a newer binary may be the remedy.
-            let binary = if self.backoff.is_pattern() { Binary::Usual } else { Binary::Same };
+            let binary = if self.backoff.is_pattern() {
+                Binary::Usual
+            } else {
+                Binary::Same
+            };
             self.rising = Some(self.new_host(binary, actions));
         }
     }
@@ -440,7 +444,11 @@ impl Supervision {
 
     fn booted(&mut self, id: HostId, actions: &mut Vec<Action>) {
         if self.rising == Some(id) {
-            let occasion = if self.served { Occasion::Restart } else { Occasion::Start };
+            let occasion = if self.served {
+                Occasion::Restart
+            } else {
+                Occasion::Start
+            };
             let before = self.numbers;
             self.set_phase(id, Phase::Loading);
             actions.push(Action::Tell(id, ToHost::Load(Beginning { occasion, before })));
@@ -509,7 +517,9 @@ impl Supervision {
     }
 
     fn accepts(&mut self, id: HostId, actions: &mut Vec<Action>) {
-        let upgraded = self.upgrade_to(id).is_some_and(|upgrade| upgrade.step == Step::Accepting);
+        let upgraded = self
+            .upgrade_to(id)
+            .is_some_and(|upgrade| upgrade.step == Step::Accepting);
         if self.rising != Some(id) && !upgraded {
             // The old host goes on after an upgrade that failed.
             return;
@@ -536,7 +546,9 @@ impl Supervision {
             pid: host.map_or(0, |host| host.pid),
             version: host.map(|host| host.version.clone()).unwrap_or_default(),
             generation: numbers.current,
-            draining: previous.and_then(|previous| self.hosts.get(&previous)).map(|host| host.pid),
+            draining: previous
+                .and_then(|previous| self.hosts.get(&previous))
+                .map(|host| host.pid),
         };
         answer(asker, Ok(done), actions);
         if let Some(previous) = previous {
@@ -607,14 +619,7 @@ impl Supervision {
         }
     }
 
-    fn exited(
-        &mut self,
-        id: HostId,
-        status: String,
-        code: Option<i32>,
-        lived: Duration,
-        actions: &mut Vec<Action>,
-    ) {
+    fn exited(&mut self, id: HostId, status: String, code: Option<i32>, lived: Duration, actions: &mut Vec<Action>) {
         self.hosts.remove(&id);
         actions.push(Action::NoDeadline(id));
         if self.ending != Ending::No {

@@ -110,7 +110,10 @@ fn the_first_host_accepts_before_it_has_loaded() {
     let mut supervision = new();
     let started = play(&mut supervision, [Event::Begin]);
     let same = Binary::Same;
-    assert!(started.contains(&Action::Spawn { host: A, binary: same }), "{started:?}");
+    assert!(
+        started.contains(&Action::Spawn { host: A, binary: same }),
+        "{started:?}"
+    );
     let booted = play(&mut supervision, [hello(A), said(A, FromHost::Booted)]);
     assert_eq!(loads(&booted), [(A, Occasion::Start, None)]);
     assert_eq!(orders(&booted)[1], (A, &ToHost::Accept), "calls are held from now on");
@@ -123,7 +126,13 @@ fn an_upgrade_goes_step_by_step() {
     let mut supervision = serving();
     let begun = play(&mut supervision, [upgrade()]);
     let named = Binary::Named(PathBuf::from("/new/baton"));
-    assert!(begun.contains(&Action::Spawn { host: B, binary: named.clone() }), "{begun:?}");
+    assert!(
+        begun.contains(&Action::Spawn {
+            host: B,
+            binary: named.clone()
+        }),
+        "{begun:?}"
+    );
     let booted = play(&mut supervision, [hello(B), said(B, FromHost::Booted)]);
     assert_eq!(orders(&booted), [(A, &ToHost::Freeze)]);
     let answered = play(&mut supervision, [said(A, FromHost::Frozen(frozen(4)))]);
@@ -135,7 +144,19 @@ fn an_upgrade_goes_step_by_step() {
     assert_eq!(orders(&stopped), [(B, &ToHost::Accept)]);
     let done = play(&mut supervision, [said(B, FromHost::Accepting)]);
     let told = orders(&done);
-    assert!(matches!(told[0], (A, ToHost::Upgraded { ticket: 7, result: Ok(_) })), "{told:?}");
+    assert!(
+        matches!(
+            told[0],
+            (
+                A,
+                ToHost::Upgraded {
+                    ticket: 7,
+                    result: Ok(_)
+                }
+            )
+        ),
+        "{told:?}"
+    );
     assert_eq!(told[1], (A, &ToHost::HandedOver));
     assert_eq!(done.last(), Some(&Action::ReplaceSelf { binary: named }));
 }
@@ -160,15 +181,24 @@ fn a_candidate_that_fails_at_any_step_leaves_the_old_host_serving() {
             play(&mut supervision, steps().into_iter().take(step).flatten());
             let failed = play(&mut supervision, [failure.clone()]);
             assert_eq!(refusals(&failed).len(), 1, "step {step}, {failure:?}: {failed:?}");
-            let resumed = orders(&failed).iter().any(|(host, order)| *host == A && matches!(order, ToHost::Resume { .. }));
+            let resumed = orders(&failed)
+                .iter()
+                .any(|(host, order)| *host == A && matches!(order, ToHost::Resume { .. }));
             assert_eq!(resumed, step > 1, "step {step}, {failure:?}: {failed:?}");
             if !matches!(failure, Event::Exited { .. }) {
-                assert!(failed.contains(&Action::Kill(B)), "step {step}, {failure:?}: {failed:?}");
+                assert!(
+                    failed.contains(&Action::Kill(B)),
+                    "step {step}, {failure:?}: {failed:?}"
+                );
             }
             // And what the candidate still says is no news; the next upgrade may begin.
             assert_eq!(play(&mut supervision, [said(B, FromHost::Accepting)]), []);
             let next = play(&mut supervision, [upgrade()]);
-            assert!(next.iter().any(|action| matches!(action, Action::Spawn { host: C, .. })), "{next:?}");
+            assert!(
+                next.iter()
+                    .any(|action| matches!(action, Action::Spawn { host: C, .. })),
+                "{next:?}"
+            );
         }
     }
 }
@@ -180,12 +210,21 @@ fn a_host_that_dies_during_its_upgrade_is_replaced_by_the_candidate() {
         let mut actions = play(&mut supervision, steps().into_iter().take(step).flatten());
         actions.extend(play(&mut supervision, [exited(A, LONG)]));
         actions.extend(play(&mut supervision, steps().into_iter().skip(step).flatten()));
-        let accepts = orders(&actions).iter().filter(|(_, order)| **order == ToHost::Accept).count();
+        let accepts = orders(&actions)
+            .iter()
+            .filter(|(_, order)| **order == ToHost::Accept)
+            .count();
         assert_eq!(accepts, 1, "step {step}: {actions:?}");
         assert_eq!(loads(&actions).len(), 1, "step {step}: {actions:?}");
-        assert!(!actions.iter().any(|action| matches!(action, Action::RestartIn(_))), "step {step}: {actions:?}");
+        assert!(
+            !actions.iter().any(|action| matches!(action, Action::RestartIn(_))),
+            "step {step}: {actions:?}"
+        );
         let done = play(&mut supervision, [said(B, FromHost::Accepting)]);
-        assert!(matches!(done.last(), Some(Action::ReplaceSelf { .. })), "step {step}: {done:?}");
+        assert!(
+            matches!(done.last(), Some(Action::ReplaceSelf { .. })),
+            "step {step}: {done:?}"
+        );
     }
 }
 
@@ -193,7 +232,10 @@ fn a_host_that_dies_during_its_upgrade_is_replaced_by_the_candidate() {
 fn one_upgrade_at_a_time() {
     let mut supervision = serving();
     play(&mut supervision, [upgrade()]);
-    assert_eq!(refusals(&play(&mut supervision, [upgrade()])), [&UpgradeError::UnderWay]);
+    assert_eq!(
+        refusals(&play(&mut supervision, [upgrade()])),
+        [&UpgradeError::UnderWay]
+    );
 }
 
 #[test]
@@ -201,7 +243,10 @@ fn a_host_that_dies_is_replaced_at_once_by_one_that_goes_on_with_its_code_and_nu
     let mut supervision = serving();
     let died = play(&mut supervision, [exited(A, LONG)]);
     assert!(died.contains(&Action::RestartIn(Duration::ZERO)), "{died:?}");
-    let again = play(&mut supervision, [Event::RestartDue, hello(B), said(B, FromHost::Booted)]);
+    let again = play(
+        &mut supervision,
+        [Event::RestartDue, hello(B), said(B, FromHost::Booted)],
+    );
     assert_eq!(loads(&again), [(B, Occasion::Restart, Some(GenerationId(3)))]);
 }
 
@@ -237,7 +282,10 @@ fn a_signal_to_end_gives_an_upgrade_up() {
         let ending = play(&mut supervision, [Event::Terminate]);
         assert_eq!(refusals(&ending), [&UpgradeError::Ending], "step {step}");
         assert!(ending.contains(&Action::Kill(B)), "step {step}: {ending:?}");
-        assert!(orders(&ending).contains(&(A, &ToHost::Drain)), "step {step}: {ending:?}");
+        assert!(
+            orders(&ending).contains(&(A, &ToHost::Drain)),
+            "step {step}: {ending:?}"
+        );
     }
 }
 
@@ -252,9 +300,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(FromHost::Ready {
             generation: GenerationId(5)
         }),
-        Just(FromHost::Failed {
-            message: String::new()
-        }),
+        Just(FromHost::Failed { message: String::new() }),
     ];
     prop_oneof![
         1 => Just(Event::RestartDue),

@@ -30,5 +30,7 @@ mod reload_requests;
 mod said;
 mod snapshot;
 mod stuck;
+mod supervisor;
 mod under_load;
+mod upgrade;
 mod watching;
