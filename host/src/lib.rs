@@ -11,5 +11,6 @@ mod git;
 pub mod runner;
 pub mod server;
 pub mod service;
+pub mod supervisor;
 pub mod telemetry;
 pub mod watch;

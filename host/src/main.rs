@@ -13,6 +13,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
+use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
@@ -26,7 +27,12 @@ fn main() -> ExitCode {
     match command {
         Command::Invoke(args) => invoke(&args),
         Command::Dev(args) => serve(&args, Mode::Dev),
-        Command::Start { serve: args, host } => serve(&args, Mode::Start(host)),
+        Command::Start { serve: args, host } => supervise(&args, Mode::Start(host)),
+        Command::Host {
+            serve: args,
+            host,
+            listener,
+        } => supervised_host(&args, Mode::Start(host), listener),
         Command::MakeStartupSnapshot { path } => match js_runtime::startup_snapshot::make(&path) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -34,7 +40,12 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) | Command::Service(_) => ExitCode::SUCCESS,
+        Command::Reload(_)
+        | Command::Rollback(_)
+        | Command::Status(_)
+        | Command::Service(_)
+        | Command::Upgrade(_)
+        | Command::Drain(_) => ExitCode::SUCCESS,
     }
 }
 
@@ -54,6 +65,62 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
     let served = runtime.block_on(cli::serve(plan, engine));
+    // A call that was cut may still hold a thread; the process ends all the same.
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.exit_code(), &error.into()),
+    }
+}
+
+/// Owns the socket and starts hosts; no V8 in this process.
+fn supervise(args: &ServeArgs, mode: Mode) -> ExitCode {
+    let plan = match cli::plan(args, mode) {
+        Ok(plan) => plan,
+        Err(error) => return fail(error.exit_code(), &error.into()),
+    };
+    logs::start();
+    // `baton start …`: what follows is a host's, too.
+    let arguments = std::env::args_os().skip(2).collect();
+    match supervisor::start(plan.supervisor(arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(error.exit_code(), &error.into()),
+    }
+}
+
+/// Serves under a supervisor.
+fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
+    let link = match Link::take(listener) {
+        Ok(link) => link,
+        Err(error) => return fail(2, &error.into()),
+    };
+    // Whoever waits for this host learns why there is none.
+    let tell = |message: String| {
+        let _ = link.say(&FromHost::Failed { message });
+    };
+    let plan = match cli::plan(args, mode) {
+        Ok(plan) => plan,
+        Err(error) => {
+            tell(error.to_string());
+            return fail(error.exit_code(), &error.into());
+        }
+    };
+    logs::start();
+    if let Err(error) = cli::greet(&link, &plan) {
+        return fail(1, &miette::miette!("the supervisor is gone: {error}"));
+    }
+    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        Ok(engine) => Arc::new(engine),
+        Err(error) => {
+            tell(error.to_string());
+            return fail(1, &miette::miette!("{error}"));
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
+    };
+    let served = runtime.block_on(cli::host(plan, engine, link));
     // A call that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
     match served {

@@ -3,15 +3,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::binary::baton_binary;
-use crate::cli::{self, Finished};
+use crate::cli::{self, Cli, Finished};
 use crate::deadline;
 use crate::events::Events;
 use crate::executor::Executor;
@@ -33,6 +35,8 @@ pub struct Launch {
     folder: PathBuf,
     /// What its standard input reads; nothing when not given.
     input: Option<PathBuf>,
+    /// A socket in the place of its standard input.
+    socket: Option<Arc<TcpListener>>,
     /// Where its standard output goes; nowhere when not given.
     output: Option<PathBuf>,
     state_dir: PathBuf,
@@ -50,6 +54,7 @@ impl Launch {
             environment,
             folder: project.scratch().to_owned(),
             input: None,
+            socket: None,
             output: None,
             state_dir: project.state_dir(),
             needs_token: command == "start",
@@ -113,6 +118,13 @@ impl Launch {
         self
     }
 
+    /// Gives it a listening socket as its standard input.
+    #[must_use]
+    pub fn socket(mut self, socket: Arc<TcpListener>) -> Self {
+        self.socket = Some(socket);
+        self
+    }
+
     /// Has its standard output written to a file.
     #[must_use]
     pub fn output(mut self, file: impl Into<PathBuf>) -> Self {
@@ -158,7 +170,12 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
+        let socket = self
+            .socket
+            .as_ref()
+            .map(|socket| socket.try_clone().expect("the socket"));
         let input = match &self.input {
+            _ if socket.is_some() => Stdio::from(OwnedFd::from(socket.expect("a socket"))),
             Some(file) => File::open(file).expect("the file for its standard input").into(),
             None => Stdio::null(),
         };
@@ -219,6 +236,20 @@ impl Baton {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id().expect("a running Baton")
+    }
+
+    /// The process id of the host that accepts, which is a child of this process under `baton start`.
+    pub async fn host(&self) -> u32 {
+        let pid = self.status().await.0["pid"].as_u64().unwrap_or_default();
+        u32::try_from(pid).expect("a process id")
+    }
+
+    /// Runs `baton upgrade` with these arguments to its end.
+    pub async fn upgrade(&self, arguments: &[&str]) -> Finished {
+        let folder = self.state_dir.parent().expect("a folder around it");
+        let cli = Cli::within(folder).env("BATON_STATE_DIR", &self.state_dir);
+        let arguments: Vec<_> = ["upgrade"].iter().chain(arguments).copied().collect();
+        cli.baton(&arguments).await
     }
 
     /// Where requests go in.
@@ -352,11 +383,7 @@ impl Baton {
 
     /// Sends it a signal, by its name without `SIG`.
     pub async fn signal(&self, name: &str) {
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid().to_string()])
-            .status()
-            .await;
-        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} was sent");
+        send_signal(name, self.pid()).await;
     }
 
     /// Waits until the process has ended.
@@ -371,4 +398,30 @@ impl Baton {
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_none()
     }
+}
+
+/// A supervisor's hosts would finish their calls without it, for hours.
+#[cfg(target_os = "linux")]
+impl Drop for Baton {
+    fn drop(&mut self) {
+        let Some(pid) = self.child.id() else {
+            return;
+        };
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        // First the one that would start another.
+        let _ = self.child.start_kill();
+        for child in children.split_whitespace() {
+            let killed = std::process::Command::new("kill").args(["-9", child]).status();
+            assert!(killed.is_ok() || std::thread::panicking(), "process {child} was killed");
+        }
+    }
+}
+
+/// Sends a process a signal, by its name without `SIG`.
+pub async fn send_signal(name: &str, pid: u32) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
+        .status()
+        .await;
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} was sent");
 }

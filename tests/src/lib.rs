@@ -40,7 +40,7 @@ pub mod process;
 pub mod soak;
 mod websocket;
 
-pub use baton::{Baton, Launch};
+pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
 pub use cli::{Cli, Finished};
 pub use events::{Event, Events};

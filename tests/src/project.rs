@@ -281,6 +281,11 @@ impl Gate {
     pub fn open(&self) {
         fs::write(&self.file, "").expect("an open gate");
     }
+
+    /// Lets nothing through any more.
+    pub fn shut(&self) {
+        fs::remove_file(&self.file).expect("an open gate");
+    }
 }
 
 fn fixture(folder: &str) -> PathBuf {

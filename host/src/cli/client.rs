@@ -36,6 +36,12 @@ pub(super) struct Answer {
     pub(super) body: serde_json::Value,
 }
 
+/// The lock of the host that a command means.
+pub(super) fn lock_file(args: &HostArgs) -> Option<PathBuf> {
+    let socket = find_running(&working_folder().ok()?, args.state_dir.clone())?;
+    Some(socket.with_file_name("lock"))
+}
+
 /// Sends one request, with a body that may be empty, and waits for the answer.
 pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
     let folder = working_folder().map_err(ClientError::WorkingFolder)?;

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyper::{HeaderMap, Method, Uri};
 use tracing::{error, info, warn};
 
 use crate::config::{ConfigFile, WatchMode};
-use crate::generation::{Keeper, Reason, Table, Want};
+use crate::generation::{Keeper, Outcome, Reason, Table, Want};
 use crate::git::{self, Head};
+use crate::server::Successor;
 use crate::telemetry::Metrics;
 use crate::watch::{Changes, FileWatch, Polling, WatchError, WatchSet};
 
@@ -28,12 +31,17 @@ pub(super) async fn follow(
     keeper: Keeper,
     table: Arc<Table>,
     metrics: Arc<Metrics>,
+    successor: Successor,
 ) {
     let polling = Polling {
         everywhere: watching.poll,
         ..Polling::default()
     };
-    let reloads = Reloads { keeper, metrics };
+    let reloads = Reloads {
+        keeper,
+        metrics,
+        successor,
+    };
     let followed = match watching.mode {
         WatchMode::Off => return,
         WatchMode::Files => FileWatch::start(polling).map(|watch| (watch, false)),
@@ -50,14 +58,21 @@ pub(super) async fn follow(
 struct Reloads {
     keeper: Keeper,
     metrics: Arc<Metrics>,
+    successor: Successor,
 }
 
 impl Reloads {
     /// Does not wait: what comes next may supersede it.
     fn noticed(&self, reason: Reason) {
-        let (keeper, metrics) = (self.keeper.clone(), self.metrics.clone());
+        let (keeper, metrics, successor) = (self.keeper.clone(), self.metrics.clone(), self.successor.clone());
         tokio::spawn(async move {
             let report = keeper.request(Want::Reload { force: false }, reason).await;
+            if report.outcome == Outcome::HandedOver {
+                // The host that takes over may not have been watching yet.
+                let uri = Uri::from_static("/api/reload");
+                successor.ask(Method::PUT, &uri, HeaderMap::new(), Bytes::new()).await;
+                return;
+            }
             metrics.reload_answered(&report.outcome);
         });
     }

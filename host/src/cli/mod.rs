@@ -1,13 +1,16 @@
 //! The command line: one file a command.
 
 mod client;
+mod drain;
 mod follow;
+mod host;
 pub mod invoke;
 mod reload;
 mod rollback;
 mod serve;
 mod service;
 mod status;
+mod upgrade;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,9 +18,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use host::{greet, host};
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
 use crate::config::{PinMode, WatchMode, parse_duration};
+use crate::supervisor::HOST_COMMAND;
 
 /// Hosts Inngest functions and changes their code without losing a step.
 #[derive(Debug, Parser)]
@@ -59,6 +64,25 @@ pub enum Command {
     /// `baton start` as a service of this machine: under launchd or systemd.
     #[command(after_help = service::HELP)]
     Service(service::ServiceArgs),
+    /// Go on with another binary: a new host loads, takes over, and the old one finishes its calls.
+    #[command(
+        after_help = "Example:\n  baton upgrade                       # what was installed over the running one\n  baton upgrade ./target/release/baton"
+    )]
+    Upgrade(upgrade::UpgradeArgs),
+    /// Stop being called, finish the calls in flight, and end.
+    #[command(after_help = "Example:\n  baton drain --wait && echo ended")]
+    Drain(drain::DrainArgs),
+    /// A host under a supervisor; `baton start` starts it.
+    #[command(name = HOST_COMMAND, hide = true)]
+    Host {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
+        host: std::net::IpAddr,
+        /// The number of the listening socket.
+        #[arg(long)]
+        listener: i32,
+    },
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -166,7 +190,13 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
         Command::Service(args) => Some(service::run(args)),
-        Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
+        Command::Upgrade(args) => Some(upgrade::run(args)),
+        Command::Drain(args) => Some(drain::run(args)),
+        Command::Dev(_)
+        | Command::Start { .. }
+        | Command::Host { .. }
+        | Command::Invoke(_)
+        | Command::MakeStartupSnapshot { .. } => None,
     }
 }
 

@@ -1,14 +1,16 @@
 //! `baton dev` and `baton start`: the life of a host from its start to its last answer.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use js_runtime_api::{Engine, EnvironmentSource, MemoryLimits, Project};
 use miette::Diagnostic;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -18,8 +20,9 @@ use super::follow::{self, Watching};
 use crate::config::{
     ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
 };
-use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
-use crate::server::{Access, ListenError, Listeners, Server, router};
+use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Role, Table, Want};
+use crate::server::{Access, ListenError, Listeners, Server, Successor, bind, router};
+use crate::supervisor::{Beginning, Occasion, Setup, Supervised};
 use crate::telemetry::Metrics;
 
 pub(super) const DEFAULT_PORT: u16 = 3111;
@@ -65,10 +68,12 @@ pub enum ServeError {
 impl ServeError {
     /// 2 for what was asked wrongly, 78 (`EX_CONFIG`) for what no retry can mend, else 1.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::Project(ProjectError::Unreadable { .. }) => 2,
             Self::Project(ProjectError::ConfigFile(_)) => 78,
+            Self::State(error) if error.is_lasting() => 78,
+            Self::Listen(error) if error.is_lasting() => 78,
             _ => 1,
         }
     }
@@ -82,9 +87,28 @@ pub struct Plan {
     pub(super) state: StateFolder,
     address: SocketAddr,
     hold: Duration,
-    watching: Watching,
+    pub(super) watching: Watching,
     pin: Pin,
-    limits: Limits,
+    pub(super) limits: Limits,
+}
+
+impl Plan {
+    /// What a supervisor needs to know of it. `arguments`: for its hosts.
+    #[must_use]
+    pub fn supervisor(self, arguments: Vec<OsString>) -> Setup {
+        Setup {
+            state: self.state,
+            address: self.address,
+            drain: self.limits.drain,
+            arguments,
+        }
+    }
+
+    /// How long loading the project may take.
+    #[must_use]
+    pub const fn load_timeout(&self) -> Duration {
+        self.limits.load
+    }
 }
 
 /// Finds the project and settles every value: flags and variables before `baton.toml`.
@@ -190,12 +214,22 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     let host = Host::begin(plan, engine).await?;
     let loading = tokio::spawn(first_load(host.keeper.clone(), host.address, watch));
-    wait_for_the_end(&host.table).await?;
+    let mut signals = Signals::listen()?;
+    let reason = tokio::select! {
+        signal = signals.end() => signal,
+        () = host.table.draining().cancelled() => "a drain was asked for",
+    };
     host.table.drain();
-    host.following.abort();
     loading.abort();
-    if finish(host.serving, &host.calls, &host.table, drain).await {
-        host.keeper.stop().await;
+    info!(
+        reason,
+        in_flight = calls_in_flight(&host.table),
+        "ending: no new calls, the ones in flight are finished"
+    );
+    if reason == SIGQUIT {
+        host.finish(drain, std::future::ready(reason)).await;
+    } else {
+        host.finish(drain, signals.end()).await;
     }
     info!("ended");
     Ok(())
@@ -205,11 +239,19 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 pub(super) struct Host {
     pub(super) keeper: Keeper,
     pub(super) table: Arc<Table>,
-    address: SocketAddr,
-    calls: TaskTracker,
+    pub(super) address: SocketAddr,
+    /// Whether the port is served at the moment.
+    pub(super) accepting: watch::Receiver<bool>,
     serving: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
-    _lock: Lock,
+    _lock: Option<Lock>,
+}
+
+/// How a host comes to be that has a supervisor.
+pub(super) struct Supervision {
+    pub(super) supervised: Arc<Supervised>,
+    pub(super) listener: TcpListener,
+    pub(super) beginning: Beginning,
 }
 
 impl Host {
@@ -218,37 +260,76 @@ impl Host {
     /// # Errors
     /// When it cannot start: another host, a taken port, a state folder that cannot be written.
     pub(super) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
+        let lock = plan.state.lock()?;
+        let listener = bind(plan.address)?;
+        let mut host = Self::with(plan, engine, listener, None)?;
+        host._lock = Some(lock);
+        host.accepts().await;
+        Ok(host)
+    }
+
+    /// Under a supervisor, which has the lock and the socket, and says when to accept.
+    ///
+    /// # Errors
+    /// When the state folder cannot be written.
+    pub(super) fn supervised(
+        plan: Plan,
+        engine: Arc<dyn Engine>,
+        Supervision {
+            supervised,
+            listener,
+            beginning,
+        }: Supervision,
+    ) -> Result<Self, ServeError> {
+        Self::with(plan, engine, listener, Some((supervised, beginning)))
+    }
+
+    fn with(
+        plan: Plan,
+        engine: Arc<dyn Engine>,
+        listener: TcpListener,
+        supervised: Option<(Arc<Supervised>, Beginning)>,
+    ) -> Result<Self, ServeError> {
         let Plan {
             mode,
             project,
             state,
-            address,
+            address: _,
             hold,
             watching,
             pin,
             limits,
         } = plan;
-        let lock = state.lock()?;
         let access = match mode {
             Mode::Dev => Access::Loopback,
             Mode::Start(_) => Access::token(&state.admin_token()?),
         };
-        let listeners = Listeners::bind(address, state.control_socket()).await?;
+        let listeners = Listeners::with(listener, state.control_socket())?;
         let address = listeners.address;
-        info!(
-            url = format!("http://{address}"),
-            project = %project.entry.path().display(),
-            state = %state.path().display(),
-            pid = std::process::id(),
-            "listening"
-        );
+        let (url, pid) = (format!("http://{address}"), std::process::id());
+        let (folder, entry) = (state.path().display(), project.entry.path().display());
+        match supervised {
+            Some((_, Beginning { occasion, .. })) if occasion == Occasion::Upgrade => {
+                info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
+            }
+            _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
+        }
 
         let table = Arc::new(Table::new(pin));
+        let given = supervised.as_ref().and_then(|(_, beginning)| beginning.before.newest);
+        if supervised.is_some() {
+            table.set_role(Role::Waiting);
+        }
         let calls = TaskTracker::new();
         let root = project.root.clone();
         let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
-        let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
+        let kept = state.path().join("kept");
+        let keeper = Keeper::start_after(engine, project, limits, table.clone(), kept, given);
+        let successor = Successor {
+            socket: state.control_socket(),
+            hold,
+        };
         let server = Server {
             table: table.clone(),
             keeper: keeper.clone(),
@@ -258,19 +339,78 @@ impl Host {
             hold,
             watch: watching.mode,
             serve_path,
+            successor: successor.clone(),
+            supervised: supervised.map(|(supervised, _)| supervised),
             started: Instant::now(),
         };
-        let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
-        let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
+        let (accepts, accepting) = watch::channel(false);
+        let ending = table.draining().clone();
+        let serving = tokio::spawn(listeners.serve(router(server), table.role(), ending, accepts, calls));
+        let following = tokio::spawn(follow::follow(
+            watching,
+            root,
+            keeper.clone(),
+            table.clone(),
+            metrics,
+            successor,
+        ));
         Ok(Self {
             keeper,
             table,
             address,
-            calls,
+            accepting,
             serving,
             following,
-            _lock: lock,
+            _lock: None,
         })
+    }
+
+    /// Takes new calls; resolves once the port is served.
+    pub(super) async fn accepts(&self) {
+        self.table.set_role(Role::Accepting);
+        // Fails when it serves no more, which is seen elsewhere.
+        let _ = self.accepting.clone().wait_for(|accepting| *accepting).await;
+    }
+
+    /// Takes no new calls, which wait; resolves once none comes in.
+    pub(super) async fn stops_accepting(&self) {
+        self.table.set_role(Role::Stopped);
+        let _ = self.accepting.clone().wait_for(|accepting| !*accepting).await;
+    }
+
+    /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
+    /// used up or when it is to end `now`. True when none was cut.
+    pub(super) async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) -> bool {
+        let Self {
+            serving,
+            following,
+            keeper,
+            table,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            _ = serving => {
+                following.abort();
+                keeper.stop().await;
+                return true;
+            }
+            () = tokio::time::sleep(budget) => warn!("the drain budget is used up"),
+            reason = now => warn!(reason, "ending now"),
+        }
+        for entry in &table.view().entries {
+            for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
+                warn!(
+                    generation = entry.id.0,
+                    function = call.function,
+                    run = call.run,
+                    step = call.step,
+                    running_ms = since.elapsed().as_millis(),
+                    "call cut"
+                );
+            }
+        }
+        false
     }
 }
 
@@ -288,68 +428,36 @@ async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
     }
 }
 
-/// Resolves at SIGTERM, SIGINT, or when a drain was asked for.
-async fn wait_for_the_end(table: &Table) -> Result<(), ServeError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let reason = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = table.draining().cancelled() => "a drain was asked for",
-    };
-    info!(
-        reason,
-        in_flight = calls_in_flight(table),
-        "ending: no new calls, the ones in flight are finished"
-    );
-    Ok(())
+/// The signals that end a host.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
 }
 
-/// Waits for the last answer. False when calls were cut: after the drain budget, or at a second
-/// signal.
-async fn finish(
-    serving: JoinHandle<std::io::Result<()>>,
-    calls: &TaskTracker,
-    table: &Table,
-    budget: Duration,
-) -> bool {
-    let second_signal = async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            return std::future::pending().await;
-        };
+impl Signals {
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// The next one, by its name. May be dropped and called again.
+    pub(super) async fn end(&mut self) -> &'static str {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    let answered = async {
-        let _ = serving.await;
-        // What is left are calls whose callers hung up.
-        calls.close();
-        calls.wait().await;
-    };
-    tokio::select! {
-        () = answered => return true,
-        () = tokio::time::sleep(budget) => warn!("the drain budget is used up"),
-        () = second_signal => warn!("a second signal: ending now"),
-    }
-    for entry in &table.view().entries {
-        for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
-            warn!(
-                generation = entry.id.0,
-                function = call.function,
-                run = call.run,
-                step = call.step,
-                running_ms = since.elapsed().as_millis(),
-                "call cut"
-            );
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => SIGQUIT,
         }
     }
-    false
 }
 
-fn calls_in_flight(table: &Table) -> usize {
+/// The signal that lets nothing be finished.
+pub(super) const SIGQUIT: &str = "SIGQUIT";
+
+pub(super) fn calls_in_flight(table: &Table) -> usize {
     let view = table.view();
     let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
     live.map(|generation| generation.in_flight().len()).sum()

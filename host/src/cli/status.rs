@@ -74,15 +74,7 @@ fn summary(status: &Value) -> String {
             let _ = writeln!(text, "        {runs} run(s) are pinned to it");
         }
         for call in &calls {
-            let field = |name: &str| call[name].as_str().unwrap_or("-");
-            let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
-            let _ = writeln!(
-                text,
-                "        {} run {} step {} for {seconds:.1} s",
-                field("function"),
-                field("run"),
-                field("step")
-            );
+            text.push_str(&call_line(call));
         }
         for isolate in generation["isolates"].as_array().into_iter().flatten() {
             let seconds = isolate["blocked_ms"].as_f64().unwrap_or_default() / 1000.0;
@@ -95,6 +87,7 @@ fn summary(status: &Value) -> String {
             }
         }
     }
+    text.push_str(&hosts(status));
     let source = &status["source"];
     if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
         let error = &source["last_rejected"]["error"];
@@ -120,6 +113,39 @@ fn summary(status: &Value) -> String {
     text
 }
 
+/// The hosts beside the one that answers: one that loads, and those that finish their calls.
+fn hosts(status: &Value) -> String {
+    let mut text = String::new();
+    for host in status["hosts"].as_array().into_iter().flatten() {
+        if host["pid"] == status["pid"] {
+            continue;
+        }
+        let calls = host["in_flight"].as_array().cloned().unwrap_or_default();
+        let state = match host["state"].as_str().unwrap_or_default() {
+            "draining" => format!("finishes {} call(s)", calls.len()),
+            state => format!("is {state}"),
+        };
+        let version = host["version"].as_str().filter(|version| !version.is_empty());
+        let version = version.map(|version| format!(" (baton {version})")).unwrap_or_default();
+        let _ = writeln!(text, "process {}{version} {state}", host["pid"]);
+        for call in &calls {
+            text.push_str(&call_line(call));
+        }
+    }
+    text
+}
+
+fn call_line(call: &Value) -> String {
+    let field = |name: &str| call[name].as_str().unwrap_or("-");
+    let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
+    format!(
+        "        {} run {} step {} for {seconds:.1} s\n",
+        field("function"),
+        field("run"),
+        field("step")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -143,5 +169,21 @@ mod tests {
         assert!(!text.contains("isolate 1"), "{text}");
         assert!(text.ends_with("  functions/a.ts\n"), "{text}");
         assert!(!text.contains("retired") && text.contains("is newer"), "{text}");
+    }
+
+    #[test]
+    fn hosts_beside_the_one_that_answers_are_told_with_their_calls() {
+        let call = json!({"function": "app-hello", "run": "01R", "step": "step", "since_ms": 60_000});
+        let status = json!({"current": 2, "pid": 7, "functions": [], "generations": [], "source": {}, "hosts": [
+            {"pid": 7, "version": "0.2.0", "state": "accepting", "in_flight": []},
+            {"pid": 8, "version": "", "state": "starting", "in_flight": []},
+            {"pid": 6, "version": "0.1.0", "state": "draining", "in_flight": [call]}]});
+        let text = summary(&status);
+        assert!(!text.contains("process 7"), "{text}");
+        assert!(text.contains("process 8 is starting\n"), "{text}");
+        assert!(
+            text.contains("process 6 (baton 0.1.0) finishes 1 call(s)\n        app-hello"),
+            "{text}"
+        );
     }
 }

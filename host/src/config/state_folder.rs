@@ -2,13 +2,16 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use miette::Diagnostic;
 
 use super::file::ConfigFile;
+use crate::supervisor::effective_user;
 
 /// Longer paths do not fit into a socket address (`sun_path`, less room for a terminating zero).
 const SOCKET_PATH_MAX: usize = 100;
@@ -23,6 +26,12 @@ pub enum StateError {
     #[error("cannot write to the state folder {path}: {error}", path = .path.display())]
     #[diagnostic(help("Make it writable, or name another one with --state-dir or BATON_STATE_DIR."))]
     Unwritable { path: PathBuf, error: io::Error },
+    #[error(
+        "the state folder {path} is that of the user with the id {owner}, and this process runs as {own}",
+        path = .path.display()
+    )]
+    #[diagnostic(help("Start it as that user (sudo -u), or name another folder with --state-dir or BATON_STATE_DIR."))]
+    Foreign { path: PathBuf, owner: u32, own: u32 },
     #[error("this project already has a host, {owner} (state folder {path})", path = .path.display())]
     #[diagnostic(help("Use it: `baton reload`, `baton status`. Or end it first."))]
     Taken { path: PathBuf, owner: String },
@@ -31,10 +40,52 @@ pub enum StateError {
     NoHome,
 }
 
-/// Held by the host for as long as it runs.
+impl StateError {
+    /// Whether trying again leads to the same.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::NoHome => true,
+            Self::Unwritable { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
+            Self::Taken { .. } => false,
+        }
+    }
+}
+
+/// Held by the project's host, or its supervisor, for as long as it runs.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    last_seen: Option<SystemTime>,
+}
+
+impl Lock {
+    /// When the one before this was known to run, by the clock of that time.
+    #[must_use]
+    pub const fn last_seen(&self) -> Option<SystemTime> {
+        self.last_seen
+    }
+
+    /// It runs still.
+    pub fn touch(&self) {
+        // Only so that a clock that is set back is noticed.
+        let _ = self.file.set_modified(SystemTime::now());
+    }
+
+    /// Goes on holding what an earlier program of this process has taken.
+    #[must_use]
+    pub fn adopt(descriptor: OwnedFd) -> Self {
+        Self {
+            file: File::from(descriptor),
+            last_seen: None,
+        }
+    }
+}
+
+impl AsRawFd for Lock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
 }
 
 impl StateFolder {
@@ -83,6 +134,8 @@ impl StateFolder {
             .create(&self.0)
             .map_err(unwritable)?;
         let path = self.0.join("lock");
+        self.check_owner(&path)?;
+        let last_seen = path.metadata().and_then(|lock| lock.modified()).ok();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -110,7 +163,43 @@ impl StateFolder {
         file.set_len(0).map_err(unwritable)?;
         file.rewind().map_err(unwritable)?;
         writeln!(file, "{}", std::process::id()).map_err(unwritable)?;
-        Ok(Lock { _file: file })
+        self.forget_dead_sockets();
+        Ok(Lock { file, last_seen })
+    }
+
+    /// What another user's host wrote here, it must be able to write again. (The folder itself may
+    /// be somebody else's: that of a volume, for example.)
+    fn check_owner(&self, lock: &Path) -> Result<(), StateError> {
+        let own = effective_user();
+        let owner = match lock.metadata() {
+            Ok(lock) => lock.uid(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.0.metadata().map_or(own, |folder| folder.uid())
+            }
+            Err(_) => own,
+        };
+        if owner == own {
+            return Ok(());
+        }
+        Err(StateError::Foreign {
+            path: self.0.clone(),
+            owner,
+            own,
+        })
+    }
+
+    /// Removes the control sockets of hosts that were killed.
+    fn forget_dead_sockets(&self) {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let of_a_host = path.extension().is_some_and(|kind| kind == "sock" || kind == "link")
+                && path
+                    .file_stem()
+                    .is_some_and(|name| name.as_encoded_bytes().iter().all(u8::is_ascii_digit));
+            if of_a_host && UnixStream::connect(&path).is_err() {
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 
     /// Where the control socket is: in the folder, or, when that path is too long for a socket,

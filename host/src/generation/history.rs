@@ -25,6 +25,7 @@ pub(super) struct History {
     all: VecDeque<Past>,
     /// What each had read when it was kept on the disk.
     on_disk: BTreeMap<GenerationId, usize>,
+    store: Option<Arc<Store>>,
     writer: Option<Writer>,
 }
 
@@ -52,11 +53,15 @@ impl History {
             (restored.collect(), store)
         });
         match restored.await {
-            Ok((all, store)) => Self {
-                all,
-                on_disk: BTreeMap::new(),
-                writer: Some(Writer::start(store)),
-            },
+            Ok((all, store)) => {
+                let store = Arc::new(store);
+                Self {
+                    all,
+                    on_disk: BTreeMap::new(),
+                    writer: Some(Writer::start(store.clone())),
+                    store: Some(store),
+                }
+            }
             Err(error) => {
                 error!(%error, "what earlier hosts kept cannot be read");
                 Self::default()
@@ -106,6 +111,31 @@ impl History {
         }
     }
 
+    /// As [`Self::close`], and keeps what was superseded before it was written: the next host is to have
+    /// all of it.
+    pub(super) async fn close_whole(&mut self) {
+        self.close().await;
+        let Some(store) = self.store.clone() else {
+            return;
+        };
+        let all = self.all.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let kept = store.ids();
+            let missing = all.into_iter().filter(|past| !kept.contains(&past.id));
+            missing.for_each(|past| write(&store, past));
+        });
+        if tokio::time::timeout(WRITE_GRACE, written).await.is_err() {
+            warn!("the disk is slow: the next host may not have all earlier generations");
+        }
+    }
+
+    /// Writes again, after [`Self::close`].
+    pub(super) fn reopen(&mut self) {
+        if self.writer.is_none() {
+            self.writer = self.store.clone().map(Writer::start);
+        }
+    }
+
     pub(super) fn kept(&self) -> Vec<GenerationId> {
         self.all.iter().map(|past| past.id).collect()
     }
@@ -144,9 +174,8 @@ fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> 
 }
 
 impl Writer {
-    fn start(store: Store) -> Self {
+    fn start(store: Arc<Store>) -> Self {
         let (past, mut to_write) = mpsc::unbounded_channel::<Past>();
-        let store = Arc::new(store);
         let task = tokio::spawn(async move {
             while let Some(mut newest) = to_write.recv().await {
                 // What is superseded already need not be written.

@@ -21,6 +21,9 @@ pub enum Want {
     Rollback(Option<GenerationId>),
     /// The newest kept before this one, since the code on the disk cannot be served; `None`: of all.
     LastGood { before: Option<GenerationId> },
+    /// What an earlier host served as this generation, to go on with it; what is on the disk where that
+    /// was not kept.
+    Continue(GenerationId),
 }
 
 impl Want {
@@ -48,6 +51,10 @@ pub enum Reason {
     LastGood,
     /// That code is tried again.
     Retry,
+    /// The host takes over from one that runs.
+    Upgrade,
+    /// The host takes the place of one that died.
+    Restart,
     Check,
 }
 
@@ -131,6 +138,12 @@ impl<T> ReloadQueue<T> {
             let tickets = self.running.take().unwrap_or_default();
             self.waiting.push_front(Waiting { want, reason, tickets });
         }
+    }
+
+    /// Nothing will be loaded any more: returns those who wait.
+    pub fn clear(&mut self) -> Vec<T> {
+        let waiting = self.waiting.drain(..).flat_map(|waiting| waiting.tickets);
+        waiting.collect()
     }
 
     /// The running load is done: returns those who waited for it.

@@ -59,6 +59,8 @@ pub enum Outcome {
     },
     /// The host ended first.
     ShuttingDown,
+    /// Another host took over before its turn came: ask that one.
+    HandedOver,
 }
 
 /// Why a rollback has nothing to go back to.
@@ -94,6 +96,7 @@ impl Outcome {
             Self::Rejected { .. } => "rejected",
             Self::NotKept { .. } => "not_kept",
             Self::ShuttingDown => "shutting_down",
+            Self::HandedOver => "handed_over",
         }
     }
 
@@ -105,7 +108,7 @@ impl Outcome {
             Self::Checked { generation, .. } | Self::Rejected { generation, .. } | Self::NotKept { generation, .. } => {
                 *generation
             }
-            Self::ShuttingDown => None,
+            Self::ShuttingDown | Self::HandedOver => None,
         }
     }
 }

@@ -158,6 +158,20 @@ impl Generations {
         }
     }
 
+    /// Another host has given this number, too.
+    pub fn skip(&mut self, GenerationId(given): GenerationId) {
+        self.next = self.next.max(given + 1);
+    }
+
+    /// The newest number that was given.
+    #[must_use]
+    pub const fn newest(&self) -> Option<GenerationId> {
+        match self.next.checked_sub(1) {
+            None | Some(0) => None,
+            Some(newest) => Some(GenerationId(newest)),
+        }
+    }
+
     /// Starts a new generation, in [`State::Loading`].
     pub fn begin(&mut self) -> GenerationId {
         let id = GenerationId(self.next);

@@ -14,6 +14,7 @@ use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
 use super::reload::Reason;
 use super::report::Report;
+use super::role::Role;
 use super::state::{GenerationId, State};
 
 /// Shared by the keeper, the server and the commands.
@@ -28,6 +29,7 @@ pub struct Table {
     events: broadcast::Sender<HostEvent>,
     /// Cancelled when the host is to end: nothing is held any longer.
     draining: CancellationToken,
+    role: watch::Sender<Role>,
 }
 
 /// All generations at one moment.
@@ -103,6 +105,8 @@ pub enum Gone {
     HeldTooLong(Duration),
     #[error("the host is shutting down")]
     Draining,
+    #[error("another host of the project has taken over")]
+    HandedOver,
 }
 
 /// How many events a slow follower may be behind before it misses some.
@@ -118,6 +122,7 @@ impl Table {
             watched: watch::Sender::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             draining: CancellationToken::new(),
+            role: watch::Sender::default(),
         }
     }
 
@@ -133,14 +138,24 @@ impl Table {
     /// # Errors
     /// When there is none after `hold`, or the host ends.
     pub async fn lease(&self, info: CallInfo, hold: Duration) -> Result<Lease, Gone> {
-        if let Some(lease) = self.try_lease(&info) {
+        if let Some(lease) = self.lease_while_accepting(&info) {
             return Ok(lease);
         }
         tokio::select! {
-            lease = self.wait_for_lease(info) => Ok(lease),
+            lease = self.wait_for_lease(info) => lease,
             () = tokio::time::sleep(hold) => Err(Gone::HeldTooLong(hold)),
             () = self.draining.cancelled() => Err(Gone::Draining),
         }
+    }
+
+    /// The role is looked at again once the lease is taken: whoever has seen this host stop accepting
+    /// sees every call that it still executes.
+    fn lease_while_accepting(&self, info: &CallInfo) -> Option<Lease> {
+        let accepts = || matches!(*self.role.borrow(), Role::Accepting | Role::Waiting);
+        if !accepts() {
+            return None;
+        }
+        self.try_lease(info).filter(|_| accepts())
     }
 
     fn try_lease(&self, info: &CallInfo) -> Option<Lease> {
@@ -181,20 +196,50 @@ impl Table {
         Some(lease)
     }
 
-    async fn wait_for_lease(&self, info: CallInfo) -> Lease {
+    async fn wait_for_lease(&self, info: CallInfo) -> Result<Lease, Gone> {
         let mut changes = self.view.subscribe();
+        let mut roles = self.role.subscribe();
         loop {
-            if let Some(lease) = self.try_lease(&info) {
-                return lease;
+            if *roles.borrow_and_update() == Role::HandedOver {
+                return Err(Gone::HandedOver);
             }
-            // The sender lives as long as this table.
-            let _ = changes.changed().await;
+            if let Some(lease) = self.lease_while_accepting(&info) {
+                return Ok(lease);
+            }
+            // The senders live as long as this table.
+            tokio::select! {
+                _ = changes.changed() => {}
+                _ = roles.changed() => {}
+            }
         }
+    }
+
+    /// Whether this host is the one that executes new calls, and each change of that.
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.subscribe()
+    }
+
+    /// Whether another host executes new calls.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        *self.role.borrow() == Role::HandedOver
+    }
+
+    /// From the next call on.
+    pub fn set_role(&self, role: Role) {
+        self.role.send_replace(role);
     }
 
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
+    }
+
+    /// The view, and each change of it.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
     }
 
     /// Resolves once the view satisfies the condition.

@@ -1,5 +1,7 @@
 //! The promises about generations, against an engine without V8.
 
+mod handover;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +12,9 @@ use js_runtime_api::{
 use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, die, fill, quick, slow};
-use super::{CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, State, Table, Want};
+use super::{
+    CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Role, State, Table, Want,
+};
 
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);

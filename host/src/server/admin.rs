@@ -1,12 +1,13 @@
 //! What changes the host, and the stream of what changes in it. Each change writes one line.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
@@ -16,7 +17,8 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
 use super::{Server, answer};
-use crate::generation::{GenerationId, Outcome, Reason, Report, State as GenerationState, Want};
+use crate::generation::{GenerationId, Outcome, Reason, Report, Role, State as GenerationState, Want};
+use crate::supervisor::UpgradeError;
 
 /// The query of `PUT /api/reload`.
 #[derive(Debug, Deserialize)]
@@ -41,6 +43,7 @@ enum Wait {
 pub(super) async fn reload(
     State(server): State<Server>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    uri: Uri,
     query: Result<Query<ReloadQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let Query(query) = match query {
@@ -56,6 +59,10 @@ pub(super) async fn reload(
         (Want::Reload { force: query.force }, Reason::Api)
     };
     let report = server.keeper.request(want, reason).await;
+    if report.outcome == Outcome::HandedOver {
+        let nothing = Bytes::new();
+        return server.successor.ask(Method::PUT, &uri, HeaderMap::new(), nothing).await;
+    }
     audit("reload", peer, &report);
     server.metrics.reload_answered(&report.outcome);
     if let (Some(Wait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
@@ -86,8 +93,10 @@ struct RollbackBody {
 pub(super) async fn rollback(
     State(server): State<Server>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    uri: Uri,
     body: Bytes,
 ) -> Response {
+    let sent = body.clone();
     let body: RollbackBody = match body.is_empty() {
         true => RollbackBody::default(),
         false => match serde_json::from_slice(&body) {
@@ -106,6 +115,9 @@ pub(super) async fn rollback(
         .keeper
         .request(Want::Rollback(body.generation), Reason::Rollback)
         .await;
+    if report.outcome == Outcome::HandedOver {
+        return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
+    }
     audit("rollback", peer, &report);
     server.metrics.reload_answered(&report.outcome);
     reported(&report)
@@ -121,7 +133,11 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
         .map(|live| live.in_flight().len())
         .sum();
     tracing::info!(target: "audit", action = "drain", %peer, in_flight, "admin action");
-    server.table.drain();
+    match &server.supervised {
+        // It tells all hosts of the project.
+        Some(supervised) => supervised.drain(),
+        None => server.table.drain(),
+    }
     (
         StatusCode::ACCEPTED,
         Json(json!({"status": "draining", "in_flight": in_flight})),
@@ -129,9 +145,80 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
         .into_response()
 }
 
+/// The body of `POST /-/upgrade`; may be empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpgradeBody {
+    /// Without it: the one that is where this one was started from.
+    binary: Option<PathBuf>,
+}
+
+/// `POST /-/upgrade`. Answered once another host accepts, or when it is known why none does.
+pub(super) async fn upgrade(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    uri: Uri,
+    sent: Bytes,
+) -> Response {
+    let body = match sent.is_empty() {
+        true => Ok(UpgradeBody::default()),
+        false => serde_json::from_slice::<UpgradeBody>(&sent),
+    };
+    let binary = match body {
+        Ok(UpgradeBody { binary }) if binary.as_ref().is_none_or(|path| path.is_absolute()) => binary,
+        Ok(_) | Err(_) => {
+            let help = "Send {\"binary\": \"/an/absolute/path\"}, or nothing for the usual one.";
+            return answer::error(StatusCode::BAD_REQUEST, "the body is not understood", help);
+        }
+    };
+    if binary.is_some() && peer != Peer::Control {
+        let help = "Use `baton upgrade PATH` on the machine, or send no binary for the usual one.";
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "only a program on this machine may name a binary",
+            help,
+        );
+    }
+    let Some(supervised) = &server.supervised else {
+        let help = "Start it with `baton start`: `baton dev` is ended and started again.";
+        return answer::error(
+            StatusCode::CONFLICT,
+            "this host has no supervisor to start another one",
+            help,
+        );
+    };
+    if server.table.is_handed_over() {
+        return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
+    }
+    let result = supervised.upgrade(binary).await;
+    let outcome = if result.is_ok() { "upgraded" } else { "failed" };
+    tracing::info!(target: "audit", action = "upgrade", %peer, outcome, "admin action");
+    match result {
+        Ok(upgraded) => {
+            let mut body = json!(upgraded);
+            body["status"] = "upgraded".into();
+            Json(body).into_response()
+        }
+        Err(error) => {
+            let status = match error {
+                UpgradeError::UnderWay | UpgradeError::Ending | UpgradeError::NobodyAccepts => StatusCode::CONFLICT,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            answer::error(status, error.to_string(), error.help())
+        }
+    }
+}
+
 /// `GET /-/events`. Ends with the host.
 pub(super) async fn events(State(server): State<Server>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let ended = server.table.draining().clone().cancelled_owned();
+    let draining = server.table.draining().clone().cancelled_owned();
+    let mut role = server.table.role();
+    let ended = async move {
+        tokio::select! {
+            () = draining => {}
+            _ = Role::reached(&mut role, |role| *role == Role::HandedOver) => {}
+        }
+    };
     let events = BroadcastStream::new(server.table.events()).filter_map(|event| async move {
         // One who is too slow misses some and is not told which: the status has the whole.
         let event = event.ok()?;
@@ -145,7 +232,7 @@ fn reported(report: &Arc<Report>) -> Response {
         Outcome::Activated { .. } | Outcome::Unchanged { .. } | Outcome::Checked { .. } => StatusCode::OK,
         Outcome::Rejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Outcome::NotKept { .. } => StatusCode::NOT_FOUND,
-        Outcome::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Outcome::ShuttingDown | Outcome::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, Json(report.as_ref())).into_response()
 }

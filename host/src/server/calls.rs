@@ -27,6 +27,7 @@ use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Duplex, Man
 use super::listen::Peer;
 use super::{Server, answer};
 use crate::generation::{CallInfo, GenerationId, Gone, Head, Lease, STREAMS, Table};
+use crate::supervisor::Noted;
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -89,8 +90,13 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     if matches!(route, Route::Other { .. }) {
         request.caller.hung_up = Some(hung_up);
     }
+    let noted = server
+        .supervised
+        .as_ref()
+        .map(|supervised| supervised.ledger.note(&info));
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
+        Err(Gone::HandedOver) => return passed_on(&server, request).await,
         Err(gone) => return unavailable(&server, &gone),
     };
     let generation = lease.generation().clone();
@@ -103,7 +109,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.clone(), lease, info.clone(), request))
+        .spawn(run(server.clone(), lease, noted, info.clone(), request))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -145,6 +151,7 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 async fn run(
     server: Server,
     lease: Lease,
+    noted: Option<Noted>,
     info: CallInfo,
     request: js_runtime_api::Request,
 ) -> Result<js_runtime_api::Response, CallError> {
@@ -160,16 +167,47 @@ async fn run(
         .await?;
     }
     match response.over.take() {
-        None => drop(lease),
+        None => {
+            drop(lease);
+            drop(noted);
+        }
         Some(over) => {
             lease.answered();
             server.calls.spawn(async move {
                 over.await;
                 drop(lease);
+                drop(noted);
             });
         }
     }
     Ok(response)
+}
+
+/// The answer of the host that has taken over.
+async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Response {
+    let js_runtime_api::Request {
+        method,
+        url,
+        headers,
+        body,
+        ..
+    } = request;
+    let (Ok(method), Ok(uri)) = (method.parse(), url.parse()) else {
+        return answer::error(StatusCode::BAD_REQUEST, "this is no request", "Send it again.");
+    };
+    let headers = headers.iter().filter_map(|(name, value)| {
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::from_bytes(value.as_bytes()).ok()?,
+        ))
+    });
+    let body = match body {
+        Bytewise::Full(body) => Body::from(body),
+        Bytewise::Stream(parts) => Body::from_stream(parts),
+        // No request has such a body.
+        Bytewise::Upgraded(_) => Body::empty(),
+    };
+    server.successor.ask(method, &uri, headers.collect(), body).await
 }
 
 /// Learns from an answer of the SDK what is to come, before the caller has all of it.

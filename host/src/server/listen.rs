@@ -1,18 +1,38 @@
 //! The two ways in: a TCP port for Inngest and everybody, a socket in the state folder for the
 //! commands on this machine. Binding is one step, serving another.
+//!
+//! The port is served while the host is the one that accepts ([`Role`]). A host that has handed over
+//! keeps the connections that it has: a request on one of them is passed on, and its answer ends the
+//! connection; one that stays silent is closed after [`SILENCE`].
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use miette::Diagnostic;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
+
+use crate::generation::Role;
+
+/// How long a connection may be silent after another host took over. Whoever sends nothing for so long
+/// is not in the middle of sending.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long to wait where a connection cannot be accepted: no descriptor is free, for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,50 +51,50 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The TCP port. Answers are small and complete, so they are sent at once.
-struct Port(TcpListener);
-
-impl Listener for Port {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
-        }
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, Port>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Port>) -> Self {
-        Self::Tcp(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(_: IncomingStream<'_, UnixListener>) -> Self {
-        Self::Control
-    }
-}
-
 /// Why a host cannot listen.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ListenError {
     #[error("port {port} is in use by {owner}")]
     #[diagnostic(help("End that process, or choose another port with --port."))]
-    PortTaken { port: u16, owner: String },
+    PortTaken { port: u16, owner: String, pid: Option<u32> },
+    #[error("port {port} is for root alone on this machine")]
+    #[diagnostic(help("Choose a port above 1023 with --port, or let systemd or launchd pass the socket."))]
+    PortForbidden { port: u16 },
     #[error("cannot listen on {address}: {error}")]
     #[diagnostic(help("Choose another port with --port."))]
     Tcp { address: SocketAddr, error: io::Error },
+    #[error("what was passed to be listened on is no TCP socket: {0}")]
+    #[diagnostic(help("Let the service listen on a TCP port: ListenStream=3111 for systemd."))]
+    NotASocket(#[source] io::Error),
+    #[error("{0} sockets were passed to be listened on, of which one can be served")]
+    #[diagnostic(help("Let the socket unit have one ListenStream= line."))]
+    TooManySockets(usize),
     #[error("cannot make the control socket {path}: {error}", path = .path.display())]
     #[diagnostic(help("Name another state folder with --state-dir or BATON_STATE_DIR."))]
     Control { path: PathBuf, error: io::Error },
+}
+
+impl ListenError {
+    /// Whether trying again leads to the same.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::PortForbidden { .. } | Self::NotASocket(_) | Self::TooManySockets(_)
+        )
+    }
+}
+
+/// Binds the port.
+///
+/// # Errors
+/// When it is taken or cannot be bound.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => port_taken(address.port()),
+        io::ErrorKind::PermissionDenied => ListenError::PortForbidden { port: address.port() },
+        _ => ListenError::Tcp { address, error },
+    })
 }
 
 /// Bound, not yet accepting.
@@ -82,65 +102,248 @@ pub enum ListenError {
 pub struct Listeners {
     tcp: TcpListener,
     control: UnixListener,
-    control_path: PathBuf,
+    control_path: ControlPath,
     pub address: SocketAddr,
 }
 
+/// The control socket: made under the name of this process, and linked to where commands look for it
+/// once this host accepts.
+#[derive(Debug, Clone)]
+struct ControlPath {
+    own: PathBuf,
+    shared: PathBuf,
+}
+
+/// Where the host with that process id has its control socket, whether it accepts or not.
+#[must_use]
+pub fn own_control_socket(shared: &Path, pid: u32) -> PathBuf {
+    shared.with_file_name(format!("{pid}.sock"))
+}
+
 impl Listeners {
-    /// Binds both. Only the holder of the project's lock may call this: it takes the place of a
-    /// socket that a dead host has left.
+    /// Makes the control socket beside a port that is bound.
     ///
     /// # Errors
-    /// When the port is taken or the socket cannot be made.
-    pub async fn bind(address: SocketAddr, control_path: PathBuf) -> Result<Self, ListenError> {
-        let tcp = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => ListenError::PortTaken {
-                port: address.port(),
-                owner: owner_of(address.port()),
-            },
-            _ => ListenError::Tcp { address, error },
-        })?;
-        let address = tcp.local_addr().map_err(|error| ListenError::Tcp { address, error })?;
+    /// When the socket cannot be made.
+    pub fn with(tcp: TcpListener, control_path: PathBuf) -> Result<Self, ListenError> {
+        let path = ControlPath {
+            own: own_control_socket(&control_path, std::process::id()),
+            shared: control_path,
+        };
         let failed = |error| ListenError::Control {
-            path: control_path.clone(),
+            path: path.own.clone(),
             error,
         };
-        match std::fs::remove_file(&control_path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        let control = UnixListener::bind(&control_path).map_err(failed)?;
-        std::fs::set_permissions(&control_path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        let address = tcp
+            .set_nonblocking(true)
+            .and_then(|()| tcp.local_addr())
+            .map_err(ListenError::NotASocket)?;
+        // A process of this number that was killed may have left it.
+        remove(&path.own).map_err(failed)?;
+        let control = UnixListener::bind(&path.own).map_err(failed)?;
+        std::fs::set_permissions(&path.own, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
         Ok(Self {
             tcp,
             control,
-            control_path,
+            control_path: path,
             address,
         })
     }
 
-    /// Serves until the token is cancelled, then finishes the requests it has.
+    /// Serves as the role says until the token is cancelled or another host accepts, then finishes the
+    /// requests and calls it has. The control socket is served to the end, so that one can look.
+    /// `accepting`: whether the port is served at the moment.
     ///
     /// # Errors
-    /// Never in practice: axum retries failed accepts.
-    pub async fn serve(self, router: Router, ending: CancellationToken) -> io::Result<()> {
-        let tcp = axum::serve(
-            Port(self.tcp),
-            router.clone().into_make_service_with_connect_info::<Peer>(),
-        )
-        .with_graceful_shutdown(ending.clone().cancelled_owned());
-        let control = axum::serve(self.control, router.into_make_service_with_connect_info::<Peer>())
-            .with_graceful_shutdown(ending.cancelled_owned());
-        let served = tokio::try_join!(tcp.into_future(), control.into_future());
-        let _ = std::fs::remove_file(&self.control_path);
-        served.map(drop)
+    /// When the port cannot be listened on.
+    pub async fn serve(
+        self,
+        router: Router,
+        role: watch::Receiver<Role>,
+        ending: CancellationToken,
+        accepting: watch::Sender<bool>,
+        calls: TaskTracker,
+    ) -> io::Result<()> {
+        let path = self.control_path;
+        let port = Connections {
+            router: router.clone(),
+            role: role.clone(),
+            ending,
+            tasks: TaskTracker::new(),
+        };
+        let control = Connections {
+            router,
+            role,
+            ending: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let looked_at = tokio::spawn(control.clone().control(self.control));
+        let served = port.clone().port(self.tcp, &path, &accepting).await;
+        accepting.send_replace(false);
+        port.finish().await;
+        // What is left are calls whose callers hung up.
+        calls.close();
+        calls.wait().await;
+        looked_at.abort();
+        control.ending.cancel();
+        control.finish().await;
+        if *control.role.borrow() != Role::HandedOver {
+            let _ = std::fs::remove_file(&path.shared);
+        }
+        let _ = std::fs::remove_file(&path.own);
+        served
     }
 }
 
-/// Who listens on the port, for people.
-pub(crate) fn owner_of(port: u16) -> String {
+/// The connections of one of the two ways.
+#[derive(Clone)]
+struct Connections {
+    router: Router,
+    role: watch::Receiver<Role>,
+    ending: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Connections {
+    /// Resolves once the last request is answered.
+    async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Never ends by itself: others look at a host also while it drains.
+    async fn control(self, listener: UnixListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => self.clone().connection(stream, Peer::Control),
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    /// Accepts while the role says so; ends with the host, or when another one accepts.
+    async fn port(mut self, bound: TcpListener, path: &ControlPath, accepting: &watch::Sender<bool>) -> io::Result<()> {
+        let ending = self.ending.clone();
+        loop {
+            let role = tokio::select! {
+                role = Role::reached(&mut self.role, |role| matches!(role, Role::Accepting | Role::HandedOver)) => role,
+                () = ending.cancelled() => return Ok(()),
+            };
+            // Without a table there is nothing to serve either.
+            if role != Some(Role::Accepting) {
+                return Ok(());
+            }
+            let listener = tokio::net::TcpListener::from_std(bound.try_clone()?)?;
+            path.share()?;
+            accepting.send_replace(true);
+            let mut stopped = self.role.clone();
+            loop {
+                tokio::select! {
+                    _ = Role::reached(&mut stopped, |role| *role != Role::Accepting) => break,
+                    () = ending.cancelled() => return Ok(()),
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, peer)) => {
+                            // Answers are small and complete, so they are sent at once.
+                            if let Err(error) = stream.set_nodelay(true) {
+                                tracing::debug!(%error, "TCP_NODELAY was refused");
+                            }
+                            self.clone().connection(stream, Peer::Tcp(peer));
+                        }
+                        Err(error) => pause(&error).await,
+                    },
+                }
+            }
+            drop(listener);
+            accepting.send_replace(false);
+        }
+    }
+
+    fn connection(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let Self {
+            router,
+            mut role,
+            ending,
+            tasks,
+        } = self;
+        let (answering_role, answering_end) = (role.clone(), ending.clone());
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            let (mut router, role, ending) = (router.clone(), answering_role.clone(), answering_end.clone());
+            async move {
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let mut response = router.call(request.map(Body::new)).await?;
+                // The next request is to come to whoever accepts then.
+                if ending.is_cancelled() || matches!(*role.borrow(), Role::Stopped | Role::HandedOver) {
+                    response
+                        .headers_mut()
+                        .insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        tasks.spawn(async move {
+            let serving = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let mut serving = std::pin::pin!(serving);
+            let leave = async {
+                tokio::select! {
+                    () = ending.cancelled() => {}
+                    _ = Role::reached(&mut role, |role| *role == Role::HandedOver) => tokio::time::sleep(SILENCE).await,
+                }
+            };
+            tokio::select! {
+                served = serving.as_mut() => return log(served),
+                () = leave => serving.as_mut().graceful_shutdown(),
+            }
+            log(serving.await);
+        });
+    }
+}
+
+fn log(served: hyper::Result<()>) {
+    if let Err(error) = served {
+        tracing::trace!(%error, "a connection ended early");
+    }
+}
+
+async fn pause(error: &io::Error) {
+    // What concerns only that connection is no reason to wait.
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    ) {
+        tracing::warn!(%error, "a connection cannot be accepted");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+impl ControlPath {
+    /// From now on commands find this host. In one step: at no time is there none.
+    fn share(&self) -> io::Result<()> {
+        let beside = self.own.with_extension("link");
+        remove(&beside)?;
+        let target = self.own.file_name().map_or(self.own.as_path(), Path::new);
+        std::os::unix::fs::symlink(target, &beside)?;
+        std::fs::rename(&beside, &self.shared)
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn port_taken(port: u16) -> ListenError {
+    let (owner, pid) = owner_of(port);
+    ListenError::PortTaken { port, owner, pid }
+}
+
+/// Who listens on the port, for people, and the process's id where it can be known.
+pub(crate) fn owner_of(port: u16) -> (String, Option<u32>) {
     match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
-        Ok(process) => format!("{} (process {})", process.name, process.pid),
-        Err(_) => "another process".to_owned(),
+        Ok(process) => (format!("{} (process {})", process.name, process.pid), Some(process.pid)),
+        Err(_) => ("another process".to_owned(), None),
     }
 }

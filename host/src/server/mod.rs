@@ -4,6 +4,8 @@ mod admin;
 mod answer;
 mod auth;
 mod calls;
+mod forward;
+mod hosts;
 mod listen;
 mod router;
 mod status;
@@ -15,12 +17,14 @@ use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
 pub use calls::GENERATION_HEADER;
+pub use forward::Successor;
 pub(crate) use listen::owner_of;
-pub use listen::{ListenError, Listeners, Peer};
+pub use listen::{ListenError, Listeners, Peer, bind, own_control_socket};
 pub use router::router;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
+use crate::supervisor::Supervised;
 use crate::telemetry::Metrics;
 
 /// What every route may use.
@@ -37,5 +41,9 @@ pub struct Server {
     pub watch: WatchMode,
     /// Where an app serves Inngest.
     pub serve_path: Arc<str>,
+    /// What is passed on goes there, once another host has taken over.
+    pub successor: Successor,
+    /// Under `baton start`.
+    pub supervised: Option<Arc<Supervised>>,
     pub started: Instant,
 }

@@ -8,6 +8,7 @@
 //! | `GET /-/events` | admin | server-sent events |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
+//! | `POST /-/upgrade` | admin | another host, of a newer binary, takes over |
 //! | `GET /-/live` | open | the process answers |
 //! | `GET /-/ready` | open | a generation is current, or why not |
 //! | `GET /-/metrics` | open | Prometheus text |
@@ -30,6 +31,7 @@ pub fn router(server: Server) -> Router {
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
+        .route("/-/upgrade", post(admin::upgrade).fallback(not_allowed("POST")))
         .layer(from_fn_with_state(server.clone(), auth::require_admin));
     Router::new()
         .merge(admin)

@@ -1,16 +1,18 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use js_runtime_api::{EnvironmentDigest, LoadError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Server;
+use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
 use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
+use crate::supervisor::SupervisorLine;
 
 /// `GET /-/live`: that the process answers is the answer.
 pub(super) async fn live() -> Json<serde_json::Value> {
@@ -98,6 +100,10 @@ struct Status {
     uptime_s: u64,
     version: &'static str,
     pid: u32,
+    /// Under `baton start`.
+    supervisor: Option<SupervisorLine>,
+    /// Under `baton start`: this host, and those that load or finish their calls beside it.
+    hosts: Vec<HostStatus>,
     functions: Vec<FunctionStatus>,
     generations: Vec<GenerationStatus>,
     /// Which changes on the disk lead to a reload.
@@ -172,8 +178,15 @@ struct RejectedStatus {
     error: LoadError,
 }
 
+/// The query of `GET /-/status`.
+#[derive(Debug, Deserialize)]
+pub(super) struct StatusQuery {
+    /// Asked by another host of the project: of this host only.
+    alone: Option<String>,
+}
+
 /// The whole, as JSON.
-pub(super) async fn status(State(server): State<Server>) -> Response {
+pub(super) async fn status(State(server): State<Server>, Query(query): Query<StatusQuery>) -> Response {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match current.as_ref().map(|current| current.sources.clone()) {
@@ -184,11 +197,17 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
         None => Vec::new(),
     };
     let functions = current.iter().flat_map(|current| current.manifest.functions());
+    let (supervisor, hosts) = match query.alone {
+        Some(_) => (None, Vec::new()),
+        None => hosts::all(&server).await,
+    };
     Json(Status {
         current: current.as_ref().map(|current| current.id),
         uptime_s: server.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
+        supervisor,
+        hosts,
         functions: functions
             .map(|(app, function)| FunctionStatus {
                 id: function.id.clone(),

@@ -26,7 +26,7 @@ pub(super) fn port_is_free(service: &Service) -> Result<(), ServiceError> {
     match TcpListener::bind(service.address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ServiceError::PortTaken {
             port: service.address.port(),
-            owner: owner_of(service.address.port()),
+            owner: owner_of(service.address.port()).0,
         }),
         // Whatever else is wrong with it, the host will say.
         _ => Ok(()),

@@ -48,7 +48,7 @@ pub enum HomeError {
 }
 
 impl HomeError {
-    pub(super) const fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Serve(error) => error.exit_code(),
             Self::Settings(_) => 2,

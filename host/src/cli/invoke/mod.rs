@@ -53,7 +53,7 @@ pub enum InvokeError {
 impl InvokeError {
     /// 2 for what was asked wrongly, else 1 or what a host that cannot start ends with.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::Input(_) | Self::NotFound(_) => 2,
             Self::Home(error) => error.exit_code(),

@@ -24,6 +24,7 @@ impl Task {
     /// Begins what was asked for next, unless something is worked on.
     pub(super) fn begin_next_load(&mut self) {
         while self.running.is_none()
+            && self.handover.is_open()
             && let Some((want, reason)) = self.queue.start()
         {
             let began = self.superseded_since.unwrap_or_else(Instant::now);
@@ -60,7 +61,7 @@ impl Task {
         }
     }
 
-    fn begin_load(&mut self, want: Want, reason: Reason, began: Instant) {
+    fn begin_load(&mut self, mut want: Want, reason: Reason, began: Instant) {
         let current = self.generations.current();
         let past = match want {
             Want::Reload { .. } | Want::Check => None,
@@ -68,6 +69,17 @@ impl Task {
                 Some(past) => Some(past),
                 None => return warn!("calls are held until there is code that loads"),
             },
+            Want::Continue(id) => {
+                let past = self.history.find(Some(id), None);
+                if past.is_err() {
+                    warn!(
+                        generation = id.0,
+                        "the code that was served was not kept: loading what is on the disk"
+                    );
+                    want = Want::Reload { force: true };
+                }
+                past.ok()
+            }
             Want::Rollback(wanted) => match self.history.find(wanted, current) {
                 Ok(past) => Some(past),
                 Err(error) => {
@@ -165,7 +177,7 @@ impl Task {
         self.apply(id, Event::Loaded);
         match want {
             Want::Check => self.discard(&generation, origin.git, began),
-            Want::Reload { .. } | Want::Rollback(_) | Want::LastGood { .. } => {
+            Want::Reload { .. } | Want::Rollback(_) | Want::LastGood { .. } | Want::Continue(_) => {
                 self.activate(want, &generation, origin, began);
             }
         }
@@ -283,7 +295,7 @@ impl Task {
                 "the code on the disk cannot be served: serving the last good code until it can"
             ),
             Want::Rollback(_) => info!("the code on the disk is served again once it changes, or at a reload"),
-            Want::Reload { .. } | Want::Check => {}
+            Want::Reload { .. } | Want::Check | Want::Continue(_) => {}
         }
         for warning in &generation.manifest.warnings {
             warn!(code = warning.code, function = warning.function, "{}", warning.message);

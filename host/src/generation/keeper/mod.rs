@@ -1,6 +1,7 @@
 //! The one task that acts: it loads, swaps, drains and closes what `state` decides, and shows the
 //! result in the table. Everybody else sends it requests and reads.
 
+mod handover;
 mod isolates;
 mod loads;
 
@@ -14,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+pub use self::handover::Frozen;
+use self::handover::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
 use super::deadlines::Deadlines;
 use super::history::{History, KEPT};
@@ -63,6 +66,16 @@ enum Request {
         reason: Reason,
         answer: oneshot::Sender<Arc<Report>>,
     },
+    /// Load nothing more, and say where things are.
+    Freeze {
+        answer: oneshot::Sender<Frozen>,
+    },
+    /// Go on, after a freeze; that number has been given.
+    Resume {
+        given: Option<GenerationId>,
+    },
+    /// Another host goes on from here.
+    HandOver,
     Stop {
         done: oneshot::Sender<()>,
     },
@@ -72,6 +85,18 @@ impl Keeper {
     /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the
     /// folder for the sources of the generations that served last.
     pub fn start(engine: Arc<dyn Engine>, project: Project, limits: Limits, table: Arc<Table>, kept: PathBuf) -> Self {
+        Self::start_after(engine, project, limits, table, kept, None)
+    }
+
+    /// As [`Self::start`], where another host has given numbers up to this one.
+    pub fn start_after(
+        engine: Arc<dyn Engine>,
+        project: Project,
+        limits: Limits,
+        table: Arc<Table>,
+        kept: PathBuf,
+        given: Option<GenerationId>,
+    ) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let (emptied_sender, emptied) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -81,7 +106,7 @@ impl Keeper {
                 project,
                 limits,
                 table,
-                generations: Generations::new(limits.max_generations, history.newest()),
+                generations: Generations::new(limits.max_generations, history.newest().max(given)),
                 entries: BTreeMap::new(),
                 last_rejected: None,
                 newest_read: None,
@@ -93,6 +118,7 @@ impl Keeper {
                 emptied_sender,
                 deadlines: Deadlines::default(),
                 isolates: Isolates::default(),
+                handover: Handover::default(),
                 history,
                 watched_revision: None,
             };
@@ -142,6 +168,7 @@ struct Task {
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
+    handover: Handover,
     history: History,
     /// How much the current generation had read when its sources were looked at last.
     watched_revision: Option<usize>,
@@ -157,6 +184,7 @@ impl Task {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.begin_next_load();
+            self.answer_freeze().await;
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Load { want, reason, answer }) => {
@@ -164,7 +192,13 @@ impl Task {
                         if reason == Reason::File {
                             self.noticed_during_load();
                         }
+                        if self.handover.is_over() {
+                            self.refuse_waiting();
+                        }
                     }
+                    Some(Request::Freeze { answer }) => self.handover.freeze(answer),
+                    Some(Request::Resume { given }) => self.resume(given),
+                    Some(Request::HandOver) => self.hand_over(),
                     Some(Request::Stop { done }) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -181,8 +215,10 @@ impl Task {
                 news = self.isolates.next() => self.isolate_news(news),
                 _ = look.tick() => {
                     self.look_after_isolates();
-                    self.look_after_sources();
-                    self.try_again_if_due();
+                    if self.handover.is_open() {
+                        self.look_after_sources();
+                        self.try_again_if_due();
+                    }
                     self.table.holds.expire();
                 }
             }

@@ -1,0 +1,65 @@
+//! `baton drain`: the host stops being called, finishes its calls, and ends.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on its terminal"
+)]
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Method;
+
+use super::{HostArgs, client};
+
+/// How often it is looked whether the host has ended.
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    /// Wait until the host has ended.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn run(args: &DrainArgs) -> ExitCode {
+    let lock = client::lock_file(&args.host);
+    let answer = match client::ask(&args.host, Method::POST, "/-/drain", String::new()) {
+        Ok(answer) => answer,
+        Err(error) => {
+            eprintln!("{:?}", miette::Report::new(error));
+            return ExitCode::FAILURE;
+        }
+    };
+    if args.host.json {
+        println!("{}", answer.body);
+    } else if answer.status.is_success() {
+        println!(
+            "draining: {} call(s) in flight, no new ones; then it ends",
+            answer.body["in_flight"]
+        );
+    } else {
+        eprintln!(
+            "not draining: {}",
+            answer.body["error"]["message"].as_str().unwrap_or_default()
+        );
+    }
+    if !answer.status.is_success() {
+        return ExitCode::FAILURE;
+    }
+    while args.wait && lock.as_deref().is_some_and(is_held) {
+        std::thread::sleep(PAUSE);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Whether a host, or its supervisor, holds the project's lock.
+fn is_held(lock: &Path) -> bool {
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}

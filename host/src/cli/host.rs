@@ -1,0 +1,270 @@
+//! The hidden command `baton host`: a host that its supervisor has started. It loads, accepts, hands
+//! over and ends as it is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use js_runtime_api::Engine;
+use tracing::{info, warn};
+
+use super::serve::{Host, Plan, SIGQUIT, ServeError, Signals, Supervision, calls_in_flight};
+use crate::config::WatchMode;
+use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
+use crate::supervisor::{Beginning, FromHost, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost};
+
+/// How long a host that was told to end by itself waits for a load that runs.
+const FREEZE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The first words to the supervisor.
+///
+/// # Errors
+/// When it is gone.
+pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
+    link.say(&FromHost::Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        load_ms: u64::try_from(plan.load_timeout().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// How a host's work comes to its end.
+enum Ending {
+    /// Another host accepts.
+    HandedOver,
+    /// No other host will.
+    Drain,
+    /// It was asked to end, and its supervisor was not; or the supervisor is gone.
+    Leave(&'static str),
+    Now(&'static str),
+}
+
+/// Serves as the supervisor says, until the last call is answered.
+///
+/// # Errors
+/// When the state folder cannot be written.
+pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
+    let (drain, watch) = (plan.limits.drain, plan.watching.mode);
+    let ledger = Ledger::create(plan.state.path(), std::process::id())?;
+    let mut signals = Signals::listen()?;
+    let (supervised, listener, mut orders) = link.start(ledger)?;
+    supervised.say(FromHost::Booted);
+    let Some(beginning) = first_order(&mut orders, &mut signals).await else {
+        return Ok(());
+    };
+    let host = Host::supervised(
+        plan,
+        engine,
+        Supervision {
+            supervised: supervised.clone(),
+            listener,
+            beginning,
+        },
+    )?;
+    tokio::spawn(tell_numbers(host.table.clone(), supervised.clone()));
+    let loading = tokio::spawn(load(host.keeper.clone(), beginning, watch, supervised.clone()));
+    let ending = serve(&host, beginning, &supervised, &mut orders, &mut signals).await;
+    loading.abort();
+    let in_flight = calls_in_flight(&host.table);
+    match ending {
+        Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
+        Ending::Drain => {
+            info!(in_flight, "ending: no new calls, the ones in flight are finished");
+            host.table.drain();
+        }
+        Ending::Leave(reason) => {
+            info!(
+                reason,
+                in_flight, "ending: the calls in flight are finished, another host gets the next"
+            );
+            host.stops_accepting().await;
+            let _ = tokio::time::timeout(FREEZE_WITHIN, host.keeper.freeze()).await;
+            supervised.say(FromHost::Leaving);
+        }
+        Ending::Now(reason) => info!(reason, in_flight, "ending now"),
+    }
+    if matches!(ending, Ending::HandedOver | Ending::Leave(_)) {
+        host.keeper.hand_over();
+        host.table.set_role(Role::HandedOver);
+    }
+    let finished = match ending {
+        Ending::Now(reason) => host.finish(drain, std::future::ready(reason)).await,
+        _ => {
+            host.finish(drain, told_to_end(&supervised, &mut orders, &mut signals))
+                .await
+        }
+    };
+    if !finished {
+        // They are named.
+        supervised.ledger.clear();
+    }
+    info!("ended");
+    supervised.fall_silent().await;
+    Ok(())
+}
+
+/// Waits for what to load.
+async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<Beginning> {
+    loop {
+        tokio::select! {
+            order = orders.next() => match order {
+                Some(ToHost::Load(beginning)) => return Some(beginning),
+                Some(ToHost::Drain | ToHost::EndNow) | None => return None,
+                Some(_) => {}
+            },
+            _ = signals.end() => return None,
+        }
+    }
+}
+
+/// Does as it is told while it has work.
+async fn serve(
+    host: &Host,
+    beginning: Beginning,
+    supervised: &Arc<Supervised>,
+    orders: &mut Orders,
+    signals: &mut Signals,
+) -> Ending {
+    loop {
+        let order = tokio::select! {
+            order = orders.next() => order,
+            signal = signals.end() => return match signal {
+                SIGQUIT => Ending::Now(signal),
+                signal => Ending::Leave(signal),
+            },
+        };
+        match order {
+            Some(ToHost::Accept) => {
+                host.accepts().await;
+                if beginning.occasion == Occasion::Upgrade {
+                    info!(
+                        url = format!("http://{}", host.address),
+                        pid = std::process::id(),
+                        "accepting"
+                    );
+                }
+                supervised.say(FromHost::Accepting);
+            }
+            Some(ToHost::Freeze) => {
+                let (frozen, supervised) = (host.keeper.freeze(), supervised.clone());
+                // It may have to wait for a load, and be told to go on meanwhile.
+                tokio::spawn(async move {
+                    if let Some(frozen) = frozen.await {
+                        supervised.say(FromHost::Frozen(frozen));
+                    }
+                });
+            }
+            Some(ToHost::StopAccepting) => {
+                host.stops_accepting().await;
+                supervised.say(FromHost::Stopped);
+            }
+            Some(ToHost::Resume { given }) => {
+                host.keeper.resume(given);
+                host.accepts().await;
+                supervised.say(FromHost::Accepting);
+            }
+            Some(ToHost::HandedOver) => return Ending::HandedOver,
+            Some(ToHost::Drain) => return Ending::Drain,
+            Some(ToHost::EndNow) => return Ending::Now("the supervisor was told to end now"),
+            None => {
+                supervised.orphaned();
+                warn!("the supervisor is gone");
+                return Ending::Leave("the supervisor is gone");
+            }
+            Some(other) => note(supervised, other),
+        }
+    }
+}
+
+/// Resolves when the calls that are left are to be cut.
+async fn told_to_end(supervised: &Supervised, orders: &mut Orders, signals: &mut Signals) -> &'static str {
+    let mut alone = false;
+    loop {
+        tokio::select! {
+            order = orders.next(), if !alone => match order {
+                Some(ToHost::EndNow) => return "the supervisor was told to end now",
+                Some(other) => note(supervised, other),
+                None => {
+                    supervised.orphaned();
+                    alone = true;
+                }
+            },
+            signal = signals.end() => return signal,
+        }
+    }
+}
+
+fn note(supervised: &Supervised, message: ToHost) {
+    match message {
+        ToHost::Upgraded { ticket, result } => supervised.upgraded(ticket, result),
+        ToHost::Hosts { all, supervisor } => supervised.show(Shown {
+            hosts: all,
+            supervisor: Some(supervisor),
+        }),
+        _ => {}
+    }
+}
+
+/// Loads what it is to begin with, and says how that went.
+async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised: Arc<Supervised>) {
+    let Beginning { occasion, before } = beginning;
+    let reason = match occasion {
+        Occasion::Start => Reason::Start,
+        Occasion::Restart => Reason::Restart,
+        Occasion::Upgrade => Reason::Upgrade,
+    };
+    let report = match before.current.filter(|_| occasion != Occasion::Start) {
+        Some(current) => {
+            let reason = if before.last_good { Reason::LastGood } else { reason };
+            keeper.request(Want::Continue(current), reason).await
+        }
+        None => keeper.request(Want::Reload { force: false }, reason).await,
+    };
+    match &report.outcome {
+        Outcome::Activated {
+            generation, functions, ..
+        } => {
+            info!(generation = generation.0, "ready: {} function(s)", functions.count);
+            supervised.say(FromHost::Ready {
+                generation: *generation,
+            });
+        }
+        Outcome::Rejected { error, .. } => supervised.say(FromHost::Failed {
+            message: error.to_string(),
+        }),
+        other => supervised.say(FromHost::Failed {
+            message: other.word().to_owned(),
+        }),
+    }
+    if before.last_good {
+        // What is on the disk may have been mended while nobody looked.
+        keeper.request(Want::Reload { force: true }, Reason::Retry).await;
+    } else if occasion == Occasion::Restart && watch != WatchMode::Off {
+        // So may it have been edited.
+        keeper.request(Want::Reload { force: false }, Reason::File).await;
+    }
+}
+
+/// Tells the supervisor which generation serves: the next host goes on from there.
+async fn tell_numbers(table: Arc<Table>, supervised: Arc<Supervised>) {
+    let mut views = table.views();
+    let mut told = (None, None, false);
+    loop {
+        let view = views.borrow_and_update().clone();
+        let current: Option<GenerationId> = table.current().map(|current| current.id);
+        let entry = view.entries.iter().find(|entry| Some(entry.id) == current);
+        let last_good = entry.is_some_and(|entry| entry.reason == Reason::LastGood);
+        let now = (current, view.entries.last().map(|entry| entry.id), last_good);
+        if now != told {
+            told = now;
+            let (current, newest, last_good) = now;
+            supervised.say(FromHost::Numbers {
+                current,
+                newest,
+                last_good,
+            });
+        }
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Handing over to another host of the project: stop changing anything, say where things are, and
+//! either go on or only finish.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::{Keeper, Request, Task};
+use crate::generation::reload::Reason;
+use crate::generation::report::{Outcome, Report};
+use crate::generation::state::GenerationId;
+
+/// Where a host stands that changes nothing any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// The generation that serves; its code is kept on the disk if anything can be.
+    pub current: Option<GenerationId>,
+    /// The newest number that was given.
+    pub newest: Option<GenerationId>,
+    /// What serves is not what is on the disk, which cannot be served.
+    pub last_good: bool,
+}
+
+/// How far it is.
+#[derive(Debug, Default)]
+pub(super) enum Handover {
+    /// Loads are begun.
+    #[default]
+    No,
+    /// To be answered once nothing is loaded.
+    Freezing(oneshot::Sender<Frozen>),
+    Frozen,
+    Over,
+}
+
+impl Handover {
+    /// Whether a load may begin.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::No)
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+
+    /// A second one takes the place of the first, whose asker has given up.
+    pub(super) fn freeze(&mut self, answer: oneshot::Sender<Frozen>) {
+        if !matches!(self, Self::Over) {
+            *self = Self::Freezing(answer);
+        }
+    }
+}
+
+impl Keeper {
+    /// Begins no more loads, waits for the one that runs and for the disk. `None` when the host ends.
+    /// It is asked for now, not only when it is waited for.
+    pub fn freeze(&self) -> impl Future<Output = Option<Frozen>> + Send + use<> {
+        let (answer, frozen) = oneshot::channel();
+        let _ = self.0.send(Request::Freeze { answer });
+        async move { frozen.await.ok() }
+    }
+
+    /// Goes on after a freeze. `given`: the newest number that the other host has given.
+    pub fn resume(&self, given: Option<GenerationId>) {
+        let _ = self.0.send(Request::Resume { given });
+    }
+
+    /// Another host goes on: what waits is answered [`Outcome::HandedOver`], what serves drains.
+    pub fn hand_over(&self) {
+        let _ = self.0.send(Request::HandOver);
+    }
+}
+
+impl Task {
+    /// Answers who asked for a freeze, once nothing is loaded.
+    pub(super) async fn answer_freeze(&mut self) {
+        if self.running.is_some() || !matches!(self.handover, Handover::Freezing(_)) {
+            return;
+        }
+        if let Handover::Freezing(answer) = std::mem::replace(&mut self.handover, Handover::Frozen) {
+            self.look_after_sources();
+            self.history.close_whole().await;
+            let current = self.generations.current();
+            let entry = current.and_then(|id| self.entries.get(&id));
+            let _ = answer.send(Frozen {
+                current,
+                newest: self.generations.newest(),
+                last_good: entry.is_some_and(|entry| entry.reason == Reason::LastGood),
+            });
+        }
+    }
+
+    pub(super) fn resume(&mut self, given: Option<GenerationId>) {
+        if matches!(self.handover, Handover::Over) {
+            return;
+        }
+        if let Some(given) = given {
+            self.generations.skip(given);
+        }
+        self.handover = Handover::No;
+        self.history.reopen();
+    }
+
+    pub(super) fn hand_over(&mut self) {
+        self.handover = Handover::Over;
+        self.table.holds.clear();
+        if let Some(current) = self.table.current() {
+            current.pool.drain();
+            info!(generation = current.id.0, "handed over: finishing its calls");
+        }
+        self.refuse_waiting();
+    }
+
+    /// Those who wait for a load are to ask the other host.
+    pub(super) fn refuse_waiting(&mut self) {
+        let report = Arc::new(Report {
+            outcome: Outcome::HandedOver,
+            took_ms: 0.0,
+        });
+        for ticket in self.queue.clear() {
+            let _ = ticket.send(report.clone());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Passing a request on to the host that has taken over, by way of its control socket.
+//!
+//! Only what this host has not begun is passed on, so nothing is done twice. While the other host is
+//! being started again, the request waits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use axum::response::Response;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+use super::answer;
+use super::calls::GENERATION_HEADER;
+use super::listen::own_control_socket;
+
+/// How often a host is looked for that is not there yet.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The way to whatever host accepts.
+#[derive(Debug, Clone)]
+pub struct Successor {
+    /// Where the host that accepts has its control socket.
+    pub socket: PathBuf,
+    /// How long one is waited for.
+    pub hold: Duration,
+}
+
+impl Successor {
+    /// Its answer to this request.
+    pub async fn ask(&self, method: Method, uri: &Uri, headers: HeaderMap, body: impl Into<Body>) -> Response {
+        match self.get(method, uri, headers, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(%error, "a request could not be passed on to the host that has taken over");
+                let message = format!("the host that has taken over does not answer: {error}");
+                answer::retry_after(
+                    answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Come again."),
+                    1,
+                )
+            }
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: impl Into<Body>,
+    ) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = Request::builder().method(method).uri(path).body(body.into())?;
+        *request.headers_mut() = headers;
+        let headers = request.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.remove(TRANSFER_ENCODING);
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers
+            .entry(HOST)
+            .or_insert_with(|| HeaderValue::from_static("localhost"));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        tokio::spawn(connection);
+        let mut response = sender.send_request(request).await?;
+        // They belong to the connection between the hosts.
+        response.headers_mut().remove(CONNECTION);
+        response.headers_mut().remove(TRANSFER_ENCODING);
+        response.headers_mut().remove(GENERATION_HEADER);
+        Ok(response.map(Body::new))
+    }
+
+    /// Whether no other host has taken the place of this one yet.
+    fn leads_here(&self) -> bool {
+        let own = own_control_socket(&self.socket, std::process::id());
+        std::fs::read_link(&self.socket).is_ok_and(|target| Some(target.as_os_str()) == own.file_name())
+    }
+
+    async fn connect(&self) -> std::io::Result<UnixStream> {
+        let until = Instant::now() + self.hold;
+        loop {
+            let connected = if self.leads_here() {
+                Err(std::io::ErrorKind::NotConnected.into())
+            } else {
+                UnixStream::connect(&self.socket).await
+            };
+            match connected {
+                Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                connected => return connected,
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The other hosts of the project, for the status: one that loads to take over, and those that finish
+//! their calls.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Method, Uri};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::forward::Successor;
+use super::{Server, own_control_socket};
+use crate::supervisor::{HostLine, SupervisorLine};
+
+/// A host that does not answer within this is shown without its calls.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// A host beside this one, or this one.
+#[derive(Debug, Serialize)]
+pub(super) struct HostStatus {
+    #[serde(flatten)]
+    line: HostLine,
+    /// The calls that it is answering, each with its generation; of this host they are with the
+    /// generations.
+    in_flight: Vec<Value>,
+}
+
+/// What the supervisor has told of itself and its hosts, and what those are answering.
+pub(super) async fn all(server: &Server) -> (Option<SupervisorLine>, Vec<HostStatus>) {
+    let Some(supervised) = &server.supervised else {
+        return (None, Vec::new());
+    };
+    let shown = supervised.shown();
+    let hosts = shown.hosts.into_iter().map(|line| async move {
+        let in_flight = match line.pid == std::process::id() {
+            true => Vec::new(),
+            false => calls_of(server, line.pid).await.unwrap_or_default(),
+        };
+        HostStatus { line, in_flight }
+    });
+    (shown.supervisor, futures::future::join_all(hosts).await)
+}
+
+async fn calls_of(server: &Server, pid: u32) -> Option<Vec<Value>> {
+    let host = Successor {
+        socket: own_control_socket(&server.successor.socket, pid),
+        hold: Duration::ZERO,
+    };
+    let uri = Uri::from_static("/-/status?alone=1");
+    let asked = async {
+        let answer = host.get(Method::GET, &uri, HeaderMap::new(), Bytes::new()).await.ok()?;
+        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        serde_json::from_slice::<Value>(&body).ok()
+    };
+    let status = tokio::time::timeout(WITHIN, asked).await.ok()??;
+    let mut calls = Vec::new();
+    for generation in status["generations"].as_array().into_iter().flatten() {
+        for call in generation["in_flight"].as_array().into_iter().flatten() {
+            let mut call = call.clone();
+            call["generation"] = generation["id"].clone();
+            calls.push(call);
+        }
+    }
+    Some(calls)
+}

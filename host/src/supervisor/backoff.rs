@@ -1,0 +1,68 @@
+//! When a host that died is started again: at once, unless hosts die at once again and again. Pure.
+
+use std::time::Duration;
+
+/// A host that lived this long did not die of its start.
+const STABLE: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(30);
+/// So many may die young before the next one waits.
+const FREE: u32 = 2;
+
+/// Remembers how many hosts in a row died young.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Backoff {
+    young: u32,
+}
+
+impl Backoff {
+    /// No host has died.
+    pub const NONE: Self = Self { young: 0 };
+
+    /// Whether hosts die at once again and again.
+    #[must_use]
+    pub const fn is_pattern(self) -> bool {
+        self.young > FREE
+    }
+
+    /// A host has died that had lived for so long; tells how long to wait before the next one.
+    pub fn died(&mut self, lived: Duration) -> Duration {
+        if lived >= STABLE {
+            *self = Self::default();
+            return Duration::ZERO;
+        }
+        self.young = self.young.saturating_add(1);
+        match self.young.checked_sub(FREE + 1) {
+            None => Duration::ZERO,
+            Some(doublings) => FIRST.saturating_mul(1 << doublings.min(16)).min(LONGEST),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Backoff, LONGEST, STABLE};
+
+    #[test]
+    fn a_host_that_lived_is_replaced_at_once_however_often() {
+        let mut backoff = Backoff::default();
+        for _ in 0..100 {
+            assert_eq!(backoff.died(STABLE), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn hosts_that_die_at_once_again_and_again_are_replaced_ever_later() {
+        let mut backoff = Backoff::default();
+        let young = Duration::from_millis(50);
+        let waits: Vec<_> = (0..40).map(|_| backoff.died(young)).collect();
+        assert_eq!(waits[..2], [Duration::ZERO; 2], "twice is no pattern");
+        assert!(waits[2] > Duration::ZERO);
+        assert!(waits.is_sorted(), "{waits:?}");
+        assert_eq!(waits.last(), Some(&LONGEST));
+        assert_eq!(backoff.died(STABLE), Duration::ZERO, "and then all is well again");
+        assert_eq!(backoff.died(young), Duration::ZERO);
+    }
+}

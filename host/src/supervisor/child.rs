@@ -1,0 +1,257 @@
+//! A host process, as its supervisor sees it: started with the listening socket, spoken with over a
+//! socket that is its standard input.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{FromHost, ToHost};
+use super::posix::{self, Exit};
+
+/// The hidden command that is a host.
+pub const HOST_COMMAND: &str = "host";
+/// The option of that command with the number of the listening socket.
+pub const LISTENER_OPTION: &str = "--listener";
+
+/// What only the supervisor is meant by.
+const OURS: [&str; 7] = [
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    super::replace::VARIABLE,
+];
+/// A line that is longer is none of a host's.
+const LONGEST_LINE: usize = 1 << 16;
+
+/// A host that was started.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: u32,
+    pub started: SystemTime,
+    stream: tokio::net::UnixStream,
+    /// The same, to write at once: what it holds is more than what is said.
+    speaking: UnixStream,
+    /// What was read of a line that has not ended.
+    partial: Vec<u8>,
+    /// It will say no more.
+    silent: bool,
+}
+
+/// The same, for the process that this one becomes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    pid: u32,
+    started: SystemTime,
+    stream: RawFd,
+    partial: Vec<u8>,
+    silent: bool,
+}
+
+/// What a host says.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    Message(FromHost),
+    Garbage(String),
+}
+
+impl Child {
+    /// Starts `binary` as a host.
+    pub fn start(binary: &Path, arguments: &[OsString], listener: &TcpListener) -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = Command::new(binary);
+        command
+            .arg(HOST_COMMAND)
+            .arg(LISTENER_OPTION)
+            .arg(listener.as_raw_fd().to_string())
+            .args(arguments)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            // A terminal's Ctrl-C is for the supervisor, which says what is to be done.
+            .process_group(0);
+        for variable in OURS {
+            command.env_remove(variable);
+        }
+        // This process has one thread: nothing else is started meanwhile.
+        posix::set_inherited(listener, true)?;
+        let started = command.spawn();
+        posix::set_inherited(listener, false)?;
+        ours.set_nonblocking(true)?;
+        let speaking = ours.try_clone()?;
+        Ok(Self {
+            // Reaped by its number, as those are that an earlier process has started.
+            pid: started?.id(),
+            started: SystemTime::now(),
+            stream: tokio::net::UnixStream::from_std(ours)?,
+            speaking,
+            partial: Vec::new(),
+            silent: false,
+        })
+    }
+
+    /// Says something; false when the host does not listen.
+    pub fn tell(&self, message: &ToHost) -> bool {
+        let mut line = serde_json::to_vec(message).unwrap_or_default();
+        line.push(b'\n');
+        // Small beside what the socket holds: all of it fits, or the host has stopped listening long ago.
+        (&self.speaking).write_all(&line).is_ok()
+    }
+
+    /// Resolves when there is something to hear; never when it has fallen silent.
+    pub async fn speaks(&self) {
+        if self.silent || self.stream.readable().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// All that it has said since.
+    pub fn hear(&mut self) -> Vec<Heard> {
+        let mut chunk = [0; 4096];
+        loop {
+            match self.stream.try_read(&mut chunk) {
+                Ok(0) => {
+                    self.silent = true;
+                    break;
+                }
+                Ok(read) => self.partial.extend(chunk.iter().take(read)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.silent = true;
+                    break;
+                }
+            }
+        }
+        let mut heard = Vec::new();
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            heard.push(understand(&line));
+        }
+        if self.partial.len() > LONGEST_LINE {
+            heard.push(understand(&std::mem::take(&mut self.partial)));
+        }
+        heard
+    }
+
+    /// How it ended; `None` while it has not.
+    pub fn ended(&self) -> Option<Exit> {
+        // One that is nobody's child any more is gone.
+        posix::reap(self.pid).unwrap_or(Some(Exit::Code(1)))
+    }
+
+    pub fn kill(&self) {
+        if let Err(error) = posix::kill(self.pid, libc::SIGKILL) {
+            tracing::warn!(%error, host = self.pid, "a host cannot be ended");
+        }
+    }
+
+    pub fn lived(&self) -> Duration {
+        self.started.elapsed().unwrap_or_default()
+    }
+
+    /// For the process that this one becomes, which inherits the socket.
+    pub fn keep(&self) -> io::Result<Kept> {
+        posix::set_inherited(&self.stream, true)?;
+        Ok(Kept {
+            pid: self.pid,
+            started: self.started,
+            stream: self.stream.as_raw_fd(),
+            partial: self.partial.clone(),
+            silent: self.silent,
+        })
+    }
+
+    /// This process stays after all.
+    pub fn unkeep(&self) {
+        let _ = posix::set_inherited(&self.stream, false);
+    }
+
+    /// A host that the process before this one has started.
+    pub fn adopt(kept: Kept) -> io::Result<Self> {
+        let stream = UnixStream::from(posix::take_inherited(kept.stream)?);
+        stream.set_nonblocking(true)?;
+        let speaking = stream.try_clone()?;
+        Ok(Self {
+            pid: kept.pid,
+            started: kept.started,
+            stream: tokio::net::UnixStream::from_std(stream)?,
+            speaking,
+            partial: kept.partial,
+            silent: kept.silent,
+        })
+    }
+}
+
+fn understand(line: &[u8]) -> Heard {
+    match serde_json::from_slice(line) {
+        Ok(message) => Heard::Message(message),
+        Err(_) => Heard::Garbage(String::from_utf8_lossy(line).trim().chars().take(80).collect()),
+    }
+}
+
+/// How a host ended, for people.
+pub fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    }
+}
+
+/// The binary that this process runs, also when another one has taken its place on the disk.
+pub fn same_binary() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    if cfg!(target_os = "linux") && !is_this_process(&path) {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    Ok(path)
+}
+
+#[cfg(target_os = "linux")]
+fn is_this_process(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+    identity(path).is_some_and(|file| Some(file) == identity(Path::new("/proc/self/exe")))
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_this_process(_: &Path) -> bool {
+    true
+}
+
+/// Where the binary was found that this process was started from: a newer one is expected there. A link
+/// is not followed, for it leads to the newer one later.
+pub fn usual_binary() -> PathBuf {
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let found = if called.components().count() > 1 {
+        std::path::absolute(&called).ok()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut all = std::env::split_paths(&path).map(|folder| folder.join(&called));
+        all.find(|candidate| candidate.is_file())
+    };
+    found
+        .filter(|path| path.is_file())
+        .or_else(|| std::env::current_exe().ok())
+        .unwrap_or(called)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, understand};
+    use crate::supervisor::message::FromHost;
+
+    #[test]
+    fn what_is_no_message_is_told_as_it_came_but_not_at_length() {
+        assert_eq!(understand(b"{\"says\":\"booted\"}\n"), Heard::Message(FromHost::Booted));
+        let garbage = [b'x'; 5000];
+        assert_eq!(understand(&garbage), Heard::Garbage("x".repeat(80)));
+    }
+}

@@ -1,0 +1,203 @@
+//! A host's side of the socket to its supervisor, and what it was given at its start.
+
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use miette::Diagnostic;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tracing::error;
+
+use super::ledger::Ledger;
+use super::message::{FromHost, HostLine, SupervisorLine, ToHost, UpgradeError, Upgraded};
+use super::posix::take_inherited;
+
+/// Why a host has no supervisor.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("a host is started by its supervisor: {0}")]
+#[diagnostic(help("Use `baton start`, or `baton dev`."))]
+pub struct NotSupervised(#[from] io::Error);
+
+/// Before the process has a second thread.
+#[derive(Debug)]
+pub struct Link {
+    stream: UnixStream,
+    /// Bound by the supervisor.
+    pub listener: TcpListener,
+}
+
+impl Link {
+    /// Takes standard input, which is the socket to the supervisor, and the listening socket.
+    ///
+    /// # Errors
+    /// When this process was not started by a supervisor.
+    pub fn take(listener: RawFd) -> Result<Self, NotSupervised> {
+        let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        // Fails for anything else that standard input may be.
+        stream.peer_addr()?;
+        let listener = TcpListener::from(take_inherited(listener)?);
+        listener.local_addr()?;
+        Ok(Self { stream, listener })
+    }
+
+    /// Says something at once; for as long as nothing else runs.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub fn say(&self, message: &FromHost) -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        (&self.stream).write_all(&line)
+    }
+
+    /// From now on tasks speak and listen.
+    ///
+    /// # Errors
+    /// When the socket cannot be used so.
+    pub fn start(self, ledger: Ledger) -> io::Result<(Arc<Supervised>, TcpListener, Orders)> {
+        self.stream.set_nonblocking(true)?;
+        let (reading, mut writing) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
+        let (say, mut to_say) = mpsc::unbounded_channel::<Option<FromHost>>();
+        let speaking = tokio::spawn(async move {
+            while let Some(Some(message)) = to_say.recv().await {
+                let mut line = serde_json::to_vec(&message).unwrap_or_default();
+                line.push(b'\n');
+                if writing.write_all(&line).await.is_err() {
+                    // That it is gone is noticed where it is listened to.
+                    return;
+                }
+            }
+        });
+        let (order, orders) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(reading).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                match serde_json::from_str(&line) {
+                    Ok(message) => {
+                        if order.send(message).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => error!(%error, line, "the supervisor said what is not understood"),
+                }
+            }
+        });
+        let supervised = Arc::new(Supervised {
+            say,
+            speaking: Mutex::new(Some(speaking)),
+            ledger: Arc::new(ledger),
+            shown: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        Ok((supervised, self.listener, Orders(orders)))
+    }
+}
+
+/// What the supervisor says.
+#[derive(Debug)]
+pub struct Orders(mpsc::UnboundedReceiver<ToHost>);
+
+impl Orders {
+    /// The next order; `None` when the supervisor is gone.
+    pub async fn next(&mut self) -> Option<ToHost> {
+        self.0.recv().await
+    }
+}
+
+/// What a host under a supervisor has.
+#[derive(Debug)]
+pub struct Supervised {
+    say: mpsc::UnboundedSender<Option<FromHost>>,
+    speaking: Mutex<Option<JoinHandle<()>>>,
+    /// The calls that run, for whoever comes after a crash.
+    pub ledger: Arc<Ledger>,
+    shown: Mutex<Shown>,
+    asked: Mutex<Asked>,
+}
+
+/// What the supervisor has said of itself and its hosts.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    pub hosts: Vec<HostLine>,
+    pub supervisor: Option<SupervisorLine>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    next: u64,
+    waiting: HashMap<u64, oneshot::Sender<Result<Upgraded, UpgradeError>>>,
+}
+
+impl Asked {
+    fn enter(&mut self, answer: oneshot::Sender<Result<Upgraded, UpgradeError>>) -> u64 {
+        let ticket = self.next;
+        self.next += 1;
+        self.waiting.insert(ticket, answer);
+        ticket
+    }
+}
+
+impl Supervised {
+    pub fn say(&self, message: FromHost) {
+        // Without a supervisor there is nobody to tell.
+        let _ = self.say.send(Some(message));
+    }
+
+    /// Asks for an upgrade, and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// When nothing was changed, with the reason.
+    pub async fn upgrade(&self, binary: Option<PathBuf>) -> Result<Upgraded, UpgradeError> {
+        let (answer, result) = oneshot::channel();
+        let ticket = lock(&self.asked).enter(answer);
+        self.say(FromHost::Upgrade { ticket, binary });
+        result.await.unwrap_or(Err(UpgradeError::Ending))
+    }
+
+    /// What became of an upgrade that was asked for.
+    pub fn upgraded(&self, ticket: u64, result: Result<Upgraded, UpgradeError>) {
+        if let Some(waiting) = lock(&self.asked).waiting.remove(&ticket) {
+            // Whoever asked may have gone.
+            let _ = waiting.send(result);
+        }
+    }
+
+    /// Nobody will say any more what becomes of an upgrade.
+    pub fn orphaned(&self) {
+        lock(&self.asked).waiting.clear();
+    }
+
+    /// Asks that all hosts of the project finish their calls and end.
+    pub fn drain(&self) {
+        self.say(FromHost::Drain);
+    }
+
+    pub fn show(&self, shown: Shown) {
+        *lock(&self.shown) = shown;
+    }
+
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        lock(&self.shown).clone()
+    }
+
+    /// Waits until everything is said.
+    pub async fn fall_silent(&self) {
+        let _ = self.say.send(None);
+        let speaking = lock(&self.speaking).take();
+        if let Some(speaking) = speaking {
+            let _ = speaking.await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panicked holder leaves a value that is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

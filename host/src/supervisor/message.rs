@@ -1,0 +1,198 @@
+//! What the supervisor and a host say to each other: a JSON object on each line of a socket that
+//! both have from the host's start.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::{Frozen, GenerationId};
+
+/// Changes when either side would no longer understand the other.
+pub const PROTOCOL: u32 = 1;
+
+/// From the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum ToHost {
+    /// Load the project, and say how that went.
+    Load(Beginning),
+    /// New calls are yours.
+    Accept,
+    /// Begin no more loads, and say where things are.
+    Freeze,
+    /// Go on, and accept if you had stopped. That number has been given.
+    Resume { given: Option<GenerationId> },
+    /// Take no new calls, and say so.
+    StopAccepting,
+    /// Your successor accepts: pass on what waits, finish what runs, and end.
+    HandedOver,
+    /// Who else there is.
+    Hosts {
+        all: Vec<HostLine>,
+        supervisor: SupervisorLine,
+    },
+    /// What became of the upgrade that you asked for.
+    Upgraded {
+        ticket: u64,
+        result: Result<Upgraded, UpgradeError>,
+    },
+    /// There is no successor: finish what runs, and end.
+    Drain,
+    /// Name the calls that run, and end.
+    EndNow,
+}
+
+/// From a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "says")]
+pub enum FromHost {
+    /// The first thing.
+    Hello {
+        protocol: u32,
+        version: String,
+        /// How long loading the project may take.
+        load_ms: u64,
+    },
+    /// The engine is up: tell me what to load.
+    Booted,
+    /// A generation is there that could serve.
+    Ready {
+        generation: GenerationId,
+    },
+    /// The project could not be loaded.
+    Failed {
+        message: String,
+    },
+    Accepting,
+    Frozen(Frozen),
+    Stopped,
+    /// Which generation serves, and the newest number that was given.
+    Numbers {
+        current: Option<GenerationId>,
+        newest: Option<GenerationId>,
+        last_good: bool,
+    },
+    /// Somebody asks for an upgrade; `None`: with the binary that is at the usual place now.
+    Upgrade {
+        ticket: u64,
+        binary: Option<PathBuf>,
+    },
+    /// Somebody asks that all of it ends.
+    Drain,
+    /// It was told to end by a signal of its own.
+    Leaving,
+}
+
+/// With what a host begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beginning {
+    pub occasion: Occasion,
+    /// What the host before it served, and gave as numbers.
+    pub before: Frozen,
+}
+
+/// Why a host is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    #[default]
+    Start,
+    /// The one before it is gone.
+    Restart,
+    /// It takes over from one that runs.
+    Upgrade,
+}
+
+/// A host, for the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostLine {
+    pub pid: u32,
+    pub version: String,
+    /// `starting`, `loading`, `accepting`, `draining`.
+    pub state: String,
+}
+
+/// The supervisor, for the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorLine {
+    pub pid: u32,
+    pub version: String,
+}
+
+/// An upgrade that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upgraded {
+    /// Of the host that accepts from now on.
+    pub pid: u32,
+    pub version: String,
+    pub generation: Option<GenerationId>,
+    /// Of the one that finishes its calls.
+    pub draining: Option<u32>,
+}
+
+/// Why an upgrade changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum UpgradeError {
+    #[error("another upgrade is under way")]
+    UnderWay,
+    #[error("the host is ending")]
+    Ending,
+    #[error("no host accepts calls at the moment: it is being started again")]
+    NobodyAccepts,
+    #[error("{binary} cannot be started: {error}", binary = .binary.display())]
+    NotStarted { binary: PathBuf, error: String },
+    #[error("the new host ended before it was ready ({status})")]
+    Ended { status: String },
+    #[error("the new host was not {what} in time")]
+    TooSlow { what: String },
+    #[error("the new host speaks another language: {said}")]
+    NotUnderstood { said: String },
+    #[error("the new host cannot serve the project: {message}")]
+    Rejected { message: String },
+    #[error("the running host did not {what} in time")]
+    NotReleased { what: String },
+}
+
+impl UpgradeError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::UnderWay => "Wait for it: `baton status` shows it.",
+            Self::Ending => "Start it again with the new binary.",
+            Self::NobodyAccepts => "Ask again when `baton status` answers.",
+            Self::NotStarted { .. } => "Name a baton binary for this machine, which this user may run.",
+            Self::Ended { .. } => "Its last words are in the log. Nothing was changed: the old host serves on.",
+            Self::TooSlow { .. } | Self::NotReleased { .. } => "Nothing was changed: the old host serves on.",
+            Self::NotUnderstood { .. } => "Is it a baton of about this version? Nothing was changed.",
+            Self::Rejected { .. } => "Nothing was changed: the old host serves on.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Beginning, FromHost, ToHost, UpgradeError};
+
+    #[test]
+    fn what_is_said_reads_back() {
+        let upgraded = ToHost::Upgraded {
+            ticket: 3,
+            result: Err(UpgradeError::UnderWay),
+        };
+        for message in [ToHost::Accept, ToHost::Load(Beginning::default()), upgraded] {
+            let line = serde_json::to_string(&message).unwrap();
+            assert!(!line.contains('\n'));
+            assert_eq!(serde_json::from_str::<ToHost>(&line).unwrap(), message);
+        }
+        let line = r#"{"says":"upgrade","ticket":1,"binary":null}"#;
+        assert_eq!(
+            serde_json::from_str::<FromHost>(line).unwrap(),
+            FromHost::Upgrade {
+                ticket: 1,
+                binary: None
+            }
+        );
+    }
+}

@@ -1,0 +1,499 @@
+//! `baton start`: a small process that owns the listening socket and the project's lock, runs no user
+//! code and no V8, and has a host process under it that does.
+//!
+//! ```text
+//! systemd, launchd ──▶ supervisor: socket, lock, signals
+//!                         ├── host A   finishes its calls
+//!                         └── host B   accepts             (the same socket, inherited)
+//! ```
+//!
+//! - [`state`] decides, this file acts; hosts and supervisor speak [`message`]s.
+//! - A host that dies is replaced at once ([`backoff`]); connections wait in the socket meanwhile. The
+//!   calls that it took with it are named from its [`ledger`].
+//! - After an upgrade the supervisor becomes the newer binary, too ([`replace`]).
+//! - One thread: whatever is inherited by a child is settled between two starts.
+
+mod backoff;
+mod child;
+mod clock;
+mod ledger;
+mod link;
+mod message;
+mod notify;
+mod posix;
+mod replace;
+mod socket;
+mod state;
+#[cfg(test)]
+mod state_tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt as _;
+use futures::future::select_all;
+use miette::Diagnostic;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior};
+use tracing::{error, info, warn};
+
+pub use child::{HOST_COMMAND, LISTENER_OPTION};
+pub use ledger::{Ledger, Noted};
+pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
+pub use message::{Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded};
+pub use posix::effective_user;
+
+use self::child::{Child, Heard};
+use self::clock::Clock;
+use self::notify::Notify;
+use self::replace::{AsDescriptor, Baggage};
+use self::socket::{Origin, Socket};
+use self::state::{Action, Asker, Binary, Event, HostId, Notice, Supervision};
+use crate::config::{Lock, StateError, StateFolder};
+use crate::server::{ListenError, own_control_socket};
+
+/// How often the clock is looked at, and systemd asked for more time.
+const TICK: Duration = Duration::from_secs(5);
+
+/// How long a host may take to give the port back whose supervisor was killed.
+const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+const LEAVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a supervisor is started with.
+#[derive(Debug)]
+pub struct Setup {
+    pub state: StateFolder,
+    pub address: SocketAddr,
+    /// How long hosts may finish their calls.
+    pub drain: Duration,
+    /// For hosts: what follows the name of the command.
+    pub arguments: Vec<OsString>,
+}
+
+/// Why a supervisor did not start.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum StartError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Listen(#[from] ListenError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// 78 (`EX_CONFIG`) for what no retry can mend, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::State(error) if error.is_lasting() => 78,
+            Self::Listen(error) if error.is_lasting() => 78,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs until its last host has ended; tells the exit code.
+///
+/// # Errors
+/// When it cannot start: another host of the project, a taken port, a foreign state folder.
+pub fn start(setup: Setup) -> Result<u8, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match replace::baggage() {
+            Some(baggage) => Supervisor::adopt(setup, baggage)?.run(false).await,
+            None => Supervisor::begin(setup)?.run(true).await,
+        }
+    })
+}
+
+struct Supervisor {
+    setup: Setup,
+    lock: Lock,
+    /// Until no host will accept any more.
+    socket: Option<Socket>,
+    children: BTreeMap<HostId, Child>,
+    deadlines: BTreeMap<HostId, Instant>,
+    restart: Option<Instant>,
+    supervision: Supervision,
+    notify: Notify,
+    clock: Clock,
+    events: VecDeque<Event>,
+    /// To be done when nothing else is.
+    replace: Option<Binary>,
+    exit: Option<u8>,
+}
+
+impl Supervisor {
+    fn begin(setup: Setup) -> Result<Self, StartError> {
+        let lock = setup.state.lock()?;
+        if let Some(by) = lock
+            .last_seen()
+            .and_then(|known| clock::set_back(known, SystemTime::now()))
+        {
+            tell_clock(by);
+        }
+        let socket = obtain_socket(&setup)?;
+        let address = socket.listener.local_addr()?;
+        if socket.origin != Origin::Bound && address != setup.address {
+            info!(%address, "listening on the socket that was passed, whatever --host and --port say");
+        }
+        ledger::tell_all_lost(setup.state.path(), &[]);
+        let supervision = Supervision::new(me(), setup.drain);
+        Ok(Self::with(setup, lock, socket, supervision))
+    }
+
+    /// Goes on where an older binary has left off, in this very process.
+    fn adopt(setup: Setup, baggage: Baggage) -> Result<Self, StartError> {
+        let lock = Lock::adopt(posix::take_inherited(baggage.lock)?);
+        let socket = baggage.socket()?;
+        let mut supervisor = Self::with(setup, lock, socket, baggage.supervision);
+        for (id, kept) in baggage.hosts {
+            supervisor.children.insert(id, Child::adopt(kept)?);
+        }
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            pid = std::process::id(),
+            hosts = supervisor.children.len(),
+            "the supervisor is the new binary"
+        );
+        let drain = supervisor.setup.drain;
+        let actions = supervisor.supervision.taken_over_by(me(), drain);
+        actions.into_iter().for_each(|action| supervisor.act(action));
+        Ok(supervisor)
+    }
+
+    fn with(setup: Setup, lock: Lock, socket: Socket, supervision: Supervision) -> Self {
+        Self {
+            setup,
+            lock,
+            socket: Some(socket),
+            children: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
+            restart: None,
+            supervision,
+            notify: Notify::from_environment(),
+            clock: Clock::starting(SystemTime::now(), posix::monotonic()),
+            events: VecDeque::new(),
+            replace: None,
+            exit: None,
+        }
+    }
+
+    async fn run(mut self, begin: bool) -> Result<u8, StartError> {
+        let mut signals = Signals::listen()?;
+        // They wait where an older binary became this one.
+        posix::hold_signals(false);
+        let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if begin {
+            self.events.push_back(Event::Begin);
+        }
+        loop {
+            self.reap();
+            while let Some(event) = self.events.pop_front() {
+                for action in self.supervision.apply(event) {
+                    self.act(action);
+                }
+            }
+            if let Some(code) = self.exit {
+                info!("ended");
+                return Ok(code);
+            }
+            if let Some(binary) = self.replace.take() {
+                self.replace_self(&binary);
+            }
+            let due = self.deadlines.values().copied().chain(self.restart).min();
+            tokio::select! {
+                event = signals.next() => self.signalled(event),
+                id = speaking(&self.children) => self.hear(id),
+                () = until(due) => self.pass_deadlines(),
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Spawn { host, binary } => self.spawn(host, &binary),
+            Action::Tell(id, message) => {
+                if let Some(child) = self.children.get(&id)
+                    && !child.tell(&message)
+                {
+                    error!(host = child.pid, "a host does not listen to its supervisor");
+                }
+            }
+            Action::Kill(id) => {
+                if let Some(child) = self.children.get(&id) {
+                    child.kill();
+                }
+            }
+            Action::Deadline(id, within) => {
+                self.deadlines.insert(id, Instant::now() + within);
+            }
+            Action::NoDeadline(id) => {
+                self.deadlines.remove(&id);
+            }
+            Action::RestartIn(wait) => {
+                if !wait.is_zero() {
+                    warn!("hosts die at once again and again: the next one starts in {wait:?}");
+                }
+                self.restart = Some(Instant::now() + wait);
+            }
+            Action::Log(result) => log_upgrade(&result),
+            Action::Notify(Notice::Ready) => self.notify.send("READY=1"),
+            Action::Notify(Notice::Reloading) => self.notify.reloading(),
+            Action::Notify(Notice::Stopping) => {
+                info!("ending: hosts finish the calls they have");
+                self.notify.send("STOPPING=1");
+                self.notify.extend(TICK * 3);
+            }
+            Action::ReleaseSocket => self.socket = None,
+            Action::ReplaceSelf { binary } => self.replace = Some(binary),
+            Action::Exit(code) => self.exit = Some(code),
+        }
+    }
+
+    fn spawn(&mut self, host: HostId, binary: &Binary) {
+        let started = path_of(binary).and_then(|path| {
+            let socket = self
+                .socket
+                .as_ref()
+                .ok_or_else(|| std::io::Error::other("the socket is closed"))?;
+            let child = Child::start(&path, &self.setup.arguments, &socket.listener)?;
+            info!(host = child.pid, binary = %path.display(), "host started");
+            Ok(child)
+        });
+        match started {
+            Ok(child) => {
+                self.events.push_back(Event::Spawned { host, pid: child.pid });
+                self.children.insert(host, child);
+            }
+            Err(error) => {
+                error!(%error, "a host cannot be started");
+                let error = error.to_string();
+                self.events.push_back(Event::NotSpawned { host, error });
+            }
+        }
+    }
+
+    fn hear(&mut self, id: HostId) {
+        let heard = self.children.get_mut(&id).map(Child::hear).unwrap_or_default();
+        self.events.extend(heard.into_iter().map(|heard| match heard {
+            Heard::Message(message) => Event::Said(id, message),
+            Heard::Garbage(said) => Event::Garbled(id, said),
+        }));
+    }
+
+    /// Whoever has ended is heard to the end, and then gone.
+    fn reap(&mut self) {
+        let ended: Vec<_> = self
+            .children
+            .iter()
+            .filter_map(|(id, child)| Some((*id, child.ended()?)))
+            .collect();
+        for (id, exit) in ended {
+            self.hear(id);
+            let Some(child) = self.children.remove(&id) else {
+                continue;
+            };
+            let status = child::describe(exit);
+            if exit == posix::Exit::Code(0) {
+                info!(host = child.pid, "host ended");
+            } else {
+                error!(host = child.pid, status, "host died");
+            }
+            ledger::tell_lost(self.setup.state.path(), child.pid);
+            let _ = std::fs::remove_file(own_control_socket(&self.setup.state.control_socket(), child.pid));
+            self.events.push_back(Event::Exited {
+                host: id,
+                status,
+                code: match exit {
+                    posix::Exit::Code(code) => Some(code),
+                    posix::Exit::Signal(_) => None,
+                },
+                lived: child.lived(),
+            });
+        }
+    }
+
+    fn signalled(&mut self, received: Received) {
+        match received {
+            Received::Child => {}
+            Received::Terminate(signal) => {
+                info!(signal, again = self.supervision.is_ending(), "a signal to end");
+                self.events.push_back(Event::Terminate);
+            }
+            Received::Quit => {
+                info!(signal = "SIGQUIT", "a signal to end now");
+                self.events.push_back(Event::Quit);
+            }
+            Received::HangUp => {
+                info!(signal = "SIGHUP", "an upgrade is asked for");
+                self.events.push_back(Event::Upgrade {
+                    asker: Asker::Signal,
+                    binary: None,
+                });
+            }
+        }
+    }
+
+    fn pass_deadlines(&mut self) {
+        let now = Instant::now();
+        if self.restart.is_some_and(|at| at <= now) {
+            self.restart = None;
+            self.events.push_back(Event::RestartDue);
+        }
+        let overdue: Vec<_> = self
+            .deadlines
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in overdue {
+            self.deadlines.remove(&id);
+            self.events.push_back(Event::Overdue(id));
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.notify.watchdog.is_some() {
+            self.notify.send("WATCHDOG=1");
+        }
+        if self.supervision.is_ending() {
+            self.notify.extend(TICK * 3);
+        }
+        if let Some(by) = self.clock.look(SystemTime::now(), posix::monotonic()) {
+            tell_clock(by);
+        }
+        self.lock.touch();
+    }
+
+    /// Returns when the newer binary could not be started.
+    fn replace_self(&mut self, binary: &Binary) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        let hosts = self
+            .children
+            .iter()
+            .map(|(id, child)| child.keep().map(|kept| (*id, kept)));
+        let replaced = hosts.collect::<Result<Vec<_>, _>>().and_then(|hosts| {
+            let baggage = Baggage {
+                hosts,
+                supervision: self.supervision.clone(),
+                listener: socket.listener.descriptor(),
+                origin: socket.origin,
+                lock: self.lock.descriptor(),
+            };
+            let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+            Err(baggage.exec(&path_of(binary)?, &arguments, &[&socket.listener, &self.lock]))
+        });
+        let replaced: Result<(), std::io::Error> = replaced;
+        if let Err(error) = replaced {
+            error!(%error, "the supervisor stays the old binary: the new one cannot be started in its place");
+        }
+        self.children.values().for_each(Child::unkeep);
+    }
+}
+
+/// A host whose supervisor was killed gives the port back by itself, in a moment.
+fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
+    let until = std::time::Instant::now() + LEAVE_WITHIN;
+    loop {
+        match Socket::obtain(setup.address) {
+            Err(ListenError::PortTaken { pid: Some(pid), .. })
+                if own_control_socket(&setup.state.control_socket(), pid).exists()
+                    && std::time::Instant::now() < until =>
+            {
+                std::thread::sleep(LEAVE_PAUSE);
+            }
+            obtained => return obtained,
+        }
+    }
+}
+
+fn path_of(binary: &Binary) -> std::io::Result<std::path::PathBuf> {
+    match binary {
+        Binary::Same => child::same_binary(),
+        Binary::Usual => Ok(child::usual_binary()),
+        Binary::Named(path) => Ok(path.clone()),
+    }
+}
+
+fn me() -> SupervisorLine {
+    SupervisorLine {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn log_upgrade(result: &Result<Upgraded, UpgradeError>) {
+    match result {
+        Ok(upgraded) => info!(host = upgraded.pid, version = upgraded.version, "upgraded"),
+        Err(error) => error!(%error, help = error.help(), "not upgraded"),
+    }
+}
+
+fn tell_clock(by: Duration) {
+    warn!("the clock is {by:?} behind what it was: calls that Inngest signed are refused until the clocks agree again");
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A host that says something.
+async fn speaking(children: &BTreeMap<HostId, Child>) -> HostId {
+    if children.is_empty() {
+        return std::future::pending().await;
+    }
+    let all = children
+        .iter()
+        .map(|(id, child)| child.speaks().map(|()| *id).boxed_local());
+    select_all(all).await.0
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    quit: Signal,
+    child: Signal,
+}
+
+enum Received {
+    Terminate(&'static str),
+    HangUp,
+    Quit,
+    Child,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+            child: signal(SignalKind::child())?,
+        })
+    }
+
+    async fn next(&mut self) -> Received {
+        tokio::select! {
+            _ = self.terminate.recv() => Received::Terminate("SIGTERM"),
+            _ = self.interrupt.recv() => Received::Terminate("SIGINT"),
+            _ = self.hang_up.recv() => Received::HangUp,
+            _ = self.quit.recv() => Received::Quit,
+            _ = self.child.recv() => Received::Child,
+        }
+    }
+}

@@ -1,0 +1,718 @@
+//! What the supervisor does about what happens, decided in pure code: events in, actions out. No clock,
+//! no IO, no processes.
+//!
+//! ```text
+//!             the host that accepts              the candidate
+//! upgrade ▶                                      Boot       started, says hello, brings its engine up
+//!             Freezing   begins no more loads ◀──┘ booted
+//!             says where things are ───────────▶ Loading    the code that serves, beside the old host
+//!             Stopping   takes no more calls ◀───┘ ready
+//!             says so ─────────────────────────▶ Accepting  takes them
+//!             told: finishes, passes on, ends ◀──┘ says so
+//! ```
+//!
+//! - Whatever goes wrong before the candidate accepts ends the candidate, and the old host goes on.
+//! - No host is told to accept before the one that did has said that it stopped, or is gone.
+//! - A host that dies while it accepts is replaced by the candidate if there is one, else by a new
+//!   host that goes on with the same code and numbers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::backoff::Backoff;
+use super::message::{
+    Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded,
+};
+use crate::generation::{Frozen, GenerationId};
+
+/// How long a host may take until it says something, and then until its engine is up (which makes its
+/// startup snapshot first, when the binary is new).
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+const BOOT_WITHIN: Duration = Duration::from_mins(2);
+/// What is to happen at once may take this long on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(10);
+/// A host ends its calls itself when the drain budget is used up, and then has this long.
+const DRAIN_GRACE: Duration = Duration::from_secs(30);
+/// How long a host that is to end now may take to name its calls.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// A host's number: the first one that a supervisor starts is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HostId(pub u64);
+
+/// Who asked for an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asker {
+    /// SIGHUP: the log is told.
+    Signal,
+    /// Somebody who asked that host.
+    Host(HostId, u64),
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The supervisor is up.
+    Begin,
+    Spawned {
+        host: HostId,
+        pid: u32,
+    },
+    NotSpawned {
+        host: HostId,
+        error: String,
+    },
+    Said(HostId, FromHost),
+    /// It said something that is not understood.
+    Garbled(HostId, String),
+    Exited {
+        host: HostId,
+        status: String,
+        code: Option<i32>,
+        lived: Duration,
+    },
+    /// The deadline of a host has passed.
+    Overdue(HostId),
+    /// The wait before the next start is over.
+    RestartDue,
+    Upgrade {
+        asker: Asker,
+        binary: Option<PathBuf>,
+    },
+    /// SIGTERM, SIGINT.
+    Terminate,
+    /// SIGQUIT.
+    Quit,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Spawn {
+        host: HostId,
+        binary: Binary,
+    },
+    Tell(HostId, ToHost),
+    Kill(HostId),
+    /// From now on; it replaces an earlier one.
+    Deadline(HostId, Duration),
+    NoDeadline(HostId),
+    RestartIn(Duration),
+    /// An upgrade that a signal asked for is answered in the log.
+    Log(Result<Upgraded, UpgradeError>),
+    /// The service manager is told.
+    Notify(Notice),
+    /// No host will accept any more.
+    ReleaseSocket,
+    /// Go on as this binary.
+    ReplaceSelf {
+        binary: Binary,
+    },
+    Exit(u8),
+}
+
+/// What a host is started with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Binary {
+    /// The one that this supervisor runs.
+    Same,
+    /// The one that is where this one was started from, now.
+    Usual,
+    Named(PathBuf),
+}
+
+/// What a service manager may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Phase {
+    Spawned,
+    Greeted,
+    Loading,
+    Accepting,
+    Draining,
+    /// Told to go, or killed; what it says is no news.
+    Ending,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Host {
+    pid: u32,
+    version: String,
+    phase: Phase,
+    /// How long it may load.
+    load: Duration,
+    numbers: Frozen,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Upgrade {
+    candidate: HostId,
+    asker: Asker,
+    binary: Binary,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Step {
+    Boot,
+    Freezing,
+    Loading,
+    Stopping,
+    Accepting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Ending {
+    No,
+    Draining,
+    Now,
+}
+
+/// Everything that the supervisor knows of its hosts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Supervision {
+    me: SupervisorLine,
+    drain: Duration,
+    next: u64,
+    hosts: BTreeMap<HostId, Host>,
+    accepting: Option<HostId>,
+    /// Started because nobody accepts.
+    rising: Option<HostId>,
+    upgrade: Option<Upgrade>,
+    ending: Ending,
+    backoff: Backoff,
+    /// What the last host that accepted said of its numbers.
+    numbers: Frozen,
+    /// Some host has accepted.
+    served: bool,
+}
+
+impl Supervision {
+    #[must_use]
+    pub const fn new(me: SupervisorLine, drain: Duration) -> Self {
+        Self {
+            me,
+            drain,
+            next: 1,
+            hosts: BTreeMap::new(),
+            accepting: None,
+            rising: None,
+            upgrade: None,
+            ending: Ending::No,
+            backoff: Backoff::NONE,
+            numbers: Frozen {
+                current: None,
+                newest: None,
+                last_good: false,
+            },
+            served: false,
+        }
+    }
+
+    /// This supervisor goes on with what an older one knew.
+    pub fn taken_over_by(&mut self, me: SupervisorLine, drain: Duration) -> Vec<Action> {
+        self.me = me;
+        self.drain = drain;
+        let draining = self.hosts.iter().filter(|(_, host)| host.phase == Phase::Draining);
+        let mut actions: Vec<_> = draining
+            .map(|(id, _)| Action::Deadline(*id, drain + DRAIN_GRACE))
+            .collect();
+        self.show(&mut actions);
+        actions
+    }
+
+    /// Takes an event in; tells what is to be done about it.
+    pub fn apply(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let shown = self.lines();
+        match event {
+            Event::Begin | Event::RestartDue => self.rise(&mut actions),
+            Event::Spawned { host, pid } => {
+                if let Some(host) = self.hosts.get_mut(&host) {
+                    host.pid = pid;
+                }
+            }
+            Event::NotSpawned { host, error } => self.not_spawned(host, error, &mut actions),
+            Event::Said(host, message) => self.said(host, message, &mut actions),
+            Event::Garbled(host, said) => self.garbled(host, said, &mut actions),
+            Event::Exited {
+                host,
+                status,
+                code,
+                lived,
+            } => self.exited(host, status, code, lived, &mut actions),
+            Event::Overdue(host) => self.overdue(host, &mut actions),
+            Event::Upgrade { asker, binary } => self.begin_upgrade(asker, binary, &mut actions),
+            Event::Terminate if self.ending == Ending::No => self.drain_all(&mut actions),
+            Event::Terminate | Event::Quit => self.end_all(&mut actions),
+        }
+        if shown != self.lines() {
+            self.show(&mut actions);
+        }
+        actions
+    }
+
+    /// The hosts that live.
+    #[must_use]
+    pub fn lines(&self) -> Vec<HostLine> {
+        let line = |host: &Host| HostLine {
+            pid: host.pid,
+            version: host.version.clone(),
+            state: match host.phase {
+                Phase::Spawned | Phase::Greeted => "starting",
+                Phase::Loading => "loading",
+                Phase::Accepting => "accepting",
+                Phase::Draining => "draining",
+                Phase::Ending => "ending",
+            }
+            .to_owned(),
+        };
+        self.hosts.values().map(line).collect()
+    }
+
+    /// Whether it waits only for its hosts to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending != Ending::No
+    }
+
+    fn show(&self, actions: &mut Vec<Action>) {
+        if let Some(accepting) = self.accepting {
+            let all = self.lines();
+            let supervisor = self.me.clone();
+            actions.push(Action::Tell(accepting, ToHost::Hosts { all, supervisor }));
+        }
+    }
+
+    fn new_host(&mut self, binary: Binary, actions: &mut Vec<Action>) -> HostId {
+        let id = HostId(self.next);
+        self.next += 1;
+        let host = Host {
+            pid: 0,
+            version: String::new(),
+            phase: Phase::Spawned,
+            load: Duration::ZERO,
+            numbers: Frozen::default(),
+        };
+        self.hosts.insert(id, host);
+        actions.push(Action::Spawn { host: id, binary });
+        actions.push(Action::Deadline(id, HELLO_WITHIN));
+        id
+    }
+
+    /// Starts a host because nobody accepts.
+    fn rise(&mut self, actions: &mut Vec<Action>) {
+        if self.ending == Ending::No && self.accepting.is_none() && self.rising.is_none() && self.upgrade.is_none() {
+            // Where hosts die again and again, a newer binary may be the remedy.
+            let binary = if self.backoff.is_pattern() {
+                Binary::Usual
+            } else {
+                Binary::Same
+            };
+            self.rising = Some(self.new_host(binary, actions));
+        }
+    }
+
+    fn begin_upgrade(&mut self, asker: Asker, binary: Option<PathBuf>, actions: &mut Vec<Action>) {
+        let refused = if self.ending != Ending::No {
+            Some(UpgradeError::Ending)
+        } else if self.upgrade.is_some() {
+            Some(UpgradeError::UnderWay)
+        } else if self.accepting.is_none() {
+            Some(UpgradeError::NobodyAccepts)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            answer(asker, Err(error), actions);
+            return;
+        }
+        actions.push(Action::Notify(Notice::Reloading));
+        let binary = binary.map_or(Binary::Usual, Binary::Named);
+        let candidate = self.new_host(binary.clone(), actions);
+        self.upgrade = Some(Upgrade {
+            candidate,
+            asker,
+            binary,
+            step: Step::Boot,
+        });
+    }
+
+    fn not_spawned(&mut self, host: HostId, error: String, actions: &mut Vec<Action>) {
+        self.hosts.remove(&host);
+        actions.push(Action::NoDeadline(host));
+        if let Some(upgrade) = self.upgrade_to(host) {
+            let binary = match &upgrade.binary {
+                Binary::Named(path) => path.clone(),
+                Binary::Same | Binary::Usual => PathBuf::from("baton"),
+            };
+            self.fail_upgrade(UpgradeError::NotStarted { binary, error }, actions);
+        } else if self.rising == Some(host) {
+            self.rising = None;
+            if self.served {
+                actions.push(Action::RestartIn(self.backoff.died(Duration::ZERO)));
+            } else {
+                actions.push(Action::Exit(1));
+            }
+        }
+    }
+
+    fn upgrade_to(&self, host: HostId) -> Option<&Upgrade> {
+        self.upgrade.as_ref().filter(|upgrade| upgrade.candidate == host)
+    }
+
+    fn said(&mut self, id: HostId, message: FromHost, actions: &mut Vec<Action>) {
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        if host.phase == Phase::Ending {
+            return;
+        }
+        match message {
+            FromHost::Hello { protocol, .. } if protocol != PROTOCOL => {
+                self.garbled(id, format!("protocol {protocol}, not {PROTOCOL}"), actions);
+            }
+            FromHost::Hello { version, load_ms, .. } => {
+                host.version = version;
+                host.load = Duration::from_millis(load_ms);
+                host.phase = Phase::Greeted;
+                actions.push(Action::Deadline(id, BOOT_WITHIN));
+            }
+            FromHost::Booted => self.booted(id, actions),
+            FromHost::Numbers {
+                current,
+                newest,
+                last_good,
+            } => {
+                host.numbers = Frozen {
+                    current,
+                    newest,
+                    last_good,
+                };
+                if self.accepting == Some(id) {
+                    self.numbers = host.numbers;
+                }
+            }
+            FromHost::Frozen(frozen) => self.frozen(id, frozen, actions),
+            FromHost::Ready { generation } => self.ready(id, generation, actions),
+            FromHost::Failed { message } => {
+                if self.upgrade_to(id).is_some() {
+                    self.fail_upgrade(UpgradeError::Rejected { message }, actions);
+                }
+            }
+            FromHost::Stopped => {
+                if self.accepting == Some(id) {
+                    self.at_step(Step::Stopping, Self::let_candidate_accept, actions);
+                }
+            }
+            FromHost::Accepting => self.accepts(id, actions),
+            FromHost::Upgrade { ticket, binary } => self.begin_upgrade(Asker::Host(id, ticket), binary, actions),
+            FromHost::Drain => {
+                if self.ending == Ending::No {
+                    self.drain_all(actions);
+                }
+            }
+            FromHost::Leaving => {
+                host.phase = Phase::Draining;
+                actions.push(Action::Deadline(id, self.drain + DRAIN_GRACE));
+                if self.rising == Some(id) {
+                    self.rising = None;
+                    actions.push(Action::RestartIn(Duration::ZERO));
+                } else if self.accepting == Some(id) {
+                    self.accepting = None;
+                    self.go_on_without(Duration::ZERO, actions);
+                }
+            }
+        }
+    }
+
+    fn at_step(&mut self, step: Step, act: fn(&mut Self, &mut Vec<Action>), actions: &mut Vec<Action>) {
+        if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.step == step) {
+            act(self, actions);
+        }
+    }
+
+    fn booted(&mut self, id: HostId, actions: &mut Vec<Action>) {
+        if self.rising == Some(id) {
+            let occasion = if self.served {
+                Occasion::Restart
+            } else {
+                Occasion::Start
+            };
+            let before = self.numbers;
+            self.set_phase(id, Phase::Loading);
+            actions.push(Action::Tell(id, ToHost::Load(Beginning { occasion, before })));
+            actions.push(Action::Tell(id, ToHost::Accept));
+            actions.push(Action::Deadline(id, AT_ONCE * 3));
+        } else if self.upgrade_to(id).is_some() {
+            match self.accepting {
+                Some(accepting) => {
+                    // It may be loading, which it finishes first.
+                    let load = self.hosts.get(&accepting).map_or(Duration::ZERO, |host| host.load);
+                    actions.push(Action::Tell(accepting, ToHost::Freeze));
+                    actions.push(Action::Deadline(id, load + AT_ONCE));
+                    self.set_step(Step::Freezing);
+                }
+                None => self.let_candidate_load(actions),
+            }
+        }
+    }
+
+    fn frozen(&mut self, id: HostId, frozen: Frozen, actions: &mut Vec<Action>) {
+        if self.accepting == Some(id) {
+            self.numbers = frozen;
+            self.at_step(Step::Freezing, Self::let_candidate_load, actions);
+        }
+    }
+
+    fn let_candidate_load(&mut self, actions: &mut Vec<Action>) {
+        let Some(Upgrade { candidate, .. }) = self.upgrade else {
+            return;
+        };
+        self.set_step(Step::Loading);
+        self.set_phase(candidate, Phase::Loading);
+        let load = self.hosts.get(&candidate).map_or(Duration::ZERO, |host| host.load);
+        let beginning = Beginning {
+            occasion: Occasion::Upgrade,
+            before: self.numbers,
+        };
+        actions.push(Action::Tell(candidate, ToHost::Load(beginning)));
+        actions.push(Action::Deadline(candidate, load + AT_ONCE));
+    }
+
+    fn ready(&mut self, id: HostId, generation: GenerationId, actions: &mut Vec<Action>) {
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        host.numbers.current = Some(generation);
+        host.numbers.newest = host.numbers.newest.max(Some(generation));
+        if self.upgrade_to(id).is_some_and(|upgrade| upgrade.step == Step::Loading) {
+            match self.accepting {
+                Some(accepting) => {
+                    actions.push(Action::Tell(accepting, ToHost::StopAccepting));
+                    actions.push(Action::Deadline(id, AT_ONCE));
+                    self.set_step(Step::Stopping);
+                }
+                None => self.let_candidate_accept(actions),
+            }
+        }
+    }
+
+    fn let_candidate_accept(&mut self, actions: &mut Vec<Action>) {
+        if let Some(Upgrade { candidate, .. }) = self.upgrade {
+            self.set_step(Step::Accepting);
+            actions.push(Action::Tell(candidate, ToHost::Accept));
+            actions.push(Action::Deadline(candidate, AT_ONCE));
+        }
+    }
+
+    fn accepts(&mut self, id: HostId, actions: &mut Vec<Action>) {
+        let upgraded = self
+            .upgrade_to(id)
+            .is_some_and(|upgrade| upgrade.step == Step::Accepting);
+        if self.rising != Some(id) && !upgraded {
+            // The old host goes on after an upgrade that failed.
+            return;
+        }
+        self.set_phase(id, Phase::Accepting);
+        self.served = true;
+        actions.push(Action::NoDeadline(id));
+        let numbers = self.hosts.get(&id).map(|host| host.numbers).unwrap_or_default();
+        self.numbers = Frozen {
+            current: numbers.current.or(self.numbers.current),
+            newest: numbers.newest.max(self.numbers.newest),
+            last_good: numbers.last_good,
+        };
+        let previous = self.accepting.replace(id);
+        if self.rising == Some(id) {
+            self.rising = None;
+            actions.push(Action::Notify(Notice::Ready));
+        }
+        let Some(Upgrade { asker, binary, .. }) = self.upgrade.take_if(|_| upgraded) else {
+            return;
+        };
+        let host = self.hosts.get(&id);
+        let done = Upgraded {
+            pid: host.map_or(0, |host| host.pid),
+            version: host.map(|host| host.version.clone()).unwrap_or_default(),
+            generation: numbers.current,
+            draining: previous
+                .and_then(|previous| self.hosts.get(&previous))
+                .map(|host| host.pid),
+        };
+        answer(asker, Ok(done), actions);
+        if let Some(previous) = previous {
+            self.set_phase(previous, Phase::Draining);
+            actions.push(Action::Tell(previous, ToHost::HandedOver));
+            actions.push(Action::Deadline(previous, self.drain + DRAIN_GRACE));
+        }
+        actions.push(Action::Notify(Notice::Ready));
+        actions.push(Action::ReplaceSelf { binary });
+    }
+
+    fn garbled(&mut self, id: HostId, said: String, actions: &mut Vec<Action>) {
+        if self.upgrade_to(id).is_some() {
+            self.fail_upgrade(UpgradeError::NotUnderstood { said }, actions);
+        } else if self.rising == Some(id) {
+            self.kill(id, actions);
+        }
+    }
+
+    fn overdue(&mut self, id: HostId, actions: &mut Vec<Action>) {
+        let step = self.upgrade_to(id).map(|upgrade| upgrade.step);
+        let greeted = self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Spawned);
+        let slow = |what: &str| UpgradeError::TooSlow { what: what.to_owned() };
+        let held = |what: &str| UpgradeError::NotReleased { what: what.to_owned() };
+        let error = match step {
+            None => return self.kill(id, actions),
+            Some(Step::Boot) if !greeted => slow("heard of"),
+            Some(Step::Boot) => slow("up"),
+            Some(Step::Freezing) => held("finish its reload"),
+            Some(Step::Loading) => slow("ready"),
+            Some(Step::Stopping) => held("stop accepting"),
+            Some(Step::Accepting) => slow("accepting"),
+        };
+        self.fail_upgrade(error, actions);
+    }
+
+    /// The candidate ends, and the old host goes on as if nothing had been.
+    fn fail_upgrade(&mut self, error: UpgradeError, actions: &mut Vec<Action>) {
+        let Some(Upgrade {
+            candidate, asker, step, ..
+        }) = self.upgrade.take()
+        else {
+            return;
+        };
+        let given = self.hosts.get(&candidate).and_then(|host| host.numbers.newest);
+        self.numbers.newest = self.numbers.newest.max(given);
+        self.kill(candidate, actions);
+        match self.accepting {
+            Some(accepting) if step >= Step::Freezing => {
+                let given = self.numbers.newest;
+                actions.push(Action::Tell(accepting, ToHost::Resume { given }));
+            }
+            Some(_) => {}
+            None if self.ending == Ending::No => actions.push(Action::RestartIn(Duration::ZERO)),
+            None => {}
+        }
+        answer(asker, Err(error), actions);
+        if self.ending == Ending::No {
+            actions.push(Action::Notify(Notice::Ready));
+        }
+    }
+
+    fn kill(&mut self, id: HostId, actions: &mut Vec<Action>) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.phase = Phase::Ending;
+            actions.push(Action::NoDeadline(id));
+            actions.push(Action::Kill(id));
+        }
+    }
+
+    fn exited(&mut self, id: HostId, status: String, code: Option<i32>, lived: Duration, actions: &mut Vec<Action>) {
+        self.hosts.remove(&id);
+        actions.push(Action::NoDeadline(id));
+        if self.ending != Ending::No {
+            self.accepting.take_if(|accepting| *accepting == id);
+            if self.hosts.is_empty() {
+                actions.push(Action::Exit(0));
+            }
+        } else if self.upgrade_to(id).is_some() {
+            self.fail_upgrade(UpgradeError::Ended { status }, actions);
+        } else if self.accepting == Some(id) {
+            self.accepting = None;
+            let wait = self.backoff.died(lived);
+            self.go_on_without(wait, actions);
+        } else if self.rising == Some(id) {
+            self.rising = None;
+            match code.and_then(|code| u8::try_from(code).ok()) {
+                Some(code) if code != 0 && !self.served => actions.push(Action::Exit(code)),
+                _ => actions.push(Action::RestartIn(self.backoff.died(lived))),
+            }
+        }
+    }
+
+    /// Nobody accepts any more: the candidate will, or a new host.
+    fn go_on_without(&mut self, wait: Duration, actions: &mut Vec<Action>) {
+        if self.ending != Ending::No {
+            return;
+        }
+        match self.upgrade.as_ref().map(|upgrade| upgrade.step) {
+            None => actions.push(Action::RestartIn(wait)),
+            Some(Step::Freezing) => self.let_candidate_load(actions),
+            Some(Step::Stopping) => self.let_candidate_accept(actions),
+            Some(Step::Boot | Step::Loading | Step::Accepting) => {}
+        }
+    }
+
+    fn drain_all(&mut self, actions: &mut Vec<Action>) {
+        self.ending = Ending::Draining;
+        actions.push(Action::Notify(Notice::Stopping));
+        actions.push(Action::ReleaseSocket);
+        let mut idle = Vec::from_iter(self.rising.take());
+        if let Some(Upgrade {
+            candidate, asker, step, ..
+        }) = self.upgrade.take()
+        {
+            answer(asker, Err(UpgradeError::Ending), actions);
+            if step < Step::Accepting {
+                idle.push(candidate);
+            }
+        }
+        let ids: Vec<_> = self.hosts.keys().copied().collect();
+        for id in ids {
+            if idle.contains(&id) {
+                self.kill(id, actions);
+            } else if self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Ending) {
+                self.set_phase(id, Phase::Draining);
+                actions.push(Action::Tell(id, ToHost::Drain));
+                actions.push(Action::Deadline(id, self.drain + DRAIN_GRACE));
+            }
+        }
+        if self.hosts.is_empty() {
+            actions.push(Action::Exit(0));
+        }
+    }
+
+    fn end_all(&mut self, actions: &mut Vec<Action>) {
+        if self.ending == Ending::No {
+            self.drain_all(actions);
+        }
+        self.ending = Ending::Now;
+        for (id, host) in &self.hosts {
+            if host.phase != Phase::Ending {
+                actions.push(Action::Tell(*id, ToHost::EndNow));
+                actions.push(Action::Deadline(*id, END_WITHIN));
+            }
+        }
+    }
+
+    fn set_phase(&mut self, id: HostId, phase: Phase) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.phase = phase;
+        }
+    }
+
+    const fn set_step(&mut self, step: Step) {
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.step = step;
+        }
+    }
+}
+
+fn answer(asker: Asker, result: Result<Upgraded, UpgradeError>, actions: &mut Vec<Action>) {
+    actions.push(match asker {
+        Asker::Signal => Action::Log(result),
+        Asker::Host(host, ticket) => Action::Tell(host, ToHost::Upgraded { ticket, result }),
+    });
+}

@@ -1,0 +1,356 @@
+//! What a supervisor does, played through without processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::message::{FromHost, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError};
+use super::state::{Action, Asker, Binary, Event, HostId, Notice, Supervision};
+use crate::generation::{Frozen, GenerationId};
+
+const A: HostId = HostId(1);
+const B: HostId = HostId(2);
+const C: HostId = HostId(3);
+const LONG: Duration = Duration::from_secs(3600);
+
+fn new() -> Supervision {
+    let me = SupervisorLine {
+        pid: 1,
+        version: "1".to_owned(),
+    };
+    Supervision::new(me, LONG)
+}
+
+fn hello(host: HostId) -> Event {
+    Event::Said(
+        host,
+        FromHost::Hello {
+            protocol: PROTOCOL,
+            version: "1".to_owned(),
+            load_ms: 1000,
+        },
+    )
+}
+
+fn said(host: HostId, message: FromHost) -> Event {
+    Event::Said(host, message)
+}
+
+fn exited(host: HostId, lived: Duration) -> Event {
+    Event::Exited {
+        host,
+        status: "signal 9".to_owned(),
+        code: None,
+        lived,
+    }
+}
+
+fn frozen(current: u64) -> Frozen {
+    Frozen {
+        current: Some(GenerationId(current)),
+        newest: Some(GenerationId(current)),
+        last_good: false,
+    }
+}
+
+/// A supervisor whose host A accepts, with generation 3.
+fn serving() -> Supervision {
+    let mut supervision = new();
+    play(&mut supervision, [Event::Begin, hello(A), said(A, FromHost::Booted)]);
+    play(&mut supervision, [said(A, FromHost::Accepting)]);
+    let numbers = FromHost::Numbers {
+        current: Some(GenerationId(3)),
+        newest: Some(GenerationId(3)),
+        last_good: false,
+    };
+    play(&mut supervision, [said(A, numbers)]);
+    supervision
+}
+
+fn play(supervision: &mut Supervision, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+    let actions = events.into_iter().flat_map(|event| supervision.apply(event));
+    let shown = |action: &Action| matches!(action, Action::Tell(_, ToHost::Hosts { .. }));
+    actions.filter(|action| !shown(action)).collect()
+}
+
+fn upgrade() -> Event {
+    Event::Upgrade {
+        asker: Asker::Host(A, 7),
+        binary: Some(PathBuf::from("/new/baton")),
+    }
+}
+
+fn orders(actions: &[Action]) -> Vec<(HostId, &ToHost)> {
+    let orders = actions.iter().filter_map(|action| match action {
+        Action::Tell(host, order) => Some((*host, order)),
+        _ => None,
+    });
+    orders.collect()
+}
+
+fn loads(actions: &[Action]) -> Vec<(HostId, Occasion, Option<GenerationId>)> {
+    let loads = orders(actions).into_iter().filter_map(|(host, order)| match order {
+        ToHost::Load(beginning) => Some((host, beginning.occasion, beginning.before.current)),
+        _ => None,
+    });
+    loads.collect()
+}
+
+fn refusals(actions: &[Action]) -> Vec<&UpgradeError> {
+    let refusals = orders(actions).into_iter().filter_map(|(_, order)| match order {
+        ToHost::Upgraded { result: Err(error), .. } => Some(error),
+        _ => None,
+    });
+    refusals.collect()
+}
+
+#[test]
+fn the_first_host_accepts_before_it_has_loaded() {
+    let mut supervision = new();
+    let started = play(&mut supervision, [Event::Begin]);
+    let same = Binary::Same;
+    assert!(
+        started.contains(&Action::Spawn { host: A, binary: same }),
+        "{started:?}"
+    );
+    let booted = play(&mut supervision, [hello(A), said(A, FromHost::Booted)]);
+    assert_eq!(loads(&booted), [(A, Occasion::Start, None)]);
+    assert_eq!(orders(&booted)[1], (A, &ToHost::Accept), "calls are held from now on");
+    let accepting = play(&mut supervision, [said(A, FromHost::Accepting)]);
+    assert!(accepting.contains(&Action::Notify(Notice::Ready)));
+}
+
+#[test]
+fn an_upgrade_goes_step_by_step() {
+    let mut supervision = serving();
+    let begun = play(&mut supervision, [upgrade()]);
+    let named = Binary::Named(PathBuf::from("/new/baton"));
+    assert!(
+        begun.contains(&Action::Spawn {
+            host: B,
+            binary: named.clone()
+        }),
+        "{begun:?}"
+    );
+    let booted = play(&mut supervision, [hello(B), said(B, FromHost::Booted)]);
+    assert_eq!(orders(&booted), [(A, &ToHost::Freeze)]);
+    let answered = play(&mut supervision, [said(A, FromHost::Frozen(frozen(4)))]);
+    assert_eq!(loads(&answered), [(B, Occasion::Upgrade, Some(GenerationId(4)))]);
+    let generation = GenerationId(5);
+    let ready = play(&mut supervision, [said(B, FromHost::Ready { generation })]);
+    assert_eq!(orders(&ready), [(A, &ToHost::StopAccepting)]);
+    let stopped = play(&mut supervision, [said(A, FromHost::Stopped)]);
+    assert_eq!(orders(&stopped), [(B, &ToHost::Accept)]);
+    let done = play(&mut supervision, [said(B, FromHost::Accepting)]);
+    let told = orders(&done);
+    assert!(
+        matches!(
+            told[0],
+            (
+                A,
+                ToHost::Upgraded {
+                    ticket: 7,
+                    result: Ok(_)
+                }
+            )
+        ),
+        "{told:?}"
+    );
+    assert_eq!(told[1], (A, &ToHost::HandedOver));
+    assert_eq!(done.last(), Some(&Action::ReplaceSelf { binary: named }));
+}
+
+/// The steps of an upgrade, each with what it waits for.
+fn steps() -> [Vec<Event>; 5] {
+    let generation = GenerationId(5);
+    [
+        vec![upgrade(), hello(B)],
+        vec![said(B, FromHost::Booted)],
+        vec![said(A, FromHost::Frozen(frozen(4)))],
+        vec![said(B, FromHost::Ready { generation })],
+        vec![said(A, FromHost::Stopped)],
+    ]
+}
+
+#[test]
+fn a_candidate_that_fails_at_any_step_leaves_the_old_host_serving() {
+    for step in 1..=5 {
+        for failure in [exited(B, LONG), Event::Overdue(B), Event::Garbled(B, "?".to_owned())] {
+            let mut supervision = serving();
+            play(&mut supervision, steps().into_iter().take(step).flatten());
+            let failed = play(&mut supervision, [failure.clone()]);
+            assert_eq!(refusals(&failed).len(), 1, "step {step}, {failure:?}: {failed:?}");
+            let resumed = orders(&failed)
+                .iter()
+                .any(|(host, order)| *host == A && matches!(order, ToHost::Resume { .. }));
+            assert_eq!(resumed, step > 1, "step {step}, {failure:?}: {failed:?}");
+            if !matches!(failure, Event::Exited { .. }) {
+                assert!(
+                    failed.contains(&Action::Kill(B)),
+                    "step {step}, {failure:?}: {failed:?}"
+                );
+            }
+            // And what the candidate still says is no news; the next upgrade may begin.
+            assert_eq!(play(&mut supervision, [said(B, FromHost::Accepting)]), []);
+            let next = play(&mut supervision, [upgrade()]);
+            assert!(
+                next.iter()
+                    .any(|action| matches!(action, Action::Spawn { host: C, .. })),
+                "{next:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_host_that_dies_during_its_upgrade_is_replaced_by_the_candidate() {
+    for step in 1..=5 {
+        let mut supervision = serving();
+        let mut actions = play(&mut supervision, steps().into_iter().take(step).flatten());
+        actions.extend(play(&mut supervision, [exited(A, LONG)]));
+        actions.extend(play(&mut supervision, steps().into_iter().skip(step).flatten()));
+        let accepts = orders(&actions)
+            .iter()
+            .filter(|(_, order)| **order == ToHost::Accept)
+            .count();
+        assert_eq!(accepts, 1, "step {step}: {actions:?}");
+        assert_eq!(loads(&actions).len(), 1, "step {step}: {actions:?}");
+        assert!(
+            !actions.iter().any(|action| matches!(action, Action::RestartIn(_))),
+            "step {step}: {actions:?}"
+        );
+        let done = play(&mut supervision, [said(B, FromHost::Accepting)]);
+        assert!(
+            matches!(done.last(), Some(Action::ReplaceSelf { .. })),
+            "step {step}: {done:?}"
+        );
+    }
+}
+
+#[test]
+fn one_upgrade_at_a_time() {
+    let mut supervision = serving();
+    play(&mut supervision, [upgrade()]);
+    assert_eq!(
+        refusals(&play(&mut supervision, [upgrade()])),
+        [&UpgradeError::UnderWay]
+    );
+}
+
+#[test]
+fn a_host_that_dies_is_replaced_at_once_by_one_that_goes_on_with_its_code_and_numbers() {
+    let mut supervision = serving();
+    let died = play(&mut supervision, [exited(A, LONG)]);
+    assert!(died.contains(&Action::RestartIn(Duration::ZERO)), "{died:?}");
+    let again = play(
+        &mut supervision,
+        [Event::RestartDue, hello(B), said(B, FromHost::Booted)],
+    );
+    assert_eq!(loads(&again), [(B, Occasion::Restart, Some(GenerationId(3)))]);
+}
+
+#[test]
+fn a_first_host_that_cannot_start_ends_the_supervisor_with_its_code() {
+    let mut supervision = new();
+    play(&mut supervision, [Event::Begin, hello(A)]);
+    let ended = Event::Exited {
+        host: A,
+        status: "exit code 78".to_owned(),
+        code: Some(78),
+        lived: Duration::ZERO,
+    };
+    assert!(play(&mut supervision, [ended]).contains(&Action::Exit(78)));
+}
+
+#[test]
+fn a_signal_to_end_drains_all_a_second_one_ends_now() {
+    let mut supervision = serving();
+    let first = play(&mut supervision, [Event::Terminate]);
+    assert_eq!(orders(&first), [(A, &ToHost::Drain)]);
+    assert!(first.contains(&Action::ReleaseSocket));
+    let second = play(&mut supervision, [Event::Terminate]);
+    assert_eq!(orders(&second), [(A, &ToHost::EndNow)]);
+    assert!(play(&mut supervision, [exited(A, LONG)]).contains(&Action::Exit(0)));
+}
+
+#[test]
+fn a_signal_to_end_gives_an_upgrade_up() {
+    for step in 1..=4 {
+        let mut supervision = serving();
+        play(&mut supervision, steps().into_iter().take(step).flatten());
+        let ending = play(&mut supervision, [Event::Terminate]);
+        assert_eq!(refusals(&ending), [&UpgradeError::Ending], "step {step}");
+        assert!(ending.contains(&Action::Kill(B)), "step {step}: {ending:?}");
+        assert!(
+            orders(&ending).contains(&(A, &ToHost::Drain)),
+            "step {step}: {ending:?}"
+        );
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let host = (1..5_u64).prop_map(HostId);
+    let message = prop_oneof![
+        Just(FromHost::Booted),
+        Just(FromHost::Accepting),
+        Just(FromHost::Stopped),
+        Just(FromHost::Leaving),
+        Just(FromHost::Frozen(frozen(4))),
+        Just(FromHost::Ready {
+            generation: GenerationId(5)
+        }),
+        Just(FromHost::Failed { message: String::new() }),
+    ];
+    prop_oneof![
+        1 => Just(Event::RestartDue),
+        2 => Just(upgrade()),
+        3 => host.clone().prop_map(hello),
+        8 => (host.clone(), message).prop_map(|(host, message)| said(host, message)),
+        1 => host.clone().prop_map(|host| exited(host, LONG)),
+        1 => host.prop_map(Event::Overdue),
+    ]
+}
+
+proptest! {
+    /// Hosts that say anything at any time, but are honest about accepting: each says that it stopped
+    /// only when it was told to, and that it accepts only when it was told to.
+    #[test]
+    fn never_are_two_hosts_told_to_accept_at_once(events in prop::collection::vec(any_event(), 0..80)) {
+        let mut supervision = new();
+        let mut may_accept: Vec<HostId> = Vec::new();
+        let mut told_to_stop: Vec<HostId> = Vec::new();
+        let mut queue = vec![Event::Begin];
+        queue.extend(events);
+        for event in queue {
+            match &event {
+                Event::Said(host, FromHost::Accepting) if !may_accept.contains(host) => continue,
+                Event::Said(host, FromHost::Stopped) => {
+                    if !told_to_stop.contains(host) {
+                        continue;
+                    }
+                    may_accept.retain(|other| other != host);
+                }
+                Event::Said(host, FromHost::Leaving) | Event::Exited { host, .. } => {
+                    may_accept.retain(|other| other != host);
+                }
+                _ => {}
+            }
+            for action in supervision.apply(event) {
+                match action {
+                    Action::Tell(host, ToHost::Accept | ToHost::Resume { .. }) => {
+                        told_to_stop.retain(|other| *other != host);
+                        if !may_accept.contains(&host) {
+                            may_accept.push(host);
+                        }
+                    }
+                    Action::Tell(host, ToHost::StopAccepting) => told_to_stop.push(host),
+                    // What is killed accepts nothing; its exit comes later.
+                    Action::Kill(host) => may_accept.retain(|other| *other != host),
+                    _ => {}
+                }
+                prop_assert!(may_accept.len() <= 1, "{may_accept:?}");
+            }
+        }
+    }
+}
