@@ -33,7 +33,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) => ExitCode::SUCCESS,
+        Command::Reload(_) | Command::Rollback(_) | Command::Status(_) | Command::Dashboard(_) => ExitCode::SUCCESS,
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod baton;
 mod binary;
+mod browser;
 mod cli;
 mod events;
 mod executor;
@@ -41,6 +42,7 @@ pub mod soak;
 
 pub use baton::{Baton, Launch};
 pub use binary::baton_binary;
+pub use browser::Browser;
 pub use cli::{Cli, Finished};
 pub use events::{Event, Events};
 pub use executor::{Drive, Executor, Finish};

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod client;
+mod dashboard;
 mod follow;
 pub mod invoke;
 mod reload;
@@ -55,6 +56,10 @@ pub enum Command {
     /// What is live, in flight and draining.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
+    /// Print the URL of the page that shows what the host does; of `baton start` one that opens it once,
+    /// within a minute.
+    #[command(after_help = "Example:\n  xdg-open \"$(baton dashboard)\"")]
+    Dashboard(dashboard::DashboardArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -161,6 +166,7 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Reload(args) => Some(reload::run(args)),
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
+        Command::Dashboard(args) => Some(dashboard::run(args)),
         Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
     }
 }

@@ -18,6 +18,7 @@ mod retry;
 mod state;
 mod store;
 mod table;
+mod timeline;
 
 #[cfg(test)]
 mod fake_engine;
@@ -33,3 +34,4 @@ pub use report::{FunctionChanges, NotKept, Outcome, Report};
 pub use state::{GenerationId, State};
 pub use store::Store;
 pub use table::{Entry, Gone, HostEvent, Table, View};
+pub use timeline::{Answered, Begun, Ended, Last, Mark, Moment, News, Reloaded, SECONDS_KEPT, Timeline};

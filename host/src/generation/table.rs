@@ -15,6 +15,7 @@ use super::live::{CallInfo, Generation, Lease};
 use super::reload::Reason;
 use super::report::Report;
 use super::state::{GenerationId, State};
+use super::timeline::Timeline;
 
 /// Shared by the keeper, the server and the commands.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Table {
     current: ArcSwapOption<Generation>,
     /// Which calls belong to an older generation.
     pub holds: Holds,
+    /// What happened in the last minutes.
+    pub timeline: Arc<Timeline>,
     view: watch::Sender<Arc<View>>,
     /// Where a change on the disk would be news.
     watched: watch::Sender<Watched>,
@@ -113,6 +116,7 @@ impl Table {
     pub fn new(pin: Pin) -> Self {
         Self {
             holds: Holds::new(pin),
+            timeline: Arc::default(),
             current: ArcSwapOption::empty(),
             view: watch::Sender::new(Arc::default()),
             watched: watch::Sender::default(),
@@ -243,6 +247,10 @@ impl Table {
     }
 
     pub(super) fn tell(&self, event: HostEvent) {
+        match &event {
+            HostEvent::Generation { generation, state } => self.timeline.generation_became(*generation, state),
+            HostEvent::Reload(report) => self.timeline.reloaded(report.clone()),
+        }
         // An error means that nobody follows.
         let _ = self.events.send(event);
     }

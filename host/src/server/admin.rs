@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
-use super::{Server, answer};
+use super::{Server, answer, feed};
 use crate::generation::{GenerationId, Outcome, Reason, Report, State as GenerationState, Want};
 
 /// The query of `PUT /api/reload`.
@@ -129,15 +129,28 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
         .into_response()
 }
 
+/// The query of `GET /-/events`.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventsQuery {
+    /// Calls too, several times a second.
+    #[serde(default, deserialize_with = "flag")]
+    calls: bool,
+}
+
 /// `GET /-/events`. Ends with the host.
-pub(super) async fn events(State(server): State<Server>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(
+    State(server): State<Server>,
+    Query(query): Query<EventsQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let calls = query.calls.then(|| feed::calls(server.clone()));
     let ended = server.table.draining().clone().cancelled_owned();
     let events = BroadcastStream::new(server.table.events()).filter_map(|event| async move {
         // One who is too slow misses some and is not told which: the status has the whole.
         let event = event.ok()?;
         Event::default().event(event.name()).json_data(&event).ok().map(Ok)
     });
-    Sse::new(events.take_until(ended)).keep_alive(KeepAlive::default())
+    let all = futures::stream::select(events, futures::stream::iter(calls).flatten());
+    Sse::new(all.take_until(ended)).keep_alive(KeepAlive::default())
 }
 
 fn reported(report: &Arc<Report>) -> Response {

@@ -119,11 +119,12 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 
 async fn run(
     table: Arc<Table>,
-    lease: Lease,
+    mut lease: Lease,
     info: CallInfo,
     request: js_runtime_api::Request,
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
+    lease.note(&result);
     if let Ok(response) = &result {
         table.holds.learn(lease.generation(), &info, response);
     }

@@ -4,10 +4,14 @@ mod admin;
 mod answer;
 mod auth;
 mod calls;
+mod dashboard;
+mod feed;
 mod listen;
 mod router;
+mod session;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +21,7 @@ pub use auth::Access;
 pub use calls::GENERATION_HEADER;
 pub use listen::{ListenError, Listeners, Peer};
 pub use router::router;
+pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
@@ -29,6 +34,12 @@ pub struct Server {
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
     pub access: Arc<Access>,
+    /// Browsers that were let in.
+    pub sessions: Arc<Sessions>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The project's folder, for people.
+    pub project: Arc<str>,
     /// The calls that run, also those whose callers have gone.
     pub calls: TaskTracker,
     /// How long a call waits while nothing can serve it.

@@ -174,6 +174,11 @@ struct RejectedStatus {
 
 /// The whole, as JSON.
 pub(super) async fn status(State(server): State<Server>) -> Response {
+    Json(of(&server).await).into_response()
+}
+
+/// The whole, for the dashboard too.
+pub(super) async fn of(server: &Server) -> impl Serialize + use<> {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match current.as_ref().map(|current| current.sources.clone()) {
@@ -184,7 +189,7 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
         None => Vec::new(),
     };
     let functions = current.iter().flat_map(|current| current.manifest.functions());
-    Json(Status {
+    Status {
         current: current.as_ref().map(|current| current.id),
         uptime_s: server.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
@@ -210,8 +215,7 @@ pub(super) async fn status(State(server): State<Server>) -> Response {
             changed: changed.iter().map(|path| path.display().to_string()).collect(),
             last_rejected: rejected_status(&view),
         },
-    })
-    .into_response()
+    }
 }
 
 fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {

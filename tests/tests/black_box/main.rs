@@ -13,6 +13,7 @@ mod chaos;
 #[cfg(target_os = "linux")]
 mod children;
 mod cli;
+mod dashboard;
 mod differential;
 mod invoke;
 // As Linux counts it.

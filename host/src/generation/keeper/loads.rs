@@ -153,7 +153,14 @@ impl Task {
             (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
         };
         let emptied = self.emptied_sender.clone();
-        let generation = Arc::new(Generation::new(id, manifest, sources, queue, emptied));
+        let generation = Arc::new(Generation::new(
+            id,
+            manifest,
+            sources,
+            queue,
+            emptied,
+            self.table.timeline.clone(),
+        ));
         self.isolate_joins(&generation, isolate);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.git.clone_from(&origin.git);
