@@ -43,7 +43,9 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => return fail(error.exit_code(), &error.into()),
     };
-    logs::start();
+    if let Err(error) = logs::start(args.logs()) {
+        return fail(1, &error.into());
+    }
     let engine = match V8Engine::start(cache_folder(), &cli::snapshot_maker()) {
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),

@@ -17,6 +17,9 @@ use clap::{Args, Parser, Subcommand};
 
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
+use crate::telemetry::LogFileSettings;
+use crate::telemetry::logs::LogSettings;
+
 use crate::config::{PinMode, WatchMode, parse_duration};
 
 /// Hosts Inngest functions and changes their code without losing a step.
@@ -64,6 +67,10 @@ pub enum Command {
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
 }
+
+const DEFAULT_LOG_SIZE_MIB: usize = 64;
+const DEFAULT_LOG_AGE: std::time::Duration = std::time::Duration::from_hours(24);
+const DEFAULT_LOG_KEEP: usize = 14;
 
 /// The hidden command that makes the startup snapshot.
 pub const SNAPSHOT_MAKER: &str = "make-startup-snapshot";
@@ -132,12 +139,46 @@ pub struct ServeArgs {
     /// another machine (NFS and others) this is done anyway.
     #[arg(long, env = "BATON_POLL")]
     poll: bool,
+    /// Logs each call too.
+    #[arg(long, short)]
+    verbose: bool,
+    /// A call that takes longer is logged. [default: 1m]
+    #[arg(long, env = "BATON_SLOW_CALL", value_parser = parse_duration)]
+    slow_call: Option<std::time::Duration>,
+    /// Writes the log to this file too, as lines of JSON; the host rotates it.
+    #[arg(long, env = "BATON_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// How large the log file may grow before a new one begins, in MiB. [default: 64]
+    #[arg(long, env = "BATON_LOG_SIZE", value_parser = parse_count, requires = "log_file")]
+    log_size: Option<usize>,
+    /// How old the log file may be before a new one begins. [default: 24h]
+    #[arg(long, env = "BATON_LOG_AGE", value_parser = parse_duration, requires = "log_file")]
+    log_age: Option<std::time::Duration>,
+    /// How many older log files are kept. [default: 14]
+    #[arg(long, env = "BATON_LOG_KEEP", requires = "log_file")]
+    log_keep: Option<usize>,
     /// What stays on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
     pin: Option<PinMode>,
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,
+}
+
+impl ServeArgs {
+    /// What is logged, and where.
+    #[must_use]
+    pub fn logs(&self) -> LogSettings {
+        LogSettings {
+            verbose: self.verbose,
+            file: self.log_file.clone().map(|path| LogFileSettings {
+                path,
+                size: self.log_size.unwrap_or(DEFAULT_LOG_SIZE_MIB) as u64 * (1 << 20),
+                age: self.log_age.unwrap_or(DEFAULT_LOG_AGE),
+                keep: self.log_keep.unwrap_or(DEFAULT_LOG_KEEP),
+            }),
+        }
+    }
 }
 
 /// A number of things of which there is one at least.

@@ -24,6 +24,8 @@ use crate::telemetry::Metrics;
 
 const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
+/// More than a step takes that talks to one other service.
+const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
@@ -82,6 +84,7 @@ pub struct Plan {
     pub(super) state: StateFolder,
     address: SocketAddr,
     hold: Duration,
+    slow_call: Duration,
     watching: Watching,
     pin: Pin,
     limits: Limits,
@@ -137,6 +140,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         state: StateFolder::of(&project.root, state_dir)?,
         project,
         mode,
+        slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         watching: Watching {
@@ -222,6 +226,7 @@ impl Host {
             state,
             address,
             hold,
+            slow_call,
             watching,
             pin,
             limits,
@@ -256,6 +261,7 @@ impl Host {
             project: root.display().to_string().into(),
             calls: calls.clone(),
             hold,
+            slow_call,
             watch: watching.mode,
             started: Instant::now(),
         };
@@ -280,6 +286,7 @@ async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
         return;
     };
     info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
+    info!("dashboard: http://{address}/-/");
     match watch {
         WatchMode::Files => info!("edit a function: it is swapped in as you save"),
         WatchMode::GitRef => info!("check out another commit: it is swapped in"),

@@ -89,6 +89,18 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     let response = match result {
         Ok(response) => {
             server.metrics.call_answered(response.status, took);
+            if took >= server.slow_call {
+                let ms = took.as_millis();
+                tracing::warn!(
+                    generation = id.0,
+                    function,
+                    run,
+                    step,
+                    status = response.status,
+                    ms,
+                    "call was slow"
+                );
+            }
             tracing::debug!(
                 generation = id.0,
                 function,

@@ -44,6 +44,8 @@ pub struct Server {
     pub calls: TaskTracker,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
+    /// A call that takes longer is logged.
+    pub slow_call: Duration,
     pub watch: WatchMode,
     pub started: Instant,
 }

@@ -1,6 +1,8 @@
 //! What a host tells about itself: log lines and metrics.
 
+mod log_file;
 pub mod logs;
 mod metrics;
 
+pub use log_file::{LogFile, LogFileError, LogFileSettings};
 pub use metrics::Metrics;

@@ -277,11 +277,17 @@ impl Task {
             sources: generation.sources.clone(),
         });
         self.apply(generation.id, Event::Activated);
+        // At the start everything is new.
+        let ids = |ids: &[String]| (previous.is_some() && !ids.is_empty()).then(|| ids.join(", "));
         info!(
             generation = generation.id.0,
             functions = functions.count,
+            added = ids(&functions.added),
+            removed = ids(&functions.removed),
+            changed = ids(&functions.changed),
             git,
             restored_from = restored_from.map(|id| id.0),
+            ms = began.elapsed().as_millis(),
             "generation activated"
         );
         match want {

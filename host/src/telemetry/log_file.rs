@@ -1,0 +1,187 @@
+//! A log file that the host rotates itself, by size and by age: `baton.log`, then `baton.log.1`, the newest
+//! of those that are over, up to a number. Nobody has to tell the host that a file was moved.
+//!
+//! (Of the crates that do this each asks `chrono` for the local clock, which is a build of Deno of its own.)
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use miette::Diagnostic;
+
+/// Where lines go, and what bounds what they take.
+#[derive(Debug, Clone)]
+pub struct LogFileSettings {
+    pub path: PathBuf,
+    /// A larger file is followed by a new one, in bytes.
+    pub size: u64,
+    /// And so is one that was begun before.
+    pub age: Duration,
+    /// How many that are over are kept.
+    pub keep: usize,
+}
+
+/// It cannot be written.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot write the log file {path}: {error}", path = .path.display())]
+#[diagnostic(help("Name another file with --log-file; its folder is made if it is missing."))]
+pub struct LogFileError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// See the module's documentation. Takes a whole line with each write.
+#[derive(Debug)]
+pub struct LogFile {
+    settings: LogFileSettings,
+    file: File,
+    size: u64,
+    begun: SystemTime,
+}
+
+impl LogFile {
+    /// Opens the file to add to it; makes it, and its folder, where they are missing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open(settings: LogFileSettings) -> Result<Self, LogFileError> {
+        let failed = |error| LogFileError {
+            path: settings.path.clone(),
+            error,
+        };
+        if let Some(folder) = settings.path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = open(&settings.path).map_err(failed)?;
+        let known = file.metadata().map_err(failed)?;
+        Ok(Self {
+            size: known.len(),
+            // Where the file system does not tell, a start counts as the beginning.
+            begun: known.created().unwrap_or_else(|_| SystemTime::now()),
+            file,
+            settings,
+        })
+    }
+
+    fn is_due(&self, more: u64, now: SystemTime) -> bool {
+        let old = now.duration_since(self.begun).is_ok_and(|age| age >= self.settings.age);
+        self.size > 0 && (old || self.size + more > self.settings.size)
+    }
+
+    /// The files that are over move on by one, the oldest goes, and a new one begins.
+    fn rotate(&mut self, now: SystemTime) -> io::Result<()> {
+        let number = |number: usize| {
+            let mut name = self.settings.path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        for from in (1..self.settings.keep).rev() {
+            move_if_there(&number(from), &number(from + 1))?;
+        }
+        match self.settings.keep {
+            0 => std::fs::remove_file(&self.settings.path)?,
+            _ => move_if_there(&self.settings.path, &number(1))?,
+        }
+        self.file = open(&self.settings.path)?;
+        self.size = 0;
+        self.begun = now;
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let now = SystemTime::now();
+        if self.is_due(line.len() as u64, now)
+            && let Err(error) = self.rotate(now)
+        {
+            // Better a large file than no lines; it is tried again with the next day or size.
+            self.begun = now;
+            self.size = 0;
+            writeln!(
+                self.file,
+                "{{\"level\":\"WARN\",\"message\":\"the log file cannot be rotated\",\"error\":\"{error}\"}}"
+            )?;
+        }
+        self.file.write_all(line)?;
+        self.size += line.len() as u64;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Lines may hold what functions say: they are their owner's.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::{LogFile, LogFileSettings};
+
+    fn settings(folder: &Path, size: u64, age: Duration) -> LogFileSettings {
+        LogFileSettings {
+            path: folder.join("logs/baton.log"),
+            size,
+            age,
+            keep: 2,
+        }
+    }
+
+    fn read(folder: &Path, name: &str) -> Option<String> {
+        std::fs::read_to_string(folder.join("logs").join(name)).ok()
+    }
+
+    #[test]
+    fn a_full_file_is_followed_by_a_new_one_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(settings(folder.path(), 10, Duration::MAX)).unwrap();
+        for line in ["one------\n", "two------\n", "three----\n", "four-----\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        let read = |name| read(folder.path(), name);
+        assert_eq!(read("baton.log").as_deref(), Some("four-----\n"));
+        assert_eq!(read("baton.log.1").as_deref(), Some("three----\n"));
+        assert_eq!(read("baton.log.2").as_deref(), Some("two------\n"));
+        assert_eq!(read("baton.log.3"), None);
+    }
+
+    #[test]
+    fn an_old_file_is_followed_by_a_new_one_and_a_start_goes_on_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for line in ["one\n", "two\n"] {
+            let mut log = LogFile::open(settings(folder.path(), 1000, Duration::MAX)).unwrap();
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(read(folder.path(), "baton.log").as_deref(), Some("one\ntwo\n"));
+        let mut log = LogFile::open(settings(folder.path(), 1000, Duration::ZERO)).unwrap();
+        log.write_all(b"three\n").unwrap();
+        assert_eq!(read(folder.path(), "baton.log").as_deref(), Some("three\n"));
+        assert_eq!(read(folder.path(), "baton.log.1").as_deref(), Some("one\ntwo\n"));
+    }
+
+    #[test]
+    fn a_line_larger_than_the_limit_is_written_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogFile::open(settings(folder.path(), 3, Duration::MAX)).unwrap();
+        log.write_all(b"a long line\n").unwrap();
+        assert_eq!(read(folder.path(), "baton.log").as_deref(), Some("a long line\n"));
+        assert_eq!(read(folder.path(), "baton.log.1"), None);
+    }
+}
