@@ -58,7 +58,7 @@ impl Reloads {
         let (keeper, metrics) = (self.keeper.clone(), self.metrics.clone());
         tokio::spawn(async move {
             let report = keeper.request(Want::Reload { force: false }, reason).await;
-            metrics.reload_answered(&report.outcome);
+            metrics.reload_answered(&report);
         });
     }
 }

@@ -191,7 +191,12 @@ fn default_isolates() -> usize {
 pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     let host = Host::begin(plan, engine).await?;
-    let loading = tokio::spawn(first_load(host.keeper.clone(), host.address, watch));
+    let loading = tokio::spawn(first_load(
+        host.keeper.clone(),
+        host.metrics.clone(),
+        host.address,
+        watch,
+    ));
     wait_for_the_end(&host.table).await?;
     host.table.drain();
     host.following.abort();
@@ -207,6 +212,7 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 pub(super) struct Host {
     pub(super) keeper: Keeper,
     pub(super) table: Arc<Table>,
+    metrics: Arc<Metrics>,
     address: SocketAddr,
     calls: TaskTracker,
     serving: JoinHandle<std::io::Result<()>>,
@@ -266,10 +272,17 @@ impl Host {
             started: Instant::now(),
         };
         let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
-        let following = tokio::spawn(follow::follow(watching, root, keeper.clone(), table.clone(), metrics));
+        let following = tokio::spawn(follow::follow(
+            watching,
+            root,
+            keeper.clone(),
+            table.clone(),
+            metrics.clone(),
+        ));
         Ok(Self {
             keeper,
             table,
+            metrics,
             address,
             calls,
             serving,
@@ -279,8 +292,9 @@ impl Host {
     }
 }
 
-async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
+async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
     let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
+    metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
         // The keeper has said what becomes of it.
         return;

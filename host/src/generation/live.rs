@@ -127,6 +127,12 @@ impl Generation {
         self.lock().running.values().cloned().collect()
     }
 
+    /// What keeps it from retiring: calls, and plans and pinned runs that are held for it.
+    #[must_use]
+    pub fn lease_count(&self) -> u64 {
+        self.leases.count()
+    }
+
     /// How many calls run in it.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -5,7 +5,9 @@
 //! than a fast one, and misses only what is no longer kept.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use js_runtime_api::{CallError, Response};
@@ -32,6 +34,8 @@ pub struct Timeline {
     /// One moment on both clocks, so that a clock that is set moves nothing.
     began: (Instant, f64),
     inner: Mutex<Inner>,
+    /// For how long user code held isolates' threads, in milliseconds.
+    blocked: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +162,7 @@ impl Default for Timeline {
         Self {
             began: (Instant::now(), now),
             inner: Mutex::default(),
+            blocked: AtomicU64::default(),
         }
     }
 }
@@ -221,6 +226,18 @@ impl Timeline {
             report,
         };
         push_bounded(&mut inner.reloads, reloaded, RELOADS_KEPT);
+    }
+
+    /// So many isolates were blocked for so long.
+    pub(super) fn isolates_blocked(&self, isolates: usize, time: Duration) {
+        let millis = time.as_millis() as u64 * isolates as u64;
+        self.blocked.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// For how long user code held isolates' threads, of all isolates together.
+    #[must_use]
+    pub fn blocked(&self) -> Duration {
+        Duration::from_millis(self.blocked.load(Ordering::Relaxed))
     }
 
     /// What is new since the mark; with the default mark everything that is kept.

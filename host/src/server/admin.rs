@@ -57,7 +57,7 @@ pub(super) async fn reload(
     };
     let report = server.keeper.request(want, reason).await;
     audit("reload", peer, &report);
-    server.metrics.reload_answered(&report.outcome);
+    server.metrics.reload_answered(&report);
     if let (Some(Wait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
         wait_until_drained(&server, *generation).await;
     }
@@ -107,7 +107,7 @@ pub(super) async fn rollback(
         .request(Want::Rollback(body.generation), Reason::Rollback)
         .await;
     audit("rollback", peer, &report);
-    server.metrics.reload_answered(&report.outcome);
+    server.metrics.reload_answered(&report);
     reported(&report)
 }
 

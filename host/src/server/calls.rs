@@ -3,7 +3,6 @@
 //! The call runs in a task of its own that holds the lease: a caller who hangs up neither stops
 //! the step that runs nor lets its generation retire under it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -15,7 +14,7 @@ use js_runtime_api::{CallError, Manifest, Target};
 
 use super::listen::Peer;
 use super::{Server, answer};
-use crate::generation::{CallInfo, GenerationId, Gone, Lease, Table};
+use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -79,7 +78,7 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.table.clone(), lease, info.clone(), request))
+        .spawn(run(server.clone(), lease, info.clone(), request, began))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -88,7 +87,6 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     } = info;
     let response = match result {
         Ok(response) => {
-            server.metrics.call_answered(response.status, took);
             if took >= server.slow_call {
                 let ms = took.as_millis();
                 tracing::warn!(
@@ -113,7 +111,6 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
             into_http(response)
         }
         Err(error) => {
-            server.metrics.call_answered(500, took);
             tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
             failed(&error, &route)
         }
@@ -130,15 +127,21 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 }
 
 async fn run(
-    table: Arc<Table>,
+    server: Server,
     mut lease: Lease,
     info: CallInfo,
     request: js_runtime_api::Request,
+    began: Instant,
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
     lease.note(&result);
+    let (manifest, function) = (&lease.generation().manifest, info.function.as_deref());
+    let answered = Answered::from(&result);
+    server
+        .metrics
+        .call_answered(manifest, function, answered, began.elapsed());
     if let Ok(response) = &result {
-        table.holds.learn(lease.generation(), &info, response);
+        server.table.holds.learn(lease.generation(), &info, response);
     }
     drop(lease);
     result

@@ -74,7 +74,7 @@ fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
 
 /// `GET /-/metrics`.
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
-    match server.metrics.render(&server.table.view()) {
+    match server.metrics.render(&server.table) {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,

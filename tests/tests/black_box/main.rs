@@ -23,6 +23,7 @@ mod last_good;
 mod lifecycle;
 mod limits;
 mod logs;
+mod metrics;
 mod plans_and_runs;
 mod process;
 mod project_shapes;
