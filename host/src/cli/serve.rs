@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use js_runtime_api::{Engine, EnvironmentSource, MemoryLimits, Project};
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -18,9 +19,9 @@ use super::follow::{self, Watching};
 use crate::config::{
     ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
 };
-use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
+use crate::generation::{HostEvent, Keeper, Limits, Outcome, Pin, Reason, Table, Want};
 use crate::server::{Access, ListenError, Listeners, Server, router};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces, TracesError};
 
 const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
@@ -60,6 +61,9 @@ pub enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Traces(#[from] TracesError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -204,6 +208,9 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     if finish(host.serving, &host.calls, &host.table, drain).await {
         host.keeper.stop().await;
     }
+    if let Some(traces) = host.traces {
+        traces.end().await;
+    }
     info!("ended");
     Ok(())
 }
@@ -213,6 +220,7 @@ pub(super) struct Host {
     pub(super) keeper: Keeper,
     pub(super) table: Arc<Table>,
     metrics: Arc<Metrics>,
+    traces: Option<Arc<Traces>>,
     address: SocketAddr,
     calls: TaskTracker,
     serving: JoinHandle<std::io::Result<()>>,
@@ -238,6 +246,7 @@ impl Host {
             limits,
         } = plan;
         let lock = state.lock()?;
+        let traces = Traces::from_environment()?;
         let access = match mode {
             Mode::Dev => Access::Loopback,
             Mode::Start(_) => Access::token(&state.admin_token()?),
@@ -261,6 +270,7 @@ impl Host {
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
             access: Arc::new(access),
             sessions: Arc::default(),
             address,
@@ -272,6 +282,9 @@ impl Host {
             started: Instant::now(),
         };
         let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
+        if let Some(traces) = traces.clone() {
+            tokio::spawn(trace_reloads(traces, table.events()));
+        }
         let following = tokio::spawn(follow::follow(
             watching,
             root,
@@ -283,12 +296,24 @@ impl Host {
             keeper,
             table,
             metrics,
+            traces,
             address,
             calls,
             serving,
             following,
             _lock: lock,
         })
+    }
+}
+
+/// Ends with the table.
+async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<HostEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(HostEvent::Reload(report)) => traces.reload(&report),
+            Ok(HostEvent::Generation { .. }) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

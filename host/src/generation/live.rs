@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lease::Leases;
-use super::pool::Pool;
+use super::pool::{IsolateId, Pool};
 use super::state::GenerationId;
 use super::timeline::{Answered, Begun, Timeline};
 
@@ -213,6 +213,12 @@ impl Lease {
     #[must_use]
     pub const fn generation(&self) -> &Arc<Generation> {
         &self.held.generation
+    }
+
+    /// Which isolate has, or had, the call, if that can be told.
+    #[must_use]
+    pub fn isolate(&self) -> Option<IsolateId> {
+        self.generation().pool.isolate_of(self.call)
     }
 
     /// What the call was answered with, for the timeline.

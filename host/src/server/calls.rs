@@ -15,6 +15,7 @@ use js_runtime_api::{CallError, Manifest, Target};
 use super::listen::Peer;
 use super::{Server, answer};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
+use crate::telemetry::CallSpan;
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -59,11 +60,15 @@ enum Route {
 
 async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Response {
     let began = Instant::now();
-    let request = match read(request).await {
+    let mut request = match read(request).await {
         Ok(request) => request,
         Err(response) => return response,
     };
     let info = call_info(&request);
+    let span = server
+        .traces
+        .as_ref()
+        .map(|traces| traces.call(&info, &mut request.headers));
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
         Err(gone) => return unavailable(&server, &gone),
@@ -78,7 +83,7 @@ async fn call(server: Server, peer: Peer, request: Request, route: Route) -> Res
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.clone(), lease, info.clone(), request, began))
+        .spawn(run(server.clone(), lease, info.clone(), request, began, span))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -132,6 +137,7 @@ async fn run(
     info: CallInfo,
     request: js_runtime_api::Request,
     began: Instant,
+    span: Option<CallSpan>,
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
     lease.note(&result);
@@ -140,6 +146,9 @@ async fn run(
     server
         .metrics
         .call_answered(manifest, function, answered, began.elapsed());
+    if let Some(span) = span {
+        span.end(lease.generation().id, lease.isolate(), answered);
+    }
     if let Ok(response) = &result {
         server.table.holds.learn(lease.generation(), &info, response);
     }

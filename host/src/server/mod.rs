@@ -25,7 +25,7 @@ pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 
 /// What every route may use.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct Server {
     pub table: Arc<Table>,
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
+    /// While a collector is named.
+    pub traces: Option<Arc<Traces>>,
     pub access: Arc<Access>,
     /// Browsers that were let in.
     pub sessions: Arc<Sessions>,

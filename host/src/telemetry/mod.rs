@@ -3,6 +3,8 @@
 mod log_file;
 pub mod logs;
 mod metrics;
+mod traces;
 
 pub use log_file::{LogFile, LogFileError, LogFileSettings};
 pub use metrics::Metrics;
+pub use traces::{CallSpan, Traces, TracesError};

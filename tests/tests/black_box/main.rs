@@ -34,5 +34,6 @@ mod said;
 mod snapshot;
 mod stuck;
 mod terminal;
+mod traces;
 mod under_load;
 mod watching;
