@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Reload(_)
         | Command::Rollback(_)
         | Command::Status(_)
+        | Command::Dashboard(_)
         | Command::Service(_)
         | Command::Upgrade(_)
         | Command::Drain(_) => ExitCode::SUCCESS,
@@ -55,7 +56,9 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => return fail(error.exit_code(), &error.into()),
     };
-    logs::start();
+    if let Err(error) = logs::start(args.logs()) {
+        return fail(1, &error.into());
+    }
     let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
@@ -79,7 +82,9 @@ fn supervise(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => return fail(error.exit_code(), &error.into()),
     };
-    logs::start();
+    if let Err(error) = logs::start(args.logs()) {
+        return fail(1, &error.into());
+    }
     // `baton start …`: what follows is a host's, too.
     let arguments = std::env::args_os().skip(2).collect();
     match supervisor::start(plan.supervisor(arguments)) {
@@ -105,7 +110,10 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
             return fail(error.exit_code(), &error.into());
         }
     };
-    logs::start();
+    if let Err(error) = logs::start(args.logs()) {
+        tell(error.to_string());
+        return fail(1, &error.into());
+    }
     if let Err(error) = cli::greet(&link, &plan) {
         return fail(1, &miette::miette!("the supervisor is gone: {error}"));
     }

@@ -373,7 +373,12 @@ impl Baton {
 
     /// Opens `GET /-/events`.
     pub async fn events(&self) -> Events {
-        Events::open(self.admin("GET", "/-/events"), &self.door()).await
+        self.events_with("").await
+    }
+
+    /// As [`Baton::events`] with a query such as `?calls=1`.
+    pub async fn events_with(&self, query: &str) -> Events {
+        Events::open(self.admin("GET", &format!("/-/events{query}")), &self.door()).await
     }
 
     /// Waits for the line with this message whose fields fit `pattern`.

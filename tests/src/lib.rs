@@ -17,7 +17,9 @@
 
 mod baton;
 mod binary;
+mod browser;
 mod cli;
+mod collector;
 mod events;
 mod executor;
 mod fake_inngest;
@@ -42,7 +44,9 @@ mod websocket;
 
 pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
+pub use browser::Browser;
 pub use cli::{Cli, Finished};
+pub use collector::{Collector, Span};
 pub use events::{Event, Events};
 pub use executor::{Drive, Executor, Finish};
 pub use fake_inngest::{FakeInngest, Received};

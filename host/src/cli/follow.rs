@@ -73,7 +73,7 @@ impl Reloads {
                 successor.ask(Method::PUT, &uri, HeaderMap::new(), Bytes::new()).await;
                 return;
             }
-            metrics.reload_answered(&report.outcome);
+            metrics.reload_answered(&report);
         });
     }
 }

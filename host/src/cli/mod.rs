@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod client;
+mod dashboard;
 mod drain;
 mod follow;
 mod host;
@@ -20,6 +21,9 @@ use clap::{Args, Parser, Subcommand};
 
 pub use host::{greet, host};
 pub use serve::{Mode, Plan, ServeError, plan, serve};
+
+use crate::telemetry::LogFileSettings;
+use crate::telemetry::logs::LogSettings;
 
 use crate::config::{PinMode, WatchMode, parse_duration};
 use crate::supervisor::HOST_COMMAND;
@@ -83,10 +87,18 @@ pub enum Command {
         #[arg(long)]
         listener: i32,
     },
+    /// Print the URL of the page that shows what the host does; of `baton start` one that opens it once,
+    /// within a minute.
+    #[command(after_help = "Example:\n  xdg-open \"$(baton dashboard)\"")]
+    Dashboard(dashboard::DashboardArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
 }
+
+const DEFAULT_LOG_SIZE_MIB: usize = 64;
+const DEFAULT_LOG_AGE: std::time::Duration = std::time::Duration::from_hours(24);
+const DEFAULT_LOG_KEEP: usize = 14;
 
 /// The hidden command that makes the startup snapshot.
 pub const SNAPSHOT_MAKER: &str = "make-startup-snapshot";
@@ -155,12 +167,46 @@ pub struct ServeArgs {
     /// another machine (NFS and others) this is done anyway.
     #[arg(long, env = "BATON_POLL")]
     poll: bool,
+    /// Logs each call too.
+    #[arg(long, short)]
+    verbose: bool,
+    /// A call that takes longer is logged. [default: 1m]
+    #[arg(long, env = "BATON_SLOW_CALL", value_parser = parse_duration)]
+    slow_call: Option<std::time::Duration>,
+    /// Writes the log to this file too, as lines of JSON; the host rotates it.
+    #[arg(long, env = "BATON_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// How large the log file may grow before a new one begins, in MiB. [default: 64]
+    #[arg(long, env = "BATON_LOG_SIZE", value_parser = parse_count, requires = "log_file")]
+    log_size: Option<usize>,
+    /// How old the log file may be before a new one begins. [default: 24h]
+    #[arg(long, env = "BATON_LOG_AGE", value_parser = parse_duration, requires = "log_file")]
+    log_age: Option<std::time::Duration>,
+    /// How many older log files are kept. [default: 14]
+    #[arg(long, env = "BATON_LOG_KEEP", requires = "log_file")]
+    log_keep: Option<usize>,
     /// What stays on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
     pin: Option<PinMode>,
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,
+}
+
+impl ServeArgs {
+    /// What is logged, and where.
+    #[must_use]
+    pub fn logs(&self) -> LogSettings {
+        LogSettings {
+            verbose: self.verbose,
+            file: self.log_file.clone().map(|path| LogFileSettings {
+                path,
+                size: self.log_size.unwrap_or(DEFAULT_LOG_SIZE_MIB) as u64 * (1 << 20),
+                age: self.log_age.unwrap_or(DEFAULT_LOG_AGE),
+                keep: self.log_keep.unwrap_or(DEFAULT_LOG_KEEP),
+            }),
+        }
+    }
 }
 
 /// A number of things of which there is one at least.
@@ -192,6 +238,7 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Service(args) => Some(service::run(args)),
         Command::Upgrade(args) => Some(upgrade::run(args)),
         Command::Drain(args) => Some(drain::run(args)),
+        Command::Dashboard(args) => Some(dashboard::run(args)),
         Command::Dev(_)
         | Command::Start { .. }
         | Command::Host { .. }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use js_runtime_api::{Engine, EnvironmentSource, MemoryLimits, Project};
 use miette::Diagnostic;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -20,13 +21,15 @@ use super::follow::{self, Watching};
 use crate::config::{
     ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
 };
-use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Role, Table, Want};
+use crate::generation::{HostEvent, Keeper, Limits, Outcome, Pin, Reason, Role, Table, Want};
 use crate::server::{Access, ListenError, Listeners, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Occasion, Setup, Supervised};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces, TracesError};
 
 pub(super) const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
+/// More than a step takes that talks to one other service.
+const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
 pub(super) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
@@ -61,6 +64,9 @@ pub enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Traces(#[from] TracesError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -87,6 +93,7 @@ pub struct Plan {
     pub(super) state: StateFolder,
     address: SocketAddr,
     hold: Duration,
+    slow_call: Duration,
     pub(super) watching: Watching,
     pin: Pin,
     pub(super) limits: Limits,
@@ -163,6 +170,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         state: StateFolder::of(&project.root, state_dir)?,
         project,
         mode,
+        slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         watching: Watching {
@@ -213,7 +221,12 @@ fn default_isolates() -> usize {
 pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     let host = Host::begin(plan, engine).await?;
-    let loading = tokio::spawn(first_load(host.keeper.clone(), host.address, watch));
+    let loading = tokio::spawn(first_load(
+        host.keeper.clone(),
+        host.metrics.clone(),
+        host.address,
+        watch,
+    ));
     let mut signals = Signals::listen()?;
     let reason = tokio::select! {
         signal = signals.end() => signal,
@@ -239,6 +252,8 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 pub(super) struct Host {
     pub(super) keeper: Keeper,
     pub(super) table: Arc<Table>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Option<Arc<Traces>>,
     pub(super) address: SocketAddr,
     /// Whether the port is served at the moment.
     pub(super) accepting: watch::Receiver<bool>,
@@ -296,10 +311,12 @@ impl Host {
             state,
             address: _,
             hold,
+            slow_call,
             watching,
             pin,
             limits,
         } = plan;
+        let traces = Traces::from_environment()?;
         let access = match mode {
             Mode::Dev => Access::Loopback,
             Mode::Start(_) => Access::token(&state.admin_token()?),
@@ -334,9 +351,14 @@ impl Host {
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
             access: Arc::new(access),
+            sessions: Arc::default(),
+            address,
+            project: root.display().to_string().into(),
             calls: calls.clone(),
             hold,
+            slow_call,
             watch: watching.mode,
             serve_path,
             successor: successor.clone(),
@@ -346,17 +368,22 @@ impl Host {
         let (accepts, accepting) = watch::channel(false);
         let ending = table.draining().clone();
         let serving = tokio::spawn(listeners.serve(router(server), table.role(), ending, accepts, calls));
+        if let Some(traces) = traces.clone() {
+            tokio::spawn(trace_reloads(traces, table.events()));
+        }
         let following = tokio::spawn(follow::follow(
             watching,
             root,
             keeper.clone(),
             table.clone(),
-            metrics,
+            metrics.clone(),
             successor,
         ));
         Ok(Self {
             keeper,
             table,
+            metrics,
+            traces,
             address,
             accepting,
             serving,
@@ -386,17 +413,30 @@ impl Host {
             following,
             keeper,
             table,
+            traces,
             ..
         } = self;
-        tokio::select! {
+        let finished = tokio::select! {
             biased;
             _ = serving => {
                 following.abort();
                 keeper.stop().await;
-                return true;
+                true
             }
-            () = tokio::time::sleep(budget) => warn!("the drain budget is used up"),
-            reason = now => warn!(reason, "ending now"),
+            () = tokio::time::sleep(budget) => {
+                warn!("the drain budget is used up");
+                false
+            }
+            reason = now => {
+                warn!(reason, "ending now");
+                false
+            }
+        };
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        if finished {
+            return true;
         }
         for entry in &table.view().entries {
             for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
@@ -414,13 +454,26 @@ impl Host {
     }
 }
 
-async fn first_load(keeper: Keeper, address: SocketAddr, watch: WatchMode) {
+/// Ends with the table.
+async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<HostEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(HostEvent::Reload(report)) => traces.reload(&report),
+            Ok(HostEvent::Generation { .. }) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
     let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
+    metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
         // The keeper has said what becomes of it.
         return;
     };
     info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
+    info!("dashboard: http://{address}/-/");
     match watch {
         WatchMode::Files => info!("edit a function: it is swapped in as you save"),
         WatchMode::GitRef => info!("check out another commit: it is swapped in"),

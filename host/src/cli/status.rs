@@ -7,7 +7,9 @@
 )]
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
@@ -19,12 +21,45 @@ use super::{HostArgs, client};
 pub struct StatusArgs {
     #[command(flatten)]
     host: HostArgs,
+    /// Shows it anew each second, until the host ends.
+    #[arg(long, short)]
+    watch: bool,
 }
 
+/// How often it is shown anew.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+/// To the first line of the terminal, and all below it goes.
+const HOME: &str = "\x1b[H\x1b[J";
+
 pub(super) fn run(args: &StatusArgs) -> ExitCode {
+    let mut shown = String::new();
+    loop {
+        let code = show(args, &mut shown);
+        if !args.watch || code != ExitCode::SUCCESS {
+            return code;
+        }
+        std::thread::sleep(WATCH_PAUSE);
+    }
+}
+
+/// Shows the status once; while it is watched and goes into a file, only what is not as it was shown.
+fn show(args: &StatusArgs, shown: &mut String) -> ExitCode {
+    let terminal = io::stdout().is_terminal();
     match client::ask(&args.host, Method::GET, "/-/status", String::new()) {
-        Ok(answer) if args.host.json => println!("{}", answer.body),
-        Ok(answer) => print!("{}", summary(&answer.body)),
+        Ok(answer) => {
+            let text = if args.host.json {
+                format!("{}\n", answer.body)
+            } else {
+                summary(&answer.body)
+            };
+            if args.watch && terminal && !args.host.json {
+                print!("{HOME}{text}");
+            } else if text != *shown {
+                print!("{text}");
+            }
+            let _ = io::Write::flush(&mut io::stdout());
+            *shown = text;
+        }
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
             return ExitCode::FAILURE;

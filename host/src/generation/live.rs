@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::lease::Leases;
-use super::pool::Pool;
+use super::pool::{IsolateId, Pool};
 use super::state::GenerationId;
+use super::timeline::{Answered, Begun, Timeline};
 
 /// What serves calls: isolates and what was loaded into them.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Generation {
     calls: Mutex<Calls>,
     /// Hears when the last lease of a superseded generation is given back.
     emptied: mpsc::UnboundedSender<GenerationId>,
+    timeline: Arc<Timeline>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Generation {
         sources: Arc<dyn Sources>,
         queue: Arc<CallQueue>,
         emptied: mpsc::UnboundedSender<GenerationId>,
+        timeline: Arc<Timeline>,
     ) -> Self {
         Self {
             id,
@@ -87,6 +90,7 @@ impl Generation {
             leases: Leases::default(),
             calls: Mutex::default(),
             emptied,
+            timeline,
         }
     }
 
@@ -106,7 +110,11 @@ impl Generation {
         calls.next += 1;
         calls.running.insert(call, (info, Instant::now()));
         drop(calls);
-        Some(Lease { held, call })
+        Some(Lease {
+            held,
+            call,
+            answered: Answered::default(),
+        })
     }
 
     /// Whether the generation has the function, as far as its functions are known.
@@ -119,6 +127,40 @@ impl Generation {
     #[must_use]
     pub fn in_flight(&self) -> Vec<(CallInfo, Instant)> {
         self.lock().running.values().cloned().collect()
+    }
+
+    /// What keeps it from retiring: calls, and plans and pinned runs that are held for it.
+    #[must_use]
+    pub fn lease_count(&self) -> u64 {
+        self.leases.count()
+    }
+
+    /// How many calls run in it.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().running.len()
+    }
+
+    /// The oldest of the calls that have run for at least this long.
+    #[must_use]
+    pub fn running(&self, at_least: Duration, most: usize) -> Vec<Begun> {
+        let running: Vec<(u64, CallInfo, Instant)> = {
+            let calls = self.lock();
+            let running = calls.running.iter().map(|(call, (info, since))| (*call, info, *since));
+            let old = running.filter(|(_, _, since)| since.elapsed() >= at_least);
+            old.take(most)
+                .map(|(call, info, since)| (call, info.clone(), since))
+                .collect()
+        };
+        let begun = running
+            .into_iter()
+            .map(|(call, info, since)| self.begun(&info, call, since));
+        begun.collect()
+    }
+
+    fn begun(&self, info: &CallInfo, call: u64, since: Instant) -> Begun {
+        let began = self.timeline.millis(since);
+        Begun::new(info, self.id, call, self.pool.isolate_of(call), began)
     }
 
     /// The calls that have taken longer than this, and have no answer yet.
@@ -167,12 +209,24 @@ impl Drop for Held {
 pub struct Lease {
     held: Held,
     call: u64,
+    answered: Answered,
 }
 
 impl Lease {
     #[must_use]
     pub const fn generation(&self) -> &Arc<Generation> {
         &self.held.generation
+    }
+
+    /// Which isolate has, or had, the call, if that can be told.
+    #[must_use]
+    pub fn isolate(&self) -> Option<IsolateId> {
+        self.generation().pool.isolate_of(self.call)
+    }
+
+    /// What the call was answered with, for the timeline.
+    pub fn note(&mut self, result: &Result<Response, CallError>) {
+        self.answered = result.into();
     }
 
     /// Answers the call that this lease was taken for.
@@ -188,8 +242,15 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut calls = self.generation().lock();
-        calls.running.remove(&self.call);
-        calls.answered.remove(&self.call);
+        let generation = self.generation();
+        let ended = {
+            let mut calls = generation.lock();
+            calls.answered.remove(&self.call);
+            calls.running.remove(&self.call)
+        };
+        if let Some((info, since)) = ended {
+            let begun = generation.begun(&info, self.call, since);
+            generation.timeline.call_ended(begun, since, self.answered);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod role;
 mod state;
 mod store;
 mod table;
+mod timeline;
 
 #[cfg(test)]
 mod fake_engine;
@@ -35,3 +36,4 @@ pub use role::Role;
 pub use state::{GenerationId, State};
 pub use store::Store;
 pub use table::{Entry, Gone, HostEvent, Table, View};
+pub use timeline::{Answered, Begun, Ended, Last, Mark, Moment, News, Reloaded, SECONDS_KEPT, Timeline};

@@ -89,6 +89,18 @@ impl Pool {
         self.lock().isolates.iter().map(Member::observed).collect()
     }
 
+    /// Which isolate has, or had, the call: as it was seen, or because no other one takes calls.
+    #[must_use]
+    pub fn isolate_of(&self, call: u64) -> Option<IsolateId> {
+        let members = self.lock();
+        let seen = |member: &&Member| member.vitals.calls.iter().any(|running| running.id == call);
+        if let Some(member) = members.isolates.iter().find(seen) {
+            return Some(member.id);
+        }
+        let mut takes = members.isolates.iter().filter(|member| member.takes_calls());
+        takes.next().filter(|_| takes.next().is_none()).map(|member| member.id)
+    }
+
     /// How many calls no isolate has begun.
     #[must_use]
     pub fn queued(&self) -> usize {

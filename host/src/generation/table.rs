@@ -16,6 +16,7 @@ use super::reload::Reason;
 use super::report::Report;
 use super::role::Role;
 use super::state::{GenerationId, State};
+use super::timeline::Timeline;
 
 /// Shared by the keeper, the server and the commands.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Table {
     current: ArcSwapOption<Generation>,
     /// Which calls belong to an older generation.
     pub holds: Holds,
+    /// What happened in the last minutes.
+    pub timeline: Arc<Timeline>,
     view: watch::Sender<Arc<View>>,
     /// Where a change on the disk would be news.
     watched: watch::Sender<Watched>,
@@ -117,6 +120,7 @@ impl Table {
     pub fn new(pin: Pin) -> Self {
         Self {
             holds: Holds::new(pin),
+            timeline: Arc::default(),
             current: ArcSwapOption::empty(),
             view: watch::Sender::new(Arc::default()),
             watched: watch::Sender::default(),
@@ -292,6 +296,10 @@ impl Table {
     }
 
     pub(super) fn tell(&self, event: HostEvent) {
+        match &event {
+            HostEvent::Generation { generation, state } => self.timeline.generation_became(*generation, state),
+            HostEvent::Reload(report) => self.timeline.reloaded(report.clone()),
+        }
         // An error means that nobody follows.
         let _ = self.events.send(event);
     }

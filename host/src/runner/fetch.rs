@@ -23,16 +23,26 @@ use super::sdk::Lost;
 /// # Errors
 /// When there is no answer.
 pub async fn fetch(request: HttpRequest) -> Result<Raw, Lost> {
-    let url = request.url.clone();
-    exchange(request)
+    let HttpRequest {
+        url,
+        method,
+        headers,
+        body,
+        ..
+    } = request;
+    exchange(&url, &method, &headers, body.into())
         .await
         .map_err(|error| Lost(format!("{url} does not answer: {error}")))
 }
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-async fn exchange(request: HttpRequest) -> Result<Raw, Error> {
-    let uri: Uri = request.url.parse()?;
+/// The same for bytes.
+///
+/// # Errors
+/// When there is no answer.
+pub(crate) async fn exchange(url: &str, method: &str, headers: &[(String, String)], body: Bytes) -> Result<Raw, Error> {
+    let uri: Uri = url.parse()?;
     let host = uri.host().ok_or("the URL has no host")?.to_owned();
     let secure = match uri.scheme_str() {
         Some("https") => true,
@@ -43,12 +53,12 @@ async fn exchange(request: HttpRequest) -> Result<Raw, Error> {
     let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
     let authority = uri.authority().map_or(host.as_str(), |authority| authority.as_str());
     let mut http = Request::builder()
-        .method(request.method.as_str())
+        .method(method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()));
-    for (name, value) in &request.headers {
+    for (name, value) in headers {
         http = http.header(name, value);
     }
-    let mut http = http.body(Full::new(Bytes::from(request.body)))?;
+    let mut http = http.body(Full::new(body))?;
     let authority = authority.rsplit('@').next().unwrap_or_default();
     http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
     http.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

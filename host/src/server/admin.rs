@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
-use super::{Server, answer};
+use super::{Server, answer, feed};
 use crate::generation::{GenerationId, Outcome, Reason, Report, Role, State as GenerationState, Want};
 use crate::supervisor::UpgradeError;
 
@@ -64,7 +64,7 @@ pub(super) async fn reload(
         return server.successor.ask(Method::PUT, &uri, HeaderMap::new(), nothing).await;
     }
     audit("reload", peer, &report);
-    server.metrics.reload_answered(&report.outcome);
+    server.metrics.reload_answered(&report);
     if let (Some(Wait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
         wait_until_drained(&server, *generation).await;
     }
@@ -119,7 +119,7 @@ pub(super) async fn rollback(
         return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
     }
     audit("rollback", peer, &report);
-    server.metrics.reload_answered(&report.outcome);
+    server.metrics.reload_answered(&report);
     reported(&report)
 }
 
@@ -209,8 +209,20 @@ pub(super) async fn upgrade(
     }
 }
 
+/// The query of `GET /-/events`.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventsQuery {
+    /// Calls too, several times a second.
+    #[serde(default, deserialize_with = "flag")]
+    calls: bool,
+}
+
 /// `GET /-/events`. Ends with the host.
-pub(super) async fn events(State(server): State<Server>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(
+    State(server): State<Server>,
+    Query(query): Query<EventsQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let calls = query.calls.then(|| feed::calls(server.clone()));
     let draining = server.table.draining().clone().cancelled_owned();
     let mut role = server.table.role();
     let ended = async move {
@@ -224,7 +236,8 @@ pub(super) async fn events(State(server): State<Server>) -> Sse<impl Stream<Item
         let event = event.ok()?;
         Event::default().event(event.name()).json_data(&event).ok().map(Ok)
     });
-    Sse::new(events.take_until(ended)).keep_alive(KeepAlive::default())
+    let all = futures::stream::select(events, futures::stream::iter(calls).flatten());
+    Sse::new(all.take_until(ended)).keep_alive(KeepAlive::default())
 }
 
 fn reported(report: &Arc<Report>) -> Response {

@@ -4,7 +4,7 @@
 //! - `baton dev`: programs on this machine. A page in a browser is none, however it got here: its
 //!   `Origin` is foreign, or its `Host` is a name that was rebound to this address. What a proxy
 //!   passes on is remote, whatever the proxy's own address.
-//! - `baton start`: the bearer of the admin token.
+//! - `baton start`: the bearer of the admin token, or a browser that has shown it ([`super::session`]).
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -28,6 +28,17 @@ impl Access {
     #[must_use]
     pub fn token(token: &str) -> Self {
         Self::Token(blake3::hash(token.as_bytes()))
+    }
+
+    /// Whether this is the admin token. Digests of equal length: the comparison tells nothing by its time.
+    pub(super) fn is_opened_by(&self, token: &str) -> bool {
+        match self {
+            Self::Loopback => false,
+            Self::Token(digest) => blake3::hash(token.trim().as_bytes())
+                .as_bytes()
+                .ct_eq(digest.as_bytes())
+                .into(),
+        }
     }
 }
 
@@ -74,11 +85,21 @@ pub(super) async fn require_admin(
     request: Request,
     next: Next,
 ) -> Response {
-    match decide(&server.access, peer, request.headers(), request.uri()) {
+    match admit(&server, peer, &request) {
         Ok(()) => next.run(request).await,
+        Err(response) => response,
+    }
+}
+
+/// Whether the request is an admin's; if not, the answer to it.
+pub(super) fn admit(server: &Server, peer: Peer, request: &Request) -> Result<(), Response> {
+    let (headers, uri) = (request.headers(), request.uri());
+    match decide(&server.access, peer, headers, uri) {
+        Ok(()) => Ok(()),
+        Err(Refusal::NoToken) if server.sessions.admits(request.method(), headers) => Ok(()),
         Err(refusal) => {
-            tracing::warn!(%peer, method = %request.method(), path = request.uri().path(), reason = %refusal, "admin request refused");
-            answer::error(refusal.status(), refusal.to_string(), refusal.help())
+            tracing::warn!(%peer, method = %request.method(), path = uri.path(), reason = %refusal, "admin request refused");
+            Err(answer::error(refusal.status(), refusal.to_string(), refusal.help()))
         }
     }
 }
@@ -106,17 +127,14 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
                 _ => Ok(()),
             }
         }
-        (Access::Token(digest), Peer::Tcp(_)) => {
+        (Access::Token(_), Peer::Tcp(_)) => {
             let value = headers.get(header::AUTHORIZATION).ok_or(Refusal::NoToken)?;
             let token = value
                 .to_str()
                 .ok()
                 .and_then(|value| value.strip_prefix("Bearer "))
                 .ok_or(Refusal::WrongToken)?;
-            // Digests of equal length: the comparison tells nothing by its time.
-            let given = blake3::hash(token.trim().as_bytes());
-            let right: bool = given.as_bytes().ct_eq(digest.as_bytes()).into();
-            right.then_some(()).ok_or(Refusal::WrongToken)
+            access.is_opened_by(token).then_some(()).ok_or(Refusal::WrongToken)
         }
     }
 }

@@ -26,8 +26,9 @@ use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Duplex, Man
 
 use super::listen::Peer;
 use super::{Server, answer};
-use crate::generation::{CallInfo, GenerationId, Gone, Head, Lease, STREAMS, Table};
+use crate::generation::{Answered, CallInfo, GenerationId, Gone, Head, Lease, STREAMS, Table};
 use crate::supervisor::Noted;
+use crate::telemetry::CallSpan;
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
@@ -94,6 +95,10 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         .supervised
         .as_ref()
         .map(|supervised| supervised.ledger.note(&info));
+    let span = server
+        .traces
+        .as_ref()
+        .map(|traces| traces.call(&info, &mut request.headers));
     let lease = match server.table.lease(info.clone(), server.hold).await {
         Ok(lease) => lease,
         Err(Gone::HandedOver) => return passed_on(&server, request).await,
@@ -109,7 +114,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.clone(), lease, noted, info.clone(), request))
+        .spawn(run(server.clone(), lease, info.clone(), request, began, (span, noted)))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -118,7 +123,18 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     } = info;
     let response = match result {
         Ok(response) => {
-            server.metrics.call_answered(response.status, took);
+            if took >= server.slow_call {
+                let ms = took.as_millis();
+                tracing::warn!(
+                    generation = id.0,
+                    function,
+                    run,
+                    step,
+                    status = response.status,
+                    ms,
+                    "call was slow"
+                );
+            }
             tracing::debug!(
                 generation = id.0,
                 function,
@@ -132,7 +148,6 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         }
         Err(error @ CallError::HungUp) => failed(&error, &route),
         Err(error) => {
-            server.metrics.call_answered(500, took);
             tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
             failed(&error, &route)
         }
@@ -150,12 +165,23 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
 
 async fn run(
     server: Server,
-    lease: Lease,
-    noted: Option<Noted>,
+    mut lease: Lease,
     info: CallInfo,
     request: js_runtime_api::Request,
+    began: Instant,
+    (span, noted): (Option<CallSpan>, Option<Noted>),
 ) -> Result<js_runtime_api::Response, CallError> {
-    let mut response = lease.call(request).await?;
+    let result = lease.call(request).await;
+    lease.note(&result);
+    let answered = Answered::from(&result);
+    let (manifest, function) = (&lease.generation().manifest, info.function.as_deref());
+    server
+        .metrics
+        .call_answered(manifest, function, answered, began.elapsed());
+    if let Some(span) = span {
+        span.end(lease.generation().id, lease.isolate(), answered);
+    }
+    let mut response = result?;
     if info.run.is_some() {
         response.body = learn(
             &server.table,

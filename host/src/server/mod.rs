@@ -4,12 +4,16 @@ mod admin;
 mod answer;
 mod auth;
 mod calls;
+mod dashboard;
+mod feed;
 mod forward;
 mod hosts;
 mod listen;
 mod router;
+mod session;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +25,12 @@ pub use forward::Successor;
 pub(crate) use listen::owner_of;
 pub use listen::{ListenError, Listeners, Peer, bind, own_control_socket};
 pub use router::router;
+pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
 use crate::supervisor::Supervised;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 
 /// What every route may use.
 #[derive(Clone)]
@@ -33,11 +38,21 @@ pub struct Server {
     pub table: Arc<Table>,
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
+    /// While a collector is named.
+    pub traces: Option<Arc<Traces>>,
     pub access: Arc<Access>,
+    /// Browsers that were let in.
+    pub sessions: Arc<Sessions>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The project's folder, for people.
+    pub project: Arc<str>,
     /// The calls that run, also those whose callers have gone.
     pub calls: TaskTracker,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
+    /// A call that takes longer is logged.
+    pub slow_call: Duration,
     pub watch: WatchMode,
     /// Where an app serves Inngest.
     pub serve_path: Arc<str>,

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `GET/PUT/POST /api/inngest[/app]` | Inngest | to the SDK in the isolate, byte for byte ([`super::calls`]) |
 //! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained` |
+//! | `GET /-/` | admin | the dashboard ([`super::dashboard`]: its routes) |
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
@@ -20,7 +21,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post, put};
 
-use super::{Server, admin, answer, auth, calls, status};
+use super::{Server, admin, answer, auth, calls, dashboard, status};
 
 /// The route table as axum has it.
 pub fn router(server: Server) -> Router {
@@ -32,9 +33,11 @@ pub fn router(server: Server) -> Router {
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
         .route("/-/upgrade", post(admin::upgrade).fallback(not_allowed("POST")))
+        .merge(dashboard::for_admins())
         .layer(from_fn_with_state(server.clone(), auth::require_admin));
     Router::new()
         .merge(admin)
+        .merge(dashboard::for_everybody())
         .route("/-/live", get(status::live).fallback(not_allowed("GET")))
         .route("/-/ready", get(status::ready).fallback(not_allowed("GET")))
         .route("/-/metrics", get(status::metrics).fallback(not_allowed("GET")))

@@ -76,7 +76,7 @@ fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
 
 /// `GET /-/metrics`.
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
-    match server.metrics.render(&server.table.view()) {
+    match server.metrics.render(&server.table) {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,
@@ -187,6 +187,22 @@ pub(super) struct StatusQuery {
 
 /// The whole, as JSON.
 pub(super) async fn status(State(server): State<Server>, Query(query): Query<StatusQuery>) -> Response {
+    let of = match query.alone {
+        Some(_) => Whose::ThisHost,
+        None => Whose::AllHosts,
+    };
+    Json(self::of(&server, of).await).into_response()
+}
+
+/// Which hosts of the project a status tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    ThisHost,
+    AllHosts,
+}
+
+/// The whole, for the dashboard too.
+pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match current.as_ref().map(|current| current.sources.clone()) {
@@ -197,11 +213,11 @@ pub(super) async fn status(State(server): State<Server>, Query(query): Query<Sta
         None => Vec::new(),
     };
     let functions = current.iter().flat_map(|current| current.manifest.functions());
-    let (supervisor, hosts) = match query.alone {
-        Some(_) => (None, Vec::new()),
-        None => hosts::all(&server).await,
+    let (supervisor, hosts) = match whose {
+        Whose::ThisHost => (None, Vec::new()),
+        Whose::AllHosts => hosts::all(server).await,
     };
-    Json(Status {
+    Status {
         current: current.as_ref().map(|current| current.id),
         uptime_s: server.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
@@ -229,8 +245,7 @@ pub(super) async fn status(State(server): State<Server>, Query(query): Query<Sta
             changed: changed.iter().map(|path| path.display().to_string()).collect(),
             last_rejected: rejected_status(&view),
         },
-    })
-    .into_response()
+    }
 }
 
 fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {

@@ -1,12 +1,19 @@
-//! Log lines on stderr: for people on a terminal, JSON otherwise. `BATON_LOG` filters them, in the
-//! syntax of tracing's `EnvFilter`.
+//! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always
+//! JSON. `BATON_LOG` filters them, in the syntax of tracing's `EnvFilter`. What they are: docs/logs.md.
 
 use std::io::IsTerminal as _;
+use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields, debug_fn};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::log_file::{LogFile, LogFileError, LogFileSettings};
 
 /// Fields as people read them: what takes more than a line comes below.
 fn for_people() -> impl for<'writer> FormatFields<'writer> {
@@ -25,29 +32,65 @@ const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=
 /// Of a host that runs for a command: what the host does is no news, what user code says is.
 const QUIET_FILTER: &str = "warn,notify=error,host::generation::keeper::loads=error,user=info";
 
+/// What each call says, besides.
+const CALLS: &str = ",host::server::calls=debug";
+
+/// The time as the person at the terminal has it.
+struct WallClock;
+
+impl FormatTime for WallClock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", jiff::Zoned::now().strftime("%H:%M:%S"))
+    }
+}
+
+/// What is written, and where besides standard error.
+#[derive(Debug, Clone, Default)]
+pub struct LogSettings {
+    /// Each call too.
+    pub verbose: bool,
+    pub file: Option<LogFileSettings>,
+}
+
 /// Starts logging; called once, by commands that are a host.
-pub fn start() {
-    start_with(DEFAULT_FILTER);
+///
+/// # Errors
+/// When the log file cannot be written.
+pub fn start(settings: LogSettings) -> Result<(), LogFileError> {
+    let calls = if settings.verbose { CALLS } else { "" };
+    let file = settings.file.map(LogFile::open).transpose()?;
+    start_with(&format!("{DEFAULT_FILTER}{calls}"), file);
+    Ok(())
 }
 
 /// Starts logging; called once, by a command that has a host of its own.
 pub fn start_quietly() {
-    start_with(QUIET_FILTER);
+    start_with(QUIET_FILTER, None);
 }
 
-fn start_with(default: &str) {
+fn start_with(default: &str, file: Option<LogFile>) {
     let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        subscriber.compact().with_target(false).fmt_fields(for_people()).init();
-    } else {
-        subscriber
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .init();
-    }
+    let terminal = std::io::stderr().is_terminal();
+    // (Colours are left out where NO_COLOR says so.)
+    let for_people = terminal.then(|| {
+        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let layer = layer.compact().with_target(false).with_timer(WallClock);
+        layer.fmt_fields(for_people())
+    });
+    let for_machines = (!terminal).then(|| json_lines().with_writer(std::io::stderr));
+    let into_file = file.map(|file| json_lines().with_writer(Mutex::new(file)));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(for_people)
+        .with(for_machines)
+        .with(into_file)
+        .init();
+}
+
+fn json_lines<S>() -> tracing_subscriber::fmt::Layer<S, JsonFields, Format<Json>> {
+    tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
 }

@@ -1,50 +1,78 @@
 //! Prometheus metrics. Counters are kept here; what the table knows is read when somebody asks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use js_runtime_api::Manifest;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::generation::{Outcome, View};
+use crate::generation::{Answered, Report, Table};
 
-/// All metrics of a host.
+/// What a call's function is called that the project does not have: whoever can call may name any.
+const UNKNOWN: &str = "unknown";
+
+/// All metrics of a host; docs/metrics.md lists them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    calls: Family<StatusClass, Counter>,
-    call_seconds: Histogram,
-    reloads: Family<ReloadStatus, Counter>,
+    calls: Family<CallLabels, Counter>,
+    call_duration: Family<FunctionLabel, Histogram, fn() -> Histogram>,
+    reloads: Family<OutcomeLabel, Counter>,
+    reload_duration: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
+    blocked: Counter<f64, std::sync::atomic::AtomicU64>,
     current: Gauge,
-    live: Family<GenerationState, Gauge>,
+    live: Family<StateLabel, Gauge>,
     in_flight: Family<GenerationLabel, Gauge>,
     queued: Family<GenerationLabel, Gauge>,
-    isolates: Family<IsolateState, Gauge>,
+    leases: Family<GenerationLabel, Gauge>,
+    info: Family<InfoLabels, Gauge>,
+    isolates: Family<IsolateStateLabels, Gauge>,
+    heap: Family<IsolateLabels, Gauge>,
+    buffers: Family<IsolateLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StatusClass {
-    status: u16,
+struct CallLabels {
+    function: Arc<str>,
+    outcome: CallOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadStatus {
-    status: &'static str,
+struct FunctionLabel {
+    function: Arc<str>,
+}
+
+/// What a call came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum CallOutcome {
+    /// The function, or the request, is done.
+    #[allow(non_camel_case_types, reason = "the label's value")]
+    completed,
+    /// Steps ran or were planned: Inngest calls again.
+    #[allow(non_camel_case_types, reason = "the label's value")]
+    stepped,
+    /// The project's answer is an error.
+    #[allow(non_camel_case_types, reason = "the label's value")]
+    failed,
+    /// The project had no answer: its isolate ended, or its handler threw or never settles.
+    #[allow(non_camel_case_types, reason = "the label's value")]
+    lost,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct GenerationState {
-    state: &'static str,
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct IsolateState {
-    generation: u64,
+struct StateLabel {
     state: &'static str,
 }
 
@@ -53,105 +81,218 @@ struct GenerationLabel {
     generation: u64,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InfoLabels {
+    version: &'static str,
+    generation: u64,
+    hash: String,
+    git: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IsolateStateLabels {
+    generation: u64,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IsolateLabels {
+    generation: u64,
+    isolate: u64,
+}
+
+/// From a millisecond to more than the two hours that Inngest allows a call.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 4.0, 13))
+}
+
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("baton");
-        // From a millisecond to more than the two hours that Inngest allows a call.
-        let call_seconds = Histogram::new(exponential_buckets(0.001, 4.0, 13));
-        let metrics = Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
             calls: Family::default(),
-            call_seconds,
+            call_duration: Family::new_with_constructor(durations),
             reloads: Family::default(),
+            reload_duration: Family::new_with_constructor(durations),
+            blocked: Counter::default(),
             current: Gauge::default(),
             live: Family::default(),
             in_flight: Family::default(),
             queued: Family::default(),
+            leases: Family::default(),
+            info: Family::default(),
             isolates: Family::default(),
-            registry: Registry::default(),
+            heap: Family::default(),
+            buffers: Family::default(),
         };
-        registry.register("calls", "Calls answered, by HTTP status", metrics.calls.clone());
-        registry.register_with_unit(
-            "call",
-            "Time from a call to its answer",
-            Unit::Seconds,
-            metrics.call_seconds.clone(),
-        );
-        registry.register(
-            "reloads",
-            "Reloads and rollbacks answered, by outcome",
-            metrics.reloads.clone(),
-        );
-        registry.register(
-            "generation_current",
-            "Number of the generation that gets new calls, 0 for none",
-            metrics.current.clone(),
-        );
-        registry.register("generations", "Generations by state", metrics.live.clone());
-        registry.register(
-            "calls_in_flight",
-            "Calls that run, by generation",
-            metrics.in_flight.clone(),
-        );
-        registry.register(
-            "calls_queued",
-            "Calls that no isolate has begun, by generation",
-            metrics.queued.clone(),
-        );
-        registry.register(
-            "isolates",
-            "Isolates by generation and state: free, or blocked by user code",
-            metrics.isolates.clone(),
-        );
-        Self { registry, ..metrics }
+        metrics.registry = metrics.registered();
+        metrics
     }
 }
 
 impl Metrics {
-    pub fn call_answered(&self, status: u16, took: Duration) {
-        self.calls.get_or_create(&StatusClass { status }).inc();
-        self.call_seconds.observe(took.as_secs_f64());
+    fn registered(&self) -> Registry {
+        let mut registry = Registry::with_prefix("baton");
+        registry.register_with_unit(
+            "call_duration",
+            "Time from a call to its answer, by function",
+            Unit::Seconds,
+            self.call_duration.clone(),
+        );
+        registry.register_with_unit(
+            "reload_duration",
+            "Time that a reload or rollback took, by outcome",
+            Unit::Seconds,
+            self.reload_duration.clone(),
+        );
+        registry.register_with_unit(
+            "isolate_blocked",
+            "Time for which user code held isolates' threads, of all isolates together",
+            Unit::Seconds,
+            self.blocked.clone(),
+        );
+        let mut bytes = |name: &str, help: &str, metric: &Family<IsolateLabels, Gauge>| {
+            registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
+        };
+        bytes("isolate_heap", "JavaScript heap in use, by isolate", &self.heap);
+        bytes("isolate_buffers", "What array buffers hold, by isolate", &self.buffers);
+        registry.register("calls", "Calls answered, by function and outcome", self.calls.clone());
+        registry.register(
+            "reloads",
+            "Reloads and rollbacks answered, by outcome",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "generation_current",
+            "Number of the generation that gets new calls, 0 for none",
+            self.current.clone(),
+        );
+        registry.register(
+            "generation",
+            "1 for the current generation, with what it was made of",
+            self.info.clone(),
+        );
+        registry.register("generations", "Generations by state", self.live.clone());
+        let mut by_generation = |name: &str, help: &str, metric: &Family<GenerationLabel, Gauge>| {
+            registry.register(name, help, metric.clone());
+        };
+        by_generation("calls_in_flight", "Calls that run, by generation", &self.in_flight);
+        by_generation(
+            "calls_queued",
+            "Calls that no isolate has begun, by generation",
+            &self.queued,
+        );
+        by_generation(
+            "generation_leases",
+            "What keeps a generation: its calls, steps that it planned, runs that are pinned to it",
+            &self.leases,
+        );
+        registry.register(
+            "isolates",
+            "Isolates by generation and state: free, blocked by user code, or condemned for their memory",
+            self.isolates.clone(),
+        );
+        registry
     }
 
-    pub fn reload_answered(&self, outcome: &Outcome) {
-        self.reloads
-            .get_or_create(&ReloadStatus { status: outcome.word() })
-            .inc();
+    /// A call that a generation of this manifest answered.
+    pub fn call_answered(&self, manifest: &Manifest, function: Option<&str>, answer: Answered, took: Duration) {
+        let known = function.filter(|function| manifest.functions().any(|(_, known)| known.id == **function));
+        let function: Arc<str> = known.unwrap_or(UNKNOWN).into();
+        let outcome = match answer.status {
+            Some(206) => CallOutcome::stepped,
+            Some(..400) => CallOutcome::completed,
+            Some(_) => CallOutcome::failed,
+            None => CallOutcome::lost,
+        };
+        let labels = CallLabels {
+            function: function.clone(),
+            outcome,
+        };
+        self.calls.get_or_create(&labels).inc();
+        let duration = self.call_duration.get_or_create(&FunctionLabel { function });
+        duration.observe(took.as_secs_f64());
+    }
+
+    pub fn reload_answered(&self, report: &Report) {
+        let label = OutcomeLabel {
+            outcome: report.outcome.word(),
+        };
+        self.reloads.get_or_create(&label).inc();
+        self.reload_duration
+            .get_or_create(&label)
+            .observe(report.took_ms / 1000.0);
     }
 
     /// The metrics in OpenMetrics text.
     ///
     /// # Errors
     /// When a value cannot be written as text.
-    pub fn render(&self, view: &View) -> Result<String, fmt::Error> {
-        self.live.clear();
-        self.in_flight.clear();
-        self.queued.clear();
-        self.isolates.clear();
-        self.current.set(0);
-        for entry in &view.entries {
-            let state = entry.state.word();
-            self.live.get_or_create(&GenerationState { state }).inc();
-            let generation = entry.id.0;
-            if state == "current" {
-                self.current.set(i64::try_from(generation).unwrap_or(i64::MAX));
-            }
-            if let Some(live) = &entry.live {
-                let label = GenerationLabel { generation };
-                self.in_flight.get_or_create(&label).set(gauge(live.in_flight().len()));
-                self.queued.get_or_create(&label).set(gauge(live.pool.queued()));
-                for isolate in live.pool.observed() {
-                    let state = if isolate.blocked { "blocked" } else { "free" };
-                    self.isolates.get_or_create(&IsolateState { generation, state }).inc();
-                }
-            }
-        }
+    pub fn render(&self, table: &Table) -> Result<String, fmt::Error> {
+        self.read(table);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+
+    /// What is read when somebody asks.
+    fn read(&self, table: &Table) {
+        let by_generation = [&self.in_flight, &self.queued, &self.leases];
+        by_generation.iter().for_each(|family| family.clear());
+        [&self.heap, &self.buffers].iter().for_each(|family| family.clear());
+        self.live.clear();
+        self.info.clear();
+        self.isolates.clear();
+        self.current.set(0);
+        let blocked = table.timeline.blocked().as_secs_f64();
+        self.blocked.inc_by(blocked - self.blocked.get());
+        for entry in &table.view().entries {
+            let state = entry.state.word();
+            self.live.get_or_create(&StateLabel { state }).inc();
+            let generation = entry.id.0;
+            let Some(live) = &entry.live else {
+                continue;
+            };
+            if state == "current" {
+                self.current.set(gauge(generation));
+                let labels = InfoLabels {
+                    version: env!("CARGO_PKG_VERSION"),
+                    generation,
+                    hash: live.hash.clone(),
+                    git: entry.git.clone().unwrap_or_default(),
+                };
+                self.info.get_or_create(&labels).set(1);
+            }
+            let label = GenerationLabel { generation };
+            let values = [live.count() as u64, live.pool.queued() as u64, live.lease_count()];
+            for (family, value) in by_generation.iter().zip(values) {
+                family.get_or_create(&label).set(gauge(value));
+            }
+            for isolate in live.pool.observed() {
+                let state = match (isolate.vitals.condemned, isolate.blocked) {
+                    (true, _) => "condemned",
+                    (false, true) => "blocked",
+                    (false, false) => "free",
+                };
+                self.isolates
+                    .get_or_create(&IsolateStateLabels { generation, state })
+                    .inc();
+                let isolate_label = IsolateLabels {
+                    generation,
+                    isolate: isolate.id.0,
+                };
+                self.heap
+                    .get_or_create(&isolate_label)
+                    .set(gauge(isolate.vitals.heap_used));
+                self.buffers
+                    .get_or_create(&isolate_label)
+                    .set(gauge(isolate.vitals.buffers_used));
+            }
+        }
+    }
 }
 
-fn gauge(count: usize) -> i64 {
+fn gauge(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -159,21 +300,46 @@ fn gauge(count: usize) -> i64 {
 mod tests {
     use std::time::Duration;
 
-    use super::Metrics;
-    use crate::generation::{Outcome, View};
+    use js_runtime_api::{App, Function, Manifest};
 
-    #[test]
-    fn what_was_counted_is_rendered() {
+    use super::Metrics;
+    use crate::generation::{Answered, Outcome, Pin, Report, Table};
+
+    #[tokio::test]
+    async fn what_was_counted_is_rendered_and_made_up_functions_are_one() {
         let metrics = Metrics::default();
-        metrics.call_answered(206, Duration::from_millis(5));
-        metrics.reload_answered(&Outcome::ShuttingDown);
-        let text = metrics.render(&View::default()).unwrap();
-        assert!(text.contains("baton_calls_total{status=\"206\"} 1"), "{text}");
-        assert!(
-            text.contains("baton_reloads_total{status=\"shutting_down\"} 1"),
-            "{text}"
-        );
-        assert!(text.contains("baton_call_seconds_count 1"), "{text}");
-        assert!(text.contains("baton_generation_current 0"), "{text}");
+        let function = Function {
+            id: "app-hello".to_owned(),
+            ..Function::default()
+        };
+        let app = App {
+            functions: vec![function],
+            ..App::default()
+        };
+        let manifest = Manifest {
+            apps: vec![app],
+            ..Manifest::default()
+        };
+        let answer = Answered {
+            status: Some(206),
+            error: None,
+        };
+        for function in ["app-hello", "made-up", "made-up-too"] {
+            metrics.call_answered(&manifest, Some(function), answer, Duration::from_millis(5));
+        }
+        metrics.reload_answered(&Report {
+            outcome: Outcome::ShuttingDown,
+            took_ms: 5.0,
+        });
+        let text = metrics.render(&Table::new(Pin::Nothing)).unwrap();
+        for line in [
+            "baton_calls_total{function=\"app-hello\",outcome=\"stepped\"} 1",
+            "baton_calls_total{function=\"unknown\",outcome=\"stepped\"} 2",
+            "baton_call_duration_seconds_count{function=\"app-hello\"} 1",
+            "baton_reloads_total{outcome=\"shutting_down\"} 1",
+            "baton_generation_current 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! What a host tells about itself: log lines and metrics.
 
+mod log_file;
 pub mod logs;
 mod metrics;
+mod traces;
 
+pub use log_file::{LogFile, LogFileError, LogFileSettings};
 pub use metrics::Metrics;
+pub use traces::{CallSpan, Traces, TracesError};

@@ -126,6 +126,7 @@ impl Task {
     /// Asks every isolate for a sign of life, tells what changed, and helps where all are blocked.
     pub(super) fn look_after_isolates(&mut self) {
         let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.clone()).collect();
+        let mut blocked = 0;
         for generation in live {
             let changes = generation.pool.look();
             for blocked in changes.blocked {
@@ -143,8 +144,15 @@ impl Task {
             for freed in changes.freed {
                 info!(generation = generation.id.0, isolate = freed.0, "isolate free again");
             }
+            blocked += generation
+                .pool
+                .observed()
+                .iter()
+                .filter(|isolate| isolate.blocked)
+                .count();
             self.help(&generation);
         }
+        self.table.timeline.isolates_blocked(blocked, LOOK_EVERY);
     }
 
     /// Has another isolate made where calls would wait otherwise.

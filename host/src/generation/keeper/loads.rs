@@ -165,7 +165,14 @@ impl Task {
             (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
         };
         let emptied = self.emptied_sender.clone();
-        let generation = Arc::new(Generation::new(id, manifest, sources, queue, emptied));
+        let generation = Arc::new(Generation::new(
+            id,
+            manifest,
+            sources,
+            queue,
+            emptied,
+            self.table.timeline.clone(),
+        ));
         self.isolate_joins(&generation, isolate);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.git.clone_from(&origin.git);
@@ -282,11 +289,17 @@ impl Task {
             sources: generation.sources.clone(),
         });
         self.apply(generation.id, Event::Activated);
+        // At the start everything is new.
+        let ids = |ids: &[String]| (previous.is_some() && !ids.is_empty()).then(|| ids.join(", "));
         info!(
             generation = generation.id.0,
             functions = functions.count,
+            added = ids(&functions.added),
+            removed = ids(&functions.removed),
+            changed = ids(&functions.changed),
             git,
             restored_from = restored_from.map(|id| id.0),
+            ms = began.elapsed().as_millis(),
             "generation activated"
         );
         match want {

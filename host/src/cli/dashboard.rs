@@ -1,0 +1,32 @@
+//! `baton dashboard`: the URL of the page that shows what the host does.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on its terminal"
+)]
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+
+use super::{HostArgs, client};
+
+#[derive(Debug, Args)]
+pub struct DashboardArgs {
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub(super) fn run(args: &DashboardArgs) -> ExitCode {
+    match client::ask(&args.host, Method::POST, "/-/session", String::new()) {
+        Ok(answer) if args.host.json => println!("{}", answer.body),
+        Ok(answer) => println!("{}", answer.body["url"].as_str().unwrap_or_default()),
+        Err(error) => {
+            eprintln!("{:?}", miette::Report::new(error));
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,167 @@
+//! Runs a function to its end, as `baton invoke` does: each step on the generation that is current then.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Json, Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use axum::{BoxError, Router};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::super::calls::{self, GENERATION_HEADER};
+use super::super::listen::Peer;
+use super::super::{Server, answer};
+use crate::runner::answer::Raw;
+use crate::runner::catalogue::{Catalogue, Function};
+use crate::runner::fetch::fetch;
+use crate::runner::op::HttpRequest;
+use crate::runner::report::Origin;
+use crate::runner::request::Request as RunRequest;
+use crate::runner::sdk::{Answered, Lost, Sdk};
+use crate::runner::session::{Options, Order, Session};
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Invocation {
+    function: String,
+    #[serde(default)]
+    data: Option<Value>,
+    /// Sleeps are over at once.
+    #[serde(default)]
+    skip_sleep: bool,
+}
+
+/// `POST /-/invoke`. Ends the run when the page goes; a step that has begun goes on to its end.
+pub(super) async fn invoke(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    invocation: Result<Json<Invocation>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    let Invocation {
+        function,
+        data,
+        skip_sleep,
+    } = match invocation {
+        Ok(Json(invocation)) => invocation,
+        Err(rejection) => {
+            let help = "Send {\"function\": \"hello\", \"data\": {}}.";
+            return answer::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
+        }
+    };
+    let catalogue = catalogue(&server);
+    let function = match catalogue.named(&function) {
+        Ok(function) => function.clone(),
+        Err(error) => {
+            let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
+            return answer::error(StatusCode::NOT_FOUND, error.to_string(), help.unwrap_or_default());
+        }
+    };
+    tracing::info!(target: "audit", action = "invoke", %peer, function = function.id, "admin action");
+    let event = Session::event(&function.usual_event(), data.unwrap_or_else(|| json!({})));
+    let order = Order {
+        function,
+        event,
+        origin: Origin::Asked,
+        depth: 0,
+        busy: None,
+    };
+    let options = Options {
+        skip_sleep,
+        retry_delay: Duration::from_secs(1),
+        deliver: false,
+        reached: false,
+    };
+    let (reports, lines) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let stop_with_page = stop.clone().drop_guard();
+    let sdk = Arc::new(OwnSdk::new(server));
+    let (session, deliveries) = Session::new(sdk, catalogue, options, Vec::new(), reports, stop);
+    // Ends with the run, which ends with the page.
+    tokio::spawn(session.conduct(vec![order], deliveries));
+    let lines = UnboundedReceiverStream::new(lines).map(move |report| {
+        let _ = &stop_with_page;
+        let mut line = serde_json::to_vec(&report).unwrap_or_default();
+        line.push(b'\n');
+        Ok::<_, Infallible>(line)
+    });
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response()
+}
+
+fn catalogue(server: &Server) -> Catalogue {
+    let current = server.table.current();
+    let functions = current.iter().flat_map(|current| current.manifest.functions());
+    let functions = functions.map(|(app, function)| Function {
+        id: function.id.clone(),
+        app: app.id.clone(),
+        triggers: function.triggers.clone(),
+        retries: function.retries,
+        config: json!(function.config),
+    });
+    Catalogue::new(functions.collect())
+}
+
+/// The project's SDK behind the same routes that Inngest calls.
+struct OwnSdk(Router);
+
+impl OwnSdk {
+    fn new(server: Server) -> Self {
+        let router = Router::new()
+            .route("/api/inngest", any(calls::only_app))
+            .route("/api/inngest/{app}", any(calls::named_app));
+        Self(router.with_state(server))
+    }
+}
+
+impl Sdk for OwnSdk {
+    fn call(&self, request: RunRequest) -> BoxFuture<'static, Result<Answered, Lost>> {
+        let router = self.0.clone();
+        let lost = |error: BoxError| Lost(format!("the host does not answer: {error}"));
+        async move { call(router, request).await.map_err(lost) }.boxed()
+    }
+
+    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<Raw, Lost>> {
+        fetch(request).boxed()
+    }
+}
+
+async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError> {
+    let mut http = Request::builder().method(Method::POST).uri(&request.path);
+    for (name, value) in &request.headers {
+        http = http.header(name, value);
+    }
+    // As who may know the generation that answered.
+    let http = http
+        .extension(ConnectInfo(Peer::Control))
+        .body(Body::from(request.body))?;
+    let (head, body) = router.oneshot(http).await?.into_parts();
+    let generation = head.headers.get(GENERATION_HEADER);
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    });
+    Ok(Answered {
+        generation: generation.and_then(|value| value.to_str().ok()?.parse().ok()),
+        raw: Raw {
+            status: head.status.as_u16(),
+            headers: headers.collect(),
+            body: body.collect().await?.to_bytes().into(),
+        },
+    })
+}

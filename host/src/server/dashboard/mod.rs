@@ -1,0 +1,123 @@
+//! The dashboard: one page, rendered here, that a script keeps up to date.
+//!
+//! | method, path | who | what |
+//! |---|---|---|
+//! | `GET /-/` | admin, else the login page | the page |
+//! | `GET /-/panels` | admin | what of the page changes, rendered anew |
+//! | `POST /-/invoke` | admin | runs a function to its end; a line of JSON for each thing that happens |
+//! | `POST /-/session` | admin | a URL that opens the page in a browser, once |
+//! | `GET/POST /-/login` | open | a ticket of such a URL, or the admin token: a cookie |
+//! | `GET /-/dashboard.css`, `.js` | open | the same for everybody |
+//!
+//! What the page shows of calls comes from `GET /-/events?calls=1` ([`super::feed`]). Nothing is loaded from
+//! elsewhere, and the content security policy says so.
+
+mod invoke;
+mod login;
+mod page;
+mod panels;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use maud::Markup;
+
+use self::panels::Panels;
+
+use super::auth::{Access, admit};
+use super::listen::Peer;
+use super::{Server, status};
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The routes behind the admin's door.
+pub(super) fn for_admins() -> Router<Server> {
+    Router::new()
+        .route("/-/panels", get(panels))
+        .route("/-/invoke", post(invoke::invoke))
+        .route("/-/session", post(login::session))
+}
+
+/// The routes that look themselves who comes.
+pub(super) fn for_everybody() -> Router<Server> {
+    Router::new()
+        .route("/-/", get(page))
+        .route("/-", get(|| async { axum::response::Redirect::permanent("/-/") }))
+        .route("/-/login", get(login::ticket).post(login::token))
+        .route(
+            "/-/dashboard.css",
+            get(|headers: HeaderMap| async move { asset(&headers, "text/css; charset=utf-8", include_str!("page.css")) }),
+        )
+        .route(
+            "/-/dashboard.js",
+            get(|headers: HeaderMap| async move {
+                asset(&headers, "text/javascript; charset=utf-8", include_str!("page.js"))
+            }),
+        )
+}
+
+async fn page(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request) -> Response {
+    if let Err(refused) = admit(&server, peer, &request) {
+        return match (&*server.access, peer) {
+            (Access::Token(_), Peer::Tcp(_)) => html(StatusCode::UNAUTHORIZED, &page::login(None)),
+            _ => refused,
+        };
+    }
+    let panels = render(&server).await;
+    html(StatusCode::OK, &page::page(&server.project, &panels))
+}
+
+async fn panels(State(server): State<Server>) -> Response {
+    html(StatusCode::OK, &render(&server).await.all())
+}
+
+async fn render(server: &Server) -> Panels {
+    let status = serde_json::to_value(status::of(server, status::Whose::AllHosts).await).unwrap_or_default();
+    let timeline = &server.table.timeline;
+    Panels::new(&status, &timeline.reloads(), &timeline.last_calls())
+}
+
+fn html(status: StatusCode, markup: &Markup) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        // (`no-referrer` would take the `Origin` from the login form.)
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, markup.0.clone()).into_response()
+}
+
+/// Part of the binary: asked for again with each page, sent again when the binary is another one.
+fn asset(headers: &HeaderMap, kind: &'static str, text: &'static str) -> Response {
+    let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+    let same = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = match same {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, kind)], text).into_response(),
+    };
+    let mut insert = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    insert(header::ETAG, &tag);
+    insert(header::CACHE_CONTROL, "no-cache");
+    insert(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn style_and_script_leave_room_for_the_page_in_60_kb() {
+        let size = include_str!("page.css").len() + include_str!("page.js").len();
+        assert!(size < 45_000, "{size} bytes");
+    }
+}

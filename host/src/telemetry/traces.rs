@@ -1,0 +1,239 @@
+//! Spans for calls and reloads, to the collector that the environment names (`OTEL_EXPORTER_OTLP_ENDPOINT` and
+//! its siblings, as OpenTelemetry specifies them). Without it there is none, and requests pass as they came.
+//!
+//! A call's span is a child of what its `traceparent` names, and user code is told of the span by the same
+//! header: what it traces itself belongs below.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
+use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tokio::runtime::Handle;
+
+use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
+use crate::runner::fetch;
+
+/// Any of these turns it on.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+/// How long the last spans may take when the host ends.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// The collector's address, or what else the environment says, cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum TracesError {
+    #[error("{name} is no URL of a collector: {value:?}")]
+    #[diagnostic(help("Give it one such as http://127.0.0.1:4318."))]
+    Url { name: &'static str, value: String },
+    #[error("spans cannot be exported: {0}")]
+    #[diagnostic(help("Look at the variables OTEL_EXPORTER_OTLP_*."))]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Traces {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
+
+/// The span of a call that runs.
+#[derive(Debug)]
+pub struct CallSpan(Context);
+
+impl Traces {
+    /// What the environment asks for, if it does.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn from_environment() -> Result<Option<Arc<Self>>, TracesError> {
+        let says = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+        let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+        if disabled || !ENDPOINTS.into_iter().any(says) {
+            return Ok(None);
+        }
+        for name in ENDPOINTS.into_iter().filter(|name| says(name)) {
+            let value = std::env::var(name).unwrap_or_default();
+            // The exporter would take its default instead.
+            if !is_url(&value) {
+                return Err(TracesError::Url { name, value });
+            }
+        }
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(Client(Handle::current()))
+            .with_protocol(Protocol::HttpBinary)
+            .build()?;
+        let mut resource = Resource::builder();
+        if !says("OTEL_SERVICE_NAME") {
+            resource = resource.with_service_name("baton");
+        }
+        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource.with_attribute(version).build())
+            .with_batch_exporter(exporter)
+            .build();
+        let tracer = provider.tracer("baton");
+        Ok(Some(Arc::new(Self { provider, tracer })))
+    }
+
+    /// A call begins. Its headers name its span from here on.
+    #[must_use]
+    pub fn call(&self, info: &CallInfo, headers: &mut Vec<(String, String)>) -> CallSpan {
+        let propagator = TraceContextPropagator::new();
+        let parent = propagator.extract(&Headers(headers));
+        let name = info.function.clone().unwrap_or_else(|| "request".to_owned());
+        let known = [
+            ("baton.function", &info.function),
+            ("baton.run", &info.run),
+            ("baton.step", &info.step),
+        ];
+        let mut attributes: Vec<KeyValue> = known
+            .into_iter()
+            .filter_map(|(key, value)| Some(KeyValue::new(key, value.clone()?)))
+            .collect();
+        if let Some(attempt) = info.attempt() {
+            attributes.push(KeyValue::new("baton.attempt", i64::from(attempt)));
+        }
+        let builder = self.tracer.span_builder(name).with_kind(SpanKind::Server);
+        let span = builder
+            .with_attributes(attributes)
+            .start_with_context(&self.tracer, &parent);
+        let context = parent.with_span(span);
+        propagator.inject_context(&context, &mut HeadersMut(headers));
+        CallSpan(context)
+    }
+
+    /// A reload was answered just now.
+    pub fn reload(&self, report: &Report) {
+        let end = SystemTime::now();
+        let took = Duration::from_secs_f64(report.took_ms.max(0.0) / 1000.0);
+        let builder = self.tracer.span_builder("reload").with_kind(SpanKind::Internal);
+        let mut span = builder
+            .with_start_time(end.checked_sub(took).unwrap_or(end))
+            .start_with_context(&self.tracer, &Context::new());
+        span.set_attribute(KeyValue::new("baton.outcome", report.outcome.word()));
+        if let Some(id) = report.outcome.serving() {
+            span.set_attribute(KeyValue::new("baton.generation", number(id.0)));
+        }
+        if let Outcome::Rejected { error, .. } = &report.outcome {
+            span.set_status(Status::error(error.message.clone()));
+        }
+        span.end_with_timestamp(end);
+    }
+
+    /// Sends what is left.
+    pub async fn end(self: Arc<Self>) {
+        // It waits for its own thread.
+        let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
+        match ended.await {
+            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+}
+
+impl CallSpan {
+    /// The call is over.
+    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: Answered) {
+        let span = self.0.span();
+        span.set_attribute(KeyValue::new("baton.generation", number(generation.0)));
+        if let Some(isolate) = isolate {
+            span.set_attribute(KeyValue::new("baton.isolate", number(isolate.0)));
+        }
+        match answered.status {
+            Some(status) => {
+                span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
+                if status >= 500 {
+                    span.set_status(Status::error(format!("answered {status}")));
+                }
+            }
+            None => span.set_status(Status::error(answered.error.unwrap_or("not answered"))),
+        }
+        span.end();
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let uri = text.trim().parse::<axum::http::Uri>();
+    uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+struct Headers<'a>(&'a [(String, String)]);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let mut named = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case(key));
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+struct HeadersMut<'a>(&'a mut Vec<(String, String)>);
+
+impl Injector for HeadersMut<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        self.0.retain(|(name, _)| !name.eq_ignore_ascii_case(key));
+        if !value.is_empty() {
+            self.0.push((key.to_ascii_lowercase(), value));
+        }
+    }
+}
+
+/// Sends from the host's runtime: the exporter's thread has none.
+#[derive(Debug)]
+struct Client(Handle);
+
+#[async_trait::async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let (head, body) = request.into_parts();
+        let headers: Vec<(String, String)> = head
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            })
+            .collect();
+        let url = head.uri.to_string();
+        let sent = self
+            .0
+            .spawn(async move { fetch::exchange(&url, head.method.as_str(), &headers, body).await });
+        let answer = sent.await??;
+        Ok(Response::builder().status(answer.status).body(answer.body.into())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::propagation::{Extractor as _, Injector as _};
+
+    use super::{Headers, HeadersMut};
+
+    #[test]
+    fn a_header_is_replaced_whatever_its_case() {
+        let mut headers = vec![
+            ("Traceparent".to_owned(), "old".to_owned()),
+            ("a".to_owned(), "b".to_owned()),
+        ];
+        HeadersMut(&mut headers).set("traceparent", "new".to_owned());
+        HeadersMut(&mut headers).set("tracestate", String::new());
+        assert_eq!(Headers(&headers).get("TRACEPARENT"), Some("new"));
+        assert_eq!(headers.len(), 2, "{headers:?}");
+    }
+}
