@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
-use crate::config::{PinMode, WatchMode, parse_duration};
+use crate::config::{PinMode, RegisterMode, WatchMode, parse_duration};
 
 /// Hosts Inngest functions and changes their code without losing a step.
 #[derive(Debug, Parser)]
@@ -133,6 +133,10 @@ pub struct ServeArgs {
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,
+    /// Whether functions are registered at Inngest, whenever there is something new to tell. [default:
+    /// auto]
+    #[arg(long, env = "BATON_REGISTER", value_name = "WHETHER")]
+    register: Option<RegisterMode>,
 }
 
 /// A number of things of which there is one at least.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use js_runtime_api::{Engine, EnvironmentSource, MemoryLimits, Project};
 use miette::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -16,9 +17,11 @@ use tracing::{info, warn};
 use super::ServeArgs;
 use super::follow::{self, Watching};
 use crate::config::{
-    ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
+    ConfigFile, Lock, PinMode, ProjectError, RegisterMode, Retries, StateError, StateFolder, WatchMode, discover,
+    working_folder,
 };
 use crate::generation::{Keeper, Limits, Outcome, Pin, Reason, Table, Want};
+use crate::registration::{Registration, Settings};
 use crate::server::{Access, ListenError, Listeners, Server, router};
 use crate::telemetry::Metrics;
 
@@ -84,6 +87,7 @@ pub struct Plan {
     hold: Duration,
     watching: Watching,
     pin: Pin,
+    register: bool,
     limits: Limits,
 }
 
@@ -111,17 +115,24 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         pin,
         pin_ttl,
         env,
+        inngest,
+        functions,
+        deny,
         path: _,
     } = file;
+    project.default_retries = functions.default_retries.map(|Retries(count)| count);
     project.environment = EnvironmentSource {
         file: match &args.env_file {
             Some(file) => Some(working_folder()?.join(file)),
             None => env.file.map(|file| project.root.join(file)),
         },
-        defaults: match mode {
-            // The SDK would take this machine for Inngest's cloud.
-            Mode::Dev => [("INNGEST_DEV".to_owned(), "1".to_owned())].into(),
-            Mode::Start(_) => BTreeMap::new(),
+        defaults: {
+            let mut defaults: BTreeMap<_, _> = inngest.variables().collect();
+            if let Mode::Dev = mode {
+                // The SDK would take this machine for Inngest's cloud.
+                defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());
+            }
+            defaults
         },
     };
     let state_dir = args
@@ -155,7 +166,12 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),
             Some(PinMode::None) | None => Pin::Nothing,
         },
+        register: match args.register.or(inngest.register) {
+            Some(RegisterMode::Auto) | None => true,
+            Some(RegisterMode::Off) => false,
+        },
         limits: Limits {
+            deny,
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),
@@ -190,6 +206,7 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     let loading = tokio::spawn(first_load(host.keeper.clone(), host.address, watch));
     wait_for_the_end(&host.table).await?;
     host.table.drain();
+    host.registers.send_replace(false);
     host.following.abort();
     loading.abort();
     if finish(host.serving, &host.calls, &host.table, drain).await {
@@ -207,6 +224,8 @@ pub(super) struct Host {
     calls: TaskTracker,
     serving: JoinHandle<std::io::Result<()>>,
     following: JoinHandle<()>,
+    /// Whether this host is the one that registers. The task ends with it.
+    registers: watch::Sender<bool>,
     _lock: Lock,
 }
 
@@ -224,6 +243,7 @@ impl Host {
             hold,
             watching,
             pin,
+            register,
             limits,
         } = plan;
         let lock = state.lock()?;
@@ -246,7 +266,13 @@ impl Host {
         let root = project.root.clone();
         let metrics = Arc::<Metrics>::default();
         let keeper = Keeper::start(engine, project, limits, table.clone(), state.path().join("kept"));
+        let (registers, allowed) = watch::channel(true);
+        let settings = Settings {
+            wanted: register,
+            address,
+        };
         let server = Server {
+            registration: Registration::start(table.clone(), settings, allowed),
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
@@ -265,6 +291,7 @@ impl Host {
             calls,
             serving,
             following,
+            registers,
             _lock: lock,
         })
     }

@@ -44,6 +44,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             root,
             entry,
             environment,
+            default_retries: None,
         };
         return Ok((project, config));
     }
@@ -64,6 +65,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             root,
             entry: entry(&path)?,
             environment: EnvironmentSource::default(),
+            default_retries: None,
         },
         config,
     ))

@@ -83,6 +83,8 @@ pub enum HostEvent {
     },
     /// A reload was answered.
     Reload(Arc<Report>),
+    /// Inngest knows the functions, or does not any more.
+    Registration { state: &'static str, error: Option<String> },
 }
 
 impl HostEvent {
@@ -92,6 +94,7 @@ impl HostEvent {
         match self {
             Self::Generation { .. } => "generation",
             Self::Reload(_) => "reload",
+            Self::Registration { .. } => "registration",
         }
     }
 }
@@ -197,6 +200,12 @@ impl Table {
         self.view.borrow().clone()
     }
 
+    /// Tells of each new view.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
     /// Resolves once the view satisfies the condition.
     pub async fn wait_until(&self, condition: impl Fn(&View) -> bool) {
         // Fails only without a sender, which this table holds.
@@ -242,7 +251,7 @@ impl Table {
         });
     }
 
-    pub(super) fn tell(&self, event: HostEvent) {
+    pub(crate) fn tell(&self, event: HostEvent) {
         // An error means that nobody follows.
         let _ = self.events.send(event);
     }

@@ -38,6 +38,7 @@ impl Host {
             root: "/project".into(),
             entry: Entry::Folder("/project/functions".into()),
             environment: EnvironmentSource::default(),
+            default_retries: None,
         };
         let limits = Limits {
             max_generations: 3,
@@ -47,6 +48,7 @@ impl Host {
             call: CALL,
             isolates: 2,
             cpu: Some(CPU),
+            deny: Vec::new(),
             memory: MemoryLimits {
                 heap: 1 << 30,
                 buffers: 1 << 30,

@@ -20,6 +20,7 @@ pub use router::router;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
+use crate::registration::Registration;
 use crate::telemetry::Metrics;
 
 /// What every route may use.
@@ -28,6 +29,7 @@ pub struct Server {
     pub table: Arc<Table>,
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
+    pub registration: Registration,
     pub access: Arc<Access>,
     /// The calls that run, also those whose callers have gone.
     pub calls: TaskTracker,

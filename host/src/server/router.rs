@@ -7,6 +7,7 @@
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
+//! | `POST /-/register` | admin | registers at Inngest now, and says how it stands |
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
 //! | `GET /-/live` | open | the process answers |
 //! | `GET /-/ready` | open | a generation is current, or why not |
@@ -29,6 +30,7 @@ pub fn router(server: Server) -> Router {
         .route("/-/status", get(status::status).fallback(not_allowed("GET")))
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
+        .route("/-/register", post(admin::register).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
         .layer(from_fn_with_state(server.clone(), auth::require_admin));
     Router::new()

@@ -25,6 +25,12 @@ pub struct Metrics {
     in_flight: Family<GenerationLabel, Gauge>,
     queued: Family<GenerationLabel, Gauge>,
     isolates: Family<IsolateState, Gauge>,
+    registration: Family<RegistrationState, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistrationState {
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +73,7 @@ impl Default for Metrics {
             in_flight: Family::default(),
             queued: Family::default(),
             isolates: Family::default(),
+            registration: Family::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls answered, by HTTP status", metrics.calls.clone());
@@ -102,6 +109,11 @@ impl Default for Metrics {
             "Isolates by generation and state: free, or blocked by user code",
             metrics.isolates.clone(),
         );
+        registry.register(
+            "registration",
+            "1 for how the registration at Inngest stands: off, unregistered, registering, registered, drifted",
+            metrics.registration.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -116,6 +128,12 @@ impl Metrics {
         self.reloads
             .get_or_create(&ReloadStatus { status: outcome.word() })
             .inc();
+    }
+
+    /// How the registration stands.
+    pub fn registration_is(&self, state: &'static str) {
+        self.registration.clear();
+        self.registration.get_or_create(&RegistrationState { state }).set(1);
     }
 
     /// The metrics in OpenMetrics text.

@@ -16,7 +16,7 @@ use super::manifest::manifest;
 use super::memory::is_nearly_full;
 use crate::compat;
 use crate::loader::Modules;
-use crate::prelude::{self, Prelude, Served};
+use crate::prelude::{self, Prelude, ServeArgument, Served};
 
 /// Loads the project of `modules` into the worker.
 ///
@@ -51,7 +51,13 @@ pub(crate) async fn load(
         last = Some(url);
     }
     let last = last.ok_or_else(|| no_functions(modules))?;
-    let served = match run(runtime, control, &prelude.serve, &[]).await {
+    let defaults = to_v8(
+        runtime,
+        &ServeArgument {
+            retries: project.default_retries,
+        },
+    )?;
+    let served = match run(runtime, control, &prelude.serve, &[defaults]).await {
         Ok(served) => from_v8::<Served>(runtime, &served)?,
         Err(failure) => return Err(failure.explain(&last, modules)),
     };

@@ -46,6 +46,20 @@ pub(crate) struct Duplicate {
 pub(crate) struct ServedApp {
     pub(crate) id: String,
     pub(crate) functions: Vec<ServedFunction>,
+    #[serde(default)]
+    pub(crate) client: ServedClient,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ServedClient {
+    #[serde(default)]
+    pub(crate) dev: Option<bool>,
+    #[serde(default)]
+    pub(crate) api: Option<String>,
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    #[serde(default)]
+    pub(crate) key: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +71,14 @@ pub(crate) struct ServedFunction {
     pub(crate) config: std::collections::BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     pub(crate) module: Option<String>,
+    #[serde(default)]
+    pub(crate) defaulted: bool,
+}
+
+/// The argument of `serve`.
+#[derive(Serialize)]
+pub(crate) struct ServeArgument {
+    pub(crate) retries: Option<u32>,
 }
 
 /// The argument of `call`.
@@ -67,6 +89,7 @@ pub(crate) struct CallArgument {
     headers: Vec<(String, String)>,
     body: ToJsBuffer,
     app: Option<String>,
+    sync: bool,
 }
 
 /// What `call` resolves with.
@@ -84,9 +107,11 @@ impl From<Request> for CallArgument {
             url: request.url,
             headers: request.headers,
             body: request.body.to_vec().into(),
+            sync: matches!(request.target, Target::Sync(_)),
             app: match request.target {
                 Target::App(id) => Some(id),
                 Target::Fetch => None,
+                Target::Sync(id) => id,
             },
         }
     }

@@ -89,6 +89,7 @@ pub(crate) fn restore(
         root,
         entry,
         environment: asked.environment.clone(),
+        default_retries: asked.default_retries,
     };
     let file = |(path, hash): (PathBuf, String)| {
         let bytes = kept
@@ -133,6 +134,7 @@ mod tests {
             root: folder.to_owned(),
             entry: Entry::Folder(folder.to_owned()),
             environment: EnvironmentSource::default(),
+            default_retries: None,
         }
     }
 

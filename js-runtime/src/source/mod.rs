@@ -3,6 +3,7 @@
 pub(crate) mod caches;
 pub(crate) mod entries;
 pub(crate) mod environment;
+pub(crate) mod findings;
 pub(crate) mod imports;
 pub(crate) mod kept;
 pub(crate) mod shared;
