@@ -25,6 +25,7 @@ mod plans_and_runs;
 mod process;
 mod project_shapes;
 mod protocol;
+mod registration;
 mod reload;
 mod reload_requests;
 mod said;
