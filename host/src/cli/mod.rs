@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod client;
+pub mod doctor;
 mod follow;
 pub mod invoke;
 mod reload;
@@ -55,6 +56,9 @@ pub enum Command {
     /// What is live, in flight and draining.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
+    /// Why does it not work? Looks at the project, this machine, and Inngest, and says what to do.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -165,7 +169,11 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         Command::Reload(args) => Some(reload::run(args)),
         Command::Rollback(args) => Some(rollback::run(args)),
         Command::Status(args) => Some(status::run(args)),
-        Command::Dev(_) | Command::Start { .. } | Command::Invoke(_) | Command::MakeStartupSnapshot { .. } => None,
+        Command::Dev(_)
+        | Command::Start { .. }
+        | Command::Invoke(_)
+        | Command::Doctor(_)
+        | Command::MakeStartupSnapshot { .. } => None,
     }
 }
 

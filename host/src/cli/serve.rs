@@ -91,6 +91,23 @@ pub struct Plan {
     limits: Limits,
 }
 
+impl Plan {
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) const fn settings(&self) -> Settings {
+        Settings {
+            wanted: self.register,
+            address: self.address,
+        }
+    }
+}
+
 /// Finds the project and settles every value: flags and variables before `baton.toml`.
 ///
 /// # Errors

@@ -29,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use drift::Difference;
@@ -37,6 +38,7 @@ pub use key::{bearer, flaw};
 pub use shown::Shown;
 pub use subject::{CLOUD, DEV_SERVER, Off, is_local};
 
+use self::subject::Subject;
 use crate::generation::Table;
 
 /// How long whoever asks waits for what becomes of it.
@@ -49,6 +51,12 @@ pub struct Settings {
     pub wanted: bool,
     /// Where the host listens.
     pub address: SocketAddr,
+}
+
+/// What a host with these settings would have to tell of a project, and to whom.
+#[must_use]
+pub fn preview(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>, settings: &Settings) -> Shown {
+    Shown::of(&Subject::of(manifest, variable, settings))
 }
 
 /// The running task, to look at and to ask.

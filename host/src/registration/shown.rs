@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::drift::Difference;
 use super::inngest::FailureKind;
+use super::subject::{Off, Subject};
 
 /// `registration` in the status.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,6 +14,10 @@ pub struct Shown {
     pub state: &'static str,
     /// Why it is off.
     pub reason: Option<String>,
+    /// The same for machines: `switched_off`, `no_origin`, `no_key`, …
+    pub off: Option<&'static str>,
+    /// Whether the functions are in dev mode, where no signature is asked for.
+    pub dev: Option<bool>,
     pub apps: Vec<ShownApp>,
     /// The generation whose functions these are.
     pub generation: Option<u64>,
@@ -39,11 +44,33 @@ pub struct ShownApp {
     pub inngest: String,
 }
 
+impl Shown {
+    /// What is to be told, before anything was.
+    pub(super) fn of(subject: &Result<Subject, Off>) -> Self {
+        let apps = subject.iter().flat_map(|subject| &subject.apps).map(|app| ShownApp {
+            id: app.id.clone(),
+            url: app.url.clone(),
+            inngest: app.api.clone(),
+        });
+        let off = subject.as_ref().err();
+        Self {
+            state: if off.is_some() { "off" } else { "unregistered" },
+            reason: off.map(ToString::to_string),
+            off: off.map(Off::word),
+            dev: subject.as_ref().ok().map(|subject| subject.dev),
+            apps: apps.collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Shown {
     fn default() -> Self {
         Self {
             state: "off",
-            reason: Some(super::Off::NoGeneration.to_string()),
+            reason: Some(Off::NoGeneration.to_string()),
+            off: Some(Off::NoGeneration.word()),
+            dev: None,
             apps: Vec::new(),
             generation: None,
             verified: false,

@@ -57,6 +57,17 @@ pub enum Off {
 }
 
 impl Off {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::SwitchedOff => "switched_off",
+            Self::NoGeneration => "no_generation",
+            Self::NotCurrent => "not_current",
+            Self::NoFunctions(_) => "no_functions",
+            Self::NoOrigin { .. } => "no_origin",
+            Self::NoKey { .. } => "no_key",
+        }
+    }
+
     /// Somebody has to do something.
     pub(super) const fn is_wrong(&self) -> bool {
         matches!(self, Self::NoOrigin { .. } | Self::NoKey { .. })

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::Settings;
 use super::inngest::{Failure, FailureKind, Inngest};
-use super::shown::{Shown, ShownApp};
+use super::shown::Shown;
 use super::state::{Act, Event, Machine, Reading, Standing};
 use super::subject::{AppSubject, Off, Subject};
 use crate::generation::{Generation, HostEvent, Table};
@@ -164,20 +164,9 @@ impl Task {
 
     fn show(&self) {
         let machine = &self.machine;
-        let apps = self
-            .subject
-            .iter()
-            .flat_map(|subject| &subject.apps)
-            .map(|app| ShownApp {
-                id: app.id.clone(),
-                url: app.url.clone(),
-                inngest: app.api.clone(),
-            });
         let standing = machine.standing();
         let now = Shown {
             state: machine.word(),
-            reason: self.subject.as_ref().err().map(ToString::to_string),
-            apps: apps.collect(),
             generation: self.generation.as_ref().map(|generation| generation.id.0),
             verified: matches!(standing, Standing::Registered { verified: true } | Standing::Drifted(_)),
             last_ok: self.last_ok,
@@ -188,6 +177,7 @@ impl Task {
                 Standing::Drifted(differences) => differences.clone(),
                 Standing::Unregistered | Standing::Registered { .. } => Vec::new(),
             },
+            ..Shown::of(&self.subject)
         };
         let state = self.shown.borrow().state;
         let (next, error) = (now.state, now.error.clone());
