@@ -14,6 +14,7 @@ mod chaos;
 mod children;
 mod cli;
 mod differential;
+mod doctor;
 mod invoke;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
@@ -21,6 +22,7 @@ mod gives_back;
 mod last_good;
 mod lifecycle;
 mod limits;
+mod lint;
 mod plans_and_runs;
 mod process;
 mod project_shapes;
