@@ -476,7 +476,7 @@ async fn ping(book: &Arc<Book>, url: &str) -> Result<(), &'static str> {
     let address = authority.replacen("localhost", "127.0.0.1", 1);
     let door = Door::Tcp(address.parse().map_err(|_| "unreachable")?);
     let body = json!({ "url": url });
-    let mut call = Call::new("PUT", &format!("/{path}"))
+    let mut call = Call::new("PUT", format!("/{path}"))
         .header("x-inngest-server-kind", book.kind.word())
         .json(&body);
     if let Kind::SelfHosted(key) = &book.kind {
