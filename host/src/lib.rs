@@ -8,6 +8,8 @@ pub mod cli;
 pub mod config;
 pub mod generation;
 mod git;
+pub mod lint;
+pub mod registration;
 pub mod runner;
 pub mod server;
 pub mod service;

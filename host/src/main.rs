@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::supervisor::{self, FromHost, Link};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     }
     match command {
         Command::Invoke(args) => invoke(&args),
+        Command::Doctor(args) => doctor(&args),
         Command::Dev(args) => serve(&args, Mode::Dev),
         Command::Start { serve: args, host } => supervise(&args, Mode::Start(host)),
         Command::Host {
@@ -165,6 +167,26 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(error.exit_code(), &error.into()),
     }
+}
+
+/// Looks at everything; brings V8 up, since the code may have to be loaded to be looked at.
+fn doctor(args: &DoctorArgs) -> ExitCode {
+    let prepared = cli::doctor::prepare(args);
+    let mut engine: Option<Arc<dyn Engine>> = None;
+    if prepared.needs_engine() {
+        logs::start_quietly();
+        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+            Ok(engine) => Some(Arc::new(engine)),
+            Err(error) => return fail(1, &miette::miette!("{error}")),
+        };
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
+    };
+    let code = runtime.block_on(cli::doctor::run(args, prepared, engine));
+    runtime.shutdown_background();
+    code
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

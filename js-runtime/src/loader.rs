@@ -28,6 +28,7 @@ use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::caches::{Caches, first_eight_bytes, short_hash};
+use crate::source::findings::{self, Findings};
 use crate::source::imports::offset_of_import;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
 use crate::source::transpile::{self, EmitKind, Emitted};
@@ -406,6 +407,10 @@ impl Modules {
             Some(emitted) => emitted,
             None => {
                 let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
+                if findings::may_tell(text) {
+                    let findings = Arc::new(findings::look(&parsed));
+                    self.caches.findings.put(url.clone(), content, findings);
+                }
                 let emitted = transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))?;
                 let emitted = Arc::new(emitted);
                 self.caches.emitted.put(key, content, emitted.clone());
@@ -413,6 +418,33 @@ impl Modules {
             }
         };
         Ok(emitted)
+    }
+
+    /// What the texts of the project's own modules tell about functions, with their URLs.
+    pub(crate) fn findings(&self) -> Vec<(Url, Arc<Findings>)> {
+        let files = self.sources.own_files().into_iter();
+        files
+            .filter_map(|(path, file)| self.findings_of(&path, &file))
+            .collect()
+    }
+
+    fn findings_of(&self, path: &Path, file: &SourceFile) -> Option<(Url, Arc<Findings>)> {
+        let url = Url::from_file_path(path).ok()?;
+        let media_type = MediaType::from_specifier(&url);
+        let code =
+            media_type.is_emittable() || matches!(media_type, MediaType::JavaScript | MediaType::Mjs | MediaType::Cjs);
+        let text = std::str::from_utf8(&file.bytes)
+            .ok()
+            .filter(|text| code && findings::may_tell(text))?;
+        let content = first_eight_bytes(&file.hash);
+        let found = self.caches.findings.get(&url, content).or_else(|| {
+            // One that was never loaded may well not parse.
+            let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
+            let found = Arc::new(findings::look(&parsed));
+            self.caches.findings.put(url.clone(), content, found.clone());
+            Some(found)
+        })?;
+        Some((url, found))
     }
 
     fn keep_source_map(&self, url: &Url, emitted: &Emitted) {

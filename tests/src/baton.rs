@@ -46,8 +46,11 @@ pub struct Launch {
 impl Launch {
     fn new(command: &str, project: &Project, path: PathBuf) -> Self {
         let arguments = vec![command.into(), path.into(), "--port".into(), "0".into()];
-        // A test must not find the Inngest that a developer happens to run.
-        let environment = vec![("INNGEST_DEV".into(), "http://127.0.0.1:1".into())];
+        // A test must not find the Inngest that a developer happens to run; most tests register themselves.
+        let environment = vec![
+            ("INNGEST_DEV".into(), "http://127.0.0.1:1".into()),
+            ("BATON_REGISTER".into(), "off".into()),
+        ];
         Self {
             program: None,
             arguments,
@@ -111,6 +114,13 @@ impl Launch {
         self
     }
 
+    /// Takes a variable out of its environment that every test gives it.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
     /// Gives it a file as its standard input.
     #[must_use]
     pub fn input(mut self, file: impl Into<PathBuf>) -> Self {
@@ -136,6 +146,12 @@ impl Launch {
     #[must_use]
     pub fn inngest(self, fake: &FakeInngest) -> Self {
         self.env("INNGEST_DEV", fake.url())
+    }
+
+    /// Has it register by itself.
+    #[must_use]
+    pub fn registering(self) -> Self {
+        self.env("BATON_REGISTER", "auto")
     }
 
     /// Starts it and waits until it listens; no generation need be there.

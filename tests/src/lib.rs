@@ -49,7 +49,7 @@ pub use cli::{Cli, Finished};
 pub use collector::{Collector, Span};
 pub use events::{Event, Events};
 pub use executor::{Drive, Executor, Finish};
-pub use fake_inngest::{FakeInngest, Received};
+pub use fake_inngest::{FakeInngest, Kind, Mood, Received};
 pub use http::{Answer, Door};
 pub use op::{Op, step_id};
 pub use pattern::{ANY, mismatch};

@@ -2,6 +2,7 @@
 
 mod client;
 mod dashboard;
+pub mod doctor;
 mod drain;
 mod follow;
 mod host;
@@ -22,11 +23,10 @@ use clap::{Args, Parser, Subcommand};
 pub use host::{greet, host};
 pub use serve::{Mode, Plan, ServeError, plan, serve};
 
+use crate::config::{PinMode, RegisterMode, WatchMode, parse_duration};
+use crate::supervisor::HOST_COMMAND;
 use crate::telemetry::LogFileSettings;
 use crate::telemetry::logs::LogSettings;
-
-use crate::config::{PinMode, WatchMode, parse_duration};
-use crate::supervisor::HOST_COMMAND;
 
 /// Hosts Inngest functions and changes their code without losing a step.
 #[derive(Debug, Parser)]
@@ -91,6 +91,9 @@ pub enum Command {
     /// within a minute.
     #[command(after_help = "Example:\n  xdg-open \"$(baton dashboard)\"")]
     Dashboard(dashboard::DashboardArgs),
+    /// Why does it not work? Looks at the project, this machine, and Inngest, and says what to do.
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::DoctorArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -191,6 +194,10 @@ pub struct ServeArgs {
     /// How long after its last call a run is pinned. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pin_ttl: Option<std::time::Duration>,
+    /// Whether functions are registered at Inngest, whenever there is something new to tell. [default:
+    /// auto]
+    #[arg(long, env = "BATON_REGISTER", value_name = "WHETHER")]
+    register: Option<RegisterMode>,
 }
 
 impl ServeArgs {
@@ -243,6 +250,7 @@ pub fn ask(command: &Command) -> Option<ExitCode> {
         | Command::Start { .. }
         | Command::Host { .. }
         | Command::Invoke(_)
+        | Command::Doctor(_)
         | Command::MakeStartupSnapshot { .. } => None,
     }
 }

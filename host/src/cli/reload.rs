@@ -99,7 +99,21 @@ fn summary(report: &Value) -> String {
         );
     }
     for warning in report["warnings"].as_array().into_iter().flatten() {
-        let _ = writeln!(text, "  warning: {}", warning["message"].as_str().unwrap_or_default());
+        text.push_str(&told(warning));
+    }
+    text
+}
+
+/// A warning for people: its place, what it says, and what to write instead.
+pub(super) fn told(warning: &Value) -> String {
+    let field = |name: &str| warning[name].as_str().unwrap_or_default();
+    let mut text = format!("  warning: {} ({})\n", field("message"), field("code"));
+    if let Some(file) = warning["file"].as_str() {
+        let line = warning["line"].as_u64().map(|line| format!(":{line}"));
+        let _ = writeln!(text, "           at {file}{}", line.unwrap_or_default());
+    }
+    if let Some(help) = warning["help"].as_str() {
+        let _ = writeln!(text, "           {help}");
     }
     text
 }
@@ -116,6 +130,7 @@ pub(super) fn refusal(answer: &Value) -> String {
     if let Some(file) = field("file") {
         let place = match (&error["line"], &error["column"]) {
             (Value::Number(line), Value::Number(column)) => format!("{file}:{line}:{column}"),
+            (Value::Number(line), _) => format!("{file}:{line}"),
             _ => file.to_owned(),
         };
         let _ = writeln!(text, "  at {place} ({})", field("kind").unwrap_or_default());

@@ -19,9 +19,11 @@ use tracing::{info, warn};
 use super::ServeArgs;
 use super::follow::{self, Watching};
 use crate::config::{
-    ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
+    ConfigFile, Lock, PinMode, ProjectError, RegisterMode, Retries, StateError, StateFolder, WatchMode, discover,
+    working_folder,
 };
 use crate::generation::{HostEvent, Keeper, Limits, Outcome, Pin, Reason, Role, Table, Want};
+use crate::registration::{Registration, Settings};
 use crate::server::{Access, ListenError, Listeners, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Occasion, Setup, Supervised};
 use crate::telemetry::{Metrics, Traces, TracesError};
@@ -96,6 +98,7 @@ pub struct Plan {
     slow_call: Duration,
     pub(super) watching: Watching,
     pin: Pin,
+    register: bool,
     pub(super) limits: Limits,
 }
 
@@ -115,6 +118,23 @@ impl Plan {
     #[must_use]
     pub const fn load_timeout(&self) -> Duration {
         self.limits.load
+    }
+}
+
+impl Plan {
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) const fn settings(&self) -> Settings {
+        Settings {
+            wanted: self.register,
+            address: self.address,
+        }
     }
 }
 
@@ -142,19 +162,25 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         pin,
         pin_ttl,
         env,
-        inngest: _,
+        inngest,
+        functions,
+        deny,
         path: _,
     } = file;
+    project.default_retries = functions.default_retries.map(|Retries(count)| count);
     project.environment = EnvironmentSource {
         file: match &args.env_file {
             Some(file) => Some(working_folder()?.join(file)),
             None => env.file.map(|file| project.root.join(file)),
         },
         secret_command: env.secret_command,
-        defaults: match mode {
-            // The SDK would take this machine for Inngest's cloud.
-            Mode::Dev => [("INNGEST_DEV".to_owned(), "1".to_owned())].into(),
-            Mode::Start(_) => BTreeMap::new(),
+        defaults: {
+            let mut defaults: BTreeMap<_, _> = inngest.variables().collect();
+            if let Mode::Dev = mode {
+                // The SDK would take this machine for Inngest's cloud.
+                defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());
+            }
+            defaults
         },
     };
     let state_dir = args
@@ -189,7 +215,12 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),
             Some(PinMode::None) | None => Pin::Nothing,
         },
+        register: match args.register.or(inngest.register) {
+            Some(RegisterMode::Auto) | None => true,
+            Some(RegisterMode::Off) => false,
+        },
         limits: Limits {
+            deny,
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),
@@ -314,6 +345,7 @@ impl Host {
             slow_call,
             watching,
             pin,
+            register,
             limits,
         } = plan;
         let traces = Traces::from_environment()?;
@@ -347,7 +379,13 @@ impl Host {
             socket: state.control_socket(),
             hold,
         };
+        let settings = Settings {
+            wanted: register,
+            address,
+        };
+        let (accepts, accepting) = watch::channel(false);
         let server = Server {
+            registration: Registration::start(table.clone(), settings, accepting.clone()),
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
@@ -365,7 +403,6 @@ impl Host {
             supervised: supervised.map(|(supervised, _)| supervised),
             started: Instant::now(),
         };
-        let (accepts, accepting) = watch::channel(false);
         let ending = table.draining().clone();
         let serving = tokio::spawn(listeners.serve(router(server), table.role(), ending, accepts, calls));
         if let Some(traces) = traces.clone() {
@@ -459,7 +496,7 @@ async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<Host
     loop {
         match events.recv().await {
             Ok(HostEvent::Reload(report)) => traces.reload(&report),
-            Ok(HostEvent::Generation { .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(HostEvent::Generation { .. } | HostEvent::Registration { .. }) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

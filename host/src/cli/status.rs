@@ -15,6 +15,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
+use super::reload::told;
 use super::{HostArgs, client};
 
 #[derive(Debug, Args)]
@@ -123,6 +124,10 @@ fn summary(status: &Value) -> String {
         }
     }
     text.push_str(&hosts(status));
+    text.push_str(&registration(&status["registration"]));
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        text.push_str(&told(warning));
+    }
     let source = &status["source"];
     if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
         let error = &source["last_rejected"]["error"];
@@ -166,6 +171,35 @@ fn hosts(status: &Value) -> String {
         for call in &calls {
             text.push_str(&call_line(call));
         }
+    }
+    text
+}
+
+/// Whether Inngest knows the functions, in a line, and a line for each thing that it holds otherwise.
+pub(super) fn registration(registration: &Value) -> String {
+    let field = |name: &str| registration[name].as_str();
+    let inngest = registration["apps"][0]["inngest"].as_str().unwrap_or("Inngest");
+    let mut text = match field("state") {
+        Some("registered") if registration["verified"] == true => format!("registered at {inngest}, which says so\n"),
+        Some("registered") => format!("registered at {inngest}, which does not tell what it holds\n"),
+        Some("drifted") => format!("registered at {inngest}, which holds something else than the code:\n"),
+        Some("registering") => format!("registering at {inngest}\n"),
+        Some("unregistered") => {
+            let attempts = registration["failed_attempts"].as_u64().unwrap_or_default();
+            let error = field("error").unwrap_or("not told yet");
+            format!("not registered at {inngest}: {error} ({attempts} attempt(s), trying again)\n")
+        }
+        Some("off") => format!("not registered: {}\n", field("reason").unwrap_or_default()),
+        _ => return String::new(),
+    };
+    for difference in registration["drift"].as_array().into_iter().flatten() {
+        let what = difference["function"]
+            .as_str()
+            .or(difference["app"].as_str())
+            .unwrap_or_default();
+        let kind = difference["kind"].as_str().unwrap_or_default();
+        let (expected, held) = (&difference["expected"], &difference["held"]);
+        let _ = writeln!(text, "  {what}: {kind}: it holds {held}, the code says {expected}");
     }
     text
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::lint::{Code, parse_code};
+
 /// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ConfigFile {
@@ -53,16 +55,78 @@ pub struct ConfigFile {
     #[serde(default)]
     pub env: EnvironmentFile,
     #[serde(default)]
-    pub inngest: InngestFile,
+    pub inngest: InngestSection,
+    #[serde(default)]
+    pub functions: FunctionsSection,
+    /// Warnings that reject the code they are about.
+    #[serde(default, deserialize_with = "codes")]
+    pub deny: Vec<Code>,
 }
 
-/// `[inngest]`: how the project meets Inngest.
+/// `[inngest]`: which Inngest, and how it reaches the project. What the environment says comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InngestFile {
-    /// Where the project's app serves Inngest, where that is not `/api/inngest`.
+pub struct InngestSection {
+    /// Where Inngest is: `http://127.0.0.1:8288` (`INNGEST_BASE_URL`).
+    pub base_url: Option<String>,
+    /// What Inngest reaches the host at: `https://app.example` (`INNGEST_SERVE_ORIGIN`).
+    pub serve_origin: Option<String>,
+    /// The path there, also of the project's own app (`INNGEST_SERVE_PATH`).
     #[serde(default, deserialize_with = "url_path")]
     pub serve_path: Option<String>,
+    /// The branch environment (`INNGEST_ENV`).
+    pub env: Option<String>,
+    pub register: Option<RegisterMode>,
+}
+
+impl InngestSection {
+    /// The variables that say the same.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        let said = [
+            ("INNGEST_BASE_URL", &self.base_url),
+            ("INNGEST_SERVE_ORIGIN", &self.serve_origin),
+            // As v3 of the SDK calls it.
+            ("INNGEST_SERVE_HOST", &self.serve_origin),
+            ("INNGEST_SERVE_PATH", &self.serve_path),
+            ("INNGEST_ENV", &self.env),
+        ];
+        said.into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+    }
+}
+
+/// Whether functions are registered at Inngest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegisterMode {
+    /// Whenever there is something new, and an Inngest to tell it to.
+    Auto,
+    /// Never by the host: whoever else does it.
+    Off,
+}
+
+/// `[functions]`: what holds for all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionsSection {
+    /// For functions that say nothing about retries.
+    pub default_retries: Option<Retries>,
+}
+
+/// As often as Inngest may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Retries(pub u32);
+
+impl TryFrom<u32> for Retries {
+    type Error = String;
+
+    fn try_from(count: u32) -> Result<Self, Self::Error> {
+        if count > 20 {
+            return Err(format!("{count} is too many: Inngest tries again 20 times at most"));
+        }
+        Ok(Self(count))
+    }
 }
 
 /// `[env]`: what the functions' code sees in `process.env`.
@@ -99,7 +163,7 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 21] = [
     "path",
     "port",
     "state_dir",
@@ -119,6 +183,8 @@ const KEYS: [&str; 19] = [
     "pin_ttl",
     "env",
     "inngest",
+    "functions",
+    "deny",
 ];
 
 /// What is wrong with the file. No retry can mend it.
@@ -212,13 +278,21 @@ fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     }
 }
 
+fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Code>, D::Error> {
+    let codes = Vec::<String>::deserialize(deserializer)?;
+    let known = codes
+        .iter()
+        .map(|code| parse_code(code).map_err(serde::de::Error::custom));
+    known.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroUsize;
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{ConfigFile, PinMode, WatchMode, parse_duration};
+    use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode, parse_duration};
 
     fn read(text: &str) -> Result<ConfigFile, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -231,7 +305,10 @@ mod tests {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
                     drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
                     buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
-                    pin = \"run\"\npin_ttl = \"1h\"\n[env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n[inngest]\nserve_path = \"/jobs\"";
+                    pin = \"run\"\npin_ttl = \"1h\"\ndeny = [\"retries_zero\"]\n\
+                    [env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n\
+                    [inngest]\nserve_path = \"/jobs\"\nserve_origin = \"https://a\"\nregister = \"off\"\n\
+                    [functions]\ndefault_retries = 2";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -253,6 +330,14 @@ mod tests {
             Some(["sh", "-c", "pass show x | grep ="].map(str::to_owned).into())
         );
         assert_eq!(config.inngest.serve_path.as_deref(), Some("/jobs"));
+        assert_eq!(config.deny, ["retries_zero"]);
+        assert_eq!(config.inngest.register, Some(RegisterMode::Off));
+        assert_eq!(config.functions.default_retries, Some(Retries(2)));
+        let variables: Vec<_> = config.inngest.variables().map(|(name, _)| name).collect();
+        assert_eq!(
+            variables,
+            ["INNGEST_SERVE_ORIGIN", "INNGEST_SERVE_HOST", "INNGEST_SERVE_PATH"]
+        );
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(
@@ -295,6 +380,16 @@ mod tests {
             read("[env]\nsecret_command = 1")
                 .unwrap_err()
                 .contains("expected a list of a program and its arguments")
+        );
+        assert!(
+            read("deny = [\"retry_zero\"]")
+                .unwrap_err()
+                .contains("\"retries_zero\"?")
+        );
+        assert!(
+            read("[functions]\ndefault_retries = 21")
+                .unwrap_err()
+                .contains("20 times")
         );
     }
 

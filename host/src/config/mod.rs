@@ -4,6 +4,9 @@ mod file;
 mod project;
 mod state_folder;
 
-pub use file::{ConfigFile, ConfigFileError, PinMode, WatchMode, parse_duration};
+pub use file::{
+    ConfigFile, ConfigFileError, FunctionsSection, InngestSection, PinMode, RegisterMode, Retries, WatchMode,
+    parse_duration,
+};
 pub use project::{ProjectError, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running};

@@ -44,6 +44,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             entry,
             environment: EnvironmentSource::default(),
             serve_path: serve_path(&config),
+            default_retries: None,
         };
         return Ok((project, config));
     }
@@ -65,6 +66,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             entry: entry(&path)?,
             environment: EnvironmentSource::default(),
             serve_path: serve_path(&config),
+            default_retries: None,
         },
         config,
     ))

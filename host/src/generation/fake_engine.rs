@@ -125,6 +125,7 @@ fn manifest(version: &str) -> Manifest {
     let app = App {
         id: "app".to_owned(),
         functions: vec![function],
+        ..App::default()
     };
     Manifest {
         apps: vec![app],
@@ -150,6 +151,10 @@ impl Sources for FakeSources {
 
     fn environment(&self) -> EnvironmentDigest {
         EnvironmentDigest::default()
+    }
+
+    fn variable(&self, _: &str) -> Option<String> {
+        None
     }
 
     fn revision(&self) -> usize {

@@ -36,6 +36,7 @@ pub struct Generation {
 #[derive(Debug, Default)]
 struct Calls {
     next: u64,
+    registrations: u64,
     running: BTreeMap<u64, (CallInfo, Instant)>,
     /// Those of them whose answers have begun.
     answered: HashSet<u64>,
@@ -115,6 +116,17 @@ impl Generation {
             call,
             answered: Answered::default(),
         })
+    }
+
+    /// Asks the project to register. That is no call: it has no lease, and keeps nothing alive.
+    pub fn register(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+        let id = {
+            let mut calls = self.lock();
+            calls.registrations += 1;
+            // Never that of a call.
+            u64::MAX - calls.registrations
+        };
+        self.pool.call(id, request)
     }
 
     /// Whether the generation has the function, as far as its functions are known.

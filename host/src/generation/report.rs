@@ -173,6 +173,7 @@ mod tests {
         let app = App {
             id: "app".to_owned(),
             functions: functions.collect(),
+            ..App::default()
         };
         Manifest {
             apps: vec![app],

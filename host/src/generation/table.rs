@@ -88,6 +88,8 @@ pub enum HostEvent {
     },
     /// A reload was answered.
     Reload(Arc<Report>),
+    /// Inngest knows the functions, or does not any more.
+    Registration { state: &'static str, error: Option<String> },
 }
 
 impl HostEvent {
@@ -97,6 +99,7 @@ impl HostEvent {
         match self {
             Self::Generation { .. } => "generation",
             Self::Reload(_) => "reload",
+            Self::Registration { .. } => "registration",
         }
     }
 }
@@ -295,10 +298,11 @@ impl Table {
         });
     }
 
-    pub(super) fn tell(&self, event: HostEvent) {
+    pub(crate) fn tell(&self, event: HostEvent) {
         match &event {
             HostEvent::Generation { generation, state } => self.timeline.generation_became(*generation, state),
             HostEvent::Reload(report) => self.timeline.reloaded(report.clone()),
+            HostEvent::Registration { .. } => {}
         }
         // An error means that nobody follows.
         let _ = self.events.send(event);

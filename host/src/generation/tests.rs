@@ -45,6 +45,7 @@ impl Host {
             entry: Entry::Folder("/project/functions".into()),
             environment: EnvironmentSource::default(),
             serve_path: DEFAULT_SERVE_PATH.to_owned(),
+            default_retries: None,
         };
         let limits = Limits {
             max_generations: 3,
@@ -54,6 +55,7 @@ impl Host {
             call: CALL,
             isolates: 2,
             cpu: Some(CPU),
+            deny: Vec::new(),
             memory: MemoryLimits {
                 heap: 1 << 30,
                 buffers: 1 << 30,

@@ -123,6 +123,13 @@ pub(super) async fn rollback(
     reported(&report)
 }
 
+/// `POST /-/register`: tells Inngest now, and says how it stands then.
+pub(super) async fn register(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
+    let shown = server.registration.ask().await;
+    tracing::info!(target: "audit", action = "register", %peer, state = shown.state, "admin action");
+    Json(shown.as_ref().clone()).into_response()
+}
+
 /// `POST /-/drain`: as SIGTERM does.
 pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     let view = server.table.view();

@@ -240,7 +240,10 @@ impl Connections {
             loop {
                 tokio::select! {
                     _ = Role::reached(&mut stopped, |role| *role != Role::Accepting) => break,
-                    () = ending.cancelled() => return Ok(()),
+                    () = ending.cancelled() => {
+                        accepting.send_replace(false);
+                        return Ok(());
+                    }
                     accepted = listener.accept() => match accepted {
                         Ok((stream, peer)) => {
                             // Answers are small and complete, so they are sent at once.

@@ -29,6 +29,7 @@ pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
+use crate::registration::Registration;
 use crate::supervisor::Supervised;
 use crate::telemetry::{Metrics, Traces};
 
@@ -40,6 +41,7 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// While a collector is named.
     pub traces: Option<Arc<Traces>>,
+    pub registration: Registration,
     pub access: Arc<Access>,
     /// Browsers that were let in.
     pub sessions: Arc<Sessions>,

@@ -8,6 +8,7 @@
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
+//! | `POST /-/register` | admin | registers at Inngest now, and says how it stands |
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
 //! | `POST /-/upgrade` | admin | another host, of a newer binary, takes over |
 //! | `GET /-/live` | open | the process answers |
@@ -31,6 +32,7 @@ pub fn router(server: Server) -> Router {
         .route("/-/status", get(status::status).fallback(not_allowed("GET")))
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
+        .route("/-/register", post(admin::register).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
         .route("/-/upgrade", post(admin::upgrade).fallback(not_allowed("POST")))
         .merge(dashboard::for_admins())

@@ -1,17 +1,20 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use js_runtime_api::{EnvironmentDigest, LoadError};
+use js_runtime_api::{EnvironmentDigest, LoadError, Warning};
 use serde::{Deserialize, Serialize};
 
 use super::Server;
 use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
 use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
+use crate::registration::Shown;
 use crate::supervisor::SupervisorLine;
 
 /// `GET /-/live`: that the process answers is the answer.
@@ -76,6 +79,7 @@ fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
 
 /// `GET /-/metrics`.
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
+    server.metrics.registration_is(server.registration.shown().state);
     match server.metrics.render(&server.table) {
         Ok(text) => (
             [(
@@ -108,6 +112,10 @@ struct Status {
     generations: Vec<GenerationStatus>,
     /// Which changes on the disk lead to a reload.
     watch: WatchMode,
+    /// Whether Inngest knows the functions.
+    registration: Arc<Shown>,
+    /// What deserves attention in the code that serves.
+    warnings: Vec<Warning>,
     source: SourceStatus,
 }
 
@@ -119,6 +127,8 @@ struct FunctionStatus {
     triggers: Vec<serde_json::Value>,
     /// `null`: the function says nothing and Inngest's default applies.
     retries: Option<u32>,
+    /// Who says so: `code`, `baton.toml`, or `null` for Inngest's default.
+    retries_from: Option<&'static str>,
     /// The rest of the SDK's function configuration.
     config: std::collections::BTreeMap<String, serde_json::Value>,
 }
@@ -231,6 +241,11 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
                 name: function.name.clone(),
                 triggers: function.triggers.clone(),
                 retries: function.retries,
+                retries_from: match (function.retries, function.retries_defaulted) {
+                    (None, _) => None,
+                    (Some(_), true) => Some("baton.toml"),
+                    (Some(_), false) => Some("code"),
+                },
                 config: function.config.clone(),
             })
             .collect(),
@@ -240,6 +255,11 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
             .map(|entry| generation_status(entry, &server.table.holds))
             .collect(),
         watch: server.watch,
+        registration: server.registration.shown(),
+        warnings: current
+            .iter()
+            .flat_map(|current| current.manifest.warnings.clone())
+            .collect(),
         source: SourceStatus {
             newer_than_loaded: !changed.is_empty(),
             changed: changed.iter().map(|path| path.display().to_string()).collect(),

@@ -36,6 +36,7 @@ pub struct Metrics {
     isolates: Family<IsolateStateLabels, Gauge>,
     heap: Family<IsolateLabels, Gauge>,
     buffers: Family<IsolateLabels, Gauge>,
+    registration: Family<StateLabel, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +125,7 @@ impl Default for Metrics {
             isolates: Family::default(),
             heap: Family::default(),
             buffers: Family::default(),
+            registration: Family::default(),
         };
         metrics.registry = metrics.registered();
         metrics
@@ -192,6 +194,11 @@ impl Metrics {
             "Isolates by generation and state: free, blocked by user code, or condemned for their memory",
             self.isolates.clone(),
         );
+        registry.register(
+            "registration",
+            "1 for how the registration at Inngest stands: off, unregistered, registering, registered, drifted",
+            self.registration.clone(),
+        );
         registry
     }
 
@@ -222,6 +229,12 @@ impl Metrics {
         self.reload_duration
             .get_or_create(&label)
             .observe(report.took_ms / 1000.0);
+    }
+
+    /// How the registration stands.
+    pub fn registration_is(&self, state: &'static str) {
+        self.registration.clear();
+        self.registration.get_or_create(&StateLabel { state }).set(1);
     }
 
     /// The metrics in OpenMetrics text.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
+
+use notify::Watcher as _;
 
 /// A limit of inotify's that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,20 @@ impl Limit {
     pub(super) const fn advice(self, number: Option<u64>) -> Advice {
         Advice { limit: self, number }
     }
+}
+
+/// Whether a folder can be watched now.
+///
+/// # Errors
+/// With what is used up, and how to raise it.
+pub fn probe(folder: &Path) -> Result<(), String> {
+    let told = |error: &notify::Error| match Limit::of(error) {
+        Some(limit) => limit.advice(limit.number()).to_string(),
+        None => error.to_string(),
+    };
+    let mut watcher = notify::recommended_watcher(|_| {}).map_err(|error| told(&error))?;
+    let watched = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
+    watched.map_err(|error| told(&error))
 }
 
 /// "Too many open files": the same number on Linux and macOS.

@@ -39,6 +39,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 pub use changes::Changes;
+pub use limit::probe;
 use worker::{Message, Worker};
 
 /// What is to be followed. All paths are absolute.

@@ -30,6 +30,8 @@ pub struct Project {
     pub environment: EnvironmentSource,
     /// Where an app serves Inngest.
     pub serve_path: String,
+    /// What a function has that says nothing about its retries.
+    pub default_retries: Option<u32>,
 }
 
 /// Where an app serves Inngest, unless the project says otherwise.
@@ -136,6 +138,8 @@ pub trait Sources: Send + Sync + fmt::Debug {
     }
     /// What its environment file and command gave it.
     fn environment(&self) -> EnvironmentDigest;
+    /// A variable as the generation's code finds it when it begins. Never shown.
+    fn variable(&self, name: &str) -> Option<String>;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
     /// Where a change on the disk would change them.
@@ -253,6 +257,9 @@ pub enum Target {
     App(String),
     /// The project's own app.
     Fetch,
+    /// The same as for this app, or as the fetch export where there is none, for a request of the host's
+    /// own that asks it to register: it is given up soon, and at once when its generation drains.
+    Sync(Option<String>),
 }
 
 /// What the handler answered, byte for byte.
@@ -311,6 +318,21 @@ pub struct App {
     /// The client's id.
     pub id: String,
     pub functions: Vec<Function>,
+    #[serde(skip)]
+    pub client: Client,
+}
+
+/// What an app's client says about Inngest; unknown where it does not tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Whether it is in dev mode, where no signature is asked for.
+    pub dev: Option<bool>,
+    /// Where it registers: `https://api.inngest.com`, `http://localhost:8288`.
+    pub api: Option<String>,
+    /// Where it wants to be reached: what its code says, whatever the request's own URL.
+    pub url: Option<String>,
+    /// Whether its own code gives it a signing key.
+    pub key: Option<bool>,
 }
 
 /// An Inngest function as the SDK would register it.
@@ -323,22 +345,47 @@ pub struct Function {
     pub triggers: Vec<serde_json::Value>,
     /// `None`: the function says nothing, Inngest's default (4) applies.
     pub retries: Option<u32>,
+    /// The function says nothing: these are [`Project::default_retries`].
+    pub retries_defaulted: bool,
     /// The rest of the SDK's function configuration, without URLs.
     pub config: BTreeMap<String, serde_json::Value>,
     /// The module that exports it; unknown behind a fetch export.
     pub file: Option<PathBuf>,
     /// Hex digest of that module and everything that it imports, directly or not.
     pub source_hash: Option<String>,
+    #[serde(skip)]
+    pub definition: Option<Definition>,
+}
+
+/// Where a function's text is, and what it tells beside its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Definition {
+    /// Relative to the project's root where it lies below it.
+    pub file: String,
+    /// Of the call of `createFunction`, 1-based.
+    pub line: u32,
+    /// Of its `retries`, if they are written there.
+    pub retries: Option<u32>,
+    /// Of what is written as text in its options: crons, expressions.
+    pub texts: BTreeMap<String, u32>,
+    /// The first call of its handler that starts a program, such as `execSync`, and its line.
+    pub starts_program: Option<(String, u32)>,
 }
 
 /// Something worth knowing about a loaded project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Warning {
     /// Stable, for machines: `retries_zero`.
     pub code: &'static str,
     /// The function concerned, if it is about one.
     pub function: Option<String>,
     pub message: String,
+    /// Relative to the project's root where it lies below it.
+    pub file: Option<String>,
+    /// 1-based.
+    pub line: Option<u32>,
+    /// What to write instead.
+    pub help: Option<String>,
 }
 
 /// Why a project could not be loaded, written for the person who edits it.
@@ -382,6 +429,8 @@ pub enum LoadErrorKind {
     Memory,
     /// The command that prints its variables failed.
     Environment,
+    /// A warning that the project does not want to live with.
+    Lint,
 }
 
 impl LoadErrorKind {
@@ -397,6 +446,7 @@ impl LoadErrorKind {
             Self::DuplicateId => "duplicate_id",
             Self::Memory => "memory",
             Self::Environment => "environment",
+            Self::Lint => "lint",
         }
     }
 }

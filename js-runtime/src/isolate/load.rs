@@ -17,7 +17,7 @@ use super::manifest::manifest;
 use super::memory::is_nearly_full;
 use crate::compat;
 use crate::loader::Modules;
-use crate::prelude::{self, Prelude, Served};
+use crate::prelude::{self, Prelude, ServeArgument, Served};
 
 /// How the project's app is reached.
 pub(crate) struct Serving {
@@ -61,8 +61,12 @@ pub(crate) async fn load(
         last = Some(url);
     }
     let last = last.ok_or_else(|| no_functions(modules))?;
-    let serve_path = to_v8(runtime, &project.serve_path)?;
-    let served = match run(runtime, control, &prelude.serve, &[serve_path]).await {
+    let argument = ServeArgument {
+        path: project.serve_path.clone(),
+        retries: project.default_retries,
+    };
+    let argument = to_v8(runtime, &argument)?;
+    let served = match run(runtime, control, &prelude.serve, &[argument]).await {
         Ok(served) => from_v8::<Served>(runtime, &served)?,
         // It waited for a server to listen.
         Err(Failure::NeverSettles) => return Err(no_functions(modules)),

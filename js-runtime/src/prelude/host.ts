@@ -17,6 +17,8 @@ export interface Call {
   function: string | null;
   run: string | null;
   step: string | null;
+  /** What is said for it is for whoever looks closely: the host tells the outcome itself. */
+  quiet?: boolean;
 }
 
 /** What the host does for this module. The names of a call are empty where there is none. */
@@ -65,7 +67,7 @@ function names(): [string, string, string] {
 }
 
 function say(level: string, ...values: unknown[]) {
-  host.log(level, format(...values), ...names());
+  host.log(current.getStore()?.quiet ? "debug" : level, format(...values), ...names());
 }
 
 for (const [method, level] of Object.entries(LEVELS)) {

@@ -69,6 +69,20 @@ pub(crate) struct Duplicate {
 pub(crate) struct ServedApp {
     pub(crate) id: String,
     pub(crate) functions: Vec<ServedFunction>,
+    #[serde(default)]
+    pub(crate) client: ServedClient,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ServedClient {
+    #[serde(default)]
+    pub(crate) dev: Option<bool>,
+    #[serde(default)]
+    pub(crate) api: Option<String>,
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    #[serde(default)]
+    pub(crate) key: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,6 +94,15 @@ pub(crate) struct ServedFunction {
     pub(crate) config: std::collections::BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     pub(crate) module: Option<String>,
+    #[serde(default)]
+    pub(crate) defaulted: bool,
+}
+
+/// The argument of `serve`.
+#[derive(Serialize)]
+pub(crate) struct ServeArgument {
+    pub(crate) path: String,
+    pub(crate) retries: Option<u32>,
 }
 
 /// The argument of `call`.
@@ -92,6 +115,7 @@ pub(crate) struct CallArgument {
     app: Option<String>,
     id: u64,
     peer: Option<String>,
+    sync: bool,
 }
 
 /// What `call` resolves with.
@@ -112,9 +136,11 @@ impl CallArgument {
             url: request.url,
             headers: request.headers,
             body: body.to_vec().into(),
+            sync: matches!(request.target, Target::Sync(_)),
             app: match request.target {
                 Target::App(id) => Some(id),
                 Target::Fetch => None,
+                Target::Sync(id) => id,
             },
             id,
             peer: request.caller.peer,

@@ -24,10 +24,15 @@ type AppHandler = (request: Request) => Response | Promise<Response>;
 
 interface InngestClient {
   id: string;
+  /** A word in v4, an object in v3. */
+  mode?: string | { isDev: boolean; explicitDevUrl?: URL };
+  apiBaseUrl?: string;
+  signingKey?: string;
 }
 
 interface InngestFunction {
   client: InngestClient;
+  opts: { retries?: number };
   id(prefix?: string): string;
   getConfig(options: { baseUrl: URL; appPrefix: string }): FunctionConfig[];
 }
@@ -51,7 +56,14 @@ interface IncomingCall {
   id: number;
   /** Where it comes from: `127.0.0.1:4711`. */
   peer: string | null;
+  /** The host asks it to register: see `sync`. */
+  sync: boolean;
 }
+
+const DEV_SERVER = "http://localhost:8288";
+const CLOUD = "https://api.inngest.com";
+/** How long Inngest may take to answer a registration. */
+const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
 const collected = new Map<InngestFunction, string>();
@@ -64,6 +76,9 @@ const STREAMS = 201;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Of a default export: where Bun listens, and what it does there. */
 const BUNS = ["port", "hostname", "idleTimeout", "development", "maxRequestBodySize", "tls", "unix", "routes", "error"];
+const defaulted = new Set<InngestFunction>();
+let superseded = false;
+const supersession = Promise.withResolvers<void>();
 
 /** Imports one module and keeps what it exports for `serve`. */
 export async function importModule(url: string): Promise<void> {
@@ -133,8 +148,16 @@ function noteWhatIsIgnored(app: any) {
   });
 }
 
-/** Builds the handlers; returns what the project consists of. `path` is where the app serves Inngest. */
-export async function serve(path: string) {
+/**
+ * Builds the handlers; returns what the project consists of. `path` is where the app serves Inngest,
+ * `retries` what functions have that say nothing.
+ */
+export async function serve({ path, retries }: { path: string; retries: number | null }) {
+  for (const fn of collected.keys()) {
+    if (retries === null || fn.opts.retries !== undefined) continue;
+    fn.opts.retries = retries;
+    defaulted.add(fn);
+  }
   // A file that starts its server later, after it has connected to something.
   if (isEntry && collected.size === 0 && !isServed()) await served.promise;
   listenForReal();
@@ -146,21 +169,28 @@ export async function serve(path: string) {
   for (const [id, functions] of byClient) {
     const duplicate = findDuplicate(id, functions);
     if (duplicate) return { duplicate };
-    apps.set(id, serve({ client: functions[0].client, functions }));
-    described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)) });
+    const [{ client }] = functions;
+    // One path for all would be one app for Inngest.
+    const path = byClient.size > 1 ? process.env.INNGEST_SERVE_PATH : undefined;
+    apps.set(id, serve({ client, functions, servePath: path && `${path}/${id}` }));
+    described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)), client: told(client) });
   }
   return { fetch: false, direct: true, notes, apps: described };
 }
 
 /** Answers one HTTP request that came directly. */
-export async function call({ method, url, headers, body, app, id, peer }: IncomingCall) {
+export async function call({ method, url, headers, body, app, id, peer, sync }: IncomingCall) {
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
-  const response = await runFor(callOf(new URL(url), (name) => request.headers.get(name)), () => {
-    if (app === null) return answer(request, peer, id);
+  const run = async () => {
+    // Of a server that listens only what the host itself asks comes this way.
+    if (app === null) return isDirect() ? answer(request, peer, id) : ask(request);
     const handler = apps.get(app);
     if (!handler) throw new Error(`no handler for ${app}`);
     return handler(request);
-  });
+  };
+  const response = sync
+    ? await register(run)
+    : await runFor(callOf(new URL(url), (name) => request.headers.get(name)), run);
   const isStreamed = response.status === STREAMS && response.body !== null;
   if (isStreamed) streams.set(id, response.body!.getReader());
   return {
@@ -185,8 +215,28 @@ export function cancel(id: number): void {
   streams.delete(id);
 }
 
+/** Answers a request of the host's own, which nothing waits for longer than it has to. */
+async function register(run: () => Promise<Response>): Promise<Response> {
+  const gone = () => Response.json({ message: "another generation serves" }, { status: 503 });
+  if (superseded) return gone();
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<Response>((resolve) => {
+    const message = `Inngest has not answered for ${SYNC_LIMIT_MS / 1000} s`;
+    timer = setTimeout(() => resolve(Response.json({ message }, { status: 504 })), SYNC_LIMIT_MS);
+  });
+  const call = { function: null, run: null, step: null, quiet: true };
+  const answered = runFor(call, run);
+  try {
+    return await Promise.race([answered, late, supersession.promise.then(gone)]);
+  } finally {
+    clearTimeout(timer!);
+  }
+}
+
 /** Tells user code that another generation gets the new calls. */
 export function drain(): void {
+  superseded = true;
+  supersession.resolve();
   globalThis.dispatchEvent(new Event("baton:draining"));
 }
 
@@ -208,7 +258,19 @@ function findDuplicate(app: string, functions: InngestFunction[]) {
 /** What the SDK would register for a function: itself, and its onFailure handler as a second one. */
 function describe(fn: InngestFunction, app: string) {
   const configs = fn.getConfig({ baseUrl: new URL("http://localhost/api/inngest"), appPrefix: app });
-  return configs.map((config) => ({ ...summary(config), module: collected.get(fn) }));
+  return configs.map((config, index) => ({
+    ...summary(config),
+    module: collected.get(fn),
+    defaulted: index === 0 && defaulted.has(fn),
+  }));
+}
+
+/** Where a client registers, and how. */
+function told({ mode, apiBaseUrl, signingKey }: InngestClient) {
+  const dev = typeof mode === "string" ? mode === "dev" : mode?.isDev;
+  const key = Boolean(signingKey ?? process.env.INNGEST_SIGNING_KEY);
+  const explicit = typeof mode === "object" ? mode.explicitDevUrl?.href : undefined;
+  return { dev: dev ?? null, api: explicit ?? apiBaseUrl ?? (dev ? DEV_SERVER : CLOUD), key };
 }
 
 function summary({ id, name, triggers, steps, ...config }: FunctionConfig) {
@@ -221,19 +283,26 @@ function defined(settings: Record<string, unknown>) {
 
 /** Asks the app by Inngest's in-band sync what it serves; it may well not tell. */
 async function introspect(path: string) {
-  const url = `http://localhost${path}`;
+  const url = new URL(process.env.INNGEST_SERVE_PATH || path, "http://localhost").href;
   const body = JSON.stringify({ url });
   const headers: Record<string, string> = {
     "content-type": "application/json",
-    "content-length": String(new TextEncoder().encode(body).length),
     host: "localhost",
     "x-inngest-sync-kind": "in_band",
   };
   const key = process.env.INNGEST_SIGNING_KEY;
   if (key) headers["x-inngest-signature"] = await sign(body, key);
+  const request = new Request(url, { method: "PUT", headers, body });
   try {
-    const { app_id: id, functions } = await ask(url, "PUT", headers, body);
-    return [{ id, functions: functions.map(summary) }];
+    const { app_id: id, functions, inspection, url: own } = await (await ask(request)).json();
+    // What its own code says of where it is to be reached.
+    const client = {
+      dev: inspection?.mode ? inspection.mode === "dev" : null,
+      api: inspection?.api_origin ?? null,
+      url: own && new URL(own).origin !== "http://localhost" ? own : null,
+      key: inspection?.has_signing_key ?? null,
+    };
+    return [{ id, functions: functions.map(summary), client }];
   } catch {
     return [];
   }

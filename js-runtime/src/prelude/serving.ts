@@ -314,25 +314,22 @@ class Background {
 }
 
 /** Asks the app from inside, as a client would. */
-export async function ask(url: string, method: string, headers: Record<string, string>, body: string): Promise<any> {
-  if (handler) {
-    const request = new Request(url, { method, headers, body });
-    return (await answer(request, null, 0)).json();
-  }
+export async function ask(asked: Request): Promise<Response> {
+  if (handler) return answer(asked, null, 0);
   const { request } = (await import("node:http")).default;
-  const { pathname, search } = new URL(url);
+  const { pathname, search } = new URL(asked.url);
+  const body = new Uint8Array(await asked.arrayBuffer());
+  const headers = { ...Object.fromEntries(asked.headers), "content-length": String(body.length) };
   return new Promise((resolve, reject) => {
+    const { method } = asked;
     const options = { socketPath: `${host.sockets}/app`, path: pathname + search, method, headers, agent: false as const };
     const asking = request(options, (response) => {
       const chunks: Uint8Array[] = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("error", reject);
       response.on("end", () => {
-        try {
-          resolve(JSON.parse(Buffer.concat(chunks).toString()));
-        } catch (error) {
-          reject(error);
-        }
+        const { statusCode: status, headers } = response;
+        resolve(new Response(Buffer.concat(chunks), { status, headers: headers as Record<string, string> }));
       });
     });
     asking.on("error", reject);

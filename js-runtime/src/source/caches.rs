@@ -13,6 +13,7 @@ use deno_core::url::Url;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
+use super::findings::Findings;
 use super::shared::Shared;
 use super::transpile::{EmitKind, Emitted};
 
@@ -22,6 +23,8 @@ pub(crate) struct Caches {
     pub(crate) emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     /// Whether a file has neither import nor export.
     pub(crate) is_script: Newest<Url, bool>,
+    /// What the text tells about functions.
+    pub(crate) findings: Newest<Url, Arc<Findings>>,
     /// Code as V8 is given it.
     pub(crate) code: Shared<str>,
     /// What Deno knows of a project's root, by the content of its `package.json`. It refers to itself and

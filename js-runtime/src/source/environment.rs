@@ -85,6 +85,11 @@ impl Environment {
         }
     }
 
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let file = self.file.iter().find_map(|file| file.get(name));
+        file.or_else(|| self.defaults.get(name)).cloned()
+    }
+
     pub(super) fn digest(&self) -> EnvironmentDigest {
         let Some(given) = self.given() else {
             return EnvironmentDigest::default();

@@ -90,6 +90,7 @@ pub(crate) fn restore(
         entry,
         environment: asked.environment.clone(),
         serve_path: asked.serve_path.clone(),
+        default_retries: asked.default_retries,
     };
     let file = |(path, hash): (PathBuf, String)| {
         let bytes = kept
@@ -135,6 +136,7 @@ mod tests {
             entry: Entry::Folder(folder.to_owned()),
             environment: EnvironmentSource::default(),
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
+            default_retries: None,
         }
     }
 

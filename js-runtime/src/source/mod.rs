@@ -4,6 +4,7 @@ pub(crate) mod bundled;
 pub(crate) mod caches;
 pub(crate) mod entries;
 pub(crate) mod environment;
+pub(crate) mod findings;
 pub(crate) mod imports;
 pub(crate) mod kept;
 pub(crate) mod secrets;

@@ -90,6 +90,7 @@ impl SourceSnapshot {
             },
             environment: asked.environment.clone(),
             serve_path: asked.serve_path.clone(),
+            default_retries: asked.default_retries,
         };
         let entries = entries::list(&project.entry)?;
         let snapshot = Self::new(asked, project, entries, environment, Read::default(), shared);
@@ -175,6 +176,15 @@ impl SourceSnapshot {
                 Err(error)
             }
         }
+    }
+
+    /// The project's own files that were read so far: those of no package.
+    pub(crate) fn own_files(&self) -> Vec<(PathBuf, SourceFile)> {
+        let is_own =
+            |(path, _): &(&PathBuf, &SourceFile)| !path.components().any(|part| part.as_os_str() == "node_modules");
+        let read = self.lock();
+        let own = read.files.iter().filter(is_own);
+        own.map(|(path, file)| (path.clone(), file.clone())).collect()
     }
 
     /// Whether the path is a file, for resolution; the answer "no" is remembered.
@@ -312,6 +322,11 @@ impl Sources for SourceSnapshot {
 
     fn environment(&self) -> EnvironmentDigest {
         self.environment.digest()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        // The process's own come first.
+        std::env::var(name).ok().or_else(|| self.environment.variable(name))
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {

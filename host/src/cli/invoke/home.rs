@@ -121,6 +121,8 @@ pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, Home
         "0",
         "--watch",
         if args.watch { "files" } else { "off" },
+        "--register",
+        "off",
         "--state-dir",
     ];
     let words = words.iter().map(Into::into).chain([state.path().into()]);

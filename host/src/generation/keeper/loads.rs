@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, Loaded};
+use js_runtime_api::{LoadError, Loaded, Manifest};
 use tracing::{debug, info, warn};
 
 use super::Task;
@@ -15,6 +15,7 @@ use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::Entry;
+use crate::lint::{self, Before};
 
 /// For how long a load may begin anew because the disk changed, so that edits without end are served
 /// too.
@@ -159,11 +160,18 @@ impl Task {
             torn: _,
             queue,
         } = result;
-        let (Loaded { isolate, manifest }, sources) = match (loaded, sources) {
+        let (Loaded { isolate, mut manifest }, sources) = match (loaded, sources) {
             (Ok(loaded), Some(sources)) => (loaded, sources),
             (Err(load_error), _) => return self.reject(want, id, load_error, &origin, began),
             (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
         };
+        self.lint(&mut manifest);
+        if matches!(want, Want::Reload { .. } | Want::Check)
+            && let Some(denied) = lint::denied(&manifest.warnings, &self.limits.deny)
+        {
+            isolate.close();
+            return self.reject(want, id, denied, &origin, began);
+        }
         let emptied = self.emptied_sender.clone();
         let generation = Arc::new(Generation::new(
             id,
@@ -188,6 +196,20 @@ impl Task {
                 self.activate(want, &generation, origin, began);
             }
         }
+    }
+
+    /// Adds what deserves attention, also in comparison with what serves.
+    fn lint(&self, manifest: &mut Manifest) {
+        let current = self.table.current();
+        let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.as_ref()).collect();
+        let in_flight = live.iter().flat_map(|live| live.in_flight());
+        let running: Vec<_> = in_flight.filter_map(|(call, _)| call.function).collect();
+        let alive = |id: &str| running.iter().filter(|function| *function == id).count();
+        let before = current.as_ref().map(|current| Before {
+            manifest: &current.manifest,
+            alive: &alive,
+        });
+        manifest.warnings.extend(lint::look(manifest, before.as_ref()));
     }
 
     /// Nothing is to be loaded.
@@ -311,7 +333,15 @@ impl Task {
             Want::Reload { .. } | Want::Check | Want::Continue(_) => {}
         }
         for warning in &generation.manifest.warnings {
-            warn!(code = warning.code, function = warning.function, "{}", warning.message);
+            warn!(
+                code = warning.code,
+                function = warning.function,
+                file = warning.file,
+                line = warning.line,
+                help = warning.help.as_deref().map(tracing::field::display),
+                "{}",
+                warning.message
+            );
         }
         let outcome = Outcome::Activated {
             generation: generation.id,

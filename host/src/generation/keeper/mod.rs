@@ -28,9 +28,10 @@ use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations};
 use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
+use crate::lint::Code;
 
 /// Bounds on generations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// How many may be live before the oldest is hurried.
     pub max_generations: usize,
@@ -48,6 +49,8 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// How much an isolate may hold.
     pub memory: MemoryLimits,
+    /// Warnings that reject the code they are about.
+    pub deny: Vec<Code>,
 }
 
 /// How many generations that ended are still shown.
@@ -104,9 +107,9 @@ impl Keeper {
             let task = Task {
                 engine,
                 project,
+                generations: Generations::new(limits.max_generations, history.newest().max(given)),
                 limits,
                 table,
-                generations: Generations::new(limits.max_generations, history.newest().max(given)),
                 entries: BTreeMap::new(),
                 last_rejected: None,
                 newest_read: None,

@@ -1,0 +1,119 @@
+//! One check and how it ended, for people and for machines.
+
+#![allow(clippy::print_stdout, reason = "a command answers on its terminal")]
+
+use serde::Serialize;
+use serde_json::json;
+
+/// A check that was made, or could not be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Check {
+    /// What was looked at.
+    check: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Outcome {
+    Ok {
+        message: String,
+    },
+    /// It works, and deserves attention.
+    Warning(Finding),
+    Failed(Finding),
+    Skipped {
+        message: String,
+    },
+}
+
+/// What is wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// Stable, for machines.
+    pub(super) finding: String,
+    pub(super) message: String,
+    pub(super) fix: String,
+}
+
+impl Finding {
+    pub(super) fn new(finding: impl Into<String>, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            finding: finding.into(),
+            message: message.into(),
+            fix: fix.into(),
+        }
+    }
+}
+
+impl Check {
+    pub(super) fn good(check: &'static str, message: impl Into<String>) -> Self {
+        let outcome = Outcome::Ok {
+            message: message.into(),
+        };
+        Self { check, outcome }
+    }
+
+    pub(super) fn skipped(check: &'static str, message: impl Into<String>) -> Self {
+        let outcome = Outcome::Skipped {
+            message: message.into(),
+        };
+        Self { check, outcome }
+    }
+
+    pub(super) const fn warning(check: &'static str, finding: Finding) -> Self {
+        let outcome = Outcome::Warning(finding);
+        Self { check, outcome }
+    }
+
+    pub(super) const fn failed(check: &'static str, finding: Finding) -> Self {
+        let outcome = Outcome::Failed(finding);
+        Self { check, outcome }
+    }
+
+    pub(super) const fn is_bad(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    fn line(&self) -> String {
+        let (mark, message, fix) = match &self.outcome {
+            Outcome::Ok { message } => ("✓", message, None),
+            Outcome::Skipped { message } => ("-", message, None),
+            Outcome::Warning(finding) => ("!", &finding.message, Some(&finding.fix)),
+            Outcome::Failed(finding) => ("✗", &finding.message, Some(&finding.fix)),
+        };
+        let fix = fix.map(|fix| format!(" → {fix}")).unwrap_or_default();
+        format!("{mark} {:<13} {message}{fix}", self.check).replace('\n', " ")
+    }
+}
+
+pub(super) fn tell(checks: &[Check], as_json: bool) {
+    if as_json {
+        let ok = !checks.iter().any(Check::is_bad);
+        println!("{}", json!({ "ok": ok, "checks": checks }));
+        return;
+    }
+    for check in checks {
+        println!("{}", check.line());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Check, Finding};
+
+    #[test]
+    fn a_check_is_a_line_with_its_fix() {
+        let finding = Finding::new("port_taken", "port 3111 is node's", "Take another\none.");
+        let check = Check::failed("port", finding);
+        assert_eq!(check.line(), "✗ port          port 3111 is node's → Take another one.");
+        assert_eq!(
+            serde_json::to_value(&check).unwrap(),
+            json!({"check": "port", "status": "failed", "finding": "port_taken",
+                   "message": "port 3111 is node's", "fix": "Take another\none."})
+        );
+    }
+}

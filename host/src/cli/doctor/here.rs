@@ -1,0 +1,232 @@
+//! What is to be seen on this machine: the host, its port, files, keys, limits.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use js_runtime_api::Sources;
+use serde_json::Value;
+
+use super::super::serve::Plan;
+use super::check::{Check, Finding};
+use crate::config::StateError;
+use crate::registration::{self, is_local};
+use crate::watch;
+
+/// Whether the project has a host, and one that answers.
+pub(super) fn host(plan: &Plan, status: Option<&Value>) -> Check {
+    if let Some(status) = status {
+        let (pid, version) = (&status["pid"], status["version"].as_str().unwrap_or_default());
+        let own = env!("CARGO_PKG_VERSION");
+        if version != own {
+            let message = format!("process {pid} is version {version}, this command is {own}");
+            let fix = "Start the host again with this binary.";
+            return Check::warning("host", Finding::new("other_version", message, fix));
+        }
+        return Check::good("host", format!("process {pid} answers"));
+    }
+    if !plan.state.path().exists() {
+        return Check::skipped("host", "none runs: start one with `baton dev` or `baton start`");
+    }
+    match plan.state.lock() {
+        Ok(_) => Check::skipped("host", "none runs: start one with `baton dev` or `baton start`"),
+        Err(StateError::Taken { owner, .. }) => Check::failed(
+            "host",
+            Finding::new(
+                "host_silent",
+                format!("{owner} holds the project and does not answer"),
+                "Look at its log; if it hangs, end that process, and no other.",
+            ),
+        ),
+        Err(error) => Check::failed(
+            "host",
+            Finding::new(
+                "state_folder",
+                error.to_string(),
+                "Make it writable, or name another: --state-dir.",
+            ),
+        ),
+    }
+}
+
+/// Who has the port.
+pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
+    let port = plan.address().port();
+    if port == 0 {
+        return Check::skipped("port", "any free one");
+    }
+    if TcpListener::bind(plan.address()).is_ok() {
+        return match status {
+            Some(_) => Check::good("port", format!("{port} is free; the host listens elsewhere")),
+            None => Check::good("port", format!("{port} is free")),
+        };
+    }
+    let owner = listeners::get_process_by_port(port, listeners::Protocol::TCP).ok();
+    let host = status.and_then(|status| status["pid"].as_u64());
+    match owner {
+        Some(owner) if Some(u64::from(owner.pid)) == host => Check::good("port", format!("{port} is the host's")),
+        Some(owner) if owner.name.starts_with("baton") => Check::failed(
+            "port",
+            Finding::new(
+                "second_host",
+                format!("another Baton has port {port}: process {}", owner.pid),
+                "Two supervisors would fight over it: end one where it is started (launchd, systemd), or give this \
+                 project another --port.",
+            ),
+        ),
+        Some(owner) => Check::failed(
+            "port",
+            Finding::new(
+                "port_taken",
+                format!("port {port} is taken by {} (process {})", owner.name, owner.pid),
+                "End that program, or give another --port.",
+            ),
+        ),
+        None => Check::failed(
+            "port",
+            Finding::new(
+                "port_taken",
+                format!("port {port} cannot be had"),
+                "Give another --port, or look who has it: `ss -ltnp`.",
+            ),
+        ),
+    }
+}
+
+/// Whether the file with the secrets is there, and private.
+pub(super) fn environment_file(plan: &Plan) -> Check {
+    let Some(file) = &plan.project.environment.file else {
+        return Check::skipped("env file", "none is named");
+    };
+    match file.metadata() {
+        Err(error) => Check::failed(
+            "env file",
+            Finding::new(
+                "env_file_missing",
+                format!("{} cannot be read: {error}", file.display()),
+                "Make it, or take it out of baton.toml.",
+            ),
+        ),
+        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => Check::failed(
+            "env file",
+            Finding::new(
+                "env_file_open",
+                format!(
+                    "{} can be read by others (mode {:o})",
+                    file.display(),
+                    metadata.permissions().mode() & 0o777
+                ),
+                format!("chmod 600 {}", file.display()),
+            ),
+        ),
+        Ok(_) => Check::good("env file", format!("{} is private", file.display())),
+    }
+}
+
+/// Whether the system lets us watch files.
+pub(super) fn watching(root: &Path) -> Check {
+    match watch::probe(root) {
+        Ok(()) => Check::good("watching", "files can be watched"),
+        Err(reason) => Check::failed(
+            "watching",
+            Finding::new(
+                "watch_limit",
+                reason,
+                "Raise it as said, or let Baton look instead: --poll.",
+            ),
+        ),
+    }
+}
+
+/// The SDKs that Inngest refuses (inngest/inngest: `pkg/deploy/deploy.go`).
+const BLOCKED: std::ops::RangeInclusive<(u64, u64, u64)> = (3, 22, 0)..=(3, 53, 1);
+
+/// Whether the SDK is installed, and one that Inngest takes.
+pub(super) fn package(root: &Path) -> Check {
+    let manifest = root
+        .ancestors()
+        .map(|folder| folder.join("node_modules/inngest/package.json"))
+        .find_map(|file| std::fs::read_to_string(file).ok());
+    let manifest: Option<Value> = manifest.and_then(|text| serde_json::from_str(&text).ok());
+    let version = manifest.as_ref().and_then(|manifest| manifest["version"].as_str());
+    match version {
+        None => Check::failed(
+            "inngest SDK",
+            Finding::new(
+                "sdk_missing",
+                format!("there is no inngest in the node_modules of {}", root.display()),
+                "npm install inngest",
+            ),
+        ),
+        Some(version) if is_blocked(version) => Check::failed(
+            "inngest SDK",
+            Finding::new(
+                "sdk_blocked",
+                format!("Inngest refuses inngest {version}, which has a known vulnerability (CVE-2026-42047)"),
+                "npm install inngest@latest",
+            ),
+        ),
+        Some(version) => Check::good("inngest SDK", format!("inngest {version}")),
+    }
+}
+
+fn is_blocked(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    let version = (
+        parts.next().unwrap_or(0),
+        parts.next().unwrap_or(0),
+        parts.next().unwrap_or(0),
+    );
+    BLOCKED.contains(&version)
+}
+
+/// Whether mode and keys fit each other.
+pub(super) fn keys(sources: &dyn Sources, registration: &Value) -> Check {
+    let variable = |name: &str| sources.variable(name).filter(|value| !value.is_empty());
+    if registration["off"] == "no_key" {
+        let reason = registration["reason"].as_str().unwrap_or_default();
+        return Check::failed(
+            "keys",
+            Finding::new(
+                "no_signing_key",
+                format!("the functions are in cloud mode: {reason}"),
+                "INNGEST_SIGNING_KEY=… in the environment file; for a dev server INNGEST_DEV=1.",
+            ),
+        );
+    }
+    let Some(key) = variable("INNGEST_SIGNING_KEY") else {
+        return match registration["dev"].as_bool() {
+            Some(true) => Check::good("keys", "dev mode: none are needed"),
+            _ => Check::good("keys", "the code has its own"),
+        };
+    };
+    if let Some(flaw) = registration::flaw(&key) {
+        let fix = "Copy it again from Inngest, without quotes.";
+        let message = format!("INNGEST_SIGNING_KEY cannot be right: {flaw}");
+        return Check::failed("keys", Finding::new("signing_key_malformed", message, fix));
+    }
+    let near = registration["apps"][0]["inngest"].as_str().is_some_and(is_local);
+    if near && registration["dev"] == false && key.starts_with("signkey-") {
+        let message =
+            "`inngest start` signs with its key as it is, the SDK takes the prefix off: none of its calls is accepted";
+        let fix = "Use a key without `signkey-…-` on both sides: openssl rand -hex 32.";
+        return Check::failed("keys", Finding::new("signing_key_prefix", message, fix));
+    }
+    if registration["dev"] == false && variable("INNGEST_EVENT_KEY").is_none() {
+        let message = "there is no INNGEST_EVENT_KEY: functions cannot send events";
+        let fix = "INNGEST_EVENT_KEY=… in the environment file, if they do.";
+        return Check::warning("keys", Finding::new("no_event_key", message, fix));
+    }
+    Check::good("keys", "there is a signing key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_blocked;
+
+    #[test]
+    fn the_versions_that_inngest_refuses_are_known() {
+        assert!(is_blocked("3.22.0") && is_blocked("3.53.1") && is_blocked("3.40.0-beta.1"));
+        assert!(!is_blocked("3.21.9") && !is_blocked("3.54.2") && !is_blocked("4.24.0"));
+    }
+}

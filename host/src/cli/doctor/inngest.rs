@@ -1,0 +1,327 @@
+//! Inngest, and the way back from it to the functions.
+
+use std::time::Duration;
+
+use js_runtime_api::Sources;
+use serde_json::Value;
+
+use super::check::{Check, Finding};
+use crate::registration::{CLOUD, FailureKind, Inngest};
+use crate::runner::answer::Raw;
+use crate::runner::fetch::fetch;
+use crate::runner::op::HttpRequest;
+
+/// How long the functions may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Asks Inngest, and asks it to ask the functions. `host`: whether one runs.
+pub(super) async fn look(sources: &dyn Sources, registration: &Value, host: bool) -> Vec<Check> {
+    let app = &registration["apps"][0];
+    let (Some(api), Some(url)) = (app["inngest"].as_str(), app["url"].as_str()) else {
+        return vec![untold(registration)];
+    };
+    let dev = registration["dev"] == true;
+    let inngest = Inngest {
+        api: api.to_owned(),
+        key: sources
+            .variable("INNGEST_SIGNING_KEY")
+            .filter(|key| !key.is_empty() && !dev),
+        env: sources.variable("INNGEST_ENV"),
+    };
+    if let Err(failure) = inngest.knock().await {
+        return vec![Check::failed("inngest", unreachable(api, url, dev, &failure.text))];
+    }
+    let mut checks = Vec::new();
+    let kind = server_kind(&inngest).await;
+    checks.push(match mismatch(kind.as_deref(), dev) {
+        Some(finding) => Check::failed("inngest", finding),
+        None => match &kind {
+            Some(kind) => Check::good("inngest", format!("{api} answers, and is a {kind} server")),
+            None => Check::good("inngest", format!("{api} is there")),
+        },
+    });
+    if !host {
+        checks.push(Check::skipped("registration", "no host runs that could register"));
+        checks.push(Check::skipped("way back", "no host runs that Inngest could reach"));
+        return checks;
+    }
+    checks.push(registered(registration));
+    let from_here = from_here(url).await;
+    let reachable = from_here.is_ok();
+    if let Err(finding) = from_here {
+        checks.push(Check::failed("serve origin", finding));
+    } else {
+        checks.push(Check::good(
+            "serve origin",
+            format!("{url} leads to the functions, from here"),
+        ));
+    }
+    checks.push(way_back(&inngest, url, reachable).await);
+    checks
+}
+
+/// Why nothing is to be registered.
+fn untold(registration: &Value) -> Check {
+    let reason = registration["reason"]
+        .as_str()
+        .unwrap_or("the code cannot be loaded")
+        .to_owned();
+    match registration["off"].as_str() {
+        Some("no_origin") => Check::failed(
+            "registration",
+            Finding::new(
+                "no_serve_origin",
+                reason,
+                "serve_origin = \"https://…\" below [inngest] in baton.toml.",
+            ),
+        ),
+        Some("no_key") => Check::failed(
+            "registration",
+            Finding::new(
+                "no_signing_key",
+                reason,
+                "INNGEST_SIGNING_KEY=… in the environment file.",
+            ),
+        ),
+        _ => Check::skipped("registration", reason),
+    }
+}
+
+fn unreachable(api: &str, url: &str, dev: bool, reason: &str) -> Finding {
+    let fix = if dev {
+        format!("Start it: `npx inngest-cli dev -u {url}`; if it is elsewhere, say where: INNGEST_DEV=http://….")
+    } else {
+        format!("Start it, or say where it is: base_url below [inngest] in baton.toml; let this machine reach {api}.")
+    };
+    Finding::new("inngest_unreachable", reason, fix)
+}
+
+/// `dev` or `cloud`, where the server says so.
+async fn server_kind(inngest: &Inngest) -> Option<String> {
+    if inngest.api == CLOUD {
+        return Some("cloud".to_owned());
+    }
+    let answer = inngest.ask("GET", "/health", None).await.ok()?;
+    header(&answer, "x-inngest-server-kind").map(str::to_owned)
+}
+
+/// Whether the functions are in another mode than the server.
+fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
+    match (kind?, dev) {
+        ("dev", false) => Some(Finding::new(
+            "no_signature",
+            "this is a dev server, which signs nothing, and the functions are in cloud mode: they refuse its calls",
+            "INNGEST_DEV=1 for the functions (or its URL), or a server that signs: `inngest start --signing-key …`.",
+        )),
+        ("cloud", true) => Some(Finding::new(
+            "mode_mismatch",
+            "the functions are in dev mode, and the server is none for development: they take calls from anybody",
+            "INNGEST_DEV=0 for the functions, and INNGEST_SIGNING_KEY as the server has it.",
+        )),
+        _ => None,
+    }
+}
+
+fn registered(registration: &Value) -> Check {
+    let error = registration["error"].as_str().unwrap_or_default();
+    let kind = registration["error_kind"].as_str().unwrap_or_default();
+    match registration["state"].as_str() {
+        Some("registered") if registration["verified"] == true => {
+            Check::good("registration", "Inngest holds exactly the functions that serve")
+        }
+        Some("registered") => Check::good("registration", "Inngest was told; it does not tell what it holds"),
+        Some("drifted") => {
+            let what: Vec<_> = registration["drift"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|difference| {
+                    let of = difference["function"].as_str().or(difference["app"].as_str());
+                    format!(
+                        "{} ({})",
+                        of.unwrap_or_default(),
+                        difference["kind"].as_str().unwrap_or_default()
+                    )
+                })
+                .collect();
+            let message = format!(
+                "Inngest holds something else than the code, also after it was told: {}",
+                what.join(", ")
+            );
+            let fix = "Remove the app in Inngest: it is registered anew at once. `baton status` shows what differs.";
+            Check::failed("registration", Finding::new("drift", message, fix))
+        }
+        _ if kind == FailureKind::Unauthorized.word() => Check::failed(
+            "registration",
+            Finding::new(
+                "wrong_key",
+                error,
+                "INNGEST_SIGNING_KEY must be the key of that server, and of that environment (INNGEST_ENV).",
+            ),
+        ),
+        _ if error.contains("server kind") => Check::failed(
+            "registration",
+            Finding::new(
+                "mode_mismatch",
+                error,
+                "INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
+            ),
+        ),
+        _ if kind == FailureKind::Silent.word() => Check::failed(
+            "registration",
+            Finding::new(
+                "inngest_silent",
+                error,
+                "Look at Inngest's log: it takes requests and answers none.",
+            ),
+        ),
+        Some("off") => untold(registration),
+        _ => Check::failed(
+            "registration",
+            Finding::new("refused", error, "Look at Inngest's log; Baton tries again by itself."),
+        ),
+    }
+}
+
+/// Whether the URL that Inngest is told leads to the functions, seen from this machine.
+async fn from_here(url: &str) -> Result<(), Finding> {
+    let fix = "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.";
+    let wrong = |message: String| Finding::new("serve_origin_wrong", message, fix);
+    let request = HttpRequest {
+        url: url.to_owned(),
+        method: "GET".to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+        infer: false,
+    };
+    let answer = match tokio::time::timeout(ANSWER_LIMIT, fetch(request)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(lost)) => return Err(wrong(lost.to_string())),
+        Err(_) => return Err(wrong(format!("{url} has not answered for {ANSWER_LIMIT:?}"))),
+    };
+    let is_sdk = header(&answer, "x-inngest-sdk").or_else(|| header(&answer, "x-inngest-sdk-handled"));
+    match is_sdk {
+        Some(_) => Ok(()),
+        None => Err(wrong(format!(
+            "something else answers at {url} (status {})",
+            answer.status
+        ))),
+    }
+}
+
+/// Has Inngest ask the functions to register, as it does by itself, and hears what it says of it.
+async fn way_back(inngest: &Inngest, url: &str, reachable: bool) -> Check {
+    const NAME: &str = "way back";
+    let query = format!("mutation {{ createApp(input: {{ url: {url:?} }}) {{ id url error }} }}");
+    let answer = match inngest.query(&query).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => {
+            return Check::skipped(
+                NAME,
+                "this Inngest cannot be asked to call: look at the app's page there",
+            );
+        }
+        Err(failure) => {
+            let finding = Finding::new("inngest_silent", failure.text, "Look at Inngest's log.");
+            return Check::failed(NAME, finding);
+        }
+    };
+    let errors = &answer["errors"];
+    if errors.is_null() {
+        return Check::good(NAME, format!("Inngest reaches the functions at {url}"));
+    }
+    forget(inngest, url).await;
+    let text = errors.to_string();
+    let says = |code: &str| text.contains(code);
+    let finding = if says("server_signing_key") {
+        Finding::new(
+            "no_signature",
+            "Inngest has no signing key, so that it can sign nothing",
+            "Start it with one: `inngest start --signing-key …`, the same as INNGEST_SIGNING_KEY here.",
+        )
+    } else if says("unreachable") && reachable {
+        Finding::new(
+            "firewall",
+            format!("Inngest cannot reach {url}, which answers from here: something is between them"),
+            "Open the way (firewall, container network), or give an address that Inngest can reach: serve_origin below \
+             [inngest] in baton.toml.",
+        )
+    } else if says("unreachable") || says("unsupported_protocol") || says("not_found") {
+        Finding::new(
+            "serve_origin_wrong",
+            format!("Inngest finds nothing at {url}"),
+            "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.",
+        )
+    } else if says("unauthorized") || says("signing_key") {
+        Finding::new(
+            "wrong_key",
+            "the functions refuse what Inngest signs",
+            "INNGEST_SIGNING_KEY must be the key of that server.",
+        )
+    } else {
+        Finding::new(
+            "sync_refused",
+            format!("Inngest says: {text}"),
+            "Look at the host's log and at Inngest's.",
+        )
+    };
+    Check::failed(NAME, finding)
+}
+
+/// Takes the app that has no name back out, which Inngest makes when it is told of a URL.
+async fn forget(inngest: &Inngest, url: &str) {
+    let Ok(Some(answer)) = inngest.query("{ apps { id name url } }").await else {
+        return;
+    };
+    let port_and_path = url
+        .rsplit("://")
+        .next()
+        .and_then(|rest| rest.split_once(':'))
+        .map(|(_, rest)| rest);
+    let apps = answer["data"]["apps"].as_array().into_iter().flatten();
+    let nameless = apps.filter(|app| {
+        app["name"] == ""
+            && app["url"]
+                .as_str()
+                .is_some_and(|known| known == url || port_and_path.is_some_and(|rest| known.ends_with(rest)))
+    });
+    for id in nameless.filter_map(|app| app["id"].as_str()) {
+        let _ = inngest.query(&format!("mutation {{ deleteApp(id: {id:?}) }}")).await;
+    }
+}
+
+fn header<'a>(answer: &'a Raw, name: &str) -> Option<&'a str> {
+    let mut found = answer.headers.iter().filter(|(known, _)| known == name);
+    found.next().map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{mismatch, registered};
+
+    #[test]
+    fn modes_that_do_not_fit_are_told_apart() {
+        let finding = |kind, dev| mismatch(kind, dev).map(|finding| finding.finding);
+        assert_eq!(finding(Some("dev"), false).as_deref(), Some("no_signature"));
+        assert_eq!(finding(Some("cloud"), true).as_deref(), Some("mode_mismatch"));
+        assert_eq!(finding(Some("dev"), true), None);
+        assert_eq!(finding(None, true), None);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let finding = |registration| serde_json::to_value(registered(&registration)).unwrap()["finding"].clone();
+        let refused = |kind: &str, error: &str| json!({"state": "unregistered", "error_kind": kind, "error": error});
+        assert_eq!(finding(refused("unauthorized", "401")), "wrong_key");
+        assert_eq!(
+            finding(refused("refused", "Expected server kind dev, got cloud")),
+            "mode_mismatch"
+        );
+        assert_eq!(finding(refused("silent", "…")), "inngest_silent");
+        assert_eq!(finding(refused("refused", "the database is on fire")), "refused");
+        let drift = json!({"state": "drifted", "drift": [{"app": "a", "function": "a-b", "kind": "triggers"}]});
+        assert_eq!(finding(drift), "drift");
+    }
+}

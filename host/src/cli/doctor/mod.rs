@@ -1,0 +1,153 @@
+//! `baton doctor`: every check that explains why something does not work, a line each, with what to do.
+//! It changes nothing, but that a running host registers once more. Without a host the code is loaded
+//! here, to see whether it can be.
+//!
+//! `here` looks at this machine, `code` at the project's code, `inngest` at Inngest and the way back.
+
+mod check;
+mod code;
+mod here;
+mod inngest;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use hyper::Method;
+use js_runtime_api::{Engine, Sources};
+use serde_json::Value;
+
+use self::check::{Check, Finding};
+use super::serve::{Mode, Plan, ServeError, plan};
+use super::{ServeArgs, client};
+
+pub(super) const HELP: &str =
+    "Example:\n  baton doctor\n  baton doctor --json | jq '.checks[] | select(.status == \"failed\")'";
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be looked at, as far as that is known.
+#[derive(Debug)]
+pub struct Prepared(Result<Plan, ServeError>);
+
+impl Prepared {
+    /// Whether there is a project whose code may have to be loaded.
+    #[must_use]
+    pub const fn needs_engine(&self) -> bool {
+        self.0.is_ok()
+    }
+}
+
+/// Finds the project and its settings; that there is none is a finding.
+#[must_use]
+pub fn prepare(args: &DoctorArgs) -> Prepared {
+    Prepared(plan(&args.serve, Mode::Dev))
+}
+
+/// Looks at everything, tells it, and says by its code whether all is well.
+pub async fn run(args: &DoctorArgs, prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> ExitCode {
+    let checks = match (prepared.0, engine) {
+        (Ok(plan), Some(engine)) => examine(plan, engine).await,
+        (Ok(_), None) => vec![Check::failed(
+            "project",
+            Finding::new("no_engine", "V8 did not start", "Look at the message above."),
+        )],
+        (Err(error), _) => vec![no_project(&error)],
+    };
+    check::tell(&checks, args.json);
+    if checks.iter().any(Check::is_bad) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn no_project(error: &ServeError) -> Check {
+    let help = miette::Diagnostic::help(error).map(|help| help.to_string());
+    let help = help.unwrap_or_else(|| "Go to the project's folder, or name it: baton doctor PATH.".to_owned());
+    Check::failed("project", Finding::new("no_project", error.to_string(), help))
+}
+
+async fn examine(mut plan: Plan, engine: Arc<dyn Engine>) -> Vec<Check> {
+    let mut checks = vec![Check::good("project", plan.project.root.display().to_string())];
+    let host = running(&plan).await;
+    checks.push(here::host(&plan, host.as_ref()));
+    checks.push(here::port(&plan, host.as_ref()));
+    checks.push(here::environment_file(&plan));
+    checks.push(here::watching(&plan.project.root));
+    checks.push(here::package(&plan.project.root));
+    let mut read_as_dev = read(&plan, &engine).await;
+    // Whoever has a signing key and says nothing of a dev server means `baton start`.
+    if let Ok(sources) = &read_as_dev
+        && sources
+            .variable("INNGEST_SIGNING_KEY")
+            .is_some_and(|key| !key.is_empty())
+    {
+        plan.project.environment.defaults.remove("INNGEST_DEV");
+        read_as_dev = read(&plan, &engine).await;
+    }
+    let sources = match read_as_dev {
+        Ok(sources) => sources,
+        Err(check) => {
+            checks.push(check);
+            return checks;
+        }
+    };
+    let registration = match &host {
+        Some(status) => {
+            checks.extend(code::of_host(status));
+            status["registration"].clone()
+        }
+        None => {
+            let (more, registration) = code::load(&plan, &engine, sources.clone()).await;
+            checks.extend(more);
+            registration
+        }
+    };
+    checks.push(here::keys(sources.as_ref(), &registration));
+    let asked = match &host {
+        Some(_) => ask(&plan).await.unwrap_or(registration),
+        None => registration,
+    };
+    checks.extend(inngest::look(sources.as_ref(), &asked, host.is_some()).await);
+    checks
+}
+
+async fn read(plan: &Plan, engine: &Arc<dyn Engine>) -> Result<Arc<dyn Sources>, Check> {
+    let (project, engine) = (plan.project.clone(), engine.clone());
+    let read = tokio::task::spawn_blocking(move || engine.read(project)).await;
+    match read {
+        Ok(Ok(sources)) => Ok(sources),
+        Ok(Err(error)) => {
+            let help = error.help.clone().unwrap_or_else(|| "Make it readable.".to_owned());
+            Err(Check::failed("code", Finding::new("unreadable", error.message, help)))
+        }
+        Err(error) => Err(Check::failed(
+            "code",
+            Finding::new("unreadable", error.to_string(), "Try again."),
+        )),
+    }
+}
+
+/// The status of the project's running host.
+async fn running(plan: &Plan) -> Option<Value> {
+    control(&plan.state.control_socket(), Method::GET, "/-/status").await
+}
+
+/// How the registration stands after another one.
+async fn ask(plan: &Plan) -> Option<Value> {
+    control(&plan.state.control_socket(), Method::POST, "/-/register").await
+}
+
+async fn control(socket: &Path, method: Method, path: &str) -> Option<Value> {
+    let answer = client::exchange(socket, method, path, String::new()).await.ok()?;
+    answer.status.is_success().then_some(answer.body)
+}

@@ -1,0 +1,246 @@
+//! What deserves attention in a project that loads: each finding with its place and what to write
+//! instead. Nothing here changes anything; `deny` in `baton.toml` makes a code an error.
+
+mod changes;
+mod code;
+mod cron;
+mod expressions;
+mod retries;
+
+use js_runtime_api::{Function, LoadError, LoadErrorKind, Manifest, Warning};
+
+pub use changes::Before;
+pub use code::{CODES, Code, parse_code};
+
+/// Everything worth saying about new code, given what serves before it.
+#[must_use]
+pub fn look(new: &Manifest, before: Option<&Before<'_>>) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (_, function) in new.functions() {
+        warnings.extend(retries::look(function));
+        warnings.extend(cron::look(function));
+        warnings.extend(expressions::look(function));
+    }
+    if let Some(before) = before {
+        warnings.extend(changes::look(before, new));
+    }
+    warnings
+}
+
+/// The error that denied warnings are, if there are some.
+#[must_use]
+pub fn denied(warnings: &[Warning], deny: &[Code]) -> Option<LoadError> {
+    let mut denied = warnings.iter().filter(|warning| deny.contains(&warning.code));
+    let first = denied.next()?;
+    let mut message = format!("{} ({})", first.message, first.code);
+    for other in denied {
+        let place = other.file.as_ref().map(|file| match other.line {
+            Some(line) => format!("{file}:{line}: "),
+            None => format!("{file}: "),
+        });
+        message.push_str(&format!(
+            "\n{}{} ({})",
+            place.unwrap_or_default(),
+            other.message,
+            other.code
+        ));
+    }
+    let deny = format!("`deny` in baton.toml makes {} an error.", first.code);
+    Some(LoadError {
+        kind: LoadErrorKind::Lint,
+        message,
+        file: first.file.clone(),
+        line: first.line,
+        help: Some(match &first.help {
+            Some(help) => format!("{help}\n{deny}"),
+            None => deny,
+        }),
+        ..LoadError::default()
+    })
+}
+
+/// A warning about a function, at the line where this text of its options is written, else where the
+/// function is defined.
+fn warning(code: Code, function: &Function, text: Option<&str>, message: String, help: String) -> Warning {
+    let definition = function.definition.as_ref();
+    let module = || function.file.as_ref().map(|file| file.display().to_string());
+    Warning {
+        code,
+        function: Some(function.id.clone()),
+        message,
+        file: definition.map(|definition| definition.file.clone()).or_else(module),
+        line: definition.map(|definition| {
+            let written = text.and_then(|text| definition.texts.get(text));
+            written.copied().unwrap_or(definition.line)
+        }),
+        help: Some(help),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use js_runtime_api::{App, Definition, Function, LoadErrorKind, Manifest};
+    use serde_json::json;
+
+    use super::{Before, denied, look};
+
+    fn function(id: &str) -> Function {
+        Function {
+            id: format!("app-{id}"),
+            name: id.to_owned(),
+            triggers: vec![json!({"event": format!("app/{id}")})],
+            retries: Some(3),
+            definition: Some(Definition {
+                file: "functions/a.ts".to_owned(),
+                line: 3,
+                retries: Some(5),
+                texts: BTreeMap::from([("0 0 31 2 *".to_owned(), 7), ("data.user".to_owned(), 8)]),
+                starts_program: None,
+            }),
+            ..Function::default()
+        }
+    }
+
+    fn manifest(functions: Vec<Function>) -> Manifest {
+        let app = App {
+            id: "app".to_owned(),
+            functions,
+            ..App::default()
+        };
+        Manifest {
+            apps: vec![app],
+            ..Manifest::default()
+        }
+    }
+
+    /// Code, line.
+    fn check(function: Function, expected: &[(&str, u32)]) {
+        let warnings = look(&manifest(vec![function]), None);
+        let found: Vec<_> = warnings.iter().map(|found| (found.code, found.line.unwrap())).collect();
+        assert_eq!(found, expected, "{warnings:#?}");
+        for warning in warnings {
+            assert_eq!(warning.file.as_deref(), Some("functions/a.ts"));
+            assert!(warning.help.is_some_and(|help| !help.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_plain_function_is_not_worth_a_word() {
+        check(function("a"), &[]);
+    }
+
+    #[test]
+    fn no_retries_at_all_are_told_where_they_are_written() {
+        check(
+            Function {
+                retries: Some(0),
+                ..function("a")
+            },
+            &[("retries_zero", 5)],
+        );
+    }
+
+    #[test]
+    fn a_long_function_that_says_nothing_about_retries_is_told() {
+        let long = |finish: &str| Function {
+            retries: None,
+            config: BTreeMap::from([("timeouts".to_owned(), json!({"finish": finish}))]),
+            ..function("a")
+        };
+        check(long("30m"), &[("retries_unsaid", 3)]);
+        check(long("10s"), &[]);
+        let defaulted = Function {
+            retries: Some(2),
+            retries_defaulted: true,
+            ..long("30m")
+        };
+        check(defaulted, &[]);
+        let mut starts = Function {
+            retries: None,
+            ..function("a")
+        };
+        starts.definition.as_mut().unwrap().starts_program = Some(("execSync".to_owned(), 12));
+        check(starts, &[("retries_unsaid", 3)]);
+    }
+
+    #[test]
+    fn crons_that_are_never_due_or_no_crons_are_told() {
+        let cron = |cron: &str| Function {
+            triggers: vec![json!({"cron": cron})],
+            ..function("a")
+        };
+        check(cron("0 0 31 2 *"), &[("cron_never", 7)]);
+        check(cron("TZ=Europe/Berlin 0 0 30 2 *"), &[("cron_never", 3)]);
+        check(cron("0 25 * * *"), &[("cron_invalid", 3)]);
+        check(cron("TZ=Europe/Nowhere 0 7 * * *"), &[("cron_invalid", 3)]);
+        check(cron("0 * * * * *"), &[("cron_invalid", 3)]);
+        for good in [
+            "TZ=Europe/Berlin 0 7 * * *",
+            "*/5 * * * 1-5",
+            "@daily",
+            "@every 90s",
+            "0 0 29 2 *",
+        ] {
+            check(cron(good), &[]);
+        }
+    }
+
+    #[test]
+    fn expressions_that_cannot_be_evaluated_are_told() {
+        let key = |key: &str| Function {
+            config: BTreeMap::from([("concurrency".to_owned(), json!([{"limit": 1, "key": key}]))]),
+            ..function("a")
+        };
+        check(key("data.user"), &[("expression_invalid", 8)]);
+        check(key("event.data.user ="), &[("expression_invalid", 3)]);
+        check(key("${event.data.user}"), &[("expression_invalid", 3)]);
+        for good in [
+            "event.data.user",
+            "event.data.a + '-' + string(event.data.b)",
+            "'all'",
+            "lowercase(event.name)",
+        ] {
+            check(key(good), &[]);
+        }
+    }
+
+    #[test]
+    fn what_is_gone_and_what_got_another_id_are_told() {
+        let before = manifest(vec![function("old"), function("gone"), function("stays")]);
+        let mut renamed = function("new");
+        renamed.triggers = vec![json!({"event": "app/old"})];
+        let new = manifest(vec![renamed, function("stays")]);
+        let alive = |id: &str| usize::from(id == "app-gone");
+        let warnings = look(
+            &new,
+            Some(&Before {
+                manifest: &before,
+                alive: &alive,
+            }),
+        );
+        let told: Vec<_> = warnings
+            .iter()
+            .map(|told| (told.code, told.function.as_deref().unwrap()))
+            .collect();
+        assert_eq!(told, [("id_changed", "app-new"), ("function_gone", "app-gone")]);
+        assert!(warnings[1].message.contains("1 call"), "{:?}", warnings[1]);
+    }
+
+    #[test]
+    fn what_is_denied_is_an_error_at_its_place() {
+        let zero = Function {
+            retries: Some(0),
+            ..function("a")
+        };
+        let warnings = look(&manifest(vec![zero]), None);
+        assert_eq!(denied(&warnings, &["cron_never"]), None);
+        let error = denied(&warnings, &["retries_zero"]).unwrap();
+        assert_eq!(
+            (error.kind, error.file.as_deref(), error.line),
+            (LoadErrorKind::Lint, Some("functions/a.ts"), Some(5))
+        );
+        assert!(error.help.unwrap().contains("deny"), "{}", error.message);
+    }
+}

@@ -1,0 +1,359 @@
+//! What Inngest is to be told by the current generation, and which Inngest.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use js_runtime_api::{App, Function, Manifest, Target};
+use serde_json::json;
+
+use super::Settings;
+use super::state::Pace;
+
+/// Where a dev server listens when nobody says otherwise.
+pub const DEV_SERVER: &str = "http://localhost:8288";
+/// Inngest's own.
+pub const CLOUD: &str = "https://api.inngest.com";
+
+/// Everything that is to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Subject {
+    pub(super) apps: Vec<AppSubject>,
+    /// No signatures are asked for.
+    pub(super) dev: bool,
+    pub(super) key: Option<String>,
+    /// The branch environment.
+    pub(super) env: Option<String>,
+}
+
+/// One app.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AppSubject {
+    pub(super) id: String,
+    /// Where it registers.
+    pub(super) api: String,
+    /// Where it is to be called.
+    pub(super) url: String,
+    /// Which handler registers it.
+    pub(super) target: Target,
+    pub(super) functions: Vec<Function>,
+}
+
+/// Why nothing is told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Off {
+    #[error("it is switched off")]
+    SwitchedOff,
+    #[error("no generation serves yet")]
+    NoGeneration,
+    #[error("the host ends: another one registers")]
+    NotCurrent,
+    #[error("the fetch export tells no Inngest functions at {0}")]
+    NoFunctions(String),
+    #[error(
+        "{api} cannot reach {address}: say what it can reach, with INNGEST_SERVE_ORIGIN, or serve_origin below [inngest] in baton.toml"
+    )]
+    NoOrigin { api: String, address: String },
+    #[error("there is no signing key for {api}: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for a dev server")]
+    NoKey { api: String },
+}
+
+impl Off {
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::SwitchedOff => "switched_off",
+            Self::NoGeneration => "no_generation",
+            Self::NotCurrent => "not_current",
+            Self::NoFunctions(_) => "no_functions",
+            Self::NoOrigin { .. } => "no_origin",
+            Self::NoKey { .. } => "no_key",
+        }
+    }
+
+    /// Somebody has to do something.
+    pub(super) const fn is_wrong(&self) -> bool {
+        matches!(self, Self::NoOrigin { .. } | Self::NoKey { .. })
+    }
+}
+
+impl Subject {
+    /// `variable` gives the variables of the generation.
+    pub(super) fn of(
+        manifest: &Manifest,
+        variable: impl Fn(&str) -> Option<String>,
+        settings: &Settings,
+    ) -> Result<Self, Off> {
+        if !settings.wanted {
+            return Err(Off::SwitchedOff);
+        }
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let path = variable("INNGEST_SERVE_PATH").unwrap_or_else(|| "/api/inngest".to_owned());
+        let path = format!("/{}", path.trim_start_matches('/'));
+        if manifest.apps.is_empty() {
+            return Err(Off::NoFunctions(path));
+        }
+        let key = variable("INNGEST_SIGNING_KEY");
+        let mode = Mode::of(&variable);
+        let origin = variable("INNGEST_SERVE_ORIGIN").or_else(|| variable("INNGEST_SERVE_HOST"));
+        let several = manifest.apps.len() > 1;
+        let told = |app: &App| {
+            let dev = app.client.dev.unwrap_or(mode.dev);
+            let api = app.client.api.clone().unwrap_or_else(|| mode.api(dev, &variable));
+            let api = api.trim_end_matches('/').to_owned();
+            if !dev && key.is_none() && app.client.key != Some(true) {
+                return Err(Off::NoKey { api });
+            }
+            let path = match several && !manifest.fetch {
+                true => format!("{}/{}", path.trim_end_matches('/'), app.id),
+                false => path.clone(),
+            };
+            let url = match (&app.client.url, &origin) {
+                (Some(url), _) => url.clone(),
+                (None, Some(origin)) => format!("{}{path}", with_scheme(origin).trim_end_matches('/')),
+                (None, None) => format!("{}{path}", own_origin(settings, &api)?),
+            };
+            Ok(AppSubject {
+                id: app.id.clone(),
+                api,
+                url,
+                target: Target::Sync((!manifest.fetch).then(|| app.id.clone())),
+                functions: app.functions.clone(),
+            })
+        };
+        Ok(Self {
+            apps: manifest.apps.iter().map(told).collect::<Result<_, _>>()?,
+            dev: manifest.apps.iter().all(|app| app.client.dev.unwrap_or(mode.dev)),
+            key,
+            env: variable("INNGEST_ENV"),
+        })
+    }
+
+    /// Changes when there is something new to tell, or somebody new to tell it to.
+    pub(super) fn digest(&self) -> String {
+        let functions = |app: &AppSubject| -> Vec<_> {
+            let told = app.functions.iter().map(|function| {
+                json!([
+                    function.id,
+                    function.name,
+                    function.triggers,
+                    function.retries,
+                    function.config
+                ])
+            });
+            told.collect()
+        };
+        let apps: Vec<_> = self
+            .apps
+            .iter()
+            .map(|app| json!([app.id, app.api, app.url, functions(app)]))
+            .collect();
+        let all = json!([apps, self.dev, self.key, self.env]).to_string();
+        blake3::hash(all.as_bytes()).to_hex().to_string()
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        if self.apps.iter().all(|app| is_local(&app.api)) {
+            Pace::NEAR
+        } else {
+            Pace::FAR
+        }
+    }
+}
+
+/// What the environment says, for clients that do not tell (inngest/inngest-js: `components/Inngest.ts`).
+struct Mode {
+    dev: bool,
+    dev_server: Option<String>,
+}
+
+impl Mode {
+    fn of(variable: &impl Fn(&str) -> Option<String>) -> Self {
+        match variable("INNGEST_DEV").as_deref() {
+            None | Some("0" | "false") => Self {
+                dev: false,
+                dev_server: None,
+            },
+            Some("1" | "true") => Self {
+                dev: true,
+                dev_server: None,
+            },
+            Some(url) => Self {
+                dev: true,
+                dev_server: Some(with_scheme(url)),
+            },
+        }
+    }
+
+    fn api(&self, dev: bool, variable: &impl Fn(&str) -> Option<String>) -> String {
+        let base = variable("INNGEST_API_BASE_URL").or_else(|| variable("INNGEST_BASE_URL"));
+        base.or_else(|| self.dev_server.clone())
+            .unwrap_or_else(|| if dev { DEV_SERVER } else { CLOUD }.to_owned())
+    }
+}
+
+/// Where an Inngest on this machine reaches the host.
+fn own_origin(Settings { address, .. }: &Settings, api: &str) -> Result<String, Off> {
+    let near = is_local(api);
+    let address = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (IpAddr::V6(Ipv6Addr::LOCALHOST), address.port()).into(),
+        _ => *address,
+    };
+    if address.ip().is_loopback() && !near {
+        return Err(Off::NoOrigin {
+            api: api.to_owned(),
+            address: format!("http://{address}"),
+        });
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// Whether a URL leads to this machine.
+#[must_use]
+pub fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") {
+        url.to_owned()
+    } else {
+        format!("http://{url}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use js_runtime_api::{App, Client, Function, Manifest, Target};
+
+    use super::{Off, Subject, is_local};
+    use crate::registration::Settings;
+    use crate::registration::state::Pace;
+
+    fn manifest(apps: &[&str], client: &Client) -> Manifest {
+        let app = |id: &&str| App {
+            id: (*id).to_owned(),
+            functions: vec![Function::default()],
+            client: client.clone(),
+        };
+        Manifest {
+            apps: apps.iter().map(app).collect(),
+            ..Manifest::default()
+        }
+    }
+
+    fn subject(manifest: &Manifest, address: &str, variables: &[(&str, &str)]) -> Result<Subject, Off> {
+        let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+        let settings = Settings {
+            wanted: true,
+            address: address.parse().unwrap(),
+        };
+        Subject::of(
+            manifest,
+            |name| variables.get(name).map(|value| (*value).to_owned()),
+            &settings,
+        )
+    }
+
+    const HERE: &str = "127.0.0.1:3111";
+
+    #[test]
+    fn a_dev_server_is_where_it_usually_is_or_where_the_environment_says() {
+        let one = manifest(&["app"], &Client::default());
+        let usual = subject(&one, "0.0.0.0:3111", &[("INNGEST_DEV", "1")]).unwrap();
+        assert_eq!(usual.apps[0].api, "http://localhost:8288");
+        assert_eq!(usual.apps[0].url, "http://127.0.0.1:3111/api/inngest");
+        assert_eq!(usual.apps[0].target, Target::Sync(Some("app".to_owned())));
+        assert_eq!(usual.pace(), Pace::NEAR);
+        let named = subject(&one, HERE, &[("INNGEST_DEV", "localhost:9000/")]).unwrap();
+        assert_eq!(named.apps[0].api, "http://localhost:9000");
+    }
+
+    #[test]
+    fn what_the_client_says_comes_first() {
+        let client = Client {
+            dev: Some(true),
+            api: Some("http://localhost:7000/".to_owned()),
+            url: Some("https://own.example/x".to_owned()),
+            ..Client::default()
+        };
+        let told = subject(&manifest(&["app"], &client), HERE, &[]).unwrap();
+        assert_eq!(
+            (told.apps[0].api.as_str(), told.apps[0].url.as_str()),
+            ("http://localhost:7000", "https://own.example/x")
+        );
+    }
+
+    #[test]
+    fn the_cloud_needs_a_key_and_an_address_that_it_can_reach() {
+        let one = manifest(&["app"], &Client::default());
+        assert!(matches!(subject(&one, HERE, &[]), Err(Off::NoKey { .. })));
+        let key = ("INNGEST_SIGNING_KEY", "signkey-prod-abcd");
+        assert!(matches!(subject(&one, HERE, &[key]), Err(Off::NoOrigin { .. })));
+        assert!(subject(&one, "10.0.0.7:3111", &[key]).is_ok());
+        let origin = ("INNGEST_SERVE_ORIGIN", "https://app.example");
+        let told = subject(&one, HERE, &[key, origin, ("INNGEST_ENV", "branch")]).unwrap();
+        assert_eq!(told.apps[0].url, "https://app.example/api/inngest");
+        assert_eq!((told.env.as_deref(), told.pace()), (Some("branch"), Pace::FAR));
+        let own = subject(&one, HERE, &[key, ("INNGEST_BASE_URL", "http://127.0.0.1:8288")]).unwrap();
+        assert_eq!(own.apps[0].api, "http://127.0.0.1:8288", "one that runs here");
+    }
+
+    #[test]
+    fn several_apps_have_a_url_each() {
+        let two = manifest(&["a", "b"], &Client::default());
+        let told = subject(&two, HERE, &[("INNGEST_DEV", "1"), ("INNGEST_SERVE_PATH", "hooks")]).unwrap();
+        let urls: Vec<_> = told.apps.iter().map(|app| app.url.as_str()).collect();
+        assert_eq!(urls, ["http://127.0.0.1:3111/hooks/a", "http://127.0.0.1:3111/hooks/b"]);
+    }
+
+    #[test]
+    fn the_digest_changes_with_what_is_told() {
+        let told =
+            |variables: &[(&str, &str)], manifest: &Manifest| subject(manifest, HERE, variables).unwrap().digest();
+        let one = manifest(&["app"], &Client::default());
+        let mut other = one.clone();
+        other.apps[0].functions[0].source_hash = Some("another text".to_owned());
+        assert_eq!(
+            told(&[("INNGEST_DEV", "1")], &one),
+            told(&[("INNGEST_DEV", "1")], &other)
+        );
+        other.apps[0].functions[0].retries = Some(3);
+        assert_ne!(
+            told(&[("INNGEST_DEV", "1")], &one),
+            told(&[("INNGEST_DEV", "1")], &other)
+        );
+        assert_ne!(
+            told(&[("INNGEST_DEV", "1")], &one),
+            told(&[("INNGEST_DEV", "localhost:1")], &one)
+        );
+    }
+
+    #[test]
+    fn this_machine_has_several_names() {
+        for url in [
+            "http://localhost:8288",
+            "http://127.0.0.1/x",
+            "http://[::1]:80",
+            "0.0.0.0:1",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "https://api.inngest.com",
+            "http://localhost.example",
+            "http://10.0.0.1:8288",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+}

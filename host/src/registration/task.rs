@@ -1,0 +1,389 @@
+//! The one task that acts for the registration: does what `state` decides, one thing at a time, and shows
+//! and says how it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt as _};
+use jiff::Timestamp;
+use js_runtime_api::{Body, Caller, Request, Response};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+use super::Settings;
+use super::inngest::{Failure, FailureKind, Inngest};
+use super::shown::Shown;
+use super::state::{Act, Event, Machine, Reading, Standing};
+use super::subject::{AppSubject, Off, Subject};
+use crate::generation::{Generation, HostEvent, Table};
+
+/// How long an isolate may take; the SDK in it gives Inngest less.
+const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
+/// What the SDK says when Inngest did not refuse.
+const REGISTERED: &str = "Successfully registered";
+
+type Asks = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
+
+/// Runs until the sender of `allowed` is gone.
+pub(super) async fn run(
+    table: Arc<Table>,
+    settings: Settings,
+    mut allowed: watch::Receiver<bool>,
+    mut asks: Asks,
+    shown: watch::Sender<Arc<Shown>>,
+) {
+    let mut changes = table.views();
+    let mut task = Task {
+        table,
+        settings,
+        machine: Machine::default(),
+        subject: Err(Off::NoGeneration),
+        generation: None,
+        doing: None,
+        last_ok: None,
+        told: Told::default(),
+        tickets: Vec::new(),
+        shown,
+    };
+    task.look(*allowed.borrow_and_update());
+    loop {
+        tokio::select! {
+            changed = changes.changed() => match changed {
+                Ok(()) => task.look(*allowed.borrow()),
+                Err(_) => return,
+            },
+            changed = allowed.changed() => match changed {
+                Ok(()) => task.look(*allowed.borrow_and_update()),
+                Err(_) => return,
+            },
+            Some(ticket) = asks.recv() => {
+                task.tickets.push(ticket);
+                task.take(Event::Asked);
+            }
+            event = next(&mut task.doing) => task.take(event),
+        }
+    }
+}
+
+/// Resolves when what is being done ends; never while nothing is.
+async fn next(doing: &mut Option<BoxFuture<'static, Event>>) -> Event {
+    match doing.as_mut() {
+        Some(future) => {
+            let event = future.await;
+            *doing = None;
+            event
+        }
+        None => std::future::pending().await,
+    }
+}
+
+struct Task {
+    table: Arc<Table>,
+    settings: Settings,
+    machine: Machine,
+    subject: Result<Subject, Off>,
+    generation: Option<Arc<Generation>>,
+    doing: Option<BoxFuture<'static, Event>>,
+    last_ok: Option<Timestamp>,
+    told: Told,
+    /// Who waits until nothing is under way.
+    tickets: Vec<oneshot::Sender<()>>,
+    shown: watch::Sender<Arc<Shown>>,
+}
+
+/// What the log was told last, so that it is told once.
+#[derive(Debug, Default, PartialEq)]
+enum Told {
+    #[default]
+    Nothing,
+    Off(Off),
+    Failing(FailureKind),
+    Registered,
+    Drifted(String),
+}
+
+impl Task {
+    /// Looks which generation is current, and whether it may be told.
+    fn look(&mut self, allowed: bool) {
+        let current = self.table.current();
+        let same = |one: &Arc<Generation>, other: &Arc<Generation>| one.id == other.id;
+        let is_same = match (&self.generation, &current) {
+            (Some(one), Some(other)) => same(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        let was_allowed = self.subject != Err(Off::NotCurrent);
+        if is_same && allowed == was_allowed {
+            return;
+        }
+        self.generation = current;
+        self.subject = match &self.generation {
+            _ if !allowed => Err(Off::NotCurrent),
+            None => Err(Off::NoGeneration),
+            Some(generation) => {
+                let variable = |name: &str| generation.sources.variable(name);
+                Subject::of(&generation.manifest, variable, &self.settings)
+            }
+        };
+        let event = match &self.subject {
+            Ok(subject) => Event::Current {
+                digest: subject.digest(),
+                pace: subject.pace(),
+            },
+            Err(_) => Event::Off,
+        };
+        self.take(event);
+    }
+
+    fn take(&mut self, event: Event) {
+        if matches!(event, Event::Told(Ok(()))) {
+            self.last_ok = Some(Timestamp::now());
+        }
+        debug!(?event, "registration");
+        let act = self.machine.apply(event, random());
+        match (act, &self.subject, &self.generation) {
+            (Act::Continue, ..) => {}
+            (Act::Wait(wait), ..) => self.doing = Some(due_after(wait).boxed()),
+            (Act::Register, Ok(subject), Some(generation)) => {
+                self.doing = Some(register(generation.clone(), subject.clone()).boxed());
+            }
+            (Act::ReadBack, Ok(subject), _) => self.doing = Some(read_back(subject.clone()).boxed()),
+            (Act::Rest | Act::Register | Act::ReadBack, ..) => self.doing = None,
+        }
+        self.say();
+        self.show();
+        if self.machine.is_settled() {
+            for ticket in self.tickets.drain(..) {
+                // Whoever asked may have gone.
+                let _ = ticket.send(());
+            }
+        }
+    }
+
+    fn show(&self) {
+        let machine = &self.machine;
+        let standing = machine.standing();
+        let now = Shown {
+            state: machine.word(),
+            generation: self.generation.as_ref().map(|generation| generation.id.0),
+            verified: matches!(standing, Standing::Registered { verified: true } | Standing::Drifted(_)),
+            last_ok: self.last_ok,
+            failed_attempts: machine.failures(),
+            error: machine.failure().map(|failure| failure.text.clone()),
+            error_kind: machine.failure().map(|failure| failure.kind),
+            drift: match standing {
+                Standing::Drifted(differences) => differences.clone(),
+                Standing::Unregistered | Standing::Registered { .. } => Vec::new(),
+            },
+            ..Shown::of(&self.subject)
+        };
+        let state = self.shown.borrow().state;
+        let (next, error) = (now.state, now.error.clone());
+        self.shown.send_if_modified(|shown| {
+            let news = **shown != now;
+            *shown = Arc::new(now);
+            news
+        });
+        if state != next {
+            self.table.tell(HostEvent::Registration { state: next, error });
+        }
+    }
+
+    /// Tells the log what is news: the first failure of a kind, and that it is over.
+    fn say(&mut self) {
+        let (told, failures) = (&self.told, self.machine.failures());
+        let news = match (&self.subject, self.machine.standing(), self.machine.failure()) {
+            (Err(off), ..) => Told::Off(off.clone()),
+            (Ok(_), _, Some(failure)) => Told::Failing(failure.kind),
+            (Ok(_), Standing::Registered { .. }, None) => Told::Registered,
+            (Ok(_), Standing::Drifted(differences), None) => Told::Drifted(lines(differences)),
+            (Ok(_), Standing::Unregistered, None) => return,
+        };
+        if *told == news {
+            return;
+        }
+        let generation = self.generation.as_ref().map(|generation| generation.id.0);
+        match &news {
+            Told::Off(off) if off.is_wrong() => warn!(reason = %off, "not registered at Inngest"),
+            Told::Off(Off::NotCurrent | Off::NoGeneration) | Told::Nothing => {}
+            Told::Off(off) => info!(reason = %off, "not registered at Inngest"),
+            Told::Failing(kind) => {
+                let error = self.machine.failure().map(|failure| failure.text.as_str());
+                let quiet = *kind == FailureKind::Unreachable
+                    && self.subject.as_ref().is_ok_and(|subject| subject.dev)
+                    && *told != Told::Registered;
+                if quiet {
+                    info!(error, "not registered yet: it is once there is an Inngest");
+                } else {
+                    warn!(
+                        error,
+                        kind = kind.word(),
+                        "not registered at Inngest: trying again until it is"
+                    );
+                }
+            }
+            Told::Registered => {
+                let apps = self.subject.iter().flat_map(|subject| &subject.apps);
+                let at: Vec<_> = apps.map(|app| app.api.as_str()).collect();
+                let after = matches!(told, Told::Failing(_) | Told::Drifted(_)).then_some(failures);
+                info!(
+                    generation,
+                    inngest = at.first(),
+                    recovered = after.is_some(),
+                    "registered at Inngest"
+                );
+            }
+            Told::Drifted(differences) => {
+                warn!(generation, "Inngest holds something else than the code: {differences}");
+            }
+        }
+        // What is said of nothing does not hide what was said before it.
+        if !matches!(news, Told::Off(Off::NoGeneration)) {
+            self.told = news;
+        }
+    }
+}
+
+fn lines(differences: &[super::Difference]) -> String {
+    let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+async fn due_after(wait: Duration) -> Event {
+    tokio::time::sleep(wait).await;
+    Event::Due
+}
+
+async fn register(generation: Arc<Generation>, subject: Subject) -> Event {
+    for app in &subject.apps {
+        if let Err(failure) = register_app(&generation, &subject, app).await {
+            return Event::Told(Err(failure));
+        }
+    }
+    Event::Told(Ok(()))
+}
+
+async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubject) -> Result<(), Failure> {
+    // The SDK would complain of each attempt.
+    inngest(subject, app).knock().await?;
+    if generation.pool.all_blocked() {
+        let text = "user code holds every isolate: none can register";
+        return Err(Failure::new(FailureKind::NoIsolate, text));
+    }
+    let body = json!({ "url": app.url }).to_string();
+    let authority = app.url.split_once("://").map_or(app.url.as_str(), |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let request = Request {
+        method: "PUT".to_owned(),
+        url: app.url.clone(),
+        headers: vec![
+            ("host".to_owned(), authority.to_owned()),
+            ("content-type".to_owned(), "application/json".to_owned()),
+            ("content-length".to_owned(), body.len().to_string()),
+        ],
+        body: Body::Full(body.into()),
+        target: app.target.clone(),
+        caller: Caller::default(),
+    };
+    let answer = tokio::time::timeout(ISOLATE_LIMIT, generation.register(request)).await;
+    match answer {
+        Ok(Ok(Response {
+            status,
+            body: Body::Full(body),
+            ..
+        })) => understood(status, &body),
+        Ok(Ok(_)) => Err(Failure::new(FailureKind::Refused, "the SDK's answer streams")),
+        Ok(Err(error)) => Err(Failure::new(FailureKind::NoIsolate, error.to_string())),
+        Err(_) => {
+            let text = format!("no isolate has answered for {ISOLATE_LIMIT:?}");
+            Err(Failure::new(FailureKind::NoIsolate, text))
+        }
+    }
+}
+
+/// What the SDK says of Inngest's answer. It answers 200 also to a refusal that has no status within
+/// (inngest/inngest-js: `registerResSchema`).
+fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = said["message"].as_str();
+    if status == 200 && message == Some(REGISTERED) {
+        return Ok(());
+    }
+    let text = match message {
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(body).chars().take(300).collect(),
+    };
+    let kind = match status {
+        504 => FailureKind::Silent,
+        503 => FailureKind::NoIsolate,
+        401 => FailureKind::Unauthorized,
+        _ if text.contains("401") || text.to_lowercase().contains("unauthorized") => FailureKind::Unauthorized,
+        _ => FailureKind::Refused,
+    };
+    let text = match kind {
+        FailureKind::Unauthorized => format!("Inngest does not accept the signing key: {text}"),
+        _ => format!("{text} (status {})", status),
+    };
+    Err(Failure::new(kind, text))
+}
+
+async fn read_back(subject: Subject) -> Event {
+    let mut differences = Vec::new();
+    let mut unoffered = false;
+    for app in &subject.apps {
+        match inngest(&subject, app).read_back(app).await {
+            Reading::Agrees => {}
+            Reading::Differs(found) => differences.extend(found),
+            Reading::NotOffered => unoffered = true,
+            failed @ Reading::Failed(_) => return Event::Read(failed),
+        }
+    }
+    Event::Read(match (differences.is_empty(), unoffered) {
+        (false, _) => Reading::Differs(differences),
+        (true, true) => Reading::NotOffered,
+        (true, false) => Reading::Agrees,
+    })
+}
+
+fn inngest(subject: &Subject, app: &AppSubject) -> Inngest {
+    Inngest {
+        api: app.api.clone(),
+        key: subject.key.clone().filter(|_| !subject.dev),
+        env: subject.env.clone(),
+    }
+}
+
+/// From 0 to 1; a half where there is no chance.
+fn random() -> f64 {
+    let mut bytes = [0_u8; 4];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FailureKind, understood};
+
+    fn kind(status: u16, body: &str) -> Option<FailureKind> {
+        understood(status, body.as_bytes()).err().map(|failure| failure.kind)
+    }
+
+    #[test]
+    fn a_refusal_in_a_good_answer_is_a_refusal() {
+        assert_eq!(
+            kind(200, r#"{"message":"Successfully registered","modified":false}"#),
+            None
+        );
+        let mode = r#"{"message":"Expected server kind dev, got cloud","modified":false}"#;
+        assert_eq!(kind(200, mode), Some(FailureKind::Refused));
+        assert_eq!(
+            kind(500, r#"{"message":"Failed to register; status code: 401"}"#),
+            Some(FailureKind::Unauthorized)
+        );
+        assert_eq!(kind(504, r#"{"message":"late"}"#), Some(FailureKind::Silent));
+        assert_eq!(kind(200, "<html>"), Some(FailureKind::Refused));
+    }
+}
