@@ -138,7 +138,7 @@ impl Listeners {
 }
 
 /// Who listens on the port, for people.
-pub(crate) fn owner_of(port: u16) -> String {
+fn owner_of(port: u16) -> String {
     match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
         Ok(process) => format!("{} (process {})", process.name, process.pid),
         Err(_) => "another process".to_owned(),

@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
 pub use calls::GENERATION_HEADER;
-pub(crate) use listen::owner_of;
 pub use listen::{ListenError, Listeners, Peer};
 pub use router::router;
 

@@ -14,7 +14,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 
 use super::{Service, ServiceError};
-use crate::server::owner_of;
 
 /// How long a host may take to load the project.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -24,13 +23,18 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Makes sure that nobody else has the port.
 pub(super) fn port_is_free(service: &Service) -> Result<(), ServiceError> {
     match TcpListener::bind(service.address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ServiceError::PortTaken {
-            port: service.address.port(),
-            owner: owner_of(service.address.port()),
-        }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(port_taken(service.address.port())),
         // Whatever else is wrong with it, the host will say.
         _ => Ok(()),
     }
+}
+
+fn port_taken(port: u16) -> ServiceError {
+    let owner = match listeners::get_process_by_port(port, listeners::Protocol::TCP) {
+        Ok(process) => format!("{} (process {})", process.name, process.pid),
+        Err(_) => "another process".to_owned(),
+    };
+    ServiceError::PortTaken { port, owner }
 }
 
 /// Waits until a generation is current, or the code was rejected. Returns the generation.

@@ -409,7 +409,10 @@ async fn what_the_user_of_the_service_may_not_use_is_named() {
     assert_eq!(nobody.code, Some(0), "{nobody}");
     let closed = format!("{} is closed to others", root.display());
     assert!(nobody.stderr.contains(&closed), "{nobody}");
-    assert!(nobody.stdout.contains("User=nobody"), "--run-as is of the machine: {nobody}");
+    assert!(
+        nobody.stdout.contains("User=nobody"),
+        "--run-as is of the machine: {nobody}"
+    );
     let as_root = machine.cli().baton(&[&print[..], &["root"]].concat()).await;
     assert!(as_root.stderr.contains("will run as root"), "{as_root}");
     let ghost = machine.cli().baton(&[&print[..], &["no-such-user"]].concat()).await;
