@@ -79,7 +79,10 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         launchctl(&["enable", &target])?;
         boot_in(&domain, &path.display().to_string())?;
         launchctl(&["kickstart", &target])?;
-        say("loaded: it starts with the machine");
+        say(match service.scope {
+            Scope::System => "loaded: it starts with the machine",
+            Scope::User => "loaded: it starts when you log in",
+        });
     }
     let help = format!("See why: `tail {}`", launchd::log_file(service));
     let generation = ready::wait(service, &help)?;
