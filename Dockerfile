@@ -36,7 +36,7 @@ VOLUME /var/lib/baton
 EXPOSE 3111
 # Whether the host answers. Whether it serves good code is for /-/ready to say, and no reason to restart it.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["baton", "status"]
-# SIGTERM finishes the calls: let it, `docker stop --timeout 7260`.
+# SIGTERM finishes the calls: let it, `docker stop -t 7260`.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["baton"]
 CMD ["start"]

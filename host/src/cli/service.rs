@@ -6,7 +6,9 @@
     reason = "a command answers on its terminal"
 )]
 
+use std::fs::Metadata;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -56,7 +58,7 @@ struct WhichArgs {
     /// For launchd. [default: what this system has]
     #[arg(long)]
     launchd: bool,
-    /// From the machine's start on, as the user --run-as. [default for root]
+    /// From the machine's start on, as the user --run-as. [default for root, and with --run-as]
     #[arg(long, conflicts_with = "user")]
     system: bool,
     /// For the user who installs it. [default for everybody else]
@@ -155,7 +157,7 @@ fn print(args: &DescribeArgs) -> Result<(), Failure> {
         "{}",
         match args.which.manager() {
             Manager::Systemd => systemctl::print(&service),
-            Manager::Launchd => launchctl::print(&service),
+            Manager::Launchd => launchctl::print(&service)?,
         }
     );
     Ok(())
@@ -235,6 +237,7 @@ fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
         ),
     }
     tell_what_is_left_behind(&binary);
+    tell_who_cannot_read(&owner, [&binary, &project.root]);
     let ip = args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     Ok(Service {
         name: args.which.name(&project.root),
@@ -263,7 +266,7 @@ impl WhichArgs {
     }
 
     fn scope(&self) -> Scope {
-        if self.system || (!self.user && Owner::is_root()) {
+        if self.system || self.run_as.is_some() || (!self.user && Owner::is_root()) {
             Scope::System
         } else {
             Scope::User
@@ -319,6 +322,32 @@ fn search_path(tools: &[PathBuf], here: &Path, manager: Manager) -> Result<Strin
     }
     folders.push(SEARCH_PATH.to_owned());
     Ok(folders.join(":"))
+}
+
+/// A service of the machine runs as another user than the one who installs it. (Groups are not looked at:
+/// it is a note.)
+fn tell_who_cannot_read(owner: &Owner, paths: [&PathBuf; 2]) {
+    if owner.uid == 0 {
+        note("the service will run as root, and so will every program that a step starts; --run-as names another user");
+        return;
+    }
+    let closed = |folder: &&Path| {
+        let open = |metadata: Metadata| {
+            let bit = if metadata.uid() == owner.uid { 0o100 } else { 0o001 };
+            metadata.mode() & bit != 0
+        };
+        !folder.metadata().is_ok_and(open)
+    };
+    for path in paths {
+        if let Some(folder) = path.ancestors().find(closed) {
+            note(&format!(
+                "{} may not be able to use {}: {} is closed to others",
+                owner.name,
+                path.display(),
+                folder.display()
+            ));
+        }
+    }
 }
 
 /// What holds in this shell, and not in the service.

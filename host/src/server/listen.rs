@@ -240,10 +240,7 @@ impl Connections {
             loop {
                 tokio::select! {
                     _ = Role::reached(&mut stopped, |role| *role != Role::Accepting) => break,
-                    () = ending.cancelled() => {
-                        accepting.send_replace(false);
-                        return Ok(());
-                    }
+                    () = ending.cancelled() => return Ok(()),
                     accepted = listener.accept() => match accepted {
                         Ok((stream, peer)) => {
                             // Answers are small and complete, so they are sent at once.

@@ -59,7 +59,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         ready::port_is_free(service)?;
     }
     let folder = folder(service.scope, &service.owner);
-    let file = launchd::unit(service);
+    let file = launchd::unit(service)?;
     let changed = file.write(&folder)?;
     let path = folder.join(&file.name);
     say(&format!(
@@ -79,7 +79,10 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         launchctl(&["enable", &target])?;
         boot_in(&domain, &path.display().to_string())?;
         launchctl(&["kickstart", &target])?;
-        say("loaded: it starts with the machine");
+        say(match service.scope {
+            Scope::System => "loaded: it starts with the machine",
+            Scope::User => "loaded: it starts when you log in",
+        });
     }
     let help = format!("See why: `tail {}`", launchd::log_file(service));
     let generation = ready::wait(service, &help)?;
@@ -185,7 +188,9 @@ fn boot_in(domain: &str, path: &str) -> Result<(), ToolError> {
 }
 
 /// The job, as one text to read.
-#[must_use]
-pub fn print(service: &Service) -> String {
-    launchd::unit(service).text
+///
+/// # Errors
+/// When what it says is no property list.
+pub fn print(service: &Service) -> Result<String, ServiceError> {
+    Ok(launchd::unit(service)?.text)
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Scope, Service, UnitFile};
+use super::{Scope, Service, ServiceError, UnitFile};
 
 /// A job may have more open files than launchd's 256, and no more than every macOS allows (`OPEN_MAX`).
 const OPEN_FILES: u64 = 10_240;
@@ -84,8 +84,10 @@ pub fn log_file(service: &Service) -> String {
 }
 
 /// The job's file.
-#[must_use]
-pub fn unit(service: &Service) -> UnitFile {
+///
+/// # Errors
+/// When what it says is no property list.
+pub fn unit(service: &Service) -> Result<UnitFile, ServiceError> {
     let job = Job {
         label: label(&service.name),
         program_arguments: std::iter::once(service.binary.clone())
@@ -116,14 +118,13 @@ pub fn unit(service: &Service) -> UnitFile {
         standard_error_path: log_file(service),
     };
     let mut text = Vec::new();
-    // It is made of texts, numbers and booleans, in memory: nothing can fail.
-    let _ = plist::to_writer_xml(&mut text, &job);
+    plist::to_writer_xml(&mut text, &job).map_err(|error| ServiceError::PropertyList(error.to_string()))?;
     let mut text = String::from_utf8_lossy(&text).into_owned();
     text.push('\n');
-    UnitFile {
+    Ok(UnitFile {
         name: format!("{}.plist", label(&service.name)),
         text,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +136,7 @@ mod tests {
     use crate::service::{Scope, Service};
 
     fn job(service: &Service) -> Dictionary {
-        let text = unit(service).text;
+        let text = unit(service).unwrap().text;
         let value = Value::from_reader_xml(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
         value.into_dictionary().unwrap()
     }
@@ -160,7 +161,7 @@ mod tests {
         let environment = job["EnvironmentVariables"].as_dictionary().unwrap();
         assert_eq!(environment["PATH"].as_string(), Some("/opt/tools:/usr/bin:/bin"));
         assert_eq!(environment["HOME"].as_string(), Some("/home/ada"));
-        assert!(unit(&service()).text.starts_with("<?xml"));
+        assert!(unit(&service()).unwrap().text.starts_with("<?xml"));
     }
 
     #[test]

@@ -115,6 +115,8 @@ pub enum ServiceError {
     #[error("cannot write {path}: {error}", path = .path.display())]
     #[diagnostic(help("{}", help_for(.error)))]
     Unwritable { path: PathBuf, error: io::Error },
+    #[error("cannot make a property list: {0}")]
+    PropertyList(String),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tool(#[from] ToolError),

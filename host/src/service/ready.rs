@@ -24,10 +24,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Makes sure that nobody else has the port.
 pub(super) fn port_is_free(service: &Service) -> Result<(), ServiceError> {
     match TcpListener::bind(service.address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ServiceError::PortTaken {
-            port: service.address.port(),
-            owner: owner_of(service.address.port()).0,
-        }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let port = service.address.port();
+            let (owner, _) = owner_of(port);
+            Err(ServiceError::PortTaken { port, owner })
+        }
         // Whatever else is wrong with it, the host will say.
         _ => Ok(()),
     }

@@ -62,11 +62,13 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     systemctl(scope, &["daemon-reload"])?;
     let names: Vec<&str> = units.iter().map(|file| file.name.as_str()).collect();
     systemctl(scope, &[&["enable"], &*names].concat())?;
-    say("enabled: it starts with the machine");
-    if scope == Scope::User && !Path::new("/var/lib/systemd/linger").join(&service.owner.name).exists() {
+    let lingers = Path::new("/var/lib/systemd/linger").join(&service.owner.name).exists();
+    if scope == Scope::System || lingers {
+        say("enabled: it starts with the machine");
+    } else {
+        let user = &service.owner.name;
         say(&format!(
-            "note: it ends when you log out, until `loginctl enable-linger {}`",
-            service.owner.name
+            "enabled: it starts when you log in, and ends when you log out, until `loginctl enable-linger {user}`"
         ));
     }
     if running {

@@ -399,6 +399,26 @@ async fn what_holds_in_the_shell_alone_is_named() {
     );
 }
 
+#[tokio::test]
+async fn what_the_user_of_the_service_may_not_use_is_named() {
+    let machine = Machine::new();
+    let root = machine.project.root();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let print = ["service", "print", "--systemd", "--run-as"];
+    let nobody = machine.cli().baton(&[&print[..], &["nobody"]].concat()).await;
+    assert_eq!(nobody.code, Some(0), "{nobody}");
+    let closed = format!("{} is closed to others", root.display());
+    assert!(nobody.stderr.contains(&closed), "{nobody}");
+    assert!(
+        nobody.stdout.contains("User=nobody"),
+        "--run-as is of the machine: {nobody}"
+    );
+    let as_root = machine.cli().baton(&[&print[..], &["root"]].concat()).await;
+    assert!(as_root.stderr.contains("will run as root"), "{as_root}");
+    let ghost = machine.cli().baton(&[&print[..], &["no-such-user"]].concat()).await;
+    ghost.refuses(1, &["there is no user \"no-such-user\"", "--run-as"]);
+}
+
 /// systemd's own opinion of the units, here where it is part of the system.
 #[cfg(target_os = "linux")]
 #[tokio::test]
