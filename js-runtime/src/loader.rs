@@ -283,12 +283,14 @@ impl Modules {
             return Ok(None);
         }
         let is_entry = match &self.sources.project().entry {
-            Entry::File(entry) => url.to_file_path().is_ok_and(|path| {
-                path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)
-            }),
+            Entry::File(entry) => url
+                .to_file_path()
+                .is_ok_and(|path| path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)),
             Entry::Folder(_) => false,
         };
-        Ok(Some(format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into()))
+        Ok(Some(
+            format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into(),
+        ))
     }
 
     /// The text that `require` evaluates.
@@ -400,6 +402,14 @@ pub(crate) struct Loader(pub(crate) Rc<Modules>);
 impl ModuleLoader for Loader {
     fn resolve(&self, specifier: &str, referrer: &str, _kind: ResolutionKind) -> Result<Url, JsErrorBox> {
         self.0.resolve(specifier, referrer)
+    }
+
+    /// As in Node: a file need not be there.
+    fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
+        match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
+            Ok(url) if relative::is_relative(specifier) => Ok(relative::find(&url, &self.0.sources).unwrap_or(url)),
+            _ => self.0.resolve(specifier, referrer),
+        }
     }
 
     fn load(

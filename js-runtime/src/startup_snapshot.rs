@@ -80,7 +80,7 @@ pub fn make(path: &Path) -> io::Result<()> {
         SnapshotOptions {
             ts_version: String::new(),
             v8_version: deno_core::v8::VERSION_STRING,
-            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            target: target(),
         },
         Vec::new(),
     );
@@ -104,6 +104,15 @@ pub fn make(path: &Path) -> io::Result<()> {
     std::fs::remove_file(&blob_path)?;
     let build = Identity::of_this_binary()?.build;
     write(path, &build, &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
+}
+
+/// As Rust names targets, which is where Deno reads the platform from.
+fn target() -> String {
+    let arch = std::env::consts::ARCH;
+    match std::env::consts::OS {
+        "macos" => format!("{arch}-apple-darwin"),
+        system => format!("{arch}-unknown-{system}-gnu"),
+    }
 }
 
 fn write(path: &Path, build: &str, blob: &[u8], lazy: &[u8]) -> io::Result<()> {

@@ -31,7 +31,16 @@ export const hash = Object.assign((data: Input, seed?: number | bigint) => wyhas
   xxHash32: (data: Input, seed?: number): number => Number(wide("xxHash32")(data, seed)),
   xxHash64: wide("xxHash64"),
   xxHash3: wide("xxHash3"),
+  ...Object.fromEntries(
+    ["cityHash32", "cityHash64", "murmur32v2", "murmur32v3", "murmur64v2", "rapidhash"].map((name) => [name, absent(name)]),
+  ),
 });
+
+function absent(name: string) {
+  return (): never => {
+    throw new Error(`Bun.hash.${name} is not there in Baton: use Bun.hash, Bun.hash.xxHash64 or Bun.hash.crc32`);
+  };
+}
 
 type Encoding = "hex" | "base64" | "base64url" | "latin1" | "buffer";
 

@@ -32,7 +32,9 @@ impl Serialize for Value {
             }
             Self::Map(entries) => {
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
-                entries.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                entries
+                    .iter()
+                    .try_for_each(|(key, value)| map.serialize_entry(key, value))?;
                 map.end()
             }
         }
@@ -135,7 +137,10 @@ mod tests {
         let Ok(Value::Map(map)) = yaml(text) else {
             panic!("no map");
         };
-        let expected = [("a".to_owned(), Value::Number(3.0)), ("b".to_owned(), Value::Number(2.0))];
+        let expected = [
+            ("a".to_owned(), Value::Number(3.0)),
+            ("b".to_owned(), Value::Number(2.0)),
+        ];
         assert_eq!(map[1].1, Value::Map(expected.into()));
     }
 

@@ -56,7 +56,11 @@ pub(crate) enum Specifier {
 /// A specifier of Bun's; nothing when it is none. The npm package `bun` is Bun's binary and no
 /// module, so these names win over `node_modules`.
 pub(crate) fn specifier(specifier: &str) -> Option<Specifier> {
-    let missing = |instead: &str| Some(Specifier::Missing(format!("{specifier:?} is not there in Baton: {instead}")));
+    let missing = |instead: &str| {
+        Some(Specifier::Missing(format!(
+            "{specifier:?} is not there in Baton: {instead}"
+        )))
+    };
     match specifier {
         "bun" => url_of("exports.mjs").map(Specifier::Module),
         "bun:sqlite" => url_of("sqlite.ts").map(Specifier::Module),

@@ -108,7 +108,9 @@ fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned
     #[allow(clippy::cast_possible_truncation, reason = "the algorithm's seed has 32 bits")]
     let short = seed as u32;
     let hash = match algorithm.as_str() {
-        "wyhash" => wyhash_final4::generics::WyHasher::<wyhash_final4::wyhash64::WyHash64>::from_seed(seed).hash(&bytes),
+        "wyhash" => {
+            wyhash_final4::generics::WyHasher::<wyhash_final4::wyhash64::WyHash64>::from_seed(seed).hash(&bytes)
+        }
         "xxHash32" => u64::from(xxhash_rust::xxh32::xxh32(&bytes, short)),
         "xxHash64" => xxhash_rust::xxh64::xxh64(&bytes, seed),
         _ => xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, seed),

@@ -22,8 +22,14 @@ pub(super) enum Work {
         parallelism: u32,
         length: usize,
     },
-    BcryptHash { password: Vec<u8>, cost: u32 },
-    BcryptVerify { password: Vec<u8>, hash: String },
+    BcryptHash {
+        password: Vec<u8>,
+        cost: u32,
+    },
+    BcryptVerify {
+        password: Vec<u8>,
+        hash: String,
+    },
 }
 
 /// What came of it: the derived bytes, the text of a hash, or whether the password is the one.

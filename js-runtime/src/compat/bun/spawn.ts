@@ -324,6 +324,8 @@ async function fill(target: Buffer, stream: NodeJS.ReadableStream): Promise<void
 
 /** A stream of the web, whose memory is the pipe's until somebody reads. */
 function readable(stream: NodeJS.ReadableStream, limit: number | undefined, overflow: () => void): ReadableBytes {
+  // Otherwise Node throws away, when the child ends, what nobody has begun to read.
+  stream.on("readable", () => {});
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   let length = 0;
   const source = new ReadableStream<Uint8Array>(

@@ -20,7 +20,7 @@ export default {
     return [before, await child.exited, child.exitCode];
   },
   "a signal": async () => {
-    const child = sh("sleep 60");
+    const child = Bun.spawn(["sleep", "60"]);
     child.kill();
     return [await child.exited, child.exitCode, child.signalCode, child.killed];
   },
