@@ -443,3 +443,29 @@ impl ModuleLoader for Loader {
         maps.get(file_name).map(|map| Cow::Owned(map.to_vec()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::uses_more_of_import_meta;
+
+    #[test]
+    fn only_what_is_not_in_import_meta_everywhere_asks_for_more() {
+        for usual in [
+            "",
+            "import.meta.url",
+            "new URL(\".\", import.meta.url)",
+            "import.meta.resolve(\"x\")",
+        ] {
+            assert!(!uses_more_of_import_meta(usual), "{usual}");
+        }
+        for more in [
+            "import.meta.dir",
+            "import.meta.url + import.meta.path",
+            "const { file } = import.meta;",
+            "import.meta.urls",
+            "import.meta.main",
+        ] {
+            assert!(uses_more_of_import_meta(more), "{more}");
+        }
+    }
+}

@@ -118,7 +118,11 @@ async fn a_module_of_bun_that_is_not_there_is_refused_with_the_line_that_imports
 #[tokio::test]
 async fn a_package_named_bun_does_not_hide_the_module() {
     let project = project_with("    return await $`echo one`.text();");
-    project.write("functions/bun.ts", "export const own = 1;\n");
+    project.write(
+        "functions/node_modules/bun/package.json",
+        r#"{ "name": "bun", "main": "index.js" }"#,
+    );
+    project.write("functions/node_modules/bun/index.js", "module.exports = { own: 1 };\n");
     let baton = Baton::dev(&project).ready().await;
     assert_eq!(
         start(&baton, &Run::of("fixture-extra")).answer(&baton).await.json(),
