@@ -17,7 +17,10 @@ export default {
     await promises.appendFile(file, " two");
     return [await promises.readFile(file, "utf8"), fs.readFileSync(file), (await promises.stat(file)).size];
   },
-  "a file that is not there": async (folder) => promises.readFile(join(folder, "nope")).catch((error) => [error.code, error.errno, error.syscall, error.path, error.message]),
+  "a file that is not there": async (folder) =>
+    promises
+      .readFile(join(folder, "nope"))
+      .catch((error) => [error.code, error.errno, error.syscall, error.path, error.message]),
   "a file that is not there, at once": (folder) => {
     try {
       fs.readFileSync(join(folder, "nope"));
@@ -25,7 +28,7 @@ export default {
       return [error.code, error.syscall, error.message];
     }
   },
-  "folders": async (folder) => {
+  folders: async (folder) => {
     await promises.mkdir(join(folder, "x/y"), { recursive: true });
     await promises.writeFile(join(folder, "x/f"), "");
     const entries = await promises.readdir(join(folder, "x"), { withFileTypes: true });
@@ -35,10 +38,15 @@ export default {
     await promises.rm(join(folder, "x"), { recursive: true });
     return [said, all.includes(join("x", "y")), refused, fs.existsSync(join(folder, "x"))];
   },
-  "links": async (folder) => {
+  links: async (folder) => {
     await promises.writeFile(join(folder, "target"), "t");
     await promises.symlink("target", join(folder, "link"));
-    return [await promises.readlink(join(folder, "link")), (await promises.lstat(join(folder, "link"))).isSymbolicLink(), await promises.realpath(join(folder, "link")), fs.readFileSync(join(folder, "link"), "utf8")];
+    return [
+      await promises.readlink(join(folder, "link")),
+      (await promises.lstat(join(folder, "link"))).isSymbolicLink(),
+      await promises.realpath(join(folder, "link")),
+      fs.readFileSync(join(folder, "link"), "utf8"),
+    ];
   },
   "an open file": async (folder) => {
     const file = await promises.open(join(folder, "h"), "w+");
@@ -63,7 +71,13 @@ export default {
     fs.utimesSync(file, 10, 20);
     const stat = fs.statSync(file);
     fs.chmodSync(file, 0o644);
-    return [(stat.mode & 0o777).toString(8), stat.mtimeMs, (fs.statSync(file).mode & 0o777).toString(8), fs.statSync(file, { bigint: true }).size, await promises.access(file, fs.constants.X_OK).catch((error) => error.code)];
+    return [
+      (stat.mode & 0o777).toString(8),
+      stat.mtimeMs,
+      (fs.statSync(file).mode & 0o777).toString(8),
+      fs.statSync(file, { bigint: true }).size,
+      await promises.access(file, fs.constants.X_OK).catch((error) => error.code),
+    ];
   },
   "copy and rename": async (folder) => {
     fs.writeFileSync(join(folder, "c1"), "copied");
@@ -81,7 +95,9 @@ export default {
   },
   "lines of a file": async (folder) => {
     fs.writeFileSync(join(folder, "l"), "a\nb\r\nc");
-    return Array.fromAsync(readline.createInterface({ input: fs.createReadStream(join(folder, "l")), crlfDelay: Infinity }));
+    return Array.fromAsync(
+      readline.createInterface({ input: fs.createReadStream(join(folder, "l")), crlfDelay: Infinity }),
+    );
   },
   "watching a file": async (folder) => {
     const watcher = fs.watch(folder);
@@ -95,11 +111,25 @@ export default {
     const made = await promises.mkdtemp(join(folder, "t-"));
     return [made.startsWith(join(folder, "t-")), fs.statSync(made).isDirectory()];
   },
-  "import.meta": () => [import.meta.url.startsWith("file:"), import.meta.filename.endsWith("files.mjs"), typeof import.meta.dirname, typeof import.meta.resolve("./x.mjs"), import.meta.main],
-  "require": (folder) => {
-    fs.writeFileSync(join(folder, "c.cjs"), "exports.a = 1; exports.name = __filename.split('/').pop(); exports.self = module.exports === exports;");
+  "import.meta": () => [
+    import.meta.url.startsWith("file:"),
+    import.meta.filename.endsWith("files.mjs"),
+    typeof import.meta.dirname,
+    typeof import.meta.resolve("./x.mjs"),
+    import.meta.main,
+  ],
+  require: (folder) => {
+    fs.writeFileSync(
+      join(folder, "c.cjs"),
+      "exports.a = 1; exports.name = __filename.split('/').pop(); exports.self = module.exports === exports;",
+    );
     fs.writeFileSync(join(folder, "d.json"), '{"d":2}');
-    return [{ ...require(join(folder, "c.cjs")) }, require(join(folder, "d.json")), require(join(folder, "c.cjs")) === require(join(folder, "c.cjs")), require("fs") === fs];
+    return [
+      { ...require(join(folder, "c.cjs")) },
+      require(join(folder, "d.json")),
+      require(join(folder, "c.cjs")) === require(join(folder, "c.cjs")),
+      require("fs") === fs,
+    ];
   },
   "require of what is not there": () => {
     try {
@@ -129,13 +159,21 @@ export default {
     const second = await import(join(folder, "h.mjs")).catch((error) => error);
     return [first.name, first.message, first === second];
   },
-  "builtin modules": () => [module.isBuiltin("fs"), module.isBuiltin("node:test"), module.isBuiltin("nope"), module.builtinModules.includes("path")],
+  "builtin modules": () => [
+    module.isBuiltin("fs"),
+    module.isBuiltin("node:test"),
+    module.isBuiltin("nope"),
+    module.builtinModules.includes("path"),
+  ],
   "a worker": async () => {
     if (!isMainThread) return "in a worker";
-    const worker = new Worker("const { parentPort, workerData } = require('node:worker_threads'); parentPort.postMessage(workerData * 2);", { eval: true, workerData: 21 });
+    const worker = new Worker(
+      "const { parentPort, workerData } = require('node:worker_threads'); parentPort.postMessage(workerData * 2);",
+      { eval: true, workerData: 21 },
+    );
     return new Promise((done) => worker.on("message", done).on("error", (error) => done(error.message)));
   },
-  "assert": () => {
+  assert: () => {
     try {
       test.deepStrictEqual({ a: 1 }, { a: 2 });
     } catch (error) {

@@ -39,7 +39,13 @@ export default {
   },
   "a timer's object": () => {
     const timer = setTimeout(() => {}, 1000);
-    const said = [typeof timer, typeof timer.ref, timer.hasRef(), timer.unref().hasRef(), typeof timer[Symbol.toPrimitive]()];
+    const said = [
+      typeof timer,
+      typeof timer.ref,
+      timer.hasRef(),
+      timer.unref().hasRef(),
+      typeof timer[Symbol.toPrimitive](),
+    ];
     clearTimeout(timer);
     return said;
   },
@@ -88,7 +94,11 @@ export default {
   "AsyncLocalStorage bound and exited": () => {
     const storage = new AsyncLocalStorage();
     const bound = storage.run(1, () => AsyncResource.bind(() => storage.getStore()));
-    return [bound(), storage.run(2, () => storage.exit(() => storage.getStore() ?? "none")), storage.run(3, () => AsyncLocalStorage.snapshot())(() => storage.getStore())];
+    return [
+      bound(),
+      storage.run(2, () => storage.exit(() => storage.getStore() ?? "none")),
+      storage.run(3, () => AsyncLocalStorage.snapshot())(() => storage.getStore()),
+    ];
   },
   "AsyncLocalStorage in an event": async () => {
     const storage = new AsyncLocalStorage();
@@ -101,7 +111,12 @@ export default {
   "Promise.withResolvers, try and allSettled": async () => {
     const { promise, resolve } = Promise.withResolvers();
     resolve("resolved");
-    return [await promise, await Promise.allSettled([Promise.reject(1), 2]), await Promise.any([Promise.reject(1), 2]), typeof Promise.try];
+    return [
+      await promise,
+      await Promise.allSettled([Promise.reject(1), 2]),
+      await Promise.any([Promise.reject(1), 2]),
+      typeof Promise.try,
+    ];
   },
   "events: once, on and errors": async () => {
     const emitter = new EventEmitter();
@@ -129,7 +144,14 @@ export default {
     emitter.prependListener("x", () => said.push("prepended"));
     emitter.once("x", () => said.push("once"));
     emitter.on("x", gone).off("x", gone);
-    return [emitter.emit("x"), emitter.emit("x"), emitter.emit("y"), said, emitter.eventNames(), emitter.getMaxListeners()];
+    return [
+      emitter.emit("x"),
+      emitter.emit("x"),
+      emitter.emit("y"),
+      said,
+      emitter.eventNames(),
+      emitter.getMaxListeners(),
+    ];
   },
   "EventTarget and CustomEvent": () => {
     const target = new EventTarget();
@@ -140,12 +162,18 @@ export default {
     target.dispatchEvent(new CustomEvent("x", { detail: 2 }));
     return said;
   },
-  "performance": async () => {
+  performance: async () => {
     performance.mark("a");
     await turn();
     performance.mark("b");
     const measure = performance.measure("ab", "a", "b");
-    return [measure.duration > 0, measure.entryType, performance.getEntriesByName("a").length, typeof performance.timeOrigin, typeof PerformanceObserver];
+    return [
+      measure.duration > 0,
+      measure.entryType,
+      performance.getEntriesByName("a").length,
+      typeof performance.timeOrigin,
+      typeof PerformanceObserver,
+    ];
   },
   "queueMicrotask wants a function": () => {
     try {

@@ -26,8 +26,13 @@ const bodyOf = async (request) => {
 };
 
 export default {
-  "Headers": () => {
-    const headers = new Headers([["B", "1"], ["a", "x"], ["b", "2"], ["Set-Cookie", "a=1"]]);
+  Headers: () => {
+    const headers = new Headers([
+      ["B", "1"],
+      ["a", "x"],
+      ["b", "2"],
+      ["Set-Cookie", "a=1"],
+    ]);
     headers.append("set-cookie", "b=2");
     return [[...headers], headers.get("B"), headers.has("A"), headers.getSetCookie()];
   },
@@ -38,14 +43,30 @@ export default {
       return error.name;
     }
   },
-  "Request": async () => {
+  Request: async () => {
     const request = new Request("http://x/y", { method: "post", body: "text", headers: { "x-a": "1" } });
     const copy = request.clone();
-    return [request.method, request.url, request.headers.get("content-type"), request.headers.get("x-a"), await request.text(), await copy.text(), request.bodyUsed];
+    return [
+      request.method,
+      request.url,
+      request.headers.get("content-type"),
+      request.headers.get("x-a"),
+      await request.text(),
+      await copy.text(),
+      request.bodyUsed,
+    ];
   },
-  "Response": async () => {
+  Response: async () => {
     const response = Response.json({ a: 1 }, { status: 201, headers: { "x-b": "2" } });
-    return [response.status, response.ok, response.headers.get("content-type"), await response.json(), Response.redirect("http://x/", 302).headers.get("location"), Response.error().type, new Response(null, { status: 204 }).body];
+    return [
+      response.status,
+      response.ok,
+      response.headers.get("content-type"),
+      await response.json(),
+      Response.redirect("http://x/", 302).headers.get("location"),
+      Response.error().type,
+      new Response(null, { status: 204 }).body,
+    ];
   },
   "Response: a body is read once": async () => {
     const response = new Response("x");
@@ -59,7 +80,7 @@ export default {
       return error.name;
     }
   },
-  "FormData": async () => {
+  FormData: async () => {
     const form = new FormData();
     form.append("a", "1");
     form.append("f", new File(["content"], "f.txt", { type: "text/plain" }));
@@ -69,7 +90,15 @@ export default {
   "Blob and File": async () => {
     const blob = new Blob(["ab", new Uint8Array([99])], { type: "Text/Plain" });
     const file = new File([blob], "x", { lastModified: 5 });
-    return [blob.size, blob.type, await blob.slice(1, 2).text(), file.name, file.lastModified, await file.arrayBuffer(), (await blob.bytes?.())?.length];
+    return [
+      blob.size,
+      blob.type,
+      await blob.slice(1, 2).text(),
+      file.name,
+      file.lastModified,
+      await file.arrayBuffer(),
+      (await blob.bytes?.())?.length,
+    ];
   },
   "fetch: a round": async () =>
     served(
@@ -80,12 +109,19 @@ export default {
       },
       async (url) => {
         const response = await fetch(`${url}/p?q=1`, { method: "PUT", body: "sent", headers: { "X-A": "b" } });
-        return [response.status, response.statusText, response.headers.get("x-y"), await response.text(), response.redirected];
+        return [
+          response.status,
+          response.statusText,
+          response.headers.get("x-y"),
+          await response.text(),
+          response.redirected,
+        ];
       },
     ),
   "fetch: a redirect": async () =>
     served(
-      (request, response) => (request.url === "/a" ? response.writeHead(302, { location: "/b" }).end() : response.end(request.url)),
+      (request, response) =>
+        request.url === "/a" ? response.writeHead(302, { location: "/b" }).end() : response.end(request.url),
       async (url) => {
         const followed = await fetch(`${url}/a`);
         const manual = await fetch(`${url}/a`, { redirect: "manual" });
@@ -97,7 +133,8 @@ export default {
       () => {},
       async (url) => fetch(url, { signal: AbortSignal.timeout(30) }).catch((error) => error.name),
     ),
-  "fetch: nobody listens": async () => fetch("http://127.0.0.1:1").catch((error) => [error.name, error.cause?.code ?? error.code]),
+  "fetch: nobody listens": async () =>
+    fetch("http://127.0.0.1:1").catch((error) => [error.name, error.cause?.code ?? error.code]),
   "fetch: a stream of chunks": async () =>
     served(
       (_, response) => {
@@ -122,16 +159,23 @@ export default {
         return (await fetch(url, { method: "POST", body, duplex: "half" })).text();
       },
     ),
-  "fetch: data and blob URLs": async () => [await (await fetch("data:text/plain,hi%20there")).text(), await (await fetch(URL.createObjectURL(new Blob(["blob"])))).text()],
+  "fetch: data and blob URLs": async () => [
+    await (await fetch("data:text/plain,hi%20there")).text(),
+    await (await fetch(URL.createObjectURL(new Blob(["blob"])))).text(),
+  ],
   "http.request": async () =>
     served(
       (request, response) => response.setHeader("x-a", ["1", "2"]).end(request.method),
       async (url) =>
         new Promise((done, fail) => {
-          http.get(url, async (response) => done([response.statusCode, response.headers["x-a"], await textOf(response), response.httpVersion])).on("error", fail);
+          http
+            .get(url, async (response) =>
+              done([response.statusCode, response.headers["x-a"], await textOf(response), response.httpVersion]),
+            )
+            .on("error", fail);
         }),
     ),
-  "net": async () => {
+  net: async () => {
     const server = net.createServer((socket) => socket.on("data", (data) => socket.end(`got ${data}`)));
     await new Promise((done) => server.listen(0, "127.0.0.1", done));
     const socket = net.connect(server.address().port, "127.0.0.1");
@@ -152,19 +196,40 @@ export default {
     const upper = new TransformStream({ transform: (chunk, controller) => controller.enqueue(chunk.toUpperCase()) });
     return Array.fromAsync(new Response("abc").body.pipeThrough(new TextDecoderStream()).pipeThrough(upper));
   },
-  "CompressionStream": async () => new Response(new Response("squeezed").body.pipeThrough(new CompressionStream("gzip")).pipeThrough(new DecompressionStream("gzip"))).text(),
+  CompressionStream: async () =>
+    new Response(
+      new Response("squeezed").body
+        .pipeThrough(new CompressionStream("gzip"))
+        .pipeThrough(new DecompressionStream("gzip")),
+    ).text(),
   "ReadableStream.from": async () => Array.fromAsync(ReadableStream.from([1, 2, 3])),
   "node streams: a pipeline": async () => {
     const upper = new Transform({ transform: (chunk, _, done) => done(null, String(chunk).toUpperCase()) });
     const chunks = [];
-    await piped(Readable.from(["a", "b"]), upper, new Writable({ write: (chunk, _, done) => (chunks.push(String(chunk)), done()) }));
+    await piped(
+      Readable.from(["a", "b"]),
+      upper,
+      new Writable({ write: (chunk, _, done) => (chunks.push(String(chunk)), done()) }),
+    );
     return chunks;
   },
   "node streams: an error": async () => {
-    const broken = new Readable({ read: function () { this.destroy(new Error("broken")); } });
-    return new Promise((done) => pipeline(broken, new PassThrough(), (error) => done([error.message, broken.destroyed])));
+    const broken = new Readable({
+      read: function () {
+        this.destroy(new Error("broken"));
+      },
+    });
+    return new Promise((done) =>
+      pipeline(broken, new PassThrough(), (error) => done([error.message, broken.destroyed])),
+    );
   },
-  "node streams: helpers": async () => [await Readable.from([1, 2, 3, 4]).filter((n) => n % 2 === 0).map((n) => n * 10).toArray(), await Readable.from([1, 2]).reduce((a, b) => a + b, 0)],
+  "node streams: helpers": async () => [
+    await Readable.from([1, 2, 3, 4])
+      .filter((n) => n % 2 === 0)
+      .map((n) => n * 10)
+      .toArray(),
+    await Readable.from([1, 2]).reduce((a, b) => a + b, 0),
+  ],
   "node streams: to the web and back": async () => {
     const web = Readable.toWeb(Readable.from([Buffer.from("x"), Buffer.from("y")]));
     return textOf(Readable.fromWeb(web));
@@ -176,7 +241,7 @@ export default {
     await finished(slow);
     return [...said, slow.writableFinished];
   },
-  "MessageChannel": async () => {
+  MessageChannel: async () => {
     const { port1, port2 } = new MessageChannel();
     const heard = new Promise((done) => (port2.onmessage = ({ data }) => done(data)));
     port1.postMessage({ a: new Map([[1, 2]]) });
@@ -184,7 +249,7 @@ export default {
     port1.close();
     return said;
   },
-  "BroadcastChannel": async () => {
+  BroadcastChannel: async () => {
     const [a, b] = [new BroadcastChannel("baton"), new BroadcastChannel("baton")];
     const heard = new Promise((done) => (b.onmessage = ({ data }) => done(data)));
     a.postMessage("said");
@@ -194,9 +259,36 @@ export default {
     return said;
   },
   "kinds of globals": () =>
-    ["fetch", "WebSocket", "EventSource", "crypto", "performance", "navigator", "localStorage", "Worker", "URLPattern", "WebAssembly", "FinalizationRegistry", "SharedArrayBuffer", "global", "require", "window", "self", "Deno", "Bun", "process", "Buffer", "setImmediate", "alert", "Float16Array"].map((name) => [name, typeof globalThis[name]]),
-  "WebAssembly": async () => {
-    const bytes = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 97, 100, 100, 0, 0, 10, 9, 1, 7, 0, 32, 0, 32, 1, 106, 11]);
+    [
+      "fetch",
+      "WebSocket",
+      "EventSource",
+      "crypto",
+      "performance",
+      "navigator",
+      "localStorage",
+      "Worker",
+      "URLPattern",
+      "WebAssembly",
+      "FinalizationRegistry",
+      "SharedArrayBuffer",
+      "global",
+      "require",
+      "window",
+      "self",
+      "Deno",
+      "Bun",
+      "process",
+      "Buffer",
+      "setImmediate",
+      "alert",
+      "Float16Array",
+    ].map((name) => [name, typeof globalThis[name]]),
+  WebAssembly: async () => {
+    const bytes = new Uint8Array([
+      0, 97, 115, 109, 1, 0, 0, 0, 1, 7, 1, 96, 2, 127, 127, 1, 127, 3, 2, 1, 0, 7, 7, 1, 3, 97, 100, 100, 0, 0, 10, 9,
+      1, 7, 0, 32, 0, 32, 1, 106, 11,
+    ]);
     const { instance } = await WebAssembly.instantiate(bytes);
     return instance.exports.add(2, 3);
   },

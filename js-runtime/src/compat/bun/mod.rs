@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = &[
     ("crypto.ts", include_str!("crypto.ts")),
     ("file.ts", include_str!("file.ts")),
     ("glob.ts", include_str!("glob.ts")),
+    ("mime.ts", include_str!("mime.ts")),
     ("missing.ts", include_str!("missing.ts")),
     ("serve.ts", include_str!("serve.ts")),
     ("shell/builtins.ts", include_str!("shell/builtins.ts")),
