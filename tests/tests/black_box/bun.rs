@@ -116,6 +116,36 @@ async fn a_module_of_bun_that_is_not_there_is_refused_with_the_line_that_imports
 }
 
 #[tokio::test]
+async fn what_the_module_refuses_is_blamed_on_the_line_that_asked_for_it() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    for (line, message) in [
+        (
+            "Bun.serve({ fetch: () => new Response() });",
+            "only possible while an entry file is loaded",
+        ),
+        ("Bun.redis.get(\"x\");", "Bun.redis is not there in Baton"),
+        (
+            "import { S3Client } from \"bun\"; new S3Client();",
+            "Bun.S3Client is not there in Baton",
+        ),
+        ("Bun.$`echo one; | two`;", "expected a command"),
+        ("Bun.spawnSync([\"no-such-command-at-all\"]);", "Executable not found"),
+    ] {
+        project.write("functions/refused.ts", format!("const before = 1;\n\n{line}\n"));
+        let report = baton.reload().await;
+        assert_eq!(report.http, 422, "{report}");
+        let error = report.error();
+        let place = (&error["file"], &error["line"]);
+        assert_eq!(place, (&json!("functions/refused.ts"), &json!(3)), "{line}: {report}");
+        assert!(
+            error["message"].as_str().is_some_and(|text| text.contains(message)),
+            "{line}: {report}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_package_named_bun_does_not_hide_the_module() {
     let project = project_with("    return await $`echo one`.text();");
     project.write(

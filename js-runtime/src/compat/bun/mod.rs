@@ -79,9 +79,14 @@ fn url_of(name: &str) -> Option<Url> {
     Url::parse(FOLDER).ok()?.join(name).ok()
 }
 
+/// Whether a file is one of these modules' and none of the user's.
+pub(crate) fn is_part(url: &Url) -> bool {
+    url.as_str().starts_with(FOLDER)
+}
+
 /// What a file of these modules imports: another one, a builtin, or the host.
 pub(crate) fn resolve(specifier: &str, referrer: &Url) -> Option<Url> {
-    if !referrer.as_str().starts_with(FOLDER) {
+    if !is_part(referrer) {
         return None;
     }
     // A builtin is a URL already.
