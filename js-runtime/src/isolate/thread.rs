@@ -129,6 +129,7 @@ fn boot(spec: &Spec, stdio: Stdio, modules: &Rc<Modules>, control: &Arc<Control>
             permissions: PermissionsContainer::allow_all(permissions),
             root_cert_store_provider: None,
             fetch_dns_resolver: Default::default(),
+            // Without one, no buffer can be transferred.
             shared_array_buffer_store: Some(Default::default()),
             compiled_wasm_module_store: None,
             v8_code_cache: Some(Arc::new(ScriptCodeCache(spec.caches.clone()))),
