@@ -500,6 +500,14 @@ impl ModuleLoader for Loader {
         self.0.resolve(specifier, referrer)
     }
 
+    /// As in Node: a file need not be there.
+    fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
+        match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
+            Ok(url) if relative::is_relative(specifier) => Ok(relative::find(&url, &self.0.sources).unwrap_or(url)),
+            _ => self.0.resolve(specifier, referrer),
+        }
+    }
+
     fn load(
         &self,
         url: &Url,
@@ -530,5 +538,31 @@ impl ModuleLoader for Loader {
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
         let maps = self.0.source_maps.borrow();
         maps.get(file_name).map(|map| Cow::Owned(map.to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uses_more_of_import_meta;
+
+    #[test]
+    fn only_what_is_not_in_import_meta_everywhere_asks_for_more() {
+        for usual in [
+            "",
+            "import.meta.url",
+            "new URL(\".\", import.meta.url)",
+            "import.meta.resolve(\"x\")",
+        ] {
+            assert!(!uses_more_of_import_meta(usual), "{usual}");
+        }
+        for more in [
+            "import.meta.dir",
+            "import.meta.url + import.meta.path",
+            "const { file } = import.meta;",
+            "import.meta.urls",
+            "import.meta.main",
+        ] {
+            assert!(uses_more_of_import_meta(more), "{more}");
+        }
     }
 }

@@ -54,7 +54,11 @@ function plain(value, seen = new Set()) {
     if (value instanceof Map) return { map: [...value].map((entry) => plain(entry, seen)) };
     if (value instanceof Set) return { set: [...value].map((item) => plain(item, seen)) };
     if (Array.isArray(value)) return value.map((item) => plain(item, seen));
-    return Object.fromEntries(Object.keys(value).sort().map((key) => [key, plain(value[key], seen)]));
+    return Object.fromEntries(
+      Object.keys(value)
+        .sort()
+        .map((key) => [key, plain(value[key], seen)]),
+    );
   } finally {
     seen.delete(value);
   }

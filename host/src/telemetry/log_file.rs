@@ -128,20 +128,20 @@ impl LogFile {
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let now = SystemTime::now();
-        match self.size() {
-            None => self.reopen()?,
-            Some(size) if self.is_due(size, line.len() as u64, now) => {
-                if let Err(error) = self.rotate() {
-                    // Better a large file than no lines; it is tried again with the next day or size.
-                    self.begun = now;
-                    self.ignored = size;
-                    writeln!(
-                        self.file,
-                        "{{\"level\":\"WARN\",\"message\":\"the log file cannot be rotated\",\"error\":\"{error}\"}}"
-                    )?;
-                }
-            }
-            Some(_) => {}
+        if self.size().is_none() {
+            self.reopen()?;
+        }
+        if let Some(size) = self.size()
+            && self.is_due(size, line.len() as u64, now)
+            && let Err(error) = self.rotate()
+        {
+            // Better a large file than no lines; it is tried again with the next day or size.
+            self.begun = now;
+            self.ignored = size;
+            writeln!(
+                self.file,
+                "{{\"level\":\"WARN\",\"message\":\"the log file cannot be rotated\",\"error\":\"{error}\"}}"
+            )?;
         }
         self.file.write_all(line)?;
         Ok(line.len())

@@ -189,7 +189,7 @@ export function bunNatives(): object {
   return host.bunNatives();
 }
 
-// Whether there is a property is answered without the module.
+// The module is made when a property of it is asked for, not by `typeof Bun`.
 Object.defineProperty(globalThis, "Bun", {
   configurable: true,
   writable: true,

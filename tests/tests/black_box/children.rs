@@ -46,6 +46,23 @@ export const leaves = inngest.createFunction(
 );
 "#;
 
+/// The same by the module `bun`; ends when it is told.
+const BUN_STARTS: &str = r#"import { $, spawn } from "bun";
+import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const starts = inngest.createFunction(
+  { id: "bun-starts", retries: 1, triggers: [{ event: "fixture/bun-starts" }], checkpointing: false },
+  async ({ event: { data } }) => {
+    if (data.then === "exit") process.exit(1);
+    const forever = `tail -f ${data.file}; true`;
+    spawn(["sh", "-c", forever], { stdout: "ignore" });
+    $`sh -c ${forever}`.quiet().run();
+    $`tail -f ${data.file} | cat`.quiet().run();
+    return "started";
+  },
+);
+"#;
+
 /// The shells, what they run, and the two without one.
 const STARTED: usize = 11;
 
@@ -137,4 +154,18 @@ async fn a_detached_child_lives_on_and_does_not_hold_its_generation() {
     let _ = baton.reload_with("?force=1").await.activated();
     baton.wait_for("generation retired", json!({ "generation": 1 })).await;
     assert_eq!(processes_with(&file), 1, "{} lives", daemon.0);
+}
+
+#[tokio::test]
+async fn what_the_module_bun_started_ends_with_the_isolate() {
+    let project = Project::new();
+    project.write("functions/bun-starts.ts", BUN_STARTS);
+    let file = project.scratch().join("watched");
+    fs::write(&file, "").expect("a file");
+    let run = |then: &str| Run::of("fixture-bun-starts").with_data(json!({ "file": file, "then": then }));
+    let baton = Baton::dev(&project).ready().await;
+    assert_eq!(start(&baton, &run("nothing")).answer(&baton).await.json(), "started");
+    until_there_are(5, &file).await;
+    let _ = start(&baton, &run("exit")).answer(&baton).await;
+    until_there_are(0, &file).await;
 }

@@ -6,7 +6,9 @@
 
 mod admin;
 mod bad_input;
+mod behaviours;
 mod broken_code;
+mod bun;
 mod calls;
 mod chaos;
 // As Linux lists them.

@@ -112,8 +112,10 @@ const here = {
   version: VERSION,
   which,
   write,
-  zstdCompress: async (data: string | Bytes, options?: object) => new Uint8Array(zlib.zstdCompressSync(toBytes(data), zstdOptions(options))),
-  zstdCompressSync: (data: string | Bytes, options?: object) => new Uint8Array(zlib.zstdCompressSync(toBytes(data), zstdOptions(options))),
+  zstdCompress: async (data: string | Bytes, options?: object) =>
+    new Uint8Array(zlib.zstdCompressSync(toBytes(data), zstdOptions(options))),
+  zstdCompressSync: (data: string | Bytes, options?: object) =>
+    new Uint8Array(zlib.zstdCompressSync(toBytes(data), zstdOptions(options))),
   zstdDecompress: async (data: string | Bytes) => new Uint8Array(zlib.zstdDecompressSync(toBytes(data))),
   zstdDecompressSync: (data: string | Bytes) => new Uint8Array(zlib.zstdDecompressSync(toBytes(data))),
 };

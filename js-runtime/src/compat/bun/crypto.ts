@@ -31,15 +31,44 @@ export const hash = Object.assign((data: Input, seed?: number | bigint) => wyhas
   xxHash32: (data: Input, seed?: number): number => Number(wide("xxHash32")(data, seed)),
   xxHash64: wide("xxHash64"),
   xxHash3: wide("xxHash3"),
+  ...Object.fromEntries(
+    ["cityHash32", "cityHash64", "murmur32v2", "murmur32v3", "murmur64v2", "rapidhash"].map((name) => [
+      name,
+      absent(name),
+    ]),
+  ),
 });
+
+function absent(name: string) {
+  return (): never => {
+    throw new Error(`Bun.hash.${name} is not there in Baton: use Bun.hash, Bun.hash.xxHash64 or Bun.hash.crc32`);
+  };
+}
 
 type Encoding = "hex" | "base64" | "base64url" | "latin1" | "buffer";
 
 /** `CryptoHasher` and what it makes, over node:crypto. */
 export class CryptoHasher {
   static readonly algorithms = [
-    "blake2b256", "blake2b512", "blake2s256", "md4", "md5", "ripemd160", "sha1", "sha224", "sha256", "sha384",
-    "sha512", "sha512-224", "sha512-256", "sha3-224", "sha3-256", "sha3-384", "sha3-512", "shake128", "shake256",
+    "blake2b256",
+    "blake2b512",
+    "blake2s256",
+    "md4",
+    "md5",
+    "ripemd160",
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "sha512-224",
+    "sha512-256",
+    "sha3-224",
+    "sha3-256",
+    "sha3-384",
+    "sha3-512",
+    "shake128",
+    "shake256",
   ];
 
   readonly algorithm: string;
@@ -47,7 +76,8 @@ export class CryptoHasher {
 
   constructor(algorithm: string, key?: Input) {
     this.algorithm = algorithm;
-    this.#hash = key === undefined ? crypto.createHash(nameOf(algorithm)) : crypto.createHmac(nameOf(algorithm), toBytes(key));
+    this.#hash =
+      key === undefined ? crypto.createHash(nameOf(algorithm)) : crypto.createHmac(nameOf(algorithm), toBytes(key));
   }
 
   static hash(algorithm: string, data: Input, output?: Encoding | Bytes): any {
@@ -143,10 +173,21 @@ function hashing(password: Input, options: HashOptions = "argon2id"): Plan {
   }
   const { algorithm, memoryCost = 65536, timeCost = 2 } = settings as any;
   if (!["argon2id", "argon2i", "argon2d"].includes(algorithm)) {
-    throw new TypeError(`unknown algorithm ${JSON.stringify(algorithm)}, expected one of: "bcrypt", "argon2id", "argon2d" or "argon2i"`);
+    throw new TypeError(
+      `unknown algorithm ${JSON.stringify(algorithm)}, expected one of: "bcrypt", "argon2id", "argon2d" or "argon2i"`,
+    );
   }
   const salt = crypto.randomBytes(32);
-  const work: Work = { kind: "argon2", algorithm, password: text, salt: [...salt], memoryCost, timeCost, parallelism: 1, length: 32 };
+  const work: Work = {
+    kind: "argon2",
+    algorithm,
+    password: text,
+    salt: [...salt],
+    memoryCost,
+    timeCost,
+    parallelism: 1,
+    length: 32,
+  };
   const head = `$${algorithm}$v=19$m=${memoryCost},t=${timeCost},p=1$${unpadded(salt)}`;
   return { work, finish: (derived: Uint8Array) => `${head}$${unpadded(Buffer.from(derived))}` };
 }
@@ -155,7 +196,10 @@ function verifying(password: Input, hash: Input): Plan {
   const text = passwordOf(password);
   const expected = toBytes(hash).toString();
   if (/^\$2[abxy]\$/.test(expected)) {
-    return { work: { kind: "bcryptVerify", password: [...bcryptInput(text)], hash: expected }, finish: (matches) => matches };
+    return {
+      work: { kind: "bcryptVerify", password: [...bcryptInput(text)], hash: expected },
+      finish: (matches) => matches,
+    };
   }
   const [, algorithm, m, t, p, salt, digest] =
     /^\$(argon2(?:id|i|d))\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(expected) ?? [];
@@ -215,7 +259,10 @@ function unpadded(bytes: Buffer): string {
   return bytes.toString("base64").replace(/=+$/, "");
 }
 
-export function randomUUIDv7(encoding: "hex" | "base64" | "base64url" | "buffer" = "hex", timestamp: number | Date = Date.now()): string | Buffer {
+export function randomUUIDv7(
+  encoding: "hex" | "base64" | "base64url" | "buffer" = "hex",
+  timestamp: number | Date = Date.now(),
+): string | Buffer {
   const bytes = crypto.randomBytes(16);
   bytes.writeUIntBE(Number(timestamp), 0, 6);
   bytes[6] = (bytes[6] & 0x0f) | 0x70;
@@ -230,9 +277,15 @@ const NAMESPACES: Record<string, string> = {
   x500: "6ba7b8149dad11d180b400c04fd430c8",
 };
 
-export function randomUUIDv5(name: Input, namespace: Input, encoding: "hex" | "base64" | "base64url" | "buffer" = "hex"): string | Buffer {
+export function randomUUIDv5(
+  name: Input,
+  namespace: Input,
+  encoding: "hex" | "base64" | "base64url" | "buffer" = "hex",
+): string | Buffer {
   const space =
-    typeof namespace === "string" ? Buffer.from(NAMESPACES[namespace] ?? namespace.replaceAll("-", ""), "hex") : toBytes(namespace);
+    typeof namespace === "string"
+      ? Buffer.from(NAMESPACES[namespace] ?? namespace.replaceAll("-", ""), "hex")
+      : toBytes(namespace);
   const bytes = crypto.createHash("sha1").update(space).update(toBytes(name)).digest().subarray(0, 16);
   bytes[6] = (bytes[6] & 0x0f) | 0x50;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
@@ -244,4 +297,3 @@ function uuid(bytes: Buffer, encoding: "hex" | "base64" | "base64url" | "buffer"
   if (encoding !== "hex") return bytes.toString(encoding);
   return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
-

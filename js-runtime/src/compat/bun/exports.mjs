@@ -1,4 +1,4 @@
-// `import … from "bun"`: the names that Bun exports. What is not there is told when it is used.
+// The names that the module `bun` exports. What is not there is told when it is used.
 
 import Bun from "./bun.ts";
 import { stub } from "./missing.ts";

@@ -5,69 +5,7 @@ import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { arrayBufferOf, type Bytes, collect, isBytes, toBytes, withReaders } from "./bytes.ts";
-
-/** By extension, as Bun says them. Others are `application/octet-stream`. */
-const TYPES: Record<string, string> = {
-  aac: "audio/aac",
-  avif: "image/avif",
-  avi: "video/x-msvideo",
-  bmp: "image/bmp",
-  cjs: "text/javascript;charset=utf-8",
-  css: "text/css;charset=utf-8",
-  csv: "text/csv",
-  doc: "application/msword",
-  docx: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-  epub: "application/epub+zip",
-  gif: "image/gif",
-  gz: "application/gzip",
-  htm: "text/html;charset=utf-8",
-  html: "text/html;charset=utf-8",
-  ico: "image/vnd.microsoft.icon",
-  ics: "text/calendar",
-  jar: "application/java-archive",
-  jpeg: "image/jpeg",
-  jpg: "image/jpeg",
-  js: "text/javascript;charset=utf-8",
-  json: "application/json;charset=utf-8",
-  jsonld: "application/ld+json",
-  jsx: "text/javascript;charset=utf-8",
-  m4a: "audio/mp4",
-  map: "application/json;charset=utf-8",
-  md: "text/markdown",
-  mjs: "text/javascript;charset=utf-8",
-  mov: "video/quicktime",
-  mp3: "audio/mpeg",
-  mp4: "video/mp4",
-  mpeg: "video/mpeg",
-  otf: "font/otf",
-  pdf: "application/pdf",
-  png: "image/png",
-  ppt: "application/vnd.ms-powerpoint",
-  rtf: "application/rtf",
-  sh: "application/x-sh",
-  svg: "image/svg+xml",
-  tar: "application/x-tar",
-  tif: "image/tiff",
-  tiff: "image/tiff",
-  toml: "application/toml",
-  ts: "text/javascript;charset=utf-8",
-  tsx: "text/javascript;charset=utf-8",
-  ttf: "font/ttf",
-  txt: "text/plain;charset=utf-8",
-  wasm: "application/wasm",
-  wav: "audio/wav",
-  webm: "video/webm",
-  webp: "image/webp",
-  woff: "font/woff",
-  woff2: "font/woff2",
-  xhtml: "application/xhtml+xml",
-  xls: "application/vnd.ms-excel",
-  xlsx: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-  xml: "application/xml",
-  yaml: "text/yaml",
-  yml: "text/yaml",
-  zip: "application/zip",
-};
+import { typeOf, withCharset } from "./mime.ts";
 
 /** What `Bun.file` takes. */
 export type Place = string | URL | number | Bytes;
@@ -123,9 +61,7 @@ export class BunFile extends Blob {
   }
 
   stat(): Promise<fs.Stats> {
-    return typeof this.#place === "string"
-      ? fs.promises.stat(this.#place)
-      : Promise.resolve(fs.fstatSync(this.#place));
+    return typeof this.#place === "string" ? fs.promises.stat(this.#place) : Promise.resolve(fs.fstatSync(this.#place));
   }
 
   override async bytes(): Promise<Uint8Array<ArrayBuffer>> {
@@ -248,7 +184,7 @@ export class FileSink {
     const bytes = Buffer.concat(this.#kept);
     this.#kept = [];
     this.#length = 0;
-    for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.#fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(this.#fd, bytes, at);
     return bytes.length;
   }
 
@@ -301,7 +237,7 @@ async function put(
 ): Promise<number> {
   const bytes = await contentOf(data);
   if (typeof place === "number") {
-    for (let at = 0; at < bytes.length; ) at += fs.writeSync(place, bytes, at);
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(place, bytes, at);
     return bytes.length;
   }
   const attempt = () => fs.promises.writeFile(place, bytes, { mode });
@@ -329,13 +265,4 @@ function pathOf(place: Place): string {
   if (typeof place === "string") return place.startsWith("file://") ? fileURLToPath(place) : place;
   if (isBytes(place)) return toBytes(place).toString();
   throw new TypeError("Expected a path: a string, a URL, bytes or a file descriptor");
-}
-
-function withCharset(type: string): string {
-  return /^text\/(?:plain|html|css|javascript)$/.test(type) ? `${type};charset=utf-8` : type;
-}
-
-function typeOf(place: string | number): string {
-  const extension = typeof place === "string" ? /\.([^./]+)$/.exec(place)?.[1].toLowerCase() : undefined;
-  return (extension !== undefined && TYPES[extension]) || "application/octet-stream";
 }

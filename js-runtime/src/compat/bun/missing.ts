@@ -51,10 +51,10 @@ export function missing(name: PropertyKey): Error | undefined {
 
 /** Stands for something missing that was imported by its name: using it is told, importing it is not. */
 export function stub(name: string): unknown {
-  const refuse = () => {
+  function refuse(): never {
     throw missing(name);
-  };
-  return new Proxy(refuse, { apply: refuse, construct: refuse, get: refuse, set: refuse, has: refuse });
+  }
+  // Symbols are asked for by whoever looks what an export is.
+  const get = (_: unknown, key: PropertyKey) => (typeof key === "symbol" ? undefined : refuse());
+  return new Proxy(refuse, { apply: refuse, construct: refuse, get, set: refuse });
 }
-
-export const names = Object.keys(INSTEAD);

@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     ("crypto.ts", include_str!("crypto.ts")),
     ("file.ts", include_str!("file.ts")),
     ("glob.ts", include_str!("glob.ts")),
+    ("mime.ts", include_str!("mime.ts")),
     ("missing.ts", include_str!("missing.ts")),
     ("serve.ts", include_str!("serve.ts")),
     ("shell/builtins.ts", include_str!("shell/builtins.ts")),
@@ -79,9 +80,14 @@ fn url_of(name: &str) -> Option<Url> {
     Url::parse(FOLDER).ok()?.join(name).ok()
 }
 
+/// Whether a file is one of these modules' and none of the user's.
+pub(crate) fn is_part(url: &Url) -> bool {
+    url.as_str().starts_with(FOLDER)
+}
+
 /// What a file of these modules imports: another one, a builtin, or the host.
 pub(crate) fn resolve(specifier: &str, referrer: &Url) -> Option<Url> {
-    if !referrer.as_str().starts_with(FOLDER) {
+    if !is_part(referrer) {
         return None;
     }
     // A builtin is a URL already.

@@ -113,6 +113,7 @@ fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned
         }
         "xxHash32" => u64::from(xxhash_rust::xxh32::xxh32(&bytes, short)),
         "xxHash64" => xxhash_rust::xxh64::xxh64(&bytes, seed),
+        // "xxHash3"
         _ => xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, seed),
     };
     returned.set(v8::BigInt::new_from_u64(scope, hash).into());

@@ -9,7 +9,8 @@ import { delimiter, isAbsolute, resolve } from "node:path";
 import { type Bytes, collect, isBytes, type ReadableBytes, toBytes, withReaders } from "./bytes.ts";
 import { BunFile } from "./file.ts";
 
-type Input = "pipe" | "ignore" | "inherit" | null | undefined | number | Bytes | Blob | Response | Request | ReadableStream;
+type Input =
+  "pipe" | "ignore" | "inherit" | null | undefined | number | Bytes | Blob | Response | Request | ReadableStream;
 type Output = "pipe" | "ignore" | "inherit" | null | undefined | number | Bytes | BunFile;
 
 export interface SpawnOptions {
@@ -34,7 +35,10 @@ export interface SpawnOptions {
 }
 
 /** The file that a command is, as a shell would find it. */
-export function which(command: string, { PATH, cwd = process.cwd() }: { PATH?: string; cwd?: string } = {}): string | null {
+export function which(
+  command: string,
+  { PATH, cwd = process.cwd() }: { PATH?: string; cwd?: string } = {},
+): string | null {
   if (command === "") return null;
   if (command.includes("/")) {
     const path = resolve(cwd, command);
@@ -266,7 +270,10 @@ function commandOf(command: string[] | (SpawnOptions & { cmd: string[] }), optio
   if (all.cwd !== undefined && !fs.existsSync(all.cwd)) throw notFound(name, "No such working directory", all.cwd);
   const file = which(name, { PATH: all.env?.PATH ?? process.env.PATH, cwd });
   if (file === null) {
-    const message = isAbsolute(name) || name.includes("/") ? "no such file or directory, posix_spawn" : "Executable not found in $PATH:";
+    const message =
+      isAbsolute(name) || name.includes("/")
+        ? "no such file or directory, posix_spawn"
+        : "Executable not found in $PATH:";
     throw notFound(name, message, `'${name}'`);
   }
   return { file, rest, all };
@@ -298,7 +305,7 @@ function outputOf(output: Output, opened: number[]): string | number {
   if (output === "pipe" || output === "ignore" || output === "inherit" || typeof output === "number") return output;
   if (!(output instanceof BunFile)) {
     if (isBytes(output)) return "pipe";
-    throw new TypeError("stdout and stderr must be \"pipe\", \"inherit\", \"ignore\", Bun.file(path), a buffer or a number");
+    throw new TypeError('stdout and stderr must be "pipe", "inherit", "ignore", Bun.file(path), a buffer or a number');
   }
   if (typeof output.place === "number") return output.place;
   opened.push(fs.openSync(output.place, "w"));
@@ -310,7 +317,8 @@ async function feed(stdin: NodeJS.WritableStream, input: Input): Promise<void> {
   // A child that reads no further is no fault of who writes.
   stdin.on("error", () => {});
   if (isBytes(input)) return void stdin.end(toBytes(input));
-  const source = input instanceof ReadableStream ? input : input instanceof Blob ? input.stream() : (input as Response).body;
+  const source =
+    input instanceof ReadableStream ? input : input instanceof Blob ? input.stream() : (input as Response).body;
   for await (const chunk of (source ?? []) as AsyncIterable<Uint8Array>) {
     if (!stdin.writable) break;
     if (!stdin.write(chunk)) await new Promise<void>((on) => stdin.once("drain", on).once("close", on));
@@ -324,6 +332,8 @@ async function fill(target: Buffer, stream: NodeJS.ReadableStream): Promise<void
 
 /** A stream of the web, whose memory is the pipe's until somebody reads. */
 function readable(stream: NodeJS.ReadableStream, limit: number | undefined, overflow: () => void): ReadableBytes {
+  // Otherwise Node throws away, when the child ends, what nobody has begun to read.
+  stream.on("readable", () => {});
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   let length = 0;
   const source = new ReadableStream<Uint8Array>(

@@ -36,10 +36,22 @@ export class SQLiteError extends Error {
 }
 
 const CODES: Record<number, string> = {
-  1: "SQLITE_ERROR", 5: "SQLITE_BUSY", 6: "SQLITE_LOCKED", 8: "SQLITE_READONLY", 13: "SQLITE_FULL", 14: "SQLITE_CANTOPEN",
-  19: "SQLITE_CONSTRAINT", 20: "SQLITE_MISMATCH", 21: "SQLITE_MISUSE", 26: "SQLITE_NOTADB", 275: "SQLITE_CONSTRAINT_CHECK",
-  787: "SQLITE_CONSTRAINT_FOREIGNKEY", 1299: "SQLITE_CONSTRAINT_NOTNULL", 1555: "SQLITE_CONSTRAINT_PRIMARYKEY",
-  2067: "SQLITE_CONSTRAINT_UNIQUE", 2579: "SQLITE_CONSTRAINT_ROWID",
+  1: "SQLITE_ERROR",
+  5: "SQLITE_BUSY",
+  6: "SQLITE_LOCKED",
+  8: "SQLITE_READONLY",
+  13: "SQLITE_FULL",
+  14: "SQLITE_CANTOPEN",
+  19: "SQLITE_CONSTRAINT",
+  20: "SQLITE_MISMATCH",
+  21: "SQLITE_MISUSE",
+  26: "SQLITE_NOTADB",
+  275: "SQLITE_CONSTRAINT_CHECK",
+  787: "SQLITE_CONSTRAINT_FOREIGNKEY",
+  1299: "SQLITE_CONSTRAINT_NOTNULL",
+  1555: "SQLITE_CONSTRAINT_PRIMARYKEY",
+  2067: "SQLITE_CONSTRAINT_UNIQUE",
+  2579: "SQLITE_CONSTRAINT_ROWID",
 };
 
 /** node:sqlite gives the number of the kind only; SQLite's text says which of them it is. */
@@ -49,8 +61,12 @@ function numberOf({ errcode = 1, message }: { errcode?: number; message: string 
 }
 
 const MESSAGES: [string, number][] = [
-  ["UNIQUE constraint failed", 2067], ["NOT NULL constraint failed", 1299], ["CHECK constraint failed", 275],
-  ["FOREIGN KEY constraint failed", 787], ["attempt to write a readonly database", 8], ["database is locked", 5],
+  ["UNIQUE constraint failed", 2067],
+  ["NOT NULL constraint failed", 1299],
+  ["CHECK constraint failed", 275],
+  ["FOREIGN KEY constraint failed", 787],
+  ["attempt to write a readonly database", 8],
+  ["database is locked", 5],
 ];
 
 export const constants = {
@@ -151,7 +167,9 @@ export class Statement {
     const { strict } = this.#database;
     const [first] = flat;
     if (flat.length === 1 && typeof first === "object" && first !== null && !ArrayBuffer.isView(first)) {
-      const named = Object.entries(first as Record<string, Value>).map(([name, value]) => [name, bindable(value)] as const);
+      const named = Object.entries(first as Record<string, Value>).map(
+        ([name, value]) => [name, bindable(value)] as const,
+      );
       if (strict) {
         const known = new Set((this.#sql.match(/[:@$]\w+/g) ?? []).map((name) => name.slice(1)));
         const missing = [...known].find((name) => !named.some(([given]) => given.replace(/^[:@$]/, "") === name));
@@ -192,19 +210,28 @@ export class Database {
   constructor(filename: string | Uint8Array = ":memory:", options: number | Options = {}) {
     const settings: Options =
       typeof options === "number"
-        ? { readonly: (options & constants.SQLITE_OPEN_READONLY) !== 0, create: (options & constants.SQLITE_OPEN_CREATE) !== 0 }
+        ? {
+            readonly: (options & constants.SQLITE_OPEN_READONLY) !== 0,
+            create: (options & constants.SQLITE_OPEN_CREATE) !== 0,
+          }
         : options;
     this.strict = settings.strict ?? false;
     this.safeIntegers = settings.safeIntegers ?? false;
     const restored = typeof filename === "string" ? undefined : filename;
     this.filename = typeof filename !== "string" || filename === "" ? ":memory:" : filename;
     const onDisk = this.filename !== ":memory:" && !this.filename.startsWith("file:");
-    const mayCreate = settings.create ?? Object.keys(settings).every((name) => name === "strict" || name === "safeIntegers");
+    const mayCreate =
+      settings.create ?? Object.keys(settings).every((name) => name === "strict" || name === "safeIntegers");
     if (onDisk && !settings.readonly && !mayCreate && !fs.existsSync(this.filename)) {
       throw new SQLiteError({ message: "unable to open database file", errcode: 14 });
     }
     this.#database = attempt(
-      () => new DatabaseSync(this.filename, { readOnly: settings.readonly ?? false, enableForeignKeyConstraints: false, enableDoubleQuotedStringLiterals: true }),
+      () =>
+        new DatabaseSync(this.filename, {
+          readOnly: settings.readonly ?? false,
+          enableForeignKeyConstraints: false,
+          enableDoubleQuotedStringLiterals: true,
+        }),
     );
     if (restored) this.#restore(restored);
   }
@@ -228,7 +255,12 @@ export class Database {
 
   prepare(sql: string, ...bound: Bindings[]): Statement {
     if (!this.#isOpen) throw new RangeError("Cannot use a closed database");
-    return new Statement(this, attempt(() => this.#database.prepare(sql)), sql, bound);
+    return new Statement(
+      this,
+      attempt(() => this.#database.prepare(sql)),
+      sql,
+      bound,
+    );
   }
 
   run(sql: string, ...bindings: Bindings[]): Changes {

@@ -98,7 +98,8 @@ export const readers = {
   readableStreamToText: async (stream: Stream): Promise<string> => (await collect(stream as any)).toString(),
   readableStreamToJSON: async (stream: Stream): Promise<any> => JSON.parse((await collect(stream as any)).toString()),
   readableStreamToBytes: async (stream: Stream): Promise<Uint8Array> => new Uint8Array(await collect(stream as any)),
-  readableStreamToArrayBuffer: async (stream: Stream): Promise<ArrayBuffer> => arrayBufferOf(await collect(stream as any)),
+  readableStreamToArrayBuffer: async (stream: Stream): Promise<ArrayBuffer> =>
+    arrayBufferOf(await collect(stream as any)),
   readableStreamToBlob: async (stream: Stream): Promise<Blob> => new Blob([await collect(stream as any)]),
   readableStreamToFormData: async (stream: Stream, boundary?: string): Promise<FormData> => {
     const type = boundary ? `multipart/form-data; boundary=${boundary}` : "application/x-www-form-urlencoded";
@@ -112,7 +113,10 @@ export class ArrayBufferSink {
   #stream = false;
   #asUint8Array = false;
 
-  start({ stream = false, asUint8Array = false }: { stream?: boolean; asUint8Array?: boolean; highWaterMark?: number } = {}): void {
+  start({
+    stream = false,
+    asUint8Array = false,
+  }: { stream?: boolean; asUint8Array?: boolean; highWaterMark?: number } = {}): void {
     this.#stream = stream;
     this.#asUint8Array = asUint8Array;
     this.#chunks = [];

@@ -57,7 +57,8 @@ class Writer {
     if (typeof value !== "object" || value === null || value instanceof Date) return scalar(value);
     const { alias, prefix } = this.#anchor(value, name);
     if (alias) return alias;
-    if (Array.isArray(value)) return `${prefix}[${value.map((item, index) => this.#flow(item, `item${index}`)).join(",")}]`;
+    if (Array.isArray(value))
+      return `${prefix}[${value.map((item, index) => this.#flow(item, `item${index}`)).join(",")}]`;
     const entries = Object.entries(value).filter(([, item]) => isWritten(item));
     return `${prefix}{${entries.map(([key, item]) => `${text(key)}: ${this.#flow(item, key)}`).join(",")}}`;
   }
@@ -115,7 +116,19 @@ function text(value: string): string {
     !value.startsWith("---") &&
     !value.startsWith("...");
   if (plain) return value;
-  const short: Record<string, string> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\0": "\\0", "\v": "\\v", "\x07": "\\a", "\x1b": "\\e" };
+  const short: Record<string, string> = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\r": "\\r",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\0": "\\0",
+    "\v": "\\v",
+    "\x07": "\\a",
+    "\x1b": "\\e",
+  };
   const escaped = value.replace(/["\\\x00-\x1f\x7f\u0085\u2028\u2029]/g, (character) => {
     const code = character.charCodeAt(0);
     return short[character] ?? (code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16)}`);

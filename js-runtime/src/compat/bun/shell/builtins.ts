@@ -129,7 +129,17 @@ function isFolder(path: string): boolean {
   }
 }
 
-const ESCAPES: Record<string, string> = { a: "\x07", b: "\b", e: "\x1b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v", "\\": "\\" };
+const ESCAPES: Record<string, string> = {
+  a: "\x07",
+  b: "\b",
+  e: "\x1b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+  v: "\v",
+  "\\": "\\",
+};
 
 function unescaped(text: string): string {
   return text.replace(/\\([abefnrtv\\]|0[0-7]{0,3}|x[0-9a-fA-F]{1,2})/g, (_, code: string) => {

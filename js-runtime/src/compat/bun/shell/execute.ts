@@ -158,7 +158,7 @@ export class Shell implements Surroundings {
       await streams.stderr.write(Buffer.from(`bun: command not found: ${name}\n`));
       return 1;
     }
-    return await runChild(file, name, rest, this.cwd, environment, streams);
+    return await runChild(file, rest, this.cwd, environment, streams);
   }
 
   async #redirected(redirects: Redirect[], given: Streams, opened: OpenFile[]): Promise<Streams> {
@@ -238,7 +238,6 @@ function objectOf(word: Word): object | undefined {
 
 async function runChild(
   file: string,
-  name: string,
   rest: string[],
   cwd: string,
   env: Record<string, string>,
@@ -248,7 +247,6 @@ async function runChild(
   const joined = stdout === stderr && stdout.fd === undefined && stdout !== nothing;
   const [command, words] = joined ? ["/bin/sh", ["-c", 'exec "$0" "$@" 2>&1', file, ...rest]] : [file, rest];
   const child = children.spawn(command as string, words as string[], {
-    ...(!joined && { argv0: name }),
     cwd,
     env,
     stdio: [stdin === nothing ? "ignore" : (stdin.fd ?? "pipe"), stdout.fd ?? "pipe", stderr.fd ?? "pipe"],
@@ -261,10 +259,7 @@ async function runChild(
   });
   // Whoever ends has read enough.
   if (child.stdin) pump(stdin, child.stdin).catch(() => {});
-  const outputs = [
-    child.stdout && drain(child.stdout, stdout),
-    child.stderr && !joined && drain(child.stderr, stderr),
-  ];
+  const outputs = [child.stdout && drain(child.stdout, stdout), child.stderr && !joined && drain(child.stderr, stderr)];
   const [code] = await Promise.all([ended, ...outputs]);
   return code;
 }

@@ -115,7 +115,9 @@ export function braces(word: Word): Word[] {
   const items = word.flatMap((part): Item[] =>
     part.kind === "text" && !part.quoted ? [...part.text].map((character) => ({ character })) : [{ part }],
   );
-  return alternatives(items).map(toWord).filter((word) => word.length > 0);
+  return alternatives(items)
+    .map(toWord)
+    .filter((word) => word.length > 0);
 }
 
 function alternatives(items: Item[]): Item[][] {
@@ -124,11 +126,13 @@ function alternatives(items: Item[]): Item[][] {
   const { end, commas } = closing(items, begin)!;
   const edges = [begin, ...commas, end];
   const rest = alternatives(items.slice(end + 1));
-  return edges.slice(1).flatMap((edge, index) =>
-    alternatives(items.slice(edges[index] + 1, edge)).flatMap((inner) =>
-      rest.map((tail) => [...items.slice(0, begin), ...inner, ...tail]),
-    ),
-  );
+  return edges
+    .slice(1)
+    .flatMap((edge, index) =>
+      alternatives(items.slice(edges[index] + 1, edge)).flatMap((inner) =>
+        rest.map((tail) => [...items.slice(0, begin), ...inner, ...tail]),
+      ),
+    );
 }
 
 /** Where the brace ends that begins here, if there is a comma in it. */

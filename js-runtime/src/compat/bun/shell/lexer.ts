@@ -40,10 +40,7 @@ export class Lexer {
 
   /** `parse` is for what stands in `$(…)`: it leaves the lexer behind the closing parenthesis. */
   constructor(strings: readonly string[], values: unknown[], parse: (lexer: Lexer) => Script) {
-    this.#units = strings.flatMap((text, index) => [
-      ...text,
-      ...(index < values.length ? unitsOf(values[index]) : []),
-    ]);
+    this.#units = strings.flatMap((text, index) => [...text, ...(index < values.length ? unitsOf(values[index]) : [])]);
     this.#parse = parse;
   }
 
@@ -235,9 +232,7 @@ function unitsOf(value: unknown): Unit[] {
     if (isStreamable(value)) return [{ value }];
     const text = String(value);
     if (text.startsWith("[object ")) {
-      throw new Error(
-        `Invalid JS object used in shell: ${text}, you might need to call \`.toString()\` on it`,
-      );
+      throw new Error(`Invalid JS object used in shell: ${text}, you might need to call \`.toString()\` on it`);
     }
     return [{ value: text }];
   }

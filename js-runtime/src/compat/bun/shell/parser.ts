@@ -19,8 +19,7 @@ export interface Pipeline {
 }
 
 export type Redirect =
-  | { kind: "redirect"; stream: Stream; append: boolean; target: Word }
-  | { kind: "duplicate"; stream: 1 | 2; of: 1 | 2 };
+  { kind: "redirect"; stream: Stream; append: boolean; target: Word } | { kind: "duplicate"; stream: 1 | 2; of: 1 | 2 };
 
 export type Command =
   | { kind: "simple"; assignments: Assignment[]; words: Word[]; redirects: Redirect[] }

@@ -49,7 +49,7 @@ export class OpenFile implements Sink, Source {
   constructor(readonly fd: number) {}
 
   write(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.fd, bytes, at);
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(this.fd, bytes, at);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {

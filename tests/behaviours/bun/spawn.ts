@@ -20,7 +20,7 @@ export default {
     return [before, await child.exited, child.exitCode];
   },
   "a signal": async () => {
-    const child = sh("sleep 60");
+    const child = Bun.spawn(["sleep", "60"]);
     child.kill();
     return [await child.exited, child.exitCode, child.signalCode, child.killed];
   },
@@ -45,7 +45,14 @@ export default {
   },
   "input of other kinds": async (folder) => {
     await Bun.write(`${folder}/input`, "from a file");
-    const kinds = [new TextEncoder().encode("bytes"), new Blob(["blob"]), new Response("response"), Bun.file(`${folder}/input`), "ignore", null];
+    const kinds = [
+      new TextEncoder().encode("bytes"),
+      new Blob(["blob"]),
+      new Response("response"),
+      Bun.file(`${folder}/input`),
+      "ignore",
+      null,
+    ];
     const texts = [];
     for (const stdin of kinds) texts.push(await Bun.spawn(["cat"], { stdin }).stdout.text());
     return texts;
@@ -81,7 +88,8 @@ export default {
     await sh("pwd", { cwd: folder }).stdout.text(),
     await sh("echo $A-$B", { env: { PATH: process.env.PATH, A: "a" } }).stdout.text(),
   ],
-  "the name that a command has": async () => (await Bun.spawn(["sh", "-c", "echo $0"], { argv0: "named" }).stdout.text()).trim(),
+  "the name that a command has": async () =>
+    (await Bun.spawn(["sh", "-c", "echo $0"], { argv0: "named" }).stdout.text()).trim(),
   "a command that is not there": () => {
     try {
       Bun.spawn(["no-such-command-at-all"]);
@@ -125,7 +133,7 @@ export default {
     abort.abort();
     return [await child.exited, child.signalCode];
   },
-  "megabytes": async () => (await Bun.spawn(["head", "-c", "2000000", "/dev/zero"]).stdout.bytes()).length,
+  megabytes: async () => (await Bun.spawn(["head", "-c", "2000000", "/dev/zero"]).stdout.bytes()).length,
   "two outputs, both large": async () => {
     const child = sh("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2", { stderr: "pipe" });
     const [out, err] = await Promise.all([child.stdout.bytes(), child.stderr.bytes()]);
@@ -140,7 +148,9 @@ export default {
     return child.killed;
   },
   "at once": () => {
-    const { stdout, stderr, exitCode, success } = Bun.spawnSync(["sh", "-c", "echo out; echo err >&2; exit 2"], { stderr: "pipe" });
+    const { stdout, stderr, exitCode, success } = Bun.spawnSync(["sh", "-c", "echo out; echo err >&2; exit 2"], {
+      stderr: "pipe",
+    });
     return [stdout.toString(), stderr.toString(), exitCode, success];
   },
   "at once, well": () => {

@@ -8,28 +8,55 @@ export default {
     const file = Bun.file(path(folder, "a.txt"));
     return [bytes, await file.text(), file.size, file.type, file.name, await file.exists(), await file.bytes()];
   },
-  "json": async (folder) => {
+  json: async (folder) => {
     await Bun.write(path(folder, "a.json"), JSON.stringify({ a: [1] }));
     const file = Bun.file(path(folder, "a.json"));
     return [await file.json(), file.type];
   },
   "json that is none": async (folder) => {
     await Bun.write(path(folder, "b.json"), "{");
-    return Bun.file(path(folder, "b.json")).json().catch((error) => error.name);
+    return Bun.file(path(folder, "b.json"))
+      .json()
+      .catch((error) => error.name);
   },
   "a file that is not there": async (folder) => {
     const file = Bun.file(path(folder, "nope"));
     return [file.size, await file.exists(), file.type, await file.text().catch((error) => [error.code, error.message])];
   },
   "a folder does not exist as a file": async (folder) => Bun.file(folder).exists(),
-  "types": () =>
-    ["a.html", "a.css", "a.js", "a.ts", "a.json", "a.md", "a.png", "a.jpg", "a.svg", "a.csv", "a.xml", "a.yaml", "a.toml", "a.pdf", "a.zip", "a.wasm", "a", "a.unheard", "a.mp4", "a.txt"].map(
-      (name) => [name, Bun.file(name).type],
-    ),
+  types: () =>
+    [
+      "a.html",
+      "a.css",
+      "a.js",
+      "a.ts",
+      "a.json",
+      "a.md",
+      "a.png",
+      "a.jpg",
+      "a.svg",
+      "a.csv",
+      "a.xml",
+      "a.yaml",
+      "a.toml",
+      "a.pdf",
+      "a.zip",
+      "a.wasm",
+      "a",
+      "a.unheard",
+      "a.mp4",
+      "a.txt",
+    ].map((name) => [name, Bun.file(name).type]),
   "a type is given": () => Bun.file("a.bin", { type: "text/plain" }).type,
   "bytes, buffers, blobs and responses are written": async (folder) => {
     const written = [];
-    for (const data of [new Uint8Array([104, 105]), new TextEncoder().encode("buf").buffer, new Blob(["blob"]), new Response("response"), Buffer.from("buffer")]) {
+    for (const data of [
+      new Uint8Array([104, 105]),
+      new TextEncoder().encode("buf").buffer,
+      new Blob(["blob"]),
+      new Response("response"),
+      Buffer.from("buffer"),
+    ]) {
       const count = await Bun.write(path(folder, "any"), data);
       written.push([count, await Bun.file(path(folder, "any")).text()]);
     }
@@ -56,7 +83,7 @@ export default {
     await Bun.write(path(folder, "cut"), "short");
     return Bun.file(path(folder, "cut")).text();
   },
-  "slices": async (folder) => {
+  slices: async (folder) => {
     await Bun.write(path(folder, "s"), "0123456789");
     const file = Bun.file(path(folder, "s"));
     return [
@@ -70,7 +97,10 @@ export default {
   },
   "a stream": async (folder) => {
     await Bun.write(path(folder, "st"), "streamed");
-    return [await new Response(Bun.file(path(folder, "st")).stream()).text(), await Bun.file(path(folder, "st")).stream().text()];
+    return [
+      await new Response(Bun.file(path(folder, "st")).stream()).text(),
+      await Bun.file(path(folder, "st")).stream().text(),
+    ];
   },
   "a large stream": async (folder) => {
     await Bun.write(path(folder, "large"), new Uint8Array(1_500_000).fill(7));
@@ -118,5 +148,9 @@ export default {
     const blob = new Blob(["a", new Uint8Array([98])]);
     return [await Bun.write(path(folder, "arr"), blob), await Bun.file(path(folder, "arr")).text()];
   },
-  "nothing can not be written": async (folder) => Bun.write(path(folder, "n"), undefined as any).then(() => "written", (error) => error.name),
+  "nothing can not be written": async (folder) =>
+    Bun.write(path(folder, "n"), undefined as any).then(
+      () => "written",
+      (error) => error.name,
+    ),
 };

@@ -42,11 +42,16 @@ export default {
   },
   "names without prefixes, strictly": () => {
     const database = new Database(":memory:", { strict: true });
-    return [database.query("SELECT $a AS a, :b AS b").get({ a: 1, b: "two" }), refused(() => database.query("SELECT $a AS a").get({ b: 1 }))];
+    return [
+      database.query("SELECT $a AS a, :b AS b").get({ a: 1, b: "two" }),
+      refused(() => database.query("SELECT $a AS a").get({ b: 1 })),
+    ];
   },
   "values of each kind": () => {
     const database = new Database();
-    return database.query("SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e").get("text", 1.5, null, true, new Uint8Array([1, 2]));
+    return database
+      .query("SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e")
+      .get("text", 1.5, null, true, new Uint8Array([1, 2]));
   },
   "large numbers": () => {
     const safe = new Database(":memory:", { safeIntegers: true });
@@ -100,7 +105,7 @@ export default {
     outer.immediate();
     return database.query("SELECT name FROM people ORDER BY id").values();
   },
-  "errors": () => {
+  errors: () => {
     const database = people();
     return [
       refused(() => database.query("SELEC")).name,
@@ -116,12 +121,20 @@ export default {
     database.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2);");
     database.close();
     const reading = new Database(file, { readonly: true });
-    return [missing, reading.query("SELECT a FROM t").values(), refused(() => reading.run("DELETE FROM t")).code, reading.filename];
+    return [
+      missing,
+      reading.query("SELECT a FROM t").values(),
+      refused(() => reading.run("DELETE FROM t")).code,
+      reading.filename,
+    ];
   },
   "serialized and back": () => {
     const bytes = people().serialize();
     const database = Database.deserialize(bytes);
-    return [Buffer.from(bytes).subarray(0, 15).toString(), database.query("SELECT name FROM people ORDER BY id").values()];
+    return [
+      Buffer.from(bytes).subarray(0, 15).toString(),
+      database.query("SELECT name FROM people ORDER BY id").values(),
+    ];
   },
   "columns and parameters": () => {
     const statement = people().prepare("SELECT id, name AS n FROM people WHERE id = ? OR name = ?");
@@ -144,5 +157,5 @@ export default {
     return [photo instanceof Uint8Array, photo];
   },
   "the default export": async () => (await import("bun:sqlite")).default === Database,
-  "constants": () => [constants.SQLITE_OPEN_READONLY, constants.SQLITE_OPEN_CREATE],
+  constants: () => [constants.SQLITE_OPEN_READONLY, constants.SQLITE_OPEN_CREATE],
 };

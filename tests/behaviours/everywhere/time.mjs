@@ -1,0 +1,185 @@
+// The order of things, timers, asynchronous context.
+
+import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
+import { EventEmitter, on, once } from "node:events";
+import { performance, PerformanceObserver } from "node:perf_hooks";
+import timers from "node:timers/promises";
+
+const turn = () => new Promise((done) => setTimeout(done, 5));
+
+export default {
+  "microtasks before nextTick after an await": async () => {
+    const said = [];
+    await null;
+    process.nextTick(() => said.push("tick"));
+    queueMicrotask(() => said.push("microtask"));
+    Promise.resolve().then(() => said.push("promise"));
+    await turn();
+    return said;
+  },
+  "nextTick, microtask and immediate in a timer": async () => {
+    const said = [];
+    await new Promise((done) =>
+      setTimeout(() => {
+        setImmediate(() => said.push("immediate"));
+        queueMicrotask(() => said.push("microtask"));
+        process.nextTick(() => said.push("tick"));
+        setTimeout(done, 20);
+      }, 1),
+    );
+    return said;
+  },
+  "timers in the order of their time": async () => {
+    const said = [];
+    setTimeout(() => said.push(30), 30);
+    setTimeout(() => said.push(10), 10);
+    setTimeout(() => said.push(1), 1);
+    await new Promise((done) => setTimeout(done, 60));
+    return said;
+  },
+  "a timer's object": () => {
+    const timer = setTimeout(() => {}, 1000);
+    const said = [
+      typeof timer,
+      typeof timer.ref,
+      timer.hasRef(),
+      timer.unref().hasRef(),
+      typeof timer[Symbol.toPrimitive](),
+    ];
+    clearTimeout(timer);
+    return said;
+  },
+  "an interval that ends itself": async () =>
+    new Promise((done) => {
+      let count = 0;
+      const interval = setInterval(() => {
+        count += 1;
+        if (count === 3) done((clearInterval(interval), count));
+      }, 1);
+    }),
+  "arguments of timers": async () => new Promise((done) => setTimeout((a, b) => done([a, b]), 1, "a", 2)),
+  "timers as promises": async () => [await timers.setTimeout(1, "value"), await timers.setImmediate("now")],
+  "a timer that is aborted": async () => {
+    const abort = new AbortController();
+    const waiting = timers.setTimeout(10_000, null, { signal: abort.signal });
+    abort.abort();
+    return waiting.catch((error) => [error.name, error.code]);
+  },
+  "AbortSignal.timeout": async () => {
+    const signal = AbortSignal.timeout(5);
+    await new Promise((done) => signal.addEventListener("abort", done));
+    return [signal.aborted, signal.reason.name];
+  },
+  "AbortSignal.any": () => {
+    const abort = new AbortController();
+    const any = AbortSignal.any([abort.signal, new AbortController().signal]);
+    abort.abort("why");
+    return [any.aborted, any.reason];
+  },
+  "AsyncLocalStorage across timers and promises": async () => {
+    const storage = new AsyncLocalStorage();
+    const said = [];
+    await storage.run("inside", async () => {
+      await null;
+      said.push(storage.getStore());
+      await turn();
+      said.push(storage.getStore());
+      await new Promise((done) => process.nextTick(done));
+      said.push(storage.getStore());
+      queueMicrotask(() => said.push(storage.getStore()));
+      await turn();
+    });
+    return [...said, storage.getStore() ?? "none"];
+  },
+  "AsyncLocalStorage bound and exited": () => {
+    const storage = new AsyncLocalStorage();
+    const bound = storage.run(1, () => AsyncResource.bind(() => storage.getStore()));
+    return [
+      bound(),
+      storage.run(2, () => storage.exit(() => storage.getStore() ?? "none")),
+      storage.run(3, () => AsyncLocalStorage.snapshot())(() => storage.getStore()),
+    ];
+  },
+  "AsyncLocalStorage in an event": async () => {
+    const storage = new AsyncLocalStorage();
+    const emitter = new EventEmitter();
+    let heard;
+    storage.run("at listening", () => emitter.on("x", () => (heard = storage.getStore())));
+    storage.run("at emitting", () => emitter.emit("x"));
+    return heard;
+  },
+  "Promise.withResolvers, try and allSettled": async () => {
+    const { promise, resolve } = Promise.withResolvers();
+    resolve("resolved");
+    return [
+      await promise,
+      await Promise.allSettled([Promise.reject(1), 2]),
+      await Promise.any([Promise.reject(1), 2]),
+      typeof Promise.try,
+    ];
+  },
+  "events: once, on and errors": async () => {
+    const emitter = new EventEmitter();
+    setTimeout(() => emitter.emit("a", 1, 2), 1);
+    const first = await once(emitter, "a");
+    setTimeout(() => emitter.emit("b", 3), 1);
+    let second;
+    for await (const value of on(emitter, "b")) {
+      second = value;
+      break;
+    }
+    let thrown;
+    try {
+      emitter.emit("error", new Error("nobody listens"));
+    } catch (error) {
+      thrown = error.message;
+    }
+    return [first, second, thrown, emitter.listenerCount("a")];
+  },
+  "events: order, prepend and removal": () => {
+    const emitter = new EventEmitter();
+    const said = [];
+    const gone = () => said.push("gone");
+    emitter.on("x", () => said.push("first"));
+    emitter.prependListener("x", () => said.push("prepended"));
+    emitter.once("x", () => said.push("once"));
+    emitter.on("x", gone).off("x", gone);
+    return [
+      emitter.emit("x"),
+      emitter.emit("x"),
+      emitter.emit("y"),
+      said,
+      emitter.eventNames(),
+      emitter.getMaxListeners(),
+    ];
+  },
+  "EventTarget and CustomEvent": () => {
+    const target = new EventTarget();
+    const said = [];
+    target.addEventListener("x", (event) => said.push(event.detail), { once: true });
+    target.addEventListener("x", { handleEvent: (event) => said.push(event.type) });
+    target.dispatchEvent(new CustomEvent("x", { detail: 1, cancelable: true }));
+    target.dispatchEvent(new CustomEvent("x", { detail: 2 }));
+    return said;
+  },
+  performance: async () => {
+    performance.mark("a");
+    await turn();
+    performance.mark("b");
+    const measure = performance.measure("ab", "a", "b");
+    return [
+      measure.duration > 0,
+      measure.entryType,
+      performance.getEntriesByName("a").length,
+      typeof performance.timeOrigin,
+      typeof PerformanceObserver,
+    ];
+  },
+  "queueMicrotask wants a function": () => {
+    try {
+      queueMicrotask("x");
+    } catch (error) {
+      return [error.name, error.code];
+    }
+  },
+};
