@@ -133,7 +133,8 @@ impl Driver<'_> {
         }
         if self.control.draining() && !self.told_draining {
             self.told_draining = true;
-            if !(self.running.is_empty() && self.lasting.is_empty()) && !self.control.closing() {
+            let idle = self.running.is_empty() && self.lasting.is_empty();
+            if !(idle || self.control.closing()) {
                 // It may stay for hours and takes little more: what its load left behind goes.
                 self.runtime.v8_isolate().low_memory_notification();
             }
@@ -234,7 +235,7 @@ impl Driver<'_> {
         while let Poll::Ready(Some((call, begins))) = self.running.poll_next_unpin(context) {
             answered = true;
             match begins {
-                Begins::Called(Ok(value)) => match self.from_v8::<CallAnswer>(&value) {
+                Begins::Called(Ok(value)) => match self.read::<CallAnswer>(&value) {
                     Ok(answer) if answer.streams => self.stream(call, answer),
                     Ok(answer) => self.finish(call, answer.into()),
                     Err(error) => self.fail(call, error),
@@ -336,9 +337,7 @@ impl Driver<'_> {
 
     fn send(&mut self, mut streamed: Streamed, part: Value) {
         let part = match part {
-            Ok(value) => self
-                .from_v8::<Option<JsBuffer>>(&value)
-                .map_err(|error| error.to_string()),
+            Ok(value) => self.read::<Option<JsBuffer>>(&value).map_err(|error| error.to_string()),
             Err(error) => Err(error.exception_message),
         };
         let part = match part {
@@ -373,7 +372,7 @@ impl Driver<'_> {
         Ok(v8::Global::new(scope, value))
     }
 
-    fn from_v8<T: serde::de::DeserializeOwned>(&mut self, value: &v8::Global<v8::Value>) -> Result<T, CallError> {
+    fn read<T: serde::de::DeserializeOwned>(&mut self, value: &v8::Global<v8::Value>) -> Result<T, CallError> {
         let runtime = &mut *self.runtime;
         deno_core::scope!(scope, runtime);
         let value = v8::Local::new(scope, value);

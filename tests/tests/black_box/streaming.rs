@@ -210,7 +210,7 @@ async fn what_the_sdk_streams_arrives_as_it_comes_and_its_plans_are_learned() {
     project.write(
         "src/sdk.ts",
         r#"import { Inngest } from "inngest";
-import { serve } from "inngest/edge";
+import { serve } from "inngest/cloudflare";
 import { VERSION } from "./version";
 const inngest = new Inngest({ id: "entries" });
 const twins = inngest.createFunction(
