@@ -7,6 +7,7 @@ mod calls;
 mod listen;
 mod router;
 mod status;
+mod way_back;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

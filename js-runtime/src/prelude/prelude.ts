@@ -179,12 +179,6 @@ export async function pull(id: number): Promise<Uint8Array | null> {
   return null;
 }
 
-/** Nobody reads a streamed body any more. */
-export function cancel(id: number): void {
-  void streams.get(id)?.cancel();
-  streams.delete(id);
-}
-
 /** Tells user code that another generation gets the new calls. */
 export function drain(): void {
   globalThis.dispatchEvent(new Event("baton:draining"));

@@ -76,11 +76,12 @@ export function serveFetch(run: Handler): void {
 }
 
 /**
- * Takes over from what would open a port: the handler becomes the app. False when there is one already:
- * then nothing serves this one, and the report of the load says so.
+ * Takes over from what would open a port: the handler becomes the app. False when there is one already,
+ * of which the report of the load says so, and when no entry file is being loaded: then a port is to be
+ * opened, or an error to be thrown.
  */
 export function handOver(run: Handler, { by, port, hostname }: Listening): boolean {
-  if (!take({ by, port, hostname })) return false;
+  if (!taking || !take({ by, port, hostname })) return false;
   serveFetch(run);
   return true;
 }
