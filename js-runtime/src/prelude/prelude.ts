@@ -61,6 +61,8 @@ let isEntry = false;
 const streams = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 /** What the SDK answers with when it streams (`createStream` in its handler). */
 const STREAMS = 201;
+/** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
+const ASK_TIMEOUT = 5_000;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Of a default export: where Bun listens, and what it does there. */
 const BUNS = ["port", "hostname", "idleTimeout", "development", "maxRequestBodySize", "tls", "unix", "routes", "error"];
@@ -225,11 +227,15 @@ async function introspect(path: string) {
   };
   const key = process.env.INNGEST_SIGNING_KEY;
   if (key) headers["x-inngest-signature"] = await sign(body, key);
+  const patience = Promise.withResolvers<never>();
+  const timer = setTimeout(patience.reject, ASK_TIMEOUT);
   try {
-    const { app_id: id, functions } = await ask(url, "PUT", headers, body);
+    const { app_id: id, functions } = await Promise.race([ask(url, "PUT", headers, body), patience.promise]);
     return [{ id, functions: functions.map(summary) }];
   } catch {
     return [];
+  } finally {
+    clearTimeout(timer);
   }
 }
 
