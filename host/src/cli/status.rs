@@ -76,6 +76,10 @@ fn summary(status: &Value) -> String {
         for call in &calls {
             let field = |name: &str| call[name].as_str().unwrap_or("-");
             let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
+            if let Some(request) = call["request"].as_str() {
+                let _ = writeln!(text, "        {request} for {seconds:.1} s");
+                continue;
+            }
             let _ = writeln!(
                 text,
                 "        {} run {} step {} for {seconds:.1} s",

@@ -77,7 +77,10 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Ok(request) => request,
         Err(response) => return response,
     };
-    let info = call_info(&request);
+    let mut info = call_info(&request);
+    if let Route::Other { path } = &route {
+        info.request = Some(format!("{} {path}", request.method));
+    }
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
     }
@@ -250,6 +253,7 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
             Bytewise::Full(body) => body.clone(),
             Bytewise::Stream(_) | Bytewise::Upgraded(_) => Bytes::new(),
         },
+        request: None,
     }
 }
 
