@@ -207,6 +207,9 @@ pub(super) fn registration(registration: &Value) -> String {
 fn call_line(call: &Value) -> String {
     let field = |name: &str| call[name].as_str().unwrap_or("-");
     let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
+    if let Some(request) = call["request"].as_str() {
+        return format!("        {request} for {seconds:.1} s\n");
+    }
     format!(
         "        {} run {} step {} for {seconds:.1} s\n",
         field("function"),

@@ -51,6 +51,8 @@ pub struct CallInfo {
     pub step: Option<String>,
     /// Read only when somebody asks for the attempt.
     pub body: Bytes,
+    /// Of what is no call of Inngest: method and path.
+    pub request: Option<String>,
 }
 
 impl CallInfo {

@@ -8,11 +8,8 @@
 //! Of Inngest's calls the body is read first, and so is the answer, unless the SDK streams it. All
 //! others stream both ways, and their callers may hang up: the app hears of it.
 
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,12 +18,12 @@ use futures::channel::oneshot;
 use futures::{StreamExt as _, TryStreamExt};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Duplex, Manifest, Target};
+use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Manifest, Target};
 
 use super::listen::Peer;
+use super::way_back::{into_http, learn};
 use super::{Server, answer};
-use crate::generation::{Answered, CallInfo, GenerationId, Gone, Head, Lease, STREAMS, Table};
+use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
 use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
 
@@ -82,13 +79,17 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Ok(request) => request,
         Err(response) => return response,
     };
-    let info = call_info(&request);
+    let mut info = call_info(&request);
+    if let Route::Other { path } = &route {
+        info.request = Some(format!("{} {path}", request.method));
+    }
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
     }
     // Dropped with this future, when the caller has gone.
     let (_waits, hung_up) = oneshot::channel();
-    if matches!(route, Route::Other { .. }) {
+    let is_inngests = matches!(route, Route::Inngest { .. });
+    if !is_inngests {
         request.caller.hung_up = Some(hung_up);
     }
     let noted = server
@@ -111,10 +112,16 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let id = generation.id;
     drop(generation);
+    let course = Course {
+        began,
+        is_inngests,
+        span,
+        noted,
+    };
     // Spawned, so that it goes on when the caller has gone.
     let answered = server
         .calls
-        .spawn(run(server.clone(), lease, info.clone(), request, began, (span, noted)))
+        .spawn(run(server.clone(), lease, info.clone(), request, course))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
     let took = began.elapsed();
@@ -163,13 +170,22 @@ fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
     response
 }
 
+/// What goes with a call from its arrival to its end.
+struct Course {
+    began: Instant,
+    /// And not another of the app's requests.
+    is_inngests: bool,
+    span: Option<CallSpan>,
+    /// In the ledger of a host that has a supervisor.
+    noted: Option<Noted>,
+}
+
 async fn run(
     server: Server,
     mut lease: Lease,
     info: CallInfo,
     request: js_runtime_api::Request,
-    began: Instant,
-    (span, noted): (Option<CallSpan>, Option<Noted>),
+    course: Course,
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
     lease.note(&result);
@@ -177,14 +193,14 @@ async fn run(
     let (manifest, function) = (&lease.generation().manifest, info.function.as_deref());
     server
         .metrics
-        .call_answered(manifest, function, answered, began.elapsed());
-    if let Some(span) = span {
+        .call_answered(manifest, function, answered, course.began.elapsed());
+    if let Some(span) = course.span {
         span.end(lease.generation().id, lease.isolate(), answered);
     }
     let mut response = result?;
-    if info.run.is_some() {
+    if course.is_inngests && info.run.is_some() {
         response.body = learn(
-            &server.table,
+            &server,
             &lease,
             &info,
             (response.status, &response.headers),
@@ -195,14 +211,14 @@ async fn run(
     match response.over.take() {
         None => {
             drop(lease);
-            drop(noted);
+            drop(course.noted);
         }
         Some(over) => {
             lease.answered();
             server.calls.spawn(async move {
                 over.await;
                 drop(lease);
-                drop(noted);
+                drop(course.noted);
             });
         }
     }
@@ -234,45 +250,6 @@ async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Respons
         Bytewise::Upgraded(_) => Body::empty(),
     };
     server.successor.ask(method, &uri, headers.collect(), body).await
-}
-
-/// Learns from an answer of the SDK what is to come, before the caller has all of it.
-async fn learn(
-    table: &Arc<Table>,
-    lease: &Lease,
-    info: &CallInfo,
-    head: Head<'_>,
-    body: Bytewise,
-) -> Result<Bytewise, CallError> {
-    let generation = lease.generation().clone();
-    let mut parts = match body {
-        Bytewise::Full(body) => {
-            table.holds.learn(&generation, info, head, &body);
-            return Ok(Bytewise::Full(body));
-        }
-        Bytewise::Stream(parts) => parts,
-        upgraded @ Bytewise::Upgraded(_) => return Ok(upgraded),
-    };
-    let mut whole = Vec::new();
-    if head.0 != STREAMS {
-        while let Some(part) = parts.next().await {
-            whole.extend_from_slice(&part.map_err(|error: BodyError| CallError::NoAnswer(error.to_string()))?);
-        }
-        table.holds.learn(&generation, info, head, &whole);
-        return Ok(Bytewise::Full(whole.into()));
-    }
-    let (table, info) = (table.clone(), info.clone());
-    // The generation itself, and not a hold on it: that is the lease's.
-    let learning = futures::stream::poll_fn(move |context| {
-        let part = std::task::ready!(parts.poll_next_unpin(context));
-        match &part {
-            Some(Ok(part)) => whole.extend_from_slice(part),
-            Some(Err(_)) => {}
-            None => table.holds.learn(&generation, &info, (STREAMS, &[]), &whole),
-        }
-        Poll::Ready(part)
-    });
-    Ok(Bytewise::Stream(learning.boxed()))
 }
 
 /// The request with the URL as the client wrote it; of Inngest's calls with its whole body.
@@ -354,6 +331,7 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
             Bytewise::Full(body) => body.clone(),
             Bytewise::Stream(_) | Bytewise::Upgraded(_) => Bytes::new(),
         },
+        request: None,
     }
 }
 
@@ -400,50 +378,6 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
                 help,
             ))
         }
-    }
-}
-
-/// The isolate's answer as it is, but for the headers that belong to the connection.
-fn into_http(server: &Server, response: js_runtime_api::Response, on_upgrade: Option<OnUpgrade>) -> Response {
-    let (body, of_connection): (_, &[HeaderName]) = match response.body {
-        Bytewise::Full(body) => (
-            Body::from(body),
-            &[header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING],
-        ),
-        // What is announced is what comes, also where nothing does, after HEAD.
-        Bytewise::Stream(parts) => (
-            Body::from_stream(parts),
-            &[header::CONNECTION, header::TRANSFER_ENCODING],
-        ),
-        Bytewise::Upgraded(app) => {
-            server.calls.spawn(connect(on_upgrade, app));
-            (Body::empty(), &[])
-        }
-    };
-    let mut http = Response::new(body);
-    *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in response.headers {
-        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
-            continue;
-        };
-        if !of_connection.contains(&name) {
-            http.headers_mut().append(name, value);
-        }
-    }
-    http
-}
-
-/// Carries what both sides say after an upgrade, until one of them has gone.
-async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>) {
-    let Some(caller) = caller else {
-        return;
-    };
-    match caller.await {
-        Ok(caller) => {
-            let ended = tokio::io::copy_bidirectional(&mut TokioIo::new(caller), &mut app).await;
-            tracing::debug!(?ended, "an upgraded connection ended");
-        }
-        Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
     }
 }
 

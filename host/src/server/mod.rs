@@ -12,6 +12,7 @@ mod listen;
 mod router;
 mod session;
 mod status;
+mod way_back;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -171,6 +171,9 @@ struct CallStatus {
     run: Option<String>,
     step: Option<String>,
     attempt: Option<u32>,
+    /// Of what is no call of Inngest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     since_ms: u64,
 }
 
@@ -285,6 +288,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
                 function: call.function,
                 run: call.run,
                 step: call.step,
+                request: call.request,
                 since_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
             })
             .collect(),

@@ -207,7 +207,7 @@ pub(super) fn no_functions(modules: &Modules) -> LoadError {
     let count = modules.sources.entries().len();
     let message = match (&modules.sources.project().entry, count) {
         (Entry::File(_), _) => format!(
-            "{} exports neither Inngest functions nor a fetch handler",
+            "{} exports neither Inngest functions nor an app, and has no server listen",
             path.display()
         ),
         (Entry::Folder(_), 0) => format!("{} holds no modules", path.display()),
@@ -217,7 +217,14 @@ pub(super) fn no_functions(modules: &Modules) -> LoadError {
             path.display()
         ),
     };
-    let help = "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there.";
+    let help = match modules.sources.project().entry {
+        Entry::File(_) => {
+            "Export an app (`export default { fetch }`, or that of a router) or what `inngest.createFunction(…)` returns."
+        }
+        Entry::Folder(_) => {
+            "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there."
+        }
+    };
     LoadError {
         kind: LoadErrorKind::NoFunctions,
         message,

@@ -3,8 +3,9 @@
 //! It ends when it is told to close and the last call is answered, or at once when the isolate is
 //! stopped, which answers its calls.
 
+mod lasting;
+
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,13 +13,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use deno_core::error::JsError;
-use deno_core::{JsBuffer, JsRuntime, PollEventLoopOptions, serde_v8, v8};
+use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
-use futures::channel::{mpsc, oneshot};
-use futures::future::{Either, LocalBoxFuture, select};
+use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, SinkExt, StreamExt};
-use js_runtime_api::{Body, BodyError, Call, CallError, CallQueue, MemoryLimits, Over, Request, Response, Target};
+use futures::{FutureExt, StreamExt};
+use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
 use super::control::Control;
 use super::forward::{Taken, forward};
@@ -26,6 +26,7 @@ use super::load::Serving;
 use super::memory::{Held, is_nearly_full};
 use super::script_error;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
+use lasting::Lasting;
 
 type Value = Result<v8::Global<v8::Value>, Box<JsError>>;
 
@@ -38,26 +39,6 @@ enum Begins {
     Called(Value),
     /// The app answered over its socket.
     Forwarded(Result<(Response, Taken), CallError>),
-}
-
-/// A call whose answer has begun, until it is over.
-type Lasting = LocalBoxFuture<'static, Lasts>;
-
-enum Lasts {
-    /// The next part of a body came.
-    Pulled(Streamed, Value),
-    /// There is room for the next part of a body; or nobody reads it any more.
-    Sent(Streamed, bool),
-    /// Nothing goes on for the call.
-    Over(u64),
-}
-
-/// A body that the SDK streams.
-struct Streamed {
-    call: u64,
-    parts: mpsc::Sender<Result<Bytes, BodyError>>,
-    /// Dropped when the call is over.
-    over: oneshot::Sender<()>,
 }
 
 /// How long calls may wait with nothing left to run before they are given up: a timer that user
@@ -133,7 +114,8 @@ impl Driver<'_> {
         }
         if self.control.draining() && !self.told_draining {
             self.told_draining = true;
-            if !(self.running.is_empty() && self.lasting.is_empty()) && !self.control.closing() {
+            let idle = self.running.is_empty() && self.lasting.is_empty();
+            if !(idle || self.control.closing()) {
                 // It may stay for hours and takes little more: what its load left behind goes.
                 self.runtime.v8_isolate().low_memory_notification();
             }
@@ -200,7 +182,7 @@ impl Driver<'_> {
             (Some(_), Body::Full(_)) if self.serving.direct => {}
             (Some(socket), _) if is_for_the_app => {
                 self.control.call_begun(id, answer);
-                let forwarded = forwarded(socket.clone(), id, request, self.control.clone());
+                let forwarded = forward(socket.clone(), id, request, self.control.clone());
                 return self
                     .running
                     .push(async move { (id, Begins::Forwarded(forwarded.await)) }.boxed_local());
@@ -234,7 +216,7 @@ impl Driver<'_> {
         while let Poll::Ready(Some((call, begins))) = self.running.poll_next_unpin(context) {
             answered = true;
             match begins {
-                Begins::Called(Ok(value)) => match self.from_v8::<CallAnswer>(&value) {
+                Begins::Called(Ok(value)) => match self.read::<CallAnswer>(&value) {
                     Ok(answer) if answer.streams => self.stream(call, answer),
                     Ok(answer) => self.finish(call, answer.into()),
                     Err(error) => self.fail(call, error),
@@ -265,115 +247,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Gives an answer whose call goes on until its body is taken and nothing holds it.
-    fn outlast(&mut self, call: u64, mut response: Response, taken: impl Future<Output = ()> + 'static) {
-        let (is_over, over) = Over::new();
-        response.over = Some(over);
-        let control = self.control.clone();
-        if let Some(answer) = control.answer_begins(call) {
-            answer.give(Ok(response));
-        }
-        let lasts = async move {
-            taken.await;
-            std::future::poll_fn(|context| control.poll_released(call, context)).await;
-            drop(is_over);
-            Lasts::Over(call)
-        };
-        self.lasting.push(lasts.boxed_local());
-    }
-
-    /// Gives an answer whose body the SDK streams.
-    fn stream(&mut self, call: u64, answer: CallAnswer) {
-        let (parts, body) = mpsc::channel(0);
-        let (is_over, over) = Over::new();
-        let response = Response {
-            body: Body::Stream(body.boxed()),
-            over: Some(over),
-            ..answer.into()
-        };
-        if let Some(answer) = self.control.answer_begins(call) {
-            answer.give(Ok(response));
-        }
-        self.pull(Streamed {
-            call,
-            parts,
-            over: is_over,
-        });
-    }
-
-    fn pull(&mut self, streamed: Streamed) {
-        match self.call_number(streamed.call) {
-            Ok(call) => {
-                let part = self.runtime.call_with_args(&self.prelude.pull, &[call]);
-                self.lasting
-                    .push(async move { Lasts::Pulled(streamed, part.await) }.boxed_local());
-            }
-            Err(error) => {
-                tracing::error!(%error, "a streamed body is lost");
-                drop(self.control.call_ended(streamed.call));
-            }
-        }
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>) -> bool {
-        let mut went_on = false;
-        while let Poll::Ready(Some(lasts)) = self.lasting.poll_next_unpin(context) {
-            went_on = true;
-            match lasts {
-                Lasts::Over(call) => drop(self.control.call_ended(call)),
-                Lasts::Sent(streamed, true) => self.pull(streamed),
-                Lasts::Sent(streamed, false) => {
-                    if let Ok(call) = self.call_number(streamed.call) {
-                        drop(self.runtime.call_with_args(&self.prelude.cancel, &[call]));
-                    }
-                    self.ended(streamed);
-                }
-                Lasts::Pulled(streamed, part) => self.send(streamed, part),
-            }
-        }
-        went_on
-    }
-
-    fn send(&mut self, mut streamed: Streamed, part: Value) {
-        let part = match part {
-            Ok(value) => self
-                .from_v8::<Option<JsBuffer>>(&value)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.exception_message),
-        };
-        let part = match part {
-            Ok(None) => return self.ended(streamed),
-            Ok(Some(bytes)) => Ok(Bytes::copy_from_slice(&bytes)),
-            Err(message) => Err(BodyError(message)),
-        };
-        let sent = async move {
-            let goes_on = part.is_ok();
-            let sent = streamed.parts.send(part).await.is_ok();
-            Lasts::Sent(streamed, sent && goes_on)
-        };
-        self.lasting.push(sent.boxed_local());
-    }
-
-    /// The body has ended; something may go on beside it.
-    fn ended(&mut self, Streamed { call, parts, over }: Streamed) {
-        drop(parts);
-        let control = self.control.clone();
-        let lasts = async move {
-            std::future::poll_fn(|context| control.poll_released(call, context)).await;
-            drop(over);
-            Lasts::Over(call)
-        };
-        self.lasting.push(lasts.boxed_local());
-    }
-
-    fn call_number(&mut self, call: u64) -> Result<v8::Global<v8::Value>, CallError> {
-        let runtime = &mut *self.runtime;
-        deno_core::scope!(scope, runtime);
-        let value = serde_v8::to_v8(scope, call).map_err(script_error)?;
-        Ok(v8::Global::new(scope, value))
-    }
-
-    fn from_v8<T: serde::de::DeserializeOwned>(&mut self, value: &v8::Global<v8::Value>) -> Result<T, CallError> {
+    fn read<T: serde::de::DeserializeOwned>(&mut self, value: &v8::Global<v8::Value>) -> Result<T, CallError> {
         let runtime = &mut *self.runtime;
         deno_core::scope!(scope, runtime);
         let value = v8::Local::new(scope, value);
@@ -386,32 +260,6 @@ impl Driver<'_> {
         self.running.clear();
         for answer in self.control.unanswered_calls_ended() {
             answer.give(Err(CallError::NeverSettles));
-        }
-    }
-}
-
-/// Asks the app over its socket, until the caller hangs up.
-async fn forwarded(
-    socket: PathBuf,
-    id: u64,
-    mut request: Request,
-    control: Arc<Control>,
-) -> Result<(Response, Taken), CallError> {
-    let hung_up = request.caller.hung_up.take();
-    let hung_up = async {
-        match hung_up {
-            Some(hung_up) => drop(hung_up.await),
-            None => std::future::pending().await,
-        }
-    };
-    let asked = Box::pin(forward(&socket, id, request));
-    match select(asked, std::pin::pin!(hung_up)).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), asked)) => {
-            // Closes the connection, which the app sees; what it still does is waited for.
-            drop(asked);
-            std::future::poll_fn(|context| control.poll_released(id, context)).await;
-            Err(CallError::HungUp)
         }
     }
 }

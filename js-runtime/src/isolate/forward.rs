@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -20,6 +22,8 @@ use hyper_util::rt::TokioIo;
 use js_runtime_api::{Body, BodyError, CallError, Keeping, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+
+use super::control::Control;
 
 /// Headers between this module and `prelude/serving.ts`, which neither callers nor apps see.
 const PEER: HeaderName = HeaderName::from_static("baton-peer");
@@ -46,11 +50,36 @@ impl Taken {
     }
 }
 
-/// Asks the app; resolves when its answer begins.
+/// Asks the app; resolves when its answer begins. Of a caller who has hung up, when the app is done.
 ///
 /// # Errors
-/// When it threw, or nothing listens.
-pub(super) async fn forward(socket: &Path, id: u64, request: Request) -> Result<(Response, Taken), CallError> {
+/// When it threw, when nothing listens, or when the caller hung up.
+pub(super) async fn forward(
+    socket: PathBuf,
+    id: u64,
+    mut request: Request,
+    control: Arc<Control>,
+) -> Result<(Response, Taken), CallError> {
+    let hung_up = request.caller.hung_up.take();
+    let hung_up = async {
+        match hung_up {
+            Some(hung_up) => drop(hung_up.await),
+            None => std::future::pending().await,
+        }
+    };
+    let asked = Box::pin(ask(&socket, id, request));
+    match select(asked, std::pin::pin!(hung_up)).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), asked)) => {
+            // Closes the connection, which the app sees; what it still does is waited for.
+            drop(asked);
+            std::future::poll_fn(|context| control.poll_released(id, context)).await;
+            Err(CallError::HungUp)
+        }
+    }
+}
+
+async fn ask(socket: &Path, id: u64, request: Request) -> Result<(Response, Taken), CallError> {
     let stream = UnixStream::connect(socket).await.map_err(no_answer)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
     // Ends with the request: when its answer is there, or when whoever waits for it is dropped.

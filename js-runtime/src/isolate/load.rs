@@ -114,7 +114,6 @@ async fn evaluate_prelude(
         serve: export(worker, &prelude, "serve")?,
         call: export(worker, &prelude, "call")?,
         pull: export(worker, &prelude, "pull")?,
-        cancel: export(worker, &prelude, "cancel")?,
         drain: export(worker, &prelude, "drain")?,
     })
 }

@@ -28,7 +28,6 @@ pub(crate) struct Prelude {
     pub(crate) serve: v8::Global<v8::Function>,
     pub(crate) call: v8::Global<v8::Function>,
     pub(crate) pull: v8::Global<v8::Function>,
-    pub(crate) cancel: v8::Global<v8::Function>,
     pub(crate) drain: v8::Global<v8::Function>,
 }
 

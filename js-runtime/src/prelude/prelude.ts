@@ -73,6 +73,8 @@ let isEntry = false;
 const streams = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 /** What the SDK answers with when it streams (`createStream` in its handler). */
 const STREAMS = 201;
+/** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
+const ASK_TIMEOUT = 5_000;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Of a default export: where Bun listens, and what it does there. */
 const BUNS = ["port", "hostname", "idleTimeout", "development", "maxRequestBodySize", "tls", "unix", "routes", "error"];
@@ -209,12 +211,6 @@ export async function pull(id: number): Promise<Uint8Array | null> {
   return null;
 }
 
-/** Nobody reads a streamed body any more. */
-export function cancel(id: number): void {
-  void streams.get(id)?.cancel();
-  streams.delete(id);
-}
-
 /** Answers a request of the host's own, which nothing waits for longer than it has to. */
 async function register(run: () => Promise<Response>): Promise<Response> {
   const gone = () => Response.json({ message: "another generation serves" }, { status: 503 });
@@ -293,8 +289,11 @@ async function introspect(path: string) {
   const key = process.env.INNGEST_SIGNING_KEY;
   if (key) headers["x-inngest-signature"] = await sign(body, key);
   const request = new Request(url, { method: "PUT", headers, body });
+  const patience = Promise.withResolvers<never>();
+  const timer = setTimeout(patience.reject, ASK_TIMEOUT);
   try {
-    const { app_id: id, functions, inspection, url: own } = await (await ask(request)).json();
+    const response = await Promise.race([ask(request), patience.promise]);
+    const { app_id: id, functions, inspection, url: own } = await response.json();
     // What its own code says of where it is to be reached.
     const client = {
       dev: inspection?.mode ? inspection.mode === "dev" : null,
@@ -305,6 +304,8 @@ async function introspect(path: string) {
     return [{ id, functions: functions.map(summary), client }];
   } catch {
     return [];
+  } finally {
+    clearTimeout(timer);
   }
 }
 

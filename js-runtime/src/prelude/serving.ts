@@ -76,8 +76,8 @@ export function serveFetch(run: Handler): void {
 }
 
 /**
- * Takes over from what would open a port: the handler becomes the app. False when there is one already:
- * then nothing serves this one, and the report of the load says so.
+ * Takes over from what would open a port: the handler becomes the app. False when there is one already,
+ * of which the report of the load says so. Throws when no entry file is being loaded.
  */
 export function handOver(run: Handler, { by, port, hostname }: Listening): boolean {
   if (!taking) {
@@ -252,8 +252,11 @@ async function answerRaw(raw: Request, run: Handler): Promise<Response> {
   const done = context.begin();
   try {
     const body = BODYLESS.has(raw.method) ? undefined : raw.body;
-    const request = new Request(url, { method: raw.method, headers, body, signal: raw.signal, duplex: "half" } as any);
+    const request = new Request(url, { method: raw.method, headers, body, duplex: "half" } as any);
     originals.set(request, raw);
+    // Once somebody asks, Deno waits for the hang-up, and with that for ever: what never answers would not
+    // be found out.
+    Object.defineProperty(request, "signal", { configurable: true, get: () => raw.signal });
     const call = callOf(url, (name) => headers.get(name));
     return checked(await runFor(call, () => run(request, fromPeer(peer), context.forUser())));
   } catch (error) {

@@ -226,6 +226,19 @@ async fn an_entry_file_with_nothing_to_serve_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_handler_that_never_answers_is_found_out() {
+    let project = Project::of_entries();
+    project.write(
+        "src/never.ts",
+        "export default { fetch: () => new Promise(() => {}) };\n",
+    );
+    let baton = Baton::dev_on(&project, "src/never.ts").ready().await;
+    let answer = baton.get("/webhook").await;
+    assert_eq!(answer.status, 500, "{answer}");
+    assert!(answer.text().contains("the handler never answers"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_handler_that_throws_or_returns_no_response_says_so() {
     let project = Project::of_entries();
     project.write(

@@ -50,6 +50,7 @@ async fn events_arrive_as_they_are_made_and_a_stream_ends_on_the_code_it_began_w
     reload_as(&project, &baton, "2").await;
     assert_eq!(baton.get("/version").await.text(), "2");
     let status = baton.status().await;
+    assert_eq!(status.in_flight(1)[0]["request"], "GET /events", "{status:?}");
     assert_eq!(
         (status.state(1), status.in_flight(1).len()),
         ("draining", 1),
@@ -210,7 +211,7 @@ async fn what_the_sdk_streams_arrives_as_it_comes_and_its_plans_are_learned() {
     project.write(
         "src/sdk.ts",
         r#"import { Inngest } from "inngest";
-import { serve } from "inngest/edge";
+import { serve } from "inngest/cloudflare";
 import { VERSION } from "./version";
 const inngest = new Inngest({ id: "entries" });
 const twins = inngest.createFunction(
