@@ -38,8 +38,8 @@ pub(crate) struct Family {
     pub(crate) channels: InMemoryBroadcastChannel,
     pub(crate) buffers: SharedArrayBufferStore,
     pub(crate) wasm: CompiledWasmModuleStore,
-    /// Of the workers that were started.
-    workers: Mutex<Vec<v8::IsolateHandle>>,
+    /// Of the workers that were started; `None` once they are to end.
+    workers: Mutex<Option<Vec<v8::IsolateHandle>>>,
 }
 
 impl Family {
@@ -52,7 +52,7 @@ impl Family {
             channels: InMemoryBroadcastChannel::default(),
             buffers: SharedArrayBufferStore::default(),
             wasm: CompiledWasmModuleStore::default(),
-            workers: Mutex::default(),
+            workers: Mutex::new(Some(Vec::new())),
         })
     }
 
@@ -64,8 +64,8 @@ impl Family {
 
     /// Stops the JavaScript of every worker, also of one that only computes. Their threads end by themselves then.
     pub(crate) fn end_workers(&self) {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        for worker in workers.drain(..) {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for worker in workers.into_iter().flatten() {
             worker.terminate_execution();
         }
     }
@@ -157,10 +157,11 @@ impl Family {
         let isolate = worker.js_runtime.v8_isolate();
         fatal::guard_memory(isolate);
         let handle = isolate.thread_safe_handle();
-        self.workers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(handle.clone());
+        match &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(workers) => workers.push(handle.clone()),
+            // A worker made this one while all were ended.
+            None => drop(handle.terminate_execution()),
+        }
         let out_of_memory = worker.oom_triggered.clone();
         worker
             .js_runtime
@@ -170,9 +171,5 @@ impl Family {
                 handle.terminate_execution();
                 if first { current * 2 } else { current }
             });
-        // The isolate ended while this one was made: nobody else would stop it.
-        if self.control.stopped().is_some() {
-            self.end_workers();
-        }
     }
 }
