@@ -264,7 +264,7 @@ impl Supervisor {
                 .socket
                 .as_ref()
                 .ok_or_else(|| std::io::Error::other("the socket is closed"))?;
-            let child = Child::start(&path, &self.setup.arguments, &socket.listener)?;
+            let child = Child::start(&path, &self.setup.arguments, self.setup.state.path(), &socket.listener)?;
             info!(host = child.pid, binary = %path.display(), "host started");
             Ok(child)
         });
