@@ -16,6 +16,7 @@
 mod backoff;
 mod child;
 mod clock;
+mod event;
 mod ledger;
 mod link;
 mod message;
@@ -47,10 +48,11 @@ pub use posix::effective_user;
 
 use self::child::{Child, Heard};
 use self::clock::Clock;
+use self::event::{Action, Asker, Binary, Event, HostId, Notice};
 use self::notify::Notify;
 use self::replace::{AsDescriptor, Baggage};
 use self::socket::{Origin, Socket};
-use self::state::{Action, Asker, Binary, Event, HostId, Notice, Supervision};
+use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::server::{ListenError, own_control_socket};
 
