@@ -44,7 +44,7 @@ enum Ending {
 /// When the state folder cannot be written.
 pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
-    let ledger = Ledger::create(plan.state.path(), std::process::id())?;
+    let ledger = Ledger::create(plan.state.path(), std::process::id());
     let mut signals = Signals::listen()?;
     let (supervised, listener, mut orders) = link.start(ledger)?;
     supervised.say(FromHost::Booted);
@@ -69,6 +69,8 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
         Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
         Ending::Drain => {
             info!(in_flight, "ending: no new calls, the ones in flight are finished");
+            // Whoever waits for a reload is answered, too.
+            host.keeper.resume(None);
             host.table.drain();
         }
         Ending::Leave(reason) => {
@@ -86,10 +88,11 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
         host.keeper.hand_over();
         host.table.set_role(Role::HandedOver);
     }
+    let table = host.table.clone();
     let finished = match ending {
         Ending::Now(reason) => host.finish(drain, std::future::ready(reason)).await,
         _ => {
-            host.finish(drain, told_to_end(&supervised, &mut orders, &mut signals))
+            host.finish(drain, told_to_end(&table, &supervised, &mut orders, &mut signals))
                 .await
         }
     };
@@ -176,12 +179,19 @@ async fn serve(
 }
 
 /// Resolves when the calls that are left are to be cut.
-async fn told_to_end(supervised: &Supervised, orders: &mut Orders, signals: &mut Signals) -> &'static str {
+async fn told_to_end(
+    table: &Table,
+    supervised: &Supervised,
+    orders: &mut Orders,
+    signals: &mut Signals,
+) -> &'static str {
     let mut alone = false;
     loop {
         tokio::select! {
             order = orders.next(), if !alone => match order {
                 Some(ToHost::EndNow) => return "the supervisor was told to end now",
+                // There will be no other host either.
+                Some(ToHost::Drain) => table.drain(),
                 Some(other) => note(supervised, other),
                 None => {
                     supervised.orphaned();

@@ -358,7 +358,13 @@ impl Host {
         let (url, pid) = (format!("http://{address}"), std::process::id());
         let (folder, entry) = (state.path().display(), project.entry.path().display());
         match supervised {
-            Some((_, Beginning { occasion, .. })) if occasion == Occasion::Upgrade => {
+            Some((
+                _,
+                Beginning {
+                    occasion: Occasion::Upgrade,
+                    ..
+                },
+            )) => {
                 info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
             }
             _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
@@ -378,6 +384,7 @@ impl Host {
         let successor = Successor {
             socket: state.control_socket(),
             hold,
+            ending: table.draining().clone(),
         };
         let settings = Settings {
             wanted: register,

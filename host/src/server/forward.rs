@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::calls::GENERATION_HEADER;
@@ -29,6 +30,8 @@ pub struct Successor {
     pub socket: PathBuf,
     /// How long one is waited for.
     pub hold: Duration,
+    /// Cancelled when there will be none.
+    pub ending: CancellationToken,
 }
 
 impl Successor {
@@ -89,7 +92,7 @@ impl Successor {
                 UnixStream::connect(&self.socket).await
             };
             match connected {
-                Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                Err(_) if Instant::now() < until && !self.ending.is_cancelled() => tokio::time::sleep(PAUSE).await,
                 connected => return connected,
             }
         }

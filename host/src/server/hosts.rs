@@ -46,6 +46,7 @@ async fn calls_of(server: &Server, pid: u32) -> Option<Vec<Value>> {
     let host = Successor {
         socket: own_control_socket(&server.successor.socket, pid),
         hold: Duration::ZERO,
+        ending: server.successor.ending.clone(),
     };
     let uri = Uri::from_static("/-/status?alone=1");
     let asked = async {

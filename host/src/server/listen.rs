@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use miette::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixListener;
+use tokio::net::{TcpSocket, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,8 @@ use crate::generation::Role;
 /// How long a connection may be silent after another host took over. Whoever sends nothing for so long
 /// is not in the middle of sending.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How many connections may wait while nobody accepts; the system may allow fewer.
+const IN_LINE: u32 = 4096;
 /// How long to wait where a connection cannot be accepted: no descriptor is free, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -67,7 +69,7 @@ pub enum ListenError {
     #[diagnostic(help("Let the service listen on a TCP port: ListenStream=3111 for systemd."))]
     NotASocket(#[source] io::Error),
     #[error("{0} sockets were passed to be listened on, of which one can be served")]
-    #[diagnostic(help("Let the socket unit have one ListenStream= line."))]
+    #[diagnostic(help("Let the socket unit have one ListenStream=, the property list one SockNodeName."))]
     TooManySockets(usize),
     #[error("cannot make the control socket {path}: {error}", path = .path.display())]
     #[diagnostic(help("Name another state folder with --state-dir or BATON_STATE_DIR."))]
@@ -85,16 +87,27 @@ impl ListenError {
     }
 }
 
-/// Binds the port.
+/// Binds the port. Within a runtime.
 ///
 /// # Errors
 /// When it is taken or cannot be bound.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
+    listen(address).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => port_taken(address.port()),
         io::ErrorKind::PermissionDenied => ListenError::PortForbidden { port: address.port() },
         _ => ListenError::Tcp { address, error },
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Connections of the host before this one may still be in the system.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(IN_LINE)?.into_std()
 }
 
 /// Bound, not yet accepting.
@@ -234,7 +247,10 @@ impl Connections {
                 return Ok(());
             }
             let listener = tokio::net::TcpListener::from_std(bound.try_clone()?)?;
-            path.share()?;
+            if let Err(error) = path.share() {
+                // Calls come in all the same.
+                tracing::error!(%error, path = %path.shared.display(), "commands will not find this host");
+            }
             accepting.send_replace(true);
             let mut stopped = self.role.clone();
             loop {

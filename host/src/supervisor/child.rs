@@ -66,8 +66,8 @@ pub enum Heard {
 }
 
 impl Child {
-    /// Starts `binary` as a host.
-    pub fn start(binary: &Path, arguments: &[OsString], listener: &TcpListener) -> io::Result<Self> {
+    /// Starts `binary` as a host of the project whose state folder that is.
+    pub fn start(binary: &Path, arguments: &[OsString], state: &Path, listener: &TcpListener) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(binary);
         command
@@ -75,6 +75,8 @@ impl Child {
             .arg(LISTENER_OPTION)
             .arg(listener.as_raw_fd().to_string())
             .args(arguments)
+            // Whatever baton.toml says by now.
+            .env("BATON_STATE_DIR", state)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             // A terminal's Ctrl-C is for the supervisor, which says what is to be done.
             .process_group(0);

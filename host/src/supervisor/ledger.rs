@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::generation::CallInfo;
 
@@ -35,7 +35,8 @@ pub struct LostCall {
 /// The file of this host.
 #[derive(Debug)]
 pub struct Ledger {
-    file: File,
+    /// `None` where the disk cannot be written.
+    file: Option<File>,
     slots: Mutex<Slots>,
 }
 
@@ -53,24 +54,17 @@ pub struct Noted {
 }
 
 impl Ledger {
-    /// Makes the file of the process with that id.
-    ///
-    /// # Errors
-    /// When the state folder cannot be written.
-    pub fn create(state_folder: &Path, pid: u32) -> io::Result<Self> {
-        let folder = folder(state_folder);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(folder.join(pid.to_string()))?;
-        Ok(Self {
-            file,
+    /// Makes the file of the process with that id. Where it cannot be made nothing is written down.
+    #[must_use]
+    pub fn create(state_folder: &Path, pid: u32) -> Self {
+        let file = create(&folder(state_folder), pid);
+        if let Err(error) = &file {
+            warn!(%error, "calls cannot be written down: if this host dies, nobody knows which it was answering");
+        }
+        Self {
+            file: file.ok(),
             slots: Mutex::default(),
-        })
+        }
     }
 
     /// Writes a call down. A disk that cannot be written costs its name, not the call.
@@ -103,11 +97,15 @@ impl Ledger {
 
     /// The calls are named already: nobody else is to name them.
     pub fn clear(&self) {
-        let _ = self.file.set_len(0);
+        if let Some(file) = &self.file {
+            let _ = file.set_len(0);
+        }
     }
 
     fn write(&self, slot: u32, bytes: &[u8]) {
-        if let Err(error) = self.file.write_all_at(bytes, u64::from(slot) * SLOT as u64) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.write_all_at(bytes, u64::from(slot) * SLOT as u64)
+        {
             debug!(%error, "a call cannot be written down");
         }
     }
@@ -152,6 +150,13 @@ pub fn tell_all_lost(state_folder: &Path, except: &[u32]) {
             tell_lost(state_folder, pid);
         }
     }
+}
+
+fn create(folder: &Path, pid: u32) -> io::Result<File> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(folder.join(pid.to_string()))
 }
 
 fn folder(state_folder: &Path) -> PathBuf {
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn what_was_not_answered_is_found_after_the_host_is_gone() {
         let state = tempfile::tempdir().unwrap();
-        let ledger = Arc::new(Ledger::create(state.path(), 7).unwrap());
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
         let one = ledger.note(&call("one"));
         let _two = ledger.note(&call("two"));
         drop(one);
@@ -214,9 +219,19 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_cannot_be_written_costs_no_call() {
+        let state = tempfile::tempdir().unwrap();
+        // Where a folder is needed there is a file.
+        std::fs::write(folder(state.path()), "").unwrap();
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
+        drop(ledger.note(&call("one")));
+        ledger.clear();
+    }
+
+    #[test]
     fn what_was_named_by_the_host_itself_is_not_named_again() {
         let state = tempfile::tempdir().unwrap();
-        let ledger = Arc::new(Ledger::create(state.path(), 7).unwrap());
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
         let _one = ledger.note(&call("one"));
         ledger.clear();
         assert_eq!(take(&folder(state.path()).join("7")), []);

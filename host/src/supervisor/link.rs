@@ -20,7 +20,7 @@ use super::posix::take_inherited;
 
 /// Why a host has no supervisor.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("a host is started by its supervisor: {0}")]
+#[error("a host is started by its supervisor, and this one was not")]
 #[diagnostic(help("Use `baton start`, or `baton dev`."))]
 pub struct NotSupervised(#[from] io::Error);
 

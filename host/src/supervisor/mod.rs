@@ -16,6 +16,7 @@
 mod backoff;
 mod child;
 mod clock;
+mod event;
 mod ledger;
 mod link;
 mod message;
@@ -47,10 +48,11 @@ pub use posix::effective_user;
 
 use self::child::{Child, Heard};
 use self::clock::Clock;
+use self::event::{Action, Asker, Binary, Event, HostId, Notice};
 use self::notify::Notify;
 use self::replace::{AsDescriptor, Baggage};
 use self::socket::{Origin, Socket};
-use self::state::{Action, Asker, Binary, Event, HostId, Notice, Supervision};
+use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::server::{ListenError, own_control_socket};
 
@@ -264,7 +266,7 @@ impl Supervisor {
                 .socket
                 .as_ref()
                 .ok_or_else(|| std::io::Error::other("the socket is closed"))?;
-            let child = Child::start(&path, &self.setup.arguments, &socket.listener)?;
+            let child = Child::start(&path, &self.setup.arguments, self.setup.state.path(), &socket.listener)?;
             info!(host = child.pid, binary = %path.display(), "host started");
             Ok(child)
         });

@@ -12,9 +12,10 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::child::Kept;
+use super::event::HostId;
 use super::posix;
 use super::socket::{Origin, Socket};
-use super::state::{HostId, Supervision};
+use super::state::Supervision;
 
 /// Holds the [`Baggage`] across the exec.
 pub const VARIABLE: &str = "BATON_SUPERVISOR_BAGGAGE";

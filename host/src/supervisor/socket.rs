@@ -1,6 +1,7 @@
 //! Where the listening socket comes from: bound here, or given by systemd or launchd, which have it
 //! from before the supervisor's start to after its end.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -33,23 +34,50 @@ impl Socket {
     /// When the port is taken, or what was given is no listening TCP socket.
     pub fn obtain(address: SocketAddr) -> Result<Self, ListenError> {
         let variable = |name: &str| std::env::var(name).ok();
-        let given = match systemd_count(variable("LISTEN_PID"), variable("LISTEN_FDS"), std::process::id()) {
-            0 => launchd::socket().map(|socket| (socket, Origin::Launchd)),
-            1 => Some((take_inherited(FIRST).map_err(ListenError::NotASocket)?, Origin::Systemd)),
-            count => return Err(ListenError::TooManySockets(count)),
+        let count = systemd_count(variable("LISTEN_PID"), variable("LISTEN_FDS"), std::process::id());
+        let given = Given {
+            systemd: count,
+            take: &take_inherited,
+            launchd: &launchd::sockets,
         };
-        match given {
-            Some((descriptor, origin)) => {
-                let listener = TcpListener::from(descriptor);
-                // Fails for anything that has no TCP address.
-                listener.local_addr().map_err(ListenError::NotASocket)?;
-                Ok(Self { listener, origin })
-            }
+        match given.socket()? {
+            Some(socket) => Ok(socket),
             None => Ok(Self {
                 listener: bind(address)?,
                 origin: Origin::Bound,
             }),
         }
+    }
+}
+
+/// What a service manager has for this process; the two functions are those of the system.
+struct Given<'a> {
+    /// How many descriptors systemd has passed.
+    systemd: usize,
+    take: &'a dyn Fn(RawFd) -> io::Result<OwnedFd>,
+    launchd: &'a dyn Fn() -> Vec<OwnedFd>,
+}
+
+impl Given<'_> {
+    fn socket(&self) -> Result<Option<Socket>, ListenError> {
+        let (mut all, origin) = match self.systemd {
+            0 => ((self.launchd)(), Origin::Launchd),
+            1 => (
+                vec![(self.take)(FIRST).map_err(ListenError::NotASocket)?],
+                Origin::Systemd,
+            ),
+            count => return Err(ListenError::TooManySockets(count)),
+        };
+        if all.len() > 1 {
+            return Err(ListenError::TooManySockets(all.len()));
+        }
+        let Some(descriptor) = all.pop() else {
+            return Ok(None);
+        };
+        let listener = TcpListener::from(descriptor);
+        // Fails for anything that has no TCP address.
+        listener.local_addr().map_err(ListenError::NotASocket)?;
+        Ok(Some(Socket { listener, origin }))
     }
 }
 
@@ -72,7 +100,7 @@ mod launchd {
 
     #[cfg(target_os = "macos")]
     #[allow(unsafe_code, reason = "a function of macOS that Rust has no name for")]
-    pub(super) fn socket() -> Option<OwnedFd> {
+    pub(super) fn sockets() -> Vec<OwnedFd> {
         use std::os::fd::FromRawFd as _;
         unsafe extern "C" {
             fn launch_activate_socket(
@@ -86,28 +114,76 @@ mod launchd {
         // SAFETY: the name is a C string, and both results are there to be written to.
         if unsafe { launch_activate_socket(NAME.as_ptr(), &raw mut descriptors, &raw mut count) } != 0 {
             // Not started by launchd, or without such a socket.
-            return None;
+            return Vec::new();
         }
         // SAFETY: on success it has made an array of `count` descriptors, which are this process's, as
         // is the array.
-        unsafe {
-            let all = std::slice::from_raw_parts(descriptors, count);
-            let mut all: Vec<OwnedFd> = all.iter().map(|fd| OwnedFd::from_raw_fd(*fd)).collect();
+        let all: Vec<OwnedFd> = unsafe {
+            let numbers = std::slice::from_raw_parts(descriptors, count);
+            let all = numbers.iter().map(|number| OwnedFd::from_raw_fd(*number)).collect();
             libc::free(descriptors.cast());
-            let first = (!all.is_empty()).then(|| all.swap_remove(0));
-            first.filter(|socket| super::super::posix::set_inherited(socket, false).is_ok())
+            all
+        };
+        for socket in &all {
+            // A descriptor that is open has flags.
+            let _ = super::super::posix::set_inherited(socket, false);
         }
+        all
     }
 
     #[cfg(not(target_os = "macos"))]
-    pub(super) const fn socket() -> Option<OwnedFd> {
-        None
+    pub(super) const fn sockets() -> Vec<OwnedFd> {
+        Vec::new()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::systemd_count;
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixListener;
+
+    use super::{Given, Origin, Socket, systemd_count};
+    use crate::server::ListenError;
+
+    fn tcp() -> OwnedFd {
+        TcpListener::bind("127.0.0.1:0").unwrap().into()
+    }
+
+    fn given(systemd: usize, launchd: impl Fn() -> Vec<OwnedFd>) -> Result<Option<Socket>, ListenError> {
+        let given = Given {
+            systemd,
+            take: &|number| {
+                assert_eq!(number, 3);
+                Ok(tcp())
+            },
+            launchd: &launchd,
+        };
+        given.socket()
+    }
+
+    #[test]
+    fn launchd_is_asked_where_systemd_passes_nothing() {
+        let origin = |given: Result<Option<Socket>, ListenError>| given.unwrap().map(|socket| socket.origin);
+        assert_eq!(origin(given(0, Vec::new)), None, "then it is bound here");
+        assert_eq!(origin(given(0, || vec![tcp()])), Some(Origin::Launchd));
+        assert_eq!(origin(given(1, || vec![tcp()])), Some(Origin::Systemd));
+    }
+
+    #[test]
+    fn what_cannot_be_served_whole_is_refused() {
+        // Of an address for IPv4 and one for IPv6, for example, nobody would answer the second.
+        let both = given(0, || vec![tcp(), tcp()]).unwrap_err();
+        assert!(matches!(both, ListenError::TooManySockets(2)));
+        assert!(matches!(
+            given(2, Vec::new).unwrap_err(),
+            ListenError::TooManySockets(2)
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        let unix = || UnixListener::bind(folder.path().join("socket")).unwrap().into();
+        let other = given(0, || vec![unix()]).unwrap_err();
+        assert!(matches!(other, ListenError::NotASocket(_)) && other.is_lasting());
+    }
 
     #[test]
     fn only_what_was_passed_to_this_very_process_counts() {

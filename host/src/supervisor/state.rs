@@ -23,6 +23,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::Backoff;
+use super::event::{Action, Asker, Binary, Event, HostId, Notice};
 use super::message::{
     Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded,
 };
@@ -38,100 +39,6 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const DRAIN_GRACE: Duration = Duration::from_secs(30);
 /// How long a host that is to end now may take to name its calls.
 const END_WITHIN: Duration = Duration::from_secs(5);
-
-/// A host's number: the first one that a supervisor starts is 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HostId(pub u64);
-
-/// Who asked for an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Asker {
-    /// SIGHUP: the log is told.
-    Signal,
-    /// Somebody who asked that host.
-    Host(HostId, u64),
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The supervisor is up.
-    Begin,
-    Spawned {
-        host: HostId,
-        pid: u32,
-    },
-    NotSpawned {
-        host: HostId,
-        error: String,
-    },
-    Said(HostId, FromHost),
-    /// It said something that is not understood.
-    Garbled(HostId, String),
-    Exited {
-        host: HostId,
-        status: String,
-        code: Option<i32>,
-        lived: Duration,
-    },
-    /// The deadline of a host has passed.
-    Overdue(HostId),
-    /// The wait before the next start is over.
-    RestartDue,
-    Upgrade {
-        asker: Asker,
-        binary: Option<PathBuf>,
-    },
-    /// SIGTERM, SIGINT.
-    Terminate,
-    /// SIGQUIT.
-    Quit,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    Spawn {
-        host: HostId,
-        binary: Binary,
-    },
-    Tell(HostId, ToHost),
-    Kill(HostId),
-    /// From now on; it replaces an earlier one.
-    Deadline(HostId, Duration),
-    NoDeadline(HostId),
-    RestartIn(Duration),
-    /// An upgrade that a signal asked for is answered in the log.
-    Log(Result<Upgraded, UpgradeError>),
-    /// The service manager is told.
-    Notify(Notice),
-    /// No host will accept any more.
-    ReleaseSocket,
-    /// Go on as this binary.
-    ReplaceSelf {
-        binary: Binary,
-    },
-    Exit(u8),
-}
-
-/// What a host is started with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Binary {
-    /// The one that this supervisor runs.
-    Same,
-    /// The one that is where this one was started from, now.
-    Usual,
-    Named(PathBuf),
-}
-
-/// What a service manager may know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    Ready,
-    Reloading,
-    Stopping,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Phase {
@@ -399,8 +306,9 @@ impl Supervision {
                     newest,
                     last_good,
                 };
+                let numbers = host.numbers;
                 if self.accepting == Some(id) {
-                    self.numbers = host.numbers;
+                    self.learn(numbers);
                 }
             }
             FromHost::Frozen(frozen) => self.frozen(id, frozen, actions),
@@ -470,7 +378,7 @@ impl Supervision {
 
     fn frozen(&mut self, id: HostId, frozen: Frozen, actions: &mut Vec<Action>) {
         if self.accepting == Some(id) {
-            self.numbers = frozen;
+            self.learn(frozen);
             self.at_step(Step::Freezing, Self::let_candidate_load, actions);
         }
     }
@@ -528,11 +436,7 @@ impl Supervision {
         self.served = true;
         actions.push(Action::NoDeadline(id));
         let numbers = self.hosts.get(&id).map(|host| host.numbers).unwrap_or_default();
-        self.numbers = Frozen {
-            current: numbers.current.or(self.numbers.current),
-            newest: numbers.newest.max(self.numbers.newest),
-            last_good: numbers.last_good,
-        };
+        self.learn(numbers);
         let previous = self.accepting.replace(id);
         if self.rising == Some(id) {
             self.rising = None;
@@ -558,6 +462,16 @@ impl Supervision {
         }
         actions.push(Action::Notify(Notice::Ready));
         actions.push(Action::ReplaceSelf { binary });
+    }
+
+    /// What the host that accepts says. One that has nothing to serve yet goes on from what the one before
+    /// it served.
+    fn learn(&mut self, numbers: Frozen) {
+        self.numbers.newest = numbers.newest.max(self.numbers.newest);
+        if numbers.current.is_some() {
+            self.numbers.current = numbers.current;
+            self.numbers.last_good = numbers.last_good;
+        }
     }
 
     fn garbled(&mut self, id: HostId, said: String, actions: &mut Vec<Action>) {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::event::{Action, Asker, Binary, Event, HostId, Notice};
 use super::message::{FromHost, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError};
-use super::state::{Action, Asker, Binary, Event, HostId, Notice, Supervision};
+use super::state::Supervision;
 use crate::generation::{Frozen, GenerationId};
 
 const A: HostId = HostId(1);
@@ -248,6 +249,32 @@ fn a_host_that_dies_is_replaced_at_once_by_one_that_goes_on_with_its_code_and_nu
         [Event::RestartDue, hello(B), said(B, FromHost::Booted)],
     );
     assert_eq!(loads(&again), [(B, Occasion::Restart, Some(GenerationId(3)))]);
+}
+
+#[test]
+fn a_host_that_dies_before_it_has_loaded_leaves_what_the_one_before_it_served() {
+    let mut supervision = serving();
+    play(&mut supervision, [exited(A, LONG), Event::RestartDue]);
+    play(
+        &mut supervision,
+        [hello(B), said(B, FromHost::Booted), said(B, FromHost::Accepting)],
+    );
+    let loading = FromHost::Numbers {
+        current: None,
+        newest: Some(GenerationId(4)),
+        last_good: false,
+    };
+    play(&mut supervision, [said(B, loading), exited(B, Duration::ZERO)]);
+    let again = play(
+        &mut supervision,
+        [Event::RestartDue, hello(C), said(C, FromHost::Booted)],
+    );
+    assert_eq!(loads(&again), [(C, Occasion::Restart, Some(GenerationId(3)))]);
+    let newest = orders(&again).into_iter().find_map(|(_, order)| match order {
+        ToHost::Load(beginning) => beginning.before.newest,
+        _ => None,
+    });
+    assert_eq!(newest, Some(GenerationId(4)), "no number is given twice");
 }
 
 #[test]

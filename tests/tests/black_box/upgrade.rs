@@ -6,9 +6,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use bytes::Bytes;
 use harness::http::Call;
 use harness::{Baton, Cli, Executor, Project, Run, baton_binary, deadline, send_signal};
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -41,21 +46,56 @@ export const noted = inngest.createFunction(
     ledger
 }
 
-/// Calls one run after another until it is told to stop: which process answered each, and what failed.
-async fn call_on(executor: Executor, enough: Arc<AtomicBool>) -> (Vec<(String, u64)>, Vec<String>) {
+/// One answer: of which process, and when its call ran.
+struct Served {
+    run: String,
+    pid: u64,
+    began: Instant,
+    ended: Instant,
+}
+
+/// Calls one run after another until it is told to stop: what it got, and what failed.
+async fn call_on(executor: Executor, enough: Arc<AtomicBool>) -> (Vec<Served>, Vec<String>) {
     let (mut answered, mut failed) = (Vec::new(), Vec::new());
     while !enough.load(Ordering::Relaxed) {
         let run = Run::of("fixture-noted");
+        let began = Instant::now();
         match executor.discover(&run).await {
             Ok(answer) if answer.status == 206 => {
                 let pid = answer.json()[0]["data"]["pid"].as_u64().unwrap_or_default();
-                answered.push((run.id, pid));
+                answered.push(Served {
+                    run: run.id,
+                    pid,
+                    began,
+                    ended: Instant::now(),
+                });
             }
             Ok(answer) => failed.push(answer.to_string()),
             Err(lost) => failed.push(lost.to_string()),
         }
     }
     (answered, failed)
+}
+
+/// No host executes a call that began after another one had answered its first.
+fn only_the_newest_executes_new_calls(served: &[Served]) {
+    let mut first_answers = BTreeMap::new();
+    for call in served {
+        let first = first_answers.entry(call.pid).or_insert(call.ended);
+        *first = call.ended.min(*first);
+    }
+    let mut hosts: Vec<_> = first_answers.into_iter().map(|(pid, first)| (first, pid)).collect();
+    hosts.sort();
+    for call in served {
+        let age = hosts.iter().position(|(_, pid)| *pid == call.pid).expect("a host");
+        if let Some((first, newer)) = hosts.get(age + 1) {
+            let (old, pid) = (call.began > *first, call.pid);
+            assert!(
+                !old,
+                "process {pid} executed a call that began after process {newer} served"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,12 +125,14 @@ async fn slow_twenty_upgrades_and_reloads_under_twenty_callers_fail_no_call_and_
     assert_eq!(version_of(&baton, "version").await, (ROUNDS + 1).to_string());
     enough.store(true, Ordering::Relaxed);
 
-    let mut answers = BTreeMap::new();
+    let mut served = Vec::new();
     while let Some(caller) = callers.join_next().await {
         let (answered, failed) = caller.expect("the caller lives");
         assert_eq!(failed, Vec::<String>::new());
-        answers.extend(answered);
+        served.extend(answered);
     }
+    only_the_newest_executes_new_calls(&served);
+    let answers: BTreeMap<_, _> = served.into_iter().map(|call| (call.run, call.pid)).collect();
     let executed = fs::read_to_string(&ledger).expect("the ledger");
     let mut noted = BTreeMap::new();
     for line in executed.lines() {
@@ -368,6 +410,86 @@ async fn a_request_on_an_old_connection_is_passed_on_and_its_answer_ends_the_con
         .await
         .expect("an end");
     baton.wait_for("host ended", json!({ "host": old })).await;
+}
+
+/// Sends one request after another over one connection, until an answer ends it; and then over the next.
+async fn keep_calling(port: u16, enough: Arc<AtomicBool>) -> (usize, usize, Vec<String>) {
+    let (mut answered, mut connections, mut failed) = (0, 0, Vec::new());
+    'connections: while !enough.load(Ordering::Relaxed) {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        let handshake = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.expect("a handshake");
+        tokio::spawn(connection);
+        connections += 1;
+        while !enough.load(Ordering::Relaxed) {
+            let request = Request::get("/api/inngest").header("host", "localhost");
+            let answer = match sender
+                .send_request(request.body(Full::default()).expect("a request"))
+                .await
+            {
+                Ok(answer) => answer,
+                Err(error) => {
+                    failed.push(format!("{error:?}"));
+                    continue 'connections;
+                }
+            };
+            let status = answer.status();
+            let ends = answer.headers().get("connection").is_some_and(|value| value == "close");
+            match answer.into_body().collect().await {
+                Ok(_) if status == 200 => answered += 1,
+                Ok(body) => failed.push(format!("{status}: {:?}", body.to_bytes())),
+                Err(error) => failed.push(format!("{error:?}")),
+            }
+            if ends {
+                continue 'connections;
+            }
+        }
+    }
+    (answered, connections, failed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_keep_their_connections_lose_no_request() {
+    let project = Project::new();
+    let baton = Baton::start(&project).ready().await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        callers.spawn(keep_calling(baton.port(), Arc::clone(&enough)));
+    }
+    for _ in 0..4 {
+        let upgraded = baton.upgrade(&[]).await;
+        assert_eq!(upgraded.code, Some(0), "{upgraded}\n{}", baton.stderr().tail());
+    }
+    enough.store(true, Ordering::Relaxed);
+    while let Some(caller) = callers.join_next().await {
+        let (answered, connections, failed) = caller.expect("the caller lives");
+        assert_eq!(failed, Vec::<String>::new(), "of {answered} requests");
+        assert!(
+            connections >= 4 && answered > connections,
+            "{answered} over {connections}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_signal_to_end_gives_an_upgrade_up_and_answers_whoever_waits() {
+    let project = Project::new();
+    let (mut baton, _gate) = behind_a_gate(&project, None).await;
+    let upgraded = {
+        let (upgraded, ()) = tokio::join!(baton.upgrade(&[]), async {
+            baton.wait_for("loading beside the host that serves", json!({})).await;
+            let reload = baton.admin("PUT", "/api/reload?force=1").write(&baton.door()).await;
+            assert_eq!(version_of(&baton, "version").await, "1");
+            baton.signal("TERM").await;
+            // It is loaded, or told that it will not be: it is no reason to stay.
+            drop(reload);
+        });
+        upgraded
+    };
+    upgraded.refuses(1, &["the host is ending"]);
+    baton.signal("TERM").await;
+    assert_eq!(baton.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
