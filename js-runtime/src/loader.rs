@@ -285,7 +285,11 @@ impl Modules {
             None => {
                 let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
                 let emitted = transpile::emit(url, parsed, kind).map_err(|error| self.fail(error))?;
-                let emitted = Arc::new(emitted);
+                let emitted = Arc::new(if self.caches.source_maps_in_code {
+                    emitted.with_source_map_in_code()
+                } else {
+                    emitted
+                });
                 self.caches.emitted.put(key, content, emitted.clone());
                 emitted
             }

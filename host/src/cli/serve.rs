@@ -20,7 +20,7 @@ use crate::config::{
     ConfigFile, Lock, PinMode, ProjectError, StateError, StateFolder, WatchMode, discover, working_folder,
 };
 use crate::generation::{HostEvent, Keeper, Limits, Outcome, Pin, Reason, Table, Want};
-use crate::server::{Access, ListenError, Listeners, Server, router};
+use crate::server::{Access, Inspector, ListenError, Listeners, Server, router};
 use crate::telemetry::{Metrics, Traces, TracesError};
 
 const DEFAULT_PORT: u16 = 3111;
@@ -87,6 +87,7 @@ pub struct Plan {
     pub(super) project: Project,
     pub(super) state: StateFolder,
     address: SocketAddr,
+    inspect: Option<u16>,
     hold: Duration,
     slow_call: Duration,
     watching: Watching,
@@ -144,6 +145,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         state: StateFolder::of(&project.root, state_dir)?,
         project,
         mode,
+        inspect: args.inspect,
         slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
@@ -239,6 +241,7 @@ impl Host {
             project,
             state,
             address,
+            inspect,
             hold,
             slow_call,
             watching,
@@ -252,6 +255,10 @@ impl Host {
             Mode::Start(_) => Access::token(&state.admin_token()?),
         };
         let listeners = Listeners::bind(address, state.control_socket()).await?;
+        let inspector = match inspect {
+            Some(port) => Some(Inspector::bind(port).await?),
+            None => None,
+        };
         let address = listeners.address;
         info!(
             url = format!("http://{address}"),
@@ -261,6 +268,9 @@ impl Host {
             "listening"
         );
 
+        if let Some(inspector) = &inspector {
+            info!(address = %inspector.address, "debuggers may attach: chrome://inspect, or an editor as to Node");
+        }
         let table = Arc::new(Table::new(pin));
         let calls = TaskTracker::new();
         let root = project.root.clone();
@@ -282,6 +292,10 @@ impl Host {
             started: Instant::now(),
         };
         let serving = tokio::spawn(listeners.serve(router(server), table.draining().clone()));
+        if let Some(inspector) = inspector {
+            // Until the process ends: what is paused then must be resumed by somebody.
+            tokio::spawn(inspector.serve(table.clone()));
+        }
         if let Some(traces) = traces.clone() {
             tokio::spawn(trace_reloads(traces, table.events()));
         }

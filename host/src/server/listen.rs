@@ -93,13 +93,7 @@ impl Listeners {
     /// # Errors
     /// When the port is taken or the socket cannot be made.
     pub async fn bind(address: SocketAddr, control_path: PathBuf) -> Result<Self, ListenError> {
-        let tcp = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => ListenError::PortTaken {
-                port: address.port(),
-                owner: owner_of(address.port()),
-            },
-            _ => ListenError::Tcp { address, error },
-        })?;
+        let tcp = bind_tcp(address).await?;
         let address = tcp.local_addr().map_err(|error| ListenError::Tcp { address, error })?;
         let failed = |error| ListenError::Control {
             path: control_path.clone(),
@@ -135,6 +129,16 @@ impl Listeners {
         let _ = std::fs::remove_file(&self.control_path);
         served.map(drop)
     }
+}
+
+pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => ListenError::PortTaken {
+            port: address.port(),
+            owner: owner_of(address.port()),
+        },
+        _ => ListenError::Tcp { address, error },
+    })
 }
 
 /// Who listens on the port, for people.

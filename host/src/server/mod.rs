@@ -6,6 +6,7 @@ mod auth;
 mod calls;
 mod dashboard;
 mod feed;
+mod inspect;
 mod listen;
 mod router;
 mod session;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
 pub use calls::GENERATION_HEADER;
+pub use inspect::Inspector;
 pub use listen::{ListenError, Listeners, Peer};
 pub use router::router;
 pub use session::Sessions;

@@ -15,6 +15,7 @@ mod children;
 mod cli;
 mod dashboard;
 mod differential;
+mod inspect;
 mod invoke;
 // As Linux counts it.
 #[cfg(target_os = "linux")]
