@@ -62,6 +62,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         return fail(1, &error.into());
     }
     let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        Ok(engine) if args.inspects() => Arc::new(engine.with_source_maps()),
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
     };

@@ -73,6 +73,16 @@ impl V8Engine {
     }
 }
 
+impl V8Engine {
+    /// Gives V8 each file's source map with its code, so that debuggers show what was written. Before the
+    /// first load.
+    #[must_use]
+    pub fn with_source_maps(mut self) -> Self {
+        self.caches = Arc::new(Caches::with_source_maps());
+        self
+    }
+}
+
 impl Engine for V8Engine {
     fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
         let root = project.root.clone();

@@ -412,7 +412,11 @@ impl Modules {
                     self.caches.findings.put(url.clone(), content, findings);
                 }
                 let emitted = transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))?;
-                let emitted = Arc::new(emitted);
+                let emitted = Arc::new(if self.caches.source_maps_in_code {
+                    emitted.with_source_map_in_code()
+                } else {
+                    emitted
+                });
                 self.caches.emitted.put(key, content, emitted.clone());
                 emitted
             }

@@ -170,6 +170,9 @@ pub struct ServeArgs {
     /// another machine (NFS and others) this is done anyway.
     #[arg(long, env = "BATON_POLL")]
     poll: bool,
+    /// Lets debuggers attach, on this machine only: chrome://inspect, or VS Code as to Node. [default port: 9229]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]
+    inspect: Option<u16>,
     /// Logs each call too.
     #[arg(long, short)]
     verbose: bool,
@@ -201,6 +204,12 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// Whether debuggers may attach.
+    #[must_use]
+    pub const fn inspects(&self) -> bool {
+        self.inspect.is_some()
+    }
+
     /// What is logged, and where.
     #[must_use]
     pub fn logs(&self) -> LogSettings {

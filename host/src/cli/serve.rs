@@ -24,7 +24,7 @@ use crate::config::{
 };
 use crate::generation::{HostEvent, Keeper, Limits, Outcome, Pin, Reason, Role, Table, Want};
 use crate::registration::{Registration, Settings};
-use crate::server::{Access, ListenError, Listeners, Server, Successor, bind, router};
+use crate::server::{Access, Inspector, ListenError, Listeners, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Occasion, Setup, Supervised};
 use crate::telemetry::{Metrics, Traces, TracesError};
 
@@ -94,6 +94,7 @@ pub struct Plan {
     pub(super) project: Project,
     pub(super) state: StateFolder,
     address: SocketAddr,
+    inspect: Option<u16>,
     hold: Duration,
     slow_call: Duration,
     pub(super) watching: Watching,
@@ -196,6 +197,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         state: StateFolder::of(&project.root, state_dir)?,
         project,
         mode,
+        inspect: args.inspect,
         slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
@@ -341,6 +343,7 @@ impl Host {
             project,
             state,
             address: _,
+            inspect,
             hold,
             slow_call,
             watching,
@@ -354,6 +357,7 @@ impl Host {
             Mode::Start(_) => Access::token(&state.admin_token()?),
         };
         let listeners = Listeners::with(listener, state.control_socket())?;
+        let inspector = inspect.map(Inspector::bind).transpose()?;
         let address = listeners.address;
         let (url, pid) = (format!("http://{address}"), std::process::id());
         let (folder, entry) = (state.path().display(), project.entry.path().display());
@@ -370,6 +374,9 @@ impl Host {
             _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
         }
 
+        if let Some(inspector) = &inspector {
+            info!(address = %inspector.address, "debuggers may attach: chrome://inspect, or an editor as to Node");
+        }
         let table = Arc::new(Table::new(pin));
         let given = supervised.as_ref().and_then(|(_, beginning)| beginning.before.newest);
         if supervised.is_some() {
@@ -412,6 +419,10 @@ impl Host {
         };
         let ending = table.draining().clone();
         let serving = tokio::spawn(listeners.serve(router(server), table.role(), ending, accepts, calls));
+        if let Some(inspector) = inspector {
+            // Until the process ends: what is paused then must be resumed by somebody.
+            tokio::spawn(inspector.serve(table.clone()));
+        }
         if let Some(traces) = traces.clone() {
             tokio::spawn(trace_reloads(traces, table.events()));
         }

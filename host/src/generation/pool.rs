@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use js_runtime_api::{CallError, CallQueue, Isolate, Request, Response, RunningCall, Vitals};
+use js_runtime_api::{CallError, CallQueue, DebugSession, Isolate, Request, Response, RunningCall, Vitals};
 use serde::Serialize;
 
 /// An isolate's number within its generation. The first is 0.
@@ -164,7 +164,7 @@ impl Pool {
             if member.vitals.condemned && !condemned_before {
                 changes.condemned.push(member.observed());
             }
-            let blocked = member.vitals.blocked_for >= BLOCKED_AFTER;
+            let blocked = !member.vitals.paused && member.vitals.blocked_for >= BLOCKED_AFTER;
             if blocked != member.blocked {
                 member.blocked = blocked;
                 if blocked {
@@ -175,6 +175,25 @@ impl Pool {
             }
         }
         changes
+    }
+
+    /// A debugger's session with this isolate, or with the first that is not about to end.
+    #[must_use]
+    pub fn debug(&self, isolate: Option<IsolateId>) -> Option<DebugSession> {
+        let members = self.lock();
+        let mut all = members.isolates.iter();
+        let member = match isolate {
+            Some(id) => all.find(|member| member.id == id),
+            None => all.find(|member| member.lasts()),
+        };
+        member?.isolate.debug()
+    }
+
+    /// Whether a debugger has a session with one of them: time means nothing then.
+    #[must_use]
+    pub fn is_debugged(&self) -> bool {
+        let members = self.lock();
+        members.isolates.iter().any(|member| member.vitals.debuggers > 0)
     }
 
     /// Ends the isolates in which these calls run; tells which those are, each once.

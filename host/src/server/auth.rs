@@ -139,7 +139,7 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
     }
 }
 
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(ipv6) => ipv6.split(']').next(),
         None => host.split(':').next(),

@@ -161,6 +161,8 @@ struct IsolateStatus {
     buffers_mb: f64,
     /// Nearly out of memory: it finishes its calls and is replaced.
     condemned: bool,
+    /// A debugger has stopped it.
+    paused: bool,
     /// How long user code has held its thread; 0 while it does not.
     blocked_ms: u64,
 }
@@ -313,6 +315,7 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         heap_mb: megabytes(vitals.heap_used),
         buffers_mb: megabytes(vitals.buffers_used),
         condemned: vitals.condemned,
+        paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
     }
 }

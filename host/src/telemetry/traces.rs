@@ -133,9 +133,8 @@ impl Traces {
     pub async fn end(self: Arc<Self>) {
         // It waits for its own thread.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
-        match ended.await {
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = ended.await {
+            tracing::warn!(%error, "the last spans were not exported");
         }
     }
 }

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::channel::mpsc;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use serde::Serialize;
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
@@ -186,6 +188,17 @@ pub trait Isolate: Send + Sync + fmt::Debug {
     fn ended(&self) -> BoxFuture<'static, Ended>;
     /// How it is doing. Each call also asks it for a sign of life.
     fn vitals(&self) -> Vitals;
+    /// Opens a debugger's session; `None` when it has ended, or knows no debuggers.
+    fn debug(&self) -> Option<DebugSession> {
+        None
+    }
+}
+
+/// A debugger's session with an isolate: messages of Chrome's DevTools protocol, one a string. Dropping it
+/// ends it, and what is paused goes on; so does the end of the isolate.
+pub struct DebugSession {
+    pub to_isolate: mpsc::UnboundedSender<String>,
+    pub from_isolate: BoxStream<'static, String>,
 }
 
 /// Why an isolate ended.
@@ -226,6 +239,10 @@ pub struct Vitals {
     /// It is nearly out of memory: it takes no more calls, and ends once those that it has are
     /// answered.
     pub condemned: bool,
+    /// How many debuggers have a session with it.
+    pub debuggers: usize,
+    /// A debugger has stopped it: it owes no sign of life.
+    pub paused: bool,
 }
 
 /// A call that an isolate has begun.

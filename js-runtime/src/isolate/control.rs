@@ -16,6 +16,7 @@ use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
 
 use super::cpu_clock::ThreadClock;
+use super::debug::Debug;
 use super::memory;
 
 /// Why an isolate is to leave its loop at once.
@@ -72,6 +73,7 @@ pub(crate) struct Control {
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
     vitals: Mutex<Signs>,
+    pub(crate) debug: Arc<Debug>,
 }
 
 /// What the driver tells of itself.
@@ -126,6 +128,7 @@ impl Control {
     /// Called once by the thread when V8 is up.
     pub(crate) fn booted(self: &Arc<Self>, runtime: &mut JsRuntime) {
         let context = MainContext(runtime.main_context());
+        self.debug.booted(runtime);
         let isolate = runtime.v8_isolate();
         isolate.set_slot(context);
         // Set once, by the one thread that boots.
@@ -147,6 +150,8 @@ impl Control {
     /// thread. The first reason given stays.
     pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
         if self.stop.set(reason).is_ok() {
+            // What a debugger has paused would not notice.
+            self.debug.end();
             self.interrupt();
             let lost: Vec<_> = self
                 .signs()
@@ -202,6 +207,9 @@ impl Control {
     pub(crate) fn vitals(&self) -> Vitals {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock.get());
+        if self.debug.is_paused() {
+            signs.asked = None;
+        }
         let asked = *signs.asked.get_or_insert_with(Instant::now);
         let calls = signs
             .calls
@@ -213,6 +221,8 @@ impl Control {
             heap_used: signs.heap_used,
             buffers_used: signs.buffers_used,
             condemned: self.condemned(),
+            debuggers: self.debug.sessions_open(),
+            paused: self.debug.is_paused(),
         };
         drop(signs);
         self.waker.wake();

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
+use js_runtime_api::{DebugSession, Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
@@ -148,6 +148,10 @@ impl Isolate for Handle {
 
     fn vitals(&self) -> Vitals {
         self.control.vitals()
+    }
+
+    fn debug(&self) -> Option<DebugSession> {
+        self.control.debug.open()
     }
 }
 

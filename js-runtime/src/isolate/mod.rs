@@ -10,6 +10,7 @@
 mod blame;
 mod control;
 mod cpu_clock;
+mod debug;
 mod driver;
 mod fatal;
 mod forward;

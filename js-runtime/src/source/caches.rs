@@ -30,9 +30,20 @@ pub(crate) struct Caches {
     /// What Deno knows of a project's root, by the content of its `package.json`. It refers to itself and
     /// is never freed, so there must not be one for each isolate.
     pub(crate) workspaces: Newest<PathBuf, WorkspaceDirectoryRc>,
+    /// Whether `emitted` has its source maps within the code too.
+    pub(crate) source_maps_in_code: bool,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,
+}
+
+impl Caches {
+    pub(crate) fn with_source_maps() -> Self {
+        Self {
+            source_maps_in_code: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// By key the value made from its newest content.

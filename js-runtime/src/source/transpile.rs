@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use deno_ast::{
     DecoratorsTranspileOption, EmitOptions, JsxAutomaticOptions, JsxClassicOptions, JsxRuntime, MediaType, ModuleKind,
     ParseDiagnostic, ParseParams, ParsedSource, SourceMapOption, TranspileModuleOptions, TranspileOptions,
@@ -24,6 +26,24 @@ pub(crate) enum EmitKind {
 pub(crate) struct Emitted {
     pub(crate) code: Arc<str>,
     pub(crate) source_map: Option<Arc<[u8]>>,
+}
+
+impl Emitted {
+    /// For debuggers, which find the map in a comment behind the code.
+    pub(crate) fn with_source_map_in_code(self) -> Self {
+        let Some(map) = &self.source_map else {
+            return self;
+        };
+        let map = BASE64_STANDARD.encode(map);
+        let code = format!(
+            "{}\n//# sourceMappingURL=data:application/json;base64,{map}\n",
+            self.code
+        );
+        Self {
+            code: code.into(),
+            ..self
+        }
+    }
 }
 
 /// Parses a module or script.

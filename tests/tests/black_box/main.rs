@@ -20,6 +20,7 @@ mod dashboard;
 mod differential;
 mod doctor;
 mod entries;
+mod inspect;
 mod invoke;
 // As Linux counts it.
 #[cfg(target_os = "linux")]

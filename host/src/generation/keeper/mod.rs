@@ -214,7 +214,7 @@ impl Task {
                     self.supersede_load(id);
                 },
                 Some(id) = emptied.recv() => self.close_if_idle(id),
-                id = self.deadlines.next() => self.apply(id, Event::DeadlinePassed),
+                id = self.deadlines.next() => self.deadline_passed(id),
                 news = self.isolates.next() => self.isolate_news(news),
                 _ = look.tick() => {
                     self.look_after_isolates();
@@ -298,6 +298,14 @@ impl Task {
         if closed {
             self.apply(id, Event::Emptied);
         }
+    }
+
+    fn deadline_passed(&mut self, id: GenerationId) {
+        if self.live(id).is_some_and(|generation| generation.pool.is_debugged()) {
+            // It is ended when the debugger has gone.
+            return self.deadlines.set(id, LOOK_EVERY);
+        }
+        self.apply(id, Event::DeadlinePassed);
     }
 
     fn closed(&mut self, id: GenerationId) {

@@ -1,0 +1,268 @@
+//! `--inspect`: the door for debuggers, which Chrome and VS Code know as that of Node.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/json`, `/json/list` | what can be debugged: first `current`, then each isolate of each generation |
+//! | `/json/version` | who this is |
+//! | `/current` | WebSocket: the generation that is current. After a reload the connection ends, once nothing is paused, and whoever connects again has the next one |
+//! | `/<generation>-<isolate>` | WebSocket: this one until it ends |
+//!
+//! Loopback only, and not for web pages: whoever debugs can run anything.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, WebSocket, WebSocketRead, WebSocketWrite};
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use futures::stream::BoxStream;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use js_runtime_api::DebugSession;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::answer;
+use super::auth::is_local;
+use super::listen::ListenError;
+use crate::generation::{Generation, GenerationId, IsolateId, Table, View};
+
+const CURRENT: &str = "current";
+/// WebSocket's code for a server that is there again soon (RFC 6455, IANA's registry).
+const RESTART: u16 = 1012;
+/// A step resumes before it pauses again: for so long it is not taken for the end.
+const STEP: Duration = Duration::from_secs(1);
+const LARGEST_MESSAGE: usize = 256 << 20;
+
+/// Bound, not yet serving.
+#[derive(Debug)]
+pub struct Inspector {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Inspector {
+    /// # Errors
+    /// When the port is taken.
+    pub fn bind(port: u16) -> Result<Self, ListenError> {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let failed = |error| ListenError::Tcp { address, error };
+        let bound = super::listen::bind(address)?;
+        bound.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(bound).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Serves for as long as it is polled.
+    pub async fn serve(self, table: Arc<Table>) {
+        let router = Router::new()
+            .route("/json", get(list))
+            .route("/json/list", get(list))
+            .route("/json/version", get(version))
+            .route("/{target}", get(attach))
+            .layer(from_fn(only_debuggers))
+            .with_state(table);
+        // Accepting never fails for good.
+        let _ = axum::serve(self.listener, router).await;
+    }
+}
+
+/// A page in a browser may connect to a WebSocket anywhere, and a name may be made to point here.
+async fn only_debuggers(request: Request, next: Next) -> Response {
+    if !is_a_debuggers(request.headers()) {
+        tracing::warn!(path = request.uri().path(), "debugger refused");
+        return answer::error(
+            StatusCode::FORBIDDEN,
+            "only a debugger on this machine may do this",
+            "Attach to 127.0.0.1, from chrome://inspect or an editor.",
+        );
+    }
+    next.run(request).await
+}
+
+fn is_a_debuggers(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let from_page = text(header::ORIGIN).is_some_and(|origin| !origin.starts_with("devtools://"));
+    !from_page && text(header::HOST).is_some_and(is_local)
+}
+
+async fn version() -> Json<Value> {
+    Json(json!({"Browser": concat!("baton/", env!("CARGO_PKG_VERSION")), "Protocol-Version": "1.3"}))
+}
+
+async fn list(State(table): State<Arc<Table>>, headers: HeaderMap) -> Json<Value> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.unwrap_or("127.0.0.1").to_owned();
+    let target = |id: &str, title: String| {
+        let socket = format!("{host}/{id}");
+        json!({
+            "id": id, "type": "node", "title": title, "description": "Baton", "url": "file://", "faviconUrl": "",
+            "webSocketDebuggerUrl": format!("ws://{socket}"),
+            "devtoolsFrontendUrl":
+                format!("devtools://devtools/bundled/js_app.html?experiments=true&v8only=true&ws={socket}"),
+        })
+    };
+    let mut targets = Vec::new();
+    if let Some(current) = table.current() {
+        targets.push(target(
+            CURRENT,
+            format!("Baton: generation {}, then the next", current.id),
+        ));
+    }
+    for entry in table.view().entries.iter().rev() {
+        for isolate in entry.live.iter().flat_map(|live| live.pool.observed()) {
+            let (generation, state, isolate) = (entry.id.0, entry.state.word(), isolate.id.0);
+            let title = format!("Baton: generation {generation} ({state}), isolate {isolate}");
+            targets.push(target(&format!("{generation}-{isolate}"), title));
+        }
+    }
+    Json(Value::Array(targets))
+}
+
+async fn attach(State(table): State<Arc<Table>>, Path(target): Path<String>, mut request: Request) -> Response {
+    let follows = target == CURRENT;
+    let found = if follows {
+        table
+            .current()
+            .and_then(|current| Some((current.pool.debug(None)?, current)))
+    } else {
+        named(&table, &target)
+    };
+    let Some((session, generation)) = found else {
+        return answer::error(
+            StatusCode::NOT_FOUND,
+            format!("there is no isolate {target:?} to debug"),
+            "/json lists what there is.",
+        );
+    };
+    let (response, socket) = match fastwebsockets::upgrade::upgrade(&mut request) {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            return answer::error(
+                StatusCode::BAD_REQUEST,
+                error.to_string(),
+                "Debuggers attach by a WebSocket.",
+            );
+        }
+    };
+    let generation = generation.id;
+    // Ends with either side.
+    tokio::spawn(async move {
+        tracing::info!(generation = generation.0, "debugger attached");
+        if let Ok(socket) = socket.await {
+            relay(socket, session, &table, generation, follows).await;
+        }
+        tracing::info!(generation = generation.0, "debugger detached");
+    });
+    response.map(|_| Body::empty())
+}
+
+fn named(table: &Table, target: &str) -> Option<(DebugSession, Arc<Generation>)> {
+    let (generation, isolate) = target.split_once('-')?;
+    let generation = GenerationId(generation.parse().ok()?);
+    let isolate = IsolateId(isolate.parse().ok()?);
+    let view = table.view();
+    let live = view.entries.iter().find(|entry| entry.id == generation)?.live.clone()?;
+    Some((live.pool.debug(Some(isolate))?, live))
+}
+
+type Socket = WebSocket<TokioIo<Upgraded>>;
+
+/// Passes messages on, until either side ends, or the generation is followed by another one.
+async fn relay(socket: Socket, session: DebugSession, table: &Table, id: GenerationId, follows: bool) {
+    let DebugSession {
+        to_isolate,
+        from_isolate,
+    } = session;
+    let (reader, writer) = socket.split(tokio::io::split);
+    let (pings, pinged) = mpsc::unbounded();
+    let superseded = async {
+        if follows {
+            let is_over = |view: &View| {
+                let entry = view.entries.iter().find(|entry| entry.id == id);
+                entry.is_none_or(|entry| entry.state.word() != "current")
+            };
+            table.wait_until(is_over).await;
+        } else {
+            std::future::pending().await
+        }
+    };
+    // Neither is begun again: a message that was read in part would be lost.
+    tokio::select! {
+        () = read(reader, to_isolate, pings) => {}
+        () = write(writer, from_isolate, pinged, superseded) => {}
+    }
+}
+
+/// From the debugger, until it goes.
+async fn read(
+    mut reader: WebSocketRead<tokio::io::ReadHalf<TokioIo<Upgraded>>>,
+    to_isolate: mpsc::UnboundedSender<String>,
+    pings: mpsc::UnboundedSender<Vec<u8>>,
+) {
+    reader.set_auto_close(false);
+    reader.set_auto_pong(false);
+    reader.set_max_message_size(LARGEST_MESSAGE);
+    let mut reader = FragmentCollectorRead::new(reader);
+    loop {
+        let frame = reader.read_frame(&mut |_| async { Ok::<(), std::io::Error>(()) }).await;
+        let passed = match frame {
+            Ok(frame) if frame.opcode == OpCode::Text => {
+                let text = String::from_utf8_lossy(&frame.payload).into_owned();
+                to_isolate.unbounded_send(text).is_ok()
+            }
+            Ok(frame) if frame.opcode == OpCode::Ping => pings.unbounded_send(frame.payload.to_vec()).is_ok(),
+            Ok(frame) => frame.opcode != OpCode::Close,
+            Err(_) => false,
+        };
+        if !passed {
+            return;
+        }
+    }
+}
+
+/// To the debugger, until the isolate ends, or nothing is paused of a generation that is followed by another.
+async fn write(
+    mut writer: WebSocketWrite<tokio::io::WriteHalf<TokioIo<Upgraded>>>,
+    mut from_isolate: BoxStream<'static, String>,
+    mut pinged: mpsc::UnboundedReceiver<Vec<u8>>,
+    superseded: impl Future<Output = ()>,
+) {
+    let mut superseded = std::pin::pin!(superseded);
+    let (mut paused, mut over) = (false, false);
+    loop {
+        let frame = tokio::select! {
+            message = from_isolate.next() => {
+                let Some(message) = message else { break };
+                if message.starts_with(r#"{"method":"Debugger.paused""#) {
+                    paused = true;
+                } else if message.starts_with(r#"{"method":"Debugger.resumed""#) {
+                    paused = false;
+                }
+                Frame::text(message.into_bytes().into())
+            }
+            Some(ping) = pinged.next() => Frame::pong(ping.into()),
+            () = &mut superseded, if !over => {
+                over = true;
+                continue;
+            }
+            () = tokio::time::sleep(STEP), if over && !paused => break,
+        };
+        if writer.write_frame(frame).await.is_err() {
+            return;
+        }
+    }
+    // Whoever has gone need not be told.
+    let _ = writer
+        .write_frame(Frame::close(RESTART, b"another generation is current"))
+        .await;
+}
