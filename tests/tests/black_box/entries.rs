@@ -150,6 +150,32 @@ async fn servers_that_listen_are_handed_over_and_open_no_port() {
 }
 
 #[tokio::test]
+async fn servers_that_are_exported_serve_as_if_they_listened() {
+    for (name, text) in [
+        (
+            "fastify",
+            "import Fastify from \"fastify\";\nconst app = Fastify();\napp.get(\"/\", async () => \"fastify\");\n\
+             export default app;\n",
+        ),
+        (
+            "koa",
+            "import Koa from \"koa\";\nconst app = new Koa();\napp.use((context) => (context.body = \"koa\"));\n\
+             export default app;\n",
+        ),
+        (
+            "http",
+            "import { createServer } from \"node:http\";\n\
+             export default createServer((_request, response) => response.end(\"http\"));\n",
+        ),
+    ] {
+        let project = Project::of_entries();
+        project.write("src/exported.ts", text);
+        let baton = Baton::dev_on(&project, "src/exported.ts").ready().await;
+        assert_eq!(baton.get("/").await.text(), name);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_listens_hears_that_it_does_and_where_it_meant_to() {
     let project = Project::of_entries();
     let baton = Baton::dev_on(&project, "src/listen-express.ts").ready().await;
@@ -221,6 +247,11 @@ async fn an_entry_file_with_nothing_to_serve_is_rejected() {
     assert_eq!(
         (report.http, &report.error()["kind"]),
         (422, &json!("no_functions")),
+        "{report}"
+    );
+    let message = report.error()["message"].as_str().unwrap_or_default();
+    assert!(
+        message.ends_with("exports neither Inngest functions nor an app, and has no server listen"),
         "{report}"
     );
 }
