@@ -351,8 +351,10 @@ async fn take(State(book): State<Arc<Book>>, method: Method, uri: Uri, headers: 
     book.changed.notify_waiters();
     let headers = answer.headers_mut();
     headers.insert("x-inngest-server-kind", HeaderValue::from_static(book.kind.word()));
-    // Else one would go on talking to a server that is down.
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if matches!(received.path.as_str(), "/fn/register" | "/v0/gql") {
+        // Else one would go on talking to a server that is down.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
 }
 

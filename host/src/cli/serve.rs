@@ -144,7 +144,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             None => env.file.map(|file| project.root.join(file)),
         },
         defaults: {
-            let mut defaults: BTreeMap<_, _> = inngest.variables().collect();
+            let mut defaults: BTreeMap<_, _> = inngest.variables(matches!(mode, Mode::Start(_))).collect();
             if let Mode::Dev = mode {
                 // The SDK would take this machine for Inngest's cloud.
                 defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());

@@ -338,10 +338,19 @@ async fn where_inngest_is_and_how_it_comes_back_is_said_in_baton_toml() {
             inngest.url()
         ),
     );
-    let launch = Baton::dev(&project).without("INNGEST_DEV").registering();
-    let _baton = launch.ready().await;
+    let launch = Baton::start(&project).without("INNGEST_DEV").registering();
+    let baton = launch.env("INNGEST_SIGNING_KEY", KEY).ready().await;
     let got = inngest.registration_of("shop").await;
     assert_eq!(got.body["url"], "https://shop.example/hooks/inngest");
+    drop(baton);
+    // What is said of production is not said of a machine that somebody develops on.
+    let dev_server = FakeInngest::start().await;
+    let baton = self::launch(&project, &dev_server).ready().await;
+    let got = dev_server.registration_of("shop").await;
+    assert_eq!(
+        got.body["url"],
+        format!("http://127.0.0.1:{}/hooks/inngest", baton.port())
+    );
 }
 
 #[tokio::test]
