@@ -126,8 +126,12 @@ async fn recovers(mood: Mood, kind: &str) {
     let registration = state(&baton, "unregistered").await;
     assert_eq!(registration["error_kind"], kind, "{registration:#}");
     answers(&baton.executor()).await;
+    let mut events = baton.events().await;
     inngest.set_mood(Mood::Well);
     holds(&inngest, &["shop-order"]).await;
+    events
+        .next("registration", &json!({ "state": "registered", "error": null }))
+        .await;
     state(&baton, "registered").await;
 }
 
@@ -315,6 +319,26 @@ async fn a_self_hosted_inngest_wants_the_key_of_the_project() {
     let registration = state(&baton, "registered").await;
     assert_eq!(registration["verified"], true, "{registration:#}");
     assert_eq!(registration["apps"][0]["inngest"], inngest.url());
+}
+
+#[tokio::test]
+async fn an_inngest_without_graphql_is_read_back_through_its_api() {
+    let (project, inngest) = (project(), FakeInngest::of_kind(Kind::SelfHosted(KEY.to_owned())).await);
+    inngest.without_graphql();
+    let launch = Baton::start(&project).without("INNGEST_DEV").registering();
+    let launch = launch.env("INNGEST_BASE_URL", inngest.url());
+    let baton = launch.env("INNGEST_SIGNING_KEY", KEY).ready().await;
+    let registration = state(&baton, "registered").await;
+    assert_eq!(registration["verified"], true, "{registration:#}");
+    inngest.change("shop-order", |function| {
+        function["triggers"] = json!([{ "cron": "0 7 * * *" }])
+    });
+    let registration = state(&baton, "drifted").await;
+    assert_eq!(
+        registration["drift"][0]["held"],
+        json!(["cron 0 7 * * *"]),
+        "{registration:#}"
+    );
 }
 
 #[tokio::test]
