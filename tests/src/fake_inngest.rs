@@ -86,6 +86,8 @@ struct Held {
     mood: Mood,
     /// A firewall lets nothing from it to the functions.
     cut_off: bool,
+    /// It tells what it holds as Inngest's cloud does.
+    no_graphql: bool,
     apps: BTreeMap<String, App>,
 }
 
@@ -171,6 +173,11 @@ impl FakeInngest {
     /// Whether something is between it and the functions.
     pub fn cut_off(&self, cut_off: bool) {
         self.held().cut_off = cut_off;
+    }
+
+    /// Tells what it holds through `/v1/apps/{app}/functions` only, as Inngest's cloud does.
+    pub fn without_graphql(&self) {
+        self.held().no_graphql = true;
     }
 
     /// Changes a function that it holds behind the back of the code.
@@ -351,15 +358,27 @@ async fn take(State(book): State<Arc<Book>>, method: Method, uri: Uri, headers: 
     book.changed.notify_waiters();
     let headers = answer.headers_mut();
     headers.insert("x-inngest-server-kind", HeaderValue::from_static(book.kind.word()));
-    // Else one would go on talking to a server that is down.
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if matches!(received.path.as_str(), "/fn/register" | "/v0/gql") {
+        // Else one would go on talking to a server that is down.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
 }
 
 async fn answer(book: &Arc<Book>, received: &Received) -> Response {
     match (received.method.as_str(), received.path.as_str()) {
         ("POST", "/fn/register") => register(book, received).await,
-        ("POST", "/v0/gql") => graphql(book, received).await,
+        ("POST", "/v0/gql") if !book.held.lock().expect("no poison").no_graphql => graphql(book, received).await,
+        ("GET", path) if path.starts_with("/v1/apps/") && book.kind.accepts(&received.headers) => {
+            let app = path.trim_start_matches("/v1/apps/").trim_end_matches("/functions");
+            let held = book.held.lock().expect("no poison");
+            let functions = held.apps.get(app).into_iter().flat_map(|app| &app.functions);
+            let functions = functions.map(|function| {
+                json!({ "id": function["id"], "name": function["name"], "archived_at": "0001-01-01T00:00:00Z",
+                        "config": { "triggers": function["triggers"] } })
+            });
+            Json(functions.collect::<Vec<_>>()).into_response()
+        }
         ("GET", "/dev") if book.kind == Kind::Dev => {
             Json(json!({ "version": "1.43.0", "functions": [], "startOpts": {} })).into_response()
         }

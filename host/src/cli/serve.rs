@@ -176,7 +176,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         },
         secret_command: env.secret_command,
         defaults: {
-            let mut defaults: BTreeMap<_, _> = inngest.variables().collect();
+            let mut defaults: BTreeMap<_, _> = inngest.variables(matches!(mode, Mode::Start(_))).collect();
             if let Mode::Dev = mode {
                 // The SDK would take this machine for Inngest's cloud.
                 defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());

@@ -64,6 +64,8 @@ pub struct ConfigFile {
 }
 
 /// `[inngest]`: which Inngest, and how it reaches the project. What the environment says comes first.
+/// Where `baton dev` serves, these are not: an Inngest in production must not hear of it, nor a dev server
+/// call what is in production. Only the path is the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InngestSection {
@@ -81,7 +83,7 @@ pub struct InngestSection {
 
 impl InngestSection {
     /// The variables that say the same.
-    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+    pub fn variables(&self, production: bool) -> impl Iterator<Item = (String, String)> {
         let said = [
             ("INNGEST_BASE_URL", &self.base_url),
             ("INNGEST_SERVE_ORIGIN", &self.serve_origin),
@@ -91,6 +93,7 @@ impl InngestSection {
             ("INNGEST_ENV", &self.env),
         ];
         said.into_iter()
+            .filter(move |(name, _)| production || *name == "INNGEST_SERVE_PATH")
             .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
     }
 }
@@ -333,11 +336,15 @@ mod tests {
         assert_eq!(config.deny, ["retries_zero"]);
         assert_eq!(config.inngest.register, Some(RegisterMode::Off));
         assert_eq!(config.functions.default_retries, Some(Retries(2)));
-        let variables: Vec<_> = config.inngest.variables().map(|(name, _)| name).collect();
+        let names = |production| -> Vec<String> {
+            let variables = config.inngest.variables(production);
+            variables.map(|(name, _)| name).collect()
+        };
         assert_eq!(
-            variables,
+            names(true),
             ["INNGEST_SERVE_ORIGIN", "INNGEST_SERVE_HOST", "INNGEST_SERVE_PATH"]
         );
+        assert_eq!(names(false), ["INNGEST_SERVE_PATH"]);
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(

@@ -180,7 +180,13 @@ impl Inngest {
         }
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let functions = body.as_array().or_else(|| body["data"].as_array());
-        Ok(functions.map(|functions| held_by_rest(functions)))
+        let held = functions.map(|functions| held_by_rest(functions));
+        // Ids of another kind tell nothing.
+        let of_app = |held: &Option<Held>| {
+            let mut ids = held.iter().flat_map(|held| held.functions.keys());
+            held.is_none() || ids.any(|id| id.starts_with(app))
+        };
+        Ok(held.filter(of_app))
     }
 }
 
@@ -236,7 +242,7 @@ fn held_by_rest(functions: &[Value]) -> Option<Held> {
         archived.is_empty() || archived.starts_with("0001")
     };
     let function = |function: &Value| {
-        let id = function["id"].as_str().or_else(|| function["slug"].as_str())?;
+        let id = function["slug"].as_str().or_else(|| function["id"].as_str())?;
         let config = match &function["config"] {
             Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
             config => config.clone(),

@@ -198,12 +198,18 @@ impl Machine {
                 self.wait(jittered(pace.look, random), then)
             }
             (Reading::Differs(differences), told) => {
+                let drifted = Standing::Drifted(differences);
+                let known = told || self.standing == drifted;
                 self.registered(true);
-                self.standing = Standing::Drifted(differences);
+                self.standing = drifted;
                 if told {
-                    // It was told and did not take it: not so soon again.
                     self.mended = self.mended.saturating_add(1);
-                    return self.wait(self.back_off(self.mended, random), Then::Register);
+                }
+                // It was told and did not take it: not so soon again, unless something else is wrong.
+                let patience = doubled(pace.first, self.mended, pace.refresh);
+                self.looks += 1;
+                if known && self.mended > 0 && (told || pace.look * self.looks < patience) {
+                    return self.wait(jittered(pace.look, random), Then::Look);
                 }
                 self.register()
             }
@@ -231,8 +237,7 @@ impl Machine {
     /// Twice as long each time, up to a limit, and never in step with others.
     fn back_off(&self, times: u32, random: f64) -> Duration {
         let Pace { first, longest, .. } = self.pace();
-        let doubled = first.saturating_mul(1 << times.saturating_sub(1).min(16));
-        doubled.min(longest).mul_f64(0.5 + random / 2.0)
+        doubled(first, times, longest).mul_f64(0.5 + random / 2.0)
     }
 
     pub(super) fn standing(&self) -> &Standing {
@@ -262,6 +267,10 @@ impl Machine {
     pub(super) const fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Off | Phase::Waiting(_))
     }
+}
+
+fn doubled(first: Duration, times: u32, limit: Duration) -> Duration {
+    first.saturating_mul(1 << times.saturating_sub(1).min(16)).min(limit)
 }
 
 fn jittered(wait: Duration, random: f64) -> Duration {
@@ -326,6 +335,42 @@ mod tests {
         // It took the call and nothing else: it is not called in a loop.
         let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
         assert!(matches!(act, Act::Wait(_)), "{act:?}");
+    }
+
+    #[test]
+    fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_time() {
+        let mut machine = Machine::default();
+        machine.apply(current("1"), 0.5);
+        let (mut told, mut looks) = (Vec::new(), 0);
+        let mut act = machine.apply(Event::Told(Ok(())), 0.5);
+        while told.len() < 12 {
+            act = match act {
+                Act::Register => {
+                    told.push(looks);
+                    looks = 0;
+                    machine.apply(Event::Told(Ok(())), 0.5)
+                }
+                Act::ReadBack => {
+                    looks += 1;
+                    machine.apply(Event::Read(Reading::Differs(difference())), 0.5)
+                }
+                Act::Wait(wait) => {
+                    assert_eq!(wait, Pace::NEAR.look);
+                    machine.apply(Event::Due, 0.5)
+                }
+                Act::Continue | Act::Rest => panic!("it stopped"),
+            };
+        }
+        assert!(told.is_sorted(), "{told:?}");
+        let longest = Pace::NEAR.refresh.as_secs() / Pace::NEAR.look.as_secs();
+        assert_eq!(told.last(), Some(&longest), "{told:?}");
+        // Something else is wrong: that may be mended.
+        machine.apply(Event::Due, 0.5);
+        machine.apply(Event::Told(Ok(())), 0.5);
+        machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
+        machine.apply(Event::Due, 0.5);
+        let other = vec![Difference::app_missing("another")];
+        assert_eq!(machine.apply(Event::Read(Reading::Differs(other)), 0.5), Act::Register);
     }
 
     #[test]

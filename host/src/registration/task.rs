@@ -107,12 +107,8 @@ impl Task {
     /// Looks which generation is current, and whether it may be told.
     fn look(&mut self, allowed: bool) {
         let current = self.table.current();
-        let same = |one: &Arc<Generation>, other: &Arc<Generation>| one.id == other.id;
-        let is_same = match (&self.generation, &current) {
-            (Some(one), Some(other)) => same(one, other),
-            (None, None) => true,
-            _ => false,
-        };
+        let id = |generation: &Option<Arc<Generation>>| generation.as_ref().map(|generation| generation.id);
+        let is_same = id(&self.generation) == id(&current);
         let was_allowed = self.subject != Err(Off::NotCurrent);
         if is_same && allowed == was_allowed {
             return;
@@ -192,7 +188,7 @@ impl Task {
 
     /// Tells the log what is news: the first failure of a kind, and that it is over.
     fn say(&mut self) {
-        let (told, failures) = (&self.told, self.machine.failures());
+        let told = &self.told;
         let news = match (&self.subject, self.machine.standing(), self.machine.failure()) {
             (Err(off), ..) => Told::Off(off.clone()),
             (Ok(_), _, Some(failure)) => Told::Failing(failure.kind),
@@ -226,13 +222,8 @@ impl Task {
             Told::Registered => {
                 let apps = self.subject.iter().flat_map(|subject| &subject.apps);
                 let at: Vec<_> = apps.map(|app| app.api.as_str()).collect();
-                let after = matches!(told, Told::Failing(_) | Told::Drifted(_)).then_some(failures);
-                info!(
-                    generation,
-                    inngest = at.first(),
-                    recovered = after.is_some(),
-                    "registered at Inngest"
-                );
+                let recovered = matches!(told, Told::Failing(_) | Told::Drifted(_));
+                info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
             Told::Drifted(differences) => {
                 warn!(generation, "Inngest holds something else than the code: {differences}");
@@ -318,7 +309,12 @@ fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
         504 => FailureKind::Silent,
         503 => FailureKind::NoIsolate,
         401 => FailureKind::Unauthorized,
-        _ if text.contains("401") || text.to_lowercase().contains("unauthorized") => FailureKind::Unauthorized,
+        _ if ["status code: 401", "Unauthorized", "Authentication failed"]
+            .iter()
+            .any(|words| text.contains(words)) =>
+        {
+            FailureKind::Unauthorized
+        }
         _ => FailureKind::Refused,
     };
     let text = match kind {
@@ -383,6 +379,8 @@ mod tests {
             kind(500, r#"{"message":"Failed to register; status code: 401"}"#),
             Some(FailureKind::Unauthorized)
         );
+        let port = r#"{"message":"Failed to register; cannot reach 127.0.0.1:40123"}"#;
+        assert_eq!(kind(500, port), Some(FailureKind::Refused));
         assert_eq!(kind(504, r#"{"message":"late"}"#), Some(FailureKind::Silent));
         assert_eq!(kind(200, "<html>"), Some(FailureKind::Refused));
     }

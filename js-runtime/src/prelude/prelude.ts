@@ -301,7 +301,9 @@ async function introspect(path: string) {
       url: own && new URL(own).origin !== "http://localhost" ? own : null,
       key: inspection?.has_signing_key ?? null,
     };
-    return [{ id, functions: functions.map(summary), client }];
+    const ownIds = new Set([...defaulted].map((fn) => fn.id(id)));
+    const described = functions.map(summary).map((fn: { id: string }) => ({ ...fn, defaulted: ownIds.has(fn.id) }));
+    return [{ id, functions: described, client }];
   } catch {
     return [];
   } finally {

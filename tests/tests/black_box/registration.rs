@@ -126,8 +126,12 @@ async fn recovers(mood: Mood, kind: &str) {
     let registration = state(&baton, "unregistered").await;
     assert_eq!(registration["error_kind"], kind, "{registration:#}");
     answers(&baton.executor()).await;
+    let mut events = baton.events().await;
     inngest.set_mood(Mood::Well);
     holds(&inngest, &["shop-order"]).await;
+    events
+        .next("registration", &json!({ "state": "registered", "error": null }))
+        .await;
     state(&baton, "registered").await;
 }
 
@@ -318,6 +322,26 @@ async fn a_self_hosted_inngest_wants_the_key_of_the_project() {
 }
 
 #[tokio::test]
+async fn an_inngest_without_graphql_is_read_back_through_its_api() {
+    let (project, inngest) = (project(), FakeInngest::of_kind(Kind::SelfHosted(KEY.to_owned())).await);
+    inngest.without_graphql();
+    let launch = Baton::start(&project).without("INNGEST_DEV").registering();
+    let launch = launch.env("INNGEST_BASE_URL", inngest.url());
+    let baton = launch.env("INNGEST_SIGNING_KEY", KEY).ready().await;
+    let registration = state(&baton, "registered").await;
+    assert_eq!(registration["verified"], true, "{registration:#}");
+    inngest.change("shop-order", |function| {
+        function["triggers"] = json!([{ "cron": "0 7 * * *" }])
+    });
+    let registration = state(&baton, "drifted").await;
+    assert_eq!(
+        registration["drift"][0]["held"],
+        json!(["cron 0 7 * * *"]),
+        "{registration:#}"
+    );
+}
+
+#[tokio::test]
 async fn the_cloud_is_not_told_an_address_that_it_cannot_reach() {
     let project = project();
     let launch = Baton::start(&project).without("INNGEST_DEV").registering();
@@ -338,10 +362,19 @@ async fn where_inngest_is_and_how_it_comes_back_is_said_in_baton_toml() {
             inngest.url()
         ),
     );
-    let launch = Baton::dev(&project).without("INNGEST_DEV").registering();
-    let _baton = launch.ready().await;
+    let launch = Baton::start(&project).without("INNGEST_DEV").registering();
+    let baton = launch.env("INNGEST_SIGNING_KEY", KEY).ready().await;
     let got = inngest.registration_of("shop").await;
     assert_eq!(got.body["url"], "https://shop.example/hooks/inngest");
+    drop(baton);
+    // What is said of production is not said of a machine that somebody develops on.
+    let dev_server = FakeInngest::start().await;
+    let baton = self::launch(&project, &dev_server).ready().await;
+    let got = dev_server.registration_of("shop").await;
+    assert_eq!(
+        got.body["url"],
+        format!("http://127.0.0.1:{}/hooks/inngest", baton.port())
+    );
 }
 
 #[tokio::test]

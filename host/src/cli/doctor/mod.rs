@@ -55,7 +55,7 @@ pub fn prepare(args: &DoctorArgs) -> Prepared {
 /// Looks at everything, tells it, and says by its code whether all is well.
 pub async fn run(args: &DoctorArgs, prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> ExitCode {
     let checks = match (prepared.0, engine) {
-        (Ok(plan), Some(engine)) => examine(plan, engine).await,
+        (Ok(plan), Some(engine)) => examine(args, plan, engine).await,
         (Ok(_), None) => vec![Check::failed(
             "project",
             Finding::new("no_engine", "V8 did not start", "Look at the message above."),
@@ -76,7 +76,7 @@ fn no_project(error: &ServeError) -> Check {
     Check::failed("project", Finding::new("no_project", error.to_string(), help))
 }
 
-async fn examine(mut plan: Plan, engine: Arc<dyn Engine>) -> Vec<Check> {
+async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> Vec<Check> {
     let mut checks = vec![Check::good("project", plan.project.root.display().to_string())];
     let host = running(&plan).await;
     checks.push(here::host(&plan, host.as_ref()));
@@ -85,13 +85,14 @@ async fn examine(mut plan: Plan, engine: Arc<dyn Engine>) -> Vec<Check> {
     checks.push(here::watching(&plan.project.root));
     checks.push(here::package(&plan.project.root));
     let mut read_as_dev = read(&plan, &engine).await;
-    // Whoever has a signing key and says nothing of a dev server means `baton start`.
+    // Whoever has a signing key means `baton start`.
     if let Ok(sources) = &read_as_dev
         && sources
             .variable("INNGEST_SIGNING_KEY")
             .is_some_and(|key| !key.is_empty())
+        && let Ok(production) = super::serve::plan(&args.serve, Mode::Start(plan.address().ip()))
     {
-        plan.project.environment.defaults.remove("INNGEST_DEV");
+        plan = production;
         read_as_dev = read(&plan, &engine).await;
     }
     let sources = match read_as_dev {
