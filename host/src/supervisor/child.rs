@@ -90,7 +90,7 @@ impl Child {
         ours.set_nonblocking(true)?;
         let speaking = ours.try_clone()?;
         Ok(Self {
-            // Reaped by its number, as those are that an earlier process has started.
+            // Reaped as those are that an earlier program of this process has started.
             pid: started?.id(),
             started: SystemTime::now(),
             stream: tokio::net::UnixStream::from_std(ours)?,
@@ -141,12 +141,6 @@ impl Child {
             heard.push(understand(&std::mem::take(&mut self.partial)));
         }
         heard
-    }
-
-    /// How it ended; `None` while it has not.
-    pub fn ended(&self) -> Option<Exit> {
-        // One that is nobody's child any more is gone.
-        posix::reap(self.pid).unwrap_or(Some(Exit::Code(1)))
     }
 
     pub fn kill(&self) {

@@ -61,6 +61,8 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// How long a host may take to give the port back whose supervisor was killed.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
+/// The same where the port's owner cannot be told.
+const UNKNOWN_WITHIN: Duration = Duration::from_secs(1);
 const LEAVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a supervisor is started with.
@@ -291,14 +293,14 @@ impl Supervisor {
         }));
     }
 
-    /// Whoever has ended is heard to the end, and then gone.
+    /// Whoever has ended is heard to the end, and then gone. As the first process of a container this one
+    /// gets the orphans of all others, too.
     fn reap(&mut self) {
-        let ended: Vec<_> = self
-            .children
-            .iter()
-            .filter_map(|(id, child)| Some((*id, child.ended()?)))
-            .collect();
-        for (id, exit) in ended {
+        while let Some((pid, exit)) = posix::reap() {
+            let host = self.children.iter().find(|(_, child)| child.pid == pid);
+            let Some(id) = host.map(|(id, _)| *id) else {
+                continue;
+            };
             self.hear(id);
             let Some(child) = self.children.remove(&id) else {
                 continue;
@@ -405,17 +407,26 @@ impl Supervisor {
 
 /// A host whose supervisor was killed gives the port back by itself, in a moment.
 fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
-    let until = std::time::Instant::now() + LEAVE_WITHIN;
+    let began = std::time::Instant::now();
     loop {
-        match Socket::obtain(setup.address) {
-            Err(ListenError::PortTaken { pid: Some(pid), .. })
-                if own_control_socket(&setup.state.control_socket(), pid).exists()
-                    && std::time::Instant::now() < until =>
-            {
-                std::thread::sleep(LEAVE_PAUSE);
-            }
+        let error = match Socket::obtain(setup.address) {
+            Err(error @ ListenError::PortTaken { .. }) => error,
             obtained => return obtained,
+        };
+        let within = match error {
+            ListenError::PortTaken { pid: Some(pid), .. }
+                if own_control_socket(&setup.state.control_socket(), pid).exists() =>
+            {
+                LEAVE_WITHIN
+            }
+            // It may have been given back since.
+            ListenError::PortTaken { pid: None, .. } => UNKNOWN_WITHIN,
+            _ => Duration::ZERO,
+        };
+        if began.elapsed() >= within {
+            return Err(error);
         }
+        std::thread::sleep(LEAVE_PAUSE);
     }
 }
 

@@ -20,17 +20,18 @@ pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     outcome(unsafe { libc::kill(pid, signal) })
 }
 
-/// How a child ended; `None` while it has not.
-pub fn reap(pid: u32) -> io::Result<Option<Exit>> {
-    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+/// A child that has ended, and how; each is told once. `None` when no other has.
+pub fn reap() -> Option<(u32, Exit)> {
     let mut status = 0;
     // SAFETY: `status` is there to be written to.
-    match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) } {
-        0 => Ok(None),
-        -1 => Err(io::Error::last_os_error()),
-        _ if libc::WIFSIGNALED(status) => Ok(Some(Exit::Signal(libc::WTERMSIG(status)))),
-        _ => Ok(Some(Exit::Code(libc::WEXITSTATUS(status)))),
-    }
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    let exit = if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    };
+    Some((pid, exit))
 }
 
 /// Whether a process that this one becomes, or starts, has the descriptor too.
