@@ -13,6 +13,9 @@ const ADMIN: &[(&str, &str)] = &[
     ("GET", "/-/events"),
     ("POST", "/-/rollback"),
     ("POST", "/-/drain"),
+    ("GET", "/-/panels"),
+    ("POST", "/-/invoke"),
+    ("POST", "/-/session"),
 ];
 
 /// The routes that everybody may use.
