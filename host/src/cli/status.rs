@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::reload::told;
 use super::{HostArgs, client};
+use crate::registration::in_words;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -177,29 +178,12 @@ fn hosts(status: &Value) -> String {
 
 /// Whether Inngest knows the functions, in a line, and a line for each thing that it holds otherwise.
 pub(super) fn registration(registration: &Value) -> String {
-    let field = |name: &str| registration[name].as_str();
-    let inngest = registration["apps"][0]["inngest"].as_str().unwrap_or("Inngest");
-    let mut text = match field("state") {
-        Some("registered") if registration["verified"] == true => format!("registered at {inngest}, which says so\n"),
-        Some("registered") => format!("registered at {inngest}, which does not tell what it holds\n"),
-        Some("drifted") => format!("registered at {inngest}, which holds something else than the code:\n"),
-        Some("registering") => format!("registering at {inngest}\n"),
-        Some("unregistered") => {
-            let attempts = registration["failed_attempts"].as_u64().unwrap_or_default();
-            let error = field("error").unwrap_or("not told yet");
-            format!("not registered at {inngest}: {error} ({attempts} attempt(s), trying again)\n")
-        }
-        Some("off") => format!("not registered: {}\n", field("reason").unwrap_or_default()),
-        _ => return String::new(),
+    let Some(words) = in_words(registration) else {
+        return String::new();
     };
-    for difference in registration["drift"].as_array().into_iter().flatten() {
-        let what = difference["function"]
-            .as_str()
-            .or(difference["app"].as_str())
-            .unwrap_or_default();
-        let kind = difference["kind"].as_str().unwrap_or_default();
-        let (expected, held) = (&difference["expected"], &difference["held"]);
-        let _ = writeln!(text, "  {what}: {kind}: it holds {held}, the code says {expected}");
+    let mut text = words.headline + "\n";
+    for difference in words.differences {
+        let _ = writeln!(text, "  {difference}");
     }
     text
 }

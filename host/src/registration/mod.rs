@@ -24,6 +24,7 @@ mod shown;
 mod state;
 mod subject;
 mod task;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use inngest::{Failure, FailureKind, Inngest};
 pub use key::{bearer, flaw};
 pub use shown::Shown;
 pub use subject::{CLOUD, DEV_SERVER, Off, is_local};
+pub use words::{Words, in_words};
 
 use self::subject::Subject;
 use crate::generation::Table;

@@ -93,7 +93,7 @@ impl LogFile {
     /// How much is in the file; nothing when another one has its name, or none.
     fn size(&self) -> Option<u64> {
         let known = std::fs::metadata(&self.settings.path).ok()?;
-        (known.ino() == self.inode).then(|| known.len())
+        (known.ino() == self.inode).then_some(known.len())
     }
 
     fn is_due(&self, size: u64, more: u64, now: SystemTime) -> bool {

@@ -107,6 +107,11 @@ async function exported(exports: any): Promise<Handler | undefined> {
   const app = exports.default?.__esModule ? exports.default.default : exports.default;
   if (typeof app?.fetch === "function") {
     noteWhatIsIgnored(app);
+    // Its handler expects Bun's server beside the request.
+    if (Object.hasOwn(app, "websocket") && !isServed()) {
+      (globalThis as any).Bun.serve(app);
+      return undefined;
+    }
     return (request, _from, context) => app.fetch(request, process.env, context);
   }
   if (app && !isServed() && (await listens(app))) return undefined;
@@ -141,7 +146,6 @@ function noteWhatIsIgnored(app: any) {
   // Of a router's class, fields of these names are something else.
   if (Object.getPrototypeOf(app) !== Object.prototype) return;
   const ignored = BUNS.filter((name) => Object.hasOwn(app, name) && app[name] !== undefined);
-  if (Object.hasOwn(app, "websocket") && typeof (globalThis as any).Bun?.serve !== "function") ignored.push("websocket");
   if (ignored.length === 0) return;
   const names = ignored.map((name) => `\`${name}\``).join(", ");
   notes.push({

@@ -55,7 +55,7 @@ async fn what_bun_serve_is_given_is_served_on_batons_port() {
         let answer = baton.get(path).await;
         assert_eq!((answer.status, answer.text().as_str()), (status, text), "{path}");
     }
-    let told = |line: &harness::Line| line.message().contains("instead of 4321");
+    let told = |line: &harness::Line| line.message().contains("port 4321");
     baton.stderr().wait_for_line("Bun.serve is told of", told).await;
     assert_ne!(baton.port(), 4321);
 }

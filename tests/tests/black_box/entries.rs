@@ -217,10 +217,11 @@ async fn an_app_that_serves_inngest_elsewhere_says_where() {
     let baton = Baton::dev_on(&project, "src/export-hono.ts").ready().await;
     let report = baton.reload_with("?force=1").await;
     let codes = codes(&report);
-    let [("functions_unknown", message)] = codes.as_slice() else {
+    let [("functions_unknown", _)] = codes.as_slice() else {
         panic!("{report}");
     };
-    assert!(message.contains("serve_path"), "{message}");
+    let help = report.body["warnings"][0]["help"].as_str().unwrap_or_default();
+    assert!(help.contains("serve_path"), "{report}");
     drop(baton);
 
     project.write("baton.toml", "[inngest]\nserve_path = \"/jobs/inngest\"\n");

@@ -168,7 +168,13 @@ async fn what_is_waited_for_beside_an_answer_holds_its_generation() {
 
 #[tokio::test]
 async fn a_websocket_stays_on_the_code_it_was_opened_on() {
-    for entry in ["streams.ts", "socket-ws.ts", "socket-hono.ts", "socket-hono-node.ts"] {
+    for entry in [
+        "streams.ts",
+        "socket-ws.ts",
+        "socket-hono.ts",
+        "socket-hono-node.ts",
+        "socket-bun.ts",
+    ] {
         let (project, baton) = started(entry).await;
         let mut old = WebSocket::open(baton.port(), "/socket").await;
         assert_eq!(old.ask("hello").await, "1: hello", "{entry}");

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::generation::{Last, Outcome, Reloaded};
+use crate::registration::{Words, in_words};
 
 /// Of as many colours.
 const HUES: u32 = 8;
@@ -60,6 +61,9 @@ fn live(status: &Value) -> Markup {
                         div { dt { "why" } dd { (reason(generation)) } }
                         div { dt { "functions" } dd { (list(&status["functions"]).len()) } }
                         div { dt { "reloads by" } dd { (watching(&status["watch"])) } }
+                        @if let Some(words) = in_words(&status["registration"]) {
+                            div { dt { "Inngest" } dd { (words.headline) } }
+                        }
                         div { dt { "host" } dd { "Baton " (text(&status["version"])) ", process " (number(&status["pid"])) } }
                     }
                 }
@@ -110,7 +114,8 @@ fn attention(status: &Value) -> Markup {
                     }
                 }
             }
-            @if !status["registration"].is_null() { (registration(&status["registration"])) }
+            @if let Some(words) = in_words(&status["registration"]).filter(|words| words.wrong) { (registration(&words)) }
+            @for host in list(&status["hosts"]).iter().filter(|host| host["pid"] != status["pid"]) { (other_host(host)) }
             @for warning in list(&status["warnings"]) { (warning_notice(warning)) }
         }
     }
@@ -123,30 +128,37 @@ fn warning_notice(warning: &Value) -> Markup {
             p.quiet {
                 code { (text(&warning["code"])) }
                 @if let Some(function) = warning["function"].as_str() { " · " (function_name(function)) }
+                @if let Some(file) = warning["file"].as_str() {
+                    " · " (file) @if let Some(line) = warning["line"].as_u64() { ":" (line) }
+                }
             }
+            @if let Some(help) = warning["help"].as_str() { p.quiet { (help) } }
         }
     }
 }
 
-/// Whatever the status says of it.
-fn registration(registration: &Value) -> Markup {
-    let good = ["registered", "ok", "in_sync", "off"];
-    let entries = match registration {
-        Value::Array(all) => all.iter().collect(),
-        one => vec![one],
-    };
+/// What is wrong with it.
+fn registration(words: &Words) -> Markup {
     html! {
-        @for entry in entries {
-            @let state = text(&entry["state"]);
-            article.notice .bad[!entry["error"].is_null()] .good[good.contains(&&*state)] {
-                h2 { "Registration with Inngest: " (if state.is_empty() { "unknown".to_owned() } else { words(&state) }) }
-                dl {
-                    @for (name, value) in entry.as_object().into_iter().flatten() {
-                        @if name != "state" && !value.is_null() {
-                            dt { (words(name)) } dd { (plain(value)) }
-                        }
-                    }
-                }
+        article.notice.bad {
+            h2 { "Inngest may not call these functions" }
+            p { (words.headline) }
+            ul { @for difference in &words.differences { li { (difference) } } }
+        }
+    }
+}
+
+/// A host of the project that is not this one.
+fn other_host(host: &Value) -> Markup {
+    let calls = list(&host["in_flight"]);
+    html! {
+        article.notice {
+            h2 { "Process " (number(&host["pid"])) " " (words(&text(&host["state"]))) }
+            @if !calls.is_empty() {
+                p { "It has " (calls.len()) " call(s) of before an upgrade:" }
+                ul { @for call in calls {
+                    li { (function_name(&text(&call["function"]))) " for " (seconds(call["since_ms"].as_f64().unwrap_or_default())) }
+                } }
             }
         }
     }
@@ -461,21 +473,6 @@ fn words(word: &str) -> String {
     word.replace('_', " ")
 }
 
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => {
-            let fields = fields.iter().filter(|(_, value)| !value.is_null());
-            let fields: Vec<String> = fields
-                .map(|(name, value)| format!("{}: {}", words(name), plain(value)))
-                .collect();
-            fields.join(", ")
-        }
-        Value::Array(all) => all.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -494,8 +491,12 @@ mod tests {
             "source": {"changed": [], "last_rejected": {"generation": 4, "error":
                 {"kind": "syntax", "message": "Expected ident", "file": "functions/a.ts", "line": 12, "column": 7,
                  "frame": "> 12 | export const = 1;"}}},
-            "registration": {"state": "drift", "last_ok": null, "error": "the app is not known"},
-            "warnings": [{"code": "retries_zero", "function": "app-x", "message": "a step is tried once"}]});
+            "registration": {"state": "drifted", "apps": [{"inngest": "http://localhost:8288"}],
+                "drift": [{"kind": "missing", "function": "app-x", "expected": "app-x", "held": null}]},
+            "pid": 1, "hosts": [{"pid": 1, "state": "serving"},
+                {"pid": 2, "state": "draining", "in_flight": [{"function": "app-old", "since_ms": 1500}]}],
+            "warnings": [{"code": "retries_zero", "function": "app-x", "message": "a step is tried once",
+                "file": "functions/x.ts", "line": 7, "help": "say retries: 2"}]});
         let html = Panels::new(&status, &[], &BTreeMap::new()).all().into_string();
         for part in [
             "Generation <b>3</b> serves",
@@ -505,9 +506,12 @@ mod tests {
             "Isolate 0 of generation 2 is blocked",
             "dirty",
             "Roll back to generation 2",
-            "Registration with Inngest: drift",
-            "the app is not known",
+            "registered at http://localhost:8288, which holds something else than the code",
+            "app-x: missing",
+            "Process 2 draining",
             "a step is tried once",
+            "functions/x.ts:7",
+            "say retries: 2",
         ] {
             assert!(html.contains(part), "{part:?} is not in {html}");
         }

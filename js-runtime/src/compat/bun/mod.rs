@@ -44,6 +44,7 @@ const FILES: &[(&str, &str)] = &[
     ("spawn.ts", include_str!("spawn.ts")),
     ("sqlite.ts", include_str!("sqlite.ts")),
     ("text.ts", include_str!("text.ts")),
+    ("websocket.ts", include_str!("websocket.ts")),
     ("yaml.ts", include_str!("yaml.ts")),
 ];
 

@@ -1,8 +1,10 @@
 // `Bun.serve`: the handler is handed over to Baton, which owns the port.
 
-import { handOver } from "baton:serving";
+import { type From, handOver } from "baton:serving";
+import { publish, ServerWebSocket, type Topics, type WebSocketHandler } from "./websocket.ts";
 
-type Answer = Response | Promise<Response>;
+/** Nothing: the request was upgraded. */
+type Answer = Response | undefined | Promise<Response | undefined>;
 type Handler = (this: Server, request: Request & { params?: Record<string, string> }, server: Server) => Answer;
 type Route = Response | Handler | Record<string, Response | Handler>;
 
@@ -14,7 +16,7 @@ export interface ServeOptions {
   port?: number | string;
   hostname?: string;
   unix?: string;
-  websocket?: unknown;
+  websocket?: WebSocketHandler;
   development?: unknown;
   idleTimeout?: number;
   id?: string;
@@ -25,8 +27,12 @@ export interface ServeOptions {
 export class Server {
   #options: ServeOptions;
   #routes: [RegExp, string[], Route][] = [];
+  #topics: Topics = new Map();
+  /** Where requests come from, and what those that were upgraded are answered with. */
+  #from = new WeakMap<Request, From>();
+  #upgraded = new WeakMap<Request, Response>();
   pendingRequests = 0;
-  readonly pendingWebSockets = 0;
+  pendingWebSockets = 0;
 
   constructor(options: ServeOptions) {
     this.#options = options;
@@ -57,14 +63,16 @@ export class Server {
     return "http";
   }
 
-  async fetch(given: Request | string | URL): Promise<Response> {
+  async fetch(given: Request | string | URL, from?: From): Promise<Response> {
     const request = given instanceof Request ? given : new Request(new URL(given, this.url));
+    if (from) this.#from.set(request, from);
     this.pendingRequests += 1;
     try {
-      return await this.#answer(request);
+      const answer = await this.#answer(request);
+      return this.#upgraded.get(request) ?? answer!;
     } catch (error) {
       if (!this.#options.error) throw error;
-      return await this.#options.error.call(this, error);
+      return (await this.#options.error.call(this, error))!;
     } finally {
       this.pendingRequests -= 1;
     }
@@ -77,16 +85,31 @@ export class Server {
     return this;
   }
 
-  requestIP(): null {
-    return null;
+  requestIP(request: Request): { address: string; port: number; family: "IPv4" | "IPv6" } | null {
+    const from = this.#from.get(request)?.remoteAddr;
+    if (!from) return null;
+    return { address: from.hostname, port: from.port, family: from.hostname.includes(":") ? "IPv6" : "IPv4" };
   }
 
-  upgrade(): never {
-    throw new Error("server.upgrade is not there in Baton: Bun.serve hands over plain requests, no WebSockets");
+  /** Whether the request asks for a WebSocket, which it then gets. */
+  upgrade(request: Request, { data }: { data?: unknown } = {}): boolean {
+    const { websocket } = this.#options;
+    if (!websocket) throw new Error("server.upgrade() needs the handlers: Bun.serve({ websocket: { message() {} } })");
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") return false;
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    new ServerWebSocket(socket, websocket, this.#topics, data, this.requestIP(request)?.address ?? "");
+    this.pendingWebSockets += 1;
+    socket.addEventListener("close", () => this.pendingWebSockets--);
+    this.#upgraded.set(request, response);
+    return true;
   }
 
-  publish(): never {
-    throw new Error("server.publish is not there in Baton: Bun.serve hands over plain requests, no WebSockets");
+  publish(topic: string, message: string | ArrayBufferLike | ArrayBufferView): number {
+    return publish(this.#topics, topic, message);
+  }
+
+  subscriberCount(topic: string): number {
+    return this.#topics.get(topic)?.size ?? 0;
   }
 
   /** Baton has no limit of its own for one request. */
@@ -97,7 +120,7 @@ export class Server {
   unref(): void {}
   [Symbol.dispose](): void {}
 
-  async #answer(request: Request): Promise<Response> {
+  async #answer(request: Request): Promise<Response | undefined> {
     const path = new URL(request.url).pathname;
     for (const [pattern, names, route] of this.#routes) {
       const found = pattern.exec(path);
@@ -137,10 +160,7 @@ export function serve(options: ServeOptions): Server {
   if (typeof options?.fetch !== "function" && !options?.routes && !options?.static) {
     throw new TypeError("Bun.serve() needs either a routes object or a fetch handler");
   }
-  if (options.websocket) {
-    throw new Error("Bun.serve({ websocket }) is not there in Baton: it hands over plain requests, no WebSockets");
-  }
   const server = new Server(options);
-  handOver((request) => server.fetch(request), { by: "Bun.serve", port: server.port });
+  handOver((request, from) => server.fetch(request, from), { by: "Bun.serve", port: server.port });
   return server;
 }
