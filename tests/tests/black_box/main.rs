@@ -52,5 +52,6 @@ mod typescript;
 mod under_load;
 mod upgrade;
 mod watching;
+mod worker;
 mod workers;
 mod workspaces;

@@ -15,7 +15,7 @@ async fn its_functions_are_found_behind_its_own_app() {
     let project = Project::worker();
     let baton = Baton::dev_on(&project, ENTRY).ready().await;
 
-    let functions = baton.status().await.json["functions"].clone();
+    let functions = baton.status().await.0["functions"].clone();
     let functions = functions.as_array().expect("functions");
     assert_eq!(functions.len(), FUNCTIONS, "{functions:?}");
     let digest = functions.iter().find(|function| function["id"] == "system-bus-digest");
@@ -26,7 +26,27 @@ async fn its_functions_are_found_behind_its_own_app() {
     assert_eq!(home["functions"], 30);
     assert_eq!(home["deployed"], project.root().join("src").to_str().expect("text"));
     let refused = Call::new("PATCH", "/api/inngest").answer(&baton.door()).await;
-    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, POST, PUT")), "{refused}");
+    assert_eq!(
+        (refused.status, refused.header("allow")),
+        (405, Some("GET, POST, PUT")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn its_functions_are_registered_by_its_own_handler() {
+    let inngest = FakeInngest::start().await;
+    let project = Project::worker();
+    let baton = Baton::dev_on(&project, ENTRY)
+        .inngest(&inngest)
+        .registering()
+        .ready()
+        .await;
+    let registration = inngest.registration_of("system-bus").await;
+    assert_eq!(registration.body["functions"].as_array().map(Vec::len), Some(FUNCTIONS));
+    let url = format!("http://127.0.0.1:{}/api/inngest", baton.port());
+    assert_eq!(registration.body["url"], url, "{}", registration.body);
+    assert_eq!(registration.body["framework"], "hono", "{}", registration.body);
 }
 
 #[tokio::test]
@@ -50,8 +70,14 @@ async fn its_webhooks_check_the_raw_body_and_send_events() {
     let challenged = baton.get("/webhooks/github?challenge=abc").await;
     assert_eq!(challenged.text(), "abc", "{challenged}");
     let accepted = webhook(&signature).answer(&baton.door()).await;
-    assert_eq!((accepted.status, accepted.json()), (200, json!({ "accepted": 1 })), "{accepted}");
-    let forged = webhook(&signature.replace(['0', '1', '2', '3'], "f")).answer(&baton.door()).await;
+    assert_eq!(
+        (accepted.status, accepted.json()),
+        (200, json!({ "accepted": 1 })),
+        "{accepted}"
+    );
+    let forged = webhook(&signature.replace(['0', '1', '2', '3'], "f"))
+        .answer(&baton.door())
+        .await;
     assert_eq!(forged.status, 401, "{forged}");
     let unknown = Call::new("POST", "/webhooks/nobody").answer(&baton.door()).await;
     assert_eq!(unknown.status, 404, "{unknown}");
@@ -77,7 +103,11 @@ async fn its_steps_use_bun_s_shell_and_files_and_what_its_middleware_gives() {
     );
     let step = Run::of("system-bus-pipeline-step").with_data(json!({ "name": "it's $HOME; `x`" }));
     let answer = baton.executor().discover(&step).await.expect("an answer");
-    assert_eq!((answer.status, answer.json()), (200, json!("it's $HOME; `x`")), "{answer}");
+    assert_eq!(
+        (answer.status, answer.json()),
+        (200, json!("it's $HOME; `x`")),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
