@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::drift::Difference;
+use super::drift::{Difference, DifferenceKind};
 use super::inngest::Failure;
 
 /// How often things are done, which depends on how far away Inngest is.
@@ -114,6 +114,11 @@ pub(super) struct Machine {
     /// How often in a row it was told and differed all the same.
     mended: u32,
     looks: u32,
+    /// Inngest held what it was told, this host's URL too.
+    agreed: bool,
+    /// Another host of the app has told its URL since. That one is the newer: Inngest is left to it until
+    /// there is something new to tell here, somebody asks, or Inngest has forgotten both.
+    taken_over: bool,
 }
 
 impl Machine {
@@ -147,6 +152,7 @@ impl Machine {
             self.failures = 0;
             self.failure = None;
             self.mended = 0;
+            self.agreed = false;
             return self.register();
         }
         match self.phase {
@@ -159,6 +165,7 @@ impl Machine {
     fn register(&mut self) -> Act {
         self.phase = Phase::Registering;
         self.looks = 0;
+        self.taken_over = false;
         Act::Register
     }
 
@@ -189,19 +196,25 @@ impl Machine {
             (Reading::Agrees, _) => {
                 self.registered(true);
                 self.mended = 0;
+                self.agreed = true;
+                self.taken_over = false;
                 self.looks += 1;
-                let then = if pace.look * self.looks >= pace.refresh {
-                    Then::Register
-                } else {
-                    Then::Look
-                };
-                self.wait(jittered(pace.look, random), then)
+                // Right after a look, so that nobody else's URL is overwritten.
+                if pace.look * self.looks >= pace.refresh {
+                    return self.register();
+                }
+                self.wait(jittered(pace.look, random), Then::Look)
             }
             (Reading::Differs(differences), told) => {
+                let elsewhere = differences.iter().any(|one| one.kind == DifferenceKind::Url);
+                self.taken_over |= elsewhere && self.agreed && !told;
                 let drifted = Standing::Drifted(differences);
                 let known = told || self.standing == drifted;
                 self.registered(true);
                 self.standing = drifted;
+                if self.taken_over && (elsewhere || !known) {
+                    return self.wait(jittered(pace.look, random), Then::Look);
+                }
                 if told {
                     self.mended = self.mended.saturating_add(1);
                 }
@@ -221,6 +234,7 @@ impl Machine {
                 self.registered(false);
                 self.wait(jittered(pace.look, random), Then::Look)
             }
+            (Reading::Failed(_), false) if self.taken_over => self.wait(jittered(pace.look, random), Then::Look),
             (Reading::Failed(failure), false) => self.failed(failure, random),
         }
     }
@@ -282,7 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Act, Event, Machine, Pace, Reading, Standing};
-    use crate::registration::drift::Difference;
+    use crate::registration::drift::{Difference, DifferenceKind};
     use crate::registration::inngest::{Failure, FailureKind};
 
     fn current(digest: &str) -> Event {
@@ -335,6 +349,36 @@ mod tests {
         // It took the call and nothing else: it is not called in a loop.
         let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
         assert!(matches!(act, Act::Wait(_)), "{act:?}");
+    }
+
+    #[test]
+    fn another_host_that_registered_since_is_left_in_its_place_until_somebody_asks() {
+        let mut machine = Machine::default();
+        let look = |machine: &mut Machine, reading| {
+            machine.apply(Event::Due, 0.5);
+            machine.apply(Event::Read(reading), 0.5)
+        };
+        let elsewhere = || {
+            let mut difference = Difference::app_missing("app");
+            difference.kind = DifferenceKind::Url;
+            Reading::Differs(vec![difference])
+        };
+        machine.apply(current("1"), 0.5);
+        machine.apply(Event::Told(Ok(())), 0.5);
+        machine.apply(Event::Read(Reading::Agrees), 0.5);
+        let rests = Act::Wait(Pace::NEAR.look);
+        for reading in [elsewhere(), elsewhere(), Reading::Failed(failure()), elsewhere()] {
+            assert_eq!(look(&mut machine, reading), rests);
+        }
+        assert_eq!(machine.word(), "drifted");
+        assert_eq!(machine.apply(Event::Asked, 0.5), Act::Register);
+
+        machine.apply(Event::Told(Ok(())), 0.5);
+        machine.apply(Event::Read(Reading::Agrees), 0.5);
+        look(&mut machine, elsewhere());
+        // The other one is the first to tell an Inngest that forgot.
+        assert_eq!(look(&mut machine, Reading::Differs(difference())), rests);
+        assert_eq!(look(&mut machine, Reading::Differs(difference())), Act::Register);
     }
 
     #[test]

@@ -292,6 +292,37 @@ export const slow = inngest.createFunction({{ id: "slow", retries: 1, triggers: 
 }
 
 #[tokio::test]
+async fn of_two_hosts_that_serve_the_one_that_registered_last_is_left_in_its_place() {
+    let (project, inngest) = (project(), FakeInngest::start().await);
+    let blue = launch(&project, &inngest).ready().await;
+    state(&blue, "registered").await;
+    let state_dir = project.scratch().join("green");
+    let green = launch(&project, &inngest)
+        .option("--state-dir", &state_dir)
+        .listening()
+        .await;
+    green.wait_until_ready().await;
+    state(&green, "registered").await;
+
+    let url_of = |baton: &Baton| format!("http://localhost:{}/api/inngest", baton.port());
+    let registration = state(&blue, "drifted").await;
+    assert_eq!(registration["drift"][0]["kind"], "url", "{registration:#}");
+    let looks = || {
+        let all = inngest.received();
+        all.iter().filter(|got| got.path.contains("gql")).count()
+    };
+    let before = looks();
+    inngest
+        .wait_until("further looks of both", |_| looks() >= before + 4)
+        .await;
+    assert_eq!(inngest.url_of("shop"), Some(url_of(&green)));
+
+    let asked = blue.admin("POST", "/-/register").answer(&blue.door()).await;
+    assert_eq!(asked.status, 200, "{asked}");
+    assert_eq!(inngest.url_of("shop"), Some(url_of(&blue)));
+}
+
+#[tokio::test]
 async fn a_self_hosted_inngest_wants_the_key_of_the_project() {
     let project = project();
     let inngest = FakeInngest::of_kind(Kind::SelfHosted(KEY.to_owned())).await;
