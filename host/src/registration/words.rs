@@ -33,10 +33,12 @@ pub fn in_words(registration: &Value) -> Option<Words> {
         _ => return None,
     };
     let differences = registration["drift"].as_array().into_iter().flatten();
+    // A dev server that was not started yet is nobody's trouble.
+    let awaited = registration["dev"] == true && field("error_kind") == Some("unreachable");
     Some(Words {
         headline,
         differences: differences.map(difference).collect(),
-        wrong: state == "drifted" || state == "unregistered" && attempts > 0,
+        wrong: state == "drifted" || state == "unregistered" && attempts > 0 && !awaited,
     })
 }
 
@@ -46,4 +48,24 @@ fn difference(difference: &Value) -> String {
     let kind = field("kind").unwrap_or_default();
     let (expected, held) = (&difference["expected"], &difference["held"]);
     format!("{what}: {kind}: it holds {held}, the code says {expected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::in_words;
+
+    #[test]
+    fn a_dev_server_that_is_not_there_is_told_and_is_nothing_wrong() {
+        let status = |dev: bool, kind: &str| json!({"state": "unregistered", "failed_attempts": 3, "error": "no", "error_kind": kind, "dev": dev});
+        let words = in_words(&status(true, "unreachable")).unwrap();
+        assert_eq!(
+            words.headline,
+            "not registered at Inngest: no (3 attempt(s), trying again)"
+        );
+        assert!(!words.wrong);
+        assert!(in_words(&status(false, "unreachable")).unwrap().wrong);
+        assert!(in_words(&status(true, "unauthorized")).unwrap().wrong);
+    }
 }
