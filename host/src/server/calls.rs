@@ -8,7 +8,7 @@
 //! Of Inngest's calls the body is read first, and so is the answer, unless the SDK streams it. All
 //! others stream both ways, and their callers may hang up: the app hears of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -34,6 +34,10 @@ pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generat
 
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
 const BODY_LIMIT: usize = 4 << 20;
+
+/// How much of a larger one is read all the same, and for how long.
+const DISCARDED: usize = 64 << 20;
+const DISCARDING: Duration = Duration::from_secs(5);
 
 /// `/api/inngest`.
 pub(super) async fn only_app(
@@ -255,7 +259,7 @@ async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Respons
 
 /// The request with the URL as the client wrote it; of Inngest's calls with its whole body.
 async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request, Response> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let host = parts
         .headers
         .get(header::HOST)
@@ -278,7 +282,7 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
         headers.push(("host".to_owned(), host.to_owned()));
     }
     let whole = match route {
-        Route::Inngest { .. } => Limited::new(body, BODY_LIMIT).collect().await,
+        Route::Inngest { .. } => Limited::new(&mut body, BODY_LIMIT).collect().await,
         Route::Other { .. } => {
             let body = body.into_data_stream();
             let body = TryStreamExt::map_err(body, |error| BodyError(error.to_string()));
@@ -295,6 +299,7 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
     let body = match whole {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
             let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
             let help = "Inngest sends no larger ones: a run's larger state is fetched by the SDK.";
             return Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, message, help));
@@ -312,6 +317,21 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
         target: Target::Fetch,
         caller: Caller::default(),
     })
+}
+
+/// Reads on for a while: whoever still writes does not look for an answer.
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DISCARDED {
+                return;
+            }
+        }
+    };
+    // One that stands still is answered all the same.
+    let _ = tokio::time::timeout(DISCARDING, discarding).await;
 }
 
 fn call_info(request: &js_runtime_api::Request) -> CallInfo {
