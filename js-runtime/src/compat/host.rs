@@ -48,6 +48,7 @@ pub(crate) fn object<'s>(
         ("remember", v8::Function::new(scope, remember)?),
         ("hold", v8::Function::new(scope, hold)?),
         ("release", v8::Function::new(scope, release)?),
+        ("isHungUp", v8::Function::new(scope, is_hung_up)?),
         ("bunNatives", v8::Function::new(scope, bun_natives)?),
     ];
     for (name, function) in functions {
@@ -145,6 +146,13 @@ fn release(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Return
     let call = call_number(scope, &arguments);
     if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
         host.control.release(call);
+    }
+}
+
+fn is_hung_up(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+    let call = call_number(scope, &arguments);
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+        returned.set_bool(host.control.is_hung_up(call));
     }
 }
 

@@ -102,6 +102,7 @@ struct Begun {
 #[derive(Debug, Default)]
 struct Held {
     things: usize,
+    hung_up: bool,
     /// Who waits until it is nothing.
     waiting: Option<Waker>,
 }
@@ -280,6 +281,19 @@ impl Control {
     /// Whether something goes on for the call.
     pub(crate) fn is_held(&self, call: u64) -> bool {
         self.signs().held.contains_key(&call)
+    }
+
+    /// Who made the call is gone; what goes on for it may ask.
+    pub(crate) fn hang_up(&self, call: u64) {
+        if let Some(held) = self.signs().held.get_mut(&call) {
+            held.hung_up = true;
+            tracing::debug!("a caller hung up, its handler goes on");
+        }
+    }
+
+    /// Whether something goes on for a caller who is gone.
+    pub(crate) fn is_hung_up(&self, call: u64) -> bool {
+        self.signs().held.get(&call).is_some_and(|held| held.hung_up)
     }
 
     /// See [`Self::hold`].

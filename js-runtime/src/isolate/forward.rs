@@ -73,6 +73,7 @@ pub(super) async fn forward(
         Either::Right(((), asked)) => {
             // Closes the connection, which the app sees; what it still does is waited for.
             drop(asked);
+            control.hang_up(id);
             std::future::poll_fn(|context| control.poll_released(id, context)).await;
             Err(CallError::HungUp)
         }

@@ -40,6 +40,8 @@ interface Host {
   /** Something goes on for a call, beside its answer; its generation stays until it is released. */
   hold(call: number): void;
   release(call: number): void;
+  /** Whether the caller is gone of a call for which something goes on. */
+  isHungUp(call: number): boolean;
 }
 
 type Function = (this: unknown, ...values: unknown[]) => unknown;

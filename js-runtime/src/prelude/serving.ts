@@ -255,8 +255,9 @@ async function answerRaw(raw: Request, run: Handler): Promise<Response> {
     const request = new Request(url, { method: raw.method, headers, body, duplex: "half" } as any);
     originals.set(request, raw);
     // Once somebody asks, Deno waits for the hang-up, and with that for ever: what never answers would not
-    // be found out.
-    Object.defineProperty(request, "signal", { configurable: true, get: () => raw.signal });
+    // be found out. A hang-up that was before, it does not tell.
+    const signal = () => (context.isHungUp() ? AbortSignal.abort() : raw.signal);
+    Object.defineProperty(request, "signal", { configurable: true, get: signal });
     const call = callOf(url, (name) => headers.get(name));
     return checked(await runFor(call, () => run(request, fromPeer(peer), context.forUser())));
   } catch (error) {
@@ -300,6 +301,10 @@ class Background {
   begin(): () => void {
     host.hold(this.#call);
     return () => host.release(this.#call);
+  }
+
+  isHungUp(): boolean {
+    return host.isHungUp(this.#call);
   }
 
   forUser(): Context {

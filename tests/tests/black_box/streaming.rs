@@ -131,7 +131,8 @@ async fn who_hangs_up_aborts_the_request_and_what_still_runs_holds_its_generatio
     let gate = project.gate("hang");
     let call = Call::new("GET", format!("/hang?gate={}", gate.path()));
     let sent = call.write(&baton.door()).await;
-    baton.in_flight(1, 1).await;
+    // Who hangs up before it began was never there.
+    seen(&baton, "the handler has begun", |seen| seen["hanging"] == true).await;
     drop(sent);
     seen(&baton, "the request is aborted", |seen| seen["aborted"] == true).await;
     reload_as(&project, &baton, "2").await;
@@ -146,6 +147,23 @@ async fn who_hangs_up_aborts_the_request_and_what_still_runs_holds_its_generatio
         .wait_for("the handler went on after all, aborted: true", json!({}))
         .await;
     baton.wait_for("generation retired", json!({ "generation": 1 })).await;
+}
+
+#[tokio::test]
+async fn who_asks_after_the_caller_hung_up_learns_of_it() {
+    let project = Project::of_entries();
+    let launch = Baton::dev_on(&project, "src/streams.ts").env("BATON_LOG", "debug");
+    let baton = launch.ready().await;
+    let gate = project.gate("hang");
+    let call = Call::new("GET", format!("/hang?late&gate={}", gate.path()));
+    let sent = call.write(&baton.door()).await;
+    seen(&baton, "the handler has begun", |seen| seen["hanging"] == true).await;
+    drop(sent);
+    baton.wait_for("a caller hung up, its handler goes on", json!({})).await;
+    gate.open();
+    baton
+        .wait_for("the handler went on after all, aborted: true", json!({}))
+        .await;
 }
 
 #[tokio::test]
