@@ -8,18 +8,23 @@ use std::sync::Arc;
 use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Project, Sources};
+use js_runtime_api::{
+    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, MemoryLimits, Preparation, Project,
+    Sources,
+};
 
 use tempfile::TempDir;
 
 use crate::compat::posix::empty_standard_input;
 use crate::diagnostics::relative_to;
 use crate::isolate;
-use crate::isolate::Spec;
+use crate::isolate::{Begun, NotLoaded, Spec};
 use crate::source::caches::Caches;
 use crate::source::kept;
+use crate::source::packages;
 use crate::source::shared::Shared;
 use crate::source::snapshot::SourceSnapshot;
+use crate::spare::{Spare, Spares};
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 
 /// Where the startup snapshot comes from.
@@ -38,6 +43,7 @@ pub struct V8Engine {
     caches: Arc<Caches>,
     sources: Arc<Shared<[u8]>>,
     deno_dir: PathBuf,
+    spares: Arc<Spares>,
 }
 
 impl V8Engine {
@@ -72,7 +78,16 @@ impl V8Engine {
             caches: Arc::default(),
             sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
+            spares: Arc::default(),
         })
+    }
+
+    fn maker(&self) -> Maker {
+        Maker {
+            startup: self.startup,
+            caches: self.caches.clone(),
+            deno_dir: self.deno_dir.clone(),
+        }
     }
 }
 
@@ -88,6 +103,9 @@ impl V8Engine {
 
 impl Engine for V8Engine {
     fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
+        if let Some(sources) = self.spares.sources(&project) {
+            return Ok(sources);
+        }
         let root = project.root.clone();
         let sources = SourceSnapshot::begin(project, self.sources.clone()).map_err(|(path, error)| {
             let error = LoadError {
@@ -113,54 +131,150 @@ impl Engine for V8Engine {
             queue,
             memory,
         } = request;
-        let (startup, caches, deno_dir) = (self.startup, self.caches.clone(), self.deno_dir.clone());
+        let (maker, spares) = (self.maker(), self.spares.clone());
         async move {
-            let sources: Arc<SourceSnapshot> = sources.as_any().downcast().map_err(|_| LoadError {
-                message: "these sources are not of this engine".to_owned(),
-                ..LoadError::default()
-            })?;
-            let obtained = tokio::task::spawn_blocking({
-                let sources = sources.clone();
-                move || sources.obtain_secrets()
-            });
-            match obtained.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    return Err(LoadError {
-                        kind: LoadErrorKind::Environment,
-                        message: error.to_string(),
-                        help: Some(error.help().to_owned()),
-                        ..LoadError::default()
-                    });
-                }
-                Err(error) => {
-                    return Err(LoadError {
-                        message: format!("secret_command was not run to its end: {error}"),
-                        ..LoadError::default()
-                    });
+            let sources = own(sources)?;
+            if let Some(spare) = spares.take(&sources)
+                && spare.memory == memory
+            {
+                match spare.isolate.load(name.clone(), queue.clone(), timeout).await {
+                    Ok(loaded) => return Ok(loaded),
+                    // Never because of what was evaluated ahead.
+                    Err(NotLoaded::Failed(error))
+                        if error.kind != LoadErrorKind::Evaluate || spare.packages.is_empty() =>
+                    {
+                        return Err(error);
+                    }
+                    Err(NotLoaded::Failed(_)) => sources.begin_anew(),
+                    Err(NotLoaded::Unsuited(why)) => {
+                        tracing::debug!(
+                            ?why,
+                            "the spare isolate makes a difference to this code: loading it in another"
+                        );
+                        spares.found_unsuited(spare.packages, why);
+                        sources.begin_anew();
+                    }
                 }
             }
-            let sockets = match sources.project().entry {
-                Entry::Folder(_) => None,
-                Entry::File(_) => Some(socket_folder().map_err(|error| LoadError {
-                    message: format!("cannot make a folder for the isolate's sockets: {error}"),
-                    ..LoadError::default()
-                })?),
-            };
-            isolate::start(Spec {
-                name,
-                sources,
-                caches,
-                startup,
-                deno_dir,
-                timeout,
-                queue,
-                memory,
-                sockets,
+            let isolate = maker.begin(sources, memory, Vec::new(), &name).await?;
+            isolate.load(name, queue, timeout).await.map_err(|not| match not {
+                NotLoaded::Failed(error) => error,
+                NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
             })
-            .await
         }
         .boxed()
+    }
+
+    fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
+        let Preparation { like, timeout, memory } = preparation;
+        let (maker, spares, shared) = (self.maker(), self.spares.clone(), self.sources.clone());
+        async move {
+            let Ok(like) = own(like) else {
+                return;
+            };
+            let read = tokio::task::spawn_blocking({
+                let spares = spares.clone();
+                move || {
+                    let packages = spares.suited(packages::ahead_of(&like));
+                    let is_there = spares.has(like.asked(), memory, &packages);
+                    let sources = (!is_there).then(|| SourceSnapshot::begin(like.asked().clone(), shared));
+                    // The next load will say what is wrong.
+                    sources.and_then(Result::ok).map(|sources| (sources, packages))
+                }
+            });
+            let Ok(Some((sources, packages))) = read.await else {
+                return;
+            };
+            let begun = maker.begin(sources.clone(), memory, packages.clone(), isolate::SPARE);
+            let Ok(isolate) = begun.await else {
+                return;
+            };
+            // A load may want it before it is ready.
+            let readiness = isolate.readiness();
+            spares.put(Spare {
+                sources,
+                memory,
+                packages,
+                isolate,
+            });
+            readiness.wait_or_stop(timeout).await;
+        }
+        .boxed()
+    }
+
+    fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
+        let spare = self.spares.take_any();
+        async move {
+            if let Some(spare) = spare {
+                spare.isolate.end().await;
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What isolates are made of, whatever they are for.
+struct Maker {
+    startup: StartupSnapshot,
+    caches: Arc<Caches>,
+    deno_dir: PathBuf,
+}
+
+impl Maker {
+    async fn begin(
+        self,
+        sources: Arc<SourceSnapshot>,
+        memory: MemoryLimits,
+        ahead: Vec<PathBuf>,
+        name: &str,
+    ) -> Result<Begun, LoadError> {
+        let obtained = tokio::task::spawn_blocking({
+            let sources = sources.clone();
+            move || sources.obtain_secrets()
+        });
+        match obtained.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                return Err(LoadError {
+                    kind: LoadErrorKind::Environment,
+                    message: error.to_string(),
+                    help: Some(error.help().to_owned()),
+                    ..LoadError::default()
+                });
+            }
+            Err(panicked) => return Err(error(format!("secret_command was not run to its end: {panicked}"))),
+        }
+        let sockets = match sources.project().entry {
+            Entry::Folder(_) => None,
+            Entry::File(_) => {
+                let made = socket_folder();
+                Some(made.map_err(|failed| error(format!("cannot make a folder for the isolate's sockets: {failed}")))?)
+            }
+        };
+        let spec = Spec {
+            sources,
+            caches: self.caches,
+            startup: self.startup,
+            deno_dir: self.deno_dir,
+            memory,
+            ahead,
+            sockets,
+        };
+        isolate::begin(spec, name)
+    }
+}
+
+fn own(sources: Arc<dyn Sources>) -> Result<Arc<SourceSnapshot>, LoadError> {
+    sources
+        .as_any()
+        .downcast()
+        .map_err(|_| error("these sources are not of this engine"))
+}
+
+fn error(message: impl Into<String>) -> LoadError {
+    LoadError {
+        message: message.into(),
+        ..LoadError::default()
     }
 }
 

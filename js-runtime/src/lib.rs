@@ -11,6 +11,7 @@ mod loader;
 mod prelude;
 mod resolve;
 mod source;
+mod spare;
 pub mod startup_snapshot;
 
 pub use engine::{SnapshotSource, V8Engine};

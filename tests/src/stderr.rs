@@ -85,6 +85,13 @@ impl Stderr {
         while changes.changed().await.is_ok() {}
     }
 
+    /// How many lines with this message and fields there are so far.
+    #[must_use]
+    pub fn count(&self, message: &str, pattern: &Value) -> usize {
+        let fits = |line: &&Line| line.message() == message && mismatch(&line.json, pattern).is_none();
+        self.lock().iter().filter(fits).count()
+    }
+
     /// All lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {

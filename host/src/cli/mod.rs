@@ -18,6 +18,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 pub use host::{greet, host};
@@ -149,6 +150,9 @@ pub struct ServeArgs {
     /// How much the array buffers of an isolate may hold, in MiB. [default: 2048]
     #[arg(long, env = "BATON_BUFFER_LIMIT", value_parser = parse_count)]
     buffer_limit: Option<usize>,
+    /// Keeps no isolate ready for the next reload: saves its memory, and reloads take longer.
+    #[arg(long, env = "BATON_NO_SPARE", value_parser = BoolishValueParser::new())]
+    no_spare: bool,
     /// How much processor time a call may use before its isolate is ended. [default: no limit]
     #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
     cpu_limit: Option<std::time::Duration>,
@@ -164,11 +168,11 @@ pub struct ServeArgs {
     #[arg(long)]
     no_watch: bool,
     /// With --watch git-ref: a commit is served only while no file differs from it.
-    #[arg(long, env = "BATON_REQUIRE_CLEAN")]
+    #[arg(long, env = "BATON_REQUIRE_CLEAN", value_parser = BoolishValueParser::new())]
     require_clean: bool,
     /// Looks at the files every second instead of waiting for the system to tell; where files are on
     /// another machine (NFS and others) this is done anyway.
-    #[arg(long, env = "BATON_POLL")]
+    #[arg(long, env = "BATON_POLL", value_parser = BoolishValueParser::new())]
     poll: bool,
     /// Lets debuggers attach, on this machine only: chrome://inspect, or VS Code as to Node. [default port: 9229]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]

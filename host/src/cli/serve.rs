@@ -154,6 +154,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         call_timeout,
         max_generations,
         isolates,
+        spare,
         heap_limit,
         buffer_limit,
         cpu_limit,
@@ -226,6 +227,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),
+            spare: !args.no_spare && spare.unwrap_or(true),
             memory: MemoryLimits {
                 heap: settled(args.heap_limit, heap_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
                 buffers: settled(args.buffer_limit, buffer_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,

@@ -34,6 +34,8 @@ pub struct ConfigFile {
     pub max_generations: Option<NonZeroUsize>,
     /// How many isolates a generation may have.
     pub isolates: Option<NonZeroUsize>,
+    /// Whether an isolate is kept ready for the next reload.
+    pub spare: Option<bool>,
     /// How large the JavaScript heap of an isolate may grow, in MiB.
     pub heap_limit: Option<NonZeroUsize>,
     /// How much the array buffers of an isolate may hold, in MiB.
@@ -166,7 +168,7 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "path",
     "port",
     "state_dir",
@@ -176,6 +178,7 @@ const KEYS: [&str; 21] = [
     "call_timeout",
     "max_generations",
     "isolates",
+    "spare",
     "heap_limit",
     "buffer_limit",
     "cpu_limit",
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
-                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nheap_limit = 512\n\
+                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nspare = false\nheap_limit = 512\n\
                     buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
                     pin = \"run\"\npin_ttl = \"1h\"\ndeny = [\"retries_zero\"]\n\
                     [env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n\
@@ -322,6 +325,7 @@ mod tests {
             (config.isolates, config.heap_limit),
             (NonZeroUsize::new(2), NonZeroUsize::new(512))
         );
+        assert_eq!(config.spare, Some(false));
         assert_eq!(config.env.file.as_deref(), Some(Path::new(".env")));
         assert_eq!(
             config.env.secret_command,

@@ -54,6 +54,7 @@ impl Host {
             load: Duration::from_secs(60),
             call: CALL,
             isolates: 2,
+            spare: true,
             cpu: Some(CPU),
             deny: Vec::new(),
             memory: MemoryLimits {

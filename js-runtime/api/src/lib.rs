@@ -95,6 +95,16 @@ pub trait Engine: Send + Sync + 'static {
     /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
     /// functions. Dropping the future abandons the load and gives its thread and memory back.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
+    /// Prepares what it can for the next load of a project from the disk, in the place of what was prepared
+    /// before; resolves when that is done. Reads the disk.
+    fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
+        drop(preparation);
+        Box::pin(std::future::ready(()))
+    }
+    /// Gives up what was prepared; resolves when its thread and memory are given back.
+    fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What to load.
@@ -108,6 +118,16 @@ pub struct LoadRequest {
     pub timeout: Duration,
     /// Where the isolate takes its calls from, once it is loaded.
     pub queue: Arc<CallQueue>,
+    pub memory: MemoryLimits,
+}
+
+/// What to prepare for.
+#[derive(Debug)]
+pub struct Preparation {
+    /// What was loaded last: the next load will be much the same.
+    pub like: Arc<dyn Sources>,
+    /// After this long it is given up.
+    pub timeout: Duration,
     pub memory: MemoryLimits,
 }
 

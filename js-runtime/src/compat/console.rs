@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::lines::{Lines, PATIENCE};
+use crate::isolate::Name;
 
 /// The call that something was said for; its parts are empty where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +30,14 @@ type Writer = (Stream, Caller);
 pub(super) struct Console(Rc<Written>);
 
 struct Written {
-    isolate: String,
+    isolate: Name,
     unfinished: RefCell<BTreeMap<Writer, Lines>>,
 }
 
 impl Console {
-    /// For the isolate of this thread, which is named by whoever asked for it.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(isolate: Name) -> Self {
         Self(Rc::new(Written {
-            isolate: std::thread::current().name().unwrap_or_default().to_owned(),
+            isolate,
             unfinished: RefCell::default(),
         }))
     }
@@ -45,7 +45,8 @@ impl Console {
     /// A line of the console.
     pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
         self.0.finish_all_of(caller);
-        let isolate = self.0.isolate.as_str();
+        let isolate = self.0.isolate.get();
+        let isolate = &*isolate;
         let Caller { function, run, step } = caller;
         let (function, run, step) = (known(function), known(run), known(step));
         match level {
@@ -96,7 +97,8 @@ impl Written {
     }
 
     fn line(&self, (stream, caller): &Writer, text: &str) {
-        let (isolate, stream) = (self.isolate.as_str(), stream.name());
+        let (isolate, stream) = (self.isolate.get(), stream.name());
+        let isolate = &*isolate;
         let Caller { function, run, step } = caller;
         let (function, run, step) = (known(function), known(run), known(step));
         tracing::info!(target: "user", isolate, stream, function, run, step, "{text}");

@@ -1,6 +1,6 @@
 //! `process.env`: the isolate's own, begun as the generation's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deno_core::{OpState, op2};
 use deno_error::JsErrorBox;
@@ -8,27 +8,57 @@ use deno_error::JsErrorBox;
 use crate::source::environment;
 
 /// The isolate's environment variables.
-pub(super) struct Environment(HashMap<String, String>);
+pub(crate) struct Environment {
+    variables: HashMap<String, String>,
+    /// What user code made of them; nothing where it took one away.
+    written: BTreeMap<String, Option<String>>,
+}
 
 impl Environment {
     /// The process's variables, and those of the generation that it lacks.
     pub(super) fn with(generation: &environment::Environment) -> Self {
         let mut variables = std::env::vars().collect();
         generation.complete(&mut variables);
-        Self(variables)
+        Self {
+            variables,
+            written: BTreeMap::new(),
+        }
+    }
+
+    fn set(&mut self, name: String, value: String) {
+        self.written.insert(name.clone(), Some(value.clone()));
+        self.variables.insert(name, value);
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.written.insert(name.to_owned(), None);
+        self.variables.remove(name);
+    }
+
+    /// Digest over all that user code has written.
+    pub(crate) fn written(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        for (name, value) in &self.written {
+            let parts = [Some(name.as_str()), value.as_deref()];
+            for part in parts {
+                hasher.update(&part.map_or(usize::MAX, str::len).to_le_bytes());
+                hasher.update(part.unwrap_or_default().as_bytes());
+            }
+        }
+        hasher.finalize()
     }
 }
 
 #[op2]
 #[serde]
 pub(super) fn op_baton_env(state: &mut OpState) -> HashMap<String, String> {
-    state.borrow::<Environment>().0.clone()
+    state.borrow::<Environment>().variables.clone()
 }
 
 #[op2]
 #[string]
 pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Option<String> {
-    state.borrow::<Environment>().0.get(key).cloned()
+    state.borrow::<Environment>().variables.get(key).cloned()
 }
 
 #[op2(fast)]
@@ -43,13 +73,13 @@ pub(super) fn op_baton_set_env(
         )));
     }
     let environment = state.borrow_mut::<Environment>();
-    environment.0.insert(key.to_owned(), value.to_owned());
+    environment.set(key.to_owned(), value.to_owned());
     Ok(())
 }
 
 #[op2(fast)]
 pub(super) fn op_baton_delete_env(state: &mut OpState, #[string] key: &str) {
-    state.borrow_mut::<Environment>().0.remove(key);
+    state.borrow_mut::<Environment>().remove(key);
 }
 
 /// `process.loadEnvFile`: as in Node, what is set already stays.
@@ -59,7 +89,9 @@ pub(super) fn op_baton_load_env_file(state: &mut OpState, #[string] path: &str) 
     let text = std::fs::read(path).map_err(JsErrorBox::from_err)?;
     let own = state.borrow_mut::<Environment>();
     for (name, value) in environment::parse(&String::from_utf8_lossy(&text)) {
-        own.0.entry(name).or_insert(value);
+        if !own.variables.contains_key(&name) {
+            own.set(name, value);
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use deno_runtime::deno_io::ChildProcessStdio;
 use super::bun;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
-use crate::isolate::Control;
+use crate::isolate::{Control, Name};
 use crate::source::snapshot::SourceSnapshot;
 
 /// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
@@ -31,10 +31,11 @@ pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     sources: Arc<SourceSnapshot>,
     control: Arc<Control>,
+    name: Name,
     sockets: Option<&Path>,
 ) -> Option<v8::Local<'s, v8::Object>> {
     scope.set_slot(Host {
-        console: Console::new(),
+        console: Console::new(name),
         groups: RefCell::default(),
         sources,
         control,

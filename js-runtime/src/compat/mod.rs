@@ -16,7 +16,7 @@ pub(crate) mod bun;
 mod children;
 mod console;
 mod ending;
-mod environment;
+pub(crate) mod environment;
 pub(crate) mod host;
 mod lines;
 pub(crate) mod posix;

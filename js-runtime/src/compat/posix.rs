@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "C functions that take numbers")]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -22,6 +23,25 @@ pub(super) fn own_group() -> i32 {
 pub(super) fn set_priority(pid: u32, priority: i32) -> io::Result<()> {
     // SAFETY: it takes numbers, and says which of them mean nothing.
     outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, priority) })
+}
+
+/// Gives the calling thread its name, as tools show it; what is too long is cut.
+pub(crate) fn name_this_thread(name: &str) {
+    const LONGEST: usize = if cfg!(target_os = "linux") { 15 } else { 63 };
+    let name: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(LONGEST).collect();
+    let Ok(name) = CString::new(name) else {
+        return;
+    };
+    #[cfg(target_os = "linux")]
+    // SAFETY: the name ends with a nul, and the thread is this one.
+    unsafe {
+        libc::pthread_setname_np(libc::pthread_self(), name.as_ptr());
+    }
+    #[cfg(target_vendor = "apple")]
+    // SAFETY: the name ends with a nul.
+    unsafe {
+        libc::pthread_setname_np(name.as_ptr());
+    }
 }
 
 /// Puts nothing in the place of the process's standard input.

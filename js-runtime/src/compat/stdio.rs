@@ -14,6 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::console::Stream;
 use super::lines::{Lines, PATIENCE};
+use crate::isolate::Name;
 
 /// How much is read at once.
 const CHUNK: usize = 8 << 10;
@@ -65,19 +66,19 @@ impl Pipes {
 impl Output {
     /// Logs all lines, until nobody can write any more, or `ended` resolves: a process that outlives
     /// the isolate cannot keep its pipes. What was written by then is logged still.
-    pub(crate) async fn log(self, isolate: String, ended: impl Future<Output = ()> + Clone) {
+    pub(crate) async fn log(self, isolate: Name, ended: impl Future<Output = ()> + Clone) {
         let stdout = log(self.stdout, Stream::Stdout, &isolate, ended.clone());
         let stderr = log(self.stderr, Stream::Stderr, &isolate, ended);
         for outcome in <[_; 2]>::from(futures::join!(stdout, stderr)) {
             if let Err(error) = outcome {
-                tracing::warn!(isolate, %error, "the output of an isolate cannot be read");
+                tracing::warn!(isolate = &*isolate.get(), %error, "the output of an isolate cannot be read");
             }
         }
     }
 }
 
-async fn log(pipe: PipeReader, stream: Stream, isolate: &str, ended: impl Future<Output = ()>) -> io::Result<()> {
-    let line = |text: &str| tracing::info!(target: "user", isolate, stream = stream.name(), "{text}");
+async fn log(pipe: PipeReader, stream: Stream, isolate: &Name, ended: impl Future<Output = ()>) -> io::Result<()> {
+    let line = |text: &str| tracing::info!(target: "user", isolate = &*isolate.get(), stream = stream.name(), "{text}");
     let mut pipe = pipe::Receiver::from_owned_fd(pipe.into())?;
     let mut lines = Lines::default();
     let mut chunk = [0; CHUNK];

@@ -10,6 +10,7 @@ use crate::loader::Modules;
 use crate::prelude::Duplicate;
 
 /// Why a function of the prelude did not return.
+#[derive(Debug)]
 pub(super) enum Failure {
     /// JavaScript threw.
     Threw(Box<JsError>),

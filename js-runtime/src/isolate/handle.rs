@@ -3,20 +3,22 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{DebugSession, Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
+use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
 use super::fatal::{End, Told, guard_this_thread};
-use super::thread::{self, Spec};
+use super::name::Name;
+use super::thread::{self, Assignment, Coming, Spec};
 use crate::compat::stdio;
 
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
-    name: String,
+    name: Name,
     control: Arc<Control>,
     /// Says why, when the thread has given everything back.
     ended: watch::Receiver<Option<End>>,
@@ -30,15 +32,48 @@ struct Running {
     output: tokio::task::JoinHandle<()>,
 }
 
-/// Starts a thread, loads the project on it, and resolves when it takes calls.
+/// An isolate that has begun, and loads its project once it is told to. Dropping it ends it.
+pub(crate) struct Begun {
+    name: Name,
+    assign: oneshot::Sender<Assignment>,
+    control: Arc<Control>,
+    waits: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<End>>,
+    running: Running,
+    abandoned: StopOnDrop,
+}
+
+/// Why an isolate takes no calls.
+#[derive(Debug)]
+pub(crate) enum NotLoaded {
+    Failed(LoadError),
+    /// It has evaluated packages ahead of the project, which made a difference: the project is to be loaded
+    /// in an isolate that has not.
+    Unsuited(Unsuited),
+}
+
+/// Why packages were not to be evaluated ahead of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsuited {
+    /// They cannot be.
+    Failed,
+    /// The project's modules write to the environment, and packages might read that.
+    EnvironmentWritten,
+    /// Not all of them are imported any more, or not before everything that matters.
+    ImportedOtherwise,
+}
+
+/// Starts a thread, and boots on it whatever needs not know what the isolate is for.
 ///
 /// # Errors
-/// When the project cannot be loaded, in time or at all.
-pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
-    let (ready, mut loaded) = oneshot::channel();
-    let (ended_sender, mut ended) = watch::channel(None);
+/// When the system has no thread or no descriptors left.
+pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
+    let (assign, assigned) = oneshot::channel();
+    let (waits_sender, waits) = watch::channel(false);
+    let (ended_sender, ended) = watch::channel(None);
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
+    let known_as = Name::new(name);
 
     let (pipes, output) = stdio::pipes().map_err(|error| LoadError {
         message: format!("cannot open pipes for what the isolate writes: {error}"),
@@ -48,22 +83,24 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
         let mut ended = ended.clone();
         async move { drop(ended.wait_for(Option::is_some).await) }.shared()
     };
-    let output = tokio::spawn(output.log(spec.name.clone(), end));
+    let output = tokio::spawn(output.log(known_as.clone(), end));
 
-    let name = spec.name.clone();
-    let timeout = spec.timeout;
     let thread = std::thread::Builder::new()
-        .name(name.clone())
+        .name(name.to_owned())
         // V8 takes about 1 MB for JavaScript; native code below it needs its own room.
         .stack_size(8 << 20)
         .spawn({
-            let control = control.clone();
+            let (control, known_as) = (control.clone(), known_as.clone());
             move || {
                 guard_this_thread(Told {
                     control: control.clone(),
                     ended: Some(ended_sender.clone()),
                 });
-                let why = thread::run(spec, pipes, &control, ready);
+                let coming = Coming {
+                    assigned,
+                    waits: waits_sender,
+                };
+                let why = thread::run(spec, pipes, &control, known_as, coming);
                 ended_sender.send_replace(Some(End { why, lost: false }));
             }
         })
@@ -71,46 +108,127 @@ pub(crate) async fn start(spec: Spec) -> Result<Loaded, LoadError> {
             message: format!("cannot start a thread for the isolate: {error}"),
             ..LoadError::default()
         })?;
+    Ok(Begun {
+        name: known_as,
+        assign,
+        control,
+        waits,
+        ended,
+        running: Running { thread, output },
+        abandoned,
+    })
+}
 
-    let outcome = match tokio::time::timeout(timeout, outcome_of(&mut loaded, &mut ended)).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            control.stop(Stop::TimedOut);
-            outcome_of(&mut loaded, &mut ended).await
+impl Begun {
+    /// Whether it waits to be told, or will.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.control.stopped().is_none() && self.ended.borrow().is_none()
+    }
+
+    /// When it has done all that it can before it is told.
+    pub(crate) fn readiness(&self) -> Readiness {
+        Readiness {
+            control: self.control.clone(),
+            waits: self.waits.clone(),
         }
-    };
-    match outcome {
-        Ok(manifest) => {
-            abandoned.disarm();
-            let isolate = Arc::new(Handle {
-                name,
-                control,
-                ended,
-                running: Mutex::new(Some(Running { thread, output })),
-            });
-            Ok(Loaded { isolate, manifest })
+    }
+
+    /// Ends it; resolves when its thread is gone.
+    pub(crate) async fn end(self) {
+        let Self {
+            mut ended,
+            running,
+            abandoned,
+            ..
+        } = self;
+        drop(abandoned);
+        let _ = ended.wait_for(Option::is_some).await;
+        let _ = running.output.await;
+    }
+
+    /// Loads the project, and resolves when the isolate takes calls from the queue.
+    ///
+    /// # Errors
+    /// When the project cannot be loaded, in time or at all.
+    pub(crate) async fn load(
+        self,
+        name: String,
+        queue: Arc<CallQueue>,
+        timeout: Duration,
+    ) -> Result<Loaded, NotLoaded> {
+        let Self {
+            name: known_as,
+            assign,
+            control,
+            waits: _,
+            mut ended,
+            running,
+            abandoned,
+        } = self;
+        let (ready, mut loaded) = oneshot::channel();
+        // A thread that has ended says so below.
+        let _ = assign.send(Assignment { name, queue, ready });
+        let outcome = match tokio::time::timeout(timeout, outcome_of(&mut loaded, &mut ended)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                control.stop(Stop::TimedOut);
+                outcome_of(&mut loaded, &mut ended).await
+            }
+        };
+        match outcome {
+            Ok(manifest) => {
+                abandoned.disarm();
+                let isolate = Arc::new(Handle {
+                    name: known_as,
+                    control,
+                    ended,
+                    running: Mutex::new(Some(running)),
+                });
+                Ok(Loaded { isolate, manifest })
+            }
+            Err(error) => {
+                // Whoever is told that a load failed may rely on its thread being gone.
+                let _ = ended.wait_for(Option::is_some).await;
+                let _ = running.output.await;
+                Err(error)
+            }
         }
-        Err(error) => {
-            // Whoever is told that a load failed may rely on its thread being gone.
-            let _ = ended.wait_for(Option::is_some).await;
-            let _ = output.await;
-            Err(error)
+    }
+}
+
+/// See [`Begun::readiness`].
+pub(crate) struct Readiness {
+    control: Arc<Control>,
+    waits: watch::Receiver<bool>,
+}
+
+impl Readiness {
+    /// Waits for it, or for its end; ends it when that takes too long.
+    pub(crate) async fn wait_or_stop(mut self, timeout: Duration) {
+        // An error says that its thread has gone further.
+        let waits = self.waits.wait_for(|waits| *waits);
+        if tokio::time::timeout(timeout, waits).await.is_err() {
+            self.control.stop(Stop::TimedOut);
         }
     }
 }
 
 /// What the thread says of its load; of one that panicked, that it did.
 async fn outcome_of(
-    loaded: &mut oneshot::Receiver<Result<Manifest, LoadError>>,
+    loaded: &mut oneshot::Receiver<Result<Manifest, NotLoaded>>,
     ended: &mut watch::Receiver<Option<End>>,
-) -> Result<Manifest, LoadError> {
+) -> Result<Manifest, NotLoaded> {
     tokio::select! {
         biased;
         Ok(outcome) = loaded => outcome,
-        _ = ended.wait_for(Option::is_some) => Err(LoadError {
-            message: "the isolate's thread panicked while it loaded the project".to_owned(),
-            help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
-            ..LoadError::default()
+        end = ended.wait_for(Option::is_some) => Err(match end.ok().and_then(|end| end.clone()) {
+            // Before it was told what it is for.
+            Some(End { why, .. }) if why != Ended::Panicked => NotLoaded::Unsuited(Unsuited::Failed),
+            _ => NotLoaded::Failed(LoadError {
+                message: "the isolate's thread panicked while it loaded the project".to_owned(),
+                help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
+                ..LoadError::default()
+            }),
         }),
     }
 }
@@ -165,7 +283,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Isolate")
-            .field("name", &self.name)
+            .field("name", &self.name.get())
             .finish_non_exhaustive()
     }
 }

@@ -15,6 +15,7 @@ use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
 use super::manifest::manifest;
 use super::memory::is_nearly_full;
+use super::name::Name;
 use crate::compat;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, ServeArgument, Served};
@@ -27,95 +28,125 @@ pub(crate) struct Serving {
     pub(crate) direct: bool,
 }
 
-/// Loads the project of `modules` into the worker.
-///
-/// # Errors
-/// Placed at the file and line that is to blame.
-pub(crate) async fn load(
-    worker: &mut MainWorker,
-    modules: &Modules,
-    control: &Arc<Control>,
-    memory: MemoryLimits,
-    sockets: Option<&Path>,
-) -> Result<(Prelude, Serving, Manifest), LoadError> {
-    let sources = &modules.sources;
-    let project = sources.project();
-    if sources.entries().is_empty() {
-        return Err(no_functions(modules));
-    }
-    let prelude = evaluate_prelude(worker, modules, control, sockets).await?;
-    let runtime = &mut worker.js_runtime;
-    let import = match project.entry {
-        Entry::Folder(_) => &prelude.import_module,
-        Entry::File(_) => &prelude.import_entry,
-    };
-    let mut last = None;
-    for path in sources.entries() {
-        // The canonical path, as an import of the same file from elsewhere would resolve to.
-        let path = sources.canonical(path).unwrap_or_else(|_| path.clone());
-        let url = Url::from_file_path(&path).map_err(|()| internal("a module's path is not absolute"))?;
-        let argument = to_v8(runtime, &url.to_string())?;
-        if let Err(failure) = run(runtime, control, import, &[argument]).await {
-            return Err(failure.explain(&url, modules));
-        }
-        last = Some(url);
-    }
-    let last = last.ok_or_else(|| no_functions(modules))?;
-    let argument = ServeArgument {
-        path: project.serve_path.clone(),
-        retries: project.default_retries,
-    };
-    let argument = to_v8(runtime, &argument)?;
-    let served = match run(runtime, control, &prelude.serve, &[argument]).await {
-        Ok(served) => from_v8::<Served>(runtime, &served)?,
-        // It waited for a server to listen.
-        Err(Failure::NeverSettles) => return Err(no_functions(modules)),
-        Err(failure) => return Err(failure.explain(&last, modules)),
-    };
-    // It would be condemned before its first call.
-    if is_nearly_full(runtime.v8_isolate(), memory) {
-        return Err(Failure::OutOfMemory.explain(&last, modules));
-    }
-    match served {
-        Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
-        Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
-        Served::Project(served) => {
-            let serving = Serving {
-                socket: sockets.filter(|_| served.fetch).map(|folder| folder.join("app")),
-                direct: served.direct,
-            };
-            Ok((prelude, serving, manifest(served, modules)))
-        }
-    }
+/// What the code of an isolate is evaluated in.
+pub(crate) struct Load<'a> {
+    pub(crate) worker: &'a mut MainWorker,
+    pub(crate) modules: &'a Modules,
+    pub(crate) control: &'a Arc<Control>,
+    pub(crate) memory: MemoryLimits,
+    pub(crate) sockets: Option<&'a Path>,
 }
 
-async fn evaluate_prelude(
-    worker: &mut MainWorker,
-    modules: &Modules,
-    control: &Arc<Control>,
-    sockets: Option<&Path>,
-) -> Result<Prelude, LoadError> {
-    let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
-    let host = evaluate(worker, host).await?;
-    let connect = export(worker, &host, "connect")?;
-    {
-        let runtime = &mut worker.js_runtime;
-        deno_core::scope!(scope, runtime);
-        let host = compat::host::object(scope, modules.sources.clone(), control.clone(), sockets)
-            .ok_or_else(|| internal("V8 is out of memory"))?;
-        let connect = v8::Local::new(scope, connect);
-        connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
+impl Load<'_> {
+    /// Evaluates the prelude.
+    ///
+    /// # Errors
+    /// Only when Baton itself is at fault.
+    pub(crate) async fn prelude(&mut self, name: Name) -> Result<Prelude, LoadError> {
+        let Self {
+            worker,
+            modules,
+            control,
+            sockets,
+            ..
+        } = self;
+        let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
+        let host = evaluate(worker, host).await?;
+        let connect = export(worker, &host, "connect")?;
+        {
+            let runtime = &mut worker.js_runtime;
+            deno_core::scope!(scope, runtime);
+            let host = compat::host::object(scope, modules.sources.clone(), control.clone(), name, *sockets)
+                .ok_or_else(|| internal("V8 is out of memory"))?;
+            let connect = v8::Local::new(scope, connect);
+            connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
+        }
+        evaluate(worker, serving).await?;
+        let prelude = evaluate(worker, prelude).await?;
+        Ok(Prelude {
+            import_ahead: export(worker, &prelude, "importAhead")?,
+            import_module: export(worker, &prelude, "importModule")?,
+            import_entry: export(worker, &prelude, "importEntry")?,
+            serve: export(worker, &prelude, "serve")?,
+            call: export(worker, &prelude, "call")?,
+            pull: export(worker, &prelude, "pull")?,
+            drain: export(worker, &prelude, "drain")?,
+        })
     }
-    evaluate(worker, serving).await?;
-    let prelude = evaluate(worker, prelude).await?;
-    Ok(Prelude {
-        import_module: export(worker, &prelude, "importModule")?,
-        import_entry: export(worker, &prelude, "importEntry")?,
-        serve: export(worker, &prelude, "serve")?,
-        call: export(worker, &prelude, "call")?,
-        pull: export(worker, &prelude, "pull")?,
-        drain: export(worker, &prelude, "drain")?,
-    })
+
+    /// Evaluates packages before the modules that import them.
+    ///
+    /// # Errors
+    /// When that is not possible; the isolate is good for nothing then.
+    pub(crate) async fn ahead(&mut self, prelude: &Prelude, packages: &[PathBuf]) -> Result<(), Failure> {
+        if packages.is_empty() {
+            return Ok(());
+        }
+        let urls = packages.iter().filter_map(|path| Url::from_file_path(path).ok());
+        let urls: Vec<String> = urls.map(Into::into).collect();
+        let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
+        let runtime = &mut self.worker.js_runtime;
+        let arguments = [to_v8(runtime, &urls), to_v8(runtime, &is_entry)];
+        let [Ok(urls), Ok(is_entry)] = arguments else {
+            return Err(Failure::Abandoned);
+        };
+        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry]).await?;
+        Ok(())
+    }
+
+    /// Evaluates the project's modules, and makes the handlers.
+    ///
+    /// # Errors
+    /// Placed at the file and line that is to blame.
+    pub(crate) async fn project(&mut self, prelude: &Prelude) -> Result<(Serving, Manifest), LoadError> {
+        let Self { modules, control, .. } = *self;
+        let sources = &modules.sources;
+        let project = sources.project();
+        let entries = sources.entries();
+        let runtime = &mut self.worker.js_runtime;
+        let import = match project.entry {
+            Entry::Folder(_) => &prelude.import_module,
+            Entry::File(_) => &prelude.import_entry,
+        };
+        let mut last = None;
+        for path in &*entries {
+            // The canonical path, as an import of the same file from elsewhere would resolve to.
+            let path = sources.canonical(path).unwrap_or_else(|_| path.clone());
+            let url = Url::from_file_path(&path).map_err(|()| internal("a module's path is not absolute"))?;
+            let argument = to_v8(runtime, &url.to_string())?;
+            if let Err(failure) = run(runtime, control, import, &[argument]).await {
+                return Err(failure.explain(&url, modules));
+            }
+            last = Some(url);
+        }
+        let last = last.ok_or_else(|| no_functions(modules))?;
+        let argument = ServeArgument {
+            path: project.serve_path.clone(),
+            retries: project.default_retries,
+        };
+        let argument = to_v8(runtime, &argument)?;
+        let served = match run(runtime, control, &prelude.serve, &[argument]).await {
+            Ok(served) => from_v8::<Served>(runtime, &served)?,
+            // It waited for a server to listen.
+            Err(Failure::NeverSettles) => return Err(no_functions(modules)),
+            Err(failure) => return Err(failure.explain(&last, modules)),
+        };
+        // It would be condemned before its first call.
+        if is_nearly_full(runtime.v8_isolate(), self.memory) {
+            return Err(Failure::OutOfMemory.explain(&last, modules));
+        }
+        match served {
+            Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
+            Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
+            Served::Project(served) => {
+                let serving = Serving {
+                    socket: self.sockets.filter(|_| served.fetch).map(|folder| folder.join("app")),
+                    direct: served.direct,
+                };
+                Ok((serving, manifest(served, modules)))
+            }
+        }
+    }
 }
 
 async fn evaluate(worker: &mut MainWorker, (url, code): (Url, Arc<str>)) -> Result<v8::Global<v8::Object>, LoadError> {

@@ -1,8 +1,8 @@
 //! One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
 //! generations overlap.
 //!
-//! `handle` is what the host holds, `control` what both sides share, `thread` the life from boot
-//! to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
+//! `handle` is what the host holds, `control` what both sides share (and `name`), `thread` the life from
+//! boot to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
 //! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
 //! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code
 //! starts.
@@ -18,11 +18,13 @@ mod handle;
 mod load;
 mod manifest;
 mod memory;
+mod name;
 mod thread;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
-pub(crate) use handle::start;
+pub(crate) use handle::{Begun, NotLoaded, Unsuited, begin};
+pub(crate) use name::{Name, SPARE};
 pub(crate) use thread::Spec;
 
 use js_runtime_api::CallError;

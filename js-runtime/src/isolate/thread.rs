@@ -3,22 +3,27 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use deno_core::url::Url;
-use deno_core::v8;
+use deno_core::{PollEventLoopOptions, v8};
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
+use futures::FutureExt as _;
 use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Stop};
+use super::handle::{NotLoaded, Unsuited};
+use super::load::Load;
+use super::name::Name;
 use super::worker::Family;
-use super::{driver, load, memory};
+use super::{driver, memory};
 use crate::compat;
 use crate::compat::stdio::Pipes;
 use crate::diagnostics::relative_to;
@@ -27,32 +32,46 @@ use crate::prelude;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
 use crate::source::caches::{Caches, ScriptCodeCache};
+use crate::source::packages;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::StartupSnapshot;
 
 /// What an isolate is made of.
 pub(crate) struct Spec {
-    pub(crate) name: String,
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) startup: StartupSnapshot,
     /// Where Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
-    pub(crate) timeout: Duration,
-    /// Where the calls come from.
-    pub(crate) queue: Arc<CallQueue>,
     pub(crate) memory: MemoryLimits,
+    /// Packages that it evaluates before it knows what it is for.
+    pub(crate) ahead: Vec<PathBuf>,
     /// Where an app's sockets are; it goes with the isolate.
     pub(crate) sockets: Option<TempDir>,
 }
 
-type Ready = oneshot::Sender<Result<Manifest, LoadError>>;
+/// What an isolate is for.
+pub(crate) struct Assignment {
+    pub(crate) name: String,
+    /// Where the calls come from.
+    pub(crate) queue: Arc<CallQueue>,
+    pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
+}
+
+type Assigned = oneshot::Receiver<Assignment>;
+
+/// How it comes to know what it is for.
+pub(crate) struct Coming {
+    pub(crate) assigned: Assigned,
+    /// Told once it waits for that.
+    pub(crate) waits: watch::Sender<bool>,
+}
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
-pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, ready: Ready) -> Ended {
+pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, coming: Coming) -> Ended {
     let family = Family::new(spec, control.clone(), pipes);
     let runtime = deno_runtime::tokio_util::create_basic_runtime();
-    runtime.block_on(Box::pin(live(&family, ready)));
+    runtime.block_on(Box::pin(live(&family, name, coming)));
     family.end_workers();
     // Tasks that extensions spawned and nobody awaits end here.
     runtime.shutdown_background();
@@ -72,39 +91,128 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, ready: Ready
     }
 }
 
-async fn live(family: &Arc<Family>, ready: Ready) {
+async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Coming) {
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
     let mut worker = match boot(family, &modules) {
         Ok(worker) => worker,
-        Err(error) => {
-            let _ = ready.send(Err(error));
-            return;
-        }
+        Err(error) => return refuse(assigned, error).await,
     };
     control.booted(&mut worker.js_runtime);
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
 
-    let booted = began.elapsed();
     let root = &spec.sources.project().root;
     let sockets = spec.sockets.as_ref().map(TempDir::path);
-    match load::load(&mut worker, &modules, control, spec.memory, sockets).await {
-        Ok((prelude, serving, manifest)) => {
-            let evaluated = began.elapsed() - booted;
-            tracing::debug!(isolate = spec.name, ?booted, ?evaluated, "isolate loaded");
+    let mut load = Load {
+        worker: &mut worker,
+        modules: &modules,
+        control,
+        memory: spec.memory,
+        sockets,
+    };
+    let prelude = match load.prelude(name.clone()).await {
+        Ok(prelude) => prelude,
+        Err(error) => {
+            dispose(worker, &modules, control);
+            return refuse(assigned, error).await;
+        }
+    };
+    let booted = began.elapsed();
+    if let Err(failure) = load.ahead(&prelude, &spec.ahead).await {
+        // In the load of a generation it would be found again, and told.
+        tracing::debug!(?failure, "a package cannot be evaluated ahead of the project");
+        drop(prelude);
+        return dispose(worker, &modules, control);
+    }
+    let written_ahead = environment_written(load.worker);
+    let ahead = began.elapsed() - booted;
+    tracing::debug!(
+        isolate = &*name.get(),
+        ?booted,
+        ?ahead,
+        packages = spec.ahead.len(),
+        "isolate booted"
+    );
+    waits.send_replace(true);
+    let Some(Assignment {
+        name: given,
+        queue,
+        ready,
+    }) = wait_for(assigned, load.worker, control).await
+    else {
+        drop(prelude);
+        return dispose(worker, &modules, control);
+    };
+    name.become_known_as(&given);
+
+    let began = Instant::now();
+    let outcome = load.project(&prelude).await.map_err(NotLoaded::Failed);
+    let evaluated = began.elapsed();
+    tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
+    spec.sources.note_loaded();
+    let outcome = outcome.and_then(|loaded| {
+        if !spec.ahead.is_empty() {
+            if environment_written(load.worker) != written_ahead {
+                return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
+            }
+            let imported = packages::ahead_of(&spec.sources);
+            if !spec.ahead.iter().all(|package| imported.contains(package)) {
+                return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
+            }
+        }
+        Ok(loaded)
+    });
+    match outcome {
+        Ok((serving, manifest)) => {
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
-            driver::drive(&mut worker, &prelude, &serving, &spec.queue, control, spec.memory).await;
+            driver::drive(&mut worker, &prelude, &serving, &queue, control, spec.memory).await;
             drop(prelude);
             dispose(worker, &modules, control);
         }
-        Err(error) => {
+        Err(not_loaded) => {
+            drop(prelude);
             dispose(worker, &modules, control);
-            let _ = ready.send(Err(relative_to(error, root)));
+            let _ = ready.send(Err(match not_loaded {
+                NotLoaded::Failed(error) => NotLoaded::Failed(relative_to(error, root)),
+                unsuited @ NotLoaded::Unsuited(_) => unsuited,
+            }));
         }
     }
+}
+
+/// Says why there will be no isolate to whoever wants it to load.
+async fn refuse(assigned: Assigned, error: LoadError) {
+    if let Ok(assignment) = assigned.await {
+        let _ = assignment.ready.send(Err(NotLoaded::Failed(error)));
+    }
+}
+
+/// Lives on until it is known what for; `None` when it is to end.
+async fn wait_for(mut assigned: Assigned, worker: &mut MainWorker, control: &Control) -> Option<Assignment> {
+    let runtime = &mut worker.js_runtime;
+    std::future::poll_fn(|context| {
+        if control.poll_stopped(context).is_some() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
+            return Poll::Ready(assignment.ok());
+        }
+        // What packages have begun goes on.
+        while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+            tracing::error!(%error, "uncaught in user code");
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn environment_written(worker: &mut MainWorker) -> blake3::Hash {
+    let state = worker.js_runtime.op_state();
+    let state = state.borrow();
+    state.borrow::<compat::environment::Environment>().written()
 }
 
 fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {

@@ -23,6 +23,7 @@ pub(crate) const SERVING: &str = "baton:serving";
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
+    pub(crate) import_ahead: v8::Global<v8::Function>,
     pub(crate) import_module: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
     pub(crate) serve: v8::Global<v8::Function>,

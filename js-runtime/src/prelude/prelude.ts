@@ -82,6 +82,12 @@ const defaulted = new Set<InngestFunction>();
 let superseded = false;
 const supersession = Promise.withResolvers<void>();
 
+/** Evaluates packages before the modules that will import them, in their order. */
+export async function importAhead(urls: string[], isEntry: boolean): Promise<void> {
+  if (isEntry) await takeListeners();
+  for (const url of urls) await import(url);
+}
+
 /** Imports one module and keeps what it exports for `serve`. */
 export async function importModule(url: string): Promise<void> {
   const exports = await import(url);

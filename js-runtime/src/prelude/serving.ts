@@ -110,6 +110,7 @@ function take(asked: Listening): boolean {
 
 /** From now on what listens is handed over, until `listenForReal`. */
 export async function takeListeners(): Promise<void> {
+  if (taking) return;
   taking = true;
   const { Server } = (await import("node:http")).default;
   const listen = Server.prototype.listen;

@@ -37,7 +37,7 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
         root: snapshot.project.root.clone(),
         entry: snapshot.project.entry.path().to_owned(),
         is_folder: matches!(snapshot.project.entry, Entry::Folder(_)),
-        entries: snapshot.entries.clone(),
+        entries: snapshot.entries().to_vec(),
         files: read
             .files
             .iter()

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod findings;
 pub(crate) mod imports;
 pub(crate) mod kept;
+pub(crate) mod packages;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

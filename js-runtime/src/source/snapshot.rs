@@ -8,7 +8,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use deno_core::url::Url;
 use deno_package_json::{PackageJson, PackageJsonRc};
@@ -36,7 +36,7 @@ pub(crate) struct SourceSnapshot {
     /// Where that led.
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
-    pub(super) entries: Vec<PathBuf>,
+    entries: RwLock<Arc<[PathBuf]>>,
     pub(super) environment: Environment,
     read: Mutex<Read>,
     shared: Arc<Shared<[u8]>>,
@@ -54,10 +54,20 @@ pub(super) struct Read {
     /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
     pub(super) resolved: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) package_jsons: HashMap<PathBuf, Option<PackageJsonRc>>,
-    /// Which project file imports which.
-    pub(super) imports: HashMap<PathBuf, BTreeSet<PathBuf>>,
+    /// What each file imports, in the order in which V8 asked.
+    pub(super) imports: HashMap<PathBuf, Vec<Import>>,
     /// What V8 was given for a file.
     pub(super) given: HashMap<Url, Arc<Emitted>>,
+    /// An isolate has loaded all of it: what is imported from now on, calls import.
+    pub(super) is_loaded: bool,
+}
+
+/// One file that another imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Import {
+    pub(crate) file: PathBuf,
+    /// By a call, and not by the load.
+    pub(crate) is_lazy: bool,
 }
 
 /// Files that decide how the others are read, though no module imports them.
@@ -97,10 +107,7 @@ impl SourceSnapshot {
         for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
             snapshot.canonical(path)?;
         }
-        for name in SETTINGS {
-            // An absent one is remembered as missing, which is all that matters here.
-            let _ = snapshot.read(&snapshot.project.root.join(name));
-        }
+        snapshot.read_settings();
         Ok(Arc::new(snapshot))
     }
 
@@ -115,11 +122,16 @@ impl SourceSnapshot {
         Self {
             asked,
             project,
-            entries,
+            entries: RwLock::new(entries.into()),
             environment,
             read: Mutex::new(read),
             shared,
         }
+    }
+
+    /// What was asked for, in those words.
+    pub(crate) fn asked(&self) -> &Project {
+        &self.asked
     }
 
     pub(crate) fn project(&self) -> &Project {
@@ -142,8 +154,31 @@ impl SourceSnapshot {
     }
 
     /// The modules to import, sorted.
-    pub(crate) fn entries(&self) -> &[PathBuf] {
-        &self.entries
+    pub(crate) fn entries(&self) -> Arc<[PathBuf]> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lists the modules to import again, of a snapshot that none was loaded from.
+    ///
+    /// # Errors
+    /// When the folder or the entry file cannot be read.
+    pub(crate) fn list_entries_again(&self) -> io::Result<()> {
+        let entries = entries::list(&self.project.entry)?;
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+        Ok(())
+    }
+
+    /// Forgets what was read, so that the files are read again, and only those that are asked for again.
+    pub(crate) fn begin_anew(&self) {
+        *self.lock() = Read::default();
+        self.read_settings();
+    }
+
+    fn read_settings(&self) {
+        for name in SETTINGS {
+            // An absent one is remembered as missing, which is all that matters here.
+            let _ = self.read(&self.project.root.join(name));
+        }
     }
 
     /// The file's bytes: from the first read if there was one, else from the disk.
@@ -256,21 +291,34 @@ impl SourceSnapshot {
     }
 
     /// Notes that one file imports another.
-    pub(crate) fn note_import(&self, from: PathBuf, to: PathBuf) {
-        self.lock().imports.entry(from).or_default().insert(to);
+    pub(crate) fn note_import(&self, from: PathBuf, file: PathBuf) {
+        let mut read = self.lock();
+        let import = Import {
+            file,
+            is_lazy: read.is_loaded,
+        };
+        let imports = read.imports.entry(from).or_default();
+        if !imports.contains(&import) {
+            imports.push(import);
+        }
+    }
+
+    /// Notes that an isolate has loaded the project.
+    pub(crate) fn note_loaded(&self) {
+        self.lock().is_loaded = true;
     }
 
     /// A module and everything that it imports, directly or not; what is imported comes first.
     pub(crate) fn evaluation_order(&self, module: &Path) -> Vec<PathBuf> {
         fn visit(
-            imports: &HashMap<PathBuf, BTreeSet<PathBuf>>,
+            imports: &HashMap<PathBuf, Vec<Import>>,
             path: &Path,
             seen: &mut HashSet<PathBuf>,
             order: &mut Vec<PathBuf>,
         ) {
             if seen.insert(path.to_owned()) {
-                for imported in imports.get(path).into_iter().flatten() {
-                    visit(imports, imported, seen, order);
+                for Import { file, .. } in imports.get(path).into_iter().flatten() {
+                    visit(imports, file, seen, order);
                 }
                 order.push(path.to_owned());
             }
@@ -304,32 +352,9 @@ impl SourceSnapshot {
     }
 }
 
-impl Sources for SourceSnapshot {
-    fn hash(&self) -> String {
-        let files = self.digest(self.lock().files.iter());
-        match self.environment.digest().hash {
-            None => files,
-            Some(environment) => blake3::hash(format!("{files} {environment}").as_bytes())
-                .to_hex()
-                .to_string(),
-        }
-    }
-
-    fn secrets_changed(&self) -> bool {
-        let command = self.asked.environment.secret_command.as_ref();
-        command.is_some_and(|command| self.environment.secrets_changed(command, &self.project.root))
-    }
-
-    fn environment(&self) -> EnvironmentDigest {
-        self.environment.digest()
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        // The process's own come first.
-        std::env::var(name).ok().or_else(|| self.environment.variable(name))
-    }
-
-    fn changed_on_disk(&self) -> Vec<PathBuf> {
+impl SourceSnapshot {
+    /// What of the files that were read differs on the disk now. Reads the disk.
+    fn changed_files(&self) -> BTreeSet<PathBuf> {
         let (files, missing, links) = {
             let read = self.lock();
             let of = |(path, file): (&PathBuf, &SourceFile)| {
@@ -359,9 +384,46 @@ impl Sources for SourceSnapshot {
         {
             changed.insert(file.clone());
         }
+        changed
+    }
+
+    /// Whether everything that was read so far reads the same. Reads the disk, and runs the command that
+    /// prints variables, if there is one.
+    pub(crate) fn reads_the_same(&self) -> bool {
+        self.changed_files().is_empty() && !self.secrets_changed()
+    }
+}
+
+impl Sources for SourceSnapshot {
+    fn hash(&self) -> String {
+        let files = self.digest(self.lock().files.iter());
+        match self.environment.digest().hash {
+            None => files,
+            Some(environment) => blake3::hash(format!("{files} {environment}").as_bytes())
+                .to_hex()
+                .to_string(),
+        }
+    }
+
+    fn secrets_changed(&self) -> bool {
+        let command = self.asked.environment.secret_command.as_ref();
+        command.is_some_and(|command| self.environment.secrets_changed(command, &self.project.root))
+    }
+
+    fn environment(&self) -> EnvironmentDigest {
+        self.environment.digest()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        // The process's own come first.
+        std::env::var(name).ok().or_else(|| self.environment.variable(name))
+    }
+
+    fn changed_on_disk(&self) -> Vec<PathBuf> {
+        let mut changed = self.changed_files();
         match entries::list(&self.project.entry) {
             Ok(entries) => {
-                let before: BTreeSet<_> = self.entries.iter().cloned().collect();
+                let before: BTreeSet<_> = self.entries().iter().cloned().collect();
                 let now: BTreeSet<_> = entries.into_iter().collect();
                 changed.extend(before.symmetric_difference(&now).cloned());
             }
@@ -388,7 +450,8 @@ impl Sources for SourceSnapshot {
         };
         let read = self.lock();
         let asked = [self.asked.root.as_path(), self.asked.entry.path()].map(Path::to_owned);
-        let files = read.files.keys().chain(&read.missing).chain(&self.entries);
+        let entries = self.entries();
+        let files = read.files.keys().chain(&read.missing).chain(&*entries);
         let files = files.chain(&self.asked.environment.file).cloned();
         Watched {
             files: files.collect(),

@@ -43,6 +43,7 @@ mod secrets;
 mod service;
 mod shipping;
 mod snapshot;
+mod spare;
 mod streaming;
 mod stuck;
 mod supervisor;

@@ -103,8 +103,9 @@ impl Task {
         self.history.reopen();
     }
 
-    pub(super) fn hand_over(&mut self) {
+    pub(super) async fn hand_over(&mut self) {
         self.handover = Handover::Over;
+        self.give_up_spare().await;
         self.table.holds.clear();
         if let Some(current) = self.table.current() {
             current.pool.drain();

@@ -142,6 +142,7 @@ impl Task {
                 self.apply(id, Event::LoadAbandoned);
             }
             Done::Loaded(id, result) => {
+                self.preparing.is_due();
                 if matches!(want, Want::Reload { .. }) {
                     self.superseded_since = None;
                     self.newest_read.clone_from(&result.sources);

@@ -4,6 +4,7 @@
 mod handover;
 mod isolates;
 mod loads;
+mod spare;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 pub use self::handover::Frozen;
 use self::handover::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
+use self::spare::Preparing;
 use super::deadlines::Deadlines;
 use super::history::{History, KEPT};
 use super::live::Generation;
@@ -45,6 +47,8 @@ pub struct Limits {
     pub call: Duration,
     /// How many isolates a generation may have.
     pub isolates: usize,
+    /// Whether an isolate is kept ready for the next load.
+    pub spare: bool,
     /// How much processor time a call may use before its isolate is ended.
     pub cpu: Option<Duration>,
     /// How much an isolate may hold.
@@ -121,6 +125,7 @@ impl Keeper {
                 emptied_sender,
                 deadlines: Deadlines::default(),
                 isolates: Isolates::default(),
+                preparing: Preparing::default(),
                 handover: Handover::default(),
                 history,
                 watched_revision: None,
@@ -171,6 +176,7 @@ struct Task {
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
+    preparing: Preparing,
     handover: Handover,
     history: History,
     /// How much the current generation had read when its sources were looked at last.
@@ -188,6 +194,7 @@ impl Task {
         loop {
             self.begin_next_load();
             self.answer_freeze().await;
+            self.prepare_next_load();
             tokio::select! {
                 request = requests.recv() => match request {
                     Some(Request::Load { want, reason, answer }) => {
@@ -201,7 +208,7 @@ impl Task {
                     }
                     Some(Request::Freeze { answer }) => self.handover.freeze(answer),
                     Some(Request::Resume { given }) => self.resume(given),
-                    Some(Request::HandOver) => self.hand_over(),
+                    Some(Request::HandOver) => self.hand_over().await,
                     Some(Request::Stop { done }) => {
                         self.stop().await;
                         let _ = done.send(());
@@ -215,6 +222,7 @@ impl Task {
                 },
                 Some(id) = emptied.recv() => self.close_if_idle(id),
                 id = self.deadlines.next() => self.deadline_passed(id),
+                () = self.preparing.done() => {}
                 news = self.isolates.next() => self.isolate_news(news),
                 _ = look.tick() => {
                     self.look_after_isolates();
@@ -392,6 +400,7 @@ impl Task {
 
     async fn stop(&mut self) {
         self.running = None;
+        self.give_up_spare().await;
         self.table.holds.clear();
         self.history.close().await;
         self.table.publish(None);

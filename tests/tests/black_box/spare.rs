@@ -1,0 +1,219 @@
+//! The spare isolate: what was evaluated ahead of a reload is what the reload would have evaluated.
+
+use harness::{Baton, Launch, Project, Run};
+use serde_json::{Value, json};
+
+use crate::calls::start;
+
+/// A function that tells what its package is, and how often that was evaluated.
+const TOLD: &str = r#"import { Inngest } from "inngest";
+import { dep } from "dep";
+const inngest = new Inngest({ id: "fixture" });
+export const told = inngest.createFunction(
+  { id: "told", retries: 1, triggers: [{ event: "fixture/told" }], checkpointing: false },
+  async () => ({ dep, version: 1 }),
+);
+"#;
+
+/// What it tells at first.
+const DEP: &str = "console.log('dep is evaluated');\nexport const dep = 'one';\n";
+
+fn project(function: &str, dep: &str) -> Project {
+    let project = Project::new();
+    project.write("functions/told.ts", function);
+    write_package(&project, "dep", dep);
+    project
+}
+
+fn write_package(project: &Project, name: &str, text: &str) {
+    let description = json!({ "name": name, "type": "module", "main": "main.js" });
+    project.write(
+        &format!("functions/node_modules/{name}/package.json"),
+        description.to_string(),
+    );
+    project.write(&format!("functions/node_modules/{name}/main.js"), text);
+}
+
+fn watched(launch: Launch) -> Launch {
+    launch.env("BATON_LOG", "debug")
+}
+
+/// Ready, and its spare too.
+async fn prepared(project: &Project) -> Baton {
+    let baton = watched(Baton::dev(project)).ready().await;
+    baton.wait_for("isolate booted", json!({ "isolate": "spare" })).await;
+    baton
+}
+
+async fn told(baton: &Baton) -> Value {
+    let answer = start(baton, &Run::of("fixture-told")).answer(baton).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_reload_evaluates_the_projects_own_modules_alone() {
+    let project = project(TOLD, DEP);
+    let baton = prepared(&project).await;
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
+    baton
+        .wait_for("dep is evaluated", json!({ "isolate": "generation-1" }))
+        .await;
+    baton.wait_for("dep is evaluated", json!({ "isolate": "spare" })).await;
+    let evaluated = json!({ "isolate": "generation-2" });
+    assert_eq!(baton.stderr().count("dep is evaluated", &evaluated), 0);
+}
+
+#[tokio::test]
+async fn a_package_that_changed_is_evaluated_as_it_is() {
+    let project = project(TOLD, DEP);
+    let baton = prepared(&project).await;
+    write_package(&project, "dep", "export const dep = 'two';\n");
+    let _ = baton.reload().await.activated();
+    assert_eq!(told(&baton).await, json!({ "dep": "two", "version": 1 }));
+    baton
+        .wait_for("the spare isolate is outdated: what it has read changed", json!({}))
+        .await;
+}
+
+#[tokio::test]
+async fn a_lockfile_and_an_environment_that_changed_throw_it_away() {
+    for file in ["package-lock.json", ".env"] {
+        let project = project(TOLD, "export const dep = process.env.SAID ?? 'nothing';\n");
+        project.write(".env", "SAID=one\n");
+        project.write("package-lock.json", "{}");
+        let launch = Baton::dev(&project)
+            .argument("--env-file")
+            .argument(project.root().join(".env"));
+        let launch = watched(launch);
+        let baton = launch.ready().await;
+        baton.wait_for("isolate booted", json!({ "isolate": "spare" })).await;
+        project.write(file, "SAID=two\n");
+        let _ = baton.reload().await.activated();
+        baton
+            .wait_for("the spare isolate is outdated: what it has read changed", json!({}))
+            .await;
+        let dep = if file == ".env" { "two" } else { "one" };
+        assert_eq!(told(&baton).await["dep"], dep, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_module_writes_to_the_environment_is_there_when_packages_look() {
+    let project = project(TOLD, "export const dep = process.env.SAID ?? 'nothing';\n");
+    project.write("functions/a.ts", "process.env.SAID = 'by a module';\nexport {};\n");
+    let baton = prepared(&project).await;
+    assert_eq!(told(&baton).await["dep"], "by a module");
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    let _ = baton.reload().await.activated();
+    assert_eq!(told(&baton).await, json!({ "dep": "by a module", "version": 2 }));
+}
+
+#[tokio::test]
+async fn what_a_module_does_for_its_effect_is_done_when_packages_look() {
+    let project = project(TOLD, "export const dep = globalThis.setUp ?? 'nothing';\n");
+    project.write("lib/setup.ts", "globalThis.setUp = 'is set up';\nexport {};\n");
+    project.edit(
+        "functions/told.ts",
+        "import { dep }",
+        "import \"../lib/setup.ts\";\nimport { dep }",
+    );
+    let baton = prepared(&project).await;
+    assert_eq!(told(&baton).await["dep"], "is set up");
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    let _ = baton.reload().await.activated();
+    assert_eq!(told(&baton).await, json!({ "dep": "is set up", "version": 2 }));
+}
+
+#[tokio::test]
+async fn a_package_that_is_imported_no_more_leaves_nothing_behind() {
+    let project = project(TOLD, DEP);
+    write_package(&project, "effect", "globalThis.effect = true;\n");
+    project.edit(
+        "functions/told.ts",
+        "import { dep }",
+        "import \"effect\";\nimport { dep }",
+    );
+    project.edit("functions/told.ts", "({ dep,", "({ dep, effect: globalThis.effect,");
+    let baton = prepared(&project).await;
+    assert_eq!(told(&baton).await["effect"], true);
+    project.edit("functions/told.ts", "import \"effect\";\n", "");
+    let _ = baton.reload().await.activated();
+    assert_eq!(told(&baton).await["effect"], Value::Null);
+}
+
+#[tokio::test]
+async fn packages_that_cannot_be_evaluated_ahead_reject_no_code() {
+    let ways = [
+        "throw new Error('not set up')",
+        "process.exit(1)",
+        "for (;;);",
+        "await new Promise(() => {})",
+    ];
+    for way in ways {
+        // Harmless after the project's first module, and only then.
+        let dep = format!("if (!globalThis.setUp) {{ {way}; }}\nexport const dep = 'one';\n");
+        let project = project(TOLD, &dep);
+        project.write("functions/a.ts", "globalThis.setUp = true;\nexport {};\n");
+        let launch = Baton::dev(&project).argument("--load-timeout=5s");
+        let baton = launch.ready().await;
+        project.edit("functions/told.ts", "version: 1", "version: 2");
+        assert_eq!(baton.reload().await.activated(), 2, "{way}");
+        assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn code_that_is_rejected_costs_only_the_spare() {
+    let project = project(TOLD, DEP);
+    let baton = prepared(&project).await;
+    project.edit("functions/told.ts", "version: 1", "version: nothing");
+    project.edit(
+        "functions/told.ts",
+        "export const told",
+        "throw new Error('no');\nexport const told",
+    );
+    let rejected = baton.reload().await;
+    assert_eq!(rejected.error()["message"], "Error: no", "{rejected}");
+    project.edit("functions/told.ts", "throw new Error('no');\n", "");
+    project.edit("functions/told.ts", "version: nothing", "version: 3");
+    let _ = baton.reload().await.activated();
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 3 }));
+}
+
+#[tokio::test]
+async fn a_second_isolate_of_the_generation_reads_what_its_first_one_read() {
+    let told_or_spins = TOLD.replace(
+        "async () => ({ dep, version: 1 })",
+        "async ({ event }) => { if (event.data.spin) for (;;); return { dep, version: 1 }; }",
+    );
+    let project = project(&told_or_spins, DEP);
+    let baton = prepared(&project).await;
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    write_package(&project, "dep", "export const dep = 'two';\n");
+    let spin = Run::of("fixture-told").with_data(json!({ "spin": true }));
+    let spinning = start(&baton, &spin);
+    baton
+        .wait_for("isolate blocked", json!({ "generation": 2, "isolate": 0 }))
+        .await;
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
+    assert!(!spinning.is_finished());
+}
+
+#[tokio::test]
+async fn none_is_kept_where_none_is_wanted() {
+    let project = project(TOLD, DEP);
+    let baton = watched(Baton::dev(&project).argument("--no-spare")).ready().await;
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    let _ = baton.reload().await.activated();
+    baton
+        .wait_for("dep is evaluated", json!({ "isolate": "generation-2" }))
+        .await;
+    assert_eq!(
+        baton.stderr().count("isolate booted", &json!({ "isolate": "spare" })),
+        0
+    );
+}
