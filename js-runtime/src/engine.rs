@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use deno_core::url::Url;
 use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -225,7 +226,7 @@ impl Maker {
         self,
         sources: Arc<SourceSnapshot>,
         memory: MemoryLimits,
-        ahead: Vec<PathBuf>,
+        ahead: Vec<Url>,
         name: &str,
     ) -> Result<Begun, LoadError> {
         let obtained = tokio::task::spawn_blocking({

@@ -5,9 +5,9 @@
 //! project's own modules. So the snapshot of a generation is one of a single moment here as well, and what
 //! changed a package, the lockfile or the environment throws the spare away.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
 
 use crate::isolate::{Begun, Unsuited};
@@ -21,20 +21,20 @@ pub(crate) struct Spares(Mutex<State>);
 struct State {
     spare: Option<Spare>,
     /// Those that could not be evaluated ahead of the project, or made a difference.
-    unsuited: Vec<PathBuf>,
+    unsuited: Vec<Url>,
 }
 
 /// See the module's documentation.
 pub(crate) struct Spare {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
-    pub(crate) packages: Vec<PathBuf>,
+    pub(crate) packages: Vec<Url>,
     pub(crate) isolate: Begun,
 }
 
 impl Spares {
     /// What of these packages is worth evaluating ahead.
-    pub(crate) fn suited(&self, packages: Vec<PathBuf>) -> Vec<PathBuf> {
+    pub(crate) fn suited(&self, packages: Vec<Url>) -> Vec<Url> {
         let mut state = self.state();
         state.collect_failed();
         if packages == state.unsuited {
@@ -45,7 +45,7 @@ impl Spares {
     }
 
     /// Whether there is one like this.
-    pub(crate) fn has(&self, project: &Project, memory: MemoryLimits, packages: &[PathBuf]) -> bool {
+    pub(crate) fn has(&self, project: &Project, memory: MemoryLimits, packages: &[Url]) -> bool {
         let state = self.state();
         let spare = state.spare.as_ref();
         spare.is_some_and(|spare| {
@@ -94,7 +94,7 @@ impl Spares {
     }
 
     /// These packages were not to be evaluated ahead.
-    pub(crate) fn found_unsuited(&self, packages: Vec<PathBuf>, why: Unsuited) {
+    pub(crate) fn found_unsuited(&self, packages: Vec<Url>, why: Unsuited) {
         match why {
             Unsuited::Failed | Unsuited::EnvironmentWritten => self.state().unsuited = packages,
             // The next list is that of the code as it is then.

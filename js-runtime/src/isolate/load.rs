@@ -74,16 +74,15 @@ impl Load<'_> {
         })
     }
 
-    /// Evaluates packages before the modules that import them.
+    /// Evaluates packages and modules of Node's before the modules that import them.
     ///
     /// # Errors
     /// When that is not possible; the isolate is good for nothing then.
-    pub(crate) async fn ahead(&mut self, prelude: &Prelude, packages: &[PathBuf]) -> Result<(), Failure> {
-        if packages.is_empty() {
+    pub(crate) async fn ahead(&mut self, prelude: &Prelude, urls: &[Url]) -> Result<(), Failure> {
+        if urls.is_empty() {
             return Ok(());
         }
-        let urls = packages.iter().filter_map(|path| Url::from_file_path(path).ok());
-        let urls: Vec<String> = urls.map(Into::into).collect();
+        let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
         let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
         let runtime = &mut self.worker.js_runtime;
         let arguments = [to_v8(runtime, &urls), to_v8(runtime, &is_entry)];

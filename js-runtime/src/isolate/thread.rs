@@ -44,8 +44,8 @@ pub(crate) struct Spec {
     /// Where Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
     pub(crate) memory: MemoryLimits,
-    /// Packages that it evaluates before it knows what it is for.
-    pub(crate) ahead: Vec<PathBuf>,
+    /// What it evaluates before it knows what it is for.
+    pub(crate) ahead: Vec<Url>,
     /// Where an app's sockets are; it goes with the isolate.
     pub(crate) sockets: Option<TempDir>,
 }
@@ -158,7 +158,8 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
                 return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
             }
             let imported = packages::ahead_of(&spec.sources);
-            if !spec.ahead.iter().all(|package| imported.contains(package)) {
+            let mut packages = spec.ahead.iter().filter(|ahead| !packages::is_builtin(ahead));
+            if !packages.all(|package| imported.contains(package)) {
                 return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
             }
         }

@@ -1,11 +1,12 @@
-//! Which packages a project's modules import, where those may be evaluated before the modules are.
+//! Which packages a project's modules import, and modules of Node's, where those may be evaluated before the
+//! project's are.
 //!
-//! They may where it makes no difference: no module of the project is evaluated before them to change
+//! Node's always may. Packages may where it makes no difference: no module of the project is evaluated before them to change
 //! what they find. What one does for that purpose is seen: a module imported for its effect alone
 //! (`import "./instrument.ts"`) ends the list, and code that hooks into imports empties it. What a
 //! module writes to the environment is compared by whoever evaluates them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use deno_core::url::Url;
@@ -19,15 +20,16 @@ const HOOKS: [&str; 2] = [
     "/node_modules/import-in-the-middle/",
 ];
 
-/// The packages' files that a loaded project's modules import, in the order of their evaluation.
-pub(crate) fn ahead_of(sources: &SourceSnapshot) -> Vec<PathBuf> {
+/// What a loaded project's modules import: Node's modules, then packages in the order of their evaluation.
+pub(crate) fn ahead_of(sources: &SourceSnapshot) -> Vec<Url> {
     let canonical = |path: &PathBuf| sources.canonical(path).unwrap_or_else(|_| path.clone());
     let entries: Vec<_> = sources.entries().iter().map(canonical).collect();
     let prelude = Url::from_file_path(sources.project().root.join(prelude::FILE_NAME));
     let read = sources.lock();
+    let mut ahead = builtins(&read);
     let hooks = |path: &PathBuf| HOOKS.iter().any(|hook| path.to_string_lossy().contains(hook));
     if read.files.keys().any(hooks) {
-        return Vec::new();
+        return ahead;
     }
     let mut walk = Walk {
         read: &read,
@@ -46,7 +48,21 @@ pub(crate) fn ahead_of(sources: &SourceSnapshot) -> Vec<PathBuf> {
             walk.package(&file);
         }
     }
-    walk.packages
+    ahead.extend(walk.packages.iter().filter_map(|file| Url::from_file_path(file).ok()));
+    ahead
+}
+
+/// Whether evaluating a module changes nothing for others.
+pub(crate) fn is_builtin(url: &Url) -> bool {
+    url.scheme() == "node"
+}
+
+/// Node's modules that the project's own import.
+fn builtins(read: &Read) -> Vec<Url> {
+    let own = read.resolved.iter().filter(|(referrer, _)| !referrer.contains("/node_modules/"));
+    let found = own.flat_map(|(_, found)| found.values()).filter_map(|url| Url::parse(url).ok());
+    let found: BTreeSet<Url> = found.filter(is_builtin).collect();
+    found.into_iter().collect()
 }
 
 struct Walk<'a> {
@@ -115,7 +131,7 @@ fn nameless_imports(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::sync::Arc;
 
     use deno_core::url::Url;
@@ -161,12 +177,12 @@ mod tests {
     }
 
     fn names(sources: &SourceSnapshot) -> Vec<String> {
-        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = |url: Url| url.as_str().rsplit('/').next().unwrap().to_owned();
         ahead_of(sources).into_iter().map(name).collect()
     }
 
     #[test]
-    fn packages_come_in_the_order_of_their_evaluation_and_lazy_ones_not_at_all() {
+    fn packages_come_in_the_order_of_their_evaluation_after_nodes_modules_and_lazy_ones_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let sources = loaded(
             folder.path(),
@@ -181,10 +197,12 @@ mod tests {
             ],
         );
         assert_eq!(names(&sources), ["y.js", "z.js", "x.js"]);
+        sources.note_resolved("fs", "file:///project/c.ts", "node:fs");
+        sources.note_resolved("os", "file:///project/node_modules/x.js", "node:os");
         sources.note_loaded();
         let root = &sources.project().root;
         sources.note_import(root.join("a.ts"), root.join("node_modules/lazy.js"));
-        assert_eq!(names(&sources), ["y.js", "z.js", "x.js"]);
+        assert_eq!(names(&sources), ["node:fs", "y.js", "z.js", "x.js"]);
         sources.begin_anew();
         assert!(names(&sources).is_empty(), "nothing was loaded");
     }
