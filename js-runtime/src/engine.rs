@@ -16,7 +16,7 @@ use js_runtime_api::{
 
 use tempfile::TempDir;
 
-use crate::compat::posix::empty_standard_input;
+use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::diagnostics::relative_to;
 use crate::isolate;
 use crate::isolate::{Begun, NotLoaded, Spec};
@@ -59,6 +59,7 @@ impl V8Engine {
     /// # Errors
     /// When there is no startup snapshot and none can be made.
     pub fn start(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Result<Self, SnapshotError> {
+        share_freed_memory();
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if let Err(error) = empty_standard_input() {

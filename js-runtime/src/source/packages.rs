@@ -59,8 +59,13 @@ pub(crate) fn is_builtin(url: &Url) -> bool {
 
 /// Node's modules that the project's own import.
 fn builtins(read: &Read) -> Vec<Url> {
-    let own = read.resolved.iter().filter(|(referrer, _)| !referrer.contains("/node_modules/"));
-    let found = own.flat_map(|(_, found)| found.values()).filter_map(|url| Url::parse(url).ok());
+    let own = read
+        .resolved
+        .iter()
+        .filter(|(referrer, _)| !referrer.contains("/node_modules/"));
+    let found = own
+        .flat_map(|(_, found)| found.values())
+        .filter_map(|url| Url::parse(url).ok());
     let found: BTreeSet<Url> = found.filter(is_builtin).collect();
     found.into_iter().collect()
 }
