@@ -1,0 +1,140 @@
+//! From a save to the first answer of the new code.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::arguments::Effort;
+use crate::client::{Client, Requests, pause};
+use crate::projects::{Edit, Generated};
+use crate::row::{Goal, Row, Statistic};
+use crate::server::Server;
+use crate::stage::Stage;
+use crate::subject::Subject;
+
+/// Before anything is measured: what stays the same is read and compiled once.
+const WARM_UP: usize = 2;
+
+/// Between an answer and the next save: whoever saves reads what came of it. It is also the time that
+/// watchers have to see that nothing more comes.
+const REST: Duration = Duration::from_millis(300);
+
+/// After which a save counts as overlooked, and the file is saved anew.
+const OVERLOOKED: Duration = Duration::from_secs(15);
+
+const SIZES: [usize; 5] = [1, 10, 14, 100, 1_000];
+
+/// An edit of one module of a project, saved in place. A caller asks again and again, each time over a
+/// connection of its own, until the new code answers.
+pub(crate) async fn saves(stage: Arc<Stage>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for modules in SIZES {
+        rows.extend(of_size(&stage, modules).await);
+    }
+    let growth = |edit: Edit| {
+        let of = |modules: usize| rows.iter().find(|row| row.name == name(modules, edit));
+        let row = of(1_000)?.by(of(10)?, format!("{}: by that of 10", name(1_000, edit)))?;
+        Some(row.goal(Goal::AtMost(Statistic::P50, 3.0)))
+    };
+    let growth: Vec<_> = [Edit::Leaf, Edit::Hub].into_iter().filter_map(growth).collect();
+    rows.extend(growth);
+    rows
+}
+
+fn name(modules: usize, edit: Edit) -> String {
+    let plural = if modules == 1 { "module" } else { "modules" };
+    format!("save → serving, {modules} {plural}, {}", edit.name())
+}
+
+async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
+    let edits = [Edit::Leaf, Edit::Hub].map(|edit| (edit, Row::samples(name(modules, edit), "ms")));
+    let mut edits: Vec<_> = edits
+        .into_iter()
+        .filter(|(edit, _)| *edit == Edit::Leaf || modules > 1)
+        .collect();
+    for round in 0..stage.rounds() {
+        for subject in stage.turns(subjects(stage.effort, modules), round) {
+            turn(stage, subject, modules, &mut edits).await;
+        }
+    }
+    let goals: &[Goal] = match modules {
+        1 | 14 => &[Goal::AtMost(Statistic::P50, 15.0), Goal::AtMost(Statistic::P99, 40.0)],
+        100 => &[Goal::AtMost(Statistic::P50, 25.0)],
+        _ => &[],
+    };
+    let mut rows = Vec::new();
+    for (_, row) in edits {
+        let row = goals.iter().fold(row, |row, goal| row.goal(*goal));
+        let ratio = row.ratio(Subject::BunHot);
+        rows.push(row);
+        let third = Goal::AtMost(Statistic::P50, 0.33);
+        rows.extend(ratio.map(|ratio| if modules <= 14 { ratio.goal(third) } else { ratio }));
+    }
+    rows
+}
+
+/// 10 modules are there to compare 1,000 of Baton with; a quick look compares with others at one size.
+fn subjects(effort: Effort, modules: usize) -> &'static [Subject] {
+    match (effort, modules) {
+        (_, 10) | (Effort::Quick, 1_000) => &[Subject::Baton],
+        (Effort::Full, _) | (Effort::Quick, 14) => &Subject::ALL,
+        (Effort::Quick, _) => &[Subject::Baton, Subject::BunHot],
+    }
+}
+
+async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edit, Row)]) {
+    let generated = Generated::of(modules);
+    let requests = Generated::requests();
+    let server = Server::start(stage, subject, &generated.project);
+    server.boots(&requests, |reply| Generated::shows(reply, "first")).await;
+    let saves = match subject.restarts() {
+        true => stage.effort.choose(1, 5),
+        false => stage.effort.choose(3, 20),
+    };
+    for (edit, row) in edits {
+        let (mut samples, mut overlooked) = (Vec::new(), 0);
+        for save in 0..WARM_UP + saves {
+            tokio::time::sleep(stage.effort.choose(REST / 2, REST)).await;
+            let version = format!("{} {save}", edit.name());
+            generated.save(*edit, &version);
+            let saved = Instant::now();
+            let took = match shown(&server.client(), &requests, &version, saved).await {
+                Some(took) => took,
+                None => {
+                    overlooked += 1;
+                    again(&generated, *edit, &server, &requests, &version).await;
+                    continue;
+                }
+            };
+            if save >= WARM_UP {
+                samples.push(took);
+            }
+        }
+        if overlooked > 0 {
+            row.note(subject, format!("({overlooked} overlooked)"));
+        }
+        if !samples.is_empty() {
+            row.add(subject, samples);
+        }
+    }
+}
+
+/// The milliseconds until the new code answers; none when it does not for too long.
+pub(crate) async fn shown(client: &Client, requests: &Requests, version: &str, saved: Instant) -> Option<f64> {
+    while saved.elapsed() < OVERLOOKED {
+        // Who restarts accepts nothing for a while, or cuts what it has accepted.
+        if let Ok(reply) = client.ask(requests.next()).await
+            && Generated::shows(&reply, version)
+        {
+            return Some(saved.elapsed().as_secs_f64() * 1e3);
+        }
+        pause().await;
+    }
+    None
+}
+
+/// Saves the same again, for a watcher that overlooked it.
+pub(crate) async fn again(generated: &Generated, edit: Edit, server: &Server, requests: &Requests, version: &str) {
+    generated.save(edit, version);
+    let shown = shown(&server.client(), requests, version, Instant::now()).await;
+    assert!(shown.is_some(), "saved twice, and still not served: {server}");
+}
