@@ -69,7 +69,8 @@ impl Arguments {
     }
 
     /// Whether the measurement called `name` is wanted.
-    pub(crate) fn want(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|wanted| name.starts_with(wanted.as_str()))
+    pub(crate) fn want(&self, name: &str, slow: bool) -> bool {
+        let unasked = self.names.is_empty() && !(slow && self.effort == Effort::Quick);
+        unasked || self.names.iter().any(|wanted| name.starts_with(wanted.as_str()))
     }
 }

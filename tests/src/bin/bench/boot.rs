@@ -21,7 +21,7 @@ pub(crate) async fn answers(stage: Arc<Stage>) -> Vec<Row> {
     for round in 0..stage.rounds() {
         for subject in stage.turns(&Subject::ALL, round) {
             let (mut cold, mut warm) = (Vec::new(), Vec::new());
-            for _ in 0..stage.effort.choose(1, 3) {
+            for _ in 0..stage.effort.choose(1, 2) {
                 stage.forget();
                 cold.push(boot(&stage, subject, stage.effort.choose(TO_WRITE / 4, TO_WRITE)).await);
                 boot(&stage, subject, stage.effort.choose(Duration::ZERO, TO_WRITE)).await;

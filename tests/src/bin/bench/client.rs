@@ -148,3 +148,21 @@ impl Requests {
         &self.wires[next % self.wires.len()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_whole;
+
+    #[test]
+    fn an_answer_is_whole_with_its_last_byte_or_its_last_chunk_and_not_before() {
+        for whole in [
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n[{\"}]",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        ] {
+            assert!(is_whole(whole.as_bytes()), "{whole:?}");
+            for end in 0..whole.len() {
+                assert!(!is_whole(&whole.as_bytes()[..end]), "{:?}", &whole[..end]);
+            }
+        }
+    }
+}

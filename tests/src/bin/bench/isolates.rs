@@ -20,16 +20,19 @@ const ISOLATES: [&str; 2] = ["--isolates=1", "--isolates=2"];
 /// How long a slow call computes.
 const SLOW_MS: u64 = 20;
 
+/// What is called.
+type Kind = (&'static str, fn() -> Requests);
+
 fn slow() -> Requests {
     Requests::of("burn", &json!({ "ms": SLOW_MS }))
 }
 
 /// Calls per second of a generation with one isolate and with two.
 pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
-    let kinds: [(&str, fn() -> Requests); 2] = [("one step", hello), ("20 ms of computing", slow)];
+    let kinds: [Kind; 2] = [("one step", hello), ("20 ms of computing", slow)];
     let names = kinds.map(|(name, _)| ISOLATES.map(|isolates| format!("{name}, 32 callers, {isolates}")));
     let mut rates = names.map(|names| names.map(|name| Row::figure(name, "calls/s")));
-    let time = stage.effort.choose(Duration::from_millis(700), Duration::from_secs(4));
+    let time = stage.effort.choose(Duration::from_millis(500), Duration::from_secs(4));
     for round in 0..stage.rounds() {
         for turn in 0..ISOLATES.len() {
             let which = (turn + round) % ISOLATES.len();
@@ -82,7 +85,7 @@ async fn beside_slow_ones(stage: &Stage, subject: Subject, arguments: &[&str]) -
             .paced(32, Duration::ZERO, move || goes_on.load(Ordering::Relaxed))
             .await
     });
-    let time = stage.effort.choose(Duration::from_secs(1), Duration::from_secs(6));
+    let time = stage.effort.choose(Duration::from_millis(800), Duration::from_secs(6));
     tokio::time::sleep(time / 4).await;
     let outcome = light.callers(1, time).await.whole(&server);
     going.store(false, Ordering::Relaxed);

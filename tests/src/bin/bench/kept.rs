@@ -17,7 +17,7 @@ const FEW: usize = 10;
 
 /// Its memory at rest after a few reloads, and after many, of a project of 14 modules.
 pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
-    let many = stage.effort.choose(30, 1_000);
+    let many = stage.effort.choose(20, 1_000);
     let mut after_few = Row::figure(format!("resident memory after {FEW} reloads"), "MB");
     let mut after_many = Row::figure(format!("resident memory after {many} reloads"), "MB");
     // What restarts keeps nothing.
@@ -52,7 +52,7 @@ pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
 
 /// In MB, of the process that was started.
 async fn at_rest(stage: &Stage, server: &Server) -> f64 {
-    let quiet = stage.effort.choose(Duration::from_secs(2), AFTER_RETIREMENT);
+    let quiet = stage.effort.choose(Duration::from_secs(1), AFTER_RETIREMENT);
     let Memory { resident, .. } = settled(server.pid(), quiet).await;
     resident * 1024.0 / 1e6
 }

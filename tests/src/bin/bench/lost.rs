@@ -22,7 +22,7 @@ const REST: Duration = Duration::from_millis(200);
 
 /// Counts what is refused, cut, answered by an error or not at all within twenty seconds.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
-    let reloads = stage.effort.choose(5, 20);
+    let reloads = stage.effort.choose(3, 20);
     let name = format!("calls lost during {reloads} reloads, {CALLERS} callers, 400 calls a second");
     let mut row = Row::figure(name, "calls");
     for round in 0..stage.effort.choose(1, 3) {
@@ -52,7 +52,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
             if subject == Subject::Baton
                 && let Some(example) = outcome.example
             {
-                eprintln!("lost: {example}");
+                eprintln!("\n  lost: {example}");
             }
         }
     }

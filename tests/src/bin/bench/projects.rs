@@ -99,11 +99,6 @@ impl Generated {
         generated
     }
 
-    /// Whether there is a module for this edit.
-    pub(crate) fn has(&self, edit: Edit) -> bool {
-        edit == Edit::Leaf || !self.alone
-    }
-
     /// Saves in place, as most editors do, and as no watcher overlooks.
     pub(crate) fn save(&self, edit: Edit, version: &str) {
         let (file, text) = self.text(edit, version);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Run, step_id};
+use harness::Run;
 use serde_json::json;
 
 use crate::client::Requests;
@@ -69,7 +69,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
                 kind,
                 callers,
                 rate: Row::figure(name.clone(), "calls/s"),
-                latency: Row::samples(name, "ms"),
+                latency: Row::samples(format!("{name}: latency"), "ms"),
             });
         }
     }

@@ -275,3 +275,64 @@ impl std::fmt::Display for Goal {
         write!(f, "{statistic} {sign} {figure}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Goal, Row, Statistic};
+    use crate::subject::Subject;
+
+    fn rounds(subjects: &[(Subject, &[&[f64]])]) -> Row {
+        let mut row = Row::samples("a call", "ms");
+        for (subject, rounds) in subjects {
+            for round in *rounds {
+                row.add(*subject, round.to_vec());
+            }
+        }
+        row
+    }
+
+    #[test]
+    fn the_median_is_that_of_the_rounds_medians_and_the_spread_half_of_what_they_span() {
+        // Of all samples the median would be 1.
+        let row = rounds(&[(Subject::Baton, &[&[1.0, 1.0, 1.0, 1.0, 1.0], &[9.0], &[5.0, 4.0, 7.0]])]);
+        let cell = row.cell(Subject::Baton).expect("a cell");
+        assert_eq!(cell.at(Statistic::P50), Some(5.0));
+        assert_eq!(cell.spread(), Some(4.0));
+        assert_eq!(cell.at(Statistic::Max), Some(9.0));
+    }
+
+    #[test]
+    fn of_a_hundred_samples_the_second_largest_is_p99() {
+        let samples: Vec<_> = (1..=100).rev().map(f64::from).collect();
+        let row = Row::of_baton("a call", "ms", samples);
+        let cell = row.cell(Subject::Baton).expect("a cell");
+        assert_eq!(cell.at(Statistic::P99), Some(99.0));
+        assert_eq!(cell.spread(), None, "of a single round");
+    }
+
+    #[test]
+    fn a_ratio_is_computed_round_by_round_so_that_a_slow_round_is_slow_for_both() {
+        let row = rounds(&[
+            (Subject::Baton, &[&[1.0], &[10.0], &[2.0]]),
+            (Subject::BunHot, &[&[2.0], &[20.0], &[4.0]]),
+        ]);
+        let ratio = row.ratio(Subject::BunHot).expect("both were measured");
+        let cell = ratio.cell(Subject::Baton).expect("a cell");
+        assert_eq!((cell.at(Statistic::P50), cell.spread()), (Some(0.5), Some(0.0)));
+        assert!(row.ratio(Subject::Deno).is_none(), "it was not measured");
+    }
+
+    #[test]
+    fn a_goal_is_about_baton_and_is_missed_by_what_was_never_reached() {
+        let at_most = |most| Goal::AtMost(Statistic::P50, most);
+        let row = rounds(&[(Subject::Baton, &[&[5.0]]), (Subject::BunHot, &[&[500.0]])]);
+        assert!(!row.clone().goal(at_most(5.0)).missed());
+        assert!(row.clone().goal(at_most(4.9)).missed());
+        assert!(row.clone().goal(Goal::AtLeast(Statistic::P50, 5.1)).missed());
+        assert!(!row.goal(Goal::AtLeast(Statistic::Max, 5.0)).missed());
+
+        let mut never = Row::samples("a call", "ms").goal(at_most(5.0));
+        never.note(Subject::Baton, "never");
+        assert!(never.missed());
+    }
+}

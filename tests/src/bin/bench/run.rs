@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
 
 use crate::arguments::Arguments;
 use crate::machine::Machine;
@@ -20,60 +21,75 @@ type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 /// Starts what it needs, and ends it.
 struct Measurement {
     name: &'static str,
+    /// Too slow for a quick look, unless it is asked for by name.
+    slow: bool,
     measure: fn(Arc<Stage>) -> Rows,
 }
 
 const MEASUREMENTS: [Measurement; 13] = [
     Measurement {
         name: "reload/saves",
+        slow: false,
         measure: |stage| Box::pin(saves::saves(stage)),
     },
     Measurement {
         name: "reload/request",
+        slow: false,
         measure: |stage| Box::pin(request::reloads(stage)),
     },
     Measurement {
         name: "reload/lost",
+        slow: false,
         measure: |stage| Box::pin(lost::calls(stage)),
     },
     Measurement {
         name: "calls/rate",
+        slow: false,
         measure: |stage| Box::pin(rate::calls(stage)),
     },
     Measurement {
         name: "calls/spinning",
+        slow: false,
         measure: |stage| Box::pin(spinning::calls(stage)),
     },
     Measurement {
         name: "boot",
+        slow: false,
         measure: |stage| Box::pin(boot::answers(stage)),
     },
     Measurement {
         name: "memory/reloads",
+        slow: false,
         measure: |stage| Box::pin(kept::memory(stage)),
     },
     Measurement {
         name: "isolates/parallel",
+        slow: false,
         measure: |stage| Box::pin(isolates::parallel(stage)),
     },
     Measurement {
         name: "isolates/share",
+        slow: false,
         measure: |stage| Box::pin(isolates::share(stage)),
     },
     Measurement {
         name: "dashboard/page",
+        slow: false,
         measure: |stage| Box::pin(page::cost(stage)),
     },
     Measurement {
         name: "isolation/calls",
+        slow: false,
         measure: |stage| Box::pin(blocked::calls(stage.effort)),
     },
     Measurement {
         name: "isolation/operator",
+        slow: false,
         measure: |stage| Box::pin(blocked::operator(stage.effort)),
     },
     Measurement {
         name: "isolation/memory",
+        slow: true,
         measure: |stage| Box::pin(memory::generations(stage.effort)),
     },
 ];
@@ -90,8 +106,8 @@ pub(crate) async fn bench() -> ExitCode {
     let machine = Machine::this();
     println!("{machine}");
     // Whoever ends this ends what it started, too: all that runs is killed when its future is dropped.
-    let rows = tokio::select! {
-        rows = measure(&arguments) => rows,
+    let Measured { rows, failed } = tokio::select! {
+        measured = measure(&arguments) => measured,
         () = ended() => return ExitCode::FAILURE,
     };
     print!("{}", table::text(&rows));
@@ -107,24 +123,42 @@ pub(crate) async fn bench() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    if !failed.is_empty() {
+        eprintln!("could not be measured: {}", failed.join(", "));
+        return ExitCode::FAILURE;
+    }
     if arguments.check && rows.iter().any(Row::missed) {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
 
-async fn measure(arguments: &Arguments) -> Vec<Row> {
+/// What was measured, and whether that is all of what was wanted.
+struct Measured {
+    rows: Vec<Row>,
+    failed: Vec<&'static str>,
+}
+
+/// One that fails does not take the others with it: they may have taken an hour.
+async fn measure(arguments: &Arguments) -> Measured {
     let stage = Arc::new(Stage::new(arguments.effort, arguments.alone));
-    let mut rows = Vec::new();
-    for Measurement { name, measure } in MEASUREMENTS {
-        if arguments.want(name) {
-            eprint!("measuring {name} …");
-            let began = Instant::now();
-            rows.extend(measure(stage.clone()).await);
-            eprintln!(" {:.0} s", began.elapsed().as_secs_f64());
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for Measurement { name, slow, measure } in MEASUREMENTS {
+        if !arguments.want(name, slow) {
+            continue;
         }
+        eprint!("measuring {name} …");
+        let began = Instant::now();
+        let tasks = LocalSet::new();
+        let task = tasks.spawn_local(measure(stage.clone()));
+        match tasks.run_until(task).await {
+            Ok(measured) => rows.extend(measured),
+            // What it panicked with has been told.
+            Err(_) => failed.push(name),
+        }
+        eprintln!(" {:.0} s", began.elapsed().as_secs_f64());
     }
-    rows
+    Measured { rows, failed }
 }
 
 async fn ended() {

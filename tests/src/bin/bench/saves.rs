@@ -14,6 +14,9 @@ use crate::subject::Subject;
 /// Before anything is measured: what stays the same is read and compiled once.
 const WARM_UP: usize = 2;
 
+/// What starts anew knows nothing of the code before.
+const WARM_UP_OF_RESTARTS: usize = 1;
+
 /// Between an answer and the next save: whoever saves reads what came of it. It is also the time that
 /// watchers have to see that nothing more comes.
 const REST: Duration = Duration::from_millis(300);
@@ -75,9 +78,10 @@ async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
 /// 10 modules are there to compare 1,000 of Baton with; a quick look compares with others at one size.
 fn subjects(effort: Effort, modules: usize) -> &'static [Subject] {
     match (effort, modules) {
-        (_, 10) | (Effort::Quick, 1_000) => &[Subject::Baton],
+        (_, 10) => &[Subject::Baton],
         (Effort::Full, _) | (Effort::Quick, 14) => &Subject::ALL,
-        (Effort::Quick, _) => &[Subject::Baton, Subject::BunHot],
+        (Effort::Quick, 1) => &[Subject::Baton, Subject::BunHot],
+        (Effort::Quick, _) => &[Subject::Baton],
     }
 }
 
@@ -86,14 +90,15 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edi
     let requests = Generated::requests();
     let server = Server::start(stage, subject, &generated.project);
     server.boots(&requests, |reply| Generated::shows(reply, "first")).await;
-    let saves = match subject.restarts() {
-        true => stage.effort.choose(1, 5),
-        false => stage.effort.choose(3, 20),
+    let (warm_up, saves) = if subject.restarts() {
+        (WARM_UP_OF_RESTARTS, stage.effort.choose(1, 5))
+    } else {
+        (WARM_UP, stage.effort.choose(3, 20))
     };
     for (edit, row) in edits {
         let (mut samples, mut overlooked) = (Vec::new(), 0);
-        for save in 0..WARM_UP + saves {
-            tokio::time::sleep(stage.effort.choose(REST / 2, REST)).await;
+        for save in 0..warm_up + saves {
+            tokio::time::sleep(stage.effort.choose(REST / 3, REST)).await;
             let version = format!("{} {save}", edit.name());
             generated.save(*edit, &version);
             let saved = Instant::now();
@@ -105,7 +110,7 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edi
                     continue;
                 }
             };
-            if save >= WARM_UP {
+            if save >= warm_up {
                 samples.push(took);
             }
         }

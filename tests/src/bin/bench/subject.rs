@@ -45,17 +45,7 @@ impl Subject {
         }
     }
 
-    /// The same, where it does not matter how it reloads.
-    pub(crate) fn runtime(self) -> &'static str {
-        match self {
-            Self::Baton => "Baton",
-            Self::BunHot | Self::BunWatch => "Bun",
-            Self::Deno => "Deno",
-            Self::Tsx | Self::Node => "Node",
-        }
-    }
-
-    /// Whether a reload leaves the process as it is.
+    /// Whether a reload takes everything away and starts it anew.
     pub(crate) fn restarts(self) -> bool {
         !matches!(self, Self::Baton | Self::BunHot)
     }

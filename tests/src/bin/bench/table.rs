@@ -116,3 +116,45 @@ fn number(figure: f64) -> String {
         _ => format!("{figure:.0}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{markdown, text};
+    use crate::row::{Goal, Row, Statistic};
+    use crate::subject::Subject;
+
+    fn rows() -> Vec<Row> {
+        let mut calls = Row::samples("a call", "ms")
+            .goal(Goal::AtMost(Statistic::P50, 1.0))
+            .goal(Goal::AtMost(Statistic::P99, 9.0));
+        calls.add(Subject::Baton, vec![1.0, 2.0, 3.0]);
+        calls.add(Subject::Baton, vec![5.0]);
+        calls.note(Subject::Node, "never");
+        let mut lost = Row::figure("lost", "calls").goal(Goal::AtMost(Statistic::Max, 0.0));
+        lost.add(Subject::Baton, vec![0.0]);
+        vec![calls, lost]
+    }
+
+    #[test]
+    fn each_statistic_has_a_line_with_its_goals_and_each_measured_subject_a_column() {
+        let expected = [
+            "               unit        Baton  node --watch  goal",
+            "  a call  p50  ms     2.00 ±1.50         never  p50 ≤ 1  MISSED",
+            "  a call  p99  ms           5.00                p99 ≤ 9",
+            "  lost    p50  calls           0                max ≤ 0",
+        ];
+        assert_eq!(text(&rows()).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn markdown_says_the_same() {
+        let expected = "\
+|  |  | unit | Baton | node --watch | goal |  |
+| --- | --- | --- | ---: | ---: | --- | --- |
+| a call | p50 | ms | 2.00 ±1.50 | never | p50 ≤ 1 | MISSED |
+| a call | p99 | ms | 5.00 |  | p99 ≤ 9 |  |
+| lost | p50 | calls | 0 |  | max ≤ 0 |  |
+";
+        assert_eq!(markdown(&rows()), expected);
+    }
+}
