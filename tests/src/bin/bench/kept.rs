@@ -1,7 +1,7 @@
 //! What a process keeps of the code that it served before.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::process::Memory;
 
@@ -28,11 +28,7 @@ pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
         server.boots(&requests, |reply| Generated::shows(reply, "first")).await;
         for reload in 1..=many {
             let version = format!("reload {reload}");
-            generated.save(Edit::Leaf, &version);
-            let shown = saves::shown(&server.client(), &requests, &version, Instant::now()).await;
-            if shown.is_none() {
-                saves::again(&generated, Edit::Leaf, &server, &requests, &version).await;
-            }
+            saves::save_until_shown(&generated, Edit::Leaf, &server, &requests, &version).await;
             if reload == FEW {
                 after_few.add(subject, vec![at_rest(&stage, &server).await]);
             }

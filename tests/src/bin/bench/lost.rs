@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::load::Load;
 use crate::projects::{Edit, Generated};
@@ -39,11 +39,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
             for reload in 0..reloads {
                 tokio::time::sleep(REST).await;
                 let version = format!("reload {reload}");
-                generated.save(Edit::Leaf, &version);
-                let shown = saves::shown(&server.client(), &first, &version, Instant::now()).await;
-                if shown.is_none() {
-                    saves::again(&generated, Edit::Leaf, &server, &first, &version).await;
-                }
+                saves::save_until_shown(&generated, Edit::Leaf, &server, &first, &version).await;
             }
             going.store(false, Ordering::Relaxed);
             let outcome = calls.await.expect("callers that live");

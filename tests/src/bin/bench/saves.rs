@@ -100,18 +100,10 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edi
         for save in 0..warm_up + saves {
             tokio::time::sleep(stage.effort.choose(REST / 3, REST)).await;
             let version = format!("{} {save}", edit.name());
-            generated.save(*edit, &version);
-            let saved = Instant::now();
-            let took = match shown(&server.client(), &requests, &version, saved).await {
-                Some(took) => took,
-                None => {
-                    overlooked += 1;
-                    again(&generated, *edit, &server, &requests, &version).await;
-                    continue;
-                }
-            };
-            if save >= warm_up {
-                samples.push(took);
+            match save_until_shown(&generated, *edit, &server, &requests, &version).await {
+                Saved::AtOnce(took) if save >= warm_up => samples.push(took),
+                Saved::AtOnce(_) => {}
+                Saved::Overlooked => overlooked += 1,
             }
         }
         if overlooked > 0 {
@@ -123,8 +115,40 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edi
     }
 }
 
+/// What came of a save.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Saved {
+    /// The new code answered so many milliseconds after it.
+    AtOnce(f64),
+    /// It did only once the same was saved again.
+    Overlooked,
+}
+
+/// Saves a new version, and asks until it answers. Panics when it has been saved twice, and still does not.
+pub(crate) async fn save_until_shown(
+    generated: &Generated,
+    edit: Edit,
+    server: &Server,
+    requests: &Requests,
+    version: &str,
+) -> Saved {
+    let client = server.client();
+    generated.save(edit, version);
+    if let Some(took) = shown(&client, requests, version).await {
+        return Saved::AtOnce(took);
+    }
+    generated.save(edit, version);
+    let shown = shown(&client, requests, version).await;
+    assert!(
+        shown.is_some(),
+        "{version} was saved twice, and is not served: {server}"
+    );
+    Saved::Overlooked
+}
+
 /// The milliseconds until the new code answers; none when it does not for too long.
-pub(crate) async fn shown(client: &Client, requests: &Requests, version: &str, saved: Instant) -> Option<f64> {
+async fn shown(client: &Client, requests: &Requests, version: &str) -> Option<f64> {
+    let saved = Instant::now();
     while saved.elapsed() < OVERLOOKED {
         // Who restarts accepts nothing for a while, or cuts what it has accepted.
         if let Ok(reply) = client.ask(requests.next()).await
@@ -135,11 +159,4 @@ pub(crate) async fn shown(client: &Client, requests: &Requests, version: &str, s
         pause().await;
     }
     None
-}
-
-/// Saves the same again, for a watcher that overlooked it.
-pub(crate) async fn again(generated: &Generated, edit: Edit, server: &Server, requests: &Requests, version: &str) {
-    generated.save(edit, version);
-    let shown = shown(&server.client(), requests, version, Instant::now()).await;
-    assert!(shown.is_some(), "saved twice, and still not served: {server}");
 }
