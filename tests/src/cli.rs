@@ -131,7 +131,7 @@ pub(crate) async fn finish(mut command: Command) -> Finished {
 
 /// Takes out of the environment what would change the behaviour of Baton or of
 /// the SDK: a test says itself what it wants.
-pub(crate) fn clean_environment(command: &mut Command) {
+pub fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours = ["BATON_", "INNGEST_"].iter().any(|prefix| text.starts_with(prefix));

@@ -179,6 +179,22 @@ impl Call {
             .unwrap_or_else(|lost| panic!("{lost}"))
     }
 
+    /// Head and body as they go over a connection to `host`.
+    #[must_use]
+    pub fn wire(&self, host: &str) -> (Vec<u8>, Bytes) {
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.method,
+            self.path,
+            self.body.len()
+        );
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {}\r\n", value.to_str().expect("a text header")));
+        }
+        head.push_str("\r\n");
+        (head.into_bytes(), self.body.clone())
+    }
+
     /// Writes the whole request to a new connection and answers as soon as it
     /// is with the kernel; what comes back is read by [`Sent::answer`]. For
     /// tests that must know that a call is on its way.
@@ -187,19 +203,10 @@ impl Call {
             panic!("only over TCP")
         };
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let mut text = format!(
-            "{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            self.method,
-            self.path,
-            self.body.len()
-        );
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {}\r\n", value.to_str().expect("a text header")));
-        }
-        text.push_str("\r\n");
-        stream.write_all(text.as_bytes()).await.expect("the head is written");
+        let (head, body) = self.wire(&address.to_string());
+        stream.write_all(&head).await.expect("the head is written");
         // A server may answer, and close, before it has read all of the body.
-        let body_lost = stream.write_all(&self.body).await.is_err();
+        let body_lost = stream.write_all(&body).await.is_err();
         Sent { stream, body_lost }
     }
 

@@ -46,7 +46,7 @@ mod websocket;
 pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
 pub use browser::Browser;
-pub use cli::{Cli, Finished};
+pub use cli::{Cli, Finished, clean_environment};
 pub use collector::{Collector, Span};
 pub use debugger::Debugger;
 pub use events::{Event, Events};

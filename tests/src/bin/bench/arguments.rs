@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+const USAGE: &str = "bench [--quick] [--alone] [--check] [--json FILE] [--markdown FILE] [NAME…]";
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -25,33 +27,40 @@ impl Effort {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
+    /// Without the others.
+    pub(crate) alone: bool,
     pub(crate) check: bool,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
     names: Vec<String>,
 }
 
 impl Arguments {
     /// # Errors
     /// What is wrong, for the person who wrote it.
-    pub(crate) fn parse(mut given: impl Iterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn parse(mut given: impl Iterator<Item = String>, known: &[&str]) -> Result<Self, String> {
         let mut arguments = Self {
             effort: Effort::Full,
+            alone: false,
             check: false,
             json: None,
+            markdown: None,
             names: Vec::new(),
         };
         while let Some(argument) = given.next() {
+            let mut file = || given.next().map(PathBuf::from);
             match argument.as_str() {
                 "--quick" => arguments.effort = Effort::Quick,
+                "--alone" => arguments.alone = true,
                 "--check" => arguments.check = true,
-                "--json" => {
-                    let file = given.next().ok_or("--json wants a file")?;
-                    arguments.json = Some(file.into());
-                }
+                "--json" => arguments.json = Some(file().ok_or("--json wants a file")?),
+                "--markdown" => arguments.markdown = Some(file().ok_or("--markdown wants a file")?),
                 option if option.starts_with('-') => {
-                    return Err(format!(
-                        "there is no option {option}: bench [--quick] [--check] [--json FILE] [NAME…]"
-                    ));
+                    return Err(format!("there is no option {option}: {USAGE}"));
+                }
+                name if !known.iter().any(|known| known.starts_with(name)) => {
+                    let known = known.join(", ");
+                    return Err(format!("there is no measurement {name}, only {known}: {USAGE}"));
                 }
                 _ => arguments.names.push(argument),
             }
@@ -60,7 +69,8 @@ impl Arguments {
     }
 
     /// Whether the measurement called `name` is wanted.
-    pub(crate) fn want(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|wanted| name.starts_with(wanted.as_str()))
+    pub(crate) fn want(&self, name: &str, slow: bool) -> bool {
+        let unasked = self.names.is_empty() && !(slow && self.effort == Effort::Quick);
+        unasked || self.names.iter().any(|wanted| name.starts_with(wanted.as_str()))
     }
 }

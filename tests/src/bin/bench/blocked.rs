@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::arguments::Effort;
-use crate::row::{Goal, Row};
+use crate::row::{Goal, Row, Statistic};
 
 const SPIN: &str = include_str!("spin.ts");
 
@@ -19,7 +19,7 @@ const SPIN_FOR: Duration = Duration::from_secs(90);
 const WARM_UP: usize = 100;
 
 /// In ms.
-const GOAL: Goal = Goal::P99AtMost(5.0);
+const GOAL: Goal = Goal::AtMost(Statistic::P99, 5.0);
 
 /// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
 /// becomes blocked, and while it is.
@@ -33,9 +33,9 @@ pub(crate) async fn calls(effort: Effort) -> Vec<Row> {
     let beside = light_calls(&baton, effort).await;
     assert!(!spinning.is_finished(), "the isolate did not spin long enough");
     vec![
-        Row::new("light call, nothing else runs", "ms", alone),
-        Row::new("light call as the only isolate begins to spin", "ms", vec![taken_over]),
-        Row::new("light call beside an isolate that spins", "ms", beside).goal(GOAL),
+        Row::of_baton("light call, nothing else runs", "ms", alone),
+        Row::of_baton("light call as the only isolate begins to spin", "ms", vec![taken_over]),
+        Row::of_baton("light call beside an isolate that spins", "ms", beside).goal(GOAL),
     ]
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn operator(effort: Effort) -> Vec<Row> {
     );
     let rows = routes.iter().zip(samples).map(|((route, _), samples)| {
         let name = format!("GET {route} while every isolate spins");
-        Row::new(name, "ms", samples).goal(GOAL)
+        Row::of_baton(name, "ms", samples).goal(GOAL)
     });
     rows.collect()
 }

@@ -1,10 +1,13 @@
 //! Where and of what the figures are: they mean little without.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+
+use crate::subject;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -15,7 +18,12 @@ pub(crate) struct Machine {
     /// Runnable threads over the last minute: what else there was to do.
     load: String,
     binary: String,
+    /// In MB.
+    size: f64,
     commit: String,
+    packages: Vec<(&'static str, String)>,
+    /// How many variables there are in the environment, which the SDK copies now and then.
+    variables: usize,
 }
 
 impl Machine {
@@ -26,8 +34,39 @@ impl Machine {
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| unknown(), trimmed),
             load: load(),
             binary: harness::baton_binary().display().to_string(),
+            size: fs::metadata(harness::baton_binary()).map_or(0.0, |file| file.len() as f64 / 1e6),
             commit: commit(),
+            packages: subject::versions(),
+            variables: std::env::vars_os().count(),
         }
+    }
+
+    /// A paragraph.
+    pub(crate) fn markdown(&self) -> String {
+        format!(
+            "{}; {} variables in the environment. Baton at commit {}, {:.0} MB. {}.\n",
+            self.processor(),
+            self.variables,
+            self.commit,
+            self.size,
+            self.packages()
+        )
+    }
+
+    fn processor(&self) -> String {
+        let Self {
+            cpu,
+            cores,
+            kernel,
+            load,
+            ..
+        } = self;
+        format!("{cpu}, {cores} cores, Linux {kernel}, load {load} at the start")
+    }
+
+    fn packages(&self) -> String {
+        let packages = self.packages.iter().map(|(name, version)| format!("{name} {version}"));
+        packages.collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -37,25 +76,20 @@ impl Machine {
             "kernel": self.kernel,
             "load": self.load,
             "binary": self.binary,
+            "binary_mb": self.size,
             "commit": self.commit,
+            "packages": self.packages.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "variables": self.variables,
         })
     }
 }
 
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            cpu,
-            cores,
-            kernel,
-            load,
-            binary,
-            commit,
-        } = self;
-        write!(
-            f,
-            "cpu     {cpu}, {cores} cores, Linux {kernel}, load {load} at the start\nbinary  {binary}\ncommit  {commit}\n"
-        )
+        writeln!(f, "cpu       {}", self.processor())?;
+        writeln!(f, "binary    {}, {:.0} MB", self.binary, self.size)?;
+        writeln!(f, "commit    {}", self.commit)?;
+        writeln!(f, "packages  {}", self.packages())
     }
 }
 

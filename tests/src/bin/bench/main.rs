@@ -1,23 +1,54 @@
-//! `bench [--quick] [--check] [--json FILE] [NAME…]`: measures a Baton from outside, as Inngest and an
-//! operator see it, and says which figures miss their goal.
+//! `bench [--quick] [--alone] [--check] [--json FILE] [--markdown FILE] [NAME…]`: measures a Baton from
+//! outside, as Inngest and an operator see it, beside Bun, Deno and Node (`tests/bench/README.md`), and
+//! says which figures miss their goal.
 //!
-//! Without names everything is measured, else each measurement whose name begins with one. A missed
-//! goal is marked; with `--check` it is also the exit code.
+//! Without names everything is measured, else each measurement whose name begins with one; `--alone`
+//! measures Baton without the others. A missed goal is marked; with `--check` it is also the exit code.
 
 #[cfg(target_os = "linux")]
 mod arguments;
 #[cfg(target_os = "linux")]
 mod blocked;
 #[cfg(target_os = "linux")]
-mod edits;
+mod boot;
+#[cfg(target_os = "linux")]
+mod client;
+#[cfg(target_os = "linux")]
+mod isolates;
+#[cfg(target_os = "linux")]
+mod kept;
+#[cfg(target_os = "linux")]
+mod load;
+#[cfg(target_os = "linux")]
+mod lost;
 #[cfg(target_os = "linux")]
 mod machine;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]
+mod page;
+#[cfg(target_os = "linux")]
+mod projects;
+#[cfg(target_os = "linux")]
+mod rate;
+#[cfg(target_os = "linux")]
+mod request;
+#[cfg(target_os = "linux")]
 mod row;
 #[cfg(target_os = "linux")]
 mod run;
+#[cfg(target_os = "linux")]
+mod saves;
+#[cfg(target_os = "linux")]
+mod server;
+#[cfg(target_os = "linux")]
+mod spinning;
+#[cfg(target_os = "linux")]
+mod stage;
+#[cfg(target_os = "linux")]
+mod subject;
+#[cfg(target_os = "linux")]
+mod table;
 
 // One thread: two cores are soon taken, and what is measured is not the client.
 #[cfg(target_os = "linux")]

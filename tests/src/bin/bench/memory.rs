@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::arguments::Effort;
-use crate::row::{Goal, Row};
+use crate::row::{Goal, Row, Statistic};
 
 /// Between two readings.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -18,7 +18,7 @@ const STEADY: f64 = 128.0;
 /// How long memory has to be the same after a load.
 const AFTER_LOAD: Duration = Duration::from_secs(2);
 /// And after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them back.
-const AFTER_RETIREMENT: Duration = Duration::from_secs(18);
+pub(crate) const AFTER_RETIREMENT: Duration = Duration::from_secs(18);
 
 /// One way to count.
 struct Count {
@@ -73,7 +73,7 @@ async fn side_by_side(baton: &Baton, gate: &Gate, generations: std::ops::RangeIn
         }
         calls.push(hold(baton, gate));
         baton.in_flight(generation, 1).await;
-        course.push(settled(baton, AFTER_LOAD).await);
+        course.push(settled(baton.pid(), AFTER_LOAD).await);
     }
     gate.open();
     for call in calls {
@@ -97,7 +97,7 @@ async fn alone(baton: &Baton, generation: u64) -> Memory {
             (1..generation).all(|other| matches!(status.state(other), "" | "retired"))
         })
         .await;
-    settled(baton, AFTER_RETIREMENT).await
+    settled(baton.pid(), AFTER_RETIREMENT).await
 }
 
 /// What each generation took beyond the first.
@@ -106,7 +106,7 @@ fn taken(round: &str, course: &[Memory]) -> Vec<Row> {
         let steps = course.windows(2).map(|pair| of(pair[1]) - of(pair[0]));
         let megabytes = steps.map(|kib| kib * 1024.0 / 1e6).collect();
         let name = format!("{name} memory of one more idle generation, {round} round");
-        Row::new(name, "MB", megabytes).goal(Goal::P99AtMost(20.0))
+        Row::of_baton(name, "MB", megabytes).goal(Goal::AtMost(Statistic::P99, 20.0))
     });
     rows.collect()
 }
@@ -117,23 +117,23 @@ fn given_back(round: &str, course: &[Memory], after: Memory) -> Vec<Row> {
     let rows = COUNTS.iter().map(|Count { name, of }| {
         let share = (of(all) - of(after)) / (of(all) - of(one)) * 100.0;
         let name = format!("{name} memory given back, {round} round");
-        Row::new(name, "%", vec![share]).goal(Goal::P50AtLeast(95.0))
+        Row::of_baton(name, "%", vec![share]).goal(Goal::AtLeast(Statistic::P50, 95.0))
     });
     rows.collect()
 }
 
 /// The memory once it was the same for a while: nothing tells when V8 and the allocator have done what
 /// they put off. The binary's own pages are not waited for: the system drops and reads them as it likes.
-async fn settled(baton: &Baton, quiet: Duration) -> Memory {
-    let mut before = Memory::of(baton.pid());
+pub(crate) async fn settled(pid: u32, quiet: Duration) -> Memory {
+    let mut before = Memory::of(pid);
     let mut since = Instant::now();
     while since.elapsed() < quiet {
         tokio::time::sleep(PAUSE).await;
-        let now = Memory::of(baton.pid());
+        let now = Memory::of(pid);
         if (now.anonymous - before.anonymous).abs() > STEADY {
             before = now;
             since = Instant::now();
         }
     }
-    Memory::of(baton.pid())
+    Memory::of(pid)
 }

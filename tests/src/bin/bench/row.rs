@@ -1,115 +1,338 @@
-//! One figure, how it is computed from samples, and how it is shown.
+//! One thing that was measured: how its figures are computed from samples, and what they should be.
 
 use serde_json::{Value, json};
 
-/// What a figure should be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Goal {
-    /// 99 of a hundred samples are no more than this.
-    P99AtMost(f64),
-    /// Half of the samples are no less than this.
-    P50AtLeast(f64),
+use crate::subject::Subject;
+
+/// How one figure is made of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Statistic {
+    /// The median of the medians of the rounds.
+    P50,
+    /// 99 of a hundred samples of all rounds are no more than this.
+    P99,
+    /// The largest sample.
+    Max,
 }
 
-/// One line of the table.
+/// What a figure of Baton's should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Goal {
+    AtMost(Statistic, f64),
+    AtLeast(Statistic, f64),
+}
+
+impl Goal {
+    pub(crate) fn statistic(self) -> Statistic {
+        match self {
+            Self::AtMost(statistic, _) | Self::AtLeast(statistic, _) => statistic,
+        }
+    }
+}
+
+/// Which statistics tell enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Many samples a round.
+    Samples,
+    /// One figure a round.
+    Figure,
+}
+
+/// What was measured of one subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    subject: Subject,
+    /// Of each round, sorted, never empty.
+    rounds: Vec<Vec<f64>>,
+    /// What there is to say besides, or instead.
+    note: Option<String>,
+}
+
+/// See the module's documentation.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    name: String,
-    unit: &'static str,
-    /// Sorted, never empty.
-    samples: Vec<f64>,
-    goal: Option<Goal>,
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
+    shape: Shape,
+    cells: Vec<Cell>,
+    goals: Vec<Goal>,
 }
 
 impl Row {
-    /// Panics without samples: there is nothing to say then.
-    pub(crate) fn new(name: impl Into<String>, unit: &'static str, mut samples: Vec<f64>) -> Self {
-        let name = name.into();
-        assert!(!samples.is_empty(), "nothing was measured: {name}");
-        samples.sort_by(f64::total_cmp);
+    /// Of samples that are to be added, many a round.
+    pub(crate) fn samples(name: impl Into<String>, unit: &'static str) -> Self {
+        Self::empty(name.into(), unit, Shape::Samples)
+    }
+
+    /// Of figures that are to be added, one a round.
+    pub(crate) fn figure(name: impl Into<String>, unit: &'static str) -> Self {
+        Self::empty(name.into(), unit, Shape::Figure)
+    }
+
+    /// Baton's samples of a single round.
+    pub(crate) fn of_baton(name: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
+        let mut row = match samples.len() {
+            1 => Self::figure(name, unit),
+            _ => Self::samples(name, unit),
+        };
+        row.add(Subject::Baton, samples);
+        row
+    }
+
+    fn empty(name: String, unit: &'static str, shape: Shape) -> Self {
         Self {
             name,
             unit,
-            samples,
-            goal: None,
+            shape,
+            cells: Vec::new(),
+            goals: Vec::new(),
         }
     }
 
-    pub(crate) fn goal(self, goal: Goal) -> Self {
-        Self {
-            goal: Some(goal),
-            ..self
+    /// Adds a round of a subject. Panics without samples: there is nothing to say then.
+    pub(crate) fn add(&mut self, subject: Subject, mut round: Vec<f64>) {
+        assert!(
+            !round.is_empty(),
+            "nothing was measured: {} of {}",
+            self.name,
+            subject.name()
+        );
+        round.sort_by(f64::total_cmp);
+        self.of(subject).rounds.push(round);
+    }
+
+    /// Says something of a subject, once.
+    pub(crate) fn note(&mut self, subject: Subject, note: impl Into<String>) {
+        self.of(subject).note = Some(note.into());
+    }
+
+    pub(crate) fn goal(mut self, goal: Goal) -> Self {
+        self.goals.push(goal);
+        self
+    }
+
+    fn of(&mut self, subject: Subject) -> &mut Cell {
+        let at = self.cells.iter().position(|cell| cell.subject == subject);
+        let at = at.unwrap_or_else(|| {
+            self.cells.push(Cell {
+                subject,
+                rounds: Vec::new(),
+                note: None,
+            });
+            self.cells.len() - 1
+        });
+        &mut self.cells[at]
+    }
+
+    pub(crate) fn cell(&self, subject: Subject) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.subject == subject)
+    }
+
+    /// What is shown, a line each.
+    pub(crate) fn statistics(&self) -> &'static [Statistic] {
+        match self.shape {
+            Shape::Samples => &[Statistic::P50, Statistic::P99],
+            Shape::Figure => &[Statistic::P50],
+        }
+    }
+
+    pub(crate) fn goals(&self, statistic: Statistic) -> impl Iterator<Item = Goal> {
+        let shown = self.statistics().contains(&statistic);
+        let goals = self.goals.iter().copied();
+        // A goal whose statistic has no line is told with the first one.
+        goals.filter(move |goal| match shown {
+            true if statistic == Statistic::P50 => {
+                goal.statistic() == Statistic::P50 || !self.statistics().contains(&goal.statistic())
+            }
+            _ => goal.statistic() == statistic,
+        })
+    }
+
+    /// A goal for what was never reached is missed too.
+    pub(crate) fn misses(&self, goal: Goal) -> bool {
+        let figure = self.cell(Subject::Baton).and_then(|cell| cell.at(goal.statistic()));
+        match (goal, figure) {
+            (_, None) => true,
+            (Goal::AtMost(_, most), Some(figure)) => figure > most,
+            (Goal::AtLeast(_, least), Some(figure)) => figure < least,
         }
     }
 
     pub(crate) fn missed(&self) -> bool {
-        match self.goal {
-            None => false,
-            Some(Goal::P99AtMost(most)) => self.at(0.99) > most,
-            Some(Goal::P50AtLeast(least)) => self.at(0.5) < least,
-        }
+        self.goals.iter().any(|goal| self.misses(*goal))
+    }
+
+    /// Baton's share of what another one has: of each round its median by the other's median of the same
+    /// round, in which the machine was the same. None where one was not measured.
+    pub(crate) fn ratio(&self, of: Subject) -> Option<Self> {
+        let (ours, theirs) = (self.cell(Subject::Baton)?, self.cell(of)?);
+        let name = format!("{}: Baton ÷ {}", self.name, of.name());
+        quotient(name, ours, theirs)
+    }
+
+    /// The same of two rows of Baton.
+    pub(crate) fn by(&self, other: &Self, name: impl Into<String>) -> Option<Self> {
+        let (ours, theirs) = (self.cell(Subject::Baton)?, other.cell(Subject::Baton)?);
+        quotient(name.into(), ours, theirs)
     }
 
     pub(crate) fn json(&self) -> Value {
+        let cells = self
+            .cells
+            .iter()
+            .map(|cell| (cell.subject.name().to_owned(), cell.json()));
+        let goals = self
+            .goals
+            .iter()
+            .map(|goal| json!({ "goal": goal.to_string(), "missed": self.misses(*goal) }));
         json!({
             "name": self.name,
             "unit": self.unit,
-            "p50": self.at(0.5),
-            "p99": self.at(0.99),
-            "max": self.at(1.0),
-            "n": self.samples.len(),
-            "goal": self.goal.map(|goal| goal.to_string()),
-            "missed": self.missed(),
+            "figures": cells.collect::<serde_json::Map<_, _>>(),
+            "goals": goals.collect::<Vec<_>>(),
         })
     }
+}
 
-    /// The smallest sample that is no less than `share` of them (nearest rank).
-    fn at(&self, share: f64) -> f64 {
-        let rank = (share * self.samples.len() as f64).ceil() as usize;
-        self.samples[rank.clamp(1, self.samples.len()) - 1]
+impl Cell {
+    pub(crate) fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
-    fn cells(&self) -> [String; 8] {
-        let figure = |share: f64| format!("{:.2}", self.at(share));
-        [
-            self.name.clone(),
-            self.unit.to_owned(),
-            figure(0.5),
-            figure(0.99),
-            figure(1.0),
-            self.samples.len().to_string(),
-            self.goal.map(|goal| goal.to_string()).unwrap_or_default(),
-            if self.missed() { "MISSED" } else { "" }.to_owned(),
-        ]
+    /// None where nothing was measured.
+    pub(crate) fn at(&self, statistic: Statistic) -> Option<f64> {
+        let share = match statistic {
+            Statistic::P50 => return nearest_rank(&sorted(self.medians()), 0.5),
+            Statistic::P99 => 0.99,
+            Statistic::Max => 1.0,
+        };
+        nearest_rank(&sorted(self.rounds.iter().flatten().copied()), share)
+    }
+
+    /// Half of what lies between the rounds' smallest and largest median; none of a single round.
+    pub(crate) fn spread(&self) -> Option<f64> {
+        let medians = sorted(self.medians());
+        match medians.as_slice() {
+            [least, .., most] => Some((most - least) / 2.0),
+            _ => None,
+        }
+    }
+
+    fn medians(&self) -> impl Iterator<Item = f64> {
+        self.rounds.iter().filter_map(|round| nearest_rank(round, 0.5))
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "p50": self.at(Statistic::P50),
+            "p99": self.at(Statistic::P99),
+            "max": self.at(Statistic::Max),
+            "spread": self.spread(),
+            "n": self.rounds.iter().map(Vec::len).sum::<usize>(),
+            "rounds": self.medians().collect::<Vec<_>>(),
+            "note": self.note,
+        })
+    }
+}
+
+fn quotient(name: String, above: &Cell, below: &Cell) -> Option<Row> {
+    let mut row = Row::figure(name, "×");
+    for (above, below) in above.medians().zip(below.medians()) {
+        row.add(Subject::Baton, vec![above / below]);
+    }
+    row.cell(Subject::Baton).is_some().then_some(row)
+}
+
+fn sorted(samples: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut samples: Vec<_> = samples.collect();
+    samples.sort_by(f64::total_cmp);
+    samples
+}
+
+/// The smallest sample that is no less than `share` of them.
+fn nearest_rank(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.max(1) - 1).copied()
+}
+
+impl std::fmt::Display for Statistic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::P50 => "p50",
+            Self::P99 => "p99",
+            Self::Max => "max",
+        })
     }
 }
 
 impl std::fmt::Display for Goal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::P99AtMost(most) => write!(f, "p99 ≤ {most}"),
-            Self::P50AtLeast(least) => write!(f, "p50 ≥ {least}"),
-        }
+        let (statistic, sign, figure) = match self {
+            Self::AtMost(statistic, most) => (statistic, '≤', most),
+            Self::AtLeast(statistic, least) => (statistic, '≥', least),
+        };
+        write!(f, "{statistic} {sign} {figure}")
     }
 }
 
-/// Aligned columns: names to the left, figures to the right.
-pub(crate) fn table(rows: &[Row]) -> String {
-    let head = ["", "unit", "p50", "p99", "max", "n", "goal", ""].map(str::to_owned);
-    let lines: Vec<_> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let mut out = String::new();
-    for line in &lines {
-        let mut text = String::new();
-        for (column, cell) in line.iter().enumerate() {
-            let width = width(column).unwrap_or_default();
-            match column {
-                2..=5 => text.push_str(&format!("  {cell:>width$}")),
-                _ => text.push_str(&format!("  {cell:<width$}")),
+#[cfg(test)]
+mod tests {
+    use super::{Goal, Row, Statistic};
+    use crate::subject::Subject;
+
+    fn rounds(subjects: &[(Subject, &[&[f64]])]) -> Row {
+        let mut row = Row::samples("a call", "ms");
+        for (subject, rounds) in subjects {
+            for round in *rounds {
+                row.add(*subject, round.to_vec());
             }
         }
-        out.push_str(text.trim_end());
-        out.push('\n');
+        row
     }
-    out
+
+    #[test]
+    fn the_median_is_that_of_the_rounds_medians_and_the_spread_half_of_what_they_span() {
+        // Of all samples the median would be 1.
+        let row = rounds(&[(Subject::Baton, &[&[1.0, 1.0, 1.0, 1.0, 1.0], &[9.0], &[5.0, 4.0, 7.0]])]);
+        let cell = row.cell(Subject::Baton).expect("a cell");
+        assert_eq!(cell.at(Statistic::P50), Some(5.0));
+        assert_eq!(cell.spread(), Some(4.0));
+        assert_eq!(cell.at(Statistic::Max), Some(9.0));
+    }
+
+    #[test]
+    fn of_a_hundred_samples_the_second_largest_is_p99() {
+        let samples: Vec<_> = (1..=100).rev().map(f64::from).collect();
+        let row = Row::of_baton("a call", "ms", samples);
+        let cell = row.cell(Subject::Baton).expect("a cell");
+        assert_eq!(cell.at(Statistic::P99), Some(99.0));
+        assert_eq!(cell.spread(), None, "of a single round");
+    }
+
+    #[test]
+    fn a_ratio_is_computed_round_by_round_so_that_a_slow_round_is_slow_for_both() {
+        let row = rounds(&[
+            (Subject::Baton, &[&[1.0], &[10.0], &[2.0]]),
+            (Subject::BunHot, &[&[2.0], &[20.0], &[4.0]]),
+        ]);
+        let ratio = row.ratio(Subject::BunHot).expect("both were measured");
+        let cell = ratio.cell(Subject::Baton).expect("a cell");
+        assert_eq!((cell.at(Statistic::P50), cell.spread()), (Some(0.5), Some(0.0)));
+        assert!(row.ratio(Subject::Deno).is_none(), "it was not measured");
+    }
+
+    #[test]
+    fn a_goal_is_about_baton_and_is_missed_by_what_was_never_reached() {
+        let at_most = |most| Goal::AtMost(Statistic::P50, most);
+        let row = rounds(&[(Subject::Baton, &[&[5.0]]), (Subject::BunHot, &[&[500.0]])]);
+        assert!(!row.clone().goal(at_most(5.0)).missed());
+        assert!(row.clone().goal(at_most(4.9)).missed());
+        assert!(row.clone().goal(Goal::AtLeast(Statistic::P50, 5.1)).missed());
+        assert!(!row.goal(Goal::AtLeast(Statistic::Max, 5.0)).missed());
+
+        let mut never = Row::samples("a call", "ms").goal(at_most(5.0));
+        never.note(Subject::Baton, "never");
+        assert!(never.missed());
+    }
 }

@@ -3,44 +3,100 @@
 use std::fs;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::LocalSet;
 
-use crate::arguments::{Arguments, Effort};
+use crate::arguments::Arguments;
 use crate::machine::Machine;
-use crate::row::{Row, table};
-use crate::{blocked, edits, memory};
+use crate::row::Row;
+use crate::stage::Stage;
+use crate::{blocked, boot, isolates, kept, lost, memory, page, rate, request, saves, spinning, table};
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
-/// Starts the Batons it needs, and ends them.
+/// Starts what it needs, and ends it.
 struct Measurement {
     name: &'static str,
-    measure: fn(Effort) -> Rows,
+    /// Too slow for a quick look, unless it is asked for by name.
+    slow: bool,
+    measure: fn(Arc<Stage>) -> Rows,
 }
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 13] = [
+    Measurement {
+        name: "reload/saves",
+        slow: false,
+        measure: |stage| Box::pin(saves::saves(stage)),
+    },
+    Measurement {
+        name: "reload/request",
+        slow: false,
+        measure: |stage| Box::pin(request::reloads(stage)),
+    },
+    Measurement {
+        name: "reload/lost",
+        slow: false,
+        measure: |stage| Box::pin(lost::calls(stage)),
+    },
+    Measurement {
+        name: "calls/rate",
+        slow: false,
+        measure: |stage| Box::pin(rate::calls(stage)),
+    },
+    Measurement {
+        name: "calls/spinning",
+        slow: false,
+        measure: |stage| Box::pin(spinning::calls(stage)),
+    },
+    Measurement {
+        name: "boot",
+        slow: false,
+        measure: |stage| Box::pin(boot::answers(stage)),
+    },
+    Measurement {
+        name: "memory/reloads",
+        slow: false,
+        measure: |stage| Box::pin(kept::memory(stage)),
+    },
+    Measurement {
+        name: "isolates/parallel",
+        slow: false,
+        measure: |stage| Box::pin(isolates::parallel(stage)),
+    },
+    Measurement {
+        name: "isolates/share",
+        slow: false,
+        measure: |stage| Box::pin(isolates::share(stage)),
+    },
+    Measurement {
+        name: "dashboard/page",
+        slow: false,
+        measure: |stage| Box::pin(page::cost(stage)),
+    },
     Measurement {
         name: "isolation/calls",
-        measure: |effort| Box::pin(blocked::calls(effort)),
+        slow: false,
+        measure: |stage| Box::pin(blocked::calls(stage.effort)),
     },
     Measurement {
         name: "isolation/operator",
-        measure: |effort| Box::pin(blocked::operator(effort)),
+        slow: false,
+        measure: |stage| Box::pin(blocked::operator(stage.effort)),
     },
     Measurement {
         name: "isolation/memory",
-        measure: |effort| Box::pin(memory::generations(effort)),
-    },
-    Measurement {
-        name: "edits/saves",
-        measure: |effort| Box::pin(edits::saves(effort)),
+        slow: true,
+        measure: |stage| Box::pin(memory::generations(stage.effort)),
     },
 ];
 
 pub(crate) async fn bench() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+    let names = MEASUREMENTS.map(|measurement| measurement.name);
+    let arguments = match Arguments::parse(std::env::args().skip(1), &names) {
         Ok(arguments) => arguments,
         Err(wrong) => {
             eprintln!("{wrong}");
@@ -49,16 +105,28 @@ pub(crate) async fn bench() -> ExitCode {
     };
     let machine = Machine::this();
     println!("{machine}");
-    // Whoever ends this ends what it started, too: a Baton is killed when its future is dropped.
-    let rows = tokio::select! {
-        rows = measure(&arguments) => rows,
+    // Whoever ends this ends what it started, too: all that runs is killed when its future is dropped.
+    let Measured { rows, failed } = tokio::select! {
+        measured = measure(&arguments) => measured,
         () = ended() => return ExitCode::FAILURE,
     };
-    print!("{}", table(&rows));
-    if let Some(file) = &arguments.json
-        && let Err(error) = fs::write(file, format!("{:#}\n", report(&machine, &rows)))
-    {
-        eprintln!("cannot write {}: {error}", file.display());
+    if !rows.is_empty() {
+        print!("{}", table::text(&rows));
+    }
+    let json = || format!("{:#}\n", report(&machine, &rows));
+    let markdown = || format!("{}\n{}", machine.markdown(), table::markdown(&rows));
+    let files = [
+        arguments.json.as_ref().map(|file| (file, json())),
+        arguments.markdown.as_ref().map(|file| (file, markdown())),
+    ];
+    for (file, text) in files.into_iter().flatten() {
+        if let Err(error) = fs::write(file, text) {
+            eprintln!("cannot write {}: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    if !failed.is_empty() {
+        eprintln!("could not be measured: {}", failed.join(", "));
         return ExitCode::FAILURE;
     }
     if arguments.check && rows.iter().any(Row::missed) {
@@ -67,15 +135,32 @@ pub(crate) async fn bench() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn measure(arguments: &Arguments) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for Measurement { name, measure } in MEASUREMENTS {
-        if arguments.want(name) {
-            eprintln!("measuring {name} …");
-            rows.extend(measure(arguments.effort).await);
+/// What was measured, and whether that is all of what was wanted.
+struct Measured {
+    rows: Vec<Row>,
+    failed: Vec<&'static str>,
+}
+
+/// One that fails does not take the others with it: they may have taken an hour.
+async fn measure(arguments: &Arguments) -> Measured {
+    let stage = Arc::new(Stage::new(arguments.effort, arguments.alone));
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for Measurement { name, slow, measure } in MEASUREMENTS {
+        if !arguments.want(name, slow) {
+            continue;
         }
+        eprint!("measuring {name} …");
+        let began = Instant::now();
+        let tasks = LocalSet::new();
+        let task = tasks.spawn_local(measure(stage.clone()));
+        match tasks.run_until(task).await {
+            Ok(measured) => rows.extend(measured),
+            // What it panicked with has been told.
+            Err(_) => failed.push(name),
+        }
+        eprintln!(" {:.0} s", began.elapsed().as_secs_f64());
     }
-    rows
+    Measured { rows, failed }
 }
 
 async fn ended() {

@@ -1,0 +1,56 @@
+//! Calls that get no answer, or a wrong one, because the code was reloaded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::load::Load;
+use crate::projects::{Edit, Generated};
+use crate::row::{Goal, Row, Statistic};
+use crate::saves;
+use crate::server::Server;
+use crate::stage::Stage;
+use crate::subject::Subject;
+
+const CALLERS: usize = 8;
+
+/// Of each caller: 400 calls a second in all, which everybody can take. How many are lost depends on it.
+const PACE: Duration = Duration::from_millis(20);
+
+/// Between an answer of new code and the next save.
+const REST: Duration = Duration::from_millis(200);
+
+/// Counts what is refused, cut, answered by an error or not at all within twenty seconds.
+pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
+    let reloads = stage.effort.choose(3, 20);
+    let name = format!("calls lost during {reloads} reloads, {CALLERS} callers, 400 calls a second");
+    let mut row = Row::figure(name, "calls");
+    for round in 0..stage.effort.choose(1, 3) {
+        for subject in stage.turns(&Subject::ALL, round) {
+            let generated = Generated::of(14);
+            let server = Server::start(&stage, subject, &generated.project);
+            let first = Generated::requests();
+            server.boots(&first, |reply| Generated::shows(reply, "first")).await;
+            let load = Load::of(server.client(), Generated::requests(), 206);
+            let going = Arc::new(AtomicBool::new(true));
+            let goes_on = going.clone();
+            let calls =
+                tokio::spawn(async move { load.paced(CALLERS, PACE, move || goes_on.load(Ordering::Relaxed)).await });
+            for reload in 0..reloads {
+                tokio::time::sleep(REST).await;
+                let version = format!("reload {reload}");
+                saves::save_until_shown(&generated, Edit::Leaf, &server, &first, &version).await;
+            }
+            going.store(false, Ordering::Relaxed);
+            let outcome = calls.await.expect("callers that live");
+            row.note(subject, format!("of {}", outcome.calls()));
+            row.add(subject, vec![outcome.lost as f64]);
+            if subject == Subject::Baton
+                && let Some(example) = outcome.example
+            {
+                eprintln!("\n  lost: {example}");
+            }
+        }
+    }
+    vec![row.goal(Goal::AtMost(Statistic::Max, 0.0))]
+}

@@ -1,0 +1,162 @@
+//! From a save to the first answer of the new code.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::arguments::Effort;
+use crate::client::{Client, Requests, pause};
+use crate::projects::{Edit, Generated};
+use crate::row::{Goal, Row, Statistic};
+use crate::server::Server;
+use crate::stage::Stage;
+use crate::subject::Subject;
+
+/// Before anything is measured: what stays the same is read and compiled once.
+const WARM_UP: usize = 2;
+
+/// What starts anew knows nothing of the code before.
+const WARM_UP_OF_RESTARTS: usize = 1;
+
+/// Between an answer and the next save: whoever saves reads what came of it. It is also the time that
+/// watchers have to see that nothing more comes.
+const REST: Duration = Duration::from_millis(300);
+
+/// After which a save counts as overlooked, and the file is saved anew.
+const OVERLOOKED: Duration = Duration::from_secs(15);
+
+const SIZES: [usize; 5] = [1, 10, 14, 100, 1_000];
+
+/// An edit of one module of a project, saved in place. A caller asks again and again, each time over a
+/// connection of its own, until the new code answers.
+pub(crate) async fn saves(stage: Arc<Stage>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for modules in SIZES {
+        rows.extend(of_size(&stage, modules).await);
+    }
+    let growth = |edit: Edit| {
+        let of = |modules: usize| rows.iter().find(|row| row.name == name(modules, edit));
+        let row = of(1_000)?.by(of(10)?, format!("{}: by that of 10", name(1_000, edit)))?;
+        Some(row.goal(Goal::AtMost(Statistic::P50, 3.0)))
+    };
+    let growth: Vec<_> = [Edit::Leaf, Edit::Hub].into_iter().filter_map(growth).collect();
+    rows.extend(growth);
+    rows
+}
+
+fn name(modules: usize, edit: Edit) -> String {
+    let plural = if modules == 1 { "module" } else { "modules" };
+    format!("save → serving, {modules} {plural}, {}", edit.name())
+}
+
+async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
+    let edits = [Edit::Leaf, Edit::Hub].map(|edit| (edit, Row::samples(name(modules, edit), "ms")));
+    let mut edits: Vec<_> = edits
+        .into_iter()
+        .filter(|(edit, _)| *edit == Edit::Leaf || modules > 1)
+        .collect();
+    for round in 0..stage.rounds() {
+        for subject in stage.turns(subjects(stage.effort, modules), round) {
+            turn(stage, subject, modules, &mut edits).await;
+        }
+    }
+    let goals: &[Goal] = match modules {
+        1 | 14 => &[Goal::AtMost(Statistic::P50, 15.0), Goal::AtMost(Statistic::P99, 40.0)],
+        100 => &[Goal::AtMost(Statistic::P50, 25.0)],
+        _ => &[],
+    };
+    let mut rows = Vec::new();
+    for (_, row) in edits {
+        let row = goals.iter().fold(row, |row, goal| row.goal(*goal));
+        let ratio = row.ratio(Subject::BunHot);
+        rows.push(row);
+        let third = Goal::AtMost(Statistic::P50, 0.33);
+        rows.extend(ratio.map(|ratio| if modules <= 14 { ratio.goal(third) } else { ratio }));
+    }
+    rows
+}
+
+/// 10 modules are there to compare 1,000 of Baton with; a quick look compares with others at one size.
+fn subjects(effort: Effort, modules: usize) -> &'static [Subject] {
+    match (effort, modules) {
+        (_, 10) => &[Subject::Baton],
+        (Effort::Full, _) | (Effort::Quick, 14) => &Subject::ALL,
+        (Effort::Quick, 1) => &[Subject::Baton, Subject::BunHot],
+        (Effort::Quick, _) => &[Subject::Baton],
+    }
+}
+
+async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edit, Row)]) {
+    let generated = Generated::of(modules);
+    let requests = Generated::requests();
+    let server = Server::start(stage, subject, &generated.project);
+    server.boots(&requests, |reply| Generated::shows(reply, "first")).await;
+    let (warm_up, saves) = if subject.restarts() {
+        (WARM_UP_OF_RESTARTS, stage.effort.choose(1, 5))
+    } else {
+        (WARM_UP, stage.effort.choose(3, 20))
+    };
+    for (edit, row) in edits {
+        let (mut samples, mut overlooked) = (Vec::new(), 0);
+        for save in 0..warm_up + saves {
+            tokio::time::sleep(stage.effort.choose(REST / 3, REST)).await;
+            let version = format!("{} {save}", edit.name());
+            match save_until_shown(&generated, *edit, &server, &requests, &version).await {
+                Saved::AtOnce(took) if save >= warm_up => samples.push(took),
+                Saved::AtOnce(_) => {}
+                Saved::Overlooked => overlooked += 1,
+            }
+        }
+        if overlooked > 0 {
+            row.note(subject, format!("({overlooked} overlooked)"));
+        }
+        if !samples.is_empty() {
+            row.add(subject, samples);
+        }
+    }
+}
+
+/// What came of a save.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Saved {
+    /// The new code answered so many milliseconds after it.
+    AtOnce(f64),
+    /// It did only once the same was saved again.
+    Overlooked,
+}
+
+/// Saves a new version, and asks until it answers. Panics when it has been saved twice, and still does not.
+pub(crate) async fn save_until_shown(
+    generated: &Generated,
+    edit: Edit,
+    server: &Server,
+    requests: &Requests,
+    version: &str,
+) -> Saved {
+    let client = server.client();
+    generated.save(edit, version);
+    if let Some(took) = shown(&client, requests, version).await {
+        return Saved::AtOnce(took);
+    }
+    generated.save(edit, version);
+    let shown = shown(&client, requests, version).await;
+    assert!(
+        shown.is_some(),
+        "{version} was saved twice, and is not served: {server}"
+    );
+    Saved::Overlooked
+}
+
+/// The milliseconds until the new code answers; none when it does not for too long.
+async fn shown(client: &Client, requests: &Requests, version: &str) -> Option<f64> {
+    let saved = Instant::now();
+    while saved.elapsed() < OVERLOOKED {
+        // Who restarts accepts nothing for a while, or cuts what it has accepted.
+        if let Ok(reply) = client.ask(requests.next()).await
+            && Generated::shows(&reply, version)
+        {
+            return Some(saved.elapsed().as_secs_f64() * 1e3);
+        }
+        pause().await;
+    }
+    None
+}

@@ -1,0 +1,128 @@
+//! A subject that serves a project: a group of processes that ends with its guard.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use harness::Project;
+use tokio::process::Child;
+
+use crate::client::{Client, Reply, Requests};
+use crate::stage::Stage;
+use crate::subject::Subject;
+
+/// Below those that the system gives to clients.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
+
+/// From its start to its first answer, at most: a binary that cargo built makes a snapshot first.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// Killed on drop, with all that it started.
+#[derive(Debug)]
+pub(crate) struct Server {
+    subject: Subject,
+    child: Child,
+    address: SocketAddr,
+    /// What it writes.
+    output: PathBuf,
+    /// Before it was started.
+    began: Instant,
+}
+
+impl Server {
+    /// Starts it; it may not listen yet.
+    pub(crate) fn start(stage: &Stage, subject: Subject, project: &Project) -> Self {
+        Self::start_with(stage, subject, project, &[])
+    }
+
+    /// As [`Server::start`], with more arguments.
+    pub(crate) fn start_with(stage: &Stage, subject: Subject, project: &Project, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let output = project.scratch().join(format!("{port}.log"));
+        let file = File::create(&output).expect("a file for its output");
+        let mut command = subject.command(&project.scratch().join(format!("state-{port}")));
+        harness::clean_environment(&mut command);
+        command
+            .args(arguments)
+            .env("PORT", port.to_string())
+            .env("INNGEST_DEV", "http://127.0.0.1:1")
+            .env("BATON_REGISTER", "off")
+            .env("NO_COLOR", "1")
+            .envs(stage.environment())
+            .current_dir(project.root())
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("the file for its output"))
+            .stderr(file)
+            .process_group(0)
+            .kill_on_drop(true);
+        let began = Instant::now();
+        let child = command.spawn();
+        Self {
+            subject,
+            child: child.unwrap_or_else(|error| panic!("{} does not start: {error}", subject.name())),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            output,
+            began,
+        }
+    }
+
+    /// Asks until the answer is `wanted`, and says how long that took from its start, in ms.
+    pub(crate) async fn boots(&self, requests: &Requests, wanted: impl Fn(&Reply) -> bool) -> f64 {
+        let client = self.client();
+        loop {
+            if client.ask(requests.next()).await.is_ok_and(|reply| wanted(&reply)) {
+                return self.began.elapsed().as_secs_f64() * 1e3;
+            }
+            assert!(self.began.elapsed() < BOOT, "no answer from {self}");
+            crate::client::pause().await;
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// The process that was started; what restarts has its functions in another one.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = fs::read_to_string(&self.output).unwrap_or_default();
+        let start = text.char_indices().rev().nth(3_000).map_or(0, |(at, _)| at);
+        write!(f, "{}; last it wrote:\n{}", self.subject.name(), &text[start..])
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(leader) = self.child.id() else {
+            return;
+        };
+        let group = format!("-{leader}");
+        let killed = std::process::Command::new("kill").args(["-9", "--", &group]).status();
+        assert!(
+            killed.is_ok() || std::thread::panicking(),
+            "process group {leader} was killed"
+        );
+    }
+}
+
+fn free_port() -> u16 {
+    loop {
+        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+        assert!(port < 32_000, "no port is free");
+    }
+}
