@@ -70,9 +70,10 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let served = runtime.block_on(cli::serve(plan, engine));
+    let served = runtime.block_on(cli::serve(plan, engine.clone()));
     // A call that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    engine.close();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -131,9 +132,10 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let served = runtime.block_on(cli::host(plan, engine, link));
+    let served = runtime.block_on(cli::host(plan, engine.clone(), link));
     // A call that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    engine.close();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -149,7 +151,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
     for (name, value) in prepared.environment() {
         set_variable(name, &value);
     }
-    let mut engine: Option<Arc<dyn Engine>> = None;
+    let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
         engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
@@ -161,9 +163,12 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let invoked = runtime.block_on(cli::invoke::invoke(prepared, engine));
+    let invoked = runtime.block_on(cli::invoke::invoke(prepared, engine.clone().map(as_engine)));
     // A step that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    if let Some(engine) = engine {
+        engine.close();
+    }
     match invoked {
         Ok(code) => code,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -173,7 +178,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
 /// Looks at everything; brings V8 up, since the code may have to be loaded to be looked at.
 fn doctor(args: &DoctorArgs) -> ExitCode {
     let prepared = cli::doctor::prepare(args);
-    let mut engine: Option<Arc<dyn Engine>> = None;
+    let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
         engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
@@ -185,9 +190,16 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let code = runtime.block_on(cli::doctor::run(args, prepared, engine));
+    let code = runtime.block_on(cli::doctor::run(args, prepared, engine.clone().map(as_engine)));
     runtime.shutdown_background();
+    if let Some(engine) = engine {
+        engine.close();
+    }
     code
+}
+
+fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
+    engine
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

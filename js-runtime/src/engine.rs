@@ -69,7 +69,7 @@ impl V8Engine {
         deno_core::JsRuntime::init_platform(None);
         Ok(Self {
             startup,
-            caches: Arc::default(),
+            caches: Arc::new(Caches::kept_in(&cache_folder.join("code"))),
             sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
         })
@@ -81,8 +81,13 @@ impl V8Engine {
     /// first load.
     #[must_use]
     pub fn with_source_maps(mut self) -> Self {
-        self.caches = Arc::new(Caches::with_source_maps());
+        self.caches = Arc::new(self.caches.with_source_maps());
         self
+    }
+
+    /// Writes what is not in the cache folder yet: at the end of the process.
+    pub fn close(&self) {
+        self.caches.close();
     }
 }
 

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,7 +26,7 @@ use crate::prelude;
 use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::bundled;
-use crate::source::caches::{Caches, first_eight_bytes, short_hash};
+use crate::source::caches::{Caches, short_hash};
 use crate::source::findings::{self, Findings};
 use crate::source::imports::offset_of_import;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
@@ -38,7 +37,7 @@ use crate::source::tsconfig::{CompilerOptions, TsConfigs};
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
-    caches: Arc<Caches>,
+    pub(crate) caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
@@ -324,18 +323,13 @@ impl Modules {
             };
             return Ok(Emitted { code, source_map: None });
         }
-        let content = first_eight_bytes(&file.hash);
         let mut parsed = None;
-        let is_script = match self.caches.is_script.get(url, content) {
-            Some(known) => known,
-            None => {
-                let source = self.parse(url, media_type, &text)?;
-                let is_script = source.compute_is_script();
-                parsed = Some(source);
-                self.caches.is_script.put(url.clone(), content, is_script);
-                is_script
-            }
-        };
+        let is_script = self.caches.is_script(url, &file.hash, || {
+            let source = self.parse(url, media_type, &text)?;
+            let is_script = source.compute_is_script();
+            parsed = Some(source);
+            Ok::<_, JsErrorBox>(is_script)
+        })?;
         let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
         let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
         let names = if !is_cjs && bundled::may_use_names(&text) {
@@ -399,29 +393,14 @@ impl Modules {
         parsed: Option<ParsedSource>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
-        let key = (url.clone(), kind);
         let options = self.compiler_options(url)?;
-        let content =
-            BuildHasherDefault::<DefaultHasher>::default().hash_one((first_eight_bytes(&file.hash), &options));
-        let emitted = match self.caches.emitted.get(&key, content) {
-            Some(emitted) => emitted,
-            None => {
-                let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
-                if findings::may_tell(text) {
-                    let findings = Arc::new(findings::look(&parsed));
-                    self.caches.findings.put(url.clone(), content, findings);
-                }
-                let emitted = transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))?;
-                let emitted = Arc::new(if self.caches.source_maps_in_code {
-                    emitted.with_source_map_in_code()
-                } else {
-                    emitted
-                });
-                self.caches.emitted.put(key, content, emitted.clone());
-                emitted
+        self.caches.emitted((url, kind), &file.hash, &options, || {
+            let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
+            if findings::may_tell(text) {
+                self.caches.findings(url, &file.hash, || Some(findings::look(&parsed)));
             }
-        };
-        Ok(emitted)
+            transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))
+        })
     }
 
     /// What the texts of the project's own modules tell about functions, with their URLs.
@@ -440,13 +419,10 @@ impl Modules {
         let text = std::str::from_utf8(&file.bytes)
             .ok()
             .filter(|text| code && findings::may_tell(text))?;
-        let content = first_eight_bytes(&file.hash);
-        let found = self.caches.findings.get(&url, content).or_else(|| {
+        let found = self.caches.findings(&url, &file.hash, || {
             // One that was never loaded may well not parse.
             let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
-            let found = Arc::new(findings::look(&parsed));
-            self.caches.findings.put(url.clone(), content, found.clone());
-            Some(found)
+            Some(findings::look(&parsed))
         })?;
         Some((url, found))
     }

@@ -95,7 +95,7 @@ async fn evaluate_prelude(
     control: &Arc<Control>,
     sockets: Option<&Path>,
 ) -> Result<Prelude, LoadError> {
-    let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
+    let [host, serving, prelude] = prelude::modules(&modules.sources.project().root, &modules.caches)?;
     let host = evaluate(worker, host).await?;
     let connect = export(worker, &host, "connect")?;
     {

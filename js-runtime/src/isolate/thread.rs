@@ -94,6 +94,7 @@ async fn live(family: &Arc<Family>, ready: Ready) {
         Ok((prelude, serving, manifest)) => {
             let evaluated = began.elapsed() - booted;
             tracing::debug!(isolate = spec.name, ?booted, ?evaluated, "isolate loaded");
+            spec.caches.report();
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
             driver::drive(&mut worker, &prelude, &serving, &spec.queue, control, spec.memory).await;

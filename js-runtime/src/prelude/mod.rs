@@ -9,6 +9,7 @@ use deno_core::{JsBuffer, ToJsBuffer, v8};
 use js_runtime_api::{Body, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::source::caches::Caches;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -163,7 +164,7 @@ impl From<CallAnswer> for Response {
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
-pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
+pub(crate) fn modules(root: &Path, caches: &Caches) -> Result<[(Url, Arc<str>); 3], LoadError> {
     static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 3] = [const { OnceLock::new() }; 3];
     let own = |name: &str| {
         Url::parse(name).map_err(|error| LoadError {
@@ -177,8 +178,11 @@ pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
     })?;
     let emit = |code: &OnceLock<_>, url: Url, text: &'static str| {
         let emitted = code.get_or_init(|| {
-            let parsed = transpile::parse(&url, MediaType::TypeScript, text.into())?;
-            Ok(transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default())?.code)
+            let make = || {
+                let parsed = transpile::parse(&url, MediaType::TypeScript, text.into())?;
+                transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default())
+            };
+            Ok(caches.own_emitted(&url, text, make)?.code)
         });
         emitted.clone().map(|code: Arc<str>| (url, code))
     };
