@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
+use js_runtime::startup_snapshot::SnapshotError;
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
 
@@ -61,7 +62,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
     if let Err(error) = logs::start(args.logs()) {
         return fail(1, &error.into());
     }
-    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+    let engine = match start_engine() {
         Ok(engine) if args.inspects() => Arc::new(engine.with_source_maps()),
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
@@ -121,7 +122,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
     if let Err(error) = cli::greet(&link, &plan) {
         return fail(1, &miette::miette!("the supervisor is gone: {error}"));
     }
-    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+    let engine = match start_engine() {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
             tell(error.to_string());
@@ -154,7 +155,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
     let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        engine = match start_engine() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -181,7 +182,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        engine = match start_engine() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -196,6 +197,12 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
         engine.close();
     }
     code
+}
+
+fn start_engine() -> Result<V8Engine, SnapshotError> {
+    let folder = cache_folder();
+    let code = code_cache(&folder);
+    V8Engine::start(folder, code, snapshot(&cli::snapshot_maker()))
 }
 
 fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
@@ -230,6 +237,16 @@ fn cache_folder() -> PathBuf {
     };
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("baton")
+}
+
+/// Where what is made of the project's files is kept: `BATON_CODE_CACHE`, nowhere if that is `off`, else below
+/// the cache folder.
+fn code_cache(cache_folder: &Path) -> Option<PathBuf> {
+    match std::env::var_os("BATON_CODE_CACHE").filter(|value| !value.is_empty()) {
+        Some(value) if value == "off" => None,
+        Some(folder) => Some(folder.into()),
+        None => Some(cache_folder.join("code")),
+    }
 }
 
 fn fail(code: u8, error: &miette::Report) -> ExitCode {

@@ -37,7 +37,7 @@ use crate::source::tsconfig::{CompilerOptions, TsConfigs};
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
-    pub(crate) caches: Arc<Caches>,
+    caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
@@ -209,7 +209,8 @@ impl Modules {
     }
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
-        if let Some(code) = bun::module(url) {
+        let own = prelude::module(url, &self.sources.project().root, &self.caches);
+        if let Some(code) = own.or_else(|| bun::module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
             let cache = self.code_cache(url, code.as_bytes());
             let code = ModuleSourceCode::String(code.into());

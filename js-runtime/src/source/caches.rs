@@ -6,7 +6,7 @@
 //! not by the number of edits.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,8 +46,8 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// V8 has to be up.
-    pub(crate) fn kept_in(folder: &Path) -> Self {
+    /// Kept in the folder, if there is one. V8 has to be up.
+    pub(crate) fn kept_in(folder: Option<PathBuf>) -> Self {
         let v8 = format!(
             "{} {:08x}",
             v8::VERSION_STRING,
@@ -55,7 +55,8 @@ impl Caches {
             v8::script_compiler::cached_data_version_tag()
         );
         let ours = env!("BATON_SOURCES").to_owned();
-        Self::with(Arc::new(Disk::start(folder.to_owned(), disk::LIMIT, ours, v8)), false)
+        let disk = folder.map_or_else(Disk::off, |folder| Disk::start(folder, disk::LIMIT, ours, v8));
+        Self::with(Arc::new(disk), false)
     }
 
     /// The same store, and source maps within the code.

@@ -91,16 +91,7 @@ struct Waiting {
 impl Disk {
     /// Begins to open the store in the folder. `ours` and `v8` say by what values are made.
     pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
-        let shared = Arc::new(Shared {
-            folder,
-            limit,
-            makers: [ours, v8],
-            reader: Mutex::new(Reader::Opening),
-            opened: Condvar::new(),
-            waiting: Mutex::default(),
-            changed: Condvar::new(),
-            counts: Counts::default(),
-        });
+        let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
         let writer = std::thread::Builder::new().name("caches".to_owned()).spawn({
             let shared = shared.clone();
             move || shared.write()
@@ -112,6 +103,17 @@ impl Disk {
         Self {
             shared,
             writer: Mutex::new(writer.ok()),
+        }
+    }
+
+    /// Keeps nothing.
+    pub(crate) fn off() -> Self {
+        let shared = Shared::new(PathBuf::new(), 0, Default::default());
+        shared.set_reader(Reader::Absent);
+        lock(&shared.waiting).closing = true;
+        Self {
+            shared: Arc::new(shared),
+            writer: Mutex::default(),
         }
     }
 
@@ -196,6 +198,19 @@ impl Drop for Disk {
 }
 
 impl Shared {
+    fn new(folder: PathBuf, limit: u64, makers: [String; 2]) -> Self {
+        Self {
+            folder,
+            limit,
+            makers,
+            reader: Mutex::new(Reader::Opening),
+            opened: Condvar::new(),
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            counts: Counts::default(),
+        }
+    }
+
     fn look(&self, key: &Key) -> Found {
         let reader = lock(&self.reader);
         let waited = self
