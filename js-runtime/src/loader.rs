@@ -43,6 +43,15 @@ pub(crate) struct Modules {
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
+    fresh: RefCell<Vec<Fresh>>,
+}
+
+/// A module for which V8 had no code cache.
+pub(crate) struct Fresh {
+    pub(crate) url: Url,
+    pub(crate) code: Arc<str>,
+    /// Of the code.
+    hash: u64,
 }
 
 impl Modules {
@@ -54,6 +63,7 @@ impl Modules {
             tsconfigs: TsConfigs::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
+            fresh: RefCell::default(),
         }
     }
 
@@ -212,7 +222,7 @@ impl Modules {
         let own = prelude::module(url, &self.sources.project().root, &self.caches);
         if let Some(code) = own.or_else(|| bun::module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
-            let cache = self.code_cache(url, code.as_bytes());
+            let cache = self.code_cache_of_module(url, &code);
             let code = ModuleSourceCode::String(code.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
         }
@@ -245,7 +255,9 @@ impl Modules {
             }
             _ => {
                 let code = self.javascript(url, media_type, &file).await?;
-                (ModuleSourceCode::String(code.into()), ModuleType::JavaScript)
+                let cache = self.code_cache_of_module(url, &code);
+                let code = ModuleSourceCode::String(code.into());
+                return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
             }
         };
         let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
@@ -436,6 +448,32 @@ impl Modules {
 
     fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedSource, JsErrorBox> {
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
+    }
+
+    fn code_cache_of_module(&self, url: &Url, code: &Arc<str>) -> SourceCodeCacheInfo {
+        let cache = self.code_cache(url, code.as_bytes());
+        if cache.data.is_none() {
+            self.fresh.borrow_mut().push(Fresh {
+                url: url.clone(),
+                code: code.clone(),
+                hash: cache.hash,
+            });
+        }
+        cache
+    }
+
+    /// What this isolate was the first to compile.
+    pub(crate) fn take_fresh(&self) -> Vec<Fresh> {
+        self.fresh.take()
+    }
+
+    /// Keeps a code cache that was made once more.
+    pub(crate) fn keep_executed(&self, Fresh { url, hash, .. }: Fresh, code: &[u8]) {
+        // V8 forgets code that did not run for long; then the first one is better.
+        let before = self.caches.module_code(&url, hash);
+        if before.is_none_or(|before| before.len() < code.len()) {
+            self.caches.keep_module_code(url, hash, code);
+        }
     }
 
     fn code_cache(&self, url: &Url, code: &[u8]) -> SourceCodeCacheInfo {

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::control::{Control, Stop};
 use super::worker::Family;
-use super::{driver, load, memory};
+use super::{driver, executed, load, memory};
 use crate::compat;
 use crate::compat::stdio::Pipes;
 use crate::diagnostics::relative_to;
@@ -193,6 +193,7 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
             tracing::warn!(%error, "a listener threw while its isolate ended");
         }
         worker.run_napi_ref_finalizers();
+        executed::keep(&mut worker.js_runtime, modules);
     }
     Control::disposing(&mut worker.js_runtime);
     drop(worker);
