@@ -467,13 +467,14 @@ impl Modules {
         self.fresh.take()
     }
 
-    /// Keeps a code cache that was made once more.
-    pub(crate) fn keep_executed(&self, Fresh { url, hash, .. }: Fresh, code: &[u8]) {
+    /// Keeps a code cache that was made once more, if it has more in it; says how large the one before was.
+    pub(crate) fn keep_executed(&self, Fresh { url, hash, .. }: Fresh, code: &[u8]) -> Option<usize> {
         // V8 forgets code that did not run for long; then the first one is better.
-        let before = self.caches.module_code(&url, hash);
-        if before.is_none_or(|before| before.len() < code.len()) {
+        let before = self.caches.module_code(&url, hash).map_or(0, |before| before.len());
+        (before < code.len()).then(|| {
             self.caches.keep_module_code(url, hash, code);
-        }
+            before
+        })
     }
 
     fn code_cache(&self, url: &Url, code: &[u8]) -> SourceCodeCacheInfo {

@@ -13,13 +13,20 @@ pub(super) fn keep(runtime: &mut JsRuntime, modules: &Modules) {
     if fresh.is_empty() {
         return;
     }
+    let (mut kept, mut bytes, mut bytes_before) = (0, 0, 0);
     deno_core::scope!(scope, runtime);
     for module in fresh {
         v8::scope!(let scope, scope);
-        if let Some(code) = code_cache(scope, &module) {
-            modules.keep_executed(module, &code);
+        let Some(code) = code_cache(scope, &module) else {
+            continue;
+        };
+        if let Some(before) = modules.keep_executed(module, &code) {
+            kept += 1;
+            bytes += code.len();
+            bytes_before += before;
         }
     }
+    tracing::debug!(modules = kept, bytes, bytes_before, "code that ran is cached");
 }
 
 /// Compiles the text as Deno did, which V8 answers from its own memory.

@@ -162,3 +162,27 @@ fn syntax_error(diagnostic: &ParseDiagnostic, text: &str) -> LoadError {
     let position = Position::new(diagnostic.specifier(), text, at.line_number, at.column_number);
     position.into_error(LoadErrorKind::Syntax, diagnostic.kind().msg().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Emitted;
+
+    #[test]
+    fn what_was_emitted_reads_back_and_what_is_too_short_does_not() {
+        for source_map in [None, Some(b"{}".as_slice().into())] {
+            let emitted = Emitted {
+                code: "export const a = \"\u{e9}\";".into(),
+                source_map,
+            };
+            let bytes = emitted.to_bytes();
+            let again = Emitted::from_bytes(&bytes).unwrap();
+            assert_eq!(
+                (again.code, again.source_map),
+                (emitted.code.clone(), emitted.source_map)
+            );
+            assert!(Emitted::from_bytes(&bytes[..emitted.code.len()]).is_none());
+        }
+        assert!(Emitted::from_bytes(b"").is_none());
+        assert!(Emitted::from_bytes(&[255; 20]).is_none());
+    }
+}

@@ -60,6 +60,31 @@ async fn a_second_host_makes_nothing_again_that_the_first_one_made() {
 }
 
 #[tokio::test]
+async fn what_an_isolate_ran_is_in_the_cache_once_it_has_ended() {
+    let project = Project::new();
+    let mut baton = counting(Baton::dev(&project)).ready().await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    baton.signal("TERM").await;
+    assert!(baton.ended().await.success());
+    let line = baton.wait_for("code that ran is cached", json!({})).await;
+    assert!(number(&line, "modules") > 10, "{}", line.text);
+    // Functions are compiled when they are called.
+    assert!(
+        number(&line, "bytes") > number(&line, "bytes_before") * 5 / 4,
+        "{}",
+        line.text
+    );
+    // And V8 takes it.
+    let next = serve_and_end(&project).await;
+    assert_eq!(
+        (number(&next, "misses"), number(&next, "rejected")),
+        (0, 0),
+        "{}",
+        next.text
+    );
+}
+
+#[tokio::test]
 async fn what_was_made_before_a_host_was_killed_is_there_for_the_next_one() {
     let project = Project::new();
     let mut baton = counting(Baton::dev(&project)).ready().await;

@@ -85,3 +85,32 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Findings> {
         warnings: warnings.into_iter().map(warning).collect::<Option<_>>()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use deno_ast::MediaType;
+    use deno_core::url::Url;
+
+    use super::{from_bytes, to_bytes};
+    use crate::source::{findings, transpile};
+
+    #[test]
+    fn what_was_found_reads_back_and_what_is_not_ours_does_not() {
+        let text = "export const f = inngest.createFunction({ id: 'f', retries: 1 }, { cron: '* * * * *' }, async ({ step }) => {\n\
+                    execSync('ls');\n await step.run('a', () => step.run('b', g));\n\
+                    await Promise.all(xs.map((x) => step.run('same', () => x)));\n});";
+        let url = Url::parse("file:///p/a.ts").unwrap();
+        let parsed = transpile::parse(&url, MediaType::TypeScript, text.into()).unwrap();
+        let found = findings::look(&parsed);
+        assert_eq!((found.functions.len(), found.warnings.len()), (1, 2), "{found:?}");
+        let bytes = to_bytes(&found).unwrap();
+        assert_eq!(from_bytes(&bytes), Some(found));
+
+        assert_eq!(from_bytes(b""), None);
+        assert_eq!(from_bytes(&bytes[..bytes.len() - 1]), None);
+        let unknown = String::from_utf8(bytes)
+            .unwrap()
+            .replace("step_nested", "step_of_later");
+        assert_eq!(from_bytes(unknown.as_bytes()), None);
+    }
+}
