@@ -31,7 +31,8 @@ USER 10001:10001
 WORKDIR /app
 ENV PORT=3111 \
     BATON_HOST=0.0.0.0 \
-    BATON_STATE_DIR=/var/lib/baton
+    BATON_STATE_DIR=/var/lib/baton \
+    BATON_CODE_CACHE=/var/lib/baton/code
 VOLUME /var/lib/baton
 EXPOSE 3111
 # Whether the host answers. Whether it serves good code is for /-/ready to say, and no reason to restart it.

@@ -6,7 +6,7 @@
 )]
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
+use js_runtime::startup_snapshot::SnapshotError;
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
 
@@ -61,7 +62,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
     if let Err(error) = logs::start(args.logs()) {
         return fail(1, &error.into());
     }
-    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+    let engine = match start_engine() {
         Ok(engine) if args.inspects() => Arc::new(engine.with_source_maps()),
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
@@ -70,9 +71,10 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let served = runtime.block_on(cli::serve(plan, engine));
+    let served = runtime.block_on(cli::serve(plan, engine.clone()));
     // A call that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    engine.close();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -120,7 +122,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
     if let Err(error) = cli::greet(&link, &plan) {
         return fail(1, &miette::miette!("the supervisor is gone: {error}"));
     }
-    let engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+    let engine = match start_engine() {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
             tell(error.to_string());
@@ -131,9 +133,10 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let served = runtime.block_on(cli::host(plan, engine, link));
+    let served = runtime.block_on(cli::host(plan, engine.clone(), link));
     // A call that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    engine.close();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -149,10 +152,10 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
     for (name, value) in prepared.environment() {
         set_variable(name, &value);
     }
-    let mut engine: Option<Arc<dyn Engine>> = None;
+    let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        engine = match start_engine() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -161,9 +164,12 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let invoked = runtime.block_on(cli::invoke::invoke(prepared, engine));
+    let invoked = runtime.block_on(cli::invoke::invoke(prepared, engine.clone().map(as_engine)));
     // A step that was cut may still hold a thread; the process ends all the same.
     runtime.shutdown_background();
+    if let Some(engine) = engine {
+        engine.close();
+    }
     match invoked {
         Ok(code) => code,
         Err(error) => fail(error.exit_code(), &error.into()),
@@ -173,10 +179,10 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
 /// Looks at everything; brings V8 up, since the code may have to be loaded to be looked at.
 fn doctor(args: &DoctorArgs) -> ExitCode {
     let prepared = cli::doctor::prepare(args);
-    let mut engine: Option<Arc<dyn Engine>> = None;
+    let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match V8Engine::start(cache_folder(), snapshot(&cli::snapshot_maker())) {
+        engine = match start_engine() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -185,9 +191,22 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
-    let code = runtime.block_on(cli::doctor::run(args, prepared, engine));
+    let code = runtime.block_on(cli::doctor::run(args, prepared, engine.clone().map(as_engine)));
     runtime.shutdown_background();
+    if let Some(engine) = engine {
+        engine.close();
+    }
     code
+}
+
+fn start_engine() -> Result<V8Engine, SnapshotError> {
+    let folder = cache_folder();
+    let code = code_cache(&folder);
+    V8Engine::start(folder, code, snapshot(&cli::snapshot_maker()))
+}
+
+fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
+    engine
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.
@@ -218,6 +237,16 @@ fn cache_folder() -> PathBuf {
     };
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("baton")
+}
+
+/// Where what is made of the project's files is kept: `BATON_CODE_CACHE`, nowhere if that is `off`, else below
+/// the cache folder.
+fn code_cache(cache_folder: &Path) -> Option<PathBuf> {
+    match std::env::var_os("BATON_CODE_CACHE").filter(|value| !value.is_empty()) {
+        Some(value) if value == "off" => None,
+        Some(folder) => Some(folder.into()),
+        None => Some(cache_folder.join("code")),
+    }
 }
 
 fn fail(code: u8, error: &miette::Report) -> ExitCode {

@@ -54,11 +54,15 @@ impl V8Engine {
     /// From then on the process's standard input is empty: no isolate may take what is not its own,
     /// nor wait for it.
     ///
-    /// `cache_folder` keeps what can be made again.
+    /// `cache_folder` keeps what can be made again, `code_cache` what is made of the projects' files.
     ///
     /// # Errors
     /// When there is no startup snapshot and none can be made.
-    pub fn start(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Result<Self, SnapshotError> {
+    pub fn start(
+        cache_folder: PathBuf,
+        code_cache: Option<PathBuf>,
+        snapshot: SnapshotSource<'_>,
+    ) -> Result<Self, SnapshotError> {
         share_freed_memory();
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -77,7 +81,7 @@ impl V8Engine {
         deno_core::JsRuntime::init_platform(None);
         Ok(Self {
             startup,
-            caches: Arc::default(),
+            caches: Arc::new(Caches::kept_in(code_cache)),
             sources: Arc::default(),
             deno_dir: cache_folder.join("deno"),
             spares: Arc::default(),
@@ -98,8 +102,13 @@ impl V8Engine {
     /// first load.
     #[must_use]
     pub fn with_source_maps(mut self) -> Self {
-        self.caches = Arc::new(Caches::with_source_maps());
+        self.caches = Arc::new(self.caches.with_source_maps());
         self
+    }
+
+    /// Writes what is not in the cache folder yet: at the end of the process.
+    pub fn close(&self) {
+        self.caches.close();
     }
 }
 

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,7 +26,7 @@ use crate::prelude;
 use crate::resolve::node::{NodeResolution, folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::bundled;
-use crate::source::caches::{Caches, first_eight_bytes, short_hash};
+use crate::source::caches::{Caches, short_hash};
 use crate::source::findings::{self, Findings};
 use crate::source::imports::offset_of_import;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
@@ -44,6 +43,15 @@ pub(crate) struct Modules {
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
+    fresh: RefCell<Vec<Fresh>>,
+}
+
+/// A module for which V8 had no code cache.
+pub(crate) struct Fresh {
+    pub(crate) url: Url,
+    pub(crate) code: Arc<str>,
+    /// Of the code.
+    hash: u64,
 }
 
 impl Modules {
@@ -55,6 +63,7 @@ impl Modules {
             tsconfigs: TsConfigs::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
+            fresh: RefCell::default(),
         }
     }
 
@@ -210,9 +219,10 @@ impl Modules {
     }
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
-        if let Some(code) = bun::module(url) {
+        let own = prelude::module(url, &self.sources.project().root, &self.caches);
+        if let Some(code) = own.or_else(|| bun::module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
-            let cache = self.code_cache(url, code.as_bytes());
+            let cache = self.code_cache_of_module(url, &code);
             let code = ModuleSourceCode::String(code.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
         }
@@ -245,7 +255,9 @@ impl Modules {
             }
             _ => {
                 let code = self.javascript(url, media_type, &file).await?;
-                (ModuleSourceCode::String(code.into()), ModuleType::JavaScript)
+                let cache = self.code_cache_of_module(url, &code);
+                let code = ModuleSourceCode::String(code.into());
+                return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
             }
         };
         let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
@@ -324,18 +336,13 @@ impl Modules {
             };
             return Ok(Emitted { code, source_map: None });
         }
-        let content = first_eight_bytes(&file.hash);
         let mut parsed = None;
-        let is_script = match self.caches.is_script.get(url, content) {
-            Some(known) => known,
-            None => {
-                let source = self.parse(url, media_type, &text)?;
-                let is_script = source.compute_is_script();
-                parsed = Some(source);
-                self.caches.is_script.put(url.clone(), content, is_script);
-                is_script
-            }
-        };
+        let is_script = self.caches.is_script(url, &file.hash, || {
+            let source = self.parse(url, media_type, &text)?;
+            let is_script = source.compute_is_script();
+            parsed = Some(source);
+            Ok::<_, JsErrorBox>(is_script)
+        })?;
         let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
         let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
         let names = if !is_cjs && bundled::may_use_names(&text) {
@@ -399,29 +406,14 @@ impl Modules {
         parsed: Option<ParsedSource>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
-        let key = (url.clone(), kind);
         let options = self.compiler_options(url)?;
-        let content =
-            BuildHasherDefault::<DefaultHasher>::default().hash_one((first_eight_bytes(&file.hash), &options));
-        let emitted = match self.caches.emitted.get(&key, content) {
-            Some(emitted) => emitted,
-            None => {
-                let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
-                if findings::may_tell(text) {
-                    let findings = Arc::new(findings::look(&parsed));
-                    self.caches.findings.put(url.clone(), content, findings);
-                }
-                let emitted = transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))?;
-                let emitted = Arc::new(if self.caches.source_maps_in_code {
-                    emitted.with_source_map_in_code()
-                } else {
-                    emitted
-                });
-                self.caches.emitted.put(key, content, emitted.clone());
-                emitted
+        self.caches.emitted((url, kind), &file.hash, &options, || {
+            let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
+            if findings::may_tell(text) {
+                self.caches.findings(url, &file.hash, || Some(findings::look(&parsed)));
             }
-        };
-        Ok(emitted)
+            transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))
+        })
     }
 
     /// What the texts of the project's own modules tell about functions, with their URLs.
@@ -440,13 +432,10 @@ impl Modules {
         let text = std::str::from_utf8(&file.bytes)
             .ok()
             .filter(|text| code && findings::may_tell(text))?;
-        let content = first_eight_bytes(&file.hash);
-        let found = self.caches.findings.get(&url, content).or_else(|| {
+        let found = self.caches.findings(&url, &file.hash, || {
             // One that was never loaded may well not parse.
             let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
-            let found = Arc::new(findings::look(&parsed));
-            self.caches.findings.put(url.clone(), content, found.clone());
-            Some(found)
+            Some(findings::look(&parsed))
         })?;
         Some((url, found))
     }
@@ -459,6 +448,33 @@ impl Modules {
 
     fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedSource, JsErrorBox> {
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
+    }
+
+    fn code_cache_of_module(&self, url: &Url, code: &Arc<str>) -> SourceCodeCacheInfo {
+        let cache = self.code_cache(url, code.as_bytes());
+        if cache.data.is_none() {
+            self.fresh.borrow_mut().push(Fresh {
+                url: url.clone(),
+                code: code.clone(),
+                hash: cache.hash,
+            });
+        }
+        cache
+    }
+
+    /// What this isolate was the first to compile.
+    pub(crate) fn take_fresh(&self) -> Vec<Fresh> {
+        self.fresh.take()
+    }
+
+    /// Keeps a code cache that was made once more, if it has more in it; says how large the one before was.
+    pub(crate) fn keep_executed(&self, Fresh { url, hash, .. }: Fresh, code: &[u8]) -> Option<usize> {
+        // V8 forgets code that did not run for long; then the first one is better.
+        let before = self.caches.module_code(&url, hash).map_or(0, |before| before.len());
+        (before < code.len()).then(|| {
+            self.caches.keep_module_code(url, hash, code);
+            before
+        })
     }
 
     fn code_cache(&self, url: &Url, code: &[u8]) -> SourceCodeCacheInfo {

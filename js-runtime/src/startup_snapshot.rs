@@ -18,8 +18,8 @@ use deno_runtime::snapshot::{LazyExtensionFileKind, create_runtime_snapshot};
 #[derive(Clone, Copy)]
 pub(crate) struct StartupSnapshot {
     pub(crate) blob: &'static [u8],
-    pub(crate) lazy_js: &'static [(&'static str, &'static str)],
-    pub(crate) lazy_esm: &'static [(&'static str, &'static str)],
+    pub(crate) lazy_js: Slices,
+    pub(crate) lazy_esm: Slices,
 }
 
 /// Why there is no startup snapshot.
@@ -48,7 +48,10 @@ pub enum SnapshotError {
 /// Name and source text of modules that are compiled on first use.
 type LazySources = Vec<(String, String)>;
 
-const MAGIC: &[u8] = b"baton startup snapshot 2\n";
+/// The same, where they lie in the file.
+type Slices = &'static [(&'static str, &'static str)];
+
+const MAGIC: &[u8] = b"baton startup snapshot 3\n";
 
 /// The snapshot that is part of this binary, as [`make`] wrote it. Nothing is read or written.
 ///
@@ -128,7 +131,7 @@ pub fn make(path: &Path) -> io::Result<()> {
     }
     let blob = std::fs::read(&blob_path)?;
     std::fs::remove_file(&blob_path)?;
-    write(path, &this_build(), &blob, &serde_json::to_vec(&(lazy_js, lazy_esm))?)
+    write(path, &this_build(), &blob, &[lazy_js, lazy_esm])
 }
 
 /// What a snapshot has to be made by: the same V8, and the same operations in the same order.
@@ -142,15 +145,24 @@ fn this_build() -> String {
     )
 }
 
-/// `MAGIC`, the digest of what follows, the build and a line's end, the length of the blob, the blob,
-/// the sources of lazy modules as JSON.
-fn write(path: &Path, build: &str, blob: &[u8], lazy: &[u8]) -> io::Result<()> {
-    let mut body = Vec::with_capacity(build.len() + 9 + blob.len() + lazy.len());
+/// `MAGIC`, the digest of what follows, the build and a line's end, the blob, and of each list of lazy modules their
+/// number, their names and their sources; the blob and each text behind its length.
+fn write(path: &Path, build: &str, blob: &[u8], lazy: &[LazySources; 2]) -> io::Result<()> {
+    fn put(body: &mut Vec<u8>, part: &[u8]) {
+        body.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        body.extend_from_slice(part);
+    }
+    let mut body = Vec::new();
     body.extend_from_slice(build.as_bytes());
     body.push(b'\n');
-    body.extend_from_slice(&(blob.len() as u64).to_le_bytes());
-    body.extend_from_slice(blob);
-    body.extend_from_slice(lazy);
+    put(&mut body, blob);
+    for sources in lazy {
+        body.extend_from_slice(&(sources.len() as u64).to_le_bytes());
+        for (name, code) in sources {
+            put(&mut body, name.as_bytes());
+            put(&mut body, code.as_bytes());
+        }
+    }
     let mut file = std::fs::File::create(path)?;
     file.write_all(MAGIC)?;
     file.write_all(blake3::hash(&body).as_bytes())?;
@@ -179,23 +191,38 @@ fn split_build(body: &'static [u8]) -> Option<(&'static [u8], &'static [u8])> {
     Some((&body[..end], &body[end + 1..]))
 }
 
-fn split_parts(parts: &'static [u8]) -> Option<StartupSnapshot> {
-    let (length, rest) = parts.split_first_chunk::<8>()?;
-    let (blob, lazy) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let (lazy_js, lazy_esm) = serde_json::from_slice::<(LazySources, LazySources)>(lazy).ok()?;
-    Some(StartupSnapshot {
-        blob,
-        lazy_js: leak(lazy_js),
-        lazy_esm: leak(lazy_esm),
-    })
+fn split_parts(mut rest: &'static [u8]) -> Option<StartupSnapshot> {
+    let snapshot = StartupSnapshot {
+        blob: take(&mut rest)?,
+        lazy_js: take_sources(&mut rest)?,
+        lazy_esm: take_sources(&mut rest)?,
+    };
+    rest.is_empty().then_some(snapshot)
 }
 
-fn leak(sources: LazySources) -> &'static [(&'static str, &'static str)] {
-    let leaked: Vec<(&'static str, &'static str)> = sources
-        .into_iter()
-        .map(|(name, code)| (&*name.leak(), &*code.leak()))
-        .collect();
-    leaked.leak()
+/// Nothing is copied: the texts are those of the file.
+fn take_sources(rest: &mut &'static [u8]) -> Option<Slices> {
+    let number = take_number(rest)?;
+    let mut sources = Vec::new();
+    for _ in 0..number {
+        let name = std::str::from_utf8(take(rest)?).ok()?;
+        let code = std::str::from_utf8(take(rest)?).ok()?;
+        sources.push((name, code));
+    }
+    Some(sources.leak())
+}
+
+fn take(rest: &mut &'static [u8]) -> Option<&'static [u8]> {
+    let length = take_number(rest)?;
+    let (taken, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(taken)
+}
+
+fn take_number(rest: &mut &'static [u8]) -> Option<usize> {
+    let (number, left) = rest.split_first_chunk::<8>()?;
+    *rest = left;
+    usize::try_from(u64::from_le_bytes(*number)).ok()
 }
 
 /// Which binary this process runs.
@@ -249,10 +276,10 @@ fn remove_predecessors(folder: &Path, identity: &Identity) {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAGIC, SnapshotError, embedded, read, this_build, write};
+    use super::{LazySources, MAGIC, SnapshotError, embedded, read, this_build, write};
 
-    fn lazy() -> Vec<u8> {
-        serde_json::to_vec(&(vec![("a", "1")], Vec::<(String, String)>::new())).unwrap()
+    fn lazy() -> [LazySources; 2] {
+        [vec![("a".to_owned(), "1".to_owned())], Vec::new()]
     }
 
     #[test]

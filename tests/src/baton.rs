@@ -50,6 +50,7 @@ impl Launch {
         let environment = vec![
             ("INNGEST_DEV".into(), "http://127.0.0.1:1".into()),
             ("BATON_REGISTER".into(), "off".into()),
+            ("BATON_CODE_CACHE".into(), project.code_cache().into()),
         ];
         Self {
             program: None,

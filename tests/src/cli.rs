@@ -139,4 +139,6 @@ pub fn clean_environment(command: &mut Command) {
             command.env_remove(&name);
         }
     }
+    // A developer's is not a test's. The startup snapshot, which takes long to make, is.
+    command.env("BATON_CODE_CACHE", "off");
 }

@@ -43,6 +43,7 @@ impl Sdk {
 /// ```text
 /// <scratch>/project/   package.json, node_modules → the fixture's, functions/, lib/
 /// <scratch>/state/     the state folder, when the test gives one
+/// <scratch>/code/      what hosts make of its files, for the next one
 /// <scratch>/           gates and whatever else a test puts there
 /// ```
 #[derive(Debug)]
@@ -207,6 +208,12 @@ impl Project {
     #[must_use]
     pub fn functions(&self) -> PathBuf {
         self.root().join("functions")
+    }
+
+    /// Where its hosts keep what they make of its files.
+    #[must_use]
+    pub fn code_cache(&self) -> PathBuf {
+        self.scratch().join("code")
     }
 
     /// The state folder that tests give to Baton.

@@ -50,7 +50,7 @@ impl Load<'_> {
             sockets,
             ..
         } = self;
-        let [host, serving, prelude] = prelude::modules(&modules.sources.project().root)?;
+        let [host, serving, prelude] = prelude::urls(&modules.sources.project().root)?;
         let host = evaluate(worker, host).await?;
         let connect = export(worker, &host, "connect")?;
         {
@@ -148,8 +148,9 @@ impl Load<'_> {
     }
 }
 
-async fn evaluate(worker: &mut MainWorker, (url, code): (Url, Arc<str>)) -> Result<v8::Global<v8::Object>, LoadError> {
-    let load = worker.js_runtime.load_side_es_module_from_code(&url, code.to_string());
+async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {
+    // Its code comes from the loader, as that of every module.
+    let load = worker.js_runtime.load_side_es_module(&url);
     let id = load.await.map_err(internal)?;
     worker.evaluate_module(id).await.map_err(internal)?;
     worker.js_runtime.get_module_namespace(id).map_err(internal)

@@ -12,6 +12,7 @@ mod control;
 mod cpu_clock;
 mod debug;
 mod driver;
+mod executed;
 mod fatal;
 mod forward;
 mod handle;

@@ -23,7 +23,7 @@ use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
-use super::{driver, memory};
+use super::{driver, executed, memory};
 use crate::compat;
 use crate::compat::stdio::Pipes;
 use crate::diagnostics::relative_to;
@@ -151,6 +151,7 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
     let outcome = load.project(&prelude).await.map_err(NotLoaded::Failed);
     let evaluated = began.elapsed();
     tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
+    spec.caches.report();
     spec.sources.note_loaded();
     let outcome = outcome.and_then(|loaded| {
         if !spec.ahead.is_empty() {
@@ -301,6 +302,7 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
             tracing::warn!(%error, "a listener threw while its isolate ended");
         }
         worker.run_napi_ref_finalizers();
+        executed::keep(&mut worker.js_runtime, modules);
     }
     Control::disposing(&mut worker.js_runtime);
     drop(worker);

@@ -9,6 +9,7 @@ use deno_core::{JsBuffer, ToJsBuffer, v8};
 use js_runtime_api::{Body, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::source::caches::Caches;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -159,13 +160,11 @@ impl From<CallAnswer> for Response {
     }
 }
 
-/// The modules that are evaluated first, in order: their URLs, and their JavaScript. The last one is
-/// the prelude, whose URL lies in the project.
+/// The modules that are evaluated first, in order. The last one is the prelude, whose URL lies in the project.
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
-pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 3] = [const { OnceLock::new() }; 3];
+pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
     let own = |name: &str| {
         Url::parse(name).map_err(|error| LoadError {
             message: error.to_string(),
@@ -176,16 +175,29 @@ pub(crate) fn modules(root: &Path) -> Result<[(Url, Arc<str>); 3], LoadError> {
         message: format!("the project's root {} is no absolute path", root.display()),
         ..LoadError::default()
     })?;
-    let emit = |code: &OnceLock<_>, url: Url, text: &'static str| {
-        let emitted = code.get_or_init(|| {
-            let parsed = transpile::parse(&url, MediaType::TypeScript, text.into())?;
-            Ok(transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default())?.code)
-        });
-        emitted.clone().map(|code: Arc<str>| (url, code))
+    Ok([own(HOST)?, own(SERVING)?, prelude])
+}
+
+/// The JavaScript of one of these modules; nothing for any other.
+///
+/// # Errors
+/// Only when Baton itself is at fault.
+pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 3] = [const { OnceLock::new() }; 3];
+    let (code, text) = match url.as_str() {
+        HOST => (&CODE[0], include_str!("host.ts")),
+        SERVING => (&CODE[1], include_str!("serving.ts")),
+        other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
+            (&CODE[2], include_str!("prelude.ts"))
+        }
+        _ => return None,
     };
-    Ok([
-        emit(&CODE[0], own(HOST)?, include_str!("host.ts"))?,
-        emit(&CODE[1], own(SERVING)?, include_str!("serving.ts"))?,
-        emit(&CODE[2], prelude, include_str!("prelude.ts"))?,
-    ])
+    let emitted = code.get_or_init(|| {
+        let make = || {
+            let parsed = transpile::parse(url, MediaType::TypeScript, text.into())?;
+            transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())
+        };
+        Ok(caches.own_emitted(url, text, make)?.code)
+    });
+    Some(emitted.clone())
 }

@@ -23,7 +23,7 @@ use sys_traits::impls::RealSys;
 
 use super::package_json::PackageJsons;
 use super::relative;
-use crate::source::caches::{Caches, first_eight_bytes};
+use crate::source::caches::{Analyses, Caches, first_eight_bytes};
 use crate::source::snapshot::SourceSnapshot;
 
 /// The services that Deno's Node layer wants, in the types that everybody uses.
@@ -63,7 +63,10 @@ impl NodeResolution {
             Arc::new(workspace),
             ResolverFactoryOptions {
                 is_cjs_resolution_mode: IsCjsResolutionMode::ImplicitTypeCommonJs,
-                node_analysis_cache: Some(caches),
+                node_analysis_cache: Some(Arc::new(Analyses {
+                    caches,
+                    sources: sources.clone(),
+                })),
                 package_json_cache: Some(Arc::new(PackageJsons(sources.clone()))),
                 node_resolver_options: NodeResolverOptions {
                     conditions: NodeConditionOptions {

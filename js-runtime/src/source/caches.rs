@@ -1,48 +1,102 @@
 //! What is costly to make from a file and valid for exactly its content: shared by all
-//! generations, so that a reload pays only for what changed.
+//! generations, so that a reload pays only for what changed, and kept on the disk, so that the next
+//! process pays for nothing that this one made.
 //!
-//! Each cache keeps the newest content of a URL only: memory is bounded by the number of files,
+//! In memory each cache keeps the newest content of a URL only: it is bounded by the number of files,
 //! not by the number of edits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deno_config::workspace::WorkspaceDirectoryRc;
 use deno_core::url::Url;
+use deno_core::v8;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
-use super::findings::Findings;
+use super::disk::{self, Disk, Kind};
+use super::findings::{self, Findings};
 use super::shared::Shared;
+use super::snapshot::SourceSnapshot;
 use super::transpile::{EmitKind, Emitted};
+use super::tsconfig::CompilerOptions;
 
 /// One set per process.
-#[derive(Default)]
 pub(crate) struct Caches {
-    pub(crate) emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
-    /// Whether a file has neither import nor export.
-    pub(crate) is_script: Newest<Url, bool>,
-    /// What the text tells about functions.
-    pub(crate) findings: Newest<Url, Arc<Findings>>,
     /// Code as V8 is given it.
     pub(crate) code: Shared<str>,
     /// What Deno knows of a project's root, by the content of its `package.json`. It refers to itself and
     /// is never freed, so there must not be one for each isolate.
     pub(crate) workspaces: Newest<PathBuf, WorkspaceDirectoryRc>,
-    /// Whether `emitted` has its source maps within the code too.
-    pub(crate) source_maps_in_code: bool,
+    /// Whether what is emitted has its source maps within the code too.
+    source_maps_in_code: bool,
+    emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
+    is_script: Newest<Url, bool>,
+    findings: Newest<Url, Arc<Findings>>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,
+    disk: Arc<Disk>,
+    /// V8's code that came from the disk, by kind and content.
+    given: Mutex<HashSet<(Kind, u64)>>,
+    /// How much of it V8 did not want.
+    rejected: AtomicU64,
 }
 
 impl Caches {
-    pub(crate) fn with_source_maps() -> Self {
+    /// Kept in the folder, if there is one. V8 has to be up.
+    pub(crate) fn kept_in(folder: Option<PathBuf>) -> Self {
+        let v8 = format!(
+            "{} {:08x}",
+            v8::VERSION_STRING,
+            // Of its flags, too.
+            v8::script_compiler::cached_data_version_tag()
+        );
+        let ours = env!("BATON_SOURCES").to_owned();
+        let disk = folder.map_or_else(Disk::off, |folder| Disk::start(folder, disk::LIMIT, ours, v8));
+        Self::with(Arc::new(disk), false)
+    }
+
+    /// The same store, and source maps within the code.
+    pub(crate) fn with_source_maps(&self) -> Self {
+        Self::with(self.disk.clone(), true)
+    }
+
+    fn with(disk: Arc<Disk>, source_maps_in_code: bool) -> Self {
         Self {
-            source_maps_in_code: true,
-            ..Self::default()
+            code: Shared::default(),
+            workspaces: Newest::default(),
+            source_maps_in_code,
+            emitted: Newest::default(),
+            is_script: Newest::default(),
+            findings: Newest::default(),
+            cjs: Newest::default(),
+            module_code: Newest::default(),
+            script_code: Newest::default(),
+            disk,
+            given: Mutex::default(),
+            rejected: AtomicU64::default(),
         }
+    }
+
+    /// Writes what is not on the disk yet. Nothing is kept afterwards.
+    pub(crate) fn close(&self) {
+        self.disk.close();
+    }
+
+    /// Says what came from the disk since the process began.
+    pub(crate) fn report(&self) {
+        let counts = self.disk.counts();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        tracing::debug!(
+            hits = read(&counts.hits),
+            misses = read(&counts.misses),
+            damaged = read(&counts.damaged),
+            rejected = read(&self.rejected),
+            "caches on the disk"
+        );
     }
 }
 
@@ -84,27 +138,212 @@ pub(crate) fn first_eight_bytes(hash: &blake3::Hash) -> u64 {
 }
 
 impl Caches {
+    /// Whether a file has neither import nor export; `make` finds out.
+    pub(crate) fn is_script<E>(
+        &self,
+        url: &Url,
+        file: &blake3::Hash,
+        make: impl FnOnce() -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let content = first_eight_bytes(file);
+        if let Some(known) = self.is_script.get(url, content) {
+            return Ok(known);
+        }
+        let key = self
+            .disk
+            .key(Kind::IsScript, &[url.as_str().as_bytes(), file.as_bytes()]);
+        let is_script = match self.disk.get(&key).as_deref() {
+            Some([known]) => *known != 0,
+            _ => {
+                let made = make()?;
+                self.disk.put(key, vec![u8::from(made)]);
+                made
+            }
+        };
+        self.is_script.put(url.clone(), content, is_script);
+        Ok(is_script)
+    }
+
+    /// What a file becomes for a module system; `make` emits it.
+    pub(crate) fn emitted<E>(
+        &self,
+        (url, kind): (&Url, EmitKind),
+        file: &blake3::Hash,
+        options: &CompilerOptions,
+        make: impl FnOnce() -> Result<Emitted, E>,
+    ) -> Result<Arc<Emitted>, E> {
+        let key = self.key_of_emitted((url, kind), file, options);
+        let content = first_eight_bytes(&key.into());
+        let in_memory = (url.clone(), kind);
+        if let Some(known) = self.emitted.get(&in_memory, content) {
+            return Ok(known);
+        }
+        let emitted = self.kept_or_made(key, make)?;
+        let emitted = Arc::new(if self.source_maps_in_code {
+            emitted.with_source_map_in_code()
+        } else {
+            emitted
+        });
+        self.emitted.put(in_memory, content, emitted.clone());
+        Ok(emitted)
+    }
+
+    /// The same for a module of Baton's own, which is part of the binary.
+    pub(crate) fn own_emitted<E>(
+        &self,
+        url: &Url,
+        text: &str,
+        make: impl FnOnce() -> Result<Emitted, E>,
+    ) -> Result<Emitted, E> {
+        let text = blake3::hash(text.as_bytes());
+        let key = self.key_of_emitted((url, EmitKind::Esm), &text, &CompilerOptions::default());
+        self.kept_or_made(key, make)
+    }
+
+    fn key_of_emitted(
+        &self,
+        (url, kind): (&Url, EmitKind),
+        file: &blake3::Hash,
+        options: &CompilerOptions,
+    ) -> disk::Key {
+        let options = options.of_emitting();
+        let is_cjs = [u8::from(kind == EmitKind::Cjs)];
+        let parts = [url.as_str().as_bytes(), file.as_bytes(), &is_cjs, options.as_bytes()];
+        self.disk.key(Kind::Emitted, &parts)
+    }
+
+    fn kept_or_made<E>(&self, key: disk::Key, make: impl FnOnce() -> Result<Emitted, E>) -> Result<Emitted, E> {
+        if let Some(kept) = self.disk.get(&key).as_deref().and_then(Emitted::from_bytes) {
+            return Ok(kept);
+        }
+        let made = make()?;
+        self.disk.put(key, made.to_bytes());
+        Ok(made)
+    }
+
+    /// What a file's text tells about functions; `make` looks, and has none for a text that does not parse.
+    pub(crate) fn findings(
+        &self,
+        url: &Url,
+        file: &blake3::Hash,
+        make: impl FnOnce() -> Option<Findings>,
+    ) -> Option<Arc<Findings>> {
+        let content = first_eight_bytes(file);
+        if let Some(known) = self.findings.get(url, content) {
+            return Some(known);
+        }
+        let key = self
+            .disk
+            .key(Kind::Findings, &[url.as_str().as_bytes(), file.as_bytes()]);
+        let known = self.disk.get(&key).as_deref().and_then(findings::from_bytes);
+        let findings = match known {
+            Some(known) => known,
+            None => {
+                let made = make()?;
+                if let Some(bytes) = findings::to_bytes(&made) {
+                    self.disk.put(key, bytes);
+                }
+                made
+            }
+        };
+        let findings = Arc::new(findings);
+        self.findings.put(url.clone(), content, findings.clone());
+        Some(findings)
+    }
+
     /// V8's code cache for an ES module.
     pub(crate) fn module_code(&self, url: &Url, content: u64) -> Option<Arc<[u8]>> {
-        self.module_code.get(url, content)
+        self.v8_code(Kind::ModuleCode, url, content)
     }
 
     pub(crate) fn keep_module_code(&self, url: Url, content: u64, code: &[u8]) {
-        self.module_code.put(url, content, code.into());
+        self.keep_v8_code(Kind::ModuleCode, url, content, code);
+    }
+
+    fn v8_code(&self, kind: Kind, url: &Url, content: u64) -> Option<Arc<[u8]>> {
+        let memory = self.v8_code_in_memory(kind);
+        if let Some(known) = memory.get(url, content) {
+            return Some(known);
+        }
+        // The URL does not matter to V8: a copy of a project has the same code.
+        let key = self.disk.key(kind, &[&content.to_le_bytes()]);
+        let code: Arc<[u8]> = self.disk.get(&key)?.into();
+        lock(&self.given).insert((kind, content));
+        memory.put(url.clone(), content, code.clone());
+        Some(code)
+    }
+
+    fn keep_v8_code(&self, kind: Kind, url: Url, content: u64, code: &[u8]) {
+        if lock(&self.given).remove(&(kind, content)) {
+            // V8 makes it again only when it did not want what it was given.
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(url = url.as_str(), "V8 rejected a code cache from the disk");
+        }
+        self.disk
+            .put(self.disk.key(kind, &[&content.to_le_bytes()]), code.to_vec());
+        self.v8_code_in_memory(kind).put(url, content, code.into());
+    }
+
+    fn v8_code_in_memory(&self, kind: Kind) -> &Newest<Url, Arc<[u8]>> {
+        if kind == Kind::ScriptCode {
+            &self.script_code
+        } else {
+            &self.module_code
+        }
     }
 }
 
-impl NodeAnalysisCache for Caches {
+/// The exports of CommonJS modules, as Deno's analysis asks for them.
+pub(crate) struct Analyses {
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) sources: Arc<SourceSnapshot>,
+}
+
+impl Analyses {
+    /// What is CommonJS depends on the package, too.
+    fn key(&self, url: &Url, content: u64) -> disk::Key {
+        let path = url.to_file_path().ok();
+        let mut folders = path.iter().flat_map(|path| path.ancestors().skip(1));
+        let package = folders.find_map(|folder| self.sources.package_json(&folder.join("package.json")));
+        let of_package = package.map(|package| package.typ.clone());
+        self.caches.disk.key(
+            Kind::CommonJs,
+            &[
+                url.as_str().as_bytes(),
+                &content.to_le_bytes(),
+                of_package.unwrap_or_default().as_bytes(),
+            ],
+        )
+    }
+}
+
+impl NodeAnalysisCache for Analyses {
     fn compute_source_hash(&self, source: &str) -> NodeAnalysisCacheSourceHash {
         NodeAnalysisCacheSourceHash(short_hash(source.as_bytes()))
     }
 
     fn get_cjs_analysis(&self, url: &Url, content: NodeAnalysisCacheSourceHash) -> Option<DenoCjsAnalysis> {
-        self.cjs.get(url, content.0)
+        let known = &self.caches.cjs;
+        let key = self.key(url, content.0);
+        let content = first_eight_bytes(&key.into());
+        known.get(url, content).or_else(|| {
+            let kept = self.caches.disk.get(&key)?;
+            let analysis: DenoCjsAnalysis = serde_json::from_slice(&kept).ok()?;
+            known.put(url.clone(), content, analysis.clone());
+            Some(analysis)
+        })
     }
 
     fn set_cjs_analysis(&self, url: &Url, content: NodeAnalysisCacheSourceHash, analysis: &DenoCjsAnalysis) {
-        self.cjs.put(url.clone(), content.0, analysis.clone());
+        let key = self.key(url, content.0);
+        let content = first_eight_bytes(&key.into());
+        self.caches.cjs.put(url.clone(), content, analysis.clone());
+        // What an ES module exports is asked for in two ways, which the key does not tell.
+        if matches!(analysis, DenoCjsAnalysis::Cjs(_))
+            && let Ok(bytes) = serde_json::to_vec(analysis)
+        {
+            self.caches.disk.put(key, bytes);
+        }
     }
 }
 
@@ -113,10 +352,14 @@ pub(crate) struct ScriptCodeCache(pub(crate) Arc<Caches>);
 
 impl CodeCache for ScriptCodeCache {
     fn get_sync(&self, url: &Url, _kind: CodeCacheType, content: u64) -> Option<Vec<u8>> {
-        self.0.script_code.get(url, content).map(|code| code.to_vec())
+        self.0.v8_code(Kind::ScriptCode, url, content).map(|code| code.to_vec())
     }
 
     fn set_sync(&self, url: Url, _kind: CodeCacheType, content: u64, code: &[u8]) {
-        self.0.script_code.put(url, content, code.into());
+        self.0.keep_v8_code(Kind::ScriptCode, url, content, code);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,6 +4,8 @@
 //! A step is known by its name: `step.run(…)`, `ctx.step.run(…)`. What is named otherwise is not seen;
 //! nothing is said of what is not sure.
 
+mod kept;
+
 use deno_ast::swc::ast::{
     ArrowExpr, CallExpr, Callee, DoWhileStmt, Expr, ExprOrSpread, ForInStmt, ForOfStmt, ForStmt, Function, Lit,
     MemberProp, ObjectLit, ObjectPatProp, Pat, Prop, PropName, PropOrSpread, TaggedTpl, Tpl, WhileStmt,
@@ -11,6 +13,8 @@ use deno_ast::swc::ast::{
 use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{ParsedSource, SourcePos, SourceRangedForSpanned};
 use js_runtime_api::{Definition, Warning};
+
+pub(super) use kept::{from_bytes, to_bytes};
 
 /// What one module's text tells. Files are named by whoever knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +58,10 @@ const STARTERS: [&str; 8] = [
 ];
 /// The same as a method: `regexp.exec` and others are something else.
 const STARTING_METHODS: [&str; 4] = ["execSync", "execFileSync", "spawnSync", "spawn"];
+
+/// The codes of warnings.
+const STEP_NESTED: &str = "step_nested";
+const STEP_ID_REPEATED: &str = "step_id_repeated";
 
 /// Whether it is worth parsing.
 pub(crate) fn may_tell(text: &str) -> bool {
@@ -169,14 +177,14 @@ impl Looking<'_> {
         };
         if let Some(outer) = self.within.step.clone() {
             self.warn(
-                "step_nested",
+                STEP_NESTED,
                 call.start(),
                 format!("{shown} stands inside of {outer}: Inngest knows no steps within steps"),
                 "Call it outside, before or after, and hand its result over.".to_owned(),
             );
         } else if let Some(id) = id.filter(|_| self.within.fan_out || (self.within.repeated && self.within.collected)) {
             self.warn(
-                "step_id_repeated",
+                STEP_ID_REPEATED,
                 call.start(),
                 format!(
                     "{shown} runs several times at once under one id: which result is whose depends on their order"

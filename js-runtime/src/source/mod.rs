@@ -2,6 +2,7 @@
 
 pub(crate) mod bundled;
 pub(crate) mod caches;
+pub(crate) mod disk;
 pub(crate) mod entries;
 pub(crate) mod environment;
 pub(crate) mod findings;

@@ -199,6 +199,18 @@ fn candidates(file: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 impl CompilerOptions {
+    /// What of it decides what a file becomes.
+    pub(crate) fn of_emitting(&self) -> String {
+        let jsx = (
+            &self.jsx,
+            &self.jsx_factory,
+            &self.jsx_fragment_factory,
+            &self.jsx_import_source,
+        );
+        let decorators = (self.experimental_decorators, self.emit_decorator_metadata);
+        format!("{jsx:?} {decorators:?} {:?}", self.verbatim_module_syntax)
+    }
+
     /// What these say, and what the others say about the rest.
     fn over(self, below: Self) -> Self {
         let own_paths = self.paths.is_some();

@@ -9,6 +9,7 @@ mod bad_input;
 mod behaviours;
 mod broken_code;
 mod bun;
+mod caches;
 mod calls;
 mod chaos;
 // As Linux lists them.

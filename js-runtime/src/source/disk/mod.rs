@@ -1,0 +1,385 @@
+//! What was made from a file's content, kept on the disk for the next process.
+//!
+//! Nothing waits for a write: values are collected, and a thread writes them a little later, or when the engine
+//! closes. What cannot be read, written or trusted is made anew; that there is no store at all is said once, and
+//! changes no answer. Deleting the folder is harmless at any time.
+
+mod store;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(crate) use store::Key;
+use store::{Found, Store, StoreError};
+
+/// What all of it may take.
+pub(crate) const LIMIT: u64 = 256 << 20;
+
+/// What may wait to be written; beyond it values are not kept.
+const MOST_WAITING: usize = 64 << 20;
+
+/// A load is left alone before what it made is written.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// How long a look waits for the store to be opened. That began before the first isolate did.
+const OPENING: Duration = Duration::from_millis(250);
+
+/// So much is written at once, so that others get their turn.
+const BATCH: usize = 8 << 20;
+
+/// After so many failures to write in a row nothing is tried again.
+const FAILURES: u32 = 3;
+
+/// What a value is, which is a part of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    IsScript,
+    Emitted,
+    Findings,
+    CommonJs,
+    ModuleCode,
+    ScriptCode,
+}
+
+/// How often what was looked for was there.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    /// Values that were not what was written.
+    pub(crate) damaged: AtomicU64,
+}
+
+/// The store and the thread that writes to it.
+pub(crate) struct Disk {
+    shared: Arc<Shared>,
+    /// Until it is closed.
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    limit: u64,
+    /// Part of each key, by whether the value is V8's: what it is made by.
+    makers: [String; 2],
+    reader: Mutex<Reader>,
+    opened: Condvar,
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    counts: Counts,
+}
+
+enum Reader {
+    Opening,
+    Open(Store),
+    /// There is none, for now or for good.
+    Absent,
+}
+
+#[derive(Default)]
+struct Waiting {
+    values: HashMap<Key, Vec<u8>>,
+    bytes: usize,
+    used: HashSet<Key>,
+    closing: bool,
+}
+
+impl Disk {
+    /// Begins to open the store in the folder. `ours` and `v8` say by what values are made.
+    pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
+        let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
+        let writer = std::thread::Builder::new().name("caches".to_owned()).spawn({
+            let shared = shared.clone();
+            move || shared.write()
+        });
+        if let Err(error) = &writer {
+            say_off(&format!("no thread can be started: {error}"));
+            shared.set_reader(Reader::Absent);
+        }
+        Self {
+            shared,
+            writer: Mutex::new(writer.ok()),
+        }
+    }
+
+    /// Keeps nothing.
+    pub(crate) fn off() -> Self {
+        let shared = Shared::new(PathBuf::new(), 0, Default::default());
+        shared.set_reader(Reader::Absent);
+        lock(&shared.waiting).closing = true;
+        Self {
+            shared: Arc::new(shared),
+            writer: Mutex::default(),
+        }
+    }
+
+    /// The key of what is made from these parts.
+    pub(crate) fn key(&self, kind: Kind, parts: &[&[u8]]) -> Key {
+        let [ours, v8] = &self.shared.makers;
+        let (name, maker) = match kind {
+            Kind::IsScript => ("is script", ours),
+            Kind::Emitted => ("emitted", ours),
+            Kind::Findings => ("findings", ours),
+            Kind::CommonJs => ("commonjs", ours),
+            Kind::ModuleCode => ("module code", v8),
+            Kind::ScriptCode => ("script code", v8),
+        };
+        let mut hasher = blake3::Hasher::new();
+        for part in [name.as_bytes(), maker.as_bytes()].iter().chain(parts) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Vec<u8>> {
+        let found = self.shared.look(key);
+        let Counts { hits, misses, damaged } = &self.shared.counts;
+        let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match found {
+            Found::Value { value, unused_today } => {
+                count(hits);
+                if unused_today {
+                    lock(&self.shared.waiting).used.insert(*key);
+                    self.shared.changed.notify_one();
+                }
+                Some(value)
+            }
+            Found::Nothing => {
+                count(misses);
+                None
+            }
+            Found::Damaged => {
+                count(misses);
+                count(damaged);
+                None
+            }
+        }
+    }
+
+    /// Keeps a value, in place of what is there.
+    pub(crate) fn put(&self, key: Key, value: Vec<u8>) {
+        let mut waiting = lock(&self.shared.waiting);
+        if waiting.closing || waiting.bytes + value.len() > MOST_WAITING {
+            return;
+        }
+        waiting.bytes += value.len();
+        if let Some(before) = waiting.values.insert(key, value) {
+            waiting.bytes -= before.len();
+        }
+        drop(waiting);
+        self.shared.changed.notify_one();
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// Writes what waits and ends the thread.
+    pub(crate) fn close(&self) {
+        lock(&self.shared.waiting).closing = true;
+        self.shared.changed.notify_one();
+        if let Some(writer) = lock(&self.writer).take()
+            && writer.join().is_err()
+        {
+            tracing::warn!("the thread that writes caches panicked");
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn new(folder: PathBuf, limit: u64, makers: [String; 2]) -> Self {
+        Self {
+            folder,
+            limit,
+            makers,
+            reader: Mutex::new(Reader::Opening),
+            opened: Condvar::new(),
+            waiting: Mutex::default(),
+            changed: Condvar::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn look(&self, key: &Key) -> Found {
+        let reader = lock(&self.reader);
+        let waited = self
+            .opened
+            .wait_timeout_while(reader, OPENING, |reader| matches!(reader, Reader::Opening));
+        let (mut reader, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let Reader::Open(store) = &*reader else {
+            return Found::Nothing;
+        };
+        match store.get(key) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "a cache cannot be read");
+                if error.is_damage() {
+                    // The writer replaces it.
+                    *reader = Reader::Absent;
+                }
+                Found::Nothing
+            }
+        }
+    }
+
+    fn set_reader(&self, to: Reader) {
+        *lock(&self.reader) = to;
+        self.opened.notify_all();
+    }
+
+    /// The writer's thread, from its first to its last line.
+    fn write(&self) {
+        let mut store = self.open();
+        let mut failures = if store.is_some() { 0 } else { FAILURES };
+        while let Some((values, used)) = self.next() {
+            if failures == FAILURES {
+                continue;
+            }
+            match self.keep(&mut store, &values, &used) {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::debug!(%error, "caches cannot be written");
+                    failures += 1;
+                    if failures == FAILURES {
+                        say_off(&error.to_string());
+                    }
+                }
+            }
+        }
+        // The last connection that closes tidies up.
+        self.set_reader(Reader::Absent);
+    }
+
+    /// Opens the store for the reader and for the writer.
+    fn open(&self) -> Option<Store> {
+        // Several hosts may make it at the same time.
+        const TRIES: u32 = 20;
+        let opened = (0..TRIES).find_map(|tried| {
+            match Store::open(&self.folder, self.limit)
+                .and_then(|one| Ok((one, Store::open(&self.folder, self.limit)?)))
+            {
+                Err(error) if error.is_busy() && tried + 1 < TRIES => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    None
+                }
+                opened => Some(opened),
+            }
+        })?;
+        match opened {
+            Ok((reader, writer)) => {
+                self.set_reader(Reader::Open(reader));
+                Some(writer)
+            }
+            Err(error) => {
+                say_off(&error.to_string());
+                self.set_reader(Reader::Absent);
+                None
+            }
+        }
+    }
+
+    /// Waits for what is to be written; `None` when there will be no more.
+    fn next(&self) -> Option<(Vec<(Key, Vec<u8>)>, Vec<Key>)> {
+        let mut waiting = lock(&self.waiting);
+        while waiting.values.is_empty() && waiting.used.is_empty() && !waiting.closing {
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let settled = Instant::now() + SETTLE;
+        while !waiting.closing {
+            let left = settled.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let (again, _) = self
+                .changed
+                .wait_timeout(waiting, left)
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting = again;
+        }
+        if waiting.values.is_empty() && waiting.used.is_empty() {
+            return None;
+        }
+        waiting.bytes = 0;
+        let values = std::mem::take(&mut waiting.values).into_iter().collect();
+        Some((values, std::mem::take(&mut waiting.used).into_iter().collect()))
+    }
+
+    fn keep(&self, store: &mut Option<Store>, values: &[(Key, Vec<u8>)], used: &[Key]) -> Result<(), StoreError> {
+        if !store.as_ref().is_some_and(Store::is_in_place) || matches!(*lock(&self.reader), Reader::Absent) {
+            self.reopen(store)?;
+        }
+        let mut used = used;
+        for batch in batches(values) {
+            let written = match store {
+                Some(store) => store.put(batch, used),
+                None => return Ok(()),
+            };
+            match written {
+                Err(error) if error.is_damage() => {
+                    tracing::debug!(%error, "the caches' file is replaced");
+                    self.reopen(store)?;
+                    if let Some(store) = store {
+                        store.put(batch, &[])?;
+                    }
+                }
+                written => written?,
+            }
+            used = &[];
+        }
+        Ok(())
+    }
+
+    /// Another file than the one that is damaged or gone.
+    fn reopen(&self, store: &mut Option<Store>) -> Result<(), StoreError> {
+        self.set_reader(Reader::Absent);
+        if let Some(store) = store.take() {
+            store.discard()?;
+        }
+        *store = Some(Store::open(&self.folder, self.limit)?);
+        self.set_reader(Reader::Open(Store::open(&self.folder, self.limit)?));
+        Ok(())
+    }
+}
+
+/// Parts that are written at once.
+fn batches(values: &[(Key, Vec<u8>)]) -> Vec<&[(Key, Vec<u8>)]> {
+    let mut batches = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (at, (_, value)) in values.iter().enumerate() {
+        bytes += value.len();
+        if bytes >= BATCH {
+            batches.push(&values[begin..=at]);
+            (begin, bytes) = (at + 1, 0);
+        }
+    }
+    // Also when there are none: what was used is noted with the first.
+    if begin < values.len() || batches.is_empty() {
+        batches.push(&values[begin..]);
+    }
+    batches
+}
+
+fn say_off(error: &str) {
+    tracing::warn!(
+        error,
+        "caches are not kept on the disk: each start makes everything anew"
+    );
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
