@@ -82,6 +82,8 @@ impl Running {
         current: Option<Arc<dyn Sources>>,
         read_last: Option<Arc<dyn Sources>>,
     ) -> Self {
+        // Mostly they are the same.
+        let read_last = read_last.filter(|last| current.as_ref().is_none_or(|current| !Arc::ptr_eq(current, last)));
         let compared = async {
             let reads_as =
                 |sources: Arc<dyn Sources>| sources.changed_on_disk().is_empty() && !sources.secrets_changed();

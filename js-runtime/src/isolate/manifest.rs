@@ -8,10 +8,12 @@ use js_runtime_api::{App, Client, Definition, Function, Manifest, Warning};
 use crate::loader::Modules;
 use crate::prelude::{Note, ServedClient, ServedFunction, ServedProject};
 use crate::source::findings::Defined;
+use crate::source::hashes::Hashes;
 
 /// Describes a project by what its handlers told, and by its text.
 pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
     let texts = Texts::of(modules);
+    let mut hashes = Hashes::of(&modules.sources);
     let fetch = served.fetch;
     let mut apps: Vec<App> = served
         .apps
@@ -20,12 +22,13 @@ pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
             functions: app
                 .functions
                 .into_iter()
-                .map(|function| described(function, &app.id, modules, &texts))
+                .map(|function| described(function, &app.id, &mut hashes, &texts))
                 .collect(),
             id: app.id,
             client: client(app.client),
         })
         .collect();
+    drop(hashes);
     apps.sort_by(|one, other| one.id.cmp(&other.id));
     let mut warnings: Vec<Warning> = served.notes.into_iter().map(warning).collect();
     if fetch && apps.is_empty() {
@@ -56,7 +59,7 @@ fn client(ServedClient { dev, api, url, key }: ServedClient) -> Client {
     Client { dev, api, url, key }
 }
 
-fn described(function: ServedFunction, app: &str, modules: &Modules, texts: &Texts) -> Function {
+fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts: &Texts) -> Function {
     let file: Option<PathBuf> = function
         .module
         .and_then(|module| Url::parse(&module).ok())
@@ -69,7 +72,7 @@ fn described(function: ServedFunction, app: &str, modules: &Modules, texts: &Tex
         retries: function.retries,
         retries_defaulted: function.defaulted,
         config: function.config,
-        source_hash: file.as_deref().map(|file| modules.sources.hash_of_module(file)),
+        source_hash: file.as_deref().map(|file| hashes.of_module(file)),
         file,
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod entries;
 pub(crate) mod environment;
 pub(crate) mod findings;
+pub(crate) mod hashes;
 pub(crate) mod imports;
 pub(crate) mod kept;
 pub(crate) mod packages;

@@ -120,7 +120,7 @@ impl Walk<'_> {
     }
 }
 
-fn is_of_package(path: &Path) -> bool {
+pub(super) fn is_of_package(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "node_modules")
 }
 

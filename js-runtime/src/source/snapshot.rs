@@ -328,13 +328,6 @@ impl SourceSnapshot {
         order
     }
 
-    /// Digest over a module and everything that it imports.
-    pub(crate) fn hash_of_module(&self, module: &Path) -> String {
-        let reached: BTreeSet<PathBuf> = self.evaluation_order(module).into_iter().collect();
-        let read = self.lock();
-        self.digest(read.files.iter().filter(|(path, _)| reached.contains(*path)))
-    }
-
     fn digest<'a>(&self, files: impl Iterator<Item = (&'a PathBuf, &'a SourceFile)>) -> String {
         let mut hasher = blake3::Hasher::new();
         for (path, file) in files {
