@@ -16,7 +16,7 @@ ENV CARGO_TARGET_DIR=/target
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/target \
     bin/release \
-    && install -D /target/release/baton /out/baton
+    && install -D /target/shipping/baton /out/baton
 
 FROM debian:bookworm-slim
 # git says which commit is served; ca-certificates and zlib are what functions and the binary rely on.
