@@ -49,6 +49,30 @@ type Function = (this: unknown, ...values: unknown[]) => unknown;
 const LEVELS = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error", trace: "error" } as const;
 
 export let host: Host;
+
+// What `AsyncLocalStorage` is made of. Deno keeps the values in a WeakMap, which V8 collects with the old
+// generation only: all that a call has made would outlive it and be copied twice. Here they are in the
+// context itself: variables and values in turn.
+const { core } = (Deno as any)[(Deno as any).internal];
+const { AsyncVariable, getAsyncContext, setAsyncContext, kNoAsyncContextRestore } = core;
+AsyncVariable.prototype.enter = function (value: unknown) {
+  const previous: unknown[] | undefined = getAsyncContext();
+  const next = previous?.slice() ?? [];
+  const at = next.indexOf(this);
+  if (at < 0) next.push(this, value);
+  else next[at + 1] = value;
+  setAsyncContext(next);
+  return previous;
+};
+AsyncVariable.prototype.enterIfActive = function (value: unknown) {
+  return getAsyncContext() ? this.enter(value) : kNoAsyncContextRestore;
+};
+AsyncVariable.prototype.get = function () {
+  const context: unknown[] | undefined = getAsyncContext();
+  const at = context?.indexOf(this) ?? -1;
+  return at < 0 ? undefined : context![at + 1];
+};
+
 const current = new AsyncLocalStorage<Call | undefined>();
 /** What was thrown last where Deno hears of it after its call was left. */
 let thrown: { error: unknown; call: Call | undefined } | undefined;

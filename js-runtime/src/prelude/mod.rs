@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use deno_ast::MediaType;
-use deno_core::url::Url;
+use deno_core::url::{Url, form_urlencoded};
 use deno_core::{JsBuffer, ToJsBuffer, v8};
 use js_runtime_api::{Body, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
@@ -112,11 +112,29 @@ pub(crate) struct CallArgument {
     method: String,
     url: String,
     headers: Vec<(String, String)>,
-    body: ToJsBuffer,
+    body: WholeBody,
+    whose: Whose,
     app: Option<String>,
     id: u64,
     peer: Option<String>,
     sync: bool,
+}
+
+/// Whose call it is, for what is logged.
+#[derive(Serialize)]
+struct Whose {
+    function: Option<String>,
+    run: Option<String>,
+    step: Option<String>,
+}
+
+/// The body of a request.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WholeBody {
+    /// Deno gives a text back as it got it, without a copy.
+    Text(String),
+    Bytes(ToJsBuffer),
 }
 
 /// What `call` resolves with.
@@ -133,10 +151,11 @@ impl CallArgument {
     /// Of a request whose body is there.
     pub(crate) fn new(id: u64, request: Request, body: &[u8]) -> Self {
         Self {
+            whose: Whose::of(&request),
+            body: WholeBody::of(&request, body),
             method: request.method,
             url: request.url,
             headers: request.headers,
-            body: body.to_vec().into(),
             sync: matches!(request.target, Target::Sync(_)),
             app: match request.target {
                 Target::App(id) => Some(id),
@@ -147,6 +166,41 @@ impl CallArgument {
             peer: request.caller.peer,
         }
     }
+}
+
+impl Whose {
+    fn of(request: &Request) -> Self {
+        let query = request.url.split_once('?').map_or("", |(_, query)| query);
+        let parameter = |name| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        Self {
+            function: parameter("fnId"),
+            run: header(request, "x-run-id").map(str::to_owned),
+            step: parameter("stepId"),
+        }
+    }
+}
+
+impl WholeBody {
+    fn of(request: &Request, body: &[u8]) -> Self {
+        const BYTE_ORDER_MARK: &str = "\u{feff}";
+        match std::str::from_utf8(body) {
+            // Without a type a text would get one, and what decodes bytes leaves the mark out.
+            Ok(text) if header(request, "content-type").is_some() && !text.starts_with(BYTE_ORDER_MARK) => {
+                Self::Text(text.to_owned())
+            }
+            _ => Self::Bytes(body.to_vec().into()),
+        }
+    }
+}
+
+fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let mut headers = request.headers.iter();
+    headers
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
 }
 
 impl From<CallAnswer> for Response {

@@ -5,11 +5,10 @@
 // copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
-import { runFor } from "baton:host";
+import { type Call, runFor } from "baton:host";
 import {
   answer,
   ask,
-  callOf,
   type Handler,
   isDirect,
   isServed,
@@ -49,7 +48,10 @@ interface IncomingCall {
   method: string;
   url: string;
   headers: [string, string][];
-  body: Uint8Array;
+  /** A text where that is the same. */
+  body: string | Uint8Array;
+  /** What is logged of it. */
+  whose: Call;
   /** The Inngest app that is called; null for the app of the entry file. */
   app: string | null;
   /** Its number at the host. */
@@ -191,7 +193,7 @@ export async function serve({ path, retries }: { path: string; retries: number |
 }
 
 /** Answers one HTTP request that came directly. */
-export async function call({ method, url, headers, body, app, id, peer, sync }: IncomingCall) {
+export async function call({ method, url, headers, body, whose, app, id, peer, sync }: IncomingCall) {
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
   const run = async () => {
     // Of a server that listens only what the host itself asks comes this way.
@@ -200,17 +202,22 @@ export async function call({ method, url, headers, body, app, id, peer, sync }: 
     if (!handler) throw new Error(`no handler for ${app}`);
     return handler(request);
   };
-  const response = sync
-    ? await register(run)
-    : await runFor(callOf(new URL(url), (name) => request.headers.get(name)), run);
+  const response = await (sync ? register(run) : runFor(whose, run));
   const isStreamed = response.status === STREAMS && response.body !== null;
   if (isStreamed) streams.set(id, response.body!.getReader());
   return {
     status: response.status,
-    headers: [...response.headers],
+    headers: pairs(response.headers),
     body: isStreamed ? new Uint8Array() : new Uint8Array(await response.arrayBuffer()),
     streams: isStreamed,
   };
+}
+
+/** As `[...headers]`, which in Deno sorts them anew for each. */
+function pairs(headers: Headers): [string, string][] {
+  const pairs: [string, string][] = [];
+  headers.forEach((value, name) => pairs.push([name, value]));
+  return pairs;
 }
 
 /** The next part of a streamed body; null at its end. */

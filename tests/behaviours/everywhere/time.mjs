@@ -100,6 +100,30 @@ export default {
       storage.run(3, () => AsyncLocalStorage.snapshot())(() => storage.getStore()),
     ];
   },
+  "AsyncLocalStorage of several, one in another": async () => {
+    const [outer, inner] = [new AsyncLocalStorage(), new AsyncLocalStorage()];
+    const both = () => [outer.getStore() ?? "none", inner.getStore() ?? "none"];
+    const said = await outer.run(1, async () => {
+      const within = inner.run(2, async () => {
+        await null;
+        const before = both();
+        outer.enterWith(3);
+        await turn();
+        return [before, both(), outer.run(4, both), inner.exit(both), both()];
+      });
+      return [...(await within), both()];
+    });
+    return [...said, both()];
+  },
+  "AsyncLocalStorage disabled, and of undefined": () => {
+    const storage = new AsyncLocalStorage();
+    const of = (value) => storage.run(value, () => storage.getStore() === value);
+    const said = [of(undefined), of(null), of(0)];
+    storage.enterWith("entered");
+    said.push(storage.getStore());
+    storage.disable();
+    return [...said, storage.getStore() ?? "none"];
+  },
   "AsyncLocalStorage in an event": async () => {
     const storage = new AsyncLocalStorage();
     const emitter = new EventEmitter();

@@ -92,6 +92,42 @@ async fn handlers_that_are_exported_in_other_shapes_serve() {
 }
 
 #[tokio::test]
+async fn a_body_at_inngests_path_is_what_was_sent_also_where_it_is_no_plain_text() {
+    let project = Project::of_entries();
+    project.write(
+        "src/bodies.ts",
+        "export default { async fetch(request: Request) {\n\
+         \x20 const [type, copy] = [request.headers.get(\"content-type\"), request.clone()];\n\
+         \x20 const real = request instanceof Request && request.signal instanceof AbortSignal;\n\
+         \x20 const streamed = new Uint8Array(await new Response(copy.clone().body).arrayBuffer());\n\
+         \x20 const bytes = new Uint8Array(await copy.arrayBuffer());\n\
+         \x20 return Response.json({ type, real, bytes: [...bytes], streamed: [...streamed], text: await request.text(), used: request.bodyUsed });\n\
+         } };\n",
+    );
+    let baton = Baton::dev_on(&project, "src/bodies.ts").ready().await;
+    let plain = "{\"name\":\"péng\"}".as_bytes();
+    let json = Some("application/json");
+    for (sent, content_type, text) in [
+        (plain, json, "{\"name\":\"péng\"}"),
+        (plain, None, "{\"name\":\"péng\"}"),
+        (b"\xef\xbb\xbfmarked", json, "marked"),
+        (b"\xffnot UTF-8", json, "\u{fffd}not UTF-8"),
+        (b"", json, ""),
+    ] {
+        let call = Call::new("POST", "/api/inngest").body(sent);
+        let call = match content_type {
+            Some(value) => call.header("content-type", value),
+            None => call,
+        };
+        let answer = call.answer(&baton.door()).await;
+        let told = json!({
+            "type": content_type, "real": true, "bytes": sent, "streamed": sent, "text": text, "used": true,
+        });
+        assert_eq!((answer.status, answer.json()), (200, told), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_entry_may_export_the_handler_of_the_sdk_and_nothing_else() {
     let (_project, _baton, report) = serves_and_reloads("export-inngest.ts").await;
     assert_eq!(codes(&report), []);
