@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use store::Key;
-use store::{Found, Store, StoreError};
+use store::{Entry, Found, Store, StoreError};
 
 /// What all of it may take.
 pub(crate) const LIMIT: u64 = 256 << 20;
@@ -75,7 +75,7 @@ struct Shared {
 
 enum Reader {
     Opening,
-    Open(Store),
+    Open(Box<Store>),
     /// There is none, for now or for good.
     Absent,
 }
@@ -278,7 +278,7 @@ impl Shared {
         })?;
         match opened {
             Ok((reader, writer)) => {
-                self.set_reader(Reader::Open(reader));
+                self.set_reader(Reader::Open(Box::new(reader)));
                 Some(writer)
             }
             Err(error) => {
@@ -290,7 +290,7 @@ impl Shared {
     }
 
     /// Waits for what is to be written; `None` when there will be no more.
-    fn next(&self) -> Option<(Vec<(Key, Vec<u8>)>, Vec<Key>)> {
+    fn next(&self) -> Option<(Vec<Entry>, Vec<Key>)> {
         let mut waiting = lock(&self.waiting);
         while waiting.values.is_empty() && waiting.used.is_empty() && !waiting.closing {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -315,7 +315,7 @@ impl Shared {
         Some((values, std::mem::take(&mut waiting.used).into_iter().collect()))
     }
 
-    fn keep(&self, store: &mut Option<Store>, values: &[(Key, Vec<u8>)], used: &[Key]) -> Result<(), StoreError> {
+    fn keep(&self, store: &mut Option<Store>, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
         if !store.as_ref().is_some_and(Store::is_in_place) || matches!(*lock(&self.reader), Reader::Absent) {
             self.reopen(store)?;
         }
@@ -347,13 +347,13 @@ impl Shared {
             store.discard()?;
         }
         *store = Some(Store::open(&self.folder, self.limit)?);
-        self.set_reader(Reader::Open(Store::open(&self.folder, self.limit)?));
+        self.set_reader(Reader::Open(Box::new(Store::open(&self.folder, self.limit)?)));
         Ok(())
     }
 }
 
 /// Parts that are written at once.
-fn batches(values: &[(Key, Vec<u8>)]) -> Vec<&[(Key, Vec<u8>)]> {
+fn batches(values: &[Entry]) -> Vec<&[Entry]> {
     let mut batches = Vec::new();
     let (mut begin, mut bytes) = (0, 0);
     for (at, (_, value)) in values.iter().enumerate() {

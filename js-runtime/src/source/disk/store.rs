@@ -15,6 +15,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transac
 /// The digest of all that a value is made from.
 pub(crate) type Key = [u8; blake3::OUT_LEN];
 
+/// A value to be kept.
+pub(super) type Entry = (Key, Vec<u8>);
+
 /// Another one for each change of the tables. It is part of the name, so that two versions of Baton do not
 /// replace each other's file.
 const FORMAT: u32 = 1;
@@ -154,12 +157,12 @@ impl Store {
     }
 
     /// Keeps the values, notes which others were used today, and makes room: all of it, or nothing.
-    pub(super) fn put(&mut self, values: &[(Key, Vec<u8>)], used: &[Key]) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
         self.write(values, used)
             .map_err(|error| StoreError::File(self.path.clone(), error))
     }
 
-    fn write(&mut self, values: &[(Key, Vec<u8>)], used: &[Key]) -> rusqlite::Result<()> {
+    fn write(&mut self, values: &[Entry], used: &[Key]) -> rusqlite::Result<()> {
         let (limit, today) = (self.limit, today());
         let transaction = self
             .connection
