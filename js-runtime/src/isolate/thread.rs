@@ -99,6 +99,9 @@ async fn live(family: &Arc<Family>, ready: Ready) {
             let _ = ready.send(Ok(manifest));
             driver::drive(&mut worker, &prelude, &serving, &spec.queue, control, spec.memory).await;
             drop(prelude);
+            if control.stopped().is_none() && !control.condemned() {
+                executed::keep(&mut worker.js_runtime, &modules);
+            }
             dispose(worker, &modules, control);
         }
         Err(error) => {
@@ -193,7 +196,6 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
             tracing::warn!(%error, "a listener threw while its isolate ended");
         }
         worker.run_napi_ref_finalizers();
-        executed::keep(&mut worker.js_runtime, modules);
     }
     Control::disposing(&mut worker.js_runtime);
     drop(worker);

@@ -9,6 +9,7 @@ mod store;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +28,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long a look waits for the store to be opened. That began before the first isolate did.
 const OPENING: Duration = Duration::from_millis(250);
+
+/// How long the end of the process waits for what is still to be written.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// So much is written at once, so that others get their turn.
 const BATCH: usize = 8 << 20;
@@ -57,8 +61,8 @@ pub(crate) struct Counts {
 /// The store and the thread that writes to it.
 pub(crate) struct Disk {
     shared: Arc<Shared>,
-    /// Until it is closed.
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Until it is closed. Nothing is sent: the channel ends with the thread.
+    writer: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
 struct Shared {
@@ -92,9 +96,13 @@ impl Disk {
     /// Begins to open the store in the folder. `ours` and `v8` say by what values are made.
     pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
         let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
+        let (running, ended) = channel();
         let writer = std::thread::Builder::new().name("caches".to_owned()).spawn({
             let shared = shared.clone();
-            move || shared.write()
+            move || {
+                shared.write();
+                drop(running);
+            }
         });
         if let Err(error) = &writer {
             say_off(&format!("no thread can be started: {error}"));
@@ -102,7 +110,7 @@ impl Disk {
         }
         Self {
             shared,
-            writer: Mutex::new(writer.ok()),
+            writer: Mutex::new(writer.ok().map(|writer| (writer, ended))),
         }
     }
 
@@ -179,13 +187,16 @@ impl Disk {
         &self.shared.counts
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits and ends the thread; gives up on a disk that is too slow.
     pub(crate) fn close(&self) {
         lock(&self.shared.waiting).closing = true;
         self.shared.changed.notify_one();
-        if let Some(writer) = lock(&self.writer).take()
-            && writer.join().is_err()
-        {
+        let Some((writer, ended)) = lock(&self.writer).take() else {
+            return;
+        };
+        if ended.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("caches are still being written: what is left is made anew");
+        } else if writer.join().is_err() {
             tracing::warn!("the thread that writes caches panicked");
         }
     }
@@ -265,16 +276,12 @@ impl Shared {
     fn open(&self) -> Option<Store> {
         // Several hosts may make it at the same time.
         const TRIES: u32 = 20;
-        let opened = (0..TRIES).find_map(|tried| {
-            match Store::open(&self.folder, self.limit)
-                .and_then(|one| Ok((one, Store::open(&self.folder, self.limit)?)))
-            {
-                Err(error) if error.is_busy() && tried + 1 < TRIES => {
-                    std::thread::sleep(Duration::from_millis(10));
-                    None
-                }
-                opened => Some(opened),
+        let opened = (0..TRIES).find_map(|tried| match self.open_both() {
+            Err(error) if error.is_busy() && tried + 1 < TRIES => {
+                std::thread::sleep(Duration::from_millis(10));
+                None
             }
+            opened => Some(opened),
         })?;
         match opened {
             Ok((reader, writer)) => {
@@ -287,6 +294,11 @@ impl Shared {
                 None
             }
         }
+    }
+
+    fn open_both(&self) -> Result<(Store, Store), StoreError> {
+        let open = || Store::open(&self.folder, self.limit);
+        Ok((open()?.for_reading()?, open()?))
     }
 
     /// Waits for what is to be written; `None` when there will be no more.
@@ -346,8 +358,9 @@ impl Shared {
         if let Some(store) = store.take() {
             store.discard()?;
         }
-        *store = Some(Store::open(&self.folder, self.limit)?);
-        self.set_reader(Reader::Open(Box::new(Store::open(&self.folder, self.limit)?)));
+        let (reader, writer) = self.open_both()?;
+        *store = Some(writer);
+        self.set_reader(Reader::Open(Box::new(reader)));
         Ok(())
     }
 }

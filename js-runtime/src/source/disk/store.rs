@@ -30,6 +30,9 @@ const PAGE: u64 = 4096;
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// The same for a reader, which another process hardly ever keeps waiting.
+const IMPATIENCE: Duration = Duration::from_millis(5);
+
 /// Nothing larger is worth its place, as a part of the limit.
 const LARGEST_PART: u64 = 8;
 
@@ -129,6 +132,13 @@ impl Store {
             remove(&self.path)?;
         }
         Ok(())
+    }
+
+    /// Who reads makes a value rather than wait for another process.
+    pub(super) fn for_reading(self) -> Result<Self, StoreError> {
+        let hurried = self.connection.busy_timeout(IMPATIENCE);
+        hurried.map_err(|error| self.error(error))?;
+        Ok(self)
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Found, StoreError> {
