@@ -172,6 +172,9 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
             let _ = ready.send(Ok(manifest));
             driver::drive(&mut worker, &prelude, &serving, &queue, control, spec.memory).await;
             drop(prelude);
+            if control.stopped().is_none() && !control.condemned() {
+                executed::keep(&mut worker.js_runtime, &modules);
+            }
             dispose(worker, &modules, control);
         }
         Err(not_loaded) => {
@@ -302,7 +305,6 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
             tracing::warn!(%error, "a listener threw while its isolate ended");
         }
         worker.run_napi_ref_finalizers();
-        executed::keep(&mut worker.js_runtime, modules);
     }
     Control::disposing(&mut worker.js_runtime);
     drop(worker);

@@ -9,12 +9,13 @@ mod store;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use store::Key;
-use store::{Found, Store, StoreError};
+use store::{Entry, Found, Store, StoreError};
 
 /// What all of it may take.
 pub(crate) const LIMIT: u64 = 256 << 20;
@@ -27,6 +28,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long a look waits for the store to be opened. That began before the first isolate did.
 const OPENING: Duration = Duration::from_millis(250);
+
+/// How long the end of the process waits for what is still to be written.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// So much is written at once, so that others get their turn.
 const BATCH: usize = 8 << 20;
@@ -57,8 +61,8 @@ pub(crate) struct Counts {
 /// The store and the thread that writes to it.
 pub(crate) struct Disk {
     shared: Arc<Shared>,
-    /// Until it is closed.
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Until it is closed. Nothing is sent: the channel ends with the thread.
+    writer: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
 struct Shared {
@@ -75,7 +79,7 @@ struct Shared {
 
 enum Reader {
     Opening,
-    Open(Store),
+    Open(Box<Store>),
     /// There is none, for now or for good.
     Absent,
 }
@@ -92,9 +96,13 @@ impl Disk {
     /// Begins to open the store in the folder. `ours` and `v8` say by what values are made.
     pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
         let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
+        let (running, ended) = channel();
         let writer = std::thread::Builder::new().name("caches".to_owned()).spawn({
             let shared = shared.clone();
-            move || shared.write()
+            move || {
+                shared.write();
+                drop(running);
+            }
         });
         if let Err(error) = &writer {
             say_off(&format!("no thread can be started: {error}"));
@@ -102,7 +110,7 @@ impl Disk {
         }
         Self {
             shared,
-            writer: Mutex::new(writer.ok()),
+            writer: Mutex::new(writer.ok().map(|writer| (writer, ended))),
         }
     }
 
@@ -179,13 +187,16 @@ impl Disk {
         &self.shared.counts
     }
 
-    /// Writes what waits and ends the thread.
+    /// Writes what waits and ends the thread; gives up on a disk that is too slow.
     pub(crate) fn close(&self) {
         lock(&self.shared.waiting).closing = true;
         self.shared.changed.notify_one();
-        if let Some(writer) = lock(&self.writer).take()
-            && writer.join().is_err()
-        {
+        let Some((writer, ended)) = lock(&self.writer).take() else {
+            return;
+        };
+        if ended.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout) {
+            tracing::debug!("caches are still being written: what is left is made anew");
+        } else if writer.join().is_err() {
             tracing::warn!("the thread that writes caches panicked");
         }
     }
@@ -265,20 +276,16 @@ impl Shared {
     fn open(&self) -> Option<Store> {
         // Several hosts may make it at the same time.
         const TRIES: u32 = 20;
-        let opened = (0..TRIES).find_map(|tried| {
-            match Store::open(&self.folder, self.limit)
-                .and_then(|one| Ok((one, Store::open(&self.folder, self.limit)?)))
-            {
-                Err(error) if error.is_busy() && tried + 1 < TRIES => {
-                    std::thread::sleep(Duration::from_millis(10));
-                    None
-                }
-                opened => Some(opened),
+        let opened = (0..TRIES).find_map(|tried| match self.open_both() {
+            Err(error) if error.is_busy() && tried + 1 < TRIES => {
+                std::thread::sleep(Duration::from_millis(10));
+                None
             }
+            opened => Some(opened),
         })?;
         match opened {
             Ok((reader, writer)) => {
-                self.set_reader(Reader::Open(reader));
+                self.set_reader(Reader::Open(Box::new(reader)));
                 Some(writer)
             }
             Err(error) => {
@@ -289,8 +296,13 @@ impl Shared {
         }
     }
 
+    fn open_both(&self) -> Result<(Store, Store), StoreError> {
+        let open = || Store::open(&self.folder, self.limit);
+        Ok((open()?.for_reading()?, open()?))
+    }
+
     /// Waits for what is to be written; `None` when there will be no more.
-    fn next(&self) -> Option<(Vec<(Key, Vec<u8>)>, Vec<Key>)> {
+    fn next(&self) -> Option<(Vec<Entry>, Vec<Key>)> {
         let mut waiting = lock(&self.waiting);
         while waiting.values.is_empty() && waiting.used.is_empty() && !waiting.closing {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -315,7 +327,7 @@ impl Shared {
         Some((values, std::mem::take(&mut waiting.used).into_iter().collect()))
     }
 
-    fn keep(&self, store: &mut Option<Store>, values: &[(Key, Vec<u8>)], used: &[Key]) -> Result<(), StoreError> {
+    fn keep(&self, store: &mut Option<Store>, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
         if !store.as_ref().is_some_and(Store::is_in_place) || matches!(*lock(&self.reader), Reader::Absent) {
             self.reopen(store)?;
         }
@@ -346,14 +358,15 @@ impl Shared {
         if let Some(store) = store.take() {
             store.discard()?;
         }
-        *store = Some(Store::open(&self.folder, self.limit)?);
-        self.set_reader(Reader::Open(Store::open(&self.folder, self.limit)?));
+        let (reader, writer) = self.open_both()?;
+        *store = Some(writer);
+        self.set_reader(Reader::Open(Box::new(reader)));
         Ok(())
     }
 }
 
 /// Parts that are written at once.
-fn batches(values: &[(Key, Vec<u8>)]) -> Vec<&[(Key, Vec<u8>)]> {
+fn batches(values: &[Entry]) -> Vec<&[Entry]> {
     let mut batches = Vec::new();
     let (mut begin, mut bytes) = (0, 0);
     for (at, (_, value)) in values.iter().enumerate() {

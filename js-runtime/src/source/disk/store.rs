@@ -15,6 +15,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transac
 /// The digest of all that a value is made from.
 pub(crate) type Key = [u8; blake3::OUT_LEN];
 
+/// A value to be kept.
+pub(super) type Entry = (Key, Vec<u8>);
+
 /// Another one for each change of the tables. It is part of the name, so that two versions of Baton do not
 /// replace each other's file.
 const FORMAT: u32 = 1;
@@ -26,6 +29,9 @@ const PAGE: u64 = 4096;
 
 /// How long another process may hold the file.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The same for a reader, which another process hardly ever keeps waiting.
+const IMPATIENCE: Duration = Duration::from_millis(5);
 
 /// Nothing larger is worth its place, as a part of the limit.
 const LARGEST_PART: u64 = 8;
@@ -128,6 +134,13 @@ impl Store {
         Ok(())
     }
 
+    /// Who reads makes a value rather than wait for another process.
+    pub(super) fn for_reading(self) -> Result<Self, StoreError> {
+        let hurried = self.connection.busy_timeout(IMPATIENCE);
+        hurried.map_err(|error| self.error(error))?;
+        Ok(self)
+    }
+
     pub(super) fn get(&self, key: &Key) -> Result<Found, StoreError> {
         let look = || {
             let mut statement = self.connection.prepare_cached(
@@ -154,12 +167,12 @@ impl Store {
     }
 
     /// Keeps the values, notes which others were used today, and makes room: all of it, or nothing.
-    pub(super) fn put(&mut self, values: &[(Key, Vec<u8>)], used: &[Key]) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
         self.write(values, used)
             .map_err(|error| StoreError::File(self.path.clone(), error))
     }
 
-    fn write(&mut self, values: &[(Key, Vec<u8>)], used: &[Key]) -> rusqlite::Result<()> {
+    fn write(&mut self, values: &[Entry], used: &[Key]) -> rusqlite::Result<()> {
         let (limit, today) = (self.limit, today());
         let transaction = self
             .connection
