@@ -110,7 +110,9 @@ pub(crate) async fn bench() -> ExitCode {
         measured = measure(&arguments) => measured,
         () = ended() => return ExitCode::FAILURE,
     };
-    print!("{}", table::text(&rows));
+    if !rows.is_empty() {
+        print!("{}", table::text(&rows));
+    }
     let json = || format!("{:#}\n", report(&machine, &rows));
     let markdown = || format!("{}\n{}", machine.markdown(), table::markdown(&rows));
     let files = [
