@@ -8,7 +8,7 @@ use harness::process::Memory;
 use crate::memory::{AFTER_RETIREMENT, settled};
 use crate::projects::{Edit, Generated};
 use crate::row::{Goal, Row, Statistic};
-use crate::saves;
+use crate::saves::{self, Saved};
 use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
@@ -28,7 +28,8 @@ pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
         server.boots(&requests, |reply| Generated::shows(reply, "first")).await;
         for reload in 1..=many {
             let version = format!("reload {reload}");
-            saves::save_until_shown(&generated, Edit::Leaf, &server, &requests, &version).await;
+            let saved = saves::save_until_shown(&generated, Edit::Leaf, &server, &requests, &version).await;
+            assert_ne!(saved, Saved::Never, "{version} is not served: {server}");
             if reload == FEW {
                 after_few.add(subject, vec![at_rest(&stage, &server).await]);
             }

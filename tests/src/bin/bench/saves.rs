@@ -1,5 +1,6 @@
 //! From a save to the first answer of the new code.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,15 +49,30 @@ fn name(modules: usize, edit: Edit) -> String {
     format!("save → serving, {modules} {plural}, {}", edit.name())
 }
 
+/// The saves of one kind, in all rounds.
+struct Series {
+    edit: Edit,
+    row: Row,
+    overlooked: HashMap<Subject, usize>,
+}
+
+impl Series {
+    fn of(modules: usize, edit: Edit) -> Self {
+        Self {
+            edit,
+            row: Row::samples(name(modules, edit), "ms"),
+            overlooked: HashMap::new(),
+        }
+    }
+}
+
 async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
-    let edits = [Edit::Leaf, Edit::Hub].map(|edit| (edit, Row::samples(name(modules, edit), "ms")));
-    let mut edits: Vec<_> = edits
-        .into_iter()
-        .filter(|(edit, _)| *edit == Edit::Leaf || modules > 1)
-        .collect();
+    let edits = [Edit::Leaf, Edit::Hub];
+    let edits = edits.into_iter().filter(|edit| *edit == Edit::Leaf || modules > 1);
+    let mut series: Vec<_> = edits.map(|edit| Series::of(modules, edit)).collect();
     for round in 0..stage.rounds() {
         for subject in stage.turns(subjects(stage.effort, modules), round) {
-            turn(stage, subject, modules, &mut edits).await;
+            turn(stage, subject, modules, &mut series).await;
         }
     }
     let goals: &[Goal] = match modules {
@@ -65,7 +81,7 @@ async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
         _ => &[],
     };
     let mut rows = Vec::new();
-    for (_, row) in edits {
+    for Series { row, .. } in series {
         let row = goals.iter().fold(row, |row, goal| row.goal(*goal));
         let ratio = row.ratio(Subject::BunHot);
         rows.push(row);
@@ -85,7 +101,7 @@ fn subjects(effort: Effort, modules: usize) -> &'static [Subject] {
     }
 }
 
-async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edit, Row)]) {
+async fn turn(stage: &Stage, subject: Subject, modules: usize, series: &mut [Series]) {
     let generated = Generated::of(modules);
     let requests = Generated::requests();
     let server = Server::start(stage, subject, &generated.project);
@@ -95,19 +111,24 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, edits: &mut [(Edi
     } else {
         (WARM_UP, stage.effort.choose(3, 20))
     };
-    for (edit, row) in edits {
-        let (mut samples, mut overlooked) = (Vec::new(), 0);
+    for Series { edit, row, overlooked } in series {
+        let mut samples = Vec::new();
         for save in 0..warm_up + saves {
             tokio::time::sleep(stage.effort.choose(REST / 3, REST)).await;
             let version = format!("{} {save}", edit.name());
             match save_until_shown(&generated, *edit, &server, &requests, &version).await {
                 Saved::AtOnce(took) if save >= warm_up => samples.push(took),
                 Saved::AtOnce(_) => {}
-                Saved::Overlooked => overlooked += 1,
+                Saved::Overlooked => *overlooked.entry(subject).or_default() += 1,
+                Saved::Never => {
+                    eprintln!("\n  {version} was saved twice, and is not served: {server}");
+                    row.note(subject, "(gave up)");
+                    return;
+                }
             }
         }
-        if overlooked > 0 {
-            row.note(subject, format!("({overlooked} overlooked)"));
+        if let Some(count) = overlooked.get(&subject) {
+            row.note(subject, format!("({count} overlooked)"));
         }
         if !samples.is_empty() {
             row.add(subject, samples);
@@ -122,9 +143,11 @@ pub(crate) enum Saved {
     AtOnce(f64),
     /// It did only once the same was saved again.
     Overlooked,
+    /// It did not even then.
+    Never,
 }
 
-/// Saves a new version, and asks until it answers. Panics when it has been saved twice, and still does not.
+/// Saves a new version, and asks until it answers.
 pub(crate) async fn save_until_shown(
     generated: &Generated,
     edit: Edit,
@@ -138,12 +161,10 @@ pub(crate) async fn save_until_shown(
         return Saved::AtOnce(took);
     }
     generated.save(edit, version);
-    let shown = shown(&client, requests, version).await;
-    assert!(
-        shown.is_some(),
-        "{version} was saved twice, and is not served: {server}"
-    );
-    Saved::Overlooked
+    match shown(&client, requests, version).await {
+        Some(_) => Saved::Overlooked,
+        None => Saved::Never,
+    }
 }
 
 /// The milliseconds until the new code answers; none when it does not for too long.
