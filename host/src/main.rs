@@ -66,7 +66,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match serving_threads() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -127,7 +127,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
             return fail(1, &miette::miette!("{error}"));
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match serving_threads() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -188,6 +188,14 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     let code = runtime.block_on(cli::doctor::run(args, prepared, engine));
     runtime.shutdown_background();
     code
+}
+
+/// What takes requests and answers them: on half of the cores, since isolates need the others, and since one that is
+/// woken for a call wakes the next to look for more.
+fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads((cores / 2).max(1)).enable_all().build()
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.
