@@ -67,7 +67,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match serving_threads() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -129,7 +129,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
             return fail(1, &miette::miette!("{error}"));
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match serving_threads() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -207,6 +207,14 @@ fn start_engine() -> Result<V8Engine, SnapshotError> {
 
 fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
     engine
+}
+
+/// What takes requests and answers them: on half of the cores, since isolates need the others, and since one that is
+/// woken for a call wakes the next to look for more.
+fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads((cores / 2).max(1)).enable_all().build()
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

@@ -111,11 +111,13 @@ impl Generation {
         let mut calls = self.lock();
         let call = calls.next;
         calls.next += 1;
+        let function = info.function.clone();
         calls.running.insert(call, (info, Instant::now()));
         drop(calls);
         Some(Lease {
             held,
             call,
+            function,
             answered: Answered::default(),
         })
     }
@@ -128,7 +130,7 @@ impl Generation {
             // Never that of a call.
             u64::MAX - calls.registrations
         };
-        self.pool.call(id, request)
+        self.pool.call(id, None, request)
     }
 
     /// Whether the generation has the function, as far as its functions are known.
@@ -223,6 +225,7 @@ impl Drop for Held {
 pub struct Lease {
     held: Held,
     call: u64,
+    function: Option<String>,
     answered: Answered,
 }
 
@@ -245,7 +248,7 @@ impl Lease {
 
     /// Answers the call that this lease was taken for.
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.generation().pool.call(self.call, request)
+        self.generation().pool.call(self.call, self.function.as_deref(), request)
     }
 
     /// The answer has begun: from now on the call may take as long as it likes.

@@ -78,9 +78,10 @@ impl Pool {
     pub fn call(
         &self,
         call: u64,
+        function: Option<&str>,
         request: Request,
     ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.queue.push(call, request)
+        self.queue.push(call, function, request)
     }
 
     /// How the isolates were when they were last looked at.

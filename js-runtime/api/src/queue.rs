@@ -3,6 +3,9 @@
 //! All isolates of a generation take from one queue, each when it has a turn: whichever is free
 //! first gets the next call, one that is blocked gets none, and one that dies takes nothing along
 //! but the calls that it had begun.
+//!
+//! Each function has a line of its own, and the lines have turns: however many calls of one wait, a
+//! call of another one waits for one of them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,16 +41,50 @@ pub struct CallQueue(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    calls: VecDeque<Call>,
+    /// Those of functions with calls that wait, the next one's turn first.
+    lines: VecDeque<Line>,
     /// Isolates that found nothing to take.
     waiting: Vec<Waker>,
     /// Nobody takes from it any more.
     ended: bool,
 }
 
+/// Calls of one function, or those that are of none.
+#[derive(Debug)]
+struct Line {
+    function: Option<String>,
+    calls: VecDeque<Call>,
+}
+
+impl Inner {
+    fn push(&mut self, function: Option<&str>, call: Call) {
+        match self.lines.iter_mut().find(|line| line.function.as_deref() == function) {
+            Some(line) => line.calls.push_back(call),
+            None => self.lines.push_back(Line {
+                function: function.map(str::to_owned),
+                calls: VecDeque::from([call]),
+            }),
+        }
+    }
+
+    fn take(&mut self) -> Option<Call> {
+        let mut line = self.lines.pop_front()?;
+        let call = line.calls.pop_front();
+        if !line.calls.is_empty() {
+            self.lines.push_back(line);
+        }
+        call
+    }
+}
+
 impl CallQueue {
-    /// Adds a call; resolves with its answer.
-    pub fn push(&self, id: u64, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+    /// Adds a call of a function; resolves with its answer.
+    pub fn push(
+        &self,
+        id: u64,
+        function: Option<&str>,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let waiting = {
             let mut inner = self.lock();
@@ -58,7 +95,7 @@ impl CallQueue {
             };
             // Dropped, a call reads as one whose isolate died.
             if !inner.ended {
-                inner.calls.push_back(call);
+                inner.push(function, call);
             }
             std::mem::take(&mut inner.waiting)
         };
@@ -70,7 +107,7 @@ impl CallQueue {
     /// The next call, or waits for one.
     pub fn poll_take(&self, context: &Context<'_>) -> Poll<Call> {
         let mut inner = self.lock();
-        if let Some(call) = inner.calls.pop_front() {
+        if let Some(call) = inner.take() {
             return Poll::Ready(call);
         }
         let waker = context.waker();
@@ -83,7 +120,7 @@ impl CallQueue {
     /// How many calls no isolate has begun.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().calls.len()
+        self.lock().lines.iter().map(|line| line.calls.len()).sum()
     }
 
     #[must_use]
@@ -97,7 +134,7 @@ impl CallQueue {
         let calls = {
             let mut inner = self.lock();
             inner.ended = true;
-            std::mem::take(&mut inner.calls)
+            std::mem::take(&mut inner.lines)
         };
         drop(calls);
     }
@@ -110,6 +147,8 @@ impl CallQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use bytes::Bytes;
 
     use super::CallQueue;
@@ -127,11 +166,30 @@ mod tests {
     }
 
     #[test]
+    fn functions_have_turns_and_calls_of_one_are_taken_as_they_came() {
+        let queue = CallQueue::default();
+        let many = Some("many");
+        let pushed = [(1, many), (2, many), (3, many), (4, Some("one")), (5, None), (6, many)];
+        let answers: Vec<_> = pushed
+            .into_iter()
+            .map(|(id, function)| queue.push(id, function, request()))
+            .collect();
+        assert_eq!(queue.len(), answers.len());
+        let taken: Vec<u64> = std::iter::from_fn(|| match queue.poll_take(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(call) => Some(call.id),
+            Poll::Pending => None,
+        })
+        .collect();
+        assert_eq!(taken, [1, 4, 5, 2, 3, 6]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
     fn an_ended_queue_answers_what_waits_and_what_comes_later() {
         let queue = CallQueue::default();
-        let waits = queue.push(1, request());
+        let waits = queue.push(1, None, request());
         queue.end();
-        let late = queue.push(2, request());
+        let late = queue.push(2, None, request());
         for answer in [futures::executor::block_on(waits), futures::executor::block_on(late)] {
             assert_eq!(answer.err(), Some(CallError::IsolateDied));
         }

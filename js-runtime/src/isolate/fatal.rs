@@ -150,7 +150,7 @@ mod tests {
             caller: Caller::default(),
             target: Target::Fetch,
         };
-        let answer = queue.push(1, request);
+        let answer = queue.push(1, None, request);
         std::thread::spawn({
             let control = control.clone();
             move || {
