@@ -39,6 +39,8 @@ pub(crate) struct Modules {
     pub(crate) node: NodeResolution,
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
+    /// What packages' specifiers mean, by where they are written: files of one folder find the same.
+    found: RefCell<HashMap<Place, Url>>,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
@@ -54,6 +56,28 @@ pub(crate) struct Fresh {
     hash: u64,
 }
 
+/// Where a specifier is written that names a package.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Place {
+    specifier: String,
+    /// The folder of the file.
+    folder: String,
+    /// Files of different kinds may be given different ones: `.ts`, `.cts`.
+    extension: String,
+}
+
+impl Place {
+    fn of(specifier: &str, referrer: &Url) -> Self {
+        let (folder, file) = referrer.as_str().rsplit_once('/').unwrap_or_default();
+        let (_, extension) = file.rsplit_once('.').unwrap_or_default();
+        Self {
+            specifier: specifier.to_owned(),
+            folder: folder.to_owned(),
+            extension: extension.to_owned(),
+        }
+    }
+}
+
 impl Modules {
     pub(crate) fn new(sources: Arc<SourceSnapshot>, node: NodeResolution, caches: Arc<Caches>) -> Self {
         Self {
@@ -61,6 +85,7 @@ impl Modules {
             node,
             caches,
             tsconfigs: TsConfigs::default(),
+            found: RefCell::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
             fresh: RefCell::default(),
@@ -106,7 +131,7 @@ impl Modules {
     fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         // The prelude itself is named by a full URL and referred to by nothing.
         let referrer = match Url::parse(referrer) {
-            Ok(referrer) if ![prelude::HOST, prelude::SERVING].contains(&specifier) => referrer,
+            Ok(referrer) if !prelude::is_own(specifier) => referrer,
             _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
         if let Some(own) = bun::resolve(specifier, &referrer) {
@@ -134,6 +159,8 @@ impl Modules {
                 let message = format!("cannot find {specifier:?}: there is no file {}", display_path(&url));
                 self.fail(self.resolve_error(specifier, &referrer, message, None))
             })?
+        } else if let Some(known) = self.found.borrow().get(&Place::of(specifier, &referrer)) {
+            known.clone()
         } else if let Some(found) = self.mapped(specifier, &referrer, is_package)? {
             found
         } else {
@@ -152,6 +179,10 @@ impl Modules {
                 self.fail(self.resolve_error(specifier, &referrer, message, help))
             })?
         };
+        if !relative::is_relative(specifier) {
+            let place = Place::of(specifier, &referrer);
+            self.found.borrow_mut().insert(place, found.clone());
+        }
         self.note_import(&referrer, &found);
         self.sources.note_resolved(specifier, referrer.as_str(), found.as_str());
         Ok(found)

@@ -248,7 +248,9 @@ impl Lease {
 
     /// Answers the call that this lease was taken for.
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.generation().pool.call(self.call, self.function.as_deref(), request)
+        self.generation()
+            .pool
+            .call(self.call, self.function.as_deref(), request)
     }
 
     /// The answer has begun: from now on the call may take as long as it likes.

@@ -17,10 +17,18 @@ use crate::source::tsconfig::CompilerOptions;
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
 
 /// The module that tells the host what user code says and starts.
-pub(crate) const HOST: &str = "baton:host";
+const HOST: &str = "baton:host";
 
 /// The module that knows the app of an entry file, and to which servers are handed over.
-pub(crate) const SERVING: &str = "baton:serving";
+const SERVING: &str = "baton:serving";
+
+/// The module that has the SDK compiled before it is needed.
+const WARM_UP: &str = "baton:warm-up";
+
+/// Whether a specifier names one of these modules.
+pub(crate) fn is_own(specifier: &str) -> bool {
+    [HOST, SERVING, WARM_UP].contains(&specifier)
+}
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
@@ -237,10 +245,11 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 3] = [const { OnceLock::new() }; 3];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 4] = [const { OnceLock::new() }; 4];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
+        WARM_UP => (&CODE[3], include_str!("warm-up.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }

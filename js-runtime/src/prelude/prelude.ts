@@ -18,6 +18,7 @@ import {
   serveFetch,
   takeListeners,
 } from "baton:serving";
+import { warmUp } from "baton:warm-up";
 
 type AppHandler = (request: Request) => Response | Promise<Response>;
 
@@ -88,6 +89,29 @@ const supersession = Promise.withResolvers<void>();
 export async function importAhead(urls: string[], isEntry: boolean): Promise<void> {
   if (isEntry) await takeListeners();
   for (const url of urls) await import(url);
+  if (!urls.some((url) => url.includes("/node_modules/inngest/"))) return;
+  try {
+    const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
+    await warmUp(sdk, answerAhead);
+  } catch {
+    // One that is not as it is expected stays cold.
+  }
+}
+
+async function answerAhead(handler: AppHandler, query: string, body: string): Promise<void> {
+  const app = "";
+  apps.set(app, handler);
+  try {
+    const headers: [string, string][] = [
+      ["host", "localhost"],
+      ["content-type", "application/json"],
+    ];
+    const whose = { function: null, run: null, step: null, quiet: true };
+    const url = `http://localhost/api/inngest${query}`;
+    await call({ method: "POST", url, headers, body, whose, app, id: 0, peer: null, sync: false });
+  } finally {
+    apps.delete(app);
+  }
 }
 
 /** Imports one module and keeps what it exports for `serve`. */

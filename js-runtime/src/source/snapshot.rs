@@ -51,6 +51,8 @@ pub(super) struct Read {
     pub(super) missing: BTreeSet<PathBuf>,
     /// Paths that lead over a symbolic link, and where they led.
     pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    /// Paths that lead over none.
+    pub(super) straight: HashSet<PathBuf>,
     /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
     pub(super) resolved: BTreeMap<String, BTreeMap<String, String>>,
     pub(super) package_jsons: HashMap<PathBuf, Option<PackageJsonRc>>,
@@ -237,16 +239,25 @@ impl SourceSnapshot {
     /// # Errors
     /// When there is nothing at the path.
     pub(crate) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
-        if let Some(known) = self.lock().links.get(path) {
-            return Ok(known.clone());
+        {
+            let read = self.lock();
+            if read.straight.contains(path) {
+                return Ok(path.to_owned());
+            }
+            if let Some(known) = read.links.get(path) {
+                return Ok(known.clone());
+            }
         }
         let canonical = match path.canonicalize() {
             Ok(canonical) => canonical,
             Err(_) if self.lock().files.contains_key(path) => path.to_owned(),
             Err(error) => return Err(error),
         };
-        if canonical != path {
-            self.lock().links.insert(path.to_owned(), canonical.clone());
+        let mut read = self.lock();
+        if canonical == path {
+            read.straight.insert(canonical.clone());
+        } else {
+            read.links.insert(path.to_owned(), canonical.clone());
         }
         Ok(canonical)
     }
