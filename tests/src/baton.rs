@@ -115,6 +115,12 @@ impl Launch {
         self
     }
 
+    /// Says when an isolate is ready, for [`Baton::rested`].
+    #[must_use]
+    pub fn telling_of_isolates(self) -> Self {
+        self.env("BATON_LOG", "info,js_runtime::isolate::thread=debug")
+    }
+
     /// Takes a variable out of its environment that every test gives it.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
@@ -396,6 +402,18 @@ impl Baton {
     /// As [`Baton::events`] with a query such as `?calls=1`.
     pub async fn events_with(&self, query: &str) -> Events {
         Events::open(self.admin("GET", &format!("/-/events{query}")), &self.door()).await
+    }
+
+    /// Waits until its spare isolate is ready, and nothing is left to do. It was launched
+    /// [`Launch::telling_of_isolates`].
+    pub async fn rested(&self) {
+        let is_ready = || async {
+            let lines = self.stderr().lines();
+            let mut lines = lines.iter().rev();
+            let last = lines.find(|line| ["isolate booted", "isolate loaded"].contains(&line.message()))?;
+            (last.message() == "isolate booted" && last.json["isolate"] == "spare").then_some(())
+        };
+        deadline::until("a spare isolate", || self.stderr().tail(), is_ready).await;
     }
 
     /// Waits for the line with this message whose fields fit `pattern`.

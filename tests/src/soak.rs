@@ -55,7 +55,10 @@ impl Soak<'_> {
             let resident = Memory::of(baton.pid()).resident;
             if generation >= WARM_UP {
                 memory.push(resident);
-                before.get_or_insert_with(|| Held::by(baton.pid()));
+                if before.is_none() {
+                    baton.rested().await;
+                    before = Some(Held::by(baton.pid()));
+                }
             }
             report(Progress {
                 reloads: generation,

@@ -85,8 +85,7 @@ impl Running {
         // Mostly they are the same.
         let read_last = read_last.filter(|last| current.as_ref().is_none_or(|current| !Arc::ptr_eq(current, last)));
         let compared = async {
-            let reads_as =
-                |sources: Arc<dyn Sources>| sources.changed_on_disk().is_empty() && !sources.secrets_changed();
+            let reads_as = |sources: Arc<dyn Sources>| !sources.is_changed_on_disk() && !sources.secrets_changed();
             let compared = tokio::task::spawn_blocking(move || {
                 if current.is_some_and(reads_as) {
                     Comparison::AsCurrent
@@ -135,7 +134,7 @@ pub(super) type Outdated = BoxFuture<'static, (GenerationId, bool)>;
 
 /// Begins to find out whether the disk differs from what the load has read so far.
 pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn Sources>)) -> Outdated {
-    let changed = tokio::task::spawn_blocking(move || !sources.changed_on_disk().is_empty());
+    let changed = tokio::task::spawn_blocking(move || sources.is_changed_on_disk());
     async move { (id, changed.await.unwrap_or(true)) }.boxed()
 }
 
@@ -201,7 +200,7 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
     let (loaded, git) = tokio::join!(loading, git::head(&root));
     let torn = match (&loaded, sources.clone()) {
         (Err(_), Some(read)) => {
-            let changed = tokio::task::spawn_blocking(move || !read.changed_on_disk().is_empty());
+            let changed = tokio::task::spawn_blocking(move || read.is_changed_on_disk());
             changed.await.unwrap_or_default()
         }
         _ => false,

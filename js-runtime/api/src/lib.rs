@@ -154,6 +154,10 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Files that read differently on the disk now, that are gone, or that are new and would be
     /// loaded; relative to the project's root where they lie below it. Reads the disk.
     fn changed_on_disk(&self) -> Vec<PathBuf>;
+    /// Whether [`Self::changed_on_disk`] would tell anything.
+    fn is_changed_on_disk(&self) -> bool {
+        !self.changed_on_disk().is_empty()
+    }
     /// Whether its command prints something else now, or fails. Runs it, if there is one.
     fn secrets_changed(&self) -> bool {
         false

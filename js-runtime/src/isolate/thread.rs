@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
 use deno_core::{PollEventLoopOptions, v8};
@@ -57,6 +57,10 @@ pub(crate) struct Assignment {
     pub(crate) queue: Arc<CallQueue>,
     pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
 }
+
+/// How long an isolate that another one has taken the place of waits before it is disposed of, which takes
+/// processor time that the first calls of the other one want.
+const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 
 type Assigned = oneshot::Receiver<Assignment>;
 
@@ -171,6 +175,9 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
             // Nobody waits any more: the load was abandoned, and control says stop.
             let _ = ready.send(Ok(manifest));
             driver::drive(&mut worker, &prelude, &serving, &queue, control, spec.memory).await;
+            if control.draining() && control.stopped().is_none() {
+                tokio::time::sleep(SUCCESSOR_FIRST).await;
+            }
             drop(prelude);
             if control.stopped().is_none() && !control.condemned() {
                 executed::keep(&mut worker.js_runtime, &modules);

@@ -357,6 +357,18 @@ impl SourceSnapshot {
 }
 
 impl SourceSnapshot {
+    fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
+        let now = Stamp::of(path);
+        if now.is_some() && now == stamp {
+            return false;
+        }
+        let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == hash);
+        if let (true, Some(now)) = (same, now) {
+            self.lock().stamps.insert(path.to_owned(), now);
+        }
+        !same
+    }
+
     /// What of the files that were read differs on the disk now. Reads the disk.
     fn changed_files(&self) -> BTreeSet<PathBuf> {
         let (files, missing, links) = {
@@ -368,17 +380,7 @@ impl SourceSnapshot {
             let files: Vec<_> = read.files.iter().map(of).collect();
             (files, read.missing.clone(), read.links.clone())
         };
-        let differs = |(path, hash, stamp): &(PathBuf, blake3::Hash, Option<Stamp>)| {
-            let now = Stamp::of(path);
-            if now.is_some() && now == *stamp {
-                return false;
-            }
-            let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == *hash);
-            if let (true, Some(now)) = (same, now) {
-                self.lock().stamps.insert(path.clone(), now);
-            }
-            !same
-        };
+        let differs = |(path, hash, stamp): &(PathBuf, blake3::Hash, Option<Stamp>)| self.differs(path, *hash, *stamp);
         let mut changed: BTreeSet<PathBuf> = files.into_iter().filter(differs).map(|(path, ..)| path).collect();
         changed.extend(missing.into_iter().filter(|path| path.is_file()));
         let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
@@ -440,6 +442,13 @@ impl Sources for SourceSnapshot {
                 .map_or(path.clone(), Path::to_owned)
         };
         changed.into_iter().map(named).collect()
+    }
+
+    fn is_changed_on_disk(&self) -> bool {
+        // Mostly it is one of the project's own.
+        let own = self.own_files().into_iter();
+        let mut own = own.map(|(path, file)| (self.lock().stamps.get(&path).copied(), path, file));
+        own.any(|(stamp, path, file)| self.differs(&path, file.hash, stamp)) || !self.changed_on_disk().is_empty()
     }
 
     fn revision(&self) -> usize {

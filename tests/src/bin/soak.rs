@@ -39,7 +39,11 @@ mod linux {
         };
         let project = Project::example();
         let inngest = FakeInngest::start().await;
-        let baton = Baton::dev(&project).inngest(&inngest).ready().await;
+        let baton = Baton::dev(&project)
+            .inngest(&inngest)
+            .telling_of_isolates()
+            .ready()
+            .await;
         let original = project.read(HELLO);
         let edit = |version: u64| project.write(HELLO, original.replace("Hello, ", &format!("Hello {version}, ")));
         let call = async |version: u64| {

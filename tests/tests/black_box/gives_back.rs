@@ -19,8 +19,9 @@ spawn("sleep", ["600"], { stdio: "ignore" });
 async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
     let project = Project::new();
     project.write("functions/greedy.ts", GREEDY);
-    let baton = Baton::dev(&project).ready().await;
+    let baton = Baton::dev(&project).telling_of_isolates().ready().await;
     assert_eq!(version_of(&baton, "version").await, "1");
+    baton.rested().await;
     let one = Held::by(baton.pid());
     assert_eq!((one.isolate_threads, one.children), (1, 1), "{one:?}");
 
@@ -87,7 +88,7 @@ async fn memory_that_a_call_took_without_end_comes_back_with_its_isolate() {
 async fn slow_hundreds_of_reloads_leave_threads_descriptors_and_memory_as_they_were() {
     let project = Project::new();
     project.write("functions/greedy.ts", GREEDY);
-    let baton = Baton::dev(&project).ready().await;
+    let baton = Baton::dev(&project).telling_of_isolates().ready().await;
     let soak = Soak {
         baton: &baton,
         reloads: 300,
