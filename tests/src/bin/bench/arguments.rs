@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-const USAGE: &str = "bench [--quick] [--alone] [--check] [--json FILE] [--markdown FILE] [NAME…]";
+const USAGE: &str = "bench [--quick] [--rounds N] [--alone] [--check] [--json FILE] [--markdown FILE] [NAME…]";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ impl Effort {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
+    /// How often everybody has a turn, where somebody said it.
+    pub(crate) rounds: Option<usize>,
     /// Without the others.
     pub(crate) alone: bool,
     pub(crate) check: bool,
@@ -41,6 +43,7 @@ impl Arguments {
     pub(crate) fn parse(mut given: impl Iterator<Item = String>, known: &[&str]) -> Result<Self, String> {
         let mut arguments = Self {
             effort: Effort::Full,
+            rounds: None,
             alone: false,
             check: false,
             json: None,
@@ -48,13 +51,17 @@ impl Arguments {
             names: Vec::new(),
         };
         while let Some(argument) = given.next() {
-            let mut file = || given.next().map(PathBuf::from);
+            let mut value = || given.next();
             match argument.as_str() {
                 "--quick" => arguments.effort = Effort::Quick,
+                "--rounds" => {
+                    let count = value().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+                    arguments.rounds = Some(count.ok_or("--rounds wants a number")?);
+                }
                 "--alone" => arguments.alone = true,
                 "--check" => arguments.check = true,
-                "--json" => arguments.json = Some(file().ok_or("--json wants a file")?),
-                "--markdown" => arguments.markdown = Some(file().ok_or("--markdown wants a file")?),
+                "--json" => arguments.json = Some(value().ok_or("--json wants a file")?.into()),
+                "--markdown" => arguments.markdown = Some(value().ok_or("--markdown wants a file")?.into()),
                 option if option.starts_with('-') => {
                     return Err(format!("there is no option {option}: {USAGE}"));
                 }

@@ -59,7 +59,7 @@ pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
 pub(crate) async fn share(stage: Arc<Stage>) -> Vec<Row> {
     let mut row = Row::samples("light call while 32 callers compute 20 ms each", "ms");
     let mut one = Row::samples("the same, --isolates=1", "ms");
-    for round in 0..stage.effort.choose(1, 3) {
+    for round in 0..stage.rounds().min(3) {
         for subject in stage.turns(&Subject::RUNTIMES, round) {
             row.add(subject, beside_slow_ones(&stage, subject, &[]).await);
         }

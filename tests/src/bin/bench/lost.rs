@@ -28,7 +28,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
         "calls",
     );
     let mut made = Row::figure("calls made meanwhile, 400 a second at most", "calls");
-    for round in 0..stage.effort.choose(1, 3) {
+    for round in 0..stage.rounds().min(3) {
         for subject in stage.turns(&Subject::ALL, round) {
             let generated = Generated::of(14);
             let server = Server::start(&stage, subject, &generated.project);

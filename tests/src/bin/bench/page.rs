@@ -36,7 +36,7 @@ pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
     let mut offered = Figures::of(&format!("{OFFERED} calls a second offered"));
     let mut full = Figures::of("as many as possible, 32 callers");
     let time = stage.effort.choose(Duration::from_secs(1), Duration::from_secs(8));
-    for round in 0..stage.effort.choose(1, 3) {
+    for round in 0..stage.rounds().min(3) {
         let project = projects::app();
         let server = Server::start(&stage, Subject::Baton, &project);
         server.boots(&hello(), |reply| reply.status == 206).await;

@@ -143,7 +143,7 @@ struct Measured {
 
 /// One that fails does not take the others with it: they may have taken an hour.
 async fn measure(arguments: &Arguments) -> Measured {
-    let stage = Arc::new(Stage::new(arguments.effort, arguments.alone));
+    let stage = Arc::new(Stage::new(arguments));
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for Measurement { name, slow, measure } in MEASUREMENTS {
         if !arguments.want(name, slow) {

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Once a call has spun for a while.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let mut row = Row::samples("light call while another one spins", "ms");
-    for round in 0..stage.effort.choose(1, 3) {
+    for round in 0..stage.rounds().min(3) {
         for subject in stage.turns(&Subject::RUNTIMES, round) {
             turn(&stage, subject, &mut row).await;
         }

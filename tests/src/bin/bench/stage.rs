@@ -5,31 +5,37 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::arguments::Effort;
+use crate::arguments::{Arguments, Effort};
 use crate::subject::Subject;
 
 /// Removed on drop, with the caches of everybody.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) effort: Effort,
+    rounds: Option<usize>,
     /// Baton without the others.
     alone: bool,
     home: TempDir,
 }
 
 impl Stage {
-    pub(crate) fn new(effort: Effort, alone: bool) -> Self {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
         let home = tempfile::Builder::new().prefix("baton-bench-").tempdir();
         let home = home.expect("a temporary folder");
         for folder in ["cache", "tmp"] {
             fs::create_dir(home.path().join(folder)).expect("a folder");
         }
-        Self { effort, alone, home }
+        Self {
+            effort: arguments.effort,
+            rounds: arguments.rounds,
+            alone: arguments.alone,
+            home,
+        }
     }
 
     /// How often everybody has a turn.
     pub(crate) fn rounds(&self) -> usize {
-        self.effort.choose(1, 5)
+        self.rounds.unwrap_or_else(|| self.effort.choose(1, 5))
     }
 
     /// Those of `wanted` that are measured, in the order of a round: each time another one begins.
