@@ -363,6 +363,10 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
         let context = v8::Local::new(scope, &context);
         let scope = &v8::ContextScope::new(scope, context);
         let position = v8::StackTrace::current_stack_trace(scope, 1).and_then(|trace| {
+            // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
+            if trace.get_frame_count() == 0 {
+                return None;
+            }
             let frame = trace.get_frame(scope, 0)?;
             Some(StoodAt {
                 url: frame.get_script_name(scope)?.to_rust_string_lossy(scope),

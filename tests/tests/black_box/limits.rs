@@ -171,6 +171,18 @@ async fn a_call_that_uses_too_much_processor_time_costs_its_isolate() {
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
+/// Where it is stopped, often no JavaScript is on the stack: a builtin is about to go on with the function.
+#[tokio::test]
+async fn a_call_that_awaits_without_ever_waiting_costs_its_isolate() {
+    let body = format!("    for (;;) {{\n{}    }}", "      await null;\n".repeat(50));
+    let project = project_with(&body);
+    let baton = Baton::dev(&project).argument("--cpu-limit=500ms").ready().await;
+    for _ in 0..5 {
+        assert_to_be_tried_again(&called(&baton).await);
+    }
+    assert_eq!(version_of(&baton, "version").await, "1");
+}
+
 #[tokio::test]
 async fn waiting_is_no_processor_time() {
     let project = project_with(
