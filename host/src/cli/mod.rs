@@ -140,7 +140,8 @@ pub struct ServeArgs {
     /// How many generations may be live before the oldest one is hurried. [default: 8]
     #[arg(long, env = "BATON_MAX_GENERATIONS", value_parser = parse_count)]
     max_generations: Option<usize>,
-    /// How many isolates a generation may have; a second one is made when the first is blocked.
+    /// How many isolates a generation may have; a second one is made when the first is blocked, or has left calls
+    /// waiting for a second.
     /// [default: the number of cores, at most 4]
     #[arg(long, env = "BATON_ISOLATES", value_parser = parse_count)]
     isolates: Option<usize>,

@@ -29,6 +29,9 @@ pub(super) enum Code {
     Throwing(&'static str),
 }
 
+/// See [`compute`].
+pub(super) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
+
 #[derive(Debug)]
 pub(super) struct FakeEngine {
     disk: Arc<Mutex<Code>>,
@@ -260,6 +263,11 @@ impl FakeIsolate {
                         *signs.lock().unwrap() = Signs::default();
                         call.answer.give(Ok(response(version)));
                     }
+                    Some("compute") => {
+                        tokio::time::sleep(COMPUTING).await;
+                        signs.lock().unwrap().calls.retain(|id| *id != call.id);
+                        call.answer.give(Ok(response(version)));
+                    }
                     Some(how @ ("burn" | "fill")) => {
                         match how {
                             "burn" => signs.lock().unwrap().burns = Some((call.id, Instant::now())),
@@ -302,6 +310,11 @@ fn response(version: &'static str) -> Response {
 /// A request that holds the isolate's thread until its answer is permitted.
 pub(super) fn block() -> Request {
     request("http://localhost/block")
+}
+
+/// A request that holds the isolate's thread for [`COMPUTING`].
+pub(super) fn compute() -> Request {
+    request("http://localhost/compute")
 }
 
 /// A request that uses processor time until its answer is permitted.

@@ -1,11 +1,12 @@
-//! The isolates of a generation. They take their calls from one queue; one that dies is replaced,
-//! and while all of them are blocked by user code another one is made, up to a limit.
+//! The isolates of a generation. They take their calls from one queue; one that dies is replaced, and
+//! while calls wait because all of them are busy or blocked another one is made, up to a limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use js_runtime_api::{CallError, CallQueue, DebugSession, Isolate, Request, Response, RunningCall, Vitals};
 use serde::Serialize;
+use tokio::time::Instant;
 
 /// An isolate's number within its generation. The first is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -14,6 +15,8 @@ pub struct IsolateId(pub u64);
 
 /// An isolate that owes a sign of life for this long is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// Isolates that left calls waiting at every look for this long have more to do than they can.
+const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Pool {
 struct Members {
     next: u64,
     isolates: Vec<Member>,
+    /// Since when calls waited at every look.
+    calls_wait_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +119,12 @@ impl Pool {
         !self.lock().isolates.iter().any(Member::takes_calls)
     }
 
+    /// Whether calls waited at every look for a second, although isolates take them.
+    pub(super) fn is_overloaded(&self) -> bool {
+        let since = self.lock().calls_wait_since;
+        since.is_some_and(|since| since.elapsed() >= OVERLOADED_AFTER)
+    }
+
     /// How many isolates are not about to end.
     pub(super) fn lasting(&self) -> usize {
         self.lock().isolates.iter().filter(|member| member.lasts()).count()
@@ -123,6 +134,8 @@ impl Pool {
         let mut members = self.lock();
         let id = IsolateId(members.next);
         members.next += 1;
+        // Whether it is enough is seen from now on.
+        members.calls_wait_since = None;
         members.isolates.push(Member {
             id,
             isolate,
@@ -159,7 +172,9 @@ impl Pool {
     /// Looks at each isolate, and asks it for a sign of life until the next look.
     pub(super) fn look(&self) -> Changes {
         let mut changes = Changes::default();
-        for member in &mut self.lock().isolates {
+        let calls_wait = !self.queue.is_empty();
+        let mut members = self.lock();
+        for member in &mut members.isolates {
             let condemned_before = member.vitals.condemned;
             member.vitals = member.isolate.vitals();
             if member.vitals.condemned && !condemned_before {
@@ -175,6 +190,11 @@ impl Pool {
                 }
             }
         }
+        // Where a debugger holds an isolate, calls wait for a person.
+        members.calls_wait_since = match members.calls_wait_since {
+            since if calls_wait && !members.is_debugged() => since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
         changes
     }
 
@@ -193,8 +213,7 @@ impl Pool {
     /// Whether a debugger has a session with one of them: time means nothing then.
     #[must_use]
     pub fn is_debugged(&self) -> bool {
-        let members = self.lock();
-        members.isolates.iter().any(|member| member.vitals.debuggers > 0)
+        self.lock().is_debugged()
     }
 
     /// Ends the isolates in which these calls run; tells which those are, each once.
@@ -236,6 +255,12 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Members> {
         // Nothing panics while it holds the lock.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Members {
+    fn is_debugged(&self) -> bool {
+        self.isolates.iter().any(|member| member.vitals.debuggers > 0)
     }
 }
 

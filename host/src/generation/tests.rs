@@ -11,7 +11,7 @@ use js_runtime_api::{
 };
 use tokio::task::JoinHandle;
 
-use super::fake_engine::{Code, FakeEngine, block, burn, die, fill, quick, slow};
+use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, quick, slow};
 use super::{
     CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Role, State, Table, Want,
 };
@@ -403,6 +403,39 @@ async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_li
     assert_eq!(text(waiting.await.unwrap()), "one");
     assert_eq!(text(blocking.await.unwrap()), "one");
     assert_eq!(text(second.await.unwrap()), "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit() {
+    let host = Host::serving("one").await;
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let table = host.table.clone();
+            tokio::spawn(async move {
+                loop {
+                    assert_eq!(text(call(table.clone(), compute()).await), "one");
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1, "a peak is none yet");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 2);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 2, "two are the limit");
+    assert!(callers.iter().all(|caller| !caller.is_finished()));
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_isolate_that_answers_as_calls_come_stays_alone() {
+    let host = Host::serving("one").await;
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while tokio::time::Instant::now() < until {
+        assert_eq!(text(host.call(compute()).await), "one");
+    }
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,13 @@
-//! User code that never lets go of its thread does not silence the host (README, promise 6): it is
-//! named, another isolate takes the calls, and the next generation serves as if nothing were.
+//! User code that keeps its thread does not silence the host (README, promise 6): it is named, another
+//! isolate takes the calls, and the next generation serves as if nothing were. So it is where many calls
+//! keep it in turns.
 
 use harness::{Baton, Project, Run, deadline, mismatch};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
 
-/// A function that spins for ever, and one that waits for a child process as `execSync` does.
+/// A function that spins for ever, one that computes for a while, and one that waits for a child process as `execSync` does.
 const STUCK: &str = r#"import { execFileSync } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -14,6 +15,14 @@ export const spin = inngest.createFunction(
   { id: "spin", retries: 1, triggers: [{ event: "fixture/spin" }] },
   async () => {
     for (;;);
+  },
+);
+export const burn = inngest.createFunction(
+  { id: "burn", retries: 1, triggers: [{ event: "fixture/burn" }] },
+  async () => {
+    const until = performance.now() + 50;
+    while (performance.now() < until);
+    return "burnt";
   },
 );
 export const callsBack = inngest.createFunction(
@@ -49,6 +58,21 @@ async fn a_blocked_isolate_is_named_and_another_one_takes_the_calls() {
     );
     assert_eq!(isolates[1]["blocked_ms"], 0, "{isolates:#?}");
     assert!(!spinning.is_finished());
+}
+
+#[tokio::test]
+async fn where_calls_wait_for_busy_isolates_another_one_takes_them_too() {
+    let project = project();
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    let calls: Vec<_> = (0..100).map(|_| start(&baton, &Run::of("fixture-burn"))).collect();
+    let second = json!({ "generation": 1, "isolates": 2 });
+    baton.wait_for("another isolate takes calls", second).await;
+    for call in calls {
+        let answer = call.answer(&baton).await;
+        assert_eq!(answer.status, 206, "{answer}");
+        assert_eq!(answer.json()[0]["data"], "burnt", "{answer}");
+    }
+    assert_eq!(baton.stderr().count("isolate blocked", &json!({})), 0);
 }
 
 #[tokio::test]

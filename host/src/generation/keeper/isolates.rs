@@ -1,5 +1,5 @@
 //! Looking after the isolates of generations: those that user code blocks are reported and helped
-//! out, those that died are replaced.
+//! out, as are those that have more calls than they can take; those that died are replaced.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -75,6 +75,8 @@ impl Task {
                     return;
                 };
                 self.isolate_joins(&generation, loaded.isolate);
+                let isolates = generation.pool.lasting();
+                info!(generation = id.0, isolates, "another isolate takes calls");
                 match self.generations.state(id) {
                     Some(State::Draining) => generation.pool.drain(),
                     Some(State::Closing) => generation.pool.close(),
@@ -123,7 +125,7 @@ impl Task {
         self.close_if_nothing_is_left(generation.id);
     }
 
-    /// Asks every isolate for a sign of life, tells what changed, and helps where all are blocked.
+    /// Asks every isolate for a sign of life, tells what changed, and helps where calls would wait.
     pub(super) fn look_after_isolates(&mut self) {
         let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.clone()).collect();
         let mut blocked = 0;
@@ -162,12 +164,11 @@ impl Task {
     fn help(&mut self, generation: &Arc<Generation>) {
         let id = generation.id;
         let pool = &generation.pool;
-        let calls_would_wait = pool.all_blocked()
-            && match self.generations.state(id) {
-                Some(State::Current) => true,
-                Some(State::Draining) => pool.queued() > 0,
-                _ => false,
-            };
+        let calls_would_wait = match self.generations.state(id) {
+            Some(State::Current) => pool.all_blocked() || pool.is_overloaded(),
+            Some(State::Draining) => pool.all_blocked() && pool.queued() > 0,
+            _ => false,
+        };
         let patient = self
             .isolates
             .failed

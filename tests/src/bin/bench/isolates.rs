@@ -17,6 +17,9 @@ use crate::subject::Subject;
 
 const ISOLATES: [&str; 2] = ["--isolates=1", "--isolates=2"];
 
+/// Calls that have waited for a second have another isolate made, which has to load.
+const UNTIL_THERE_ARE_ALL: Duration = Duration::from_secs(3);
+
 /// How long a slow call computes.
 const SLOW_MS: u64 = 20;
 
@@ -41,7 +44,7 @@ pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
             server.boots(&hello(), |reply| reply.status == 206).await;
             for ((_, requests), rows) in kinds.iter().zip(&mut rates) {
                 let load = Load::of(server.client(), requests(), 206);
-                drop(load.callers(32, time / 2).await.whole(&server));
+                drop(load.callers(32, UNTIL_THERE_ARE_ALL).await.whole(&server));
                 let outcome = load.callers(32, time).await.whole(&server);
                 rows[which].add(Subject::Baton, vec![outcome.rate()]);
             }
