@@ -220,11 +220,9 @@ pub(super) enum Whose {
 pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> {
     let view = server.table.view();
     let current = server.table.current();
-    let changed = match current.as_ref().map(|current| current.sources.clone()) {
-        // Reads every file.
-        Some(sources) => tokio::task::spawn_blocking(move || sources.changed_on_disk())
-            .await
-            .unwrap_or_default(),
+    let changed = match &current {
+        // Asks for every file, on this thread: while user code keeps every core busy, another one is waited for.
+        Some(current) => tokio::task::block_in_place(|| current.sources.changed_on_disk()),
         None => Vec::new(),
     };
     let functions = current.iter().flat_map(|current| current.manifest.functions());
