@@ -48,7 +48,7 @@ pub(crate) struct Modules {
     fresh: RefCell<Vec<Fresh>>,
 }
 
-/// A module for which V8 had no code cache.
+/// A module that no other isolate of the process had before.
 pub(crate) struct Fresh {
     pub(crate) url: Url,
     pub(crate) code: Arc<str>,
@@ -483,7 +483,7 @@ impl Modules {
 
     fn code_cache_of_module(&self, url: &Url, code: &Arc<str>) -> SourceCodeCacheInfo {
         let cache = self.code_cache(url, code.as_bytes());
-        if cache.data.is_none() {
+        if self.caches.is_first_use(cache.hash) {
             self.fresh.borrow_mut().push(Fresh {
                 url: url.clone(),
                 code: code.clone(),
@@ -493,17 +493,16 @@ impl Modules {
         cache
     }
 
-    /// What this isolate was the first to compile.
+    /// What this isolate was the first to have.
     pub(crate) fn take_fresh(&self) -> Vec<Fresh> {
         self.fresh.take()
     }
 
-    /// Keeps a code cache that was made once more, if it has more in it; says how large the one before was.
+    /// Keeps a code cache that was made once more, if it has notably more in it; says how large the one before was.
     pub(crate) fn keep_executed(&self, Fresh { url, hash, .. }: Fresh, code: &[u8]) -> Option<usize> {
-        // V8 forgets code that did not run for long; then the first one is better.
         let before = self.caches.module_code(&url, hash).map_or(0, |before| before.len());
-        (before < code.len()).then(|| {
-            self.caches.keep_module_code(url, hash, code);
+        (before + before / 20 < code.len()).then(|| {
+            self.caches.complete_module_code(url, hash, code);
             before
         })
     }

@@ -1,13 +1,14 @@
 //! V8's code caches once more, when the code has run: with the functions that were compiled only then.
 //!
 //! Deno makes them of code that was just compiled, which has little more in it than the code of the module's top. At
-//! the end of an isolate nobody waits, and V8 still knows what it compiled for which text.
+//! the end of an isolate nobody waits, and V8 still knows what it compiled for which text. What comes from the disk may
+//! have been kept by a project that uses less of a package: each process looks once whether it has more.
 
 use deno_core::{JsRuntime, v8};
 
 use crate::loader::{Fresh, Modules};
 
-/// Keeps code caches of the modules that this isolate was the first to compile.
+/// Keeps code caches of the modules that this isolate was the first of the process to have.
 pub(super) fn keep(runtime: &mut JsRuntime, modules: &Modules) {
     let fresh = modules.take_fresh();
     if fresh.is_empty() {

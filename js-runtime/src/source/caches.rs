@@ -41,6 +41,8 @@ pub(crate) struct Caches {
     disk: Arc<Disk>,
     /// V8's code that came from the disk, by kind and content.
     given: Mutex<HashSet<(Kind, u64)>>,
+    /// Modules that an isolate of the process has had, by content.
+    used: Mutex<HashSet<u64>>,
     /// How much of it V8 did not want.
     rejected: AtomicU64,
 }
@@ -77,6 +79,7 @@ impl Caches {
             script_code: Newest::default(),
             disk,
             given: Mutex::default(),
+            used: Mutex::default(),
             rejected: AtomicU64::default(),
         }
     }
@@ -260,6 +263,16 @@ impl Caches {
         self.keep_v8_code(Kind::ModuleCode, url, content, code);
     }
 
+    /// The same with what was compiled while the module ran.
+    pub(crate) fn complete_module_code(&self, url: Url, content: u64, code: &[u8]) {
+        self.put_v8_code(Kind::ModuleCode, url, content, code);
+    }
+
+    /// Whether no isolate of the process has had a module of this content yet.
+    pub(crate) fn is_first_use(&self, content: u64) -> bool {
+        lock(&self.used).insert(content)
+    }
+
     fn v8_code(&self, kind: Kind, url: &Url, content: u64) -> Option<Arc<[u8]>> {
         let memory = self.v8_code_in_memory(kind);
         if let Some(known) = memory.get(url, content) {
@@ -279,6 +292,10 @@ impl Caches {
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(url = url.as_str(), "V8 rejected a code cache from the disk");
         }
+        self.put_v8_code(kind, url, content, code);
+    }
+
+    fn put_v8_code(&self, kind: Kind, url: Url, content: u64, code: &[u8]) {
         self.disk
             .put(self.disk.key(kind, &[&content.to_le_bytes()]), code.to_vec());
         self.v8_code_in_memory(kind).put(url, content, code.into());
