@@ -70,8 +70,11 @@ pub async fn files(folder: &Path) -> BTreeSet<PathBuf> {
     paths.lines().map(PathBuf::from).collect()
 }
 
-/// What git says, if it does.
+/// What git says, if it does. Outside a repository it is not asked: a process takes longer than a small reload.
 async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    if !folder.ancestors().any(|folder| folder.join(".git").exists()) {
+        return None;
+    }
     let command = Command::new("git")
         .args(arguments)
         .current_dir(folder)

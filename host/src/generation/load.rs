@@ -176,28 +176,27 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
         };
     }
     let root = project.root.clone();
-    let begin = tokio::task::spawn_blocking({
-        let engine = engine.clone();
-        move || engine.read(project)
-    });
-    let read = begin.await.unwrap_or_else(|error| {
-        Err(LoadError {
-            message: format!("the project's folder could not be read: {error}"),
-            ..LoadError::default()
-        })
-    });
-    let sources = read.as_ref().ok().cloned();
-    if let Some(sources) = &sources {
-        // Set once, here.
-        let _ = reading.set(sources.clone());
-    }
     let loading = async {
+        let begin = tokio::task::spawn_blocking({
+            let engine = engine.clone();
+            move || engine.read(project)
+        });
+        let read = begin.await.unwrap_or_else(|error| {
+            Err(LoadError {
+                message: format!("the project's folder could not be read: {error}"),
+                ..LoadError::default()
+            })
+        });
         match read {
-            Ok(sources) => engine.load(request(sources)).await,
-            Err(error) => Err(error),
+            Ok(sources) => {
+                // Set once, here.
+                let _ = reading.set(sources.clone());
+                (engine.load(request(sources.clone())).await, Some(sources))
+            }
+            Err(error) => (Err(error), None),
         }
     };
-    let (loaded, git) = tokio::join!(loading, git::head(&root));
+    let ((loaded, sources), git) = tokio::join!(loading, git::head(&root));
     let torn = match (&loaded, sources.clone()) {
         (Err(_), Some(read)) => {
             let changed = tokio::task::spawn_blocking(move || read.is_changed_on_disk());
