@@ -454,6 +454,10 @@ impl Drop for Baton {
             let killed = std::process::Command::new("kill").args(["-9", child]).status();
             assert!(killed.is_ok() || std::thread::panicking(), "process {child} was killed");
         }
+        // Until it is gone its project's folder is not free for another one.
+        while let Ok(None) = self.child.try_wait() {
+            std::thread::yield_now();
+        }
     }
 }
 
