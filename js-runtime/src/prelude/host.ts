@@ -142,28 +142,6 @@ changeFirst(Object.getPrototypeOf(immediate), "_onImmediate", owned);
 clearTimeout(timeout);
 clearImmediate(immediate);
 
-// A timer of 0 fires at the next turn of the event loop. To Node it is one of 1 ms, and Deno's take another: the SDK,
-// which waits for one at every tenth step, would do little else. It is Node's timer still, and cleared like any other.
-const soon = globalThis.setImmediate;
-globalThis.setTimeout = new Proxy(globalThis.setTimeout, {
-  apply(begin, self, values) {
-    const timer = Reflect.apply(begin, self, values);
-    const [, delay] = values;
-    if (delay === undefined || delay === 0) soon(fire, timer, timer._timer);
-    return timer;
-  },
-});
-process.getBuiltinModule("node:timers").setTimeout = globalThis.setTimeout;
-
-/** Has a timer fire if it has not, and was neither cleared nor begun anew. */
-function fire(timer: any, begun: any) {
-  if (begun._destroyed || timer._timer !== begun) return;
-  const run = begun._onTimeout;
-  core.cancelTimer(begun);
-  timer._destroyed = true;
-  run();
-}
-
 // Children end with the isolate, but a shell's own children would not: it leads a process group that
 // the host knows of, unless it is to live on. What children inherit is the isolate's.
 tracingChannel("child_process.spawn").subscribe({

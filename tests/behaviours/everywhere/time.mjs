@@ -4,7 +4,6 @@ import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { EventEmitter, on, once } from "node:events";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import timers from "node:timers/promises";
-import { promisify } from "node:util";
 
 const turn = () => new Promise((done) => setTimeout(done, 5));
 
@@ -37,26 +36,6 @@ export default {
     setTimeout(() => said.push(1), 1);
     await new Promise((done) => setTimeout(done, 60));
     return said;
-  },
-  "timers of 0": async () => {
-    const storage = new AsyncLocalStorage();
-    const said = [];
-    clearTimeout(setTimeout(() => said.push("cleared"), 0));
-    storage.run("context", () => setTimeout((a, b) => said.push([a, b, storage.getStore()]), 0, 1, 2));
-    setTimeout(() => said.push("second")).unref();
-    const timer = setTimeout(() => {
-      said.push([typeof timer, timer.hasRef()]);
-      if (said.length < 5) timer.refresh();
-    }, 0);
-    await promisify(setTimeout)(40, null);
-    return [said, setTimeout.name, setTimeout === globalThis.setTimeout];
-  },
-  "ten timers of 0 in turn, before thirty immediates": async () => {
-    const after = async (count, turn) => {
-      for (let n = 0; n < count; n += 1) await new Promise(turn);
-      return count === 10;
-    };
-    return Promise.race([after(10, (done) => setTimeout(done)), after(30, (done) => setImmediate(done))]);
   },
   "a timer's object": () => {
     const timer = setTimeout(() => {}, 1000);
