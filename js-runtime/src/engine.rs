@@ -75,8 +75,7 @@ impl V8Engine {
         };
         // The memory of an isolate that ended is the system's again, and not kept for the next one.
         v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
-        // What ran stays compiled: a function that is called once a day is as quick as one that is called always, and a
-        // code cache that is made at an isolate's end has all of it. An idle generation takes no more memory for it.
+        // What ran stays compiled until the isolate ends, so that the code cache that is made then has all of it.
         v8::V8::set_flags_from_string("--no-flush-bytecode");
         // In MiB, half of V8's default. What a call of the SDK leaves is still reachable when V8 looks
         // first, so a larger young generation takes longer to collect, in the middle of a call.

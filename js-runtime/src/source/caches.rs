@@ -41,10 +41,10 @@ pub(crate) struct Caches {
     disk: Arc<Disk>,
     /// V8's code that came from the disk, by kind and content.
     given: Mutex<HashSet<(Kind, u64)>>,
-    /// Modules that an isolate of the process has had, by content.
-    used: Mutex<HashSet<u64>>,
     /// How much of it V8 did not want.
     rejected: AtomicU64,
+    /// Modules that an isolate of the process has had, by content.
+    used: Mutex<HashSet<u64>>,
 }
 
 impl Caches {

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::calls::{start, version_of};
 
-/// A function that spins for ever, one that computes for a while, and one that waits for a child process as `execSync` does.
+/// A function that spins for ever, one that computes for a while, and one that waits for a child process
+/// as `execSync` does.
 const STUCK: &str = r#"import { execFileSync } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
