@@ -4,6 +4,7 @@ import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { EventEmitter, on, once } from "node:events";
 import { performance, PerformanceObserver } from "node:perf_hooks";
 import timers from "node:timers/promises";
+import { promisify } from "node:util";
 
 const turn = () => new Promise((done) => setTimeout(done, 5));
 
@@ -36,6 +37,43 @@ export default {
     setTimeout(() => said.push(1), 1);
     await new Promise((done) => setTimeout(done, 60));
     return said;
+  },
+  "timers of 0": async () => {
+    const storage = new AsyncLocalStorage();
+    const said = [];
+    clearTimeout(setTimeout(() => said.push("cleared"), 0));
+    storage.run("context", () => setTimeout((a, b) => said.push([a, b, storage.getStore()]), 0, 1, 2));
+    setTimeout(() => said.push("second")).unref();
+    const timer = setTimeout(() => {
+      said.push([typeof timer, timer.hasRef()]);
+      if (said.length < 5) timer.refresh();
+    }, 0);
+    timers.setTimeout(0, "a promise").then((value) => said.push(value));
+    const stop = new AbortController();
+    timers.setTimeout(0, null, { signal: stop.signal }).catch((error) => said.push(error.name));
+    stop.abort();
+    await promisify(setTimeout)(40, null);
+    return [said.map(String).sort(), setTimeout.name, setTimeout === globalThis.setTimeout];
+  },
+  "a program's own mock of timers, and the time after it": async () => {
+    const { mock } = await import("node:test");
+    const said = [];
+    mock.timers.enable({ apis: ["setTimeout"] });
+    setTimeout(() => said.push("mocked 0"), 0);
+    setTimeout(() => said.push("mocked 1000"), 1000);
+    await new Promise((done) => setImmediate(done));
+    said.push("nothing yet");
+    mock.timers.tick(1000);
+    mock.timers.reset();
+    await new Promise((done) => setTimeout(done, 0));
+    return said;
+  },
+  "ten timers of 0 in turn, before thirty immediates": async () => {
+    const after = async (count, turn) => {
+      for (let n = 0; n < count; n += 1) await new Promise(turn);
+      return count === 10;
+    };
+    return Promise.race([after(10, (done) => setTimeout(done)), after(30, (done) => setImmediate(done))]);
   },
   "a timer's object": () => {
     const timer = setTimeout(() => {}, 1000);
