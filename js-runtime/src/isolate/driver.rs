@@ -46,6 +46,17 @@ enum Begins {
 const IDLE_GRACE: Duration = Duration::from_secs(10);
 /// How often at most garbage is collected only to learn whether memory is nearly used up.
 const COLLECT_EVERY: Duration = Duration::from_secs(5);
+/// A call that is not over by then, once its isolate drains, may well last.
+const LASTS: Duration = Duration::from_secs(1);
+
+/// What user code was told of the end of its generation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Draining {
+    No,
+    Since(Instant),
+    /// Garbage was collected since.
+    Collected,
+}
 
 struct Driver<'a> {
     runtime: &'a mut JsRuntime,
@@ -53,8 +64,7 @@ struct Driver<'a> {
     serving: &'a Serving,
     queue: &'a CallQueue,
     control: &'a Arc<Control>,
-    /// User code was told that its generation drains.
-    told_draining: bool,
+    draining: Draining,
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
@@ -79,7 +89,7 @@ pub(crate) async fn drive(
         serving,
         queue,
         control,
-        told_draining: false,
+        draining: Draining::No,
         memory,
         collected: None,
         running: FuturesUnordered::new(),
@@ -111,14 +121,10 @@ impl Driver<'_> {
     fn turn(&mut self, context: &mut Context<'_>) -> Turn {
         if self.control.sign_of_life() {
             self.watch_memory();
+            self.collect_before_it_stays();
         }
-        if self.control.draining() && !self.told_draining {
-            self.told_draining = true;
-            let idle = self.running.is_empty() && self.lasting.is_empty();
-            if !(idle || self.control.closing()) {
-                // It may stay for hours and takes little more: what its load left behind goes.
-                self.runtime.v8_isolate().low_memory_notification();
-            }
+        if self.control.draining() && self.draining == Draining::No {
+            self.draining = Draining::Since(Instant::now());
             // What its listeners throw is reported as any stray error is.
             drop(self.runtime.call_with_args(&self.prelude.drain, &[]));
         }
@@ -147,6 +153,18 @@ impl Driver<'_> {
             return Turn::Progressed;
         }
         Turn::Waiting
+    }
+
+    /// A call that is not over yet may last for hours, and its isolate takes little more: what its load left
+    /// behind goes. Not at once: a call that ends soon would wait for that.
+    fn collect_before_it_stays(&mut self) {
+        if let Draining::Since(since) = self.draining
+            && since.elapsed() >= LASTS
+            && !self.control.closing()
+        {
+            self.draining = Draining::Collected;
+            self.runtime.v8_isolate().low_memory_notification();
+        }
     }
 
     fn watch_memory(&mut self) {
