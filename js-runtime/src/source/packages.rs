@@ -121,7 +121,7 @@ impl Walk<'_> {
 }
 
 pub(super) fn is_of_package(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "node_modules")
+    memchr::memmem::find(path.as_os_str().as_encoded_bytes(), b"/node_modules/").is_some()
 }
 
 /// The specifiers of `import "…"`, and of what reads like one.

@@ -15,6 +15,7 @@ use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
 
 use super::environment::Environment;
+use super::packages::is_of_package;
 use super::secrets::SecretsError;
 use super::shared::Shared;
 use super::stamp::Stamp;
@@ -217,10 +218,8 @@ impl SourceSnapshot {
 
     /// The project's own files that were read so far: those of no package.
     pub(crate) fn own_files(&self) -> Vec<(PathBuf, SourceFile)> {
-        let is_own =
-            |(path, _): &(&PathBuf, &SourceFile)| !path.components().any(|part| part.as_os_str() == "node_modules");
         let read = self.lock();
-        let own = read.files.iter().filter(is_own);
+        let own = read.files.iter().filter(|(path, _)| !is_of_package(path));
         own.map(|(path, file)| (path.clone(), file.clone())).collect()
     }
 

@@ -306,12 +306,13 @@ impl Task {
             self.retry.succeeded();
         }
         let Origin { git, restored_from } = origin;
+        self.apply(generation.id, Event::Activated);
+        // What it forgets takes longer than the swap.
         self.history.push(Past {
             id: generation.id,
             git: git.clone(),
             sources: generation.sources.clone(),
         });
-        self.apply(generation.id, Event::Activated);
         // At the start everything is new.
         let ids = |ids: &[String]| (previous.is_some() && !ids.is_empty()).then(|| ids.join(", "));
         info!(
