@@ -114,7 +114,7 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, series: &mut [Ser
     for Series { edit, row, overlooked } in series {
         let mut samples = Vec::new();
         for save in 0..warm_up + saves {
-            tokio::time::sleep(stage.effort.choose(REST / 3, REST)).await;
+            tokio::time::sleep(REST).await;
             let version = format!("{} {save}", edit.name());
             match save_until_shown(&generated, *edit, &server, &requests, &version).await {
                 Saved::AtOnce(took) if save >= warm_up => samples.push(took),
