@@ -241,3 +241,24 @@ async fn signals_are_the_hosts_whatever_handlers_user_code_installs() {
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
 }
+
+/// The SDK waits for one at every tenth step of a run.
+#[tokio::test]
+async fn a_timer_of_0_fires_at_the_next_turn_of_the_event_loop_wherever_it_comes_from() {
+    let project = project_with(
+        r#"    const timers = await import("node:timers");
+    const turns = async (count: number, wait: (go: () => void) => unknown) => {
+      for (let n = 0; n < count; n += 1) await new Promise<void>((go) => wait(go));
+      return count;
+    };
+    const first = (wait: (go: () => void) => unknown) => Promise.race([turns(10, wait), turns(30, setImmediate)]);
+    return [
+      await first((go) => setTimeout(go)),
+      await first((go) => timers.setTimeout(go, 0)),
+      await first((go) => timers.promises.setTimeout(0).then(go)),
+      await first((go) => setTimeout(go, 60_000)),
+    ];"#,
+    );
+    let baton = Baton::dev(&project).ready().await;
+    assert_eq!(returned(&baton).await, json!([10, 10, 10, 30]));
+}
