@@ -10,7 +10,6 @@ import { existsSync } from "node:fs";
 import Module from "node:module";
 import { delimiter, isAbsolute, join } from "node:path";
 import process from "node:process";
-import timers from "node:timers";
 import { format } from "node:util";
 
 /** The call that code runs for, wherever it was awaited. */
@@ -142,35 +141,6 @@ changeFirst(Object.getPrototypeOf(timeout), "_onTimeout", owned);
 changeFirst(Object.getPrototypeOf(immediate), "_onImmediate", owned);
 clearTimeout(timeout);
 clearImmediate(immediate);
-
-// A timer of 0 fires at the next turn of the event loop. To Node it is one of 1 ms, and Deno's take another: the SDK,
-// which waits for one at every tenth step, would do little else. Deno asks the one that mocks timers for every timer,
-// wherever the function was imported from. A program's own mock is asked before this one.
-const Timeout = Object.getPrototypeOf(timeout).constructor;
-const MOCK = Symbol.for("Deno.internal.node.mockTimers");
-const mock = (timers as any)[MOCK];
-const prompt = {
-  _apiEnabled: (name: string) => name === "setTimeout",
-  _setTimeout(run: Function, delay: unknown, values: unknown[]) {
-    const timer = new Timeout(run, delay, values, false, true);
-    if (delay === undefined || delay === 0) timers.setImmediate(fire, timer, timer._timer);
-    return timer;
-  },
-  _clearTimer: timers.clearInterval,
-};
-mock(prompt);
-(timers as any)[MOCK] = (other: object | null) => mock(other ?? prompt);
-
-/** Has a timer fire if it has not, and was neither cleared nor begun anew; it ends unless its callback begins it anew. */
-function fire(timer: any, begun: any) {
-  if (begun._destroyed || timer._timer !== begun) return;
-  begun._idleStart = null;
-  try {
-    begun._onTimeout();
-  } finally {
-    if (begun._idleStart === null) core.cancelTimer(begun);
-  }
-}
 
 // Children end with the isolate, but a shell's own children would not: it leads a process group that
 // the host knows of, unless it is to live on. What children inherit is the isolate's.

@@ -18,6 +18,7 @@ import {
   serveFetch,
   takeListeners,
 } from "baton:serving";
+import "baton:timers";
 import { warmUp } from "baton:warm-up";
 
 type AppHandler = (request: Request) => Response | Promise<Response>;
