@@ -9,6 +9,7 @@ pub mod config;
 pub mod generation;
 mod git;
 pub mod lint;
+pub mod precedence;
 pub mod registration;
 pub mod runner;
 pub mod server;

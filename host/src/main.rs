@@ -14,6 +14,7 @@ use clap::Parser as _;
 use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
+use host::precedence;
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
 use js_runtime::startup_snapshot::SnapshotError;
@@ -214,7 +215,14 @@ fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
 fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    threads.worker_threads((cores / 2).max(1)).enable_all().build()
+    let go_first = || {
+        if let Err(error) = precedence::go_first() {
+            tracing::debug!(%error, "the host's threads wait like all others for a core");
+        }
+    };
+    go_first();
+    let threads = threads.worker_threads((cores / 2).max(1)).on_thread_start(go_first);
+    threads.enable_all().build()
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.
