@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use deno_core::url::Url;
 use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,12 +19,13 @@ use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::diagnostics::relative_to;
 use crate::isolate;
 use crate::isolate::{Begun, NotLoaded, Spec};
+use crate::preparing::Preparing;
+use crate::source::ahead::Ahead;
 use crate::source::caches::Caches;
 use crate::source::kept;
-use crate::source::packages;
 use crate::source::shared::Shared;
 use crate::source::snapshot::SourceSnapshot;
-use crate::spare::{Spare, Spares};
+use crate::spare::Spares;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 
 /// Where the startup snapshot comes from.
@@ -139,43 +139,12 @@ impl Engine for V8Engine {
     }
 
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
-        let LoadRequest {
-            name,
-            sources,
-            timeout,
-            queue,
-            memory,
-        } = request;
         let (maker, spares) = (self.maker(), self.spares.clone());
         async move {
-            let sources = own(sources)?;
-            if let Some(spare) = spares.take(&sources)
-                && spare.memory == memory
-            {
-                match spare.isolate.load(name.clone(), queue.clone(), timeout).await {
-                    Ok(loaded) => return Ok(loaded),
-                    // Never because of what was evaluated ahead.
-                    Err(NotLoaded::Failed(error))
-                        if error.kind != LoadErrorKind::Evaluate || spare.packages.is_empty() =>
-                    {
-                        return Err(error);
-                    }
-                    Err(NotLoaded::Failed(_)) => sources.begin_anew(),
-                    Err(NotLoaded::Unsuited(why)) => {
-                        tracing::debug!(
-                            ?why,
-                            "the spare isolate makes a difference to this code: loading it in another"
-                        );
-                        spares.found_unsuited(spare.packages, why);
-                        sources.begin_anew();
-                    }
-                }
-            }
-            let isolate = maker.begin(sources, memory, Vec::new(), &name).await?;
-            isolate.load(name, queue, timeout).await.map_err(|not| match not {
-                NotLoaded::Failed(error) => error,
-                NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
-            })
+            let sources = own(request.sources.clone())?;
+            let loaded = load(request, sources.clone(), &maker, &spares).await;
+            spares.note_read(&sources);
+            loaded
         }
         .boxed()
     }
@@ -184,63 +153,85 @@ impl Engine for V8Engine {
         let Preparation { like, timeout, memory } = preparation;
         let (maker, spares, shared) = (self.maker(), self.spares.clone(), self.sources.clone());
         async move {
-            let Ok(like) = own(like) else {
-                return;
-            };
-            let read = tokio::task::spawn_blocking({
-                let spares = spares.clone();
-                move || {
-                    let packages = spares.suited(packages::ahead_of(&like));
-                    let is_there = spares.has(like.asked(), memory, &packages);
-                    let sources = (!is_there).then(|| SourceSnapshot::begin(like.asked().clone(), shared));
-                    // The next load will say what is wrong.
-                    sources.and_then(Result::ok).map(|sources| (sources, packages))
-                }
-            });
-            let Ok(Some((sources, packages))) = read.await else {
-                return;
-            };
-            let begun = maker.begin(sources.clone(), memory, packages.clone(), isolate::SPARE);
-            let Ok(isolate) = begun.await else {
-                return;
-            };
-            // A load may want it before it is ready.
-            let readiness = isolate.readiness();
-            spares.put(Spare {
-                sources,
-                memory,
-                packages,
-                isolate,
-            });
-            readiness.wait_or_stop(timeout).await;
+            if let Ok(like) = own(like) {
+                let preparing = Preparing {
+                    maker,
+                    spares,
+                    shared,
+                    like,
+                    memory,
+                    timeout,
+                };
+                Arc::new(preparing).run().await;
+            }
         }
         .boxed()
     }
 
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
-        let spare = self.spares.take_any();
-        async move {
-            if let Some(spare) = spare {
-                spare.isolate.end().await;
-            }
-        }
-        .boxed()
+        let ended = self.spares.take_all().into_iter().map(|spare| spare.isolate.end());
+        async move { drop(futures::future::join_all(ended).await) }.boxed()
     }
 }
 
+/// Loads in the spare that has these sources, if there is one and it makes no difference, else in an isolate made for it.
+async fn load(
+    request: LoadRequest,
+    sources: Arc<SourceSnapshot>,
+    maker: &Maker,
+    spares: &Spares,
+) -> Result<Loaded, LoadError> {
+    let LoadRequest {
+        name,
+        timeout,
+        queue,
+        memory,
+        ..
+    } = request;
+    if let Some(spare) = spares.take(&sources)
+        && spare.memory == memory
+    {
+        match spare.isolate.load(name.clone(), queue.clone(), timeout).await {
+            Ok(loaded) => return Ok(loaded),
+            // Never because of what was evaluated ahead.
+            Err(NotLoaded::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
+                return Err(error);
+            }
+            Err(NotLoaded::Failed(_)) => sources.begin_anew(),
+            Err(NotLoaded::Unsuited(why)) => {
+                tracing::debug!(
+                    ?why,
+                    "the spare isolate makes a difference to this code: loading it in another"
+                );
+                spares.found_unsuited(spare.ahead, why);
+                sources.begin_anew();
+            }
+        }
+    }
+    let isolate = maker.begin(sources, memory, Ahead::default(), &name).await?;
+    isolate.load(name, queue, timeout).await.map_err(|not| match not {
+        NotLoaded::Failed(error) => error,
+        NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
+    })
+}
+
 /// What isolates are made of, whatever they are for.
-struct Maker {
+pub(crate) struct Maker {
     startup: StartupSnapshot,
-    caches: Arc<Caches>,
+    pub(crate) caches: Arc<Caches>,
     deno_dir: PathBuf,
 }
 
 impl Maker {
-    async fn begin(
-        self,
+    /// Has one begin.
+    ///
+    /// # Errors
+    /// When the command that prints variables fails, or the system has no room for it.
+    pub(crate) async fn begin(
+        &self,
         sources: Arc<SourceSnapshot>,
         memory: MemoryLimits,
-        ahead: Vec<Url>,
+        ahead: Ahead,
         name: &str,
     ) -> Result<Begun, LoadError> {
         let obtained = tokio::task::spawn_blocking({
@@ -268,9 +259,9 @@ impl Maker {
         };
         let spec = Spec {
             sources,
-            caches: self.caches,
+            caches: self.caches.clone(),
             startup: self.startup,
-            deno_dir: self.deno_dir,
+            deno_dir: self.deno_dir.clone(),
             memory,
             ahead,
             sockets,

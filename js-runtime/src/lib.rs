@@ -9,6 +9,7 @@ mod engine;
 mod isolate;
 mod loader;
 mod prelude;
+mod preparing;
 mod resolve;
 mod source;
 mod spare;

@@ -1,102 +1,161 @@
-//! The spare: an isolate that is booted, and has evaluated the packages that the next load will want.
+//! The spares: isolates that are booted, and have evaluated what the next load will want.
 //!
-//! It has a source snapshot of its own, in which are the packages' files alone. A load that reads the disk
-//! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds are the
-//! project's own modules. So the snapshot of a generation is one of a single moment here as well, and what
-//! changed a package, the lockfile or the environment throws the spare away.
+//! One has evaluated the packages alone, and serves whatever is edited. Another has evaluated the project's own modules too,
+//! but for those that somebody works on: where the next edit is one of these again, little remains to be done.
+//!
+//! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
+//! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
+//! what remained. So the snapshot of a generation is one of a single moment here as well, and what
+//! changed a package, the lockfile or the environment throws the spares away.
 
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
 
-use crate::isolate::{Begun, Unsuited};
+use crate::isolate::{Begun, Readiness, Unsuited};
+use crate::source::ahead::{Ahead, Imported};
+use crate::source::edits::Edits;
 use crate::source::snapshot::SourceSnapshot;
 
-/// At most one.
+/// At most two.
 #[derive(Default)]
 pub(crate) struct Spares(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    spare: Option<Spare>,
+    with_packages: Option<Spare>,
+    with_modules: Option<Spare>,
+    /// The next load cannot use it, and should not wait for its end.
+    outdated: Option<Spare>,
     /// Those that could not be evaluated ahead of the project, or made a difference.
     unsuited: Vec<Url>,
+    edits: Edits,
+    /// Modules that are not evaluated ahead, for they do more than declare; with their content.
+    acting: HashMap<PathBuf, blake3::Hash>,
+    /// Evaluating modules ahead went wrong, and no module is to blame.
+    without_modules: bool,
 }
 
 /// See the module's documentation.
 pub(crate) struct Spare {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
-    pub(crate) packages: Vec<Url>,
+    pub(crate) ahead: Ahead,
     pub(crate) isolate: Begun,
 }
 
 impl Spares {
     /// What of these packages is worth evaluating ahead.
-    pub(crate) fn suited(&self, packages: Vec<Url>) -> Vec<Url> {
+    pub(crate) fn suited(&self, packages: &[Url]) -> Vec<Url> {
         let mut state = self.state();
         state.collect_failed();
         if packages == state.unsuited {
             Vec::new()
         } else {
-            packages
+            packages.to_vec()
         }
     }
 
-    /// Whether there is one like this.
-    pub(crate) fn has(&self, project: &Project, memory: MemoryLimits, packages: &[Url]) -> bool {
-        let state = self.state();
-        let spare = state.spare.as_ref();
-        spare.is_some_and(|spare| {
-            spare.is_of(project) && spare.memory == memory && spare.packages == packages && spare.isolate.is_alive()
-        })
+    /// Which of the project's modules are worth evaluating ahead: those that the next edit will leave alone.
+    pub(crate) fn modules(&self, imported: &Imported, declaring: &HashSet<PathBuf>) -> Vec<PathBuf> {
+        let mut state = self.state();
+        state.collect_failed();
+        if state.without_modules {
+            return Vec::new();
+        }
+        let acts = |path: &Path| {
+            let known = state.acting.get(path);
+            known.is_some() && known.copied() == state.edits.last_read(path)
+        };
+        let suits = |path: &Path| declaring.contains(path) && !acts(path);
+        let left = state.edits.to_leave(|left| imported.modules_without(left, suits).len());
+        left.map_or_else(Vec::new, |left| imported.modules_without(&left, suits))
+    }
+
+    /// When the one like this is ready; `None` if there is none.
+    pub(crate) fn readiness(&self, project: &Project, memory: MemoryLimits, ahead: &Ahead) -> Option<Readiness> {
+        let mut state = self.state();
+        let spare = state.like(ahead).as_ref()?;
+        let is_it = spare.is_of(project) && spare.memory == memory && spare.ahead == *ahead && spare.isolate.is_alive();
+        is_it.then(|| spare.isolate.readiness())
     }
 
     /// Keeps this one, in place of another.
     pub(crate) fn put(&self, spare: Spare) {
-        let replaced = self.state().spare.replace(spare);
+        let replaced = self.state().like(&spare.ahead).replace(spare);
         drop(replaced);
     }
 
-    /// The sources that belong to the spare, with the project's modules listed anew; `None` when there is no
+    /// The sources that belong to a spare, with the project's modules listed anew; `None` when there is no
     /// spare for the project as it is now. Reads the disk.
     pub(crate) fn sources(&self, project: &Project) -> Option<Arc<SourceSnapshot>> {
-        let sources = {
+        let (with_modules, with_packages) = {
             let mut state = self.state();
             state.collect_failed();
-            let spare = state.spare.as_ref().filter(|spare| spare.is_of(project))?;
-            spare.sources.clone()
+            // One that is not ready yet would keep the load waiting for what it may do itself.
+            let unready = state.with_modules.take_if(|spare| !spare.isolate.is_ready());
+            drop(unready);
+            let sources =
+                |spare: &Option<Spare>| Some(spare.as_ref().filter(|spare| spare.is_of(project))?.sources.clone());
+            (sources(&state.with_modules), sources(&state.with_packages))
         };
-        let fits = sources.reads_the_same() && sources.list_entries_again().is_ok();
-        if !fits {
-            tracing::debug!("the spare isolate is outdated: what it has read changed");
-            drop(self.take(&sources));
-            return None;
-        }
-        Some(sources)
+        let mut sources = [with_modules, with_packages].into_iter().flatten();
+        sources.find(|sources| {
+            let fits = sources.reads_the_same() && sources.list_entries_again().is_ok();
+            if !fits {
+                tracing::debug!("a spare isolate is outdated: what it has read changed");
+                let outdated = self.take(sources);
+                self.state().outdated = outdated;
+            }
+            fits
+        })
     }
 
     /// The spare, if these are its sources.
     pub(crate) fn take(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
         let mut state = self.state();
         state.collect_failed();
-        let is_its = state
-            .spare
-            .as_ref()
-            .is_some_and(|spare| Arc::ptr_eq(&spare.sources, sources));
-        if is_its { state.spare.take() } else { None }
+        let State {
+            with_packages,
+            with_modules,
+            ..
+        } = &mut *state;
+        let is_its = |spare: &mut Spare| Arc::ptr_eq(&spare.sources, sources);
+        with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
     }
 
     /// Whatever there is.
-    pub(crate) fn take_any(&self) -> Option<Spare> {
-        self.state().spare.take()
+    pub(crate) fn take_all(&self) -> Vec<Spare> {
+        let mut state = self.state();
+        let all = [
+            state.with_packages.take(),
+            state.with_modules.take(),
+            state.outdated.take(),
+        ];
+        all.into_iter().flatten().collect()
     }
 
-    /// These packages were not to be evaluated ahead.
-    pub(crate) fn found_unsuited(&self, packages: Vec<Url>, why: Unsuited) {
+    /// Ends what no load will use.
+    pub(crate) fn end_outdated(&self) {
+        let outdated = self.state().outdated.take();
+        drop(outdated);
+    }
+
+    /// A load has read these, and succeeded or failed.
+    pub(crate) fn note_read(&self, sources: &SourceSnapshot) {
+        let files = sources.own_files();
+        self.state().edits.note(&files);
+    }
+
+    /// What this one had evaluated ahead was not to be.
+    pub(crate) fn found_unsuited(&self, ahead: Ahead, why: Unsuited) {
+        let mut state = self.state();
         match why {
-            Unsuited::Failed | Unsuited::EnvironmentWritten => self.state().unsuited = packages,
+            Unsuited::Failed if !ahead.modules.is_empty() => state.without_modules = true,
+            Unsuited::Failed | Unsuited::EnvironmentWritten => state.unsuited = ahead.packages,
             // The next list is that of the code as it is then.
             Unsuited::ImportedOtherwise => {}
         }
@@ -109,10 +168,27 @@ impl Spares {
 }
 
 impl State {
-    /// One that ended by itself had packages that do not bear it.
+    /// Where one is that has evaluated such things.
+    fn like(&mut self, ahead: &Ahead) -> &mut Option<Spare> {
+        if ahead.modules.is_empty() {
+            &mut self.with_packages
+        } else {
+            &mut self.with_modules
+        }
+    }
+
+    /// One that ended by itself had packages or modules that do not bear it.
     fn collect_failed(&mut self) {
-        if let Some(failed) = self.spare.take_if(|spare| !spare.isolate.is_alive()) {
-            self.unsuited = failed.packages;
+        let failed = |spare: &mut Spare| !spare.isolate.is_alive();
+        if let Some(failed) = self.with_packages.take_if(failed) {
+            self.unsuited = failed.ahead.packages;
+        }
+        if let Some(failed) = self.with_modules.take_if(failed) {
+            let acting = failed.isolate.acts();
+            match acting.and_then(|module| Some((module, failed.sources.file(module)?))) {
+                Some((module, file)) => drop(self.acting.insert(module.clone(), file.hash)),
+                None => self.without_modules = true,
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What user code prints and writes becomes lines of the host's log, with the call that it belongs
 //! to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
@@ -31,6 +31,7 @@ pub(super) struct Console(Rc<Written>);
 
 struct Written {
     isolate: Name,
+    said: Cell<u64>,
     unfinished: RefCell<BTreeMap<Writer, Lines>>,
 }
 
@@ -38,12 +39,19 @@ impl Console {
     pub(super) fn new(isolate: Name) -> Self {
         Self(Rc::new(Written {
             isolate,
+            said: Cell::default(),
             unfinished: RefCell::default(),
         }))
     }
 
+    /// How many lines and writes there were.
+    pub(super) fn said(&self) -> u64 {
+        self.0.said.get()
+    }
+
     /// A line of the console.
     pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
+        self.0.said.set(self.0.said.get() + 1);
         self.0.finish_all_of(caller);
         let isolate = self.0.isolate.get();
         let isolate = &*isolate;
@@ -59,6 +67,7 @@ impl Console {
 
     /// What was written to a stream. A line that has not ended waits a little for the rest.
     pub(super) fn write(&self, stream: Stream, bytes: &[u8], caller: Caller) {
+        self.0.said.set(self.0.said.get() + 1);
         let writer = (stream, caller);
         let mut unfinished = self.0.unfinished.borrow_mut();
         let mut lines = unfinished.remove(&writer).unwrap_or_default();

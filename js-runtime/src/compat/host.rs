@@ -23,6 +23,12 @@ struct Host {
     control: Arc<Control>,
 }
 
+/// How often the isolate's user code has said something.
+pub(crate) fn said(runtime: &mut JsRuntime) -> u64 {
+    deno_core::scope!(scope, runtime);
+    scope.get_slot::<Host>().map_or(0, |host| host.console.said())
+}
+
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
 type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 

@@ -1,7 +1,8 @@
 //! What the host holds of an isolate: sendable, and good from any thread.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub(crate) struct Begun {
     assign: oneshot::Sender<Assignment>,
     control: Arc<Control>,
     waits: watch::Receiver<bool>,
+    acts: Arc<OnceLock<PathBuf>>,
     ended: watch::Receiver<Option<End>>,
     running: Running,
     abandoned: StopOnDrop,
@@ -71,6 +73,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
     let (assign, assigned) = oneshot::channel();
     let (waits_sender, waits) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
+    let acts = Arc::<OnceLock<_>>::default();
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
     let known_as = Name::new(name);
@@ -90,7 +93,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
         // V8 takes about 1 MB for JavaScript; native code below it needs its own room.
         .stack_size(8 << 20)
         .spawn({
-            let (control, known_as) = (control.clone(), known_as.clone());
+            let (control, known_as, acts) = (control.clone(), known_as.clone(), acts.clone());
             move || {
                 guard_this_thread(Told {
                     control: control.clone(),
@@ -99,6 +102,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
                 let coming = Coming {
                     assigned,
                     waits: waits_sender,
+                    acts,
                 };
                 let why = thread::run(spec, pipes, &control, known_as, coming);
                 ended_sender.send_replace(Some(End { why, lost: false }));
@@ -113,6 +117,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
         assign,
         control,
         waits,
+        acts,
         ended,
         running: Running { thread, output },
         abandoned,
@@ -122,7 +127,8 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
 impl Begun {
     /// Whether it waits to be told, or will.
     pub(crate) fn is_alive(&self) -> bool {
-        self.control.stopped().is_none() && self.ended.borrow().is_none()
+        // The other end goes with what the thread does until it is told.
+        self.control.stopped().is_none() && self.waits.has_changed().is_ok()
     }
 
     /// When it has done all that it can before it is told.
@@ -131,6 +137,16 @@ impl Begun {
             control: self.control.clone(),
             waits: self.waits.clone(),
         }
+    }
+
+    /// The module that it was not to evaluate ahead; it has ended, or will.
+    pub(crate) fn acts(&self) -> Option<&PathBuf> {
+        self.acts.get()
+    }
+
+    /// Whether it has done all that it can before it is told.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.waits.borrow() && self.is_alive()
     }
 
     /// Ends it; resolves when its thread is gone.
@@ -161,6 +177,7 @@ impl Begun {
             assign,
             control,
             waits: _,
+            acts: _,
             mut ended,
             running,
             abandoned,
@@ -203,12 +220,15 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// Waits for it, or for its end; ends it when that takes too long.
-    pub(crate) async fn wait_or_stop(mut self, timeout: Duration) {
-        // An error says that its thread has gone further.
+    /// Waits for it, or for its end; ends it when that takes too long. Whether it became ready.
+    pub(crate) async fn wait_or_stop(mut self, timeout: Duration) -> bool {
         let waits = self.waits.wait_for(|waits| *waits);
-        if tokio::time::timeout(timeout, waits).await.is_err() {
-            self.control.stop(Stop::TimedOut);
+        match tokio::time::timeout(timeout, waits).await {
+            Ok(waits) => waits.is_ok(),
+            Err(_) => {
+                self.control.stop(Stop::TimedOut);
+                false
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
 //! [`LoadError`] with its place in the user's source.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
@@ -65,7 +66,8 @@ impl Load<'_> {
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
             import_ahead: export(worker, &prelude, "importAhead")?,
-            import_module: export(worker, &prelude, "importModule")?,
+            evaluate: export(worker, &prelude, "evaluate")?,
+            import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,
             serve: export(worker, &prelude, "serve")?,
             call: export(worker, &prelude, "call")?,
@@ -74,49 +76,39 @@ impl Load<'_> {
         })
     }
 
-    /// Evaluates packages and modules of Node's before the modules that import them.
-    ///
-    /// # Errors
-    /// When that is not possible; the isolate is good for nothing then.
-    pub(crate) async fn ahead(&mut self, prelude: &Prelude, urls: &[Url]) -> Result<(), Failure> {
-        if urls.is_empty() {
-            return Ok(());
-        }
-        let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
-        let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
-        let runtime = &mut self.worker.js_runtime;
-        let arguments = [to_v8(runtime, &urls), to_v8(runtime, &is_entry)];
-        let [Ok(urls), Ok(is_entry)] = arguments else {
-            return Err(Failure::Abandoned);
-        };
-        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry]).await?;
-        Ok(())
-    }
-
-    /// Evaluates the project's modules, and makes the handlers.
+    /// Evaluates the project's modules, but for those that were evaluated ahead, and makes the handlers.
     ///
     /// # Errors
     /// Placed at the file and line that is to blame.
-    pub(crate) async fn project(&mut self, prelude: &Prelude) -> Result<(Serving, Manifest), LoadError> {
+    pub(crate) async fn project(
+        &mut self,
+        prelude: &Prelude,
+        ahead: &[PathBuf],
+    ) -> Result<(Serving, Manifest), LoadError> {
         let Self { modules, control, .. } = *self;
         let sources = &modules.sources;
         let project = sources.project();
         let entries = sources.entries();
         let runtime = &mut self.worker.js_runtime;
         let import = match project.entry {
-            Entry::Folder(_) => &prelude.import_module,
+            Entry::Folder(_) => &prelude.import_modules,
             Entry::File(_) => &prelude.import_entry,
         };
+        // The canonical path, as an import of the same file from elsewhere would resolve to.
+        let canonical = |path: &PathBuf| sources.canonical(path).unwrap_or_else(|_| path.clone());
+        let entries: Vec<PathBuf> = entries.iter().map(canonical).collect();
+        let ahead: HashSet<&PathBuf> = ahead.iter().collect();
         let mut last = None;
-        for path in &*entries {
-            // The canonical path, as an import of the same file from elsewhere would resolve to.
-            let path = sources.canonical(path).unwrap_or_else(|_| path.clone());
-            let url = Url::from_file_path(&path).map_err(|()| internal("a module's path is not absolute"))?;
-            let argument = to_v8(runtime, &url.to_string())?;
-            if let Err(failure) = run(runtime, control, import, &[argument]).await {
-                return Err(failure.explain(&url, modules));
+        // Of those that are evaluated as many at once as there are; of others one, which is to blame if it fails.
+        for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
+            let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
+            let urls = urls.map_err(|()| internal("a module's path is not absolute"))?;
+            let argument = to_v8(runtime, &urls.iter().map(Url::as_str).collect::<Vec<_>>())?;
+            let imported = run(runtime, control, import, &[argument]).await;
+            last = urls.into_iter().next_back();
+            if let (Err(failure), Some(url)) = (imported, &last) {
+                return Err(failure.explain(url, modules));
             }
-            last = Some(url);
         }
         let last = last.ok_or_else(|| no_functions(modules))?;
         let argument = ServeArgument {
@@ -171,7 +163,7 @@ fn export(
 }
 
 /// Calls a function and runs the event loop until its promise settles or the isolate is stopped.
-async fn run(
+pub(super) async fn run(
     runtime: &mut JsRuntime,
     control: &Control,
     function: &v8::Global<v8::Function>,
@@ -205,7 +197,10 @@ async fn run(
     }
 }
 
-fn to_v8(runtime: &mut JsRuntime, value: &impl serde::Serialize) -> Result<v8::Global<v8::Value>, LoadError> {
+pub(super) fn to_v8(
+    runtime: &mut JsRuntime,
+    value: &impl serde::Serialize,
+) -> Result<v8::Global<v8::Value>, LoadError> {
     deno_core::scope!(scope, runtime);
     let value = serde_v8::to_v8(scope, value).map_err(internal)?;
     Ok(v8::Global::new(scope, value))

@@ -2,11 +2,12 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share (and `name`), `thread` the life from
-//! boot to drop, `load` the modules' evaluation (`blame` what went wrong in it, `manifest` what came of
+//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `blame` what went wrong in it, `manifest` what came of
 //! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
 //! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code
 //! starts.
 
+mod ahead;
 mod blame;
 mod control;
 mod cpu_clock;
@@ -24,7 +25,7 @@ mod thread;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
-pub(crate) use handle::{Begun, NotLoaded, Unsuited, begin};
+pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use name::{Name, SPARE};
 pub(crate) use thread::Spec;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
+use super::ahead::Acts;
 use super::control::{Control, Stop};
 use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
@@ -31,8 +32,8 @@ use crate::loader::{Loader, Modules};
 use crate::prelude;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
+use crate::source::ahead::{Ahead, Imported};
 use crate::source::caches::{Caches, ScriptCodeCache};
-use crate::source::packages;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::StartupSnapshot;
 
@@ -45,7 +46,7 @@ pub(crate) struct Spec {
     pub(crate) deno_dir: PathBuf,
     pub(crate) memory: MemoryLimits,
     /// What it evaluates before it knows what it is for.
-    pub(crate) ahead: Vec<Url>,
+    pub(crate) ahead: Ahead,
     /// Where an app's sockets are; it goes with the isolate.
     pub(crate) sockets: Option<TempDir>,
 }
@@ -69,6 +70,8 @@ pub(crate) struct Coming {
     pub(crate) assigned: Assigned,
     /// Told once it waits for that.
     pub(crate) waits: watch::Sender<bool>,
+    /// Told of a module that must not be evaluated ahead.
+    pub(crate) acts: Arc<OnceLock<PathBuf>>,
 }
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
@@ -95,7 +98,7 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, 
     }
 }
 
-async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Coming) {
+async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits, acts }: Coming) {
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
@@ -124,22 +127,29 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
         }
     };
     let booted = began.elapsed();
-    if let Err(failure) = load.ahead(&prelude, &spec.ahead).await {
+    if let Err(failure) = load.packages(&prelude, &spec.ahead.packages).await {
         // In the load of a generation it would be found again, and told.
         tracing::debug!(?failure, "a package cannot be evaluated ahead of the project");
         drop(prelude);
         return dispose(worker, &modules, control);
     }
     let written_ahead = environment_written(load.worker);
+    if let Err(Acts { module, how }) = load.modules(&prelude, &spec.ahead.modules).await {
+        tracing::debug!(module = %module.display(), ?how, "a module is not evaluated ahead: it does more than declare");
+        let _ = acts.set(module);
+        drop(prelude);
+        return dispose(worker, &modules, control);
+    }
     let ahead = began.elapsed() - booted;
+    waits.send_replace(true);
     tracing::debug!(
         isolate = &*name.get(),
         ?booted,
         ?ahead,
-        packages = spec.ahead.len(),
+        packages = spec.ahead.packages.len(),
+        modules = spec.ahead.modules.len(),
         "isolate booted"
     );
-    waits.send_replace(true);
     let Some(Assignment {
         name: given,
         queue,
@@ -152,7 +162,10 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
     name.become_known_as(&given);
 
     let began = Instant::now();
-    let outcome = load.project(&prelude).await.map_err(NotLoaded::Failed);
+    let outcome = load
+        .project(&prelude, &spec.ahead.modules)
+        .await
+        .map_err(NotLoaded::Failed);
     let evaluated = began.elapsed();
     tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
     spec.caches.report();
@@ -162,9 +175,7 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits }: Comi
             if environment_written(load.worker) != written_ahead {
                 return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
             }
-            let imported = packages::ahead_of(&spec.sources);
-            let mut packages = spec.ahead.iter().filter(|ahead| !packages::is_builtin(ahead));
-            if !packages.all(|package| imported.contains(package)) {
+            if !Imported::of(&spec.sources).has(&spec.ahead) {
                 return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
             }
         }

@@ -70,6 +70,10 @@ const CLOUD = "https://api.inngest.com";
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
+/** By their URLs what the modules export that were evaluated before the load. */
+const evaluated = new Map<string, object>();
+/** What their functions are registered with. */
+const configured = new Map<InngestFunction, FunctionConfig[]>();
 const collected = new Map<InngestFunction, string>();
 const apps = new Map<string, AppHandler>();
 let isEntry = false;
@@ -99,6 +103,13 @@ export async function importAhead(urls: string[], isEntry: boolean): Promise<voi
   }
 }
 
+/** Evaluates a module of the project before the load, and has what the load will ask of it. */
+export async function evaluate(url: string): Promise<void> {
+  const exports = await import(url);
+  evaluated.set(url, exports);
+  for (const fn of functionsOf(exports)) configured.set(fn, configs(fn, fn.client.id));
+}
+
 async function answerAhead(handler: AppHandler, query: string, body: string): Promise<void> {
   const app = "";
   apps.set(app, handler);
@@ -115,21 +126,25 @@ async function answerAhead(handler: AppHandler, query: string, body: string): Pr
   }
 }
 
-/** Imports one module and keeps what it exports for `serve`. */
-export async function importModule(url: string): Promise<void> {
-  const exports = await import(url);
-  for (const value of Object.values(exports)) {
-    for (const candidate of Array.isArray(value) ? value : [value]) {
-      if (isInngestFunction(candidate) && !collected.has(candidate)) collected.set(candidate, url);
+/** Imports modules and keeps what they export for `serve`. */
+export async function importModules(urls: string[]): Promise<void> {
+  for (const url of urls) {
+    const exports = evaluated.get(url) ?? (await import(url));
+    for (const fn of functionsOf(exports)) {
+      if (!collected.has(fn)) collected.set(fn, url);
     }
   }
 }
 
+function functionsOf(exports: object): InngestFunction[] {
+  return Object.values(exports).flat().filter(isInngestFunction);
+}
+
 /** Imports an entry file: it exports an app, or has one listen, or exports Inngest functions. */
-export async function importEntry(url: string): Promise<void> {
+export async function importEntry([url]: [string]): Promise<void> {
   isEntry = true;
   await takeListeners();
-  await importModule(url);
+  await importModules([url]);
   const app = await exported(await import(url));
   if (app && !isServed()) serveFetch(app);
 }
@@ -214,6 +229,8 @@ export async function serve({ path, retries }: { path: string; retries: number |
     apps.set(id, serve({ client, functions, servePath: path && `${path}/${id}` }));
     described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)), client: told(client) });
   }
+  evaluated.clear();
+  configured.clear();
   return { fetch: false, direct: true, notes, apps: described };
 }
 
@@ -295,12 +312,16 @@ function findDuplicate(app: string, functions: InngestFunction[]) {
 
 /** What the SDK would register for a function: itself, and its onFailure handler as a second one. */
 function describe(fn: InngestFunction, app: string) {
-  const configs = fn.getConfig({ baseUrl: new URL("http://localhost/api/inngest"), appPrefix: app });
-  return configs.map((config, index) => ({
+  const known = defaulted.has(fn) ? undefined : configured.get(fn);
+  return (known ?? configs(fn, app)).map((config, index) => ({
     ...summary(config),
     module: collected.get(fn),
     defaulted: index === 0 && defaulted.has(fn),
   }));
+}
+
+function configs(fn: InngestFunction, app: string) {
+  return fn.getConfig({ baseUrl: new URL("http://localhost/api/inngest"), appPrefix: app });
 }
 
 /** Where a client registers, and how. */

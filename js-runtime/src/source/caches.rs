@@ -35,6 +35,7 @@ pub(crate) struct Caches {
     emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     is_script: Newest<Url, bool>,
     findings: Newest<Url, Arc<Findings>>,
+    only_declares: Newest<Url, bool>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,
@@ -74,6 +75,7 @@ impl Caches {
             emitted: Newest::default(),
             is_script: Newest::default(),
             findings: Newest::default(),
+            only_declares: Newest::default(),
             cjs: Newest::default(),
             module_code: Newest::default(),
             script_code: Newest::default(),
@@ -252,6 +254,16 @@ impl Caches {
         let findings = Arc::new(findings);
         self.findings.put(url.clone(), content, findings.clone());
         Some(findings)
+    }
+
+    /// Whether a module does nothing but declare; `make` finds out.
+    pub(crate) fn only_declares(&self, url: &Url, file: &blake3::Hash, make: impl FnOnce() -> bool) -> bool {
+        let content = first_eight_bytes(file);
+        self.only_declares.get(url, content).unwrap_or_else(|| {
+            let made = make();
+            self.only_declares.put(url.clone(), content, made);
+            made
+        })
     }
 
     /// V8's code cache for an ES module.

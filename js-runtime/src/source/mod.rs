@@ -1,15 +1,17 @@
 //! What a generation's files said, and what is made of them before V8 sees them.
 
+pub(crate) mod ahead;
 pub(crate) mod bundled;
 pub(crate) mod caches;
+pub(crate) mod declares;
 pub(crate) mod disk;
+pub(crate) mod edits;
 pub(crate) mod entries;
 pub(crate) mod environment;
 pub(crate) mod findings;
 pub(crate) mod hashes;
 pub(crate) mod imports;
 pub(crate) mod kept;
-pub(crate) mod packages;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

@@ -14,8 +14,8 @@ use deno_core::url::Url;
 use deno_package_json::{PackageJson, PackageJsonRc};
 use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
 
+use super::ahead::is_of_package;
 use super::environment::Environment;
-use super::packages::is_of_package;
 use super::secrets::SecretsError;
 use super::shared::Shared;
 use super::stamp::Stamp;
@@ -216,6 +216,11 @@ impl SourceSnapshot {
         }
     }
 
+    /// A file as it was read, if it was.
+    pub(crate) fn file(&self, path: &Path) -> Option<SourceFile> {
+        self.lock().files.get(path).cloned()
+    }
+
     /// The project's own files that were read so far: those of no package.
     pub(crate) fn own_files(&self) -> Vec<(PathBuf, SourceFile)> {
         let read = self.lock();
@@ -368,34 +373,61 @@ impl SourceSnapshot {
         !same
     }
 
-    /// What of the files that were read differs on the disk now. Reads the disk.
-    fn changed_files(&self) -> BTreeSet<PathBuf> {
-        let (files, missing, links) = {
-            let read = self.lock();
-            let of = |(path, file): (&PathBuf, &SourceFile)| {
-                let stamp = read.stamps.get(path).copied();
-                (path.clone(), file.hash, stamp)
-            };
-            let files: Vec<_> = read.files.iter().map(of).collect();
-            (files, read.missing.clone(), read.links.clone())
+    /// The files that were read, of packages or of none, with what tells whether they read the same.
+    fn read_files(&self, of_packages: bool) -> Vec<(PathBuf, blake3::Hash, Option<Stamp>)> {
+        let read = self.lock();
+        let files = read.files.iter();
+        let wanted = files.filter(|(path, _)| is_of_package(path) == of_packages);
+        let of = |(path, file): (&PathBuf, &SourceFile)| (path.clone(), file.hash, read.stamps.get(path).copied());
+        wanted.map(of).collect()
+    }
+
+    /// What of the files that were read differs on the disk now; first of the project's own, which are mostly those that
+    /// do. Reads the disk as far as it is asked to go on.
+    fn changed_files(&self) -> impl Iterator<Item = PathBuf> {
+        let changed = |of_packages| {
+            let files = self.read_files(of_packages).into_iter();
+            let changed = files.filter(|(path, hash, stamp)| self.differs(path, *hash, *stamp));
+            changed.map(|(path, ..)| path)
         };
-        let differs = |(path, hash, stamp): &(PathBuf, blake3::Hash, Option<Stamp>)| self.differs(path, *hash, *stamp);
-        let mut changed: BTreeSet<PathBuf> = files.into_iter().filter(differs).map(|(path, ..)| path).collect();
-        changed.extend(missing.into_iter().filter(|path| path.is_file()));
-        let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
-        changed.extend(links.into_iter().filter(leads_elsewhere).map(|(path, _)| path));
-        if let Some(file) = &self.asked.environment.file
-            && !Environment::read(&self.asked.environment).is_ok_and(|now| now.has_file_of(&self.environment))
-        {
-            changed.insert(file.clone());
+        let others = move || {
+            let (missing, links) = {
+                let read = self.lock();
+                (read.missing.clone(), read.links.clone())
+            };
+            let appeared = missing.into_iter().filter(|path| path.is_file());
+            let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
+            let led_elsewhere = links.into_iter().filter(leads_elsewhere).map(|(path, _)| path);
+            changed(true)
+                .chain(appeared)
+                .chain(led_elsewhere)
+                .chain(self.changed_environment())
+        };
+        changed(false).chain(std::iter::once_with(others).flatten())
+    }
+
+    fn changed_environment(&self) -> Option<PathBuf> {
+        let file = self.asked.environment.file.as_ref()?;
+        let is_as_read = Environment::read(&self.asked.environment).is_ok_and(|now| now.has_file_of(&self.environment));
+        (!is_as_read).then(|| file.clone())
+    }
+
+    /// The entry modules that came or went. Reads the disk.
+    fn changed_entries(&self) -> Vec<PathBuf> {
+        match entries::list(&self.project.entry) {
+            Ok(entries) => {
+                let before: BTreeSet<_> = self.entries().iter().cloned().collect();
+                let now: BTreeSet<_> = entries.into_iter().collect();
+                before.symmetric_difference(&now).cloned().collect()
+            }
+            Err(_) => vec![self.project.entry.path().to_owned()],
         }
-        changed
     }
 
     /// Whether everything that was read so far reads the same. Reads the disk, and runs the command that
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
-        self.changed_files().is_empty() && !self.secrets_changed()
+        self.changed_files().next().is_none() && !self.secrets_changed()
     }
 }
 
@@ -425,17 +457,7 @@ impl Sources for SourceSnapshot {
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {
-        let mut changed = self.changed_files();
-        match entries::list(&self.project.entry) {
-            Ok(entries) => {
-                let before: BTreeSet<_> = self.entries().iter().cloned().collect();
-                let now: BTreeSet<_> = entries.into_iter().collect();
-                changed.extend(before.symmetric_difference(&now).cloned());
-            }
-            Err(_) => {
-                changed.insert(self.project.entry.path().to_owned());
-            }
-        }
+        let changed: BTreeSet<PathBuf> = self.changed_files().chain(self.changed_entries()).collect();
         let named = |path: PathBuf| {
             path.strip_prefix(&self.project.root)
                 .map_or(path.clone(), Path::to_owned)
@@ -444,10 +466,7 @@ impl Sources for SourceSnapshot {
     }
 
     fn is_changed_on_disk(&self) -> bool {
-        // Mostly it is one of the project's own.
-        let own = self.own_files().into_iter();
-        let mut own = own.map(|(path, file)| (self.lock().stamps.get(&path).copied(), path, file));
-        own.any(|(stamp, path, file)| self.differs(&path, file.hash, stamp)) || !self.changed_on_disk().is_empty()
+        self.changed_files().next().is_some() || !self.changed_entries().is_empty()
     }
 
     fn revision(&self) -> usize {

@@ -5,6 +5,7 @@
 //! (README); what a test needs to say is in its name.
 
 mod admin;
+mod ahead;
 mod bad_input;
 mod behaviours;
 mod broken_code;

@@ -74,7 +74,7 @@ async fn a_package_that_changed_is_evaluated_as_it_is() {
     let _ = baton.reload().await.activated();
     assert_eq!(told(&baton).await, json!({ "dep": "two", "version": 1 }));
     baton
-        .wait_for("the spare isolate is outdated: what it has read changed", json!({}))
+        .wait_for("a spare isolate is outdated: what it has read changed", json!({}))
         .await;
 }
 
@@ -93,7 +93,7 @@ async fn a_lockfile_and_an_environment_that_changed_throw_it_away() {
         project.write(file, "SAID=two\n");
         let _ = baton.reload().await.activated();
         baton
-            .wait_for("the spare isolate is outdated: what it has read changed", json!({}))
+            .wait_for("a spare isolate is outdated: what it has read changed", json!({}))
             .await;
         let dep = if file == ".env" { "two" } else { "one" };
         assert_eq!(told(&baton).await["dep"], dep, "{file}");

@@ -28,6 +28,7 @@ impl Task {
             && self.handover.is_open()
             && let Some((want, reason)) = self.queue.start()
         {
+            self.preparing.pause();
             let began = self.superseded_since.unwrap_or_else(Instant::now);
             let current = self.table.current();
             let current = current.map(|current| current.sources.clone());

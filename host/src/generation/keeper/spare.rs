@@ -24,6 +24,13 @@ impl Preparing {
         *self = Self::Due;
     }
 
+    /// What is asked for comes first; it is begun again afterwards.
+    pub(super) fn pause(&mut self) {
+        if matches!(self, Self::Runs(_)) {
+            *self = Self::Due;
+        }
+    }
+
     /// Resolves when it is done; never while nothing is. May be dropped and called again.
     pub(super) async fn done(&mut self) {
         match self {

@@ -1,0 +1,125 @@
+//! Makes the spares, while nothing is asked for: first the one that serves whatever is edited next, then the one that
+//! serves if that is what was edited before.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deno_ast::MediaType;
+use deno_core::url::Url;
+use js_runtime_api::MemoryLimits;
+
+use crate::engine::Maker;
+use crate::isolate::{Readiness, SPARE};
+use crate::source::ahead::{Ahead, Imported};
+use crate::source::shared::Shared;
+use crate::source::snapshot::SourceSnapshot;
+use crate::source::{declares, transpile};
+use crate::spare::{Spare, Spares};
+
+/// How many modules may turn out one after another to do more than declare, until the next load.
+const ATTEMPTS: usize = 4;
+
+/// See the module's documentation.
+pub(crate) struct Preparing {
+    pub(crate) maker: Maker,
+    pub(crate) spares: Arc<Spares>,
+    pub(crate) shared: Arc<Shared<[u8]>>,
+    /// What serves.
+    pub(crate) like: Arc<SourceSnapshot>,
+    pub(crate) memory: MemoryLimits,
+    /// For each.
+    pub(crate) timeout: Duration,
+}
+
+impl Preparing {
+    /// May be dropped; what has begun goes on.
+    pub(crate) async fn run(self: Arc<Self>) {
+        self.spares.end_outdated();
+        let Some(imported) = self.blocking(|this| Imported::of(&this.like)).await else {
+            return;
+        };
+        let imported = Arc::new(imported);
+        let packages = self.spares.suited(imported.packages());
+        let of_packages = Ahead {
+            packages: packages.clone(),
+            modules: Vec::new(),
+        };
+        if !self.is_ready(of_packages).await || packages.is_empty() {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            let modules = self.blocking({
+                let imported = imported.clone();
+                move |this| this.spares.modules(&imported, &this.declaring(&imported))
+            });
+            let Some(modules) = modules.await.filter(|modules| !modules.is_empty()) else {
+                return;
+            };
+            let packages = packages.clone();
+            if self.is_ready(Ahead { packages, modules }).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the spare that has evaluated this, and makes it if there is none.
+    async fn is_ready(self: &Arc<Self>, ahead: Ahead) -> bool {
+        let known = self.spares.readiness(self.like.asked(), self.memory, &ahead);
+        let readiness = match known {
+            Some(readiness) => Some(readiness),
+            None => self.make(ahead).await,
+        };
+        match readiness {
+            Some(readiness) => readiness.wait_or_stop(self.timeout).await,
+            None => false,
+        }
+    }
+
+    async fn make(self: &Arc<Self>, ahead: Ahead) -> Option<Readiness> {
+        // The next load will say what is wrong.
+        let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.shared.clone()));
+        let sources = sources.await?.ok()?;
+        let begun = self.maker.begin(sources.clone(), self.memory, ahead.clone(), SPARE);
+        let isolate = begun.await.ok()?;
+        // A load may want it before it is ready.
+        let readiness = isolate.readiness();
+        self.spares.put(Spare {
+            sources,
+            memory: self.memory,
+            ahead,
+            isolate,
+        });
+        Some(readiness)
+    }
+
+    /// The project's modules that do nothing but declare.
+    fn declaring(&self, imported: &Imported) -> HashSet<PathBuf> {
+        let declares = |path: &PathBuf| {
+            let url = Url::from_file_path(path).ok()?;
+            let media_type = MediaType::from_specifier(&url);
+            let file = self.like.file(path).filter(|_| declares::may_be(media_type))?;
+            let looked = || {
+                let text = std::str::from_utf8(&file.bytes).ok()?;
+                let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
+                Some(declares::only(&parsed))
+            };
+            Some(
+                self.maker
+                    .caches
+                    .only_declares(&url, &file.hash, || looked().unwrap_or(false)),
+            )
+        };
+        let declaring = imported.modules().filter(|path| declares(path) == Some(true));
+        declaring.cloned().collect()
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Option<T> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || work(&this)).await.ok()
+    }
+}

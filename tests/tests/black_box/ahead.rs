@@ -1,0 +1,225 @@
+//! Modules that are evaluated before the load that will want them: an edit evaluates what somebody works on, and what they
+//! do is what they would do if they were evaluated then.
+
+use harness::{Baton, Follower, Project, Run, Sdk};
+use serde_json::{Value, json};
+
+use crate::calls::start;
+
+const CLIENT: &str = "import { Inngest } from 'inngest';\nexport const inngest = new Inngest({ id: 'fixture' });\n";
+
+/// A function that tells its version, the library's, and what the file `now` said when it was evaluated.
+fn function(name: &str) -> String {
+    format!(
+        r#"import {{ readFileSync }} from "node:fs";
+import {{ inngest }} from "../lib/client.ts";
+import {{ library }} from "../lib/library.ts";
+const evaluated = readFileSync(new URL("../now", import.meta.url), "utf8");
+export const {name} = inngest.createFunction(
+  {{ id: "{name}", retries: 1, triggers: [{{ event: "fixture/{name}" }}], checkpointing: false }},
+  async () => ({{ version: 1, library, evaluated }}),
+);
+"#
+    )
+}
+
+/// The functions `a` and `b`.
+fn project() -> Project {
+    let project = Project::without_functions(Sdk::V4);
+    project.write("lib/client.ts", CLIENT);
+    project.write("lib/library.ts", "export const library = 1;\n");
+    project.write("now", "before");
+    for name in ["a", "b"] {
+        project.write(&format!("functions/{name}.ts"), function(name));
+    }
+    project
+}
+
+/// A host, and what it logs.
+struct Watched {
+    baton: Baton,
+    log: Follower,
+}
+
+impl Watched {
+    /// Ready, and its spare too.
+    async fn new(project: &Project) -> Self {
+        let baton = Baton::dev(project).env("BATON_LOG", "info,js_runtime=debug").ready().await;
+        let log = baton.stderr().from_the_beginning();
+        let mut watched = Self { baton, log };
+        watched.has_evaluated_ahead(0).await;
+        watched
+    }
+
+    /// Waits for the next spare that has evaluated so many modules.
+    async fn has_evaluated_ahead(&mut self, modules: usize) {
+        let booted = json!({ "isolate": "spare", "modules": modules });
+        self.log.wait_for("isolate booted", &booted).await;
+    }
+
+    /// Edits a file of version 1, and has it loaded.
+    async fn edit(&self, project: &Project, file: &str, from: &str, to: &str) {
+        project.edit(file, from, to);
+        let _ = self.baton.reload().await.activated();
+    }
+
+    async fn told(&self, function: &str) -> Value {
+        let answer = start(&self.baton, &Run::of(&format!("fixture-{function}")))
+            .answer(&self.baton)
+            .await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()
+    }
+
+    async fn version(&self, function: &str) -> Value {
+        self.told(function).await["version"].clone()
+    }
+}
+
+#[tokio::test]
+async fn an_edit_of_what_was_edited_before_evaluates_that_alone() {
+    let project = project();
+    let mut host = Watched::new(&project).await;
+    host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
+    host.has_evaluated_ahead(3).await;
+    project.write("now", "after");
+    host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
+    let [a, b] = [host.told("a").await, host.told("b").await];
+    assert_eq!([&a["version"], &b["version"]], [3, 1]);
+    let log = || host.baton.stderr().tail();
+    assert_eq!([&a["evaluated"], &b["evaluated"]], ["after", "before"], "{}", log());
+    host.has_evaluated_ahead(3).await;
+}
+
+#[tokio::test]
+async fn an_edit_of_what_was_evaluated_ahead_is_served() {
+    let project = project();
+    let mut host = Watched::new(&project).await;
+    host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
+    host.has_evaluated_ahead(3).await;
+    host.edit(&project, "lib/library.ts", "library = 1", "library = 2")
+        .await;
+    for function in ["a", "b"] {
+        assert_eq!(host.told(function).await["library"], 2, "{function}");
+    }
+    assert_eq!(host.version("a").await, 2);
+    // All import the library, so that nothing is evaluated ahead of its next edit; of the next one of a function it is.
+    host.edit(&project, "functions/b.ts", "version: 1", "version: 2").await;
+    assert_eq!(host.version("b").await, 2);
+    host.has_evaluated_ahead(2).await;
+    host.edit(&project, "functions/b.ts", "version: 2", "version: 3").await;
+    assert_eq!([host.version("a").await, host.version("b").await], [2, 3]);
+}
+
+#[tokio::test]
+async fn modules_that_come_and_go_are_no_part_of_what_they_are_not_in() {
+    let project = project();
+    project.write(
+        "lib/more.ts",
+        "export const more = [0].map(() => (globalThis.more = true));\n",
+    );
+    project.edit(
+        "functions/a.ts",
+        "import { library }",
+        "import { more } from '../lib/more.ts';\nimport { library }",
+    );
+    project.edit(
+        "functions/a.ts",
+        "version: 1",
+        "more: globalThis.more, version: 1, by: more",
+    );
+    let mut host = Watched::new(&project).await;
+    host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
+    host.has_evaluated_ahead(4).await;
+    assert_eq!(host.told("a").await["more"], true);
+    project.edit("functions/a.ts", "import { more } from '../lib/more.ts';\n", "");
+    host.edit(&project, "functions/a.ts", "version: 2, by: more", "version: 3")
+        .await;
+    let a = host.told("a").await;
+    assert_eq!([&a["version"], &a["more"]], [&json!(3), &Value::Null], "{a}");
+    host.has_evaluated_ahead(3).await;
+    project.write("functions/c.ts", function("c"));
+    assert_eq!(host.baton.reload().await.activated(), 4);
+    assert_eq!(host.version("c").await, 1);
+}
+
+#[tokio::test]
+async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
+    let begun = [
+        ("Said", "console.log('is evaluated')"),
+        ("Said", "process.stdout.write('is evaluated')"),
+        ("Began", "setInterval(() => {}, 60_000)"),
+        ("Began", "setInterval(() => {}, 60_000).unref()"),
+        (
+            "Began",
+            "net.connect({ port: Number(process.env.OPEN), host: '127.0.0.1' }).on('error', () => {})",
+        ),
+        ("Began", "net.createServer().listen(0)"),
+        ("Began", "childProcess.spawn('sleep', ['60'])"),
+        (
+            "Began",
+            "new worker.Worker('setInterval(() => {}, 1000)', { eval: true })",
+        ),
+        ("Began", "fs.watch('.')"),
+        (
+            "Began",
+            "fetch(`http://127.0.0.1:${process.env.OPEN}/`).catch(() => {})",
+        ),
+        ("Said", "queueMicrotask(() => console.log('is evaluated'))"),
+        ("Failed", "(() => { throw new Error('not yet') })()"),
+    ];
+    let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = open.local_addr().expect("an address").port();
+    for (number, (how, begin)) in begun.into_iter().enumerate() {
+        let project = project();
+        // A package's, for then the module's text does not tell.
+        let failing = if how == "Failed" {
+            "globalThis.isReady ? 0 : "
+        } else {
+            ""
+        };
+        let text = format!(
+            "import childProcess from 'node:child_process';\nimport fs from 'node:fs';\nimport net from 'node:net';\n\
+             import worker from 'node:worker_threads';\n\
+             export function begin() {{ const begun = {failing}{begin}; return typeof begun; }}\n"
+        );
+        project.write(
+            "functions/node_modules/dep/package.json",
+            r#"{ "name": "dep", "type": "module", "main": "main.js" }"#,
+        );
+        project.write("functions/node_modules/dep/main.js", text);
+        project.edit(
+            "functions/b.ts",
+            "const evaluated",
+            "import { begin } from 'dep';\nconst begun = begin();\nconst evaluated",
+        );
+        project.edit(
+            "functions/a.ts",
+            "const evaluated",
+            "globalThis.isReady = true;\nconst evaluated",
+        );
+        let launch = Baton::dev(&project)
+            .env("BATON_LOG", "info,js_runtime=debug")
+            .env("OPEN", port.to_string());
+        let baton = launch.ready().await;
+        let log = baton.stderr().from_the_beginning();
+        let mut host = Watched { baton, log };
+        host.has_evaluated_ahead(0).await;
+        host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
+        let more = "a module is not evaluated ahead: it does more than declare";
+        let acts = host.log.wait_for(more, &json!({})).await;
+        let module = acts.json["module"].as_str().unwrap_or_default();
+        assert!(module.ends_with("functions/b.ts"), "{number}: {}", acts.text);
+        assert_eq!(
+            format!("{}", acts.json["how"].as_str().unwrap_or_default()),
+            how,
+            "{number}: {}",
+            acts.text
+        );
+        host.has_evaluated_ahead(2).await;
+        project.write("now", "after");
+        host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
+        let b = host.told("b").await;
+        assert_eq!(b["evaluated"], "after", "{number}");
+    }
+}
