@@ -15,6 +15,7 @@ use js_runtime_api::{
 
 use tempfile::TempDir;
 
+use crate::compat::asked;
 use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::diagnostics::relative_to;
 use crate::isolate;
@@ -64,6 +65,7 @@ impl V8Engine {
         snapshot: SnapshotSource<'_>,
     ) -> Result<Self, SnapshotError> {
         share_freed_memory();
+        asked::count();
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if let Err(error) = empty_standard_input() {

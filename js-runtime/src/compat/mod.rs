@@ -6,12 +6,13 @@
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
-//! which also has the parts of the modules `bun` and `bun:*` (`bun`).
+//! which also has the parts of the modules `bun` and `bun:*` (`bun`). `asked` counts what it wants of the system.
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
+pub(crate) mod asked;
 pub(crate) mod bun;
 mod children;
 mod console;

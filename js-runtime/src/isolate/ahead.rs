@@ -13,6 +13,7 @@ use super::blame::Failure;
 use super::load::{Load, run, to_v8};
 use crate::compat;
 use crate::prelude::Prelude;
+use crate::source::ahead::Ahead;
 
 /// Why a module of the project is not to be evaluated ahead.
 #[derive(Debug)]
@@ -26,27 +27,40 @@ pub(crate) enum How {
     Failed,
     /// It printed or wrote.
     Said,
+    /// It wanted something of the system: what that says may be another thing later.
+    Asked,
     /// Something goes on, or is open.
     Began,
 }
+
+/// How often the SDK answers in a spare that the next load is likely to wait for.
+const WARM: u32 = 1;
+
+/// The same where another one is ready meanwhile. More make the load slower, probably for the garbage.
+const WARMER: u32 = 25;
 
 impl Load<'_> {
     /// Evaluates packages and modules of Node's before the modules that import them.
     ///
     /// # Errors
     /// When that is not possible; the isolate is good for nothing then.
-    pub(super) async fn packages(&mut self, prelude: &Prelude, urls: &[Url]) -> Result<(), Failure> {
-        if urls.is_empty() {
+    pub(super) async fn packages(&mut self, prelude: &Prelude, ahead: &Ahead) -> Result<(), Failure> {
+        if ahead.packages.is_empty() {
             return Ok(());
         }
-        let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
+        let urls: Vec<&str> = ahead.packages.iter().map(Url::as_str).collect();
+        let rounds = if ahead.modules.is_empty() { WARM } else { WARMER };
         let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
         let runtime = &mut self.worker.js_runtime;
-        let arguments = [to_v8(runtime, &urls), to_v8(runtime, &is_entry)];
-        let [Ok(urls), Ok(is_entry)] = arguments else {
+        let arguments = [
+            to_v8(runtime, &urls),
+            to_v8(runtime, &is_entry),
+            to_v8(runtime, &rounds),
+        ];
+        let [Ok(urls), Ok(is_entry), Ok(rounds)] = arguments else {
             return Err(Failure::Abandoned);
         };
-        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry]).await?;
+        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry, rounds]).await?;
         Ok(())
     }
 
@@ -70,6 +84,9 @@ impl Load<'_> {
             if after.said != before.said {
                 return Err(acts(How::Said));
             }
+            if after.asked != before.asked {
+                return Err(acts(How::Asked));
+            }
             if before.is_idle && !after.is_idle || after.has_more_than(&before) {
                 return Err(acts(How::Began));
             }
@@ -87,6 +104,8 @@ struct Activity {
     is_idle: bool,
     /// Lines and writes.
     said: u64,
+    /// Files, connections, children.
+    asked: u64,
 }
 
 impl Activity {
@@ -98,6 +117,7 @@ impl Activity {
             open: runtime.runtime_activity_stats_factory().capture(&filter),
             is_idle: matches!(polled, Poll::Ready(_)),
             said: compat::host::said(runtime),
+            asked: compat::asked::so_far(),
         }
     }
 

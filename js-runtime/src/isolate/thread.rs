@@ -127,7 +127,7 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits, acts }
         }
     };
     let booted = began.elapsed();
-    if let Err(failure) = load.packages(&prelude, &spec.ahead.packages).await {
+    if let Err(failure) = load.packages(&prelude, &spec.ahead).await {
         // In the load of a generation it would be found again, and told.
         tracing::debug!(?failure, "a package cannot be evaluated ahead of the project");
         drop(prelude);

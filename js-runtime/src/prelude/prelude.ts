@@ -90,14 +90,14 @@ const defaulted = new Set<InngestFunction>();
 let superseded = false;
 const supersession = Promise.withResolvers<void>();
 
-/** Evaluates packages before the modules that will import them, in their order. */
-export async function importAhead(urls: string[], isEntry: boolean): Promise<void> {
+/** Evaluates packages before the modules that will import them, in their order; the SDK warms up for so many rounds. */
+export async function importAhead(urls: string[], isEntry: boolean, rounds: number): Promise<void> {
   if (isEntry) await takeListeners();
   for (const url of urls) await import(url);
   if (!urls.some((url) => url.includes("/node_modules/inngest/"))) return;
   try {
     const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
-    await warmUp(sdk, answerAhead);
+    await warmUp(sdk, rounds, answerAhead);
   } catch {
     // One that is not as it is expected stays cold.
   }

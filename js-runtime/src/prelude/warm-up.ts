@@ -1,4 +1,4 @@
-// Has the SDK answer two calls of a function of its own, so that its code is compiled before the first call of
+// Has the SDK answer calls of a function of its own, so that its code is compiled before the first call of
 // the project's comes. Nothing of it is seen: it has no network, says nothing, and is not served.
 
 type Handler = (request: Request) => Response | Promise<Response>;
@@ -17,8 +17,12 @@ const EVENT = { name: "baton/warm-up", data: {}, id: "warm-up", ts: 0 };
 /** How long it may take, in milliseconds. */
 const PATIENCE = 2_000;
 
-/** `answer` has the handler answer a request with this query and body, as it answers all. */
-export async function warmUp(sdk: Sdk, answer: (handler: Handler, query: string, body: string) => Promise<unknown>) {
+/** `answer` has the handler answer a request with this query and body, as it answers all; two of them in each round. */
+export async function warmUp(
+  sdk: Sdk,
+  rounds: number,
+  answer: (handler: Handler, query: string, body: string) => Promise<unknown>,
+) {
   const handler = sdk.serve(served(sdk));
   const ask = (steps: object, stack: string[]) => {
     const ctx = { run_id: "warm-up", attempt: 0, fn_id: "baton-warm-up", stack: { stack, current: stack.length } };
@@ -26,8 +30,10 @@ export async function warmUp(sdk: Sdk, answer: (handler: Handler, query: string,
     return answer(handler, "?fnId=baton-warm-up&stepId=step", JSON.stringify(body));
   };
   const asked = (async () => {
-    await ask({}, []);
-    await ask({ [HASHED]: { type: "data", data: { warm: true } } }, [HASHED]);
+    for (let round = 0; round < rounds; round++) {
+      await ask({}, []);
+      await ask({ [HASHED]: { type: "data", data: { warm: true } } }, [HASHED]);
+    }
   })();
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, PATIENCE);

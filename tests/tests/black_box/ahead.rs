@@ -8,16 +8,15 @@ use crate::calls::start;
 
 const CLIENT: &str = "import { Inngest } from 'inngest';\nexport const inngest = new Inngest({ id: 'fixture' });\n";
 
-/// A function that tells its version, the library's, and what the file `now` said when it was evaluated.
+/// A function that tells its version, the library's, and in which order the functions were evaluated.
 fn function(name: &str) -> String {
     format!(
-        r#"import {{ readFileSync }} from "node:fs";
-import {{ inngest }} from "../lib/client.ts";
+        r#"import {{ inngest }} from "../lib/client.ts";
 import {{ library }} from "../lib/library.ts";
-const evaluated = readFileSync(new URL("../now", import.meta.url), "utf8");
+const evaluated = [0].map(() => (globalThis.evaluated = `${{globalThis.evaluated ?? ""}}{name}`));
 export const {name} = inngest.createFunction(
   {{ id: "{name}", retries: 1, triggers: [{{ event: "fixture/{name}" }}], checkpointing: false }},
-  async () => ({{ version: 1, library, evaluated }}),
+  async () => ({{ version: 1, library, order: globalThis.evaluated }}),
 );
 "#
     )
@@ -28,7 +27,6 @@ fn project() -> Project {
     let project = Project::without_functions(Sdk::V4);
     project.write("lib/client.ts", CLIENT);
     project.write("lib/library.ts", "export const library = 1;\n");
-    project.write("now", "before");
     for name in ["a", "b"] {
         project.write(&format!("functions/{name}.ts"), function(name));
     }
@@ -44,7 +42,10 @@ struct Watched {
 impl Watched {
     /// Ready, and its spare too.
     async fn new(project: &Project) -> Self {
-        let baton = Baton::dev(project).env("BATON_LOG", "info,js_runtime=debug").ready().await;
+        let baton = Baton::dev(project)
+            .env("BATON_LOG", "info,js_runtime=debug")
+            .ready()
+            .await;
         let log = baton.stderr().from_the_beginning();
         let mut watched = Self { baton, log };
         watched.has_evaluated_ahead(0).await;
@@ -82,12 +83,12 @@ async fn an_edit_of_what_was_edited_before_evaluates_that_alone() {
     let mut host = Watched::new(&project).await;
     host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
     host.has_evaluated_ahead(3).await;
-    project.write("now", "after");
+    assert_eq!(host.told("b").await["order"], "ab");
     host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
     let [a, b] = [host.told("a").await, host.told("b").await];
     assert_eq!([&a["version"], &b["version"]], [3, 1]);
-    let log = || host.baton.stderr().tail();
-    assert_eq!([&a["evaluated"], &b["evaluated"]], ["after", "before"], "{}", log());
+    // `b` was there before it was known what `a` would be.
+    assert_eq!(b["order"], "ba", "{}", host.baton.stderr().tail());
     host.has_evaluated_ahead(3).await;
 }
 
@@ -148,24 +149,28 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
     let begun = [
         ("Said", "console.log('is evaluated')"),
         ("Said", "process.stdout.write('is evaluated')"),
+        ("Said", "queueMicrotask(() => console.log('is evaluated'))"),
+        ("Asked", "fs.readFileSync(new URL(import.meta.url))"),
+        ("Asked", "fs.existsSync('prompt.md')"),
+        ("Asked", "fs.promises.readdir('.')"),
+        ("Asked", "Deno.readTextFileSync(new URL(import.meta.url))"),
+        ("Asked", "fs.watch('.')"),
+        (
+            "Asked",
+            "net.connect({ port: Number(process.env.OPEN), host: '127.0.0.1' }).on('error', () => {})",
+        ),
+        ("Asked", "net.createServer().listen(0).unref()"),
+        (
+            "Asked",
+            "fetch(`http://127.0.0.1:${process.env.OPEN}/`).catch(() => {})",
+        ),
+        ("Began", "childProcess.spawn('sleep', ['60'])"),
         ("Began", "setInterval(() => {}, 60_000)"),
         ("Began", "setInterval(() => {}, 60_000).unref()"),
         (
             "Began",
-            "net.connect({ port: Number(process.env.OPEN), host: '127.0.0.1' }).on('error', () => {})",
-        ),
-        ("Began", "net.createServer().listen(0)"),
-        ("Began", "childProcess.spawn('sleep', ['60'])"),
-        (
-            "Began",
             "new worker.Worker('setInterval(() => {}, 1000)', { eval: true })",
         ),
-        ("Began", "fs.watch('.')"),
-        (
-            "Began",
-            "fetch(`http://127.0.0.1:${process.env.OPEN}/`).catch(() => {})",
-        ),
-        ("Said", "queueMicrotask(() => console.log('is evaluated'))"),
         ("Failed", "(() => { throw new Error('not yet') })()"),
     ];
     let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -217,9 +222,8 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
             acts.text
         );
         host.has_evaluated_ahead(2).await;
-        project.write("now", "after");
         host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
         let b = host.told("b").await;
-        assert_eq!(b["evaluated"], "after", "{number}");
+        assert_eq!(b["order"], "ab", "{number}");
     }
 }
