@@ -49,19 +49,18 @@ pub(crate) struct Begun {
 #[derive(Debug)]
 pub(crate) enum NotLoaded {
     Failed(LoadError),
-    /// It has evaluated packages ahead of the project, which made a difference: the project is to be loaded
-    /// in an isolate that has not.
+    /// What it has evaluated ahead made a difference: the project is to be loaded in an isolate that has not.
     Unsuited(Unsuited),
 }
 
-/// Why packages were not to be evaluated ahead of a project.
+/// Why what was evaluated ahead was not to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsuited {
-    /// They cannot be.
+    /// It cannot be.
     Failed,
     /// The project's modules write to the environment, and packages might read that.
     EnvironmentWritten,
-    /// Not all of them are imported any more, or not before everything that matters.
+    /// Not all of it is imported any more, or not before everything that matters.
     ImportedOtherwise,
 }
 
