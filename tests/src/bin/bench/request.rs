@@ -7,15 +7,13 @@ use harness::http::Call;
 use crate::client::Client;
 use crate::projects::{Edit, Generated};
 use crate::row::{Goal, Row, Statistic};
+use crate::saves::REST;
 use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
 /// Before anything is measured.
 const WARM_UP: usize = 3;
-
-/// Between two reloads: nobody deploys without a pause.
-const REST: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Of a project of 14 modules that is not watched.
 pub(crate) async fn reloads(stage: Arc<Stage>) -> Vec<Row> {

@@ -20,7 +20,7 @@ const WARM_UP_OF_RESTARTS: usize = 1;
 
 /// Between an answer and the next save: whoever saves reads what came of it. It is also the time that
 /// watchers have to see that nothing more comes, and Baton to evaluate ahead of the next save.
-const REST: Duration = Duration::from_secs(1);
+pub(crate) const REST: Duration = Duration::from_secs(1);
 
 /// After which a save counts as overlooked, and the file is saved anew.
 const OVERLOOKED: Duration = Duration::from_secs(15);
