@@ -24,6 +24,10 @@ pub fn go_first() -> io::Result<()> {
     )]
     // SAFETY: the struct is the kernel's `sched_attr` in its first version, and outlives the call.
     let returned = unsafe {
+        if libc::sched_getscheduler(0) != libc::SCHED_OTHER {
+            // Whoever started the process has settled it otherwise.
+            return Ok(());
+        }
         // −1 may be a nice value, and is an error only with a number of one.
         *libc::__errno_location() = 0;
         let nice = libc::getpriority(libc::PRIO_PROCESS, 0);
