@@ -114,9 +114,8 @@ async fn what_only_a_later_host_runs_is_added_to_what_came_from_the_cache() {
 async fn what_was_written_before_a_host_was_killed_is_there_for_the_next_one() {
     let project = Project::new();
     let mut baton = counting(Baton::dev(&project)).ready().await;
-    // It writes once the load is over.
-    let written = || fs::metadata(file(&project).with_extension("sqlite-wal")).is_ok_and(|log| log.len() > 100_000);
-    baton.status_when("the caches are written", |_| written()).await;
+    // Once the load is over.
+    baton.wait_for("caches are written", json!({})).await;
     baton.signal("KILL").await;
     let _ = baton.ended().await;
     let next = serve_and_end(&project).await;

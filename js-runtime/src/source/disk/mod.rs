@@ -349,6 +349,7 @@ impl Shared {
             }
             used = &[];
         }
+        tracing::debug!(values = values.len(), "caches are written");
         Ok(())
     }
 
