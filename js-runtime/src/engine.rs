@@ -23,8 +23,8 @@ use crate::isolate::{Begun, NotLoaded, Spec};
 use crate::preparing::Preparing;
 use crate::source::ahead::Ahead;
 use crate::source::caches::Caches;
+use crate::source::common::Common;
 use crate::source::kept;
-use crate::source::shared::Shared;
 use crate::source::snapshot::SourceSnapshot;
 use crate::spare::Spares;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
@@ -43,7 +43,7 @@ pub enum SnapshotSource<'a> {
 pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
-    sources: Arc<Shared<[u8]>>,
+    sources: Arc<Common>,
     deno_dir: PathBuf,
     spares: Arc<Spares>,
 }
@@ -153,13 +153,13 @@ impl Engine for V8Engine {
 
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
         let Preparation { like, timeout, memory } = preparation;
-        let (maker, spares, shared) = (self.maker(), self.spares.clone(), self.sources.clone());
+        let (maker, spares, common) = (self.maker(), self.spares.clone(), self.sources.clone());
         async move {
             if let Ok(like) = own(like) {
                 let preparing = Preparing {
                     maker,
                     spares,
-                    shared,
+                    common,
                     like,
                     memory,
                     timeout,

@@ -227,7 +227,7 @@ impl Modules {
 
     fn note_import(&self, referrer: &Url, found: &Url) {
         if let (Ok(from), Ok(to)) = (referrer.to_file_path(), found.to_file_path()) {
-            self.sources.note_import(from, to);
+            self.sources.note_import(&from, &to);
         }
     }
 

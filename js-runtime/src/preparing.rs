@@ -13,7 +13,7 @@ use js_runtime_api::MemoryLimits;
 use crate::engine::Maker;
 use crate::isolate::{Readiness, SPARE};
 use crate::source::ahead::{Ahead, Imported};
-use crate::source::shared::Shared;
+use crate::source::common::Common;
 use crate::source::snapshot::SourceSnapshot;
 use crate::source::{declares, transpile};
 use crate::spare::{Spare, Spares};
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 4;
 pub(crate) struct Preparing {
     pub(crate) maker: Maker,
     pub(crate) spares: Arc<Spares>,
-    pub(crate) shared: Arc<Shared<[u8]>>,
+    pub(crate) common: Arc<Common>,
     /// What serves.
     pub(crate) like: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
@@ -79,7 +79,7 @@ impl Preparing {
 
     async fn make(self: &Arc<Self>, ahead: Ahead) -> Option<Readiness> {
         // The next load will say what is wrong.
-        let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.shared.clone()));
+        let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.common.clone()));
         let sources = sources.await?.ok()?;
         let begun = self.maker.begin(sources.clone(), self.memory, ahead.clone(), SPARE);
         let isolate = begun.await.ok()?;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use deno_ast::MediaType;
 use deno_core::url::Url;
@@ -55,7 +56,7 @@ impl Imported {
         let prelude = Url::from_file_path(sources.project().root.join(prelude::FILE_NAME));
         let read = sources.lock();
         let mut packages = builtins(&read);
-        let hooks = |path: &PathBuf| HOOKS.iter().any(|hook| path.to_string_lossy().contains(hook));
+        let hooks = |path: &Arc<Path>| HOOKS.iter().any(|hook| path.to_string_lossy().contains(hook));
         if read.files.keys().any(hooks) {
             return Self {
                 packages,
@@ -165,11 +166,11 @@ impl Walk<'_> {
                 self.package(file);
             } else {
                 self.module(file);
-                self.is_over |= for_effect.contains(file);
+                self.is_over |= for_effect.contains(&**file);
             }
         }
         if !self.is_over {
-            let imports = imports.into_iter().map(|import| import.file.clone());
+            let imports = imports.into_iter().map(|import| import.file.to_path_buf());
             self.modules.push((path.to_owned(), imports.collect()));
         }
     }
@@ -250,7 +251,7 @@ mod tests {
                 let file = root.join(to);
                 let url = |path: &Path| Url::from_file_path(path).unwrap().to_string();
                 sources.note_resolved(specifier, &url(&from), &url(&file));
-                sources.note_import(from.clone(), file);
+                sources.note_import(&from, &file);
             }
         }
         sources
@@ -331,7 +332,7 @@ mod tests {
         sources.note_resolved("os", "file:///project/node_modules/x.js", "node:os");
         sources.note_loaded();
         let root = &sources.project().root;
-        sources.note_import(root.join("a.ts"), root.join("node_modules/lazy.js"));
+        sources.note_import(&root.join("a.ts"), &root.join("node_modules/lazy.js"));
         assert_eq!(names(&sources), ["node:fs", "y.js", "z.js", "x.js"]);
         sources.begin_anew();
         assert!(names(&sources).is_empty(), "nothing was loaded");

@@ -106,6 +106,7 @@ impl Caches {
 }
 
 /// By key the value made from its newest content.
+#[derive(Debug)]
 pub(crate) struct Newest<K, V>(Mutex<HashMap<K, (u64, V)>>);
 
 impl<K, V> Default for Newest<K, V> {

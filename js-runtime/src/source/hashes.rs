@@ -49,11 +49,11 @@ impl<'a> Hashes<'a> {
         let mut beyond = BTreeSet::new();
         let mut next = vec![from.to_owned()];
         while let Some(file) = next.pop() {
-            for import in self.read.imports.get(&file).into_iter().flatten() {
+            for import in self.read.imports.get(file.as_path()).into_iter().flatten() {
                 if !passable(&import.file) {
-                    beyond.insert(import.file.clone());
-                } else if within.insert(import.file.clone()) {
-                    next.push(import.file.clone());
+                    beyond.insert(import.file.to_path_buf());
+                } else if within.insert(import.file.to_path_buf()) {
+                    next.push(import.file.to_path_buf());
                 }
             }
         }
@@ -63,7 +63,7 @@ impl<'a> Hashes<'a> {
     fn digest(&self, files: &BTreeSet<PathBuf>) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new();
         for path in files {
-            if let Some(file) = self.read.files.get(path) {
+            if let Some(file) = self.read.files.get(path.as_path()) {
                 let path = path.strip_prefix(self.root).unwrap_or(path);
                 hasher.update(path.as_os_str().as_encoded_bytes());
                 hasher.update(&[0]);

@@ -1,14 +1,14 @@
 //! A source snapshot as data that outlives the process, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
+use super::common::Common;
 use super::environment::Environment;
-use super::shared::Shared;
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
 
 /// The description; paths are absolute.
@@ -21,10 +21,10 @@ struct Description {
     is_folder: bool,
     entries: Vec<PathBuf>,
     /// The files' hashes.
-    files: BTreeMap<PathBuf, String>,
-    missing: BTreeSet<PathBuf>,
-    links: BTreeMap<PathBuf, PathBuf>,
-    resolved: BTreeMap<String, BTreeMap<String, String>>,
+    files: BTreeMap<Arc<Path>, String>,
+    missing: BTreeSet<Arc<Path>>,
+    links: BTreeMap<Arc<Path>, Arc<Path>>,
+    resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 /// # Errors
@@ -59,11 +59,7 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
 
 /// # Errors
 /// When it is of another project, or a file is missing or not what its hash says.
-pub(crate) fn restore(
-    asked: Project,
-    kept: &KeptSources,
-    shared: &Arc<Shared<[u8]>>,
-) -> Result<Arc<SourceSnapshot>, String> {
+pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) -> Result<Arc<SourceSnapshot>, String> {
     let Description {
         asked: of,
         root,
@@ -92,12 +88,12 @@ pub(crate) fn restore(
         serve_path: asked.serve_path.clone(),
         default_retries: asked.default_retries,
     };
-    let file = |(path, hash): (PathBuf, String)| {
+    let file = |(path, hash): (Arc<Path>, String)| {
         let bytes = kept
             .files
             .get(&hash)
             .ok_or_else(|| format!("{} is missing", path.display()))?;
-        let (found, bytes) = shared.one(bytes.clone());
+        let (found, bytes) = common.bytes.one(bytes.clone());
         if found.to_hex().as_str() != hash {
             return Err(format!("{} is damaged", path.display()));
         }
@@ -116,7 +112,7 @@ pub(crate) fn restore(
         entries,
         environment,
         read,
-        shared.clone(),
+        common.clone(),
     )))
 }
 

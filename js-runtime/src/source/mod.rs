@@ -3,6 +3,7 @@
 pub(crate) mod ahead;
 pub(crate) mod bundled;
 pub(crate) mod caches;
+pub(crate) mod common;
 pub(crate) mod declares;
 pub(crate) mod disk;
 pub(crate) mod edits;

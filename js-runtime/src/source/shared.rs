@@ -1,6 +1,7 @@
-//! What generations have in common is kept once: bytes of files and code that read the same.
+//! What generations have in common is kept once: bytes of files, code, paths and names that read the same.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Values by the hash of their content, for as long as somebody has them.
@@ -26,20 +27,56 @@ impl<T: ?Sized> Default for Shared<T> {
     }
 }
 
-impl<T: ?Sized + AsRef<[u8]>> Shared<T> {
+/// What tells two values apart.
+pub(crate) trait Content {
+    fn content(&self) -> &[u8];
+}
+
+impl Content for [u8] {
+    fn content(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Content for str {
+    fn content(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Content for Path {
+    fn content(&self) -> &[u8] {
+        self.as_os_str().as_encoded_bytes()
+    }
+}
+
+impl<T: ?Sized + Content> Shared<T> {
     /// The value itself, or one that reads the same.
     pub(crate) fn one(&self, value: Arc<T>) -> (blake3::Hash, Arc<T>) {
-        let hash = blake3::hash((*value).as_ref());
+        let hash = blake3::hash(value.content());
+        (hash, self.known_or(hash, || value))
+    }
+
+    /// One that reads like this.
+    pub(crate) fn like(&self, value: &T) -> Arc<T>
+    where
+        Arc<T>: for<'a> From<&'a T>,
+    {
+        self.known_or(blake3::hash(value.content()), || value.into())
+    }
+
+    fn known_or(&self, hash: blake3::Hash, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(same) = known.values.get(&hash).and_then(Weak::upgrade) {
-            return (hash, same);
+            return same;
         }
+        let value = make();
         known.values.insert(hash, Arc::downgrade(&value));
         if known.values.len() >= known.forget_at {
             known.values.retain(|_, value| value.strong_count() > 0);
             known.forget_at = FEW.max(known.values.len() * 2);
         }
-        (hash, value)
+        value
     }
 }
 
@@ -56,6 +93,8 @@ mod tests {
         let (same, second) = shared.one("text".into());
         assert_eq!(hash, same);
         assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &shared.like("text")));
+        assert!(!Arc::ptr_eq(&first, &shared.like("another")));
         let weak = Arc::downgrade(&first);
         drop((first, second));
         assert!(weak.upgrade().is_none());

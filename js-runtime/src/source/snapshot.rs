@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use deno_core::url::Url;
-use deno_package_json::{PackageJson, PackageJsonRc};
+use deno_package_json::PackageJsonRc;
 use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
 
 use super::ahead::is_of_package;
+use super::common::Common;
 use super::environment::Environment;
 use super::secrets::SecretsError;
-use super::shared::Shared;
 use super::stamp::Stamp;
 use super::transpile::Emitted;
 use super::{entries, kept};
@@ -40,27 +40,27 @@ pub(crate) struct SourceSnapshot {
     entries: RwLock<Arc<[PathBuf]>>,
     pub(super) environment: Environment,
     read: Mutex<Read>,
-    shared: Arc<Shared<[u8]>>,
+    common: Arc<Common>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    pub(super) files: BTreeMap<PathBuf, SourceFile>,
+    pub(super) files: BTreeMap<Arc<Path>, SourceFile>,
     /// Of the files whose stamp tells whether they are as they were read.
-    pub(super) stamps: HashMap<PathBuf, Stamp>,
+    pub(super) stamps: HashMap<Arc<Path>, Stamp>,
     /// Looked for in vain: would one of these appear, an import would resolve to it.
-    pub(super) missing: BTreeSet<PathBuf>,
+    pub(super) missing: BTreeSet<Arc<Path>>,
     /// Paths that lead over a symbolic link, and where they led.
-    pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    pub(super) links: BTreeMap<Arc<Path>, Arc<Path>>,
     /// Paths that lead over none.
-    pub(super) straight: HashSet<PathBuf>,
+    pub(super) straight: HashSet<Arc<Path>>,
     /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
-    pub(super) resolved: BTreeMap<String, BTreeMap<String, String>>,
-    pub(super) package_jsons: HashMap<PathBuf, Option<PackageJsonRc>>,
+    pub(super) resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    pub(super) package_jsons: HashMap<Arc<Path>, Option<PackageJsonRc>>,
     /// What each file imports, in the order in which V8 asked.
-    pub(super) imports: HashMap<PathBuf, Vec<Import>>,
-    /// What V8 was given for a file.
-    pub(super) given: HashMap<Url, Arc<Emitted>>,
+    pub(super) imports: HashMap<Arc<Path>, Vec<Import>>,
+    /// What V8 was given for a file, by its URL.
+    pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
     /// An isolate has loaded all of it: what is imported from now on, calls import.
     pub(super) is_loaded: bool,
 }
@@ -68,7 +68,7 @@ pub(super) struct Read {
 /// One file that another imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Import {
-    pub(crate) file: PathBuf,
+    pub(crate) file: Arc<Path>,
     /// By a call, and not by the load.
     pub(crate) is_lazy: bool,
 }
@@ -88,13 +88,13 @@ impl SourceSnapshot {
     ///
     /// # Errors
     /// When the folder, the entry file or the environment's file cannot be read; with its path.
-    pub(crate) fn begin(asked: Project, shared: Arc<Shared<[u8]>>) -> Result<Arc<Self>, (PathBuf, io::Error)> {
+    pub(crate) fn begin(asked: Project, common: Arc<Common>) -> Result<Arc<Self>, (PathBuf, io::Error)> {
         let path = asked.entry.path().to_owned();
         let environment = Environment::read(&asked.environment)?;
-        Self::list(asked, environment, shared).map_err(|error| (path, error))
+        Self::list(asked, environment, common).map_err(|error| (path, error))
     }
 
-    fn list(asked: Project, environment: Environment, shared: Arc<Shared<[u8]>>) -> io::Result<Arc<Self>> {
+    fn list(asked: Project, environment: Environment, common: Arc<Common>) -> io::Result<Arc<Self>> {
         let project = Project {
             root: asked.root.canonicalize()?,
             entry: match &asked.entry {
@@ -106,7 +106,7 @@ impl SourceSnapshot {
             default_retries: asked.default_retries,
         };
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self::new(asked, project, entries, environment, Read::default(), shared);
+        let snapshot = Self::new(asked, project, entries, environment, Read::default(), common);
         for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
             snapshot.canonical(path)?;
         }
@@ -120,7 +120,7 @@ impl SourceSnapshot {
         entries: Vec<PathBuf>,
         environment: Environment,
         read: Read,
-        shared: Arc<Shared<[u8]>>,
+        common: Arc<Common>,
     ) -> Self {
         Self {
             asked,
@@ -128,7 +128,7 @@ impl SourceSnapshot {
             entries: RwLock::new(entries.into()),
             environment,
             read: Mutex::new(read),
-            shared,
+            common,
         }
     }
 
@@ -195,22 +195,23 @@ impl SourceSnapshot {
         let stamp = Stamp::of(path);
         match std::fs::read(path) {
             Ok(bytes) => {
-                let (hash, bytes) = self.shared.one(bytes.into());
+                let (hash, bytes) = self.common.bytes.one(bytes.into());
                 let file = SourceFile { bytes, hash };
+                let path = self.common.path(path);
                 // Two threads may have read at once: the first one's bytes are the snapshot's.
                 let mut read = self.lock();
-                read.missing.remove(path);
-                if let Some(first) = read.files.get(path) {
+                read.missing.remove(&path);
+                if let Some(first) = read.files.get(&path) {
                     return Ok(first.clone());
                 }
                 if let Some(stamp) = stamp {
-                    read.stamps.insert(path.to_owned(), stamp);
+                    read.stamps.insert(path.clone(), stamp);
                 }
-                read.files.insert(path.to_owned(), file.clone());
+                read.files.insert(path, file.clone());
                 Ok(file)
             }
             Err(error) => {
-                self.lock().missing.insert(path.to_owned());
+                self.note_missing(path);
                 Err(error)
             }
         }
@@ -225,7 +226,7 @@ impl SourceSnapshot {
     pub(crate) fn own_files(&self) -> Vec<(PathBuf, SourceFile)> {
         let read = self.lock();
         let own = read.files.iter().filter(|(path, _)| !is_of_package(path));
-        own.map(|(path, file)| (path.clone(), file.clone())).collect()
+        own.map(|(path, file)| (path.to_path_buf(), file.clone())).collect()
     }
 
     /// Whether the path is a file, for resolution; the answer "no" is remembered.
@@ -233,9 +234,14 @@ impl SourceSnapshot {
         let known = self.lock().files.contains_key(path);
         let is_file = known || path.is_file();
         if !is_file {
-            self.lock().missing.insert(path.to_owned());
+            self.note_missing(path);
         }
         is_file
+    }
+
+    fn note_missing(&self, path: &Path) {
+        let path = self.common.path(path);
+        self.lock().missing.insert(path);
     }
 
     /// The path without symbolic links; where they led is remembered.
@@ -249,7 +255,7 @@ impl SourceSnapshot {
                 return Ok(path.to_owned());
             }
             if let Some(known) = read.links.get(path) {
-                return Ok(known.clone());
+                return Ok(known.to_path_buf());
             }
         }
         let canonical = match path.canonicalize() {
@@ -257,27 +263,27 @@ impl SourceSnapshot {
             Err(_) if self.lock().files.contains_key(path) => path.to_owned(),
             Err(error) => return Err(error),
         };
+        let (from, led) = (self.common.path(path), self.common.path(&canonical));
         let mut read = self.lock();
         if canonical == path {
-            read.straight.insert(canonical.clone());
+            read.straight.insert(led);
         } else {
-            read.links.insert(path.to_owned(), canonical.clone());
+            read.links.insert(from, led);
         }
         Ok(canonical)
     }
 
     /// What the specifier meant when it was resolved first.
-    pub(crate) fn resolved(&self, specifier: &str, referrer: &str) -> Option<String> {
+    pub(crate) fn resolved(&self, specifier: &str, referrer: &str) -> Option<Arc<str>> {
         self.lock().resolved.get(referrer)?.get(specifier).cloned()
     }
 
     /// Notes what a specifier means, for good.
     pub(crate) fn note_resolved(&self, specifier: &str, referrer: &str, found: &str) {
+        let [specifier, referrer, found] = [specifier, referrer, found].map(|name| self.common.name(name));
         let mut read = self.lock();
-        let of_referrer = read.resolved.entry(referrer.to_owned()).or_default();
-        of_referrer
-            .entry(specifier.to_owned())
-            .or_insert_with(|| found.to_owned());
+        let of_referrer = read.resolved.entry(referrer).or_default();
+        of_referrer.entry(specifier).or_insert(found);
     }
 
     /// A `package.json` as it was read the first time; `None` where there is none or it is none.
@@ -286,27 +292,25 @@ impl SourceSnapshot {
             return known.clone();
         }
         let file = self.read(path).ok();
-        let parsed = file.and_then(|file| {
-            let text = String::from_utf8_lossy(&file.bytes);
-            PackageJson::load_from_string(path.to_owned(), &text).ok()
-        });
-        let mut read = self.lock();
-        let known = read.package_jsons.entry(path.to_owned());
-        known.or_insert_with(|| parsed.map(PackageJsonRc::new)).clone()
+        let parsed = file.and_then(|file| self.common.package_json(path, &file));
+        let path = self.common.path(path);
+        self.lock().package_jsons.entry(path).or_insert(parsed).clone()
     }
 
     /// What V8 was given for a file before.
     pub(crate) fn given(&self, url: &Url) -> Option<Arc<Emitted>> {
-        self.lock().given.get(url).cloned()
+        self.lock().given.get(url.as_str()).cloned()
     }
 
     /// Notes what V8 is given for a file, in every isolate.
     pub(crate) fn give(&self, url: &Url, code: Arc<Emitted>) -> Arc<Emitted> {
-        self.lock().given.entry(url.clone()).or_insert(code).clone()
+        let url = self.common.name(url.as_str());
+        self.lock().given.entry(url).or_insert(code).clone()
     }
 
     /// Notes that one file imports another.
-    pub(crate) fn note_import(&self, from: PathBuf, file: PathBuf) {
+    pub(crate) fn note_import(&self, from: &Path, file: &Path) {
+        let [from, file] = [from, file].map(|path| self.common.path(path));
         let mut read = self.lock();
         let import = Import {
             file,
@@ -326,7 +330,7 @@ impl SourceSnapshot {
     /// A module and everything that it imports, directly or not; what is imported comes first.
     pub(crate) fn evaluation_order(&self, module: &Path) -> Vec<PathBuf> {
         fn visit(
-            imports: &HashMap<PathBuf, Vec<Import>>,
+            imports: &HashMap<Arc<Path>, Vec<Import>>,
             path: &Path,
             seen: &mut HashSet<PathBuf>,
             order: &mut Vec<PathBuf>,
@@ -343,7 +347,7 @@ impl SourceSnapshot {
         order
     }
 
-    fn digest<'a>(&self, files: impl Iterator<Item = (&'a PathBuf, &'a SourceFile)>) -> String {
+    fn digest<'a>(&self, files: impl Iterator<Item = (&'a Arc<Path>, &'a SourceFile)>) -> String {
         let mut hasher = blake3::Hasher::new();
         for (path, file) in files {
             let path = path.strip_prefix(&self.project.root).unwrap_or(path);
@@ -368,17 +372,18 @@ impl SourceSnapshot {
         }
         let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == hash);
         if let (true, Some(now)) = (same, now) {
-            self.lock().stamps.insert(path.to_owned(), now);
+            let path = self.common.path(path);
+            self.lock().stamps.insert(path, now);
         }
         !same
     }
 
     /// The files that were read, of packages or of none, with what tells whether they read the same.
-    fn read_files(&self, of_packages: bool) -> Vec<(PathBuf, blake3::Hash, Option<Stamp>)> {
+    fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<Stamp>)> {
         let read = self.lock();
         let files = read.files.iter();
         let wanted = files.filter(|(path, _)| is_of_package(path) == of_packages);
-        let of = |(path, file): (&PathBuf, &SourceFile)| (path.clone(), file.hash, read.stamps.get(path).copied());
+        let of = |(path, file): (&Arc<Path>, &SourceFile)| (path.clone(), file.hash, read.stamps.get(path).copied());
         wanted.map(of).collect()
     }
 
@@ -388,7 +393,7 @@ impl SourceSnapshot {
         let changed = |of_packages| {
             let files = self.read_files(of_packages).into_iter();
             let changed = files.filter(|(path, hash, stamp)| self.differs(path, *hash, *stamp));
-            changed.map(|(path, ..)| path)
+            changed.map(|(path, ..)| path.to_path_buf())
         };
         let others = move || {
             let (missing, links) = {
@@ -396,12 +401,11 @@ impl SourceSnapshot {
                 (read.missing.clone(), read.links.clone())
             };
             let appeared = missing.into_iter().filter(|path| path.is_file());
-            let leads_elsewhere = |(path, led): &(PathBuf, PathBuf)| path.canonicalize().ok().as_ref() != Some(led);
+            let leads_elsewhere =
+                |(path, led): &(Arc<Path>, Arc<Path>)| path.canonicalize().ok().as_deref() != Some(&**led);
             let led_elsewhere = links.into_iter().filter(leads_elsewhere).map(|(path, _)| path);
-            changed(true)
-                .chain(appeared)
-                .chain(led_elsewhere)
-                .chain(self.changed_environment())
+            let found = appeared.chain(led_elsewhere).map(|path| path.to_path_buf());
+            changed(true).chain(found).chain(self.changed_environment())
         };
         changed(false).chain(std::iter::once_with(others).flatten())
     }
@@ -482,12 +486,12 @@ impl Sources for SourceSnapshot {
         let read = self.lock();
         let asked = [self.asked.root.as_path(), self.asked.entry.path()].map(Path::to_owned);
         let entries = self.entries();
-        let files = read.files.keys().chain(&read.missing).chain(&*entries);
-        let files = files.chain(&self.asked.environment.file).cloned();
+        let files = read.files.keys().chain(&read.missing).map(|path| path.to_path_buf());
+        let files = files.chain(entries.iter().cloned());
         Watched {
-            files: files.collect(),
+            files: files.chain(self.asked.environment.file.clone()).collect(),
             trees: tree.into_iter().collect(),
-            links: read.links.keys().cloned().chain(asked).collect(),
+            links: read.links.keys().map(|path| path.to_path_buf()).chain(asked).collect(),
         }
     }
 

@@ -1,0 +1,45 @@
+//! What the source snapshots of one process have in common, so that one more of them takes little: it reads mostly the
+//! same files, under the same paths, for the same imports.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deno_package_json::{PackageJson, PackageJsonRc};
+
+use super::caches::{Newest, first_eight_bytes};
+use super::shared::Shared;
+use super::snapshot::SourceFile;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    /// What is in files.
+    pub(super) bytes: Shared<[u8]>,
+    paths: Shared<Path>,
+    /// URLs and specifiers.
+    names: Shared<str>,
+    package_jsons: Newest<PathBuf, Option<PackageJsonRc>>,
+}
+
+impl Common {
+    pub(super) fn path(&self, path: &Path) -> Arc<Path> {
+        self.paths.like(path)
+    }
+
+    pub(super) fn name(&self, name: &str) -> Arc<str> {
+        self.names.like(name)
+    }
+
+    /// What the file says; `None` where it is no `package.json`.
+    pub(super) fn package_json(&self, path: &Path, file: &SourceFile) -> Option<PackageJsonRc> {
+        let content = first_eight_bytes(&file.hash);
+        let path = path.to_owned();
+        self.package_jsons.get(&path, content).unwrap_or_else(|| {
+            let text = String::from_utf8_lossy(&file.bytes);
+            let parsed = PackageJson::load_from_string(path.clone(), &text).ok();
+            let parsed = parsed.map(PackageJsonRc::new);
+            self.package_jsons.put(path, content, parsed.clone());
+            parsed
+        })
+    }
+}
