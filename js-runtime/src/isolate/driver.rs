@@ -4,6 +4,7 @@
 //! stopped, which answers its calls.
 
 mod lasting;
+mod rest;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,6 +28,7 @@ use super::memory::{Held, is_nearly_full};
 use super::script_error;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 use lasting::Lasting;
+use rest::Rest;
 
 type Value = Result<v8::Global<v8::Value>, Box<JsError>>;
 
@@ -68,6 +70,7 @@ struct Driver<'a> {
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
+    rest: Rest,
     running: FuturesUnordered<Running>,
     lasting: FuturesUnordered<Lasting>,
     /// Set while calls wait and nothing is left to run.
@@ -83,6 +86,7 @@ pub(crate) async fn drive(
     control: &Arc<Control>,
     memory: MemoryLimits,
 ) {
+    let rest = Rest::of(Held::by(worker.js_runtime.v8_isolate()), Instant::now());
     let mut driver = Driver {
         runtime: &mut worker.js_runtime,
         prelude,
@@ -92,6 +96,7 @@ pub(crate) async fn drive(
         draining: Draining::No,
         memory,
         collected: None,
+        rest,
         running: FuturesUnordered::new(),
         lasting: FuturesUnordered::new(),
         idle: None,
@@ -122,6 +127,7 @@ impl Driver<'_> {
         if self.control.sign_of_life() {
             self.watch_memory();
             self.collect_before_it_stays();
+            self.collect_at_rest();
         }
         if self.control.draining() && self.draining == Draining::No {
             self.draining = Draining::Since(Instant::now());
@@ -167,6 +173,18 @@ impl Driver<'_> {
         }
     }
 
+    /// What calls left goes, once there are none.
+    fn collect_at_rest(&mut self) {
+        let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
+        let isolate = self.runtime.v8_isolate();
+        if self.rest.wants_collection(is_busy, Held::by(isolate), Instant::now()) {
+            isolate.low_memory_notification();
+            let held = Held::by(isolate);
+            tracing::debug!(heap = held.heap, "an isolate at rest has collected its garbage");
+            self.rest = Rest::of(held, Instant::now());
+        }
+    }
+
     fn watch_memory(&mut self) {
         let isolate = self.runtime.v8_isolate();
         let held = Held::by(isolate);
@@ -195,6 +213,7 @@ impl Driver<'_> {
     }
 
     fn begin(&mut self, Call { id, request, answer }: Call) {
+        self.rest.is_over(Instant::now());
         let is_for_the_app = request.target == Target::Fetch;
         match (&self.serving.socket, &request.body) {
             (Some(_), Body::Full(_)) if self.serving.direct => {}

@@ -2,7 +2,7 @@
 
 use harness::process::{Held, Memory};
 use harness::soak::Soak;
-use harness::{Baton, Project, Run, deadline};
+use harness::{Baton, Project, Run, Status, deadline};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
@@ -79,6 +79,45 @@ async fn memory_that_a_call_took_without_end_comes_back_with_its_isolate() {
     let found = || async { (anonymous() < before + 60.0 * 1024.0).then_some(()) };
     let context = || format!("{} KiB, {before} KiB before", anonymous());
     deadline::until("what four isolates took is given back", context, found).await;
+}
+
+/// A call that leaves some 30 MB on the heap.
+const LITTER: &str = r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const litter = inngest.createFunction(
+  { id: "litter", retries: 1, triggers: [{ event: "fixture/litter" }], checkpointing: false },
+  async () => {
+    const littered: unknown[] = [];
+    while (littered.length < 350_000) littered.push({ number: littered.length, of: [littered.length] });
+    return { version: String(littered.length) };
+  },
+);
+"#;
+
+#[tokio::test]
+async fn an_isolate_that_has_no_calls_gives_back_what_they_left() {
+    let project = Project::new();
+    project.write("functions/litter.ts", LITTER);
+    let baton = Baton::dev(&project).argument("--isolates=1").ready().await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    let heap = |status: &Status| {
+        status.generation(1)["isolates"][0]["heap_mb"]
+            .as_f64()
+            .unwrap_or_default()
+    };
+    let before = baton
+        .status_when("memory is looked at", |status| heap(status) > 0.0)
+        .await;
+    let before = heap(&before);
+
+    assert_eq!(version_of(&baton, "litter").await, "350000");
+    baton
+        .status_when("the call has left garbage", |status| heap(status) > before + 20.0)
+        .await;
+    baton
+        .status_when("the garbage is collected", |status| heap(status) < before + 10.0)
+        .await;
+    assert_eq!(version_of(&baton, "version").await, "1");
 }
 
 /// Generations one after another. Memory is read with one generation alive, after each reload but the

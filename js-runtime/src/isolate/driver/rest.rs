@@ -1,0 +1,87 @@
+//! When an isolate without calls collects its garbage: V8 does so only as more is allocated, and what calls left would
+//! stay for as long as there are no others.
+
+use std::time::{Duration, Instant};
+
+use crate::isolate::memory::Held;
+
+/// So long without a call is a rest.
+const RESTS: Duration = Duration::from_secs(10);
+
+/// Less is not worth the time, in bytes.
+const WORTH: usize = 16 << 20;
+
+/// A larger heap is left to V8, in bytes: a call that came meanwhile would wait for too long.
+const LARGEST: usize = 256 << 20;
+
+/// See the module's documentation. Pure.
+#[derive(Debug)]
+pub(super) struct Rest {
+    since: Instant,
+    /// What the heap held without garbage.
+    kept: usize,
+}
+
+impl Rest {
+    /// It begins with this.
+    pub(super) fn of(held: Held, now: Instant) -> Self {
+        Self {
+            since: now,
+            kept: held.heap,
+        }
+    }
+
+    /// A call has come.
+    pub(super) fn is_over(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// Whether garbage is to be collected now.
+    pub(super) fn wants_collection(&mut self, is_busy: bool, held: Held, now: Instant) -> bool {
+        if is_busy {
+            self.is_over(now);
+        }
+        // What runs without calls leaves garbage too: of a larger heap a larger share.
+        let worth = WORTH.max(self.kept / 2);
+        now.duration_since(self.since) >= RESTS && held.heap >= self.kept + worth && held.heap <= LARGEST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{LARGEST, RESTS, Rest, WORTH};
+    use crate::isolate::memory::Held;
+
+    const fn heap(heap: usize) -> Held {
+        Held { heap, buffers: 0 }
+    }
+
+    #[test]
+    fn garbage_is_collected_after_some_time_without_calls_where_it_is_worth_it() {
+        let begin = Instant::now();
+        let later = |times: u32| begin + RESTS * times;
+        let just_before = |at: Instant| at.checked_sub(Duration::from_millis(1)).unwrap();
+        let mut rest = Rest::of(heap(WORTH), begin);
+        let full = heap(WORTH * 3);
+        assert!(!rest.wants_collection(false, full, just_before(later(1))));
+        assert!(rest.wants_collection(false, full, later(1)));
+        assert!(!rest.wants_collection(false, heap(WORTH * 2 - 1), later(1)));
+
+        rest.is_over(later(1));
+        assert!(!rest.wants_collection(false, full, just_before(later(2))));
+        assert!(!rest.wants_collection(true, full, later(2)), "a call runs");
+        assert!(!rest.wants_collection(false, full, just_before(later(3))));
+        assert!(rest.wants_collection(false, full, later(3)));
+    }
+
+    #[test]
+    fn of_what_is_large_more_has_to_be_gained_and_what_is_very_large_is_left_to_v8() {
+        let begin = Instant::now();
+        let mut rest = Rest::of(heap(WORTH * 8), begin);
+        assert!(!rest.wants_collection(false, heap(WORTH * 12 - 1), begin + RESTS));
+        assert!(rest.wants_collection(false, heap(WORTH * 12), begin + RESTS));
+        assert!(!rest.wants_collection(false, heap(LARGEST + 1), begin + RESTS));
+    }
+}
