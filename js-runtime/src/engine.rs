@@ -43,7 +43,7 @@ pub enum SnapshotSource<'a> {
 pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
-    sources: Arc<Common>,
+    common: Arc<Common>,
     deno_dir: PathBuf,
     spares: Arc<Spares>,
 }
@@ -88,7 +88,7 @@ impl V8Engine {
         Ok(Self {
             startup,
             caches: Arc::new(Caches::kept_in(code_cache)),
-            sources: Arc::default(),
+            common: Arc::default(),
             deno_dir: cache_folder.join("deno"),
             spares: Arc::default(),
         })
@@ -124,7 +124,7 @@ impl Engine for V8Engine {
             return Ok(sources);
         }
         let root = project.root.clone();
-        let sources = SourceSnapshot::begin(project, self.sources.clone()).map_err(|(path, error)| {
+        let sources = SourceSnapshot::begin(project, self.common.clone()).map_err(|(path, error)| {
             let error = LoadError {
                 kind: LoadErrorKind::Resolve,
                 message: format!("cannot read {}: {error}", path.display()),
@@ -137,7 +137,7 @@ impl Engine for V8Engine {
     }
 
     fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String> {
-        Ok(kept::restore(project, kept, &self.sources)?)
+        Ok(kept::restore(project, kept, &self.common)?)
     }
 
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
@@ -153,7 +153,7 @@ impl Engine for V8Engine {
 
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
         let Preparation { like, timeout, memory } = preparation;
-        let (maker, spares, common) = (self.maker(), self.spares.clone(), self.sources.clone());
+        let (maker, spares, common) = (self.maker(), self.spares.clone(), self.common.clone());
         async move {
             if let Ok(like) = own(like) {
                 let preparing = Preparing {

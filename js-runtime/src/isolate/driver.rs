@@ -125,9 +125,9 @@ enum Turn {
 impl Driver<'_> {
     fn turn(&mut self, context: &mut Context<'_>) -> Turn {
         if self.control.sign_of_life() {
-            self.watch_memory();
+            let held = self.watch_memory();
             self.collect_before_it_stays();
-            self.collect_at_rest();
+            self.collect_at_rest(held);
         }
         if self.control.draining() && self.draining == Draining::No {
             self.draining = Draining::Since(Instant::now());
@@ -174,10 +174,10 @@ impl Driver<'_> {
     }
 
     /// What calls left goes, once there are none.
-    fn collect_at_rest(&mut self) {
+    fn collect_at_rest(&mut self, held: Held) {
         let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
-        let isolate = self.runtime.v8_isolate();
-        if self.rest.wants_collection(is_busy, Held::by(isolate), Instant::now()) {
+        if self.rest.wants_collection(is_busy, held, Instant::now()) {
+            let isolate = self.runtime.v8_isolate();
             isolate.low_memory_notification();
             let held = Held::by(isolate);
             tracing::debug!(heap = held.heap, "an isolate at rest has collected its garbage");
@@ -185,7 +185,7 @@ impl Driver<'_> {
         }
     }
 
-    fn watch_memory(&mut self) {
+    fn watch_memory(&mut self) -> Held {
         let isolate = self.runtime.v8_isolate();
         let held = Held::by(isolate);
         self.control.note_memory(held);
@@ -196,6 +196,7 @@ impl Driver<'_> {
                 self.control.condemn();
             }
         }
+        held
     }
 
     /// One a turn, so that what it does to this thread is seen before the next is taken.

@@ -14,7 +14,7 @@ const WORTH: usize = 16 << 20;
 /// A larger heap is left to V8, in bytes: a call that came meanwhile would wait for too long.
 const LARGEST: usize = 256 << 20;
 
-/// See the module's documentation. Pure.
+/// See the module's documentation. Decides only.
 #[derive(Debug)]
 pub(super) struct Rest {
     since: Instant,
