@@ -1,8 +1,8 @@
 //! Digests over modules with everything that they import: two that are equal mean the same code.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::MutexGuard;
+use std::path::Path;
+use std::sync::{Arc, MutexGuard};
 
 use super::ahead::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
@@ -12,7 +12,7 @@ pub(crate) struct Hashes<'a> {
     read: MutexGuard<'a, Read>,
     root: &'a Path,
     /// A package's file with all that it imports: many modules import the same ones.
-    packages: HashMap<PathBuf, blake3::Hash>,
+    packages: HashMap<Arc<Path>, blake3::Hash>,
 }
 
 impl<'a> Hashes<'a> {
@@ -44,26 +44,27 @@ impl<'a> Hashes<'a> {
     }
 
     /// What is reached over files that are `passable`, and the others at which that ends.
-    fn reach(&self, from: &Path, passable: impl Fn(&Path) -> bool) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
-        let mut within = BTreeSet::from([from.to_owned()]);
+    fn reach(&self, from: &Path, passable: impl Fn(&Path) -> bool) -> (BTreeSet<Arc<Path>>, BTreeSet<Arc<Path>>) {
+        let from: Arc<Path> = from.into();
+        let mut within = BTreeSet::from([from.clone()]);
         let mut beyond = BTreeSet::new();
-        let mut next = vec![from.to_owned()];
+        let mut next = vec![from];
         while let Some(file) = next.pop() {
-            for import in self.read.imports.get(file.as_path()).into_iter().flatten() {
+            for import in self.read.imports.get(&file).into_iter().flatten() {
                 if !passable(&import.file) {
-                    beyond.insert(import.file.to_path_buf());
-                } else if within.insert(import.file.to_path_buf()) {
-                    next.push(import.file.to_path_buf());
+                    beyond.insert(import.file.clone());
+                } else if within.insert(import.file.clone()) {
+                    next.push(import.file.clone());
                 }
             }
         }
         (within, beyond)
     }
 
-    fn digest(&self, files: &BTreeSet<PathBuf>) -> blake3::Hasher {
+    fn digest(&self, files: &BTreeSet<Arc<Path>>) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new();
         for path in files {
-            if let Some(file) = self.read.files.get(path.as_path()) {
+            if let Some(file) = self.read.files.get(path) {
                 let path = path.strip_prefix(self.root).unwrap_or(path);
                 hasher.update(path.as_os_str().as_encoded_bytes());
                 hasher.update(&[0]);
