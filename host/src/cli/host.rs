@@ -7,7 +7,9 @@ use std::time::Duration;
 use js_runtime_api::Engine;
 use tracing::{info, warn};
 
-use super::serve::{Host, Plan, SIGQUIT, ServeError, Signals, Supervision, calls_in_flight};
+use super::plan::Plan;
+use super::serve::{Host, ServeError, Supervision, calls_in_flight};
+use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
 use crate::supervisor::{Beginning, FromHost, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost};

@@ -7,10 +7,12 @@ mod drain;
 mod follow;
 mod host;
 pub mod invoke;
+mod plan;
 mod reload;
 mod rollback;
 mod serve;
 mod service;
+mod signals;
 mod status;
 mod upgrade;
 
@@ -22,7 +24,8 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 pub use host::{greet, host};
-pub use serve::{Mode, Plan, ServeError, plan, serve};
+pub use plan::{Mode, Plan, plan};
+pub use serve::{ServeError, serve};
 
 use crate::config::{PinMode, RegisterMode, WatchMode, parse_duration};
 use crate::supervisor::HOST_COMMAND;

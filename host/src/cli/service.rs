@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum as _};
 use miette::{Diagnostic, Report};
 
-use super::serve::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
+use super::plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
 use crate::config::{ConfigFile, ProjectError, WatchMode, discover, parse_duration, working_folder};
 use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use js_runtime_api::{CallQueue, Engine, LoadRequest, Sources, Warning};
 use serde_json::{Value, json};
 
-use super::super::serve::Plan;
+use super::super::plan::Plan;
 use super::check::{Check, Finding};
 use crate::lint;
 use crate::registration;
@@ -37,9 +37,9 @@ pub(super) async fn load(plan: &Plan, engine: &Arc<dyn Engine>, sources: Arc<dyn
     let request = LoadRequest {
         name: "doctor".to_owned(),
         sources: sources.clone(),
-        timeout: plan.limits().load,
+        timeout: plan.limits.load,
         queue: Arc::new(CallQueue::default()),
-        memory: plan.limits().memory,
+        memory: plan.limits.memory,
     };
     let loaded = match engine.load(request).await {
         Ok(loaded) => loaded,
@@ -49,7 +49,7 @@ pub(super) async fn load(plan: &Plan, engine: &Arc<dyn Engine>, sources: Arc<dyn
     loaded.isolate.ended().await;
     let mut warnings: Vec<Warning> = loaded.manifest.warnings.clone();
     warnings.extend(lint::look(&loaded.manifest, None));
-    let code = match lint::denied(&warnings, &plan.limits().deny) {
+    let code = match lint::denied(&warnings, &plan.limits.deny) {
         Some(denied) => rejection(&json!(denied)),
         None => {
             let count = loaded.manifest.functions().count();

@@ -7,7 +7,7 @@ use std::path::Path;
 use js_runtime_api::Sources;
 use serde_json::Value;
 
-use super::super::serve::Plan;
+use super::super::plan::Plan;
 use super::check::{Check, Finding};
 use crate::config::StateError;
 use crate::registration::{self, is_local};
@@ -51,11 +51,11 @@ pub(super) fn host(plan: &Plan, status: Option<&Value>) -> Check {
 
 /// Who has the port.
 pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
-    let port = plan.address().port();
+    let port = plan.address.port();
     if port == 0 {
         return Check::skipped("port", "any free one");
     }
-    if TcpListener::bind(plan.address()).is_ok() {
+    if TcpListener::bind(plan.address).is_ok() {
         return match status {
             Some(_) => Check::good("port", format!("{port} is free; the host listens elsewhere")),
             None => Check::good("port", format!("{port} is free")),

@@ -19,7 +19,8 @@ use js_runtime_api::{Engine, Sources};
 use serde_json::Value;
 
 use self::check::{Check, Finding};
-use super::serve::{Mode, Plan, ServeError, plan};
+use super::plan::{Mode, Plan, plan};
+use super::serve::ServeError;
 use super::{ServeArgs, client};
 
 pub(super) const HELP: &str =
@@ -90,7 +91,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
         && sources
             .variable("INNGEST_SIGNING_KEY")
             .is_some_and(|key| !key.is_empty())
-        && let Ok(production) = super::serve::plan(&args.serve, Mode::Start(plan.address().ip()))
+        && let Ok(production) = super::plan::plan(&args.serve, Mode::Start(plan.address.ip()))
     {
         plan = production;
         read_as_dev = read(&plan, &engine).await;

@@ -12,7 +12,8 @@ use miette::Diagnostic;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::serve::{Host, Mode, Plan, ServeError, plan};
+use super::super::plan::{Mode, Plan, plan};
+use super::super::serve::{Host, ServeError};
 use super::super::{ServeArgs, client, reload};
 use super::args::InvokeArgs;
 use super::reloads::Reloads;

@@ -1,0 +1,195 @@
+//! Which project is served and how: flags and variables, `baton.toml`, defaults.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use js_runtime_api::{EnvironmentSource, MemoryLimits, Project};
+
+use super::ServeArgs;
+use super::follow::Watching;
+use super::serve::ServeError;
+use crate::config::{ConfigFile, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder};
+use crate::generation::{Limits, Pin};
+use crate::registration::Settings;
+use crate::supervisor::Setup;
+
+pub(super) const DEFAULT_PORT: u16 = 3111;
+const DEFAULT_HOLD: Duration = Duration::from_mins(10);
+/// More than a step takes that talks to one other service.
+const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
+const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// As long as Inngest lets a call take.
+pub(super) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+/// As long as Inngest waits for an answer.
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
+const DEFAULT_MAX_GENERATIONS: usize = 8;
+/// Of an isolate's heap, and as much again of its array buffers.
+const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
+/// How long a run may sleep between two calls and still be pinned.
+const DEFAULT_PIN_TTL: Duration = Duration::from_hours(24);
+/// How long a generation may still take when there are too many.
+const HURRIED_DRAIN: Duration = Duration::from_mins(10);
+
+/// How the host is used.
+#[derive(Debug, Clone, Copy)]
+pub enum Mode {
+    /// By the person at this machine.
+    Dev,
+    /// In production, on this address.
+    Start(IpAddr),
+}
+
+/// What is known before anything is opened.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) mode: Mode,
+    pub(super) project: Project,
+    pub(super) state: StateFolder,
+    pub(super) address: SocketAddr,
+    pub(super) inspect: Option<u16>,
+    pub(super) hold: Duration,
+    pub(super) slow_call: Duration,
+    pub(super) watching: Watching,
+    pub(super) pin: Pin,
+    pub(super) register: bool,
+    pub(super) limits: Limits,
+}
+
+impl Plan {
+    /// What a supervisor needs to know of it. `arguments`: for its hosts.
+    #[must_use]
+    pub fn supervisor(self, arguments: Vec<OsString>) -> Setup {
+        Setup {
+            state: self.state,
+            address: self.address,
+            drain: self.limits.drain,
+            arguments,
+        }
+    }
+
+    /// How long loading the project may take.
+    #[must_use]
+    pub const fn load_timeout(&self) -> Duration {
+        self.limits.load
+    }
+
+    pub(super) const fn settings(&self) -> Settings {
+        Settings {
+            wanted: self.register,
+            address: self.address,
+        }
+    }
+}
+
+/// Finds the project and settles every value: flags and variables before `baton.toml`.
+///
+/// # Errors
+/// When there is no project, or its configuration is wrong.
+pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
+    let (mut project, file) = discover(args.path.as_deref(), &working_folder()?)?;
+    let ConfigFile {
+        port,
+        state_dir,
+        hold,
+        load_timeout,
+        drain_timeout,
+        call_timeout,
+        max_generations,
+        isolates,
+        spare,
+        heap_limit,
+        buffer_limit,
+        cpu_limit,
+        watch,
+        require_clean,
+        poll,
+        pin,
+        pin_ttl,
+        env,
+        inngest,
+        functions,
+        deny,
+        path: _,
+    } = file;
+    project.default_retries = functions.default_retries.map(|Retries(count)| count);
+    project.environment = EnvironmentSource {
+        file: match &args.env_file {
+            Some(file) => Some(working_folder()?.join(file)),
+            None => env.file.map(|file| project.root.join(file)),
+        },
+        secret_command: env.secret_command,
+        defaults: {
+            let mut defaults: BTreeMap<_, _> = inngest.variables(matches!(mode, Mode::Start(_))).collect();
+            if let Mode::Dev = mode {
+                // The SDK would take this machine for Inngest's cloud.
+                defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());
+            }
+            defaults
+        },
+    };
+    let state_dir = args
+        .state_dir
+        .clone()
+        .or_else(|| state_dir.map(|folder| project.root.join(folder)));
+    let host = match mode {
+        Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Mode::Start(host) => host,
+    };
+    let drain = args.drain_timeout.or(drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT);
+    Ok(Plan {
+        state: StateFolder::of(&project.root, state_dir)?,
+        project,
+        mode,
+        inspect: args.inspect,
+        slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
+        address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
+        hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
+        watching: Watching {
+            mode: match args.watch {
+                _ if args.no_watch => WatchMode::Off,
+                Some(asked) => asked,
+                None => watch.unwrap_or(match mode {
+                    Mode::Dev => WatchMode::Files,
+                    Mode::Start(_) => WatchMode::Off,
+                }),
+            },
+            require_clean: args.require_clean || require_clean.unwrap_or_default(),
+            poll: args.poll || poll.unwrap_or_default(),
+        },
+        pin: match args.pin.or(pin) {
+            Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),
+            Some(PinMode::None) | None => Pin::Nothing,
+        },
+        register: match args.register.or(inngest.register) {
+            Some(RegisterMode::Auto) | None => true,
+            Some(RegisterMode::Off) => false,
+        },
+        limits: Limits {
+            deny,
+            max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
+            call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
+            isolates: settled(args.isolates, isolates, default_isolates()),
+            spare: !args.no_spare && spare.unwrap_or(true),
+            memory: MemoryLimits {
+                heap: settled(args.heap_limit, heap_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
+                buffers: settled(args.buffer_limit, buffer_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
+            },
+            cpu: args.cpu_limit.or(cpu_limit),
+            drain,
+            hurried_drain: HURRIED_DRAIN.min(drain),
+            load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
+        },
+    })
+}
+
+/// The flag or variable, else what the file says, else the default.
+fn settled(argument: Option<usize>, file: Option<NonZeroUsize>, default: usize) -> usize {
+    argument.or(file.map(NonZeroUsize::get)).unwrap_or(default)
+}
+
+fn default_isolates() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4)
+}

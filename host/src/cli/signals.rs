@@ -1,0 +1,32 @@
+//! The signals that end a host.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Those that end a host, heard from [`Signals::listen`] on.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    /// The next one, by its name. May be dropped and called again.
+    pub(super) async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.quit.recv() => SIGQUIT,
+        }
+    }
+}
+
+/// The signal that lets nothing be finished.
+pub(super) const SIGQUIT: &str = "SIGQUIT";

@@ -1,0 +1,181 @@
+//! The JavaScript of a module, whatever its file is written in: made once, the same in every isolate.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use deno_ast::{MediaType, ParsedSource};
+use deno_core::url::Url;
+use deno_error::JsErrorBox;
+use js_runtime_api::LoadErrorKind;
+use node_resolver::analyze::CjsAnalysisSourceProvider;
+
+use super::Modules;
+use crate::diagnostics::{Position, source_text};
+use crate::source::bundled;
+use crate::source::findings::{self, Findings};
+use crate::source::snapshot::SourceFile;
+use crate::source::transpile::{self, EmitKind, Emitted};
+use crate::source::tsconfig::CompilerOptions;
+
+impl Modules {
+    /// An ES module, whatever the file is written in: the same one in every isolate.
+    pub(super) async fn javascript(
+        &self,
+        url: &Url,
+        media_type: MediaType,
+        file: &SourceFile,
+    ) -> Result<Arc<str>, JsErrorBox> {
+        let given = match self.sources.given(url) {
+            Some(given) => given,
+            None => {
+                let mut made = self.make_javascript(url, media_type, file).await?;
+                if let Some(code) = self.with_import_meta(url, &made.code)? {
+                    made.code = code;
+                }
+                let (_, code) = self.caches.code.one(made.code);
+                self.sources.give(url, Arc::new(Emitted { code, ..made }))
+            }
+        };
+        self.keep_source_map(url, &given);
+        Ok(given.code.clone())
+    }
+
+    async fn make_javascript(
+        &self,
+        url: &Url,
+        media_type: MediaType,
+        file: &SourceFile,
+    ) -> Result<Emitted, JsErrorBox> {
+        let text = self.text(url, file)?;
+        if self.node.is_package(url)? && !media_type.is_emittable() {
+            let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
+            let code = if is_cjs {
+                self.node.cjs_to_esm(url, text, self).await?
+            } else {
+                text
+            };
+            return Ok(Emitted { code, source_map: None });
+        }
+        let mut parsed = None;
+        let is_script = self.caches.is_script(url, &file.hash, || {
+            let source = self.parse(url, media_type, &text)?;
+            let is_script = source.compute_is_script();
+            parsed = Some(source);
+            Ok::<_, JsErrorBox>(is_script)
+        })?;
+        let is_cjs = self.node.is_cjs(url, media_type, is_script)?;
+        let kind = if is_cjs { EmitKind::Cjs } else { EmitKind::Esm };
+        let names = if !is_cjs && bundled::may_use_names(&text) {
+            let source = parsed.take().map_or_else(|| self.parse(url, media_type, &text), Ok)?;
+            let names = bundled::import_of_names(&source);
+            parsed = Some(source);
+            names
+        } else {
+            None
+        };
+        let (code, source_map) = if media_type.is_emittable() {
+            let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
+            (emitted.code.clone(), emitted.source_map.clone())
+        } else {
+            (text, None)
+        };
+        let code = match names {
+            _ if is_cjs => self.node.cjs_to_esm(url, code, self).await?,
+            Some(names) => format!("{code}{names}").into(),
+            None => code,
+        };
+        Ok(Emitted { code, source_map })
+    }
+
+    /// The text that `require` evaluates.
+    pub(crate) fn required(&self, url: &Url, path: &Path) -> Result<Arc<str>, JsErrorBox> {
+        let file = self.read(url, path)?;
+        let media_type = MediaType::from_specifier(url);
+        let text = self.text(url, &file)?;
+        if media_type.is_emittable() {
+            let emitted = self.emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?;
+            self.keep_source_map(url, &emitted);
+            return Ok(emitted.code.clone());
+        }
+        Ok(text)
+    }
+
+    fn emitted(
+        &self,
+        url: &Url,
+        media_type: MediaType,
+        file: &SourceFile,
+        text: &Arc<str>,
+        parsed: Option<ParsedSource>,
+        kind: EmitKind,
+    ) -> Result<Arc<Emitted>, JsErrorBox> {
+        let options = self.compiler_options(url)?;
+        self.caches.emitted((url, kind), &file.hash, &options, || {
+            let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
+            if findings::may_tell(text) {
+                self.caches.findings(url, &file.hash, || Some(findings::look(&parsed)));
+            }
+            transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))
+        })
+    }
+
+    /// What the texts of the project's own modules tell about functions, with their URLs.
+    pub(crate) fn findings(&self) -> Vec<(Url, Arc<Findings>)> {
+        let files = self.sources.own_files().into_iter();
+        files
+            .filter_map(|(path, file)| self.findings_of(&path, &file))
+            .collect()
+    }
+
+    fn findings_of(&self, path: &Path, file: &SourceFile) -> Option<(Url, Arc<Findings>)> {
+        let url = Url::from_file_path(path).ok()?;
+        let media_type = MediaType::from_specifier(&url);
+        let code =
+            media_type.is_emittable() || matches!(media_type, MediaType::JavaScript | MediaType::Mjs | MediaType::Cjs);
+        let text = std::str::from_utf8(&file.bytes)
+            .ok()
+            .filter(|text| code && findings::may_tell(text))?;
+        let found = self.caches.findings(&url, &file.hash, || {
+            // One that was never loaded may well not parse.
+            let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
+            Some(findings::look(&parsed))
+        })?;
+        Some((url, found))
+    }
+
+    fn keep_source_map(&self, url: &Url, emitted: &Emitted) {
+        if let Some(map) = &emitted.source_map {
+            self.source_maps.borrow_mut().insert(url.to_string(), map.clone());
+        }
+    }
+
+    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedSource, JsErrorBox> {
+        transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
+    }
+
+    /// What the tsconfig.json of a file of the project says; nothing about installed packages.
+    pub(super) fn compiler_options(&self, url: &Url) -> Result<Rc<CompilerOptions>, JsErrorBox> {
+        let path = match url.to_file_path() {
+            Ok(path) if !self.node.is_package(url)? => path,
+            _ => return Ok(Rc::default()),
+        };
+        self.tsconfigs.of(&path, &self.sources).map_err(|error| {
+            let message = format!("cannot use {}: {error}", error.file().display());
+            let config = Url::from_file_path(error.file()).unwrap_or_else(|()| url.clone());
+            let text = source_text(&config, &self.sources);
+            self.fail(Position::start_of(&config, &text).into_error(LoadErrorKind::Resolve, message))
+        })
+    }
+}
+
+/// What a CommonJS file exports may be what another one does, which the analysis then reads.
+impl CjsAnalysisSourceProvider for Modules {
+    fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
+        let path = url.to_file_path().ok()?;
+        self.sources.read(&path).ok()?;
+        let code = self.required(url, &path).ok()?;
+        Some(Cow::Owned(code.to_string()))
+    }
+}

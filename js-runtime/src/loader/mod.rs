@@ -1,0 +1,237 @@
+//! Gives V8 the modules of one isolate: resolves specifiers ([`resolving`]), reads each file from the generation's
+//! source snapshot, makes JavaScript of it ([`javascript`]), and remembers why one could not be given.
+
+mod code_cache;
+mod import_meta;
+mod javascript;
+mod resolving;
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use deno_ast::MediaType;
+use deno_core::url::Url;
+use deno_core::{
+    ModuleLoadOptions, ModuleLoadReferrer, ModuleLoadResponse, ModuleLoader, ModuleSource, ModuleSourceCode,
+    ModuleType, RequestedModuleType, ResolutionKind, SourceCodeCacheInfo,
+};
+use deno_error::JsErrorBox;
+use js_runtime_api::{LoadError, LoadErrorKind};
+
+pub(crate) use self::code_cache::Fresh;
+use self::resolving::Place;
+use crate::compat::bun;
+use crate::diagnostics::{Position, display_path};
+use crate::prelude;
+use crate::resolve::node::NodeResolution;
+use crate::resolve::relative;
+use crate::source::bundled;
+use crate::source::caches::Caches;
+use crate::source::snapshot::{SourceFile, SourceSnapshot};
+use crate::source::tsconfig::TsConfigs;
+
+/// What one isolate knows about its modules. Lives on the isolate's thread.
+pub(crate) struct Modules {
+    pub(crate) sources: Arc<SourceSnapshot>,
+    pub(crate) node: NodeResolution,
+    caches: Arc<Caches>,
+    tsconfigs: TsConfigs,
+    /// What packages' specifiers mean, by where they are written: files of one folder find the same.
+    found: RefCell<HashMap<Place, Url>>,
+    source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
+    /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
+    /// catch it.
+    failures: RefCell<Vec<LoadError>>,
+    fresh: RefCell<Vec<Fresh>>,
+}
+
+impl Modules {
+    pub(crate) fn new(sources: Arc<SourceSnapshot>, node: NodeResolution, caches: Arc<Caches>) -> Self {
+        Self {
+            sources,
+            node,
+            caches,
+            tsconfigs: TsConfigs::default(),
+            found: RefCell::default(),
+            source_maps: RefCell::default(),
+            failures: RefCell::default(),
+            fresh: RefCell::default(),
+        }
+    }
+
+    /// The full story behind an error message that reached JavaScript.
+    pub(crate) fn failure_behind(&self, message: &str) -> Option<LoadError> {
+        let failures = self.failures.borrow();
+        failures
+            .iter()
+            .find(|failure| message.contains(&failure.message))
+            .cloned()
+    }
+
+    /// Where a 1-based position in the code that V8 has lies in the original source.
+    pub(crate) fn original_position(&self, url: &Url, line: u32, column: u32) -> (u32, u32) {
+        let maps = self.source_maps.borrow();
+        let original = maps
+            .get(url.as_str())
+            .and_then(|map| sourcemap::SourceMap::from_slice(map).ok())
+            .and_then(|map| {
+                let token = map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?)?;
+                Some((token.get_src_line() + 1, token.get_src_col() + 1))
+            });
+        original.unwrap_or((line, column))
+    }
+
+    fn fail(&self, error: LoadError) -> JsErrorBox {
+        let message = match (&error.file, error.line) {
+            (Some(file), Some(line)) => format!("{} ({file}:{line})", error.message),
+            _ => error.message.clone(),
+        };
+        let class = if error.kind == LoadErrorKind::Syntax {
+            "SyntaxError"
+        } else {
+            "Error"
+        };
+        self.failures.borrow_mut().push(error);
+        JsErrorBox::new(class, message)
+    }
+
+    async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
+        let own = prelude::module(url, &self.sources.project().root, &self.caches);
+        if let Some(code) = own.or_else(|| bun::module(url)) {
+            let code = code.map_err(|error| self.fail(error))?;
+            let cache = self.code_cache_of_module(url, &code);
+            let code = ModuleSourceCode::String(code.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
+        }
+        if let Some(names) = bundled::names_module(url) {
+            let code = ModuleSourceCode::String(names.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
+        }
+        if url.scheme() == "data" {
+            return self.load_data(url, &requested);
+        }
+        let path = url.to_file_path().map_err(|()| {
+            JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
+        })?;
+        let file = self.read(url, &path)?;
+        let media_type = MediaType::from_specifier(url);
+        let bytes = |file: SourceFile| ModuleSourceCode::Bytes(file.bytes.to_vec().into_boxed_slice().into());
+        let (code, module_type) = match requested {
+            RequestedModuleType::Text => (bytes(file), ModuleType::Text),
+            RequestedModuleType::Bytes => (bytes(file), ModuleType::Bytes),
+            RequestedModuleType::Json => (bytes(file), ModuleType::Json),
+            _ if media_type == MediaType::Wasm => (bytes(file), ModuleType::Wasm),
+            // Bundlers import JSON without an attribute; JSON is a JavaScript expression.
+            _ if media_type == MediaType::Json => {
+                let module = format!("export default {};", self.text(url, &file)?);
+                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
+            }
+            _ if bundled::is_text(url) => {
+                let module = format!("export default {};", serde_json::Value::from(&*self.text(url, &file)?));
+                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
+            }
+            _ => {
+                let code = self.javascript(url, media_type, &file).await?;
+                let cache = self.code_cache_of_module(url, &code);
+                let code = ModuleSourceCode::String(code.into());
+                return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
+            }
+        };
+        let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
+        Ok(ModuleSource::new(module_type, code, url, cache))
+    }
+
+    /// A module that is its own specifier.
+    fn load_data(&self, url: &Url, requested: &RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
+        let unreadable = || JsErrorBox::type_error("a data: URL that cannot be read is imported");
+        let data = data_url::DataUrl::process(url.as_str()).map_err(|_| unreadable())?;
+        let (bytes, _) = data.decode_to_vec().map_err(|_| unreadable())?;
+        let module_type = match requested {
+            RequestedModuleType::Json => ModuleType::Json,
+            RequestedModuleType::Text => ModuleType::Text,
+            _ => ModuleType::JavaScript,
+        };
+        let code = ModuleSourceCode::Bytes(bytes.into_boxed_slice().into());
+        Ok(ModuleSource::new(module_type, code, url, None))
+    }
+
+    fn read(&self, url: &Url, path: &Path) -> Result<SourceFile, JsErrorBox> {
+        self.sources.read(path).map_err(|error| {
+            let message = format!("cannot read {}: {error}", path.display());
+            self.fail(Position::start_of(url, "").into_error(LoadErrorKind::Resolve, message))
+        })
+    }
+
+    /// The file's text. A package's may contain anything; the project's own must be UTF-8.
+    fn text(&self, url: &Url, file: &SourceFile) -> Result<Arc<str>, JsErrorBox> {
+        match std::str::from_utf8(&file.bytes) {
+            Ok(text) => Ok(text.trim_start_matches('\u{feff}').into()),
+            Err(_) if self.node.is_package(url)? => Ok(String::from_utf8_lossy(&file.bytes).into()),
+            Err(error) => {
+                let text = String::from_utf8_lossy(&file.bytes);
+                let at = error.valid_up_to();
+                let message = format!("{} is not UTF-8 text: byte {at} cannot be read", display_path(url));
+                let help = "Save the file as UTF-8.".to_owned();
+                Err(self.fail(LoadError {
+                    help: Some(help),
+                    ..Position::of_offset(url, &text, at).into_error(LoadErrorKind::Syntax, message)
+                }))
+            }
+        }
+    }
+}
+
+/// What V8 asks. A handle, because Deno wants to own its loader.
+pub(crate) struct Loader(pub(crate) Rc<Modules>);
+
+impl ModuleLoader for Loader {
+    fn resolve(&self, specifier: &str, referrer: &str, _kind: ResolutionKind) -> Result<Url, JsErrorBox> {
+        self.0.resolve(specifier, referrer)
+    }
+
+    /// As in Node: a file need not be there.
+    fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
+        match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
+            Ok(url) if relative::is_relative(specifier) => Ok(relative::find(&url, &self.0.sources).unwrap_or(url)),
+            _ => self.0.resolve(specifier, referrer),
+        }
+    }
+
+    fn load(
+        &self,
+        url: &Url,
+        _referrer: Option<&ModuleLoadReferrer>,
+        options: ModuleLoadOptions,
+    ) -> ModuleLoadResponse {
+        let modules = self.0.clone();
+        let url = url.clone();
+        let load = async move { modules.load(&url, options.requested_module_type).await };
+        if options.is_synchronous {
+            // `require` of an ES module wants its answer now. Only the CommonJS analysis ever
+            // waits, for threads of the blocking pool, so a plain executor is enough. That of
+            // `futures` is not: it panics inside of itself, where a required module requires.
+            return ModuleLoadResponse::Sync(pollster::block_on(load));
+        }
+        ModuleLoadResponse::Async(Box::pin(load))
+    }
+
+    fn code_cache_ready(&self, url: Url, hash: u64, code: &[u8]) -> Pin<Box<dyn Future<Output = ()>>> {
+        self.0.caches.keep_module_code(url, hash, code);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn get_code_cache(&self, url: &Url, source: &str) -> Option<SourceCodeCacheInfo> {
+        Some(self.0.code_cache(url, source.as_bytes()))
+    }
+
+    fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
+        let maps = self.0.source_maps.borrow();
+        maps.get(file_name).map(|map| Cow::Owned(map.to_vec()))
+    }
+}

@@ -1,0 +1,145 @@
+//! What a specifier means where it is written: a file, a module of a package, one of ours.
+
+use deno_core::url::Url;
+use deno_error::JsErrorBox;
+use js_runtime_api::{LoadError, LoadErrorKind};
+
+use super::Modules;
+use crate::compat::bun;
+use crate::diagnostics::{Position, display_path, source_text};
+use crate::prelude;
+use crate::resolve::node::{folder_of_package, package_name};
+use crate::resolve::relative;
+use crate::source::bundled;
+use crate::source::imports::offset_of_import;
+
+/// Where a specifier is written that names a package.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    specifier: String,
+    /// The folder of the file.
+    folder: String,
+    /// Files of different kinds may be given different ones: `.ts`, `.cts`.
+    extension: String,
+}
+
+impl Place {
+    fn of(specifier: &str, referrer: &Url) -> Self {
+        let (folder, file) = referrer.as_str().rsplit_once('/').unwrap_or_default();
+        let (_, extension) = file.rsplit_once('.').unwrap_or_default();
+        Self {
+            specifier: specifier.to_owned(),
+            folder: folder.to_owned(),
+            extension: extension.to_owned(),
+        }
+    }
+}
+
+impl Modules {
+    pub(super) fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
+        // The prelude itself is named by a full URL and referred to by nothing.
+        let referrer = match Url::parse(referrer) {
+            Ok(referrer) if !prelude::is_own(specifier) => referrer,
+            _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
+        };
+        if let Some(own) = bun::resolve(specifier, &referrer) {
+            return Ok(own);
+        }
+        match bun::specifier(specifier) {
+            Some(bun::Specifier::Module(url)) => return Ok(url),
+            Some(bun::Specifier::Missing(message)) => {
+                return Err(self.fail(self.resolve_error(specifier, &referrer, message, None)));
+            }
+            None => {}
+        }
+        if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
+            let known = Url::parse(&known).map_err(JsErrorBox::from_err)?;
+            self.note_import(&referrer, &known);
+            return Ok(known);
+        }
+        if specifier == bundled::COMMONJS_NAMES {
+            return bundled::names_for(&referrer).ok_or_else(|| JsErrorBox::generic("not a file"));
+        }
+        let is_package = self.node.is_package(&referrer)?;
+        let found = if relative::is_relative(specifier) && !is_package {
+            let url = referrer.join(specifier).map_err(JsErrorBox::from_err)?;
+            relative::find(&url, &self.sources).ok_or_else(|| {
+                let message = format!("cannot find {specifier:?}: there is no file {}", display_path(&url));
+                self.fail(self.resolve_error(specifier, &referrer, message, None))
+            })?
+        } else if let Some(known) = self.found.borrow().get(&Place::of(specifier, &referrer)) {
+            known.clone()
+        } else if let Some(found) = self.mapped(specifier, &referrer, is_package)? {
+            found
+        } else {
+            self.note_linked_package(specifier, &referrer);
+            let found = self.node.resolve(specifier, &referrer);
+            let found = found.or_else(|error| self.as_bundlers_find(specifier, &referrer, is_package).ok_or(error));
+            found.map_err(|error| {
+                let root = &self.sources.project().root;
+                let (message, help) = match package_name(specifier) {
+                    Some(package) if folder_of_package(package, &referrer).is_none() => (
+                        format!("cannot find the package {package:?}"),
+                        Some(format!("Install it: run `npm install {package}` in {}", root.display())),
+                    ),
+                    _ => (error.to_string(), None),
+                };
+                self.fail(self.resolve_error(specifier, &referrer, message, help))
+            })?
+        };
+        if !relative::is_relative(specifier) {
+            let place = Place::of(specifier, &referrer);
+            self.found.borrow_mut().insert(place, found.clone());
+        }
+        self.note_import(&referrer, &found);
+        self.sources.note_resolved(specifier, referrer.as_str(), found.as_str());
+        Ok(found)
+    }
+
+    /// Where `paths` and `baseUrl` of the importing file's tsconfig.json lead.
+    fn mapped(&self, specifier: &str, referrer: &Url, is_package: bool) -> Result<Option<Url>, JsErrorBox> {
+        if is_package || specifier.contains(':') || specifier.starts_with('#') || self.node.is_builtin(specifier) {
+            return Ok(None);
+        }
+        let places = self.compiler_options(referrer)?.places(specifier);
+        let mut urls = places.iter().filter_map(|place| Url::from_file_path(place).ok());
+        Ok(urls.find_map(|url| relative::find(&url, &self.sources)))
+    }
+
+    /// A file in a package that does not say what it exports, without its extension: `lodash/fp`.
+    fn as_bundlers_find(&self, specifier: &str, referrer: &Url, is_package: bool) -> Option<Url> {
+        let package = package_name(specifier).filter(|_| !is_package)?;
+        let inside = specifier.strip_prefix(package)?.strip_prefix('/')?;
+        let folder = folder_of_package(package, referrer)?;
+        let package_json = self.sources.package_json(&folder.join("package.json"))?;
+        let url = Url::from_file_path(folder.join(inside)).ok()?;
+        package_json
+            .exports
+            .is_none()
+            .then(|| relative::find(&url, &self.sources))?
+    }
+
+    fn note_import(&self, referrer: &Url, found: &Url) {
+        if let (Ok(from), Ok(to)) = (referrer.to_file_path(), found.to_file_path()) {
+            self.sources.note_import(&from, &to);
+        }
+    }
+
+    /// A package of the workspace is a link in `node_modules`, which may be made to lead elsewhere.
+    fn note_linked_package(&self, specifier: &str, referrer: &Url) {
+        let folder = package_name(specifier).and_then(|package| folder_of_package(package, referrer));
+        if let Some(folder) = folder.filter(|folder| folder.is_symlink()) {
+            // A link that leads nowhere fails below.
+            let _ = self.sources.canonical(&folder);
+        }
+    }
+
+    fn resolve_error(&self, specifier: &str, referrer: &Url, message: String, help: Option<String>) -> LoadError {
+        let text = source_text(referrer, &self.sources);
+        let offset = offset_of_import(referrer, &text, specifier);
+        LoadError {
+            help,
+            ..Position::of_offset(referrer, &text, offset).into_error(LoadErrorKind::Resolve, message)
+        }
+    }
+}
