@@ -1,5 +1,6 @@
 //! What user code that never lets go of its thread costs everybody else.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::http::Answer;
@@ -9,6 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::arguments::Effort;
 use crate::row::{Goal, Row, Statistic};
+use crate::stage::Stage;
+use crate::subject::Subject;
 
 const SPIN: &str = include_str!("spin.ts");
 
@@ -23,20 +26,21 @@ const GOAL: Goal = Goal::AtMost(Statistic::P99, 5.0);
 
 /// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
 /// becomes blocked, and while it is.
-pub(crate) async fn calls(effort: Effort) -> Vec<Row> {
-    let (_project, baton) = two_isolates().await;
-    let alone = light_calls(&baton, effort).await;
-    let spinning = spin(&baton);
-    baton.in_flight(1, 1).await;
-    let taken_over = light_call(&baton).await;
-    baton.wait_for("isolate blocked", json!({ "isolate": 0 })).await;
-    let beside = light_calls(&baton, effort).await;
-    assert!(!spinning.is_finished(), "the isolate did not spin long enough");
-    vec![
-        Row::of_baton("light call, nothing else runs", "ms", alone),
-        Row::of_baton("light call as the only isolate begins to spin", "ms", vec![taken_over]),
-        Row::of_baton("light call beside an isolate that spins", "ms", beside).goal(GOAL),
-    ]
+pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
+    let mut alone = Row::samples("light call, nothing else runs", "ms");
+    let mut taken_over = Row::figure("light call as the only isolate begins to spin", "ms");
+    let mut beside = Row::samples("light call beside an isolate that spins", "ms");
+    for _ in 0..stage.rounds().min(3) {
+        let (_project, baton) = two_isolates().await;
+        alone.add(Subject::Baton, light_calls(&baton, stage.effort).await);
+        let spinning = spin(&baton);
+        baton.in_flight(1, 1).await;
+        taken_over.add(Subject::Baton, vec![light_call(&baton).await]);
+        baton.wait_for("isolate blocked", json!({ "isolate": 0 })).await;
+        beside.add(Subject::Baton, light_calls(&baton, stage.effort).await);
+        assert!(!spinning.is_finished(), "the isolate did not spin long enough");
+    }
+    vec![alone, taken_over, beside.goal(GOAL)]
 }
 
 /// What an operator or an orchestrator asks while every isolate spins.

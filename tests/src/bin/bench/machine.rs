@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::pauses::Pauses;
 use crate::subject;
 
 /// See the module's documentation.
@@ -17,6 +18,7 @@ pub(crate) struct Machine {
     kernel: String,
     /// Runnable threads over the last minute: what else there was to do.
     load: String,
+    pauses: Pauses,
     binary: String,
     /// In MB.
     size: f64,
@@ -33,6 +35,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| unknown(), trimmed),
             load: load(),
+            pauses: Pauses::of_now(),
             binary: harness::baton_binary().display().to_string(),
             size: fs::metadata(harness::baton_binary()).map_or(0.0, |file| file.len() as f64 / 1e6),
             commit: commit(),
@@ -59,9 +62,10 @@ impl Machine {
             cores,
             kernel,
             load,
+            pauses,
             ..
         } = self;
-        format!("{cpu}, {cores} cores, Linux {kernel}, load {load} at the start")
+        format!("{cpu}, {cores} cores, Linux {kernel}; at the start load {load}, {pauses}")
     }
 
     fn packages(&self) -> String {
@@ -75,6 +79,7 @@ impl Machine {
             "cores": self.cores,
             "kernel": self.kernel,
             "load": self.load,
+            "pauses": self.pauses.json(),
             "binary": self.binary,
             "binary_mb": self.size,
             "commit": self.commit,

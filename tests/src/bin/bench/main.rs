@@ -28,6 +28,8 @@ mod memory;
 #[cfg(target_os = "linux")]
 mod page;
 #[cfg(target_os = "linux")]
+mod pauses;
+#[cfg(target_os = "linux")]
 mod projects;
 #[cfg(target_os = "linux")]
 mod rate;

@@ -80,7 +80,7 @@ const MEASUREMENTS: [Measurement; 13] = [
     Measurement {
         name: "isolation/calls",
         slow: false,
-        measure: |stage| Box::pin(blocked::calls(stage.effort)),
+        measure: |stage| Box::pin(blocked::calls(stage)),
     },
     Measurement {
         name: "isolation/operator",
