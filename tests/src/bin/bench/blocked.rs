@@ -18,29 +18,36 @@ const SPIN: &str = include_str!("spin.ts");
 /// Longer than any measurement.
 const SPIN_FOR: Duration = Duration::from_secs(90);
 
-/// Before anything is measured: code is compiled as it is used.
+/// V8 compiles the functions of a new isolate at about its 400th call, all of them, on the cores that its calls want.
+const NEW: usize = 600;
+
+/// What an operator asks before anything is measured.
 const WARM_UP: usize = 100;
 
 /// In ms.
 const GOAL: Goal = Goal::AtMost(Statistic::P99, 5.0);
 
 /// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
-/// becomes blocked, and while it is.
+/// becomes blocked, and while it is. The isolate that takes them is a new one each time, whose first calls are told
+/// apart: what they cost is V8's compiling.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
-    let mut alone = Row::samples("light call, nothing else runs", "ms");
+    let of_new = |of: &str| Row::samples(format!("light call {of}, the first {NEW} of an isolate"), "ms");
+    let later = |of: &str| Row::samples(format!("light call {of}, after these"), "ms");
+    let (alone, beside) = ("while nothing else runs", "beside an isolate that spins");
+    let mut alone = [of_new(alone), later(alone)];
     let mut taken_over = Row::figure("light call as the only isolate begins to spin", "ms");
-    let mut beside = Row::samples("light call beside an isolate that spins", "ms");
+    let mut beside = [of_new(beside), later(beside).goal(GOAL)];
     for _ in 0..stage.rounds().min(3) {
         let (_project, baton) = two_isolates().await;
-        alone.add(Subject::Baton, light_calls(&baton, stage.effort).await);
+        light_calls(&baton, stage.effort, &mut alone).await;
         let spinning = spin(&baton);
         baton.in_flight(1, 1).await;
         taken_over.add(Subject::Baton, vec![light_call(&baton).await]);
         baton.wait_for("isolate blocked", json!({ "isolate": 0 })).await;
-        beside.add(Subject::Baton, light_calls(&baton, stage.effort).await);
+        light_calls(&baton, stage.effort, &mut beside).await;
         assert!(!spinning.is_finished(), "the isolate did not spin long enough");
     }
-    vec![alone, taken_over, beside.goal(GOAL)]
+    alone.into_iter().chain([taken_over]).chain(beside).collect()
 }
 
 /// What an operator or an orchestrator asks while every isolate spins.
@@ -90,16 +97,15 @@ fn spin(baton: &Baton) -> JoinHandle<()> {
     tokio::spawn(async move { drop(executor.discover(&run).await) })
 }
 
-/// Milliseconds of one call after another.
-async fn light_calls(baton: &Baton, effort: Effort) -> Vec<f64> {
-    for _ in 0..WARM_UP {
-        light_call(baton).await;
+/// Milliseconds of one call after another, of an isolate's first ones and of those that follow.
+async fn light_calls(baton: &Baton, effort: Effort, [of_new, later]: &mut [Row; 2]) {
+    for (row, calls) in [(of_new, NEW), (later, effort.choose(200, 2_000))] {
+        let mut samples = Vec::new();
+        for _ in 0..calls {
+            samples.push(light_call(baton).await);
+        }
+        row.add(Subject::Baton, samples);
     }
-    let mut samples = Vec::new();
-    for _ in 0..effort.choose(200, 2_000) {
-        samples.push(light_call(baton).await);
-    }
-    samples
 }
 
 /// Calls a function of one step; the milliseconds from before its connection to the last byte.
