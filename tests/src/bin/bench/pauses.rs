@@ -1,5 +1,5 @@
 //! What the machine takes from who runs on it: threads that do nothing but look at the clock, one for each core, and how
-//! long they could not. On a virtual machine that is what its neighbours take. No p99 is better than that.
+//! long they could not. On a virtual machine its neighbours take that, and a p99 shows it.
 
 use std::fmt;
 use std::time::{Duration, Instant};
