@@ -47,7 +47,7 @@ pub(crate) fn in_background<T>(start: impl FnOnce() -> T) -> T {
         let background = usual && set_scheduling_policy(libc::SCHED_BATCH).is_ok();
         let started = start();
         if background && let Err(error) = set_scheduling_policy(libc::SCHED_OTHER) {
-            tracing::warn!(%error, "the host's first thread stays in the background");
+            tracing::debug!(%error, "the first thread stays in the background");
         }
         started
     }

@@ -36,7 +36,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let (alone, beside) = ("while nothing else runs", "beside an isolate that spins");
     let mut alone = [of_new(alone), later(alone)];
     let mut taken_over = Row::figure("light call as the only isolate begins to spin", "ms");
-    let mut beside = [of_new(beside), later(beside).goal(GOAL)];
+    let mut beside = [of_new(beside).goal(GOAL), later(beside).goal(GOAL)];
     for _ in 0..stage.rounds().min(3) {
         let (_project, baton) = two_isolates().await;
         light_calls(&baton, stage.effort, &mut alone).await;
