@@ -177,7 +177,8 @@ impl Engine for V8Engine {
     }
 }
 
-/// Loads in the spare that has these sources, if there is one and it makes no difference, else in an isolate made for it.
+/// Loads in a spare, if there is one and it makes no difference, else in an isolate made for it. That is the spare that
+/// has these sources; where something was loaded from them before, any that has read nothing else.
 async fn load(
     request: LoadRequest,
     sources: Arc<SourceSnapshot>,
@@ -191,24 +192,27 @@ async fn load(
         memory,
         ..
     } = request;
-    if let Some(spare) = spares.take(&sources)
-        && spare.memory == memory
-    {
+    let own = spares.take(&sources);
+    let is_own = own.is_some();
+    let spare = own.or_else(|| spares.take_joined(&sources));
+    if let Some(spare) = spare.filter(|spare| spare.memory == memory) {
         match spare.isolate.load(name.clone(), queue.clone(), timeout).await {
             Ok(loaded) => return Ok(loaded),
             // Never because of what was evaluated ahead.
             Err(NotLoaded::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
                 return Err(error);
             }
-            Err(NotLoaded::Failed(_)) => sources.begin_anew(),
+            Err(NotLoaded::Failed(_)) => {}
             Err(NotLoaded::Unsuited(why)) => {
                 tracing::debug!(
                     ?why,
                     "the spare isolate makes a difference to this code: loading it in another"
                 );
                 spares.found_unsuited(spare.ahead, why);
-                sources.begin_anew();
             }
+        }
+        if is_own {
+            sources.begin_anew();
         }
     }
     let isolate = maker.begin(sources, memory, Ahead::default(), &name).await?;

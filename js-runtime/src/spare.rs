@@ -127,6 +127,17 @@ impl Spares {
         with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
     }
 
+    /// A spare that is ready and has read nothing but what these sources have read too: it has joined them.
+    pub(crate) fn take_joined(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
+        let mut state = self.state();
+        state.collect_failed();
+        let joins = |spare: &mut Spare| spare.isolate.is_ready() && spare.sources.join(sources);
+        // The next edit is better off with the other one.
+        let joined = state.with_packages.take_if(joins)?;
+        tracing::debug!("a spare isolate stands in for one that would have to be made");
+        Some(joined)
+    }
+
     /// Whatever there is.
     pub(crate) fn take_all(&self) -> Vec<Spare> {
         let mut state = self.state();

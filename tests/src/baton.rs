@@ -115,10 +115,13 @@ impl Launch {
         self
     }
 
-    /// Says when an isolate is ready, for [`Baton::rested`].
+    /// Says when an isolate is ready, for [`Baton::rested`], and when one is warm.
     #[must_use]
     pub fn telling_of_isolates(self) -> Self {
-        self.env("BATON_LOG", "info,js_runtime::isolate::thread=debug")
+        self.env(
+            "BATON_LOG",
+            "info,js_runtime::isolate::thread=debug,js_runtime::isolate::warmth=debug",
+        )
     }
 
     /// Takes a variable out of its environment that every test gives it.

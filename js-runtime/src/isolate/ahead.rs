@@ -11,6 +11,7 @@ use js_runtime_api::Entry;
 
 use super::blame::Failure;
 use super::load::{Load, run, to_v8};
+use super::warmth;
 use crate::compat;
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
@@ -33,12 +34,6 @@ pub(crate) enum How {
     Began,
 }
 
-/// How often the SDK answers in a spare that the next load is likely to wait for.
-const WARM: u32 = 1;
-
-/// The same where another one is ready meanwhile. More make the load slower, probably for the garbage.
-const WARMER: u32 = 25;
-
 impl Load<'_> {
     /// Evaluates packages and modules of Node's before the modules that import them.
     ///
@@ -49,18 +44,13 @@ impl Load<'_> {
             return Ok(());
         }
         let urls: Vec<&str> = ahead.packages.iter().map(Url::as_str).collect();
-        let rounds = if ahead.modules.is_empty() { WARM } else { WARMER };
         let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
         let runtime = &mut self.worker.js_runtime;
-        let arguments = [
-            to_v8(runtime, &urls),
-            to_v8(runtime, &is_entry),
-            to_v8(runtime, &rounds),
-        ];
-        let [Ok(urls), Ok(is_entry), Ok(rounds)] = arguments else {
+        let (Ok(urls), Ok(is_entry)) = (to_v8(runtime, &urls), to_v8(runtime, &is_entry)) else {
             return Err(Failure::Abandoned);
         };
-        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry, rounds]).await?;
+        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry]).await?;
+        self.warm_up(prelude, warmth::before_it_is_ready(ahead)).await;
         Ok(())
     }
 

@@ -66,6 +66,7 @@ impl Load<'_> {
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
             import_ahead: export(worker, &prelude, "importAhead")?,
+            warm_up: export(worker, &prelude, "warmUp")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,
@@ -206,7 +207,7 @@ pub(super) fn to_v8(
     Ok(v8::Global::new(scope, value))
 }
 
-fn from_v8<T: serde::de::DeserializeOwned>(
+pub(super) fn from_v8<T: serde::de::DeserializeOwned>(
     runtime: &mut JsRuntime,
     value: &v8::Global<v8::Value>,
 ) -> Result<T, LoadError> {

@@ -2,7 +2,7 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share (and `name`), `thread` the life from
-//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `blame` what went wrong in it, `manifest` what came of
+//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation, `blame` what went wrong in it, `manifest` what came of
 //! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
 //! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code
 //! starts.
@@ -22,6 +22,7 @@ mod manifest;
 mod memory;
 mod name;
 mod thread;
+mod warmth;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};

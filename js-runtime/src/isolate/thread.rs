@@ -3,16 +3,14 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
-use deno_core::{PollEventLoopOptions, v8};
+use deno_core::v8;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
-use futures::FutureExt as _;
 use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
@@ -63,7 +61,7 @@ pub(crate) struct Assignment {
 /// processor time that the first calls of the other one want.
 const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 
-type Assigned = oneshot::Receiver<Assignment>;
+pub(super) type Assigned = oneshot::Receiver<Assignment>;
 
 /// How it comes to know what it is for.
 pub(crate) struct Coming {
@@ -154,7 +152,7 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits, acts }
         name: given,
         queue,
         ready,
-    }) = wait_for(assigned, load.worker, control).await
+    }) = load.wait_for(assigned, &prelude, &spec.ahead).await
     else {
         drop(prelude);
         return dispose(worker, &modules, control);
@@ -211,25 +209,6 @@ async fn refuse(assigned: Assigned, error: LoadError) {
     if let Ok(assignment) = assigned.await {
         let _ = assignment.ready.send(Err(NotLoaded::Failed(error)));
     }
-}
-
-/// Lives on until it is known what for; `None` when it is to end.
-async fn wait_for(mut assigned: Assigned, worker: &mut MainWorker, control: &Control) -> Option<Assignment> {
-    let runtime = &mut worker.js_runtime;
-    std::future::poll_fn(|context| {
-        if control.poll_stopped(context).is_some() {
-            return Poll::Ready(None);
-        }
-        if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
-            return Poll::Ready(assignment.ok());
-        }
-        // What packages have begun goes on.
-        while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
-            tracing::error!(%error, "uncaught in user code");
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 fn environment_written(worker: &mut MainWorker) -> blake3::Hash {

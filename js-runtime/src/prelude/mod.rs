@@ -36,6 +36,7 @@ pub(crate) fn is_own(specifier: &str) -> bool {
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) import_ahead: v8::Global<v8::Function>,
+    pub(crate) warm_up: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,

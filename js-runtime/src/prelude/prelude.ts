@@ -19,7 +19,7 @@ import {
   takeListeners,
 } from "baton:serving";
 import "baton:timers";
-import { warmUp } from "baton:warm-up";
+import { warmUp as rounds } from "baton:warm-up";
 
 type AppHandler = (request: Request) => Response | Promise<Response>;
 
@@ -70,6 +70,7 @@ const CLOUD = "https://api.inngest.com";
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
+let warmUpOnce: (() => Promise<void>) | undefined;
 /** By their URLs what the modules export that were evaluated before the load. */
 const evaluated = new Map<string, object>();
 /** What their functions are registered with. */
@@ -90,16 +91,28 @@ const defaulted = new Set<InngestFunction>();
 let superseded = false;
 const supersession = Promise.withResolvers<void>();
 
-/** Evaluates packages before the modules that will import them, in their order; the SDK warms up for so many rounds. */
-export async function importAhead(urls: string[], isEntry: boolean, rounds: number): Promise<void> {
+/** Evaluates packages before the modules that will import them, in their order. */
+export async function importAhead(urls: string[], isEntry: boolean): Promise<void> {
   if (isEntry) await takeListeners();
   for (const url of urls) await import(url);
   if (!urls.some((url) => url.includes("/node_modules/inngest/"))) return;
   try {
     const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
-    await warmUp(sdk, rounds, answerAhead);
+    warmUpOnce = rounds(sdk, answerAhead);
   } catch {
     // One that is not as it is expected stays cold.
+  }
+}
+
+/** Has the SDK answer some calls before the load. Whether more would be of use. */
+export async function warmUp(): Promise<boolean> {
+  if (!warmUpOnce) return false;
+  try {
+    await warmUpOnce();
+    return true;
+  } catch {
+    warmUpOnce = undefined;
+    return false;
   }
 }
 

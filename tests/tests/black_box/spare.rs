@@ -18,6 +18,8 @@ export const told = inngest.createFunction(
 /// What it tells at first.
 const DEP: &str = "console.log('dep is evaluated');\nexport const dep = 'one';\n";
 
+const STANDS_IN: &str = "a spare isolate stands in for one that would have to be made";
+
 fn project(function: &str, dep: &str) -> Project {
     let project = Project::new();
     project.write("functions/told.ts", function);
@@ -43,6 +45,14 @@ async fn prepared(project: &Project) -> Baton {
     let baton = watched(Baton::dev(project)).ready().await;
     baton.wait_for("isolate booted", json!({ "isolate": "spare" })).await;
     baton
+}
+
+/// So many were made and are ready, or were.
+async fn wait_for_spares(baton: &Baton, spares: usize) {
+    let mut log = baton.stderr().from_the_beginning();
+    for _ in 0..spares {
+        log.wait_for("isolate booted", &json!({ "isolate": "spare" })).await;
+    }
 }
 
 async fn told(baton: &Baton) -> Value {
@@ -201,6 +211,69 @@ async fn a_second_isolate_of_the_generation_reads_what_its_first_one_read() {
         .await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
     assert!(!spinning.is_finished());
+}
+
+/// A function that tells, and ends its isolate where that is asked for.
+fn told_or_exits() -> String {
+    TOLD.replace(
+        "async () => ({ dep, version: 1 })",
+        "async ({ event }) => { if (event.data.exit) process.exit(3); return { dep, version: 1 }; }",
+    )
+}
+
+async fn exits(baton: &Baton) {
+    let exit = Run::of("fixture-told").with_data(json!({ "exit": true }));
+    let answer = start(baton, &exit).answer(baton).await;
+    assert_eq!(answer.status, 500, "{answer}");
+}
+
+#[tokio::test]
+async fn it_stands_in_for_an_isolate_that_died_with_the_code_of_its_generation() {
+    let project = project(&told_or_exits(), DEP);
+    let baton = prepared(&project).await;
+    project.edit("functions/told.ts", "version: 1", "version: 2");
+    exits(&baton).await;
+    baton.wait_for(STANDS_IN, json!({})).await;
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
+    let evaluated = json!({ "isolate": "generation-1+" });
+    assert_eq!(baton.stderr().count("dep is evaluated", &evaluated), 0);
+    // Another one is made, and serves the edit.
+    wait_for_spares(&baton, 2).await;
+    assert_eq!(baton.reload().await.activated(), 2);
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
+}
+
+#[tokio::test]
+async fn at_rest_it_gets_warm_and_nobody_notices() {
+    let project = project(&told_or_exits(), DEP);
+    let baton = prepared(&project).await;
+    baton.wait_for("a spare isolate is warm", json!({})).await;
+    let said = baton
+        .stderr()
+        .lines()
+        .into_iter()
+        .filter(|line| line.json["isolate"] == "spare");
+    let said: Vec<String> = said.map(|line| line.message().to_owned()).collect();
+    assert_eq!(said, ["dep is evaluated", "isolate booted"]);
+    exits(&baton).await;
+    baton.wait_for(STANDS_IN, json!({})).await;
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
+}
+
+#[tokio::test]
+async fn a_rollback_takes_it_where_the_packages_are_the_same() {
+    for (dep, stands_in) in [("one", 1), ("two", 0)] {
+        let project = project(TOLD, DEP);
+        let baton = prepared(&project).await;
+        project.edit("functions/told.ts", "version: 1", "version: 2");
+        write_package(&project, "dep", &DEP.replace("one", dep));
+        assert_eq!(baton.reload().await.activated(), 2);
+        wait_for_spares(&baton, 2).await;
+        let rolled_back = baton.rollback(None).await;
+        assert_eq!(rolled_back.status, 200, "{rolled_back}");
+        assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
+        assert_eq!(baton.stderr().count(STANDS_IN, &json!({})), stands_in, "{dep}");
+    }
 }
 
 #[tokio::test]

@@ -70,6 +70,7 @@ impl Task {
             News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
             News::Made(id, Ok(loaded)) => {
                 self.isolates.wanted.remove(&id);
+                self.preparing.is_due_later();
                 let Some(generation) = self.live(id) else {
                     // Dropping its handle ends it.
                     return;
@@ -85,6 +86,7 @@ impl Task {
             }
             News::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
+                self.preparing.is_due_later();
                 self.isolates.failed.insert(id, Instant::now() + TRY_AGAIN_AFTER);
                 error!(generation = id.0, error = %load_error, "another isolate could not be made");
                 self.close_if_nothing_is_left(id);

@@ -8,26 +8,37 @@ use js_runtime_api::Preparation;
 use super::{STOP_GRACE, Task};
 
 /// How long after a load: its first calls come first, and so does another edit.
-const AFTER: Duration = Duration::from_millis(20);
+const AFTER_LOAD: Duration = Duration::from_millis(20);
+
+/// How long after another isolate was made, which is when processors are short.
+const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(super) enum Preparing {
     #[default]
     No,
-    Due,
+    /// Once so long has passed.
+    Due(Duration),
     Runs(BoxFuture<'static, ()>),
 }
 
 impl Preparing {
-    /// What was prepared has been used, or may not suit any more.
+    /// What was prepared has been used by a load, or may not suit any more.
     pub(super) fn is_due(&mut self) {
-        *self = Self::Due;
+        *self = Self::Due(AFTER_LOAD);
+    }
+
+    /// What was prepared may have been used by an isolate that was made for calls that would wait.
+    pub(super) fn is_due_later(&mut self) {
+        if matches!(self, Self::No) {
+            *self = Self::Due(AFTER_ANOTHER);
+        }
     }
 
     /// What is asked for comes first; it is begun again afterwards.
     pub(super) fn pause(&mut self) {
         if matches!(self, Self::Runs(_)) {
-            *self = Self::Due;
+            self.is_due();
         }
     }
 
@@ -35,7 +46,7 @@ impl Preparing {
     pub(super) async fn done(&mut self) {
         match self {
             Self::Runs(preparing) => preparing.await,
-            Self::No | Self::Due => std::future::pending().await,
+            Self::No | Self::Due(_) => std::future::pending().await,
         }
         *self = Self::No;
     }
@@ -44,8 +55,10 @@ impl Preparing {
 impl Task {
     /// Has it begun, once nothing is loaded and there is something to go by.
     pub(super) fn prepare_next_load(&mut self) {
-        let idle = self.running.is_none() && self.handover.is_open();
-        if !self.limits.spare || !idle || !matches!(self.preparing, Preparing::Due) {
+        let Preparing::Due(after) = self.preparing else {
+            return;
+        };
+        if !self.limits.spare || self.running.is_some() || !self.handover.is_open() {
             return;
         }
         if let Some(current) = self.table.current() {
@@ -55,7 +68,7 @@ impl Task {
                 memory: self.limits.memory,
             });
             let later = async move {
-                tokio::time::sleep(AFTER).await;
+                tokio::time::sleep(after).await;
                 prepared.await;
             };
             self.preparing = Preparing::Runs(later.boxed());
