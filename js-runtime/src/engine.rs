@@ -171,6 +171,10 @@ impl Engine for V8Engine {
         .boxed()
     }
 
+    fn expect_another(&self) {
+        self.spares.warm_up();
+    }
+
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
         let ended = self.spares.take_all().into_iter().map(|spare| spare.isolate.end());
         async move { drop(futures::future::join_all(ended).await) }.boxed()

@@ -3,6 +3,8 @@
 //! One has evaluated the packages alone, and serves whatever is edited. Another has evaluated the project's own modules too,
 //! but for those that somebody works on: where the next edit is one of these again, little remains to be done.
 //!
+//! The first one stands in, too, where a generation needs another isolate: it joins that one's source snapshot.
+//!
 //! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
 //! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
 //! what remained. So the snapshot of a generation is one of a single moment here as well, and what
@@ -125,6 +127,13 @@ impl Spares {
         } = &mut *state;
         let is_its = |spare: &mut Spare| Arc::ptr_eq(&spare.sources, sources);
         with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
+    }
+
+    /// Has the spare that would stand in for another isolate get warm.
+    pub(crate) fn warm_up(&self) {
+        if let Some(spare) = &self.state().with_packages {
+            spare.isolate.warm_up();
+        }
     }
 
     /// A spare that is ready and has read nothing but what these sources have read too: it has joined them.

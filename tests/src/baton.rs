@@ -115,13 +115,10 @@ impl Launch {
         self
     }
 
-    /// Says when an isolate is ready, for [`Baton::rested`], and when one is warm.
+    /// Says when an isolate is ready, for [`Baton::rested`].
     #[must_use]
     pub fn telling_of_isolates(self) -> Self {
-        self.env(
-            "BATON_LOG",
-            "info,js_runtime::isolate::thread=debug,js_runtime::isolate::warmth=debug",
-        )
+        self.env("BATON_LOG", "info,js_runtime::isolate::thread=debug")
     }
 
     /// Takes a variable out of its environment that every test gives it.

@@ -43,6 +43,8 @@ pub(super) struct FakeEngine {
     pub(super) answers_allowed: Arc<Semaphore>,
     /// Isolates that exist.
     pub(super) alive: Arc<AtomicUsize>,
+    /// How often another isolate was expected.
+    pub(super) expected: AtomicUsize,
 }
 
 impl FakeEngine {
@@ -53,6 +55,7 @@ impl FakeEngine {
             loads: watch::Sender::default(),
             answers_allowed: Arc::new(Semaphore::new(0)),
             alive: Arc::default(),
+            expected: AtomicUsize::default(),
         })
     }
 
@@ -116,6 +119,10 @@ impl Engine for FakeEngine {
             })
         }
         .boxed()
+    }
+
+    fn expect_another(&self) {
+        self.expected.fetch_add(1, Ordering::SeqCst);
     }
 }
 

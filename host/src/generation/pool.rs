@@ -15,6 +15,8 @@ pub struct IsolateId(pub u64);
 
 /// An isolate that owes a sign of life for this long is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// One that owes it for this long may be.
+const MAY_BE_BLOCKED_AFTER: Duration = Duration::from_millis(100);
 /// Isolates that left calls waiting at every look for this long have more to do than they can.
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 
@@ -117,6 +119,12 @@ impl Pool {
     #[must_use]
     pub fn all_blocked(&self) -> bool {
         !self.lock().isolates.iter().any(Member::takes_calls)
+    }
+
+    /// Whether each isolate that takes calls owes a sign of life since the look before the last one.
+    pub(super) fn all_may_be_blocked(&self) -> bool {
+        let free = |member: &Member| member.takes_calls() && member.vitals.blocked_for < MAY_BE_BLOCKED_AFTER;
+        !self.lock().isolates.iter().any(free)
     }
 
     /// Whether calls waited at every look for a second, although isolates take them.

@@ -101,6 +101,8 @@ pub trait Engine: Send + Sync + 'static {
         drop(preparation);
         Box::pin(std::future::ready(()))
     }
+    /// Calls may soon have to wait for another isolate of the code that serves: has what was prepared ready for them.
+    fn expect_another(&self) {}
     /// Gives up what was prepared; resolves when its thread and memory are given back.
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))

@@ -14,7 +14,7 @@ use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
 use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::ahead::Acts;
 use super::control::{Control, Stop};
@@ -68,6 +68,8 @@ pub(crate) struct Coming {
     pub(crate) assigned: Assigned,
     /// Told once it waits for that.
     pub(crate) waits: watch::Sender<bool>,
+    /// Says that it is to have the SDK's code compiled while it waits.
+    pub(crate) warm_up: Arc<Notify>,
     /// Told of a module that must not be evaluated ahead.
     pub(crate) acts: Arc<OnceLock<PathBuf>>,
 }
@@ -96,7 +98,13 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, 
     }
 }
 
-async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits, acts }: Coming) {
+async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
+    let Coming {
+        assigned,
+        waits,
+        warm_up,
+        acts,
+    } = coming;
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
@@ -152,7 +160,7 @@ async fn live(family: &Arc<Family>, name: Name, Coming { assigned, waits, acts }
         name: given,
         queue,
         ready,
-    }) = load.wait_for(assigned, &prelude, &spec.ahead).await
+    }) = load.wait_for(assigned, &warm_up, &prelude, &spec.ahead).await
     else {
         drop(prelude);
         return dispose(worker, &modules, control);

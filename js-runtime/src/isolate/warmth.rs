@@ -1,12 +1,13 @@
-//! What an isolate does while it waits to be told what it is for: it has the SDK answer calls, so that V8 has compiled the
-//! SDK's code before calls come that somebody waits for.
+//! While an isolate waits to be told what it is for, it can have the SDK answer calls, so that V8 has compiled the SDK's
+//! code before calls come that somebody waits for.
 
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deno_core::PollEventLoopOptions;
 use futures::FutureExt;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::load::{Load, from_v8, run};
 use super::memory::Held;
@@ -20,13 +21,17 @@ const AT_ONCE: u32 = 1;
 /// The same where another spare is ready meanwhile. More make the load slower, probably for the garbage.
 const MEANWHILE: u32 = 25;
 
-/// V8 compiles a function once more, and better, at its 400th call or so.
-const AT_REST: u32 = 300;
+/// Rounds in a spare that rests: what remains then is done while calls wait for nothing else.
+const TEPID: u32 = 120;
+
+/// Rounds after which V8 has compiled each function that a call runs for the second time, and better. It does so at the
+/// 400th call or later, which the calls that come then would feel.
+const WARM: u32 = 280;
 
 /// A spare that was not wanted for so long rests: nobody edits, and the processor has time.
 const RESTS: Duration = Duration::from_secs(3);
 
-/// So long the calls of `AT_ONCE` and `MEANWHILE` may take, and one round at rest.
+/// So long the calls of `AT_ONCE` and `MEANWHILE` may take, and one round of the others.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many rounds there are before an isolate is ready that has evaluated this.
@@ -52,32 +57,49 @@ impl Load<'_> {
         warmed.await.unwrap_or(false)
     }
 
-    /// Lives on until it is known what for; `None` when it is to end. At rest the one that serves whatever comes next gets
-    /// as warm as an isolate that has had some hundred calls.
+    /// Lives on until it is known what for; `None` when it is to end. Gets warm meanwhile if it is asked to, and tepid
+    /// at rest.
     pub(super) async fn wait_for(
         &mut self,
         mut assigned: Assigned,
+        asked: &Notify,
         prelude: &Prelude,
         ahead: &Ahead,
     ) -> Option<Assignment> {
-        if ahead.packages.is_empty() || !ahead.modules.is_empty() {
-            return self.told(&mut assigned).await;
-        }
-        let mut pause = RESTS;
-        for _ in 0..AT_REST {
-            if let Ok(assignment) = timeout(pause, self.told(&mut assigned)).await {
+        // The other spare is to be as the load of an edit wants it.
+        let stands_in = !ahead.packages.is_empty() && ahead.modules.is_empty();
+        let mut rounds = 0;
+        while rounds < WARM {
+            let until = tokio::select! {
+                biased;
+                assignment = self.told(&mut assigned) => return assignment,
+                () = asked.notified() => WARM,
+                () = sleep(RESTS), if stands_in && rounds == 0 => TEPID,
+            };
+            tracing::debug!(rounds, until, "a spare isolate gets warmer");
+            while rounds < until {
+                if !self.warm_up(prelude, 1).await {
+                    return self.told(&mut assigned).await;
+                }
+                rounds += 1;
+                if let Some(assignment) = self.told(&mut assigned).now_or_never() {
+                    return assignment;
+                }
+            }
+            // Collecting throws compiled code away too: only if it was not wanted after all.
+            if until == WARM
+                && let Ok(assignment) = timeout(RESTS, self.told(&mut assigned)).await
+            {
                 return assignment;
             }
-            let began = Instant::now();
-            if !self.warm_up(prelude, 1).await {
-                return self.told(&mut assigned).await;
-            }
-            // Others want the processor too.
-            pause = began.elapsed();
+            let isolate = self.worker.js_runtime.v8_isolate();
+            isolate.low_memory_notification();
+            tracing::debug!(
+                rounds,
+                heap = Held::by(isolate).heap,
+                "a spare isolate has collected what its warmth left"
+            );
         }
-        let isolate = self.worker.js_runtime.v8_isolate();
-        isolate.low_memory_notification();
-        tracing::debug!(heap = Held::by(isolate).heap, "a spare isolate is warm");
         self.told(&mut assigned).await
     }
 

@@ -1,4 +1,4 @@
-// Has the SDK answer calls of a function of its own, so that its code is compiled before the first call of
+// Has the SDK answer calls of functions of its own, so that its code is compiled before the first call of
 // the project's comes. Nothing of it is seen: it has no network, says nothing, and is not served.
 
 type Handler = (request: Request) => Response | Promise<Response>;

@@ -247,7 +247,8 @@ async fn it_stands_in_for_an_isolate_that_died_with_the_code_of_its_generation()
 async fn at_rest_it_gets_warm_and_nobody_notices() {
     let project = project(&told_or_exits(), DEP);
     let baton = prepared(&project).await;
-    baton.wait_for("a spare isolate is warm", json!({})).await;
+    let collected = "a spare isolate has collected what its warmth left";
+    baton.wait_for(collected, json!({})).await;
     let said = baton
         .stderr()
         .lines()
@@ -258,6 +259,27 @@ async fn at_rest_it_gets_warm_and_nobody_notices() {
     exits(&baton).await;
     baton.wait_for(STANDS_IN, json!({})).await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
+}
+
+#[tokio::test]
+async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
+    let spins = "if (event.data.spin) for (;;); return { dep, version: 1 };";
+    let project = project(
+        &TOLD.replace(
+            "async () => ({ dep, version: 1 })",
+            &format!("async ({{ event }}) => {{ {spins} }}"),
+        ),
+        DEP,
+    );
+    let baton = prepared(&project).await;
+    let mut log = baton.stderr().from_the_beginning();
+    let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": true })));
+    log.wait_for("a spare isolate gets warmer", &json!({ "until": 280 }))
+        .await;
+    log.wait_for("isolate blocked", &json!({ "isolate": 0 })).await;
+    log.wait_for(STANDS_IN, &json!({})).await;
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
+    assert!(!spinning.is_finished());
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const GOAL: Goal = Goal::AtMost(Statistic::P99, 5.0);
 
 /// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
 /// becomes blocked, and while it is. The isolate that takes them is a new one each time, whose first calls are told
-/// apart: what they cost is V8's compiling. It begins to spin once the host has rested, so that its spare is warm.
+/// apart: what they cost is V8's compiling.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let of_new = |of: &str| Row::samples(format!("light call {of}, the first {NEW} of an isolate"), "ms");
     let later = |of: &str| Row::samples(format!("light call {of}, after these"), "ms");
@@ -40,7 +40,6 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     for _ in 0..stage.rounds().min(3) {
         let (_project, baton) = two_isolates().await;
         light_calls(&baton, stage.effort, &mut alone).await;
-        baton.wait_for("a spare isolate is warm", json!({})).await;
         let spinning = spin(&baton);
         baton.in_flight(1, 1).await;
         taken_over.add(Subject::Baton, vec![light_call(&baton).await]);
@@ -84,8 +83,8 @@ pub(crate) async fn operator(effort: Effort) -> Vec<Row> {
 async fn two_isolates() -> (Project, Baton) {
     let project = Project::new();
     project.write("functions/spin.ts", SPIN);
-    let launch = Baton::dev(&project).argument("--isolates=2").telling_of_isolates();
-    (project, launch.ready().await)
+    let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
+    (project, baton)
 }
 
 /// Starts a call that holds the thread of the isolate that takes it.
