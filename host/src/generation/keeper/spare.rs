@@ -30,7 +30,7 @@ impl Preparing {
 
     /// What was prepared may have been used by an isolate that was made for calls that would wait.
     pub(super) fn is_due_later(&mut self) {
-        if matches!(self, Self::No) {
+        if !matches!(self, Self::Due(_)) {
             *self = Self::Due(AFTER_ANOTHER);
         }
     }
