@@ -86,12 +86,6 @@ impl Load<'_> {
                     return assignment;
                 }
             }
-            // Collecting throws compiled code away too: only if it was not wanted after all.
-            if until == WARM
-                && let Ok(assignment) = timeout(RESTS, self.told(&mut assigned)).await
-            {
-                return assignment;
-            }
             let isolate = self.worker.js_runtime.v8_isolate();
             isolate.low_memory_notification();
             tracing::debug!(
