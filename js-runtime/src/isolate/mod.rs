@@ -2,10 +2,10 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share (and `name`), `thread` the life from
-//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation, `blame` what went wrong in it, `manifest` what came of
-//! it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
-//! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code
-//! starts.
+//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation
+//! meanwhile, `blame` what went wrong in it, `manifest` what came of it), `driver` the loop that answers calls, `forward`
+//! the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may go too far. `worker` is the
+//! threads that user code starts.
 
 mod ahead;
 mod blame;
