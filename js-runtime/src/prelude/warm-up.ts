@@ -14,7 +14,6 @@ type Answer = (handler: Handler, query: string, body: string) => Promise<unknown
 const STEP = "warm-up";
 /** What the SDK calls that step: the SHA-1 of its id. */
 const HASHED = "922682ccff909bd6b33337ff0851609b0b3ce9b6";
-const TS = 0;
 
 class Silence {
   info() {}
@@ -52,13 +51,13 @@ interface App {
 }
 
 function plain(sdk: Sdk): App {
-  const event = { name: "baton/warm-up", data: {}, id: "warm-up", ts: TS };
+  const event = { name: "baton/warm-up", data: {}, id: "warm-up", ts: 0 };
   const client = { id: "baton", isDev: true, logger: new Silence(), aiMetadata: false, fetch: refuse };
   return app(sdk, client, { id: "warm-up", retries: 0 }, event, ({ step }) => step.run(STEP, () => ({ warm: true })));
 }
 
 function detailed(sdk: Sdk): App {
-  const event = { id: "warm-up", name: "baton/warm", data: { name: "Baton", count: 1 }, user: {}, ts: TS, v: "1" };
+  const event = { id: "warm-up", name: "baton/warm", data: { name: "Baton", count: 1 }, user: {}, ts: 0, v: "1" };
   const { info, warn, error, debug } = new Silence();
   const logger = { debug, error, warn, info };
   const client = { fetch: refuse, eventKey: "none", logger, aiMetadata: false, isDev: true, id: "baton" };

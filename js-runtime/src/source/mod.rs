@@ -3,6 +3,7 @@
 pub(crate) mod ahead;
 pub(crate) mod bundled;
 pub(crate) mod caches;
+mod changes;
 pub(crate) mod common;
 pub(crate) mod declares;
 pub(crate) mod disk;
@@ -12,6 +13,7 @@ pub(crate) mod environment;
 pub(crate) mod findings;
 pub(crate) mod hashes;
 pub(crate) mod imports;
+mod joined;
 pub(crate) mod kept;
 pub(crate) mod secrets;
 pub(crate) mod shared;

@@ -37,12 +37,12 @@ pub(crate) struct SourceSnapshot {
     /// Where that led.
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
-    entries: RwLock<Arc<[PathBuf]>>,
+    pub(super) entries: RwLock<Arc<[PathBuf]>>,
     pub(super) environment: Environment,
-    read: Mutex<Read>,
+    pub(super) read: Mutex<Read>,
     /// Another one that it has joined.
-    joined: OnceLock<Arc<Self>>,
-    common: Arc<Common>,
+    pub(super) joined: OnceLock<Arc<Self>>,
+    pub(super) common: Arc<Common>,
 }
 
 #[derive(Debug, Default)]
@@ -178,25 +178,6 @@ impl SourceSnapshot {
     pub(crate) fn begin_anew(&self) {
         *self.lock() = Read::default();
         self.read_settings();
-    }
-
-    /// Becomes one with another snapshot of the project: reads from now on what that one has read, or will. Whether
-    /// it does: only if whatever this one has read reads the same in the other one.
-    pub(crate) fn join(&self, other: &Arc<Self>) -> bool {
-        let agrees = self.joined.get().is_none()
-            && self.asked == other.asked
-            && self.project == other.project
-            && self.environment == other.environment
-            && self.lock().is_part_of(&other.lock());
-        if agrees && self.joined.set(other.clone()).is_ok() {
-            *self.entries.write().unwrap_or_else(PoisonError::into_inner) = other.entries();
-            // Of no use any more.
-            drop(std::mem::take(
-                &mut *self.read.lock().unwrap_or_else(PoisonError::into_inner),
-            ));
-            return true;
-        }
-        false
     }
 
     fn read_settings(&self) {
@@ -387,98 +368,6 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
-    /// Whether another one has read all of these files, and nothing otherwise.
-    fn is_part_of(&self, other: &Self) -> bool {
-        let has_file =
-            |(path, file): (&Arc<Path>, &SourceFile)| other.files.get(path).is_some_and(|of| of.hash == file.hash);
-        let leads_there =
-            |(path, led): (&Arc<Path>, &Arc<Path>)| other.links.get(path).is_none_or(|other| other == led);
-        let means_the_same = |(referrer, meant): (&Arc<str>, &BTreeMap<Arc<str>, Arc<str>>)| {
-            let of = other.resolved.get(referrer);
-            let meant_by_it = |specifier| of.and_then(|of| of.get(specifier));
-            meant
-                .iter()
-                .all(|(specifier, found)| meant_by_it(specifier).is_none_or(|other| other == found))
-        };
-        self.files.iter().all(has_file)
-            && self.missing.iter().all(|path| !other.files.contains_key(path))
-            && self.links.iter().all(leads_there)
-            && self.resolved.iter().all(means_the_same)
-    }
-}
-
-impl SourceSnapshot {
-    fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
-        let now = Stamp::of(path);
-        if now.is_some() && now == stamp {
-            return false;
-        }
-        let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == hash);
-        if let (true, Some(now)) = (same, now) {
-            let path = self.common.path(path);
-            self.lock().stamps.insert(path, now);
-        }
-        !same
-    }
-
-    /// The files that were read, of packages or of none, with what tells whether they read the same.
-    fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<Stamp>)> {
-        let read = self.lock();
-        let files = read.files.iter();
-        let wanted = files.filter(|(path, _)| is_of_package(path) == of_packages);
-        let of = |(path, file): (&Arc<Path>, &SourceFile)| (path.clone(), file.hash, read.stamps.get(path).copied());
-        wanted.map(of).collect()
-    }
-
-    /// What of the files that were read differs on the disk now; first of the project's own, which are mostly those that
-    /// do. Reads the disk as far as it is asked to go on.
-    fn changed_files(&self) -> impl Iterator<Item = PathBuf> {
-        let changed = |of_packages| {
-            let files = self.read_files(of_packages).into_iter();
-            let changed = files.filter(|(path, hash, stamp)| self.differs(path, *hash, *stamp));
-            changed.map(|(path, ..)| path.to_path_buf())
-        };
-        let others = move || {
-            let (missing, links) = {
-                let read = self.lock();
-                (read.missing.clone(), read.links.clone())
-            };
-            let appeared = missing.into_iter().filter(|path| path.is_file());
-            let leads_elsewhere =
-                |(path, led): &(Arc<Path>, Arc<Path>)| path.canonicalize().ok().as_deref() != Some(&**led);
-            let led_elsewhere = links.into_iter().filter(leads_elsewhere).map(|(path, _)| path);
-            let found = appeared.chain(led_elsewhere).map(|path| path.to_path_buf());
-            changed(true).chain(found).chain(self.changed_environment())
-        };
-        changed(false).chain(std::iter::once_with(others).flatten())
-    }
-
-    fn changed_environment(&self) -> Option<PathBuf> {
-        let file = self.asked.environment.file.as_ref()?;
-        let is_as_read = Environment::read(&self.asked.environment).is_ok_and(|now| now.has_file_of(&self.environment));
-        (!is_as_read).then(|| file.clone())
-    }
-
-    /// The entry modules that came or went. Reads the disk.
-    fn changed_entries(&self) -> Vec<PathBuf> {
-        match entries::list(&self.project.entry) {
-            Ok(entries) => {
-                let before: BTreeSet<_> = self.entries().iter().cloned().collect();
-                let now: BTreeSet<_> = entries.into_iter().collect();
-                before.symmetric_difference(&now).cloned().collect()
-            }
-            Err(_) => vec![self.project.entry.path().to_owned()],
-        }
-    }
-
-    /// Whether everything that was read so far reads the same. Reads the disk, and runs the command that
-    /// prints variables, if there is one.
-    pub(crate) fn reads_the_same(&self) -> bool {
-        self.changed_files().next().is_none() && !self.secrets_changed()
-    }
-}
-
 impl Sources for SourceSnapshot {
     fn hash(&self) -> String {
         let files = self.digest(self.lock().files.iter());
@@ -545,89 +434,5 @@ impl Sources for SourceSnapshot {
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use js_runtime_api::{Entry, EnvironmentSource, Project};
-
-    use super::SourceSnapshot;
-
-    fn snapshot(folder: &Path, environment: EnvironmentSource) -> Arc<SourceSnapshot> {
-        let project = Project {
-            root: folder.to_owned(),
-            entry: Entry::Folder(folder.to_owned()),
-            environment,
-            serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
-            default_retries: None,
-        };
-        SourceSnapshot::begin(project, Arc::default()).unwrap()
-    }
-
-    fn reads(snapshot: &SourceSnapshot, file: &Path) -> String {
-        String::from_utf8_lossy(&snapshot.read(file).unwrap().bytes).into_owned()
-    }
-
-    #[test]
-    fn one_that_has_read_the_same_joins_and_reads_what_the_other_one_has_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let [package, module, lazy] = ["package.js", "a.ts", "lazy.ts"].map(|name| folder.path().join(name));
-        for file in [&package, &module, &lazy] {
-            std::fs::write(file, "one").unwrap();
-        }
-        let serves = snapshot(folder.path(), EnvironmentSource::default());
-        serves.read(&package).unwrap();
-        serves.read(&module).unwrap();
-        let spare = snapshot(folder.path(), EnvironmentSource::default());
-        spare.read(&package).unwrap();
-        std::fs::write(&module, "two").unwrap();
-        std::fs::write(folder.path().join("b.ts"), "one").unwrap();
-
-        assert!(spare.join(&serves));
-        assert_eq!(reads(&spare, &module), "one");
-        assert_eq!(spare.entries(), serves.entries());
-        // What one of them reads, the other one has read.
-        spare.read(&lazy).unwrap();
-        std::fs::write(&lazy, "two").unwrap();
-        assert_eq!(reads(&serves, &lazy), "one");
-        assert!(!spare.join(&serves), "it has");
-    }
-
-    #[test]
-    fn one_that_has_read_anything_else_does_not_join() {
-        let folder = tempfile::tempdir().unwrap();
-        let [package, other] = ["package.js", "other.js"].map(|name| folder.path().join(name));
-        std::fs::write(&package, "one").unwrap();
-        std::fs::write(&other, "one").unwrap();
-        let defaults = [("A".to_owned(), "1".to_owned())].into();
-        let environment = EnvironmentSource {
-            defaults,
-            ..EnvironmentSource::default()
-        };
-        let serves = snapshot(folder.path(), EnvironmentSource::default());
-        serves.read(&package).unwrap();
-        serves.note_resolved("x", "file:///a", "file:///x");
-
-        let of_another_environment = snapshot(folder.path(), environment);
-        assert!(!of_another_environment.join(&serves));
-        let more = snapshot(folder.path(), EnvironmentSource::default());
-        more.read(&other).unwrap();
-        assert!(!more.join(&serves));
-        let otherwise_resolved = snapshot(folder.path(), EnvironmentSource::default());
-        otherwise_resolved.note_resolved("x", "file:///a", "file:///y");
-        assert!(!otherwise_resolved.join(&serves));
-        std::fs::write(&package, "two").unwrap();
-        let changed = snapshot(folder.path(), EnvironmentSource::default());
-        changed.read(&package).unwrap();
-        assert!(!changed.join(&serves));
-        std::fs::remove_file(&package).unwrap();
-        let removed = snapshot(folder.path(), EnvironmentSource::default());
-        assert!(!removed.is_file(&package));
-        assert!(!removed.join(&serves));
-        assert_eq!(reads(&serves, &package), "one");
     }
 }

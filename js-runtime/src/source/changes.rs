@@ -1,0 +1,84 @@
+//! What differs on the disk from what a snapshot has read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use js_runtime_api::Sources as _;
+
+use super::ahead::is_of_package;
+use super::entries;
+use super::environment::Environment;
+use super::snapshot::{SourceFile, SourceSnapshot};
+use super::stamp::Stamp;
+
+impl SourceSnapshot {
+    fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
+        let now = Stamp::of(path);
+        if now.is_some() && now == stamp {
+            return false;
+        }
+        let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == hash);
+        if let (true, Some(now)) = (same, now) {
+            let path = self.common.path(path);
+            self.lock().stamps.insert(path, now);
+        }
+        !same
+    }
+
+    /// The files that were read, of packages or of none, with what tells whether they read the same.
+    fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<Stamp>)> {
+        let read = self.lock();
+        let files = read.files.iter();
+        let wanted = files.filter(|(path, _)| is_of_package(path) == of_packages);
+        let of = |(path, file): (&Arc<Path>, &SourceFile)| (path.clone(), file.hash, read.stamps.get(path).copied());
+        wanted.map(of).collect()
+    }
+
+    /// What of the files that were read differs on the disk now; first of the project's own, which are mostly those that
+    /// do. Reads the disk as far as it is asked to go on.
+    pub(super) fn changed_files(&self) -> impl Iterator<Item = PathBuf> {
+        let changed = |of_packages| {
+            let files = self.read_files(of_packages).into_iter();
+            let changed = files.filter(|(path, hash, stamp)| self.differs(path, *hash, *stamp));
+            changed.map(|(path, ..)| path.to_path_buf())
+        };
+        let others = move || {
+            let (missing, links) = {
+                let read = self.lock();
+                (read.missing.clone(), read.links.clone())
+            };
+            let appeared = missing.into_iter().filter(|path| path.is_file());
+            let leads_elsewhere =
+                |(path, led): &(Arc<Path>, Arc<Path>)| path.canonicalize().ok().as_deref() != Some(&**led);
+            let led_elsewhere = links.into_iter().filter(leads_elsewhere).map(|(path, _)| path);
+            let found = appeared.chain(led_elsewhere).map(|path| path.to_path_buf());
+            changed(true).chain(found).chain(self.changed_environment())
+        };
+        changed(false).chain(std::iter::once_with(others).flatten())
+    }
+
+    fn changed_environment(&self) -> Option<PathBuf> {
+        let file = self.asked.environment.file.as_ref()?;
+        let is_as_read = Environment::read(&self.asked.environment).is_ok_and(|now| now.has_file_of(&self.environment));
+        (!is_as_read).then(|| file.clone())
+    }
+
+    /// The entry modules that came or went. Reads the disk.
+    pub(super) fn changed_entries(&self) -> Vec<PathBuf> {
+        match entries::list(&self.project.entry) {
+            Ok(entries) => {
+                let before: BTreeSet<_> = self.entries().iter().cloned().collect();
+                let now: BTreeSet<_> = entries.into_iter().collect();
+                before.symmetric_difference(&now).cloned().collect()
+            }
+            Err(_) => vec![self.project.entry.path().to_owned()],
+        }
+    }
+
+    /// Whether everything that was read so far reads the same. Reads the disk, and runs the command that
+    /// prints variables, if there is one.
+    pub(crate) fn reads_the_same(&self) -> bool {
+        self.changed_files().next().is_none() && !self.secrets_changed()
+    }
+}
