@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::load::{Load, from_v8, run};
-use super::memory::Held;
+use super::memory::{self, Held};
 use super::thread::{Assigned, Assignment};
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
@@ -87,12 +87,12 @@ impl Load<'_> {
                 }
             }
             let isolate = self.worker.js_runtime.v8_isolate();
-            isolate.low_memory_notification();
-            tracing::debug!(
-                rounds,
-                heap = Held::by(isolate).heap,
-                "a spare isolate has collected what its warmth left"
-            );
+            if rounds == WARM {
+                memory::collect_and_keep(isolate);
+            } else {
+                isolate.low_memory_notification();
+            }
+            tracing::debug!(rounds, heap = Held::by(isolate).heap, "a spare isolate is warmer");
         }
         self.told(&mut assigned).await
     }

@@ -247,8 +247,8 @@ async fn it_stands_in_for_an_isolate_that_died_with_the_code_of_its_generation()
 async fn at_rest_it_gets_warm_and_nobody_notices() {
     let project = project(&told_or_exits(), DEP);
     let baton = prepared(&project).await;
-    let collected = "a spare isolate has collected what its warmth left";
-    baton.wait_for(collected, json!({})).await;
+    let warmer = "a spare isolate is warmer";
+    baton.wait_for(warmer, json!({})).await;
     let said = baton
         .stderr()
         .lines()
