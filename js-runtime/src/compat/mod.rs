@@ -16,6 +16,7 @@ pub(crate) mod asked;
 pub(crate) mod bun;
 mod children;
 mod console;
+mod deprecations;
 mod ending;
 pub(crate) mod environment;
 pub(crate) mod host;
