@@ -10,7 +10,7 @@ use deno_core::v8;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
-use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
+use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
 use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
@@ -294,8 +294,17 @@ pub(super) fn bootstrap_options(mode: WorkerExecutionMode) -> BootstrapOptions {
         is_standalone: true,
         // A request's signal tells that its caller hung up, and nothing else.
         no_legacy_abort: true,
+        unstable_features: as_node_has(),
         ..Default::default()
     }
+}
+
+/// What packages for Node expect, and Deno leaves out unless it is asked: `__proto__`, as a property to read and assign.
+fn as_node_has() -> Vec<i32> {
+    let proto = UNSTABLE_FEATURES
+        .iter()
+        .filter(|feature| feature.name == "unsafe-proto");
+    proto.map(|feature| feature.id).collect()
 }
 
 /// Ends the isolate on its thread. All handles into its memory must be gone by now.

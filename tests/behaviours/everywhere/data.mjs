@@ -185,6 +185,25 @@ export default {
       return error.name;
     }
   },
+  "__proto__ of an object": () => {
+    function Sub(executor) {
+      const promise = new Promise(executor);
+      promise.__proto__ = Sub.prototype;
+      return promise;
+    }
+    Sub.__proto__ = Promise;
+    Sub.prototype.__proto__ = Promise.prototype;
+    const bare = Object.create(null);
+    bare.__proto__ = 1;
+    return [
+      Sub.resolve(1) instanceof Sub,
+      [].__proto__ === Array.prototype,
+      Object.keys(Object.assign({}, JSON.parse('{"__proto__": {"polluted": true}}'))),
+      {}.polluted,
+      Object.keys(JSON.parse('{"__proto__": 1}')),
+      Object.keys(bare),
+    ];
+  },
   "newer parts of the language": () => [
     [3, 1, 2].toSorted(),
     Object.groupBy([1, 2, 3], (n) => (n % 2 ? "odd" : "even")),
