@@ -7,6 +7,7 @@ use deno_core::error::{JsError, JsStackFrame};
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
+use crate::source::imports::offset_of_import;
 use crate::source::snapshot::SourceSnapshot;
 
 /// A place in a source text; line and column are 1-based.
@@ -54,15 +55,34 @@ impl Position {
     }
 }
 
-/// What JavaScript threw, placed at the topmost stack frame that lies in the project itself, else
-/// at the start of `module`, which was being imported.
+/// What JavaScript threw, placed at the topmost stack frame that lies in the project itself, else at the import of the
+/// package that threw, else at the start of `module`, which was being imported.
 pub(crate) fn from_js_error(error: &JsError, kind: LoadErrorKind, module: &Url, sources: &SourceSnapshot) -> LoadError {
-    let (url, line, column) = own_place(error).unwrap_or_else(|| (module.clone(), 1, 1));
-    let text = source_text(&url, sources);
+    let own =
+        own_place(error).map(|(url, line, column)| Position::new(&url, &source_text(&url, sources), line, column));
+    let position = own
+        .or_else(|| import_that_threw(error, module, sources))
+        .unwrap_or_else(|| Position::start_of(module, &source_text(module, sources)));
     LoadError {
         stack: error.stack.clone(),
-        ..Position::new(&url, &text, line, column).into_error(kind, message_of(error).to_owned())
+        ..position.into_error(kind, message_of(error).to_owned())
     }
+}
+
+fn import_that_threw(error: &JsError, module: &Url, sources: &SourceSnapshot) -> Option<Position> {
+    let module = module.to_file_path().ok()?;
+    let mut threw = error.frames.iter().filter_map(|frame| {
+        let url = Url::parse(frame.file_name.as_deref()?).ok()?;
+        url.to_file_path().ok()
+    });
+    let (file, specifier) = threw.find_map(|file| sources.import_that_leads_to(&file, &module))?;
+    let url = Url::from_file_path(&file).ok()?;
+    let text = source_text(&url, sources);
+    Some(Position::of_offset(
+        &url,
+        &text,
+        offset_of_import(&url, &text, &specifier),
+    ))
 }
 
 /// The message without V8's remark on how it came about.

@@ -13,6 +13,7 @@ use node_resolver::analyze::CjsAnalysisSourceProvider;
 
 use super::Modules;
 use crate::diagnostics::{Position, source_text};
+use crate::resolve::reexports;
 use crate::source::bundled;
 use crate::source::findings::{self, Findings};
 use crate::source::snapshot::SourceFile;
@@ -52,7 +53,7 @@ impl Modules {
         if self.node.is_package(url)? && !media_type.is_emittable() {
             let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
             let code = if is_cjs {
-                self.node.cjs_to_esm(url, text, self).await?
+                self.cjs_to_esm(url, text).await?
             } else {
                 text
             };
@@ -82,11 +83,36 @@ impl Modules {
             (text, None)
         };
         let code = match names {
-            _ if is_cjs => self.node.cjs_to_esm(url, code, self).await?,
+            _ if is_cjs => self.cjs_to_esm(url, code).await?,
             Some(names) => format!("{code}{names}").into(),
             None => code,
         };
         Ok(Emitted { code, source_map })
+    }
+
+    async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
+        match self.node.cjs_to_esm(url, code.clone(), self).await {
+            Err(_) => {
+                let code = self.without_unknown(url, &code).into();
+                self.node.cjs_to_esm(url, code, &WithoutUnknown(self)).await
+            }
+            made => made,
+        }
+    }
+
+    fn without_unknown<'a>(&self, url: &Url, code: &'a str) -> Cow<'a, str> {
+        reexports::without_unknown(code, |specifier| {
+            let path = url.join(specifier).ok().and_then(|url| url.to_file_path().ok());
+            path.is_some_and(|path| {
+                let is_file = |end: &str| {
+                    let mut file = path.clone().into_os_string();
+                    file.push(end);
+                    self.sources.is_file(Path::new(&file))
+                };
+                let is_addon = path.extension().is_some_and(|extension| extension == "node");
+                is_file("") && !is_addon || [".js", ".json", "/index.js"].into_iter().any(is_file)
+            })
+        })
     }
 
     /// The text that `require` evaluates.
@@ -177,5 +203,15 @@ impl CjsAnalysisSourceProvider for Modules {
         self.sources.read(&path).ok()?;
         let code = self.required(url, &path).ok()?;
         Some(Cow::Owned(code.to_string()))
+    }
+}
+
+/// The same, for a file that exports what has no names that could be known.
+struct WithoutUnknown<'a>(&'a Modules);
+
+impl CjsAnalysisSourceProvider for WithoutUnknown<'_> {
+    fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
+        let code = self.0.load_source(url)?;
+        Some(Cow::Owned(self.0.without_unknown(url, &code).into_owned()))
     }
 }

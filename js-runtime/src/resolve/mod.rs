@@ -3,5 +3,6 @@
 
 pub(crate) mod node;
 pub(crate) mod package_json;
+pub(crate) mod reexports;
 pub(crate) mod relative;
 pub(crate) mod require;

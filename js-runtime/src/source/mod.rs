@@ -15,6 +15,7 @@ pub(crate) mod hashes;
 pub(crate) mod imports;
 mod joined;
 pub(crate) mod kept;
+mod leads;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

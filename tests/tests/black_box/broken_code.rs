@@ -108,6 +108,34 @@ const TABLE: &[Broken] = &[
         names: &["undefined"],
     },
     Broken {
+        sentence: "a package that throws when it is imported",
+        files: &[
+            (
+                "functions/node_modules/native/main.js",
+                "module.exports = require(\"./lib/binding.js\");\n",
+            ),
+            (
+                "functions/node_modules/native/lib/binding.js",
+                "throw new Error(\"the addon is not built\");\n",
+            ),
+            (
+                "functions/node_modules/native/package.json",
+                "{ \"name\": \"native\", \"main\": \"main.js\" }\n",
+            ),
+            (
+                "functions/broken.ts",
+                "import { Inngest } from \"inngest\";\nimport { deep } from \"./deep.ts\";\nexport const x = [Inngest, deep];\n",
+            ),
+            (
+                "functions/deep.ts",
+                "import { VERSION } from \"../lib/version\";\nimport native from \"native\"; // here\nexport const deep = [VERSION, native];\n",
+            ),
+        ],
+        kinds: &["evaluate"],
+        blamed: &["functions/deep.ts"],
+        names: &["the addon is not built"],
+    },
+    Broken {
         sentence: "two functions with one id",
         files: &[
             (

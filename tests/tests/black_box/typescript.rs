@@ -264,6 +264,31 @@ async fn modules_of_both_kinds_require_and_import_each_other() {
 }
 
 #[tokio::test]
+async fn a_package_may_export_what_an_addon_does_or_what_is_not_there() {
+    let project = Project::new();
+    let again = "function __exportStar(from, to) { Object.assign(to, from); }\n__exportStar(require(\"./inner\"), exports);\n\
+                 exports.outer = 2;\nif (process.env.WITH_ADDON) __exportStar(require(\"./build/addon\"), exports);\n";
+    let files = [
+        ("package.json", r#"{ "name": "native", "main": "main.js" }"#),
+        ("main.js", "module.exports = require(\"./again\");\n"),
+        ("again.js", again),
+        (
+            "inner.js",
+            "exports.inner = 1;\nif (process.env.WITH_ADDON) module.exports = { ...require(\"./gone\") };\n",
+        ),
+        ("build/addon.node", "no addon"),
+    ];
+    for (name, text) in files {
+        project.write(&format!("functions/node_modules/native/{name}"), text);
+    }
+    let beginning = "import native, { inner, outer } from \"native\";";
+    assert_eq!(
+        came_to(&project, beginning, "[native, inner, outer]").await,
+        json!([{ "inner": 1, "outer": 2 }, 1, 2])
+    );
+}
+
+#[tokio::test]
 async fn a_project_without_a_type_is_commonjs_where_it_is_written_so() {
     let project = Project::new();
     project.write("package.json", r#"{ "name": "bare", "private": true }"#);
