@@ -118,6 +118,7 @@ impl Family {
             worker_id: arguments.worker_id,
             bootstrap: BootstrapOptions {
                 location: Some(arguments.main_module.clone()),
+                close_on_idle: arguments.close_on_idle,
                 ..bootstrap_options(WorkerExecutionMode::Worker)
             },
             main_module: arguments.main_module,

@@ -173,6 +173,21 @@ export default {
     );
     return new Promise((done) => worker.on("message", done).on("error", (error) => done(error.message)));
   },
+  "workers that have done their work": async () => {
+    if (!isMainThread) return "in a worker";
+    const shared = new SharedArrayBuffer(4);
+    const ended = [
+      "Atomics.add(new Int32Array(workerData), 0, 5)",
+      "setTimeout(() => parentPort.postMessage(1), 5)",
+      "parentPort.once('message', () => {}); parentPort.unref()",
+      "process.exit(3)",
+    ].map((code) => {
+      const required = "const { parentPort, workerData } = require('node:worker_threads');";
+      const worker = new Worker(required + code, { eval: true, workerData: shared });
+      return new Promise((done) => worker.on("exit", done));
+    });
+    return [await Promise.all(ended), new Int32Array(shared)[0]];
+  },
   assert: () => {
     try {
       test.deepStrictEqual({ a: 1 }, { a: 2 });
