@@ -354,20 +354,29 @@ impl Control {
 
 /// Runs on the isolate's thread, inside the JavaScript that is interrupted.
 extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_void) {
+    let control = data.cast::<Control>().cast_const();
     // SAFETY: `interrupt` passes a `Control` that the isolate's thread keeps alive, see there.
-    let control = unsafe { &*data.cast::<Control>() };
+    let control = unsafe {
+        Arc::increment_strong_count(control);
+        Arc::from_raw(control)
+    };
     // SAFETY: V8 calls this with the isolate that is running on this thread.
     let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
     if let Some(MainContext(context)) = isolate.get_slot::<MainContext>().cloned() {
         v8::callback_scope!(unsafe scope, &mut isolate);
         let context = v8::Local::new(scope, &context);
         let scope = &v8::ContextScope::new(scope, context);
-        let position = v8::StackTrace::current_stack_trace(scope, 1).and_then(|trace| {
-            // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
-            if trace.get_frame_count() == 0 {
-                return None;
-            }
-            let frame = trace.get_frame(scope, 0)?;
+        let trace = v8::StackTrace::current_stack_trace(scope, FRAMES);
+        let frames = || {
+            let trace = trace.iter();
+            trace.flat_map(|trace| (0..trace.get_frame_count()).map_while(|at| trace.get_frame(scope, at)))
+        };
+        let mut denos = frames().take_while(|frame| is_denos(scope, frame));
+        if denos.any(|frame| evaluates(scope, frame)) && interrupt_again(control.clone()) {
+            return;
+        }
+        // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
+        let position = frames().next().and_then(|frame| {
             Some(StoodAt {
                 url: frame.get_script_name(scope)?.to_rust_string_lossy(scope),
                 line: u32::try_from(frame.get_line_number()).ok()?,
@@ -377,4 +386,37 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
         *control.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
     isolate.terminate_execution();
+}
+
+/// As far as one looks for a module of Deno's that is evaluated. Deno does that when one is wanted first, does not expect
+/// to be stopped there, and panics.
+const FRAMES: usize = 1000;
+
+/// How long it is left alone then.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
+fn is_denos(scope: &v8::PinScope<'_, '_>, frame: &v8::StackFrame) -> bool {
+    let script = frame
+        .get_script_name(scope)
+        .map(|name| name.to_rust_string_lossy(scope));
+    script.is_some_and(|script| script.starts_with("ext:") || script.starts_with("node:"))
+}
+
+/// Whether a frame of Deno's is the code of a module that is in no function, or the function that has one evaluated.
+fn evaluates(scope: &v8::PinScope<'_, '_>, frame: v8::Local<'_, v8::StackFrame>) -> bool {
+    let function = frame.get_function_name(scope);
+    let function = function.map(|name| name.to_rust_string_lossy(scope));
+    function.is_none_or(|name| name.is_empty() || name == "lazyLoad")
+}
+
+/// Whether that will be done.
+fn interrupt_again(control: Arc<Control>) -> bool {
+    let interrupt = move || {
+        std::thread::sleep(A_MOMENT);
+        control.interrupt();
+    };
+    std::thread::Builder::new()
+        .name("stop".to_owned())
+        .spawn(interrupt)
+        .is_ok()
 }

@@ -282,6 +282,47 @@ async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
     assert!(!spinning.is_finished());
 }
 
+/// Has all of Node's modules evaluated.
+const WANTS_ALL: &str = r#"console.log("begins");
+for (const name of require("node:module").builtinModules) {
+  try {
+    require(name.startsWith("node:") ? name : "node:" + name);
+  } catch {}
+}
+exports.dep = "one";
+"#;
+
+#[tokio::test]
+async fn one_that_is_given_up_while_it_has_nodes_modules_evaluated_ends() {
+    let project = project(TOLD, "");
+    let description = json!({ "name": "dep", "main": "main.js" });
+    project.write("functions/node_modules/dep/package.json", description.to_string());
+    project.write("functions/node_modules/dep/main.js", WANTS_ALL);
+    project.write("functions/other.ts", TOLD.replace("told", "other"));
+    let baton = watched(Baton::dev(&project)).ready().await;
+    let mut log = baton.stderr().from_the_beginning();
+    for version in 2..14 {
+        // The second one, made once there was an edit, is not ready when the next load comes, which does not wait for it.
+        for _ in 0..if version == 2 { 1 } else { 2 } {
+            log.wait_for("begins", &json!({ "isolate": "spare" })).await;
+        }
+        project.edit(
+            "functions/told.ts",
+            &format!("version: {}", version - 1),
+            &format!("version: {version}"),
+        );
+        assert_eq!(baton.reload().await.activated(), version);
+    }
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 13 }));
+    assert_eq!(
+        baton.stderr().count(
+            "an isolate's thread failed: a fault of Baton, please report it",
+            &json!({})
+        ),
+        0
+    );
+}
+
 #[tokio::test]
 async fn a_rollback_takes_it_where_the_packages_are_the_same() {
     for (dep, stands_in) in [("one", 1), ("two", 0)] {
