@@ -18,8 +18,7 @@ use tempfile::TempDir;
 use crate::compat::asked;
 use crate::compat::posix::{empty_standard_input, in_background, share_freed_memory};
 use crate::diagnostics::relative_to;
-use crate::isolate;
-use crate::isolate::{Begun, NotLoaded, Spec};
+use crate::isolate::{self, Begun, NotLoaded, OLD_GENERATION, Spec};
 use crate::preparing::Preparing;
 use crate::source::ahead::Ahead;
 use crate::source::caches::Caches;
@@ -83,7 +82,7 @@ impl V8Engine {
         // first, so a larger young generation takes longer to collect, in the middle of a call.
         v8::V8::set_flags_from_string("--max-semi-space-size=4");
         // In MiB. What a load leaves stays: a look for garbage in the middle of it finds next to none.
-        v8::V8::set_flags_from_string("--initial-old-space-size=64");
+        v8::V8::set_flags_from_string(&format!("--initial-old-space-size={}", OLD_GENERATION >> 20));
         // V8's helpers, which compile and collect garbage beside the isolates.
         in_background(|| deno_core::JsRuntime::init_platform(None));
         Ok(Self {

@@ -1,10 +1,7 @@
 //! What an isolate's thread shares with the others: how it is stopped, whether it runs, waits or
 //! spins, and how it is doing.
 
-#![allow(unsafe_code, reason = "V8's interrupt callback is a C function with a data pointer")]
-
 use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -17,7 +14,7 @@ use js_runtime_api::{Answer, RunningCall, Vitals};
 
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
-use super::memory;
+use super::{interrupt, memory, room};
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,10 +50,6 @@ pub(crate) struct StoodAt {
     pub(crate) line: u32,
     pub(crate) column: u32,
 }
-
-/// Kept in the isolate for the interrupt, which has nothing else to find it by.
-#[derive(Clone)]
-struct MainContext(v8::Global<v8::Context>);
 
 /// Shared by the isolate's thread and its handles.
 #[derive(Debug, Default)]
@@ -128,12 +121,10 @@ impl Signs {
 impl Control {
     /// Called once by the thread when V8 is up.
     pub(crate) fn booted(self: &Arc<Self>, runtime: &mut JsRuntime) {
-        let context = MainContext(runtime.main_context());
+        interrupt::booted(runtime);
         self.debug.booted(runtime);
-        let isolate = runtime.v8_isolate();
-        isolate.set_slot(context);
         // Set once, by the one thread that boots.
-        let _ = self.v8.set(isolate.thread_safe_handle());
+        let _ = self.v8.set(runtime.v8_isolate().thread_safe_handle());
         if let Some(clock) = ThreadClock::of_this_thread() {
             let _ = self.cpu_clock.set(clock);
         }
@@ -144,7 +135,8 @@ impl Control {
 
     /// Called by the thread before V8 goes.
     pub(crate) fn disposing(runtime: &mut JsRuntime) {
-        runtime.v8_isolate().remove_slot::<MainContext>();
+        interrupt::disposing(runtime);
+        room::give_up(runtime.v8_isolate());
     }
 
     /// Stops the isolate for good: its calls are answered at once, also while native code keeps the
@@ -328,20 +320,19 @@ impl Control {
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn note_stood_at(&self, position: Option<StoodAt>) {
+        *self.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
+    }
+
     /// Where a loop was interrupted, if JavaScript ran at that moment.
     pub(crate) fn stood_at(&self) -> Option<StoodAt> {
         self.stood_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Running JavaScript is stopped; a waiting thread is woken.
-    fn interrupt(self: &Arc<Self>) {
+    pub(super) fn interrupt(self: &Arc<Self>) {
         match (self.v8.get(), self.stopped()) {
-            (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => {
-                // The thread holds this control until its isolate is disposed, so the pointer
-                // outlives every interrupt that V8 may still deliver.
-                let data = Arc::as_ptr(self).cast_mut().cast::<c_void>();
-                v8.request_interrupt(note_position_and_terminate, data);
-            }
+            (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => interrupt::request(v8, self),
             // On its own thread, in the middle of what is to end.
             (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory | Stop::Panicked)) => {
                 v8.terminate_execution();
@@ -350,73 +341,4 @@ impl Control {
         }
         self.waker.wake();
     }
-}
-
-/// Runs on the isolate's thread, inside the JavaScript that is interrupted.
-extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data: *mut c_void) {
-    let control = data.cast::<Control>().cast_const();
-    // SAFETY: `interrupt` passes a `Control` that the isolate's thread keeps alive, see there.
-    let control = unsafe {
-        Arc::increment_strong_count(control);
-        Arc::from_raw(control)
-    };
-    // SAFETY: V8 calls this with the isolate that is running on this thread.
-    let mut isolate = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) };
-    if let Some(MainContext(context)) = isolate.get_slot::<MainContext>().cloned() {
-        v8::callback_scope!(unsafe scope, &mut isolate);
-        let context = v8::Local::new(scope, &context);
-        let scope = &v8::ContextScope::new(scope, context);
-        let trace = v8::StackTrace::current_stack_trace(scope, FRAMES);
-        let frames = || {
-            let trace = trace.iter();
-            trace.flat_map(|trace| (0..trace.get_frame_count()).map_while(|at| trace.get_frame(scope, at)))
-        };
-        let mut denos = frames().take_while(|frame| is_denos(scope, frame));
-        if denos.any(|frame| evaluates(scope, frame)) && interrupt_again(control.clone()) {
-            return;
-        }
-        // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
-        let position = frames().next().and_then(|frame| {
-            Some(StoodAt {
-                url: frame.get_script_name(scope)?.to_rust_string_lossy(scope),
-                line: u32::try_from(frame.get_line_number()).ok()?,
-                column: u32::try_from(frame.get_column()).ok()?,
-            })
-        });
-        *control.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
-    }
-    isolate.terminate_execution();
-}
-
-/// As far as one looks for a module of Deno's that is evaluated. Deno does that when one is wanted first, does not expect
-/// to be stopped there, and panics.
-const FRAMES: usize = 1000;
-
-/// How long it is left alone then.
-const A_MOMENT: Duration = Duration::from_millis(1);
-
-fn is_denos(scope: &v8::PinScope<'_, '_>, frame: &v8::StackFrame) -> bool {
-    let script = frame
-        .get_script_name(scope)
-        .map(|name| name.to_rust_string_lossy(scope));
-    script.is_some_and(|script| script.starts_with("ext:") || script.starts_with("node:"))
-}
-
-/// Whether a frame of Deno's is the code of a module that is in no function, or the function that has one evaluated.
-fn evaluates(scope: &v8::PinScope<'_, '_>, frame: v8::Local<'_, v8::StackFrame>) -> bool {
-    let function = frame.get_function_name(scope);
-    let function = function.map(|name| name.to_rust_string_lossy(scope));
-    function.is_none_or(|name| name.is_empty() || name == "lazyLoad")
-}
-
-/// Whether that will be done.
-fn interrupt_again(control: Arc<Control>) -> bool {
-    let interrupt = move || {
-        std::thread::sleep(A_MOMENT);
-        control.interrupt();
-    };
-    std::thread::Builder::new()
-        .name("stop".to_owned())
-        .spawn(interrupt)
-        .is_ok()
 }

@@ -24,8 +24,8 @@ use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Re
 use super::control::Control;
 use super::forward::{Taken, forward};
 use super::load::Serving;
-use super::memory::{Held, is_nearly_full};
-use super::script_error;
+use super::memory::{self, Held, is_nearly_full};
+use super::{room, script_error};
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 use lasting::Lasting;
 use rest::Rest;
@@ -169,18 +169,22 @@ impl Driver<'_> {
             && !self.control.closing()
         {
             self.draining = Draining::Collected;
-            self.runtime.v8_isolate().low_memory_notification();
+            memory::collect(self.runtime.v8_isolate());
         }
     }
 
     /// What calls left goes, once there are none.
     fn collect_at_rest(&mut self, held: Held) {
         let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
-        if self.rest.wants_collection(is_busy, held, Instant::now()) {
-            let isolate = self.runtime.v8_isolate();
-            isolate.low_memory_notification();
+        let isolate = self.runtime.v8_isolate();
+        if self
+            .rest
+            .wants_collection(is_busy, held, room::is_made(isolate), Instant::now())
+        {
+            memory::collect(isolate);
             let held = Held::by(isolate);
-            tracing::debug!(heap = held.heap, "an isolate at rest has collected its garbage");
+            let memory = memory::of_heap(isolate);
+            tracing::debug!(heap = held.heap, memory, "an isolate at rest has collected its garbage");
             self.rest = Rest::of(held, Instant::now());
         }
     }

@@ -11,7 +11,7 @@ use deno_core::{JsRuntime, v8};
 use js_runtime_api::MemoryLimits;
 
 use super::control::{Control, Stop};
-use super::fatal;
+use super::{fatal, room};
 
 /// Above this share of a limit, in percent, an isolate is condemned.
 const NEAR: usize = 85;
@@ -43,8 +43,19 @@ pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits) ->
     if !Held::by(isolate).is_near(limits) {
         return false;
     }
-    isolate.low_memory_notification();
+    collect(isolate);
     Held::by(isolate).is_near(limits)
+}
+
+/// What V8 has of the system for the heap, used or not, in bytes.
+pub(super) fn of_heap(isolate: &mut v8::Isolate) -> usize {
+    isolate.get_heap_statistics().total_heap_size()
+}
+
+/// Has V8 collect what is garbage at once, and give back the memory. Takes a while.
+pub(super) fn collect(isolate: &mut v8::Isolate) {
+    room::give_up(isolate);
+    isolate.low_memory_notification();
 }
 
 /// Has V8 collect what is garbage, beside what runs, and keep the memory for what comes next: that is faster than memory

@@ -1,11 +1,11 @@
 //! One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
 //! generations overlap.
 //!
-//! `handle` is what the host holds, `control` what both sides share (and `name`), `thread` the life from
-//! boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation
-//! meanwhile, `blame` what went wrong in it, `manifest` what came of it), `driver` the loop that answers calls, `forward`
-//! the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may go too far. `worker` is the
-//! threads that user code starts.
+//! `handle` is what the host holds, `control` what both sides share (and `name`; `interrupt` stops what runs), `thread` the
+//! life from boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation
+//! meanwhile and `room` memory for what follows, `blame` what went wrong in it, `manifest` what came of it), `driver` the
+//! loop that answers calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may
+//! go too far. `worker` is the threads that user code starts.
 
 mod ahead;
 mod blame;
@@ -17,10 +17,12 @@ mod executed;
 mod fatal;
 mod forward;
 mod handle;
+mod interrupt;
 mod load;
 mod manifest;
 mod memory;
 mod name;
+mod room;
 mod thread;
 mod warmth;
 mod worker;
@@ -28,6 +30,7 @@ mod worker;
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use name::{Name, SPARE};
+pub(crate) use room::OLD_GENERATION;
 pub(crate) use thread::Spec;
 
 use js_runtime_api::CallError;

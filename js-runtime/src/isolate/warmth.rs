@@ -10,7 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::load::{Load, from_v8, run};
-use super::memory::{self, Held};
+use super::memory;
+use super::room;
 use super::thread::{Assigned, Assignment};
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
@@ -69,14 +70,18 @@ impl Load<'_> {
         // The other spare is to be as the load of an edit wants it.
         let stands_in = !ahead.packages.is_empty() && ahead.modules.is_empty();
         let mut rounds = 0;
-        while rounds < WARM {
+        loop {
+            let has_room = room::is_made(self.worker.js_runtime.v8_isolate());
             let until = tokio::select! {
                 biased;
                 assignment = self.told(&mut assigned) => return assignment,
-                () = asked.notified() => WARM,
-                () = sleep(RESTS), if stands_in && rounds == 0 => TEPID,
+                () = asked.notified() => if has_room { continue } else { WARM },
+                () = sleep(RESTS), if has_room || (stands_in && rounds == 0) => TEPID,
             };
             tracing::debug!(rounds, until, "a spare isolate gets warmer");
+            if until == WARM {
+                room::make(&mut self.worker.js_runtime, self.memory);
+            }
             while rounds < until {
                 if !self.warm_up(prelude, 1).await {
                     return self.told(&mut assigned).await;
@@ -86,15 +91,13 @@ impl Load<'_> {
                     return assignment;
                 }
             }
-            let isolate = self.worker.js_runtime.v8_isolate();
-            if rounds == WARM {
-                memory::collect_and_keep(isolate);
+            if until == WARM {
+                room::make(&mut self.worker.js_runtime, self.memory);
             } else {
-                isolate.low_memory_notification();
+                memory::collect(self.worker.js_runtime.v8_isolate());
             }
-            tracing::debug!(rounds, heap = Held::by(isolate).heap, "a spare isolate is warmer");
+            tracing::debug!(rounds, "a spare isolate is warmer");
         }
-        self.told(&mut assigned).await
     }
 
     /// May be dropped and called again.

@@ -1,6 +1,6 @@
 //! The spare isolate: what was evaluated ahead of a reload is what the reload would have evaluated.
 
-use harness::{Baton, Launch, Project, Run};
+use harness::{Baton, Launch, Line, Project, Run};
 use serde_json::{Value, json};
 
 use crate::calls::start;
@@ -276,10 +276,21 @@ async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
     let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": true })));
     log.wait_for("a spare isolate gets warmer", &json!({ "until": 280 }))
         .await;
+    let room = log.wait_for("there is room for what calls leave", &json!({})).await;
+    assert!(memory(&room) > 50 << 20, "{room:?}");
     log.wait_for("isolate blocked", &json!({ "isolate": 0 })).await;
     log.wait_for(STANDS_IN, &json!({})).await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
     assert!(!spinning.is_finished());
+    let rests = log
+        .wait_for("an isolate at rest has collected its garbage", &json!({}))
+        .await;
+    assert!(memory(&rests) < 40 << 20, "the room was not given back: {rests:?}");
+}
+
+/// What V8 has for an isolate's heap, in bytes.
+fn memory(line: &Line) -> u64 {
+    line.json["memory"].as_u64().unwrap()
 }
 
 /// Has all of Node's modules evaluated.
