@@ -10,9 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::load::{Load, from_v8, run};
-use super::memory;
-use super::room;
 use super::thread::{Assigned, Assignment};
+use super::{memory, room};
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
 

@@ -276,7 +276,7 @@ async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
     let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": true })));
     log.wait_for("a spare isolate gets warmer", &json!({ "until": 280 }))
         .await;
-    let room = log.wait_for("there is room for what calls leave", &json!({})).await;
+    let room = baton.wait_for("there is room for what calls leave", json!({})).await;
     assert!(memory(&room) > 50 << 20, "{room:?}");
     log.wait_for("isolate blocked", &json!({ "isolate": 0 })).await;
     log.wait_for(STANDS_IN, &json!({})).await;
