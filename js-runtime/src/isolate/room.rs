@@ -27,9 +27,6 @@ struct Trifles(Vec<v8::Global<v8::String>>);
 pub(super) fn make(runtime: &mut JsRuntime, limits: MemoryLimits) {
     let all = OLD_GENERATION.min(limits.heap / 2);
     let pages = all.saturating_sub(Held::by(runtime.v8_isolate()).heap) / PAGE;
-    if pages == 0 {
-        return;
-    }
     let Trifles(mut trifles) = runtime.v8_isolate().remove_slot().unwrap_or_default();
     {
         deno_core::scope!(scope, runtime);
