@@ -17,30 +17,27 @@ const FILLERS: usize = 16;
 const FILLER: usize = 15 << 10;
 
 /// Kept in the isolate. V8 gives back a page that nothing lies on, so a trifle lies on each of these.
-#[derive(Default)]
-struct Trifles(Vec<v8::Global<v8::String>>);
+struct Trifles {
+    _kept: Vec<v8::Global<v8::String>>,
+}
 
 /// Makes room in the old generation, as much as calls fill before V8 looks for garbage; it stays until it is given up.
-///
-/// To be done again where calls have filled some of it: of pages that were empty when V8 began to look for garbage, it
-/// puts what lies on them on fewer.
 pub(super) fn make(runtime: &mut JsRuntime, limits: MemoryLimits) {
     let all = OLD_GENERATION.min(limits.heap / 2);
     let pages = all.saturating_sub(Held::by(runtime.v8_isolate()).heap) / PAGE;
-    let Trifles(mut trifles) = runtime.v8_isolate().remove_slot().unwrap_or_default();
-    {
+    let trifles = {
         deno_core::scope!(scope, runtime);
-        let first = trifles.len();
-        trifles.extend((first..first + pages).map_while(|page| {
+        let filled = (0..pages).map_while(|page| {
             v8::scope!(let scope, scope);
             // Garbage at once.
             (0..FILLERS).try_for_each(|at| internalized(scope, page, at, FILLER).map(drop))?;
             let trifle = internalized(scope, page, FILLERS, NAME)?;
             Some(v8::Global::new(scope, trifle))
-        }));
-    }
+        });
+        filled.collect()
+    };
     let isolate = runtime.v8_isolate();
-    isolate.set_slot(Trifles(trifles));
+    isolate.set_slot(Trifles { _kept: trifles });
     tracing::debug!(memory = of_heap(isolate), "there is room for what calls leave");
     collect_and_keep(isolate);
 }

@@ -78,9 +78,6 @@ impl Load<'_> {
                 () = sleep(RESTS), if has_room || (stands_in && rounds == 0) => TEPID,
             };
             tracing::debug!(rounds, until, "a spare isolate gets warmer");
-            if until == WARM {
-                room::make(&mut self.worker.js_runtime, self.memory);
-            }
             while rounds < until {
                 if !self.warm_up(prelude, 1).await {
                     return self.told(&mut assigned).await;

@@ -20,6 +20,8 @@ const DEP: &str = "console.log('dep is evaluated');\nexport const dep = 'one';\n
 
 const STANDS_IN: &str = "a spare isolate stands in for one that would have to be made";
 
+const GETS_WARM: &str = "a spare isolate gets warmer";
+
 fn project(function: &str, dep: &str) -> Project {
     let project = Project::new();
     project.write("functions/told.ts", function);
@@ -274,14 +276,36 @@ async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
     let baton = prepared(&project).await;
     let mut log = baton.stderr().from_the_beginning();
     let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": true })));
-    log.wait_for("a spare isolate gets warmer", &json!({ "until": 280 }))
-        .await;
-    let room = baton.wait_for("there is room for what calls leave", json!({})).await;
-    assert!(memory(&room) > 50 << 20, "{room:?}");
+    log.wait_for(GETS_WARM, &json!({ "until": 280 })).await;
     log.wait_for("isolate blocked", &json!({ "isolate": 0 })).await;
     log.wait_for(STANDS_IN, &json!({})).await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
     assert!(!spinning.is_finished());
+}
+
+#[tokio::test]
+async fn once_warm_it_has_room_for_what_calls_leave_which_is_given_back_at_rest() {
+    let function = TOLD.replace(
+        "async () => ({ dep, version: 1 })",
+        "async ({ event: { data } }) => {
+          if (data.exit) process.exit(3);
+          while (data.spin && !existsSync(data.spin));
+          return { dep, version: 1 };
+        }",
+    );
+    let project = project(&format!("import {{ existsSync }} from \"node:fs\";\n{function}"), DEP);
+    let baton = prepared(&project).await;
+    let mut log = baton.stderr().from_the_beginning();
+    let enough = project.root().join("enough");
+    let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": enough })));
+    log.wait_for(GETS_WARM, &json!({ "until": 280 })).await;
+    project.write("enough", "");
+    assert_eq!(spinning.answer(&baton).await.status, 200);
+    let room = log.wait_for("there is room for what calls leave", &json!({})).await;
+    assert!(memory(&room) > 50 << 20, "{room:?}");
+    exits(&baton).await;
+    log.wait_for(STANDS_IN, &json!({})).await;
+    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
     let rests = log
         .wait_for("an isolate at rest has collected its garbage", &json!({}))
         .await;
