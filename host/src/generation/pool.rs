@@ -189,6 +189,7 @@ impl Pool {
                 changes.condemned.push(member.observed());
             }
             let blocked = !member.vitals.paused && member.vitals.blocked_for >= BLOCKED_AFTER;
+            member.isolate.note_blocked(blocked);
             if blocked != member.blocked {
                 member.blocked = blocked;
                 if blocked {

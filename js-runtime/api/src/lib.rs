@@ -214,6 +214,10 @@ pub trait Isolate: Send + Sync + fmt::Debug {
     fn ended(&self) -> BoxFuture<'static, Ended>;
     /// How it is doing. Each call also asks it for a sign of life.
     fn vitals(&self) -> Vitals;
+    /// Told at each look whether it is blocked, so that it takes no processor time from those that calls wait for.
+    fn note_blocked(&self, blocked: bool) {
+        let _ = blocked;
+    }
     /// Opens a debugger's session; `None` when it has ended, or knows no debuggers.
     fn debug(&self) -> Option<DebugSession> {
         None

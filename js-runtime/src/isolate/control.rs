@@ -12,9 +12,10 @@ use deno_core::{JsRuntime, v8};
 use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
 
+use super::cores::Place;
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
-use super::{interrupt, memory, room};
+use super::{cores, interrupt, memory, room};
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,7 @@ pub(crate) struct Control {
     /// The isolate is nearly out of memory.
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
+    place: OnceLock<u64>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
@@ -220,6 +222,19 @@ impl Control {
         drop(signs);
         self.waker.wake();
         vitals
+    }
+
+    /// Where its thread runs, from when it is for calls.
+    pub(super) fn placed(&self, place: &Place) {
+        // Set once, by the one thread.
+        let _ = self.place.set(place.key());
+    }
+
+    /// Whether the host takes it for blocked.
+    pub(crate) fn note_blocked(&self, blocked: bool) {
+        if let Some(place) = self.place.get() {
+            cores::note_blocked(*place, blocked);
+        }
     }
 
     /// The driver has a turn: whoever asked is answered. True when somebody had.

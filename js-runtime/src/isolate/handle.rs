@@ -298,6 +298,10 @@ impl Isolate for Handle {
         self.control.vitals()
     }
 
+    fn note_blocked(&self, blocked: bool) {
+        self.control.note_blocked(blocked);
+    }
+
     fn debug(&self) -> Option<DebugSession> {
         self.control.debug.open()
     }

@@ -18,11 +18,12 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::ahead::Acts;
 use super::control::{Control, Stop};
+use super::cores::Place;
 use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
-use super::{driver, executed, memory};
+use super::{cores, driver, executed, memory};
 use crate::compat;
 use crate::compat::stdio::Pipes;
 use crate::diagnostics::relative_to;
@@ -77,11 +78,22 @@ pub(crate) struct Coming {
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
 pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, coming: Coming) -> Ended {
     let family = Family::new(spec, control.clone(), pipes);
-    let runtime = deno_runtime::tokio_util::create_basic_runtime();
-    runtime.block_on(Box::pin(live(&family, name, coming)));
+    let event_loop = match cores::event_loop() {
+        Ok(event_loop) => event_loop,
+        Err(error) => {
+            let message = format!("cannot make an event loop for the isolate: {error}");
+            let error = LoadError {
+                message,
+                ..LoadError::default()
+            };
+            pollster::block_on(refuse(coming.assigned, error));
+            return Ended::Closed;
+        }
+    };
+    event_loop.block_on(Box::pin(live(&family, name, coming)));
     family.end_workers();
     // Tasks that extensions spawned and nobody awaits end here.
-    runtime.shutdown_background();
+    event_loop.shutdown_background();
     drop(family);
     return_memory();
     match control.stopped() {
@@ -166,6 +178,8 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         return dispose(worker, &modules, control);
     };
     name.become_known_as(&given);
+    let place = Place::of_this_thread();
+    control.placed(&place);
 
     let began = Instant::now();
     let outcome = load

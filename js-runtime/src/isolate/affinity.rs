@@ -1,0 +1,130 @@
+//! The cores that threads of this process may run on, and do. Only Linux tells and takes that.
+
+#![allow(
+    unsafe_code,
+    reason = "the operating system's own calls, with memory that lives on the stack"
+)]
+
+pub(super) use platform::{cores_of, has_children, held_core_of, set_cores, this_thread, threads, threads_named};
+
+/// A core, as the system numbers them.
+pub(super) type Core = usize;
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::collections::BTreeSet;
+    use std::{fs, io};
+
+    use super::Core;
+
+    /// What one set of the system's has room for.
+    const ROOM: Core = libc::CPU_SETSIZE as Core;
+
+    /// The calling thread's number.
+    pub(in super::super) fn this_thread() -> i32 {
+        // SAFETY: it takes nothing and cannot fail.
+        unsafe { libc::gettid() }
+    }
+
+    /// The cores that a thread may run on.
+    pub(in super::super) fn cores_of(thread: i32) -> io::Result<BTreeSet<Core>> {
+        let mut set = empty();
+        // SAFETY: the set outlives the call, and has the size that is told.
+        outcome(unsafe { libc::sched_getaffinity(thread, size_of_val(&set), &raw mut set) })?;
+        // SAFETY: the set has room for each of them.
+        Ok((0..ROOM)
+            .filter(|core| unsafe { libc::CPU_ISSET(*core, &set) })
+            .collect())
+    }
+
+    /// Has a thread run on these cores alone.
+    pub(in super::super) fn set_cores(thread: i32, cores: &BTreeSet<Core>) -> io::Result<()> {
+        let mut set = empty();
+        for core in cores.iter().filter(|core| **core < ROOM) {
+            // SAFETY: the set has room for it.
+            unsafe { libc::CPU_SET(*core, &mut set) };
+        }
+        // SAFETY: the set outlives the call, and has the size that is told.
+        outcome(unsafe { libc::sched_setaffinity(thread, size_of_val(&set), &raw const set) })
+    }
+
+    /// The core on which a thread computes, or waits to; `None` where it sleeps or is gone.
+    pub(in super::super) fn held_core_of(thread: i32) -> Option<Core> {
+        let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
+        // Its name may have spaces and parentheses.
+        let (_, after_name) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = after_name.split(' ').collect();
+        // The third and the 39th of all, see proc_pid_stat(5).
+        let (state, core) = (fields.first()?, fields.get(36)?);
+        core.parse().ok().filter(|_| *state == "R")
+    }
+
+    /// Whether a thread has child processes.
+    pub(in super::super) fn has_children(thread: i32) -> bool {
+        let children = fs::read_to_string(format!("/proc/self/task/{thread}/children"));
+        children.is_ok_and(|children| !children.is_empty())
+    }
+
+    /// The threads of this process.
+    pub(in super::super) fn threads() -> io::Result<Vec<i32>> {
+        let entries = fs::read_dir("/proc/self/task")?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Those of this name, which Linux cuts after 15 bytes.
+    pub(in super::super) fn threads_named(name: &str) -> io::Result<Vec<i32>> {
+        let name_of = |thread: &i32| fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
+        let is_named = |thread: &i32| name_of(thread).is_ok_and(|its| its.trim_end() == name);
+        Ok(threads()?.into_iter().filter(is_named).collect())
+    }
+
+    fn empty() -> libc::cpu_set_t {
+        // SAFETY: a set is bits, of which each may be 0.
+        unsafe { std::mem::zeroed() }
+    }
+
+    fn outcome(returned: i32) -> io::Result<()> {
+        if returned == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::collections::BTreeSet;
+    use std::io;
+
+    use super::Core;
+
+    pub(in super::super) fn this_thread() -> i32 {
+        0
+    }
+
+    pub(in super::super) fn cores_of(_thread: i32) -> io::Result<BTreeSet<Core>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(in super::super) fn set_cores(_thread: i32, _cores: &BTreeSet<Core>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(in super::super) fn held_core_of(_thread: i32) -> Option<Core> {
+        None
+    }
+
+    pub(in super::super) fn has_children(_thread: i32) -> bool {
+        false
+    }
+
+    pub(in super::super) fn threads() -> io::Result<Vec<i32>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(in super::super) fn threads_named(_name: &str) -> io::Result<Vec<i32>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
