@@ -5,7 +5,7 @@
     reason = "the operating system's own calls, with memory that lives on the stack"
 )]
 
-pub(super) use platform::{cores_of, has_children, held_core_of, set_cores, this_thread, threads, threads_named};
+pub(super) use platform::{core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named};
 
 /// A core, as the system numbers them.
 pub(super) type Core = usize;
@@ -48,15 +48,13 @@ mod platform {
         outcome(unsafe { libc::sched_setaffinity(thread, size_of_val(&set), &raw const set) })
     }
 
-    /// The core on which a thread computes, or waits to; `None` where it sleeps or is gone.
-    pub(in super::super) fn held_core_of(thread: i32) -> Option<Core> {
+    /// Where a thread runs, or did last; `None` where it is gone.
+    pub(in super::super) fn core_of(thread: i32) -> Option<Core> {
         let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
         // Its name may have spaces and parentheses.
         let (_, after_name) = stat.rsplit_once(") ")?;
-        let fields: Vec<&str> = after_name.split(' ').collect();
-        // The third and the 39th of all, see proc_pid_stat(5).
-        let (state, core) = (fields.first()?, fields.get(36)?);
-        core.parse().ok().filter(|_| *state == "R")
+        // The 39th of all, see proc_pid_stat(5); its name is the second.
+        after_name.split(' ').nth(36)?.parse().ok()
     }
 
     /// Whether a thread has child processes.
@@ -112,7 +110,7 @@ mod platform {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(in super::super) fn held_core_of(_thread: i32) -> Option<Core> {
+    pub(in super::super) fn core_of(_thread: i32) -> Option<Core> {
         None
     }
 

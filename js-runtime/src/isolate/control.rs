@@ -230,10 +230,11 @@ impl Control {
         let _ = self.place.set(place.key());
     }
 
-    /// Whether the host takes it for blocked.
-    pub(crate) fn note_blocked(&self, blocked: bool) {
-        if let Some(place) = self.place.get() {
-            cores::note_blocked(*place, blocked);
+    /// The host looks at it, and takes it for blocked or not.
+    pub(crate) fn looked_at(&self, blocked: bool) {
+        let used = self.cpu_clock.get().and_then(|clock| clock.read());
+        if let (Some(place), Some(used)) = (self.place.get(), used) {
+            cores::look_at(*place, blocked, used);
         }
     }
 

@@ -9,13 +9,17 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::affinity::{Core, cores_of, has_children, held_core_of, set_cores, this_thread, threads, threads_named};
+use super::affinity::{Core, core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named};
 
 /// V8's, as Linux shows it.
 const HELPER: &str = "V8 DefaultWorke";
+
+/// One that spins uses more than this part of the time: it may wait for its core, or for garbage to be collected.
+const SPINS_FROM: u32 = 5;
 
 static ISOLATES: Mutex<Isolates> = Mutex::new(Isolates {
     next: 0,
@@ -44,7 +48,10 @@ struct Isolates {
 struct Thread {
     /// Its number in the system.
     id: i32,
-    blocked: bool,
+    /// It is blocked, and computes.
+    spins: bool,
+    /// When it was looked at, and what it had used of a processor by then.
+    looked_at: (Instant, Duration),
 }
 
 #[derive(Debug)]
@@ -65,7 +72,9 @@ impl Place {
         isolates.next += 1;
         let thread = Thread {
             id: this_thread(),
-            blocked: false,
+            spins: false,
+            // So that the first look finds nothing used since.
+            looked_at: (Instant::now(), Duration::MAX),
         };
         isolates.threads.insert(key, thread);
         Self(key)
@@ -81,21 +90,23 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut isolates = isolates();
         let gone = isolates.threads.remove(&self.0);
-        if gone.is_some_and(|thread| thread.blocked) {
+        if gone.is_some_and(|thread| thread.spins) {
             isolates.arrange();
         }
     }
 }
 
-/// Whether the isolate with this place counts as blocked. To be told again and again while it does, for it may sleep or
-/// compute.
-pub(super) fn note_blocked(place: u64, blocked: bool) {
+/// To be told of each isolate, again and again: whether it counts as blocked, and how much of a processor it has used.
+pub(super) fn look_at(place: u64, blocked: bool, used: Duration) {
     let mut isolates = isolates();
     let Some(thread) = isolates.threads.get_mut(&place) else {
         return;
     };
-    if blocked || thread.blocked {
-        thread.blocked = blocked;
+    let (before, used_before) = thread.looked_at;
+    thread.looked_at = (Instant::now(), used);
+    let spun = thread.spins;
+    thread.spins = blocked && used.saturating_sub(used_before) > before.elapsed() / SPINS_FROM;
+    if spun || thread.spins {
         isolates.arrange();
     }
 }
@@ -136,7 +147,7 @@ impl Isolates {
         if cfg!(not(target_os = "linux")) {
             return;
         }
-        if self.given.is_empty() && !self.threads.values().any(|thread| thread.blocked) {
+        if self.given.is_empty() && !self.threads.values().any(|thread| thread.spins) {
             return;
         }
         if let Err(error) = self.try_arrange() {
@@ -147,9 +158,9 @@ impl Isolates {
     fn try_arrange(&mut self) -> io::Result<()> {
         // The first thread is never given others.
         let all = cores_of(std::process::id().cast_signed())?;
-        let blocked = self.threads.values().filter(|thread| thread.blocked);
-        let alone = blocked.filter(|thread| !has_children(thread.id));
-        let holding = alone.filter_map(|thread| Some((thread.id, held_core_of(thread.id)?)));
+        let spinning = self.threads.values().filter(|thread| thread.spins);
+        let alone = spinning.filter(|thread| !has_children(thread.id));
+        let holding = alone.filter_map(|thread| Some((thread.id, core_of(thread.id)?)));
         let Some(Plan { own, free }) = Plan::of(&all, &holding.collect()) else {
             return self.give_back(&all);
         };

@@ -299,7 +299,7 @@ impl Isolate for Handle {
     }
 
     fn note_blocked(&self, blocked: bool) {
-        self.control.note_blocked(blocked);
+        self.control.looked_at(blocked);
     }
 
     fn debug(&self) -> Option<DebugSession> {
