@@ -229,7 +229,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// For threads that hold the cores on which they were seen. `None` where the free find room by themselves, or there
+    /// For threads that hold the cores on which they were seen. `None` where the others find room by themselves, or there
     /// is none.
     fn of(all: &BTreeSet<Core>, holding: &BTreeMap<i32, Core>) -> Option<Self> {
         if holding.is_empty() || holding.len() * 2 < all.len() || holding.len() >= all.len() {
@@ -247,25 +247,31 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::Plan;
+    use super::{Core, Plan};
 
-    fn plan(cores: usize, holding: &[(i32, usize)]) -> Option<(Vec<(i32, usize)>, Vec<usize>)> {
-        let plan = Plan::of(&(0..cores).collect(), &holding.iter().copied().collect())?;
-        Some((plan.own.into_iter().collect(), plan.free.into_iter().collect()))
+    fn plan(cores: usize, holding: &[(i32, Core)]) -> Option<Plan> {
+        Plan::of(&(0..cores).collect(), &holding.iter().copied().collect())
+    }
+
+    fn keeps(own: &[(i32, Core)], free: &[Core]) -> Option<Plan> {
+        Some(Plan {
+            own: own.iter().copied().collect(),
+            free: free.iter().copied().collect(),
+        })
     }
 
     #[test]
     fn a_thread_that_holds_a_core_keeps_it_and_the_rest_is_free() {
-        assert_eq!(plan(2, &[(7, 1)]), Some((vec![(7, 1)], vec![0])));
-        assert_eq!(plan(4, &[(7, 3), (8, 0)]), Some((vec![(7, 3), (8, 0)], vec![1, 2])));
+        assert_eq!(plan(2, &[(7, 1)]), keeps(&[(7, 1)], &[0]));
+        assert_eq!(plan(4, &[(7, 3), (8, 0)]), keeps(&[(7, 3), (8, 0)], &[1, 2]));
     }
 
     #[test]
     fn of_two_on_one_core_one_gets_another() {
-        assert_eq!(plan(3, &[(7, 2), (8, 2)]), Some((vec![(7, 2), (8, 0)], vec![1])));
+        assert_eq!(plan(3, &[(7, 2), (8, 2)]), keeps(&[(7, 2), (8, 0)], &[1]));
         assert_eq!(
             plan(4, &[(7, 0), (8, 0), (9, 0)]),
-            Some((vec![(7, 0), (8, 1), (9, 2)], vec![3]))
+            keeps(&[(7, 0), (8, 1), (9, 2)], &[3])
         );
     }
 
