@@ -2,7 +2,8 @@
 //! before those that it comes after, without anybody noticing.
 //!
 //! What a declaration calls to have its value (`z.object(…)`, `new Inngest(…)`, `inngest.createFunction(…)`) is taken
-//! for harmless, unless its name says otherwise. What it begins is seen by whoever evaluates it.
+//! for harmless, unless its name says otherwise. What it begins is seen by whoever evaluates it; not so a child process
+//! that it waits for, which is gone by then.
 
 use deno_ast::swc::ast::{
     ArrowExpr, AssignExpr, AwaitExpr, CallExpr, Callee, Class, Constructor, Decl, DefaultDecl, ExportDecl, Expr,
@@ -13,8 +14,10 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{MediaType, ParsedSource};
 
 /// Functions that begin something, or let somebody else's code run.
-const BEGIN: [&str; 9] = [
+const BEGIN: [&str; 12] = [
     "eval",
+    "execFileSync",
+    "execSync",
     "fetch",
     "queueMicrotask",
     "require",
@@ -22,11 +25,12 @@ const BEGIN: [&str; 9] = [
     "setInterval",
     "setTimeout",
     "spawn",
+    "spawnSync",
     "Worker",
 ];
 
 /// Methods that change what they are called on, so that their order matters, or begin something.
-const CHANGE: [&str; 26] = [
+const CHANGE: [&str; 29] = [
     "add",
     "addEventListener",
     "addListener",
@@ -37,17 +41,20 @@ const CHANGE: [&str; 26] = [
     "defineProperty",
     "delete",
     "exec",
+    "execFileSync",
     "execSync",
     "forEach",
     "init",
     "listen",
     "on",
     "once",
+    "outputSync",
     "push",
     "register",
     "run",
     "send",
     "set",
+    "spawnSync",
     "start",
     "subscribe",
     "unshift",
@@ -248,6 +255,9 @@ mod tests {
             "const worker = new Worker('./worker.ts');",
             "for (const a of all) a();",
             "const a = delete process.env.A;",
+            "export const commit = execFileSync('git', ['rev-parse', 'HEAD']).toString();",
+            "export const commit = childProcess.spawnSync('git', ['rev-parse', 'HEAD']).stdout;",
+            "export const commit = new Deno.Command('git', { args: ['rev-parse', 'HEAD'] }).outputSync().stdout;",
         ] {
             assert!(!only_declares(text), "{text}");
         }
