@@ -5,7 +5,9 @@
     reason = "the operating system's own calls, with memory that lives on the stack"
 )]
 
-pub(super) use platform::{core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named};
+pub(super) use platform::{
+    core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named, threads_of_children,
+};
 
 /// A core, as the system numbers them.
 pub(super) type Core = usize;
@@ -59,13 +61,38 @@ mod platform {
 
     /// Whether a thread has child processes.
     pub(in super::super) fn has_children(thread: i32) -> bool {
-        let children = fs::read_to_string(format!("/proc/self/task/{thread}/children"));
-        children.is_ok_and(|children| !children.is_empty())
+        !children_of(thread).is_empty()
     }
 
     /// The threads of this process.
     pub(in super::super) fn threads() -> io::Result<Vec<i32>> {
-        let entries = fs::read_dir("/proc/self/task")?;
+        threads_of(std::process::id().cast_signed())
+    }
+
+    /// The threads of the processes that this one has started, and of theirs.
+    pub(in super::super) fn threads_of_children() -> io::Result<Vec<i32>> {
+        let mut found = Vec::new();
+        let mut looked_at = threads()?;
+        while let Some(thread) = looked_at.pop() {
+            // A process may end while it is looked at.
+            let its = children_of(thread)
+                .into_iter()
+                .filter_map(|child| threads_of(child).ok());
+            let its: Vec<i32> = its.flatten().collect();
+            looked_at.extend(&its);
+            found.extend(its);
+        }
+        Ok(found)
+    }
+
+    fn children_of(thread: i32) -> Vec<i32> {
+        let children = fs::read_to_string(format!("/proc/{thread}/task/{thread}/children")).unwrap_or_default();
+        let children = children.split_whitespace();
+        children.filter_map(|child| child.parse().ok()).collect()
+    }
+
+    fn threads_of(process: i32) -> io::Result<Vec<i32>> {
+        let entries = fs::read_dir(format!("/proc/{process}/task"))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
@@ -119,6 +146,10 @@ mod platform {
     }
 
     pub(in super::super) fn threads() -> io::Result<Vec<i32>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(in super::super) fn threads_of_children() -> io::Result<Vec<i32>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

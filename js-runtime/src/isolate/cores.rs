@@ -3,7 +3,7 @@
 //! where V8's helpers join it, and the others are woken on what remains. The host's own threads go first on each.
 //!
 //! What user code starts has the cores of the thread that starts it. So an isolate that answers calls is kept off some only
-//! while it sleeps, and one that has child processes is left alone.
+//! while it sleeps, one that has child processes is left alone, and what one that spun has started is given all.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::affinity::{Core, core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named};
+use super::affinity::{
+    Core, core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named, threads_of_children,
+};
 
 /// V8's, as Linux shows it.
 const HELPER: &str = "V8 DefaultWorke";
@@ -197,9 +199,9 @@ impl Isolates {
         Ok(())
     }
 
-    /// Gives all cores to the threads that have some, and to those that they started, but for these.
+    /// Gives all cores to the threads that have some, and to what they started, but for these.
     fn restore(&self, all: &BTreeSet<Core>, but: &BTreeMap<i32, BTreeSet<Core>>) -> io::Result<()> {
-        for thread in threads()? {
+        for thread in threads()?.into_iter().chain(threads_of_children()?) {
             // One that has ended meanwhile needs none.
             let has_some = || cores_of(thread).is_ok_and(|cores| self.given.contains(&cores));
             if !but.contains_key(&thread) && has_some() {

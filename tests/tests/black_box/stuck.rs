@@ -77,6 +77,11 @@ export const functions = [
   fn("spins", ({ until }) => {
     while (!existsSync(until));
   }),
+  fn("spinsAndStarts", ({ until, told }) => {
+    while (!existsSync(until));
+    const script = `while [ ! -e ${told} ]; do sleep 0.05; done; exec cat /proc/self/status`;
+    return execFileSync("/bin/sh", ["-c", script]).toString();
+  }),
   fn("sleeps", () => void execFileSync("sleep", ["1000"])),
   fn("asks", () => execFileSync("cat", ["/proc/self/status"]).toString()),
 ];
@@ -133,6 +138,23 @@ async fn while_an_isolate_spins_the_other_sleeps_on_a_core_without_it_and_its_ch
     log.wait_for("isolates run on every core again", &json!({})).await;
     run_on(&baton, "generation-1", &[&two, &two]).await;
     run_on(&baton, "V8 DefaultWorke", &vec![&two; helpers.len()]).await;
+}
+
+#[tokio::test]
+async fn what_one_that_spun_has_started_is_given_all_cores() {
+    let (project, baton) = holding().await;
+    let two = Cores::two_for(baton.pid());
+    let mut log = baton.stderr().from_the_beginning();
+    let [until, told] = ["until", "told"].map(|name| project.root().join(name));
+    let run = Run::of("fixture-spinsAndStarts").with_data(json!({ "until": until, "told": told }));
+    let spinning = start(&baton, &run);
+    log.wait_for(KEEP_OFF, &json!({})).await;
+    project.write("until", "");
+    log.wait_for("isolates run on every core again", &json!({})).await;
+    project.write("told", "");
+    let child = spinning.answer(&baton).await;
+    assert_eq!(child.status, 200, "{child}");
+    assert_eq!(Cores::in_status(child.json().as_str().expect("a text")), two);
 }
 
 #[tokio::test]
