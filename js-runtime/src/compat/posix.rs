@@ -99,7 +99,8 @@ pub(crate) fn empty_standard_input() -> io::Result<()> {
     }
 }
 
-fn outcome(returned: i32) -> io::Result<()> {
+/// What a C function says that returns 0 where all went well.
+pub(crate) fn outcome(returned: i32) -> io::Result<()> {
     if returned == 0 {
         Ok(())
     } else {

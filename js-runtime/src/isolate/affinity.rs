@@ -18,6 +18,7 @@ mod platform {
     use std::{fs, io};
 
     use super::Core;
+    use crate::compat::posix::outcome;
 
     /// What one set of the system's has room for.
     const ROOM: Core = libc::CPU_SETSIZE as Core;
@@ -107,14 +108,6 @@ mod platform {
     fn empty() -> libc::cpu_set_t {
         // SAFETY: a set is bits, of which each may be 0.
         unsafe { std::mem::zeroed() }
-    }
-
-    fn outcome(returned: i32) -> io::Result<()> {
-        if returned == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
-        }
     }
 }
 

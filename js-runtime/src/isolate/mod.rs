@@ -5,7 +5,8 @@
 //! life from boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation
 //! meanwhile and `room` memory for what follows, `blame` what went wrong in it, `manifest` what came of it), `driver` the
 //! loop that answers calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may
-//! go too far; `cores` is where isolates run while one of them does (`affinity` asks the system). `worker` is the threads that user code starts.
+//! go too far; `cores` is where isolates run while one of them does (`affinity` asks the system). `worker` is the threads
+//! that user code starts.
 
 mod affinity;
 mod ahead;
