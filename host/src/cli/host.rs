@@ -12,7 +12,9 @@ use super::serve::{Host, ServeError, Supervision, calls_in_flight};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
-use crate::supervisor::{Beginning, FromHost, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost};
+use crate::supervisor::{
+    Beginning, FromHost, HANDOVER_RECORD_VERSION, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
+};
 
 /// How long a host that was told to end by itself waits for a load that runs.
 const FREEZE_WITHIN: Duration = Duration::from_secs(10);
@@ -26,6 +28,7 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         load_ms: u64::try_from(plan.load_timeout().as_millis()).unwrap_or(u64::MAX),
+        record: HANDOVER_RECORD_VERSION,
     })
 }
 

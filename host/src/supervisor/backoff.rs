@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const FREE: u32 = 2;
 
 /// Remembers how many hosts in a row died young.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     young: u32,
 }

@@ -4,17 +4,18 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
-
+use super::event::HostId;
+use super::handover_record::{HostRecord, milliseconds};
 use super::message::{FromHost, ToHost};
 use super::posix::{self, Exit};
+use super::state::HostState;
 
 /// The hidden command that is a host.
 pub const HOST_COMMAND: &str = "host";
@@ -45,16 +46,6 @@ pub struct Child {
     /// What was read of a line that has not ended.
     partial: Vec<u8>,
     /// It will say no more.
-    silent: bool,
-}
-
-/// The same, for the process that this one becomes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
-    pid: u32,
-    started: SystemTime,
-    stream: RawFd,
-    partial: Vec<u8>,
     silent: bool,
 }
 
@@ -153,35 +144,45 @@ impl Child {
         self.started.elapsed().unwrap_or_default()
     }
 
-    /// For the process that this one becomes, which inherits the socket.
-    pub fn keep(&self) -> io::Result<Kept> {
+    /// Describes the host for the process that this one becomes, which inherits the socket.
+    ///
+    /// # Errors
+    /// When the socket cannot be inherited.
+    pub fn record(&self, id: HostId, known: HostState) -> io::Result<HostRecord> {
         posix::set_inherited(&self.stream, true)?;
-        Ok(Kept {
+        Ok(HostRecord {
+            id,
             pid: self.pid,
-            started: self.started,
             stream: self.stream.as_raw_fd(),
+            started_ms: milliseconds(self.started),
             partial: self.partial.clone(),
-            silent: self.silent,
+            role: known.role,
+            version: known.version,
+            load_ms: u64::try_from(known.load.as_millis()).unwrap_or(u64::MAX),
         })
     }
 
     /// This process stays after all.
-    pub fn unkeep(&self) {
+    pub fn keep_socket(&self) {
         let _ = posix::set_inherited(&self.stream, false);
     }
 
-    /// A host that the process before this one has started.
-    pub fn adopt(kept: Kept) -> io::Result<Self> {
-        let stream = UnixStream::from(posix::take_inherited(kept.stream)?);
+    /// Takes over a host that the process before this one has started.
+    ///
+    /// # Errors
+    /// When its socket is not open.
+    pub fn adopt(record: &HostRecord) -> io::Result<Self> {
+        let stream = UnixStream::from(posix::take_inherited(record.stream)?);
         stream.set_nonblocking(true)?;
         let speaking = stream.try_clone()?;
         Ok(Self {
-            pid: kept.pid,
-            started: kept.started,
+            pid: record.pid,
+            started: record.started(),
             stream: tokio::net::UnixStream::from_std(stream)?,
             speaking,
-            partial: kept.partial,
-            silent: kept.silent,
+            partial: record.partial.clone(),
+            // Where it had fallen silent, the socket says so again.
+            silent: false,
         })
     }
 }

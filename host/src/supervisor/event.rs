@@ -13,7 +13,7 @@ use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
 pub struct HostId(pub u64);
 
 /// Who asked for an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// SIGHUP: the log is told.
     Signal,
@@ -76,15 +76,19 @@ pub enum Action {
     Notify(Notice),
     /// No host will accept any more.
     ReleaseSocket,
-    /// Go on as this binary.
+    /// Go on as this binary, once nothing is under way.
     ReplaceSelf {
         binary: Binary,
+    },
+    /// Go on as the present binary: the one of the new host cannot take over from it.
+    StaySelf {
+        version: String,
     },
     Exit(u8),
 }
 
 /// What a host is started with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binary {
     /// The one that this supervisor runs.
     Same,

@@ -52,6 +52,10 @@ pub enum FromHost {
         version: String,
         /// How long loading the project may take.
         load_ms: u64,
+        /// The newest version of the supervisor's hand-over record that the host's binary knows; 0 for a binary
+        /// from before the record had a version, which a supervisor cannot become.
+        #[serde(default)]
+        record: u32,
     },
     /// The engine is up: tell me what to load.
     Booted,
@@ -85,6 +89,7 @@ pub enum FromHost {
 
 /// With what a host begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Beginning {
     pub occasion: Occasion,
     /// What the host before it served, and gave as numbers.

@@ -10,13 +10,15 @@
 //! - [`state`] decides, this file acts; hosts and supervisor speak [`message`]s.
 //! - A host that dies is replaced at once ([`backoff`]); connections wait in the socket meanwhile. The
 //!   calls that it took with it are named from its [`ledger`].
-//! - After an upgrade the supervisor becomes the newer binary, too ([`replace`]).
+//! - After an upgrade the supervisor becomes the newer binary, too ([`replace`]), and tells it of its sockets, lock and
+//!   hosts by a [`handover_record`].
 //! - One thread: whatever is inherited by a child is settled between two starts.
 
 mod backoff;
 mod child;
 mod clock;
 mod event;
+mod handover_record;
 mod ledger;
 mod link;
 mod message;
@@ -27,6 +29,7 @@ mod socket;
 mod state;
 #[cfg(test)]
 mod state_tests;
+mod unversioned_record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -41,6 +44,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
 pub use child::{HOST_COMMAND, LISTENER_OPTION};
+pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
 pub use ledger::{Ledger, Noted};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
 pub use message::{Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded};
@@ -49,8 +53,9 @@ pub use posix::effective_user;
 use self::child::{Child, Heard};
 use self::clock::Clock;
 use self::event::{Action, Asker, Binary, Event, HostId, Notice};
+use self::handover_record::{HandoverRecord, RecordError};
 use self::notify::Notify;
-use self::replace::{AsDescriptor, Baggage};
+use self::replace::AsDescriptor;
 use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
@@ -85,6 +90,9 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    #[error("this supervisor cannot go on from the binary before it: {0}")]
+    #[diagnostic(help("Start the service again. Its hosts finish their calls without a supervisor."))]
+    Record(#[from] RecordError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -108,8 +116,8 @@ impl StartError {
 pub fn start(setup: Setup) -> Result<u8, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match replace::baggage() {
-            Some(baggage) => Supervisor::adopt(setup, baggage)?.run(false).await,
+        match replace::record()? {
+            Some(record) => Supervisor::adopt(setup, record)?.run(false).await,
             None => Supervisor::begin(setup)?.run(true).await,
         }
     })
@@ -152,21 +160,27 @@ impl Supervisor {
     }
 
     /// Goes on where an older binary has left off, in this very process.
-    fn adopt(setup: Setup, baggage: Baggage) -> Result<Self, StartError> {
-        let lock = Lock::adopt(posix::take_inherited(baggage.lock)?);
-        let socket = baggage.socket()?;
-        let mut supervisor = Self::with(setup, lock, socket, baggage.supervision);
-        for (id, kept) in baggage.hosts {
-            supervisor.children.insert(id, Child::adopt(kept)?);
-        }
+    fn adopt(setup: Setup, mut record: HandoverRecord) -> Result<Self, StartError> {
+        let lock = Lock::adopt(posix::take_inherited(record.lock)?);
+        let socket = record.socket()?;
+        let mut children = BTreeMap::new();
+        record.hosts.retain(|host| match Child::adopt(host) {
+            Ok(child) => children.insert(host.id, child).is_none(),
+            // A host whose socket to the supervisor is closed finishes its calls and ends.
+            Err(error) => {
+                error!(%error, host = host.pid, "a host has no supervisor any more");
+                false
+            }
+        });
+        let (supervision, actions) = Supervision::adopt(me(), setup.drain, &record);
+        let mut supervisor = Self::with(setup, lock, socket, supervision);
+        supervisor.children = children;
         info!(
             version = env!("CARGO_PKG_VERSION"),
             pid = std::process::id(),
             hosts = supervisor.children.len(),
             "the supervisor is the new binary"
         );
-        let drain = supervisor.setup.drain;
-        let actions = supervisor.supervision.taken_over_by(me(), drain);
         actions.into_iter().for_each(|action| supervisor.act(action));
         Ok(supervisor)
     }
@@ -208,7 +222,9 @@ impl Supervisor {
                 info!("ended");
                 return Ok(code);
             }
-            if let Some(binary) = self.replace.take() {
+            if self.supervision.is_settled()
+                && let Some(binary) = self.replace.take()
+            {
                 self.replace_self(&binary);
             }
             let due = self.deadlines.values().copied().chain(self.restart).min();
@@ -258,6 +274,15 @@ impl Supervisor {
             }
             Action::ReleaseSocket => self.socket = None,
             Action::ReplaceSelf { binary } => self.replace = Some(binary),
+            Action::StaySelf { version } => {
+                self.replace = None;
+                warn!(
+                    version = env!("CARGO_PKG_VERSION"),
+                    host = version,
+                    "the supervisor stays the present binary: the new one is too old to take over from it. \
+                     Restart the service to run that one alone"
+                );
+            }
             Action::Exit(code) => self.exit = Some(code),
         }
     }
@@ -382,26 +407,25 @@ impl Supervisor {
         let Some(socket) = &self.socket else {
             return;
         };
-        let hosts = self
-            .children
-            .iter()
-            .map(|(id, child)| child.keep().map(|kept| (*id, kept)));
+        let record = |(id, child): (&HostId, &Child)| child.record(*id, self.supervision.host(*id));
+        let hosts = self.children.iter().map(record);
         let replaced = hosts.collect::<Result<Vec<_>, _>>().and_then(|hosts| {
-            let baggage = Baggage {
+            let record = HandoverRecord {
+                version: handover_record::VERSION,
                 hosts,
-                supervision: self.supervision.clone(),
                 listener: socket.listener.descriptor(),
                 origin: socket.origin,
                 lock: self.lock.descriptor(),
+                numbers: self.supervision.numbers(),
             };
             let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-            Err(baggage.exec(&path_of(binary)?, &arguments, &[&socket.listener, &self.lock]))
+            Err(record.exec(&path_of(binary)?, &arguments, &[&socket.listener, &self.lock]))
         });
         let replaced: Result<(), std::io::Error> = replaced;
         if let Err(error) = replaced {
             error!(%error, "the supervisor stays the old binary: the new one cannot be started in its place");
         }
-        self.children.values().for_each(Child::unkeep);
+        self.children.values().for_each(Child::keep_socket);
     }
 }
 

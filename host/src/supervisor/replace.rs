@@ -9,42 +9,27 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use serde::{Deserialize, Serialize};
-
-use super::child::Kept;
-use super::event::HostId;
+use super::handover_record::{HandoverRecord, RecordError};
 use super::posix;
-use super::socket::{Origin, Socket};
-use super::state::Supervision;
+use super::socket::Socket;
 
-/// Holds the [`Baggage`] across the exec.
+/// Holds the [`HandoverRecord`] across the exec. The name is that of the first release, which reads and writes it too.
 pub const VARIABLE: &str = "BATON_SUPERVISOR_BAGGAGE";
 
-/// What the newer one needs to go on. Its format belongs to the protocol version that hosts say: a
-/// binary whose host was understood understands this.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Baggage {
-    pub hosts: Vec<(HostId, Kept)>,
-    pub supervision: Supervision,
-    pub listener: RawFd,
-    pub origin: Origin,
-    pub lock: RawFd,
+/// The record of the binary that this process was before; `None` for a process that begins.
+///
+/// # Errors
+/// When the record cannot be adopted.
+pub fn record() -> Result<Option<HandoverRecord>, RecordError> {
+    let text = std::env::var(VARIABLE).ok();
+    text.map(|text| HandoverRecord::read(&text)).transpose()
 }
 
-/// What was given by the binary that this process was before.
-pub fn baggage() -> Option<Baggage> {
-    let text = std::env::var(VARIABLE).ok()?;
-    match serde_json::from_str(&text) {
-        Ok(baggage) => Some(baggage),
-        Err(error) => {
-            tracing::error!(%error, "what the supervisor before this one knew is not understood");
-            None
-        }
-    }
-}
-
-impl Baggage {
-    /// The socket, for this process.
+impl HandoverRecord {
+    /// Takes the listening socket, for this process.
+    ///
+    /// # Errors
+    /// When the descriptor is not open.
     pub fn socket(&self) -> io::Result<Socket> {
         Ok(Socket {
             listener: TcpListener::from(posix::take_inherited(self.listener)?),

@@ -20,10 +20,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::backoff::Backoff;
 use super::event::{Action, Asker, Binary, Event, HostId, Notice};
+use super::handover_record::{HandoverRecord, HostRole, VERSION};
 use super::message::{
     Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded,
 };
@@ -40,7 +39,7 @@ const DRAIN_GRACE: Duration = Duration::from_secs(30);
 /// How long a host that is to end now may take to name its calls.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Spawned,
     Greeted,
@@ -51,7 +50,7 @@ enum Phase {
     Ending,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 struct Host {
     pid: u32,
     version: String,
@@ -59,9 +58,20 @@ struct Host {
     /// How long it may load.
     load: Duration,
     numbers: Frozen,
+    /// The version of the hand-over record that its binary knows.
+    record: u32,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A host as a hand-over record describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostState {
+    pub role: HostRole,
+    pub version: String,
+    /// How long it may load.
+    pub load: Duration,
+}
+
+#[derive(Debug, Clone)]
 struct Upgrade {
     candidate: HostId,
     asker: Asker,
@@ -69,7 +79,7 @@ struct Upgrade {
     step: Step,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Boot,
     Freezing,
@@ -78,7 +88,7 @@ enum Step {
     Accepting,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
     No,
     Draining,
@@ -86,7 +96,7 @@ enum Ending {
 }
 
 /// Everything that the supervisor knows of its hosts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Supervision {
     me: SupervisorLine,
     drain: Duration,
@@ -126,16 +136,71 @@ impl Supervision {
         }
     }
 
-    /// This supervisor goes on with what an older one knew.
-    pub fn taken_over_by(&mut self, me: SupervisorLine, drain: Duration) -> Vec<Action> {
-        self.me = me;
-        self.drain = drain;
-        let draining = self.hosts.iter().filter(|(_, host)| host.phase == Phase::Draining);
-        let mut actions: Vec<_> = draining
-            .map(|(id, _)| Action::Deadline(*id, drain + DRAIN_GRACE))
-            .collect();
-        self.show(&mut actions);
-        actions
+    /// Goes on with the hosts of the binary that this process was before.
+    pub fn adopt(me: SupervisorLine, drain: Duration, record: &HandoverRecord) -> (Self, Vec<Action>) {
+        let mut adopted = Self::new(me, drain);
+        adopted.numbers = record.numbers;
+        adopted.served = true;
+        let mut actions = Vec::new();
+        for host in &record.hosts {
+            let phase = match host.role {
+                HostRole::Accepting => {
+                    adopted.accepting = Some(host.id);
+                    Phase::Accepting
+                }
+                HostRole::Draining => {
+                    actions.push(Action::Deadline(host.id, drain + DRAIN_GRACE));
+                    Phase::Draining
+                }
+                HostRole::Ending => {
+                    actions.push(Action::Deadline(host.id, END_WITHIN));
+                    Phase::Ending
+                }
+            };
+            adopted.next = adopted.next.max(host.id.0 + 1);
+            let host_of_record = Host {
+                pid: host.pid,
+                version: host.version.clone(),
+                phase,
+                load: Duration::from_millis(host.load_ms),
+                numbers: Frozen::default(),
+                record: VERSION,
+            };
+            adopted.hosts.insert(host.id, host_of_record);
+        }
+        if adopted.accepting.is_none() {
+            actions.push(Action::RestartIn(Duration::ZERO));
+        }
+        adopted.show(&mut actions);
+        (adopted, actions)
+    }
+
+    /// Whether the hosts can be described by their roles: one accepts, and nothing is under way.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.ending == Ending::No && self.accepting.is_some() && self.upgrade.is_none() && self.rising.is_none()
+    }
+
+    /// What a hand-over record says of a host.
+    #[must_use]
+    pub fn host(&self, id: HostId) -> HostState {
+        let host = self.hosts.get(&id);
+        let role = match host.map(|host| host.phase) {
+            _ if self.accepting == Some(id) => HostRole::Accepting,
+            Some(Phase::Draining) => HostRole::Draining,
+            _ => HostRole::Ending,
+        };
+        HostState {
+            role,
+            version: host.map(|host| host.version.clone()).unwrap_or_default(),
+            load: host.map(|host| host.load).unwrap_or_default(),
+        }
+    }
+
+    /// The generation numbers that the accepting host told last.
+    #[must_use]
+    pub const fn numbers(&self) -> Frozen {
+        self.numbers
     }
 
     /// Takes an event in; tells what is to be done about it.
@@ -210,6 +275,7 @@ impl Supervision {
             phase: Phase::Spawned,
             load: Duration::ZERO,
             numbers: Frozen::default(),
+            record: 0,
         };
         self.hosts.insert(id, host);
         actions.push(Action::Spawn { host: id, binary });
@@ -289,8 +355,14 @@ impl Supervision {
             FromHost::Hello { protocol, .. } if protocol != PROTOCOL => {
                 self.garbled(id, format!("protocol {protocol}, not {PROTOCOL}"), actions);
             }
-            FromHost::Hello { version, load_ms, .. } => {
+            FromHost::Hello {
+                version,
+                load_ms,
+                record,
+                ..
+            } => {
                 host.version = version;
+                host.record = record;
                 host.load = Duration::from_millis(load_ms);
                 host.phase = Phase::Greeted;
                 actions.push(Action::Deadline(id, BOOT_WITHIN));
@@ -461,7 +533,12 @@ impl Supervision {
             actions.push(Action::Deadline(previous, self.drain + DRAIN_GRACE));
         }
         actions.push(Action::Notify(Notice::Ready));
-        actions.push(Action::ReplaceSelf { binary });
+        actions.push(match self.hosts.get(&id) {
+            Some(Host { record: 0, version, .. }) => Action::StaySelf {
+                version: version.clone(),
+            },
+            _ => Action::ReplaceSelf { binary },
+        });
     }
 
     /// What the host that accepts says. One that has nothing to serve yet goes on from what the one before

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::event::{Action, Asker, Binary, Event, HostId, Notice};
+use super::handover_record::{HandoverRecord, HostRole};
 use super::message::{FromHost, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError};
 use super::state::Supervision;
 use crate::generation::{Frozen, GenerationId};
@@ -30,6 +31,7 @@ fn hello(host: HostId) -> Event {
             protocol: PROTOCOL,
             version: "1".to_owned(),
             load_ms: 1000,
+            record: 1,
         },
     )
 }
@@ -160,6 +162,67 @@ fn an_upgrade_goes_step_by_step() {
     );
     assert_eq!(told[1], (A, &ToHost::HandedOver));
     assert_eq!(done.last(), Some(&Action::ReplaceSelf { binary: named }));
+}
+
+#[test]
+fn a_supervisor_does_not_become_a_binary_that_cannot_read_its_record() {
+    let mut supervision = serving();
+    let greeted = r#"{"says":"hello","protocol":1,"version":"0.1.0","load_ms":1000}"#;
+    let greeted = said(B, serde_json::from_str(greeted).unwrap());
+    play(&mut supervision, [upgrade(), greeted]);
+    play(&mut supervision, steps().into_iter().skip(1).flatten());
+    let done = play(&mut supervision, [said(B, FromHost::Accepting)]);
+    let version = "0.1.0".to_owned();
+    assert_eq!(done.last(), Some(&Action::StaySelf { version }), "{done:?}");
+}
+
+#[test]
+fn hosts_are_described_only_while_one_accepts_and_nothing_is_under_way() {
+    let mut supervision = serving();
+    assert!(supervision.is_settled());
+    play(&mut supervision, steps().into_iter().flatten());
+    assert!(!supervision.is_settled());
+    play(&mut supervision, [said(B, FromHost::Accepting)]);
+    assert!(supervision.is_settled());
+    let roles = [A, B].map(|host| supervision.host(host).role);
+    assert_eq!(roles, [HostRole::Draining, HostRole::Accepting]);
+    play(&mut supervision, [exited(B, LONG)]);
+    assert!(!supervision.is_settled(), "nobody accepts");
+}
+
+#[test]
+fn what_a_record_describes_goes_on() {
+    let record = r#"{ "version": 1, "listener": 3, "lock": 4, "numbers": { "current": 7, "newest": 8 }, "hosts": [
+        { "id": 1, "pid": 10, "stream": 7, "role": "draining" },
+        { "id": 2, "pid": 11, "stream": 8, "role": "accepting" },
+        { "id": 3, "pid": 12, "stream": 9, "role": "ending" }] }"#;
+    let me = SupervisorLine {
+        pid: 1,
+        version: "2".to_owned(),
+    };
+    let record = HandoverRecord::read(record).unwrap();
+    let (mut supervision, actions) = Supervision::adopt(me, LONG, &record);
+    let told = orders(&actions);
+    assert!(matches!(told[..], [(B, ToHost::Hosts { .. })]), "{told:?}");
+    let deadlines = actions.iter().filter_map(|action| match action {
+        Action::Deadline(host, _) => Some(*host),
+        _ => None,
+    });
+    assert_eq!(deadlines.collect::<Vec<_>>(), [A, C]);
+    // It goes on with the numbers when the host that accepts dies, and gives no id twice.
+    let died = play(&mut supervision, [exited(B, LONG)]);
+    assert!(died.contains(&Action::RestartIn(Duration::ZERO)), "{died:?}");
+    let risen = play(&mut supervision, [Event::RestartDue]);
+    let d = HostId(4);
+    assert!(
+        risen.contains(&Action::Spawn {
+            host: d,
+            binary: Binary::Same
+        }),
+        "{risen:?}"
+    );
+    let booted = play(&mut supervision, [hello(d), said(d, FromHost::Booted)]);
+    assert_eq!(loads(&booted), [(d, Occasion::Restart, Some(GenerationId(7)))]);
 }
 
 /// The steps of an upgrade, each with what it waits for.

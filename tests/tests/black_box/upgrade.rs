@@ -518,6 +518,87 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
+/// A binary that finds another hand-over record than was written: `change` is JavaScript that changes `record`.
+fn after_a_change_of_the_record(project: &Project, name: &str, change: &str) -> String {
+    let changed = format!("const record = JSON.parse(process.env.BATON_SUPERVISOR_BAGGAGE); {change}; ");
+    let script = project.scratch().join(format!("{name}.mjs"));
+    fs::write(&script, changed + "process.stdout.write(JSON.stringify(record));").expect("a script");
+    let text = format!(
+        r#"#!/bin/sh
+if [ -n "$BATON_SUPERVISOR_BAGGAGE" ]; then
+  BATON_SUPERVISOR_BAGGAGE=$(node {script:?}) || exit 1
+  export BATON_SUPERVISOR_BAGGAGE
+fi
+exec {:?} "$@"
+"#,
+        baton_binary()
+    );
+    program(project, name, &text)
+}
+
+#[tokio::test]
+async fn a_supervisor_adopts_its_hosts_by_a_record_with_fewer_fields_and_by_one_with_more() {
+    let fewer = "for (const name of Object.keys(record)) {
+        if (!['version', 'listener', 'lock', 'hosts'].includes(name)) delete record[name];
+      }
+      record.hosts = record.hosts.map(({ pid, stream }) => ({ pid, stream }))";
+    let more = "record.version = 9; record.fleet = { size: 3 }; record.origin = 's6'; record.numbers = 'twelve';
+      for (const host of record.hosts) { host.mood = 'fine'; host.started_ms = 'long ago'; }";
+    // As the releases wrote it whose record had no version.
+    let unversioned = "const of = (make) => Object.fromEntries(record.hosts.map((host) => [host.id, make(host)]));
+      const { listener, lock, origin, numbers, hosts } = record;
+      const accepting = hosts.find(({ role }) => role === 'accepting').id;
+      const phase = ({ role }) => (role === 'accepting' ? 'Accepting' : 'Draining');
+      const supervision = { accepting, numbers, hosts: of((host) => ({ ...host, phase: phase(host) })) };
+      const started = { secs_since_epoch: 1796000000, nanos_since_epoch: 0 };
+      const kept = ({ id, pid, stream, partial }) => [id, { pid, started, stream, partial, silent: false }];
+      delete record.version; delete record.numbers;
+      Object.assign(record, { listener, lock, origin, supervision, hosts: hosts.map(kept) })";
+    for (name, change) in [("fewer", fewer), ("more", more), ("unversioned", unversioned)] {
+        let project = Project::new();
+        let binary = after_a_change_of_the_record(&project, name, change);
+        let baton = Baton::start(&project).ready().await;
+        let (supervisor, old) = (baton.pid(), baton.host().await);
+        let gate = project.gate("end");
+        let running = start(&baton, &gated(&gate));
+        baton.in_flight(1, 1).await;
+
+        let upgraded = baton.upgrade(&[&binary]).await;
+        assert_eq!(upgraded.code, Some(0), "{name}: {upgraded}\n{}", baton.stderr().tail());
+        baton
+            .wait_for("the supervisor is the new binary", json!({ "hosts": 2 }))
+            .await;
+        let new = baton.host().await;
+        assert_ne!(new, old, "{name}");
+        assert_eq!(version_of(&baton, "version").await, "1", "{name}");
+        gate.open();
+        assert_eq!(running.version(&baton).await, "1", "{name}");
+        baton.wait_for("host ended", json!({ "host": old })).await;
+        assert!(
+            !baton.stderr().text().contains("call lost"),
+            "{name}: {}",
+            baton.stderr().tail()
+        );
+
+        // It has the socket, the lock, and the ear of the host that serves.
+        Baton::start(&project)
+            .to_the_end()
+            .await
+            .refuses(1, &[&supervisor.to_string()]);
+        let again = baton.upgrade(&[]).await;
+        assert_eq!(again.code, Some(0), "{name}: {again}\n{}", baton.stderr().tail());
+        baton.wait_for("host ended", json!({ "host": new })).await;
+        assert_eq!(baton.pid(), supervisor, "{name}");
+        send_signal("KILL", baton.host().await).await;
+        baton.wait_for("host died", json!({})).await;
+        assert_eq!(
+            version_of(&baton, "version").await,
+            "1",
+            "{name}: a host that dies is replaced"
+        );
+    }
+}
+
 #[tokio::test]
 async fn only_on_this_machine_may_a_binary_be_named() {
     let project = Project::new();

@@ -14,6 +14,7 @@ use crate::generation::state::GenerationId;
 
 /// Where a host stands that changes nothing any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Frozen {
     /// The generation that serves; its code is kept on the disk if anything can be.
     pub current: Option<GenerationId>,
