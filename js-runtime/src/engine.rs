@@ -9,14 +9,14 @@ use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, MemoryLimits, Preparation, Project,
-    Sources,
+    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits, Preparation,
+    Project, Sources,
 };
 
 use tempfile::TempDir;
 
-use crate::compat::asked;
 use crate::compat::posix::{empty_standard_input, in_background, share_freed_memory};
+use crate::compat::witness;
 use crate::diagnostics::relative_to;
 use crate::isolate::{self, Begun, NotLoaded, OLD_GENERATION, Spec};
 use crate::preparing::Preparing;
@@ -64,7 +64,7 @@ impl V8Engine {
         snapshot: SnapshotSource<'_>,
     ) -> Result<Self, SnapshotError> {
         share_freed_memory();
-        asked::count();
+        witness::listen();
         // Fails only when a provider is installed already, which is as good.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         if let Err(error) = empty_standard_input() {
@@ -193,13 +193,18 @@ async fn load(
         timeout,
         queue,
         memory,
+        progress,
         ..
     } = request;
     let own = spares.take(&sources);
     let is_own = own.is_some();
     let spare = own.or_else(|| spares.take_joined(&sources));
     if let Some(spare) = spare.filter(|spare| spare.memory == memory) {
-        match spare.isolate.load(name.clone(), queue.clone(), timeout).await {
+        match spare
+            .isolate
+            .load(name.clone(), queue.clone(), timeout, &progress)
+            .await
+        {
             Ok(loaded) => return Ok(loaded),
             // Never because of what was evaluated ahead.
             Err(NotLoaded::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
@@ -218,11 +223,16 @@ async fn load(
             sources.begin_anew();
         }
     }
+    progress.reached(LoadStage::Secrets);
     let isolate = maker.begin(sources, memory, Ahead::default(), &name).await?;
-    isolate.load(name, queue, timeout).await.map_err(|not| match not {
-        NotLoaded::Failed(error) => error,
-        NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
-    })
+    progress.reached(LoadStage::Starting);
+    isolate
+        .load(name, queue, timeout, &progress)
+        .await
+        .map_err(|not| match not {
+            NotLoaded::Failed(error) => error,
+            NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
+        })
 }
 
 /// What isolates are made of, whatever they are for.
@@ -249,15 +259,7 @@ impl Maker {
             move || sources.obtain_secrets()
         });
         match obtained.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                return Err(LoadError {
-                    kind: LoadErrorKind::Environment,
-                    message: error.to_string(),
-                    help: Some(error.help().to_owned()),
-                    ..LoadError::default()
-                });
-            }
+            Ok(obtained) => obtained?,
             Err(panicked) => return Err(error(format!("secret_command was not run to its end: {panicked}"))),
         }
         let sockets = match sources.project().entry {

@@ -18,7 +18,7 @@ use crate::source::snapshot::SourceSnapshot;
 use crate::source::{declares, transpile};
 use crate::spare::{Spare, Spares};
 
-/// How many modules may turn out one after another to do more than declare, until the next load.
+/// How many modules or packages may turn out one after another to act, until the next load.
 const ATTEMPTS: usize = 4;
 
 /// See the module's documentation.
@@ -41,18 +41,13 @@ impl Preparing {
             return;
         };
         let imported = Arc::new(imported);
-        let packages = self.spares.suited(imported.packages());
-        let of_packages = Ahead {
-            packages: packages.clone(),
-            modules: Vec::new(),
-        };
-        if !self.is_ready(of_packages).await || packages.is_empty() {
+        let Some(packages) = self.with_packages(&imported).await else {
             return;
-        }
+        };
         for _ in 0..ATTEMPTS {
             let modules = self.blocking({
-                let imported = imported.clone();
-                move |this| this.spares.modules(&imported, &this.declaring(&imported))
+                let (imported, packages) = (imported.clone(), packages.clone());
+                move |this| this.spares.modules(&imported, &packages, &this.declaring(&imported))
             });
             let Some(modules) = modules.await.filter(|modules| !modules.is_empty()) else {
                 return;
@@ -62,6 +57,22 @@ impl Preparing {
                 return;
             }
         }
+    }
+
+    /// Waits for a spare that has evaluated packages, and tells which; `None` where none can be made, or it has none.
+    async fn with_packages(self: &Arc<Self>, imported: &Imported) -> Option<Vec<Url>> {
+        // Each attempt ends before the package at which the last one was given up.
+        for _ in 0..ATTEMPTS {
+            let packages = self.spares.suited(imported.packages(), &self.like);
+            let ahead = Ahead {
+                packages: packages.clone(),
+                modules: Vec::new(),
+            };
+            if self.is_ready(ahead).await {
+                return Some(packages).filter(|packages| !packages.is_empty());
+            }
+        }
+        None
     }
 
     /// Waits for the spare that has evaluated this, and makes it if there is none.

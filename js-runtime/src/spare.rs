@@ -35,7 +35,7 @@ struct State {
     /// Those that could not be evaluated ahead of the project, or made a difference.
     unsuited: Vec<Url>,
     edits: Edits,
-    /// Modules that are not evaluated ahead, for they do more than declare; with their content.
+    /// Modules and packages' files that are not evaluated ahead, for they act; with their content.
     acting: HashMap<PathBuf, blake3::Hash>,
     /// Evaluating modules ahead went wrong, and no module is to blame.
     without_modules: bool,
@@ -50,19 +50,24 @@ pub(crate) struct Spare {
 }
 
 impl Spares {
-    /// What of these packages is worth evaluating ahead.
-    pub(crate) fn suited(&self, packages: &[Url]) -> Vec<Url> {
+    /// Those of the packages that may be evaluated ahead: all before the first that acts. `like` has read them.
+    pub(crate) fn suited(&self, packages: &[Url], like: &SourceSnapshot) -> Vec<Url> {
         let mut state = self.state();
         state.collect_failed();
         if packages == state.unsuited {
-            Vec::new()
-        } else {
-            packages.to_vec()
+            return Vec::new();
         }
+        let acts = |url: &Url| {
+            let known = url.to_file_path().ok();
+            let known = known.and_then(|path| Some((*state.acting.get(&path)?, like.file(&path)?.hash)));
+            known.is_some_and(|(acted, read)| acted == read)
+        };
+        packages.iter().take_while(|url| !acts(url)).cloned().collect()
     }
 
     /// Which of the project's modules are worth evaluating ahead: those that the next edit will leave alone.
-    pub(crate) fn modules(&self, imported: &Imported, declaring: &HashSet<PathBuf>) -> Vec<PathBuf> {
+    /// `packages` are evaluated before them.
+    pub(crate) fn modules(&self, imported: &Imported, packages: &[Url], declaring: &HashSet<PathBuf>) -> Vec<PathBuf> {
         let mut state = self.state();
         state.collect_failed();
         if state.without_modules {
@@ -73,8 +78,11 @@ impl Spares {
             known.is_some() && known.copied() == state.edits.last_read(path)
         };
         let suits = |path: &Path| declaring.contains(path) && !acts(path);
-        let left = state.edits.to_leave(|left| imported.modules_without(left, suits).len());
-        left.map_or_else(Vec::new, |left| imported.modules_without(&left, suits))
+        let packages = packages.iter().filter_map(|url| url.to_file_path().ok()).collect();
+        let left = state
+            .edits
+            .to_leave(|left| imported.modules_without(left, &packages, suits).len());
+        left.map_or_else(Vec::new, |left| imported.modules_without(&left, &packages, suits))
     }
 
     /// When the one like this is ready; `None` if there is none.
@@ -200,16 +208,26 @@ impl State {
     /// One that ended by itself had packages or modules that do not bear it.
     fn collect_failed(&mut self) {
         let failed = |spare: &mut Spare| !spare.isolate.is_alive();
-        if let Some(failed) = self.with_packages.take_if(failed) {
+        if let Some(failed) = self.with_packages.take_if(failed)
+            && !self.note_acting(&failed)
+        {
             self.unsuited = failed.ahead.packages;
         }
-        if let Some(failed) = self.with_modules.take_if(failed) {
-            let acting = failed.isolate.acts();
-            match acting.and_then(|module| Some((module, failed.sources.file(module)?))) {
-                Some((module, file)) => drop(self.acting.insert(module.clone(), file.hash)),
-                None => self.without_modules = true,
-            }
+        if let Some(failed) = self.with_modules.take_if(failed)
+            && !self.note_acting(&failed)
+        {
+            self.without_modules = true;
         }
+    }
+
+    /// Notes which module of a spare acted; false where none is to blame.
+    fn note_acting(&mut self, failed: &Spare) -> bool {
+        let acting = failed.isolate.acts();
+        let acting = acting.and_then(|module| Some((module, failed.sources.file(module)?)));
+        acting.is_some_and(|(module, file)| {
+            self.acting.insert(module.clone(), file.hash);
+            true
+        })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::Finished;
@@ -18,7 +19,9 @@ pub struct Started {
     lines: Lines<BufReader<ChildStdout>>,
     /// What was read of it.
     stdout: String,
-    stderr: JoinHandle<String>,
+    /// What it has written to its standard error so far.
+    stderr: watch::Receiver<String>,
+    stderr_ends: JoinHandle<()>,
 }
 
 impl Started {
@@ -26,16 +29,23 @@ impl Started {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let stdout = child.stdout.take().expect("its standard output");
-        let mut stderr = child.stderr.take().expect("its standard error");
+        let stderr = child.stderr.take().expect("its standard error");
+        let mut stderr = BufReader::new(stderr).lines();
+        let (written, read) = watch::channel(String::new());
+        let stderr_ends = tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                written.send_modify(|text| {
+                    text.push_str(&line);
+                    text.push('\n');
+                });
+            }
+        });
         Self {
             child,
             lines: BufReader::new(stdout).lines(),
             stdout: String::new(),
-            stderr: tokio::spawn(async move {
-                let mut text = String::new();
-                let _ = stderr.read_to_string(&mut text).await;
-                text
-            }),
+            stderr: read,
+            stderr_ends,
         }
     }
 
@@ -59,6 +69,15 @@ impl Started {
         }
     }
 
+    /// Waits until its standard error has these words.
+    pub async fn says(&mut self, words: &str) {
+        let said = self.stderr.wait_for(|text| text.contains(words));
+        let said = tokio::time::timeout(deadline::DEADLINE, said)
+            .await
+            .is_ok_and(|said| said.is_ok());
+        assert!(said, "in vain: {words}\n{}", *self.stderr.borrow());
+    }
+
     /// Sends it a signal, by its name without `SIG`.
     pub async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it runs").to_string();
@@ -79,10 +98,12 @@ impl Started {
             self.child.wait().await
         };
         let status = deadline::within("the end of the command", String::new, rest).await;
+        let _ = self.stderr_ends.await;
+        let stderr = self.stderr.borrow().clone();
         Finished {
             code: status.expect("its exit status").code(),
             stdout: self.stdout,
-            stderr: self.stderr.await.unwrap_or_default(),
+            stderr,
         }
     }
 }

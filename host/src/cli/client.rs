@@ -44,6 +44,17 @@ pub(super) fn lock_file(args: &HostArgs) -> Option<PathBuf> {
 
 /// Sends one request, with a body that may be empty, and waits for the answer.
 pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
+    ask_with(args, method, path, body, async |_| std::future::pending().await)
+}
+
+/// As [`ask`], with something that goes on beside it until the answer is there: it gets the host's socket.
+pub(super) fn ask_with(
+    args: &HostArgs,
+    method: Method,
+    path: &str,
+    body: String,
+    meanwhile: impl AsyncFnOnce(&Path),
+) -> Result<Answer, ClientError> {
     let folder = working_folder().map_err(ClientError::WorkingFolder)?;
     let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
     let no_answer = |error| ClientError::Silent {
@@ -54,9 +65,17 @@ pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> 
         .enable_all()
         .build()
         .map_err(|error| no_answer(error.into()))?;
-    runtime
-        .block_on(exchange(&socket, method, path, body))
-        .map_err(no_answer)
+    let answer = runtime.block_on(async {
+        let meanwhile = async {
+            meanwhile(&socket).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            answer = exchange(&socket, method, path, body) => answer,
+            never = meanwhile => never,
+        }
+    });
+    answer.map_err(no_answer)
 }
 
 pub(super) async fn exchange(

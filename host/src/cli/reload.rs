@@ -7,13 +7,18 @@
 )]
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
 use super::{HostArgs, client};
+
+/// How often a command that waits for a load looks what the load does.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
@@ -43,7 +48,7 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
 
 /// Asks for another generation and tells what became of it.
 pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) -> ExitCode {
-    let answer = match client::ask(host, method, path, body) {
+    let answer = match client::ask_with(host, method, path, body, tell_long_loads) {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
@@ -62,6 +67,28 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Tells on standard error what a load does that takes long, whenever that changes.
+async fn tell_long_loads(socket: &Path) {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Ok(status) = client::exchange(socket, Method::GET, "/-/status", String::new()).await else {
+            continue;
+        };
+        let generations = status.body["generations"].as_array();
+        for generation in generations.into_iter().flatten() {
+            let Some(stage) = generation["load_stage"].as_str() else {
+                continue;
+            };
+            let line = format!("generation {} is still loading: it {stage}", generation["id"]);
+            if line != told {
+                eprintln!("{line}");
+                told = line;
+            }
+        }
     }
 }
 

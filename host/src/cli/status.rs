@@ -96,6 +96,9 @@ fn summary(status: &Value) -> String {
         let id = &generation["id"];
         let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {} in flight", calls.len());
         let _ = writeln!(text, "{}", line.trim_end());
+        if let Some(stage) = generation["load_stage"].as_str() {
+            let _ = writeln!(text, "        its load {stage}");
+        }
         if let Value::Number(restored) = &generation["restored_from"] {
             let why = match generation["reason"].as_str() {
                 Some("last_good") => ", since the code on the disk cannot be served",

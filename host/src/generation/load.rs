@@ -2,10 +2,12 @@
 //! whatever serves.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
-use js_runtime_api::{CallQueue, Engine, LoadError, LoadRequest, Loaded, MemoryLimits, Project, Sources};
+use js_runtime_api::{
+    CallQueue, Engine, LoadError, LoadProgress, LoadRequest, LoadStage, Loaded, MemoryLimits, Project, Sources,
+};
 
 use super::reload::{Reason, Want};
 use super::state::GenerationId;
@@ -19,6 +21,38 @@ pub(super) struct Running {
     phase: Phase,
     /// What is being loaded, once its reading has begun.
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
+    load_began: Instant,
+    progress: LoadProgress,
+}
+
+/// How long a load may take before whoever waits for it is told what it does.
+const LONG: Duration = Duration::from_secs(1);
+
+/// How many loads in a row are given up for newer edits. The next one runs to its end, so that edits without end are
+/// served too.
+const SUPERSEDED_IN_A_ROW: u32 = 10;
+
+/// Loads in a row that were given up for newer edits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Superseded {
+    /// When the first of them began.
+    pub(super) since: Instant,
+    times: u32,
+}
+
+impl Superseded {
+    /// One load more is given up, that began then.
+    pub(super) fn once_more(before: Option<Self>, began: Instant) -> Self {
+        Self {
+            since: before.map_or(began, |before| before.since),
+            times: before.map_or(1, |before| before.times + 1),
+        }
+    }
+
+    /// Whether one load more may be given up.
+    pub(super) fn may_go_on(before: Option<Self>) -> bool {
+        before.is_none_or(|before| before.times < SUPERSEDED_IN_A_ROW)
+    }
 }
 
 enum Phase {
@@ -69,7 +103,7 @@ pub(super) struct Making {
     pub(super) project: Project,
     /// `None`: what is on the disk.
     pub(super) sources: Option<(Origin, Arc<dyn Sources>)>,
-    pub(super) timeout: std::time::Duration,
+    pub(super) timeout: Duration,
     pub(super) memory: MemoryLimits,
 }
 
@@ -104,6 +138,8 @@ impl Running {
             began,
             phase: Phase::Comparing(compared.boxed()),
             sources: Arc::default(),
+            load_began: began,
+            progress: LoadProgress::default(),
         }
     }
 
@@ -111,12 +147,32 @@ impl Running {
     pub(super) fn load(want: Want, reason: Reason, began: Instant, engine: Arc<dyn Engine>, making: Making) -> Self {
         let id = making.id;
         let sources = Arc::<OnceLock<_>>::default();
+        let progress = LoadProgress::default();
         Self {
             want,
             reason,
             began,
-            phase: Phase::Loading(id, load(engine, making, sources.clone()).boxed()),
+            phase: Phase::Loading(id, load(engine, making, sources.clone(), progress.clone()).boxed()),
             sources,
+            load_began: Instant::now(),
+            progress,
+        }
+    }
+
+    /// The generation that is being loaded.
+    pub(super) fn generation(&self) -> Option<GenerationId> {
+        match self.phase {
+            Phase::Comparing(_) => None,
+            Phase::Loading(id, _) => Some(id),
+        }
+    }
+
+    /// The generation whose load takes long, what the load does, and for how long it has run.
+    pub(super) fn long_load(&self) -> Option<(GenerationId, LoadStage, Duration)> {
+        let elapsed = self.load_began.elapsed();
+        match self.phase {
+            Phase::Loading(id, _) if elapsed >= LONG => Some((id, self.progress.stage(), elapsed)),
+            Phase::Comparing(_) | Phase::Loading(..) => None,
         }
     }
 
@@ -150,7 +206,12 @@ pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (Generatio
     }
 }
 
-async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc<dyn Sources>>>) -> LoadResult {
+async fn load(
+    engine: Arc<dyn Engine>,
+    making: Making,
+    reading: Arc<OnceLock<Arc<dyn Sources>>>,
+    progress: LoadProgress,
+) -> LoadResult {
     let Making {
         id,
         project,
@@ -165,6 +226,7 @@ async fn load(engine: Arc<dyn Engine>, making: Making, reading: Arc<OnceLock<Arc
         timeout,
         queue: queue.clone(),
         memory,
+        progress: progress.clone(),
     };
     if let Some((origin, sources)) = sources {
         return LoadResult {

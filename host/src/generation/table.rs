@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, Watched};
+use js_runtime_api::{LoadError, LoadStage, Watched};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub struct Entry {
     /// While it has an isolate.
     pub live: Option<Arc<Generation>>,
     pub hash: Option<String>,
+    /// What its load does, once that takes long.
+    pub load_stage: Option<LoadStage>,
     /// Whether its state was told to those who follow.
     pub(super) announced: bool,
 }
@@ -72,6 +74,7 @@ impl Entry {
             loaded_at: None,
             live: None,
             hash: None,
+            load_stage: None,
             announced: false,
         }
     }

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, quick, slow};
 use super::{
-    CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Role, State, Table, Want,
+    CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Report, Role, State, Table,
+    Want,
 };
 
 const HOLD: Duration = Duration::from_secs(600);
@@ -665,4 +666,79 @@ async fn while_older_code_of_the_disk_serves_nothing_is_tried_again() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(host.engine.loads(), loads);
     assert_eq!(text(host.call(quick()).await), "one");
+}
+
+/// Asks for a reload, as a saved file does or a person.
+fn asked(host: &Host, want: Want, reason: Reason) -> JoinHandle<Arc<Report>> {
+    let keeper = host.keeper.clone();
+    tokio::spawn(async move { keeper.request(want, reason).await })
+}
+
+#[tokio::test]
+async fn edits_without_end_supersede_so_many_loads_and_the_next_one_serves() {
+    const IN_A_ROW: usize = 10;
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    let mut reports = Vec::new();
+    for edit in 0..=IN_A_ROW {
+        host.engine.write(Code::Good(edit.to_string().leak()));
+        reports.push(asked(&host, NOTICED, Reason::File));
+        host.engine.loads_are(2 + edit).await;
+    }
+    // The load of the last edit is not given up.
+    host.engine.write(Code::Good("later"));
+    let later = asked(&host, NOTICED, Reason::File);
+    host.engine.loads_allowed.add_permits(1);
+    for report in reports {
+        let report = report.await.unwrap();
+        let newest = GenerationId(2 + IN_A_ROW as u64);
+        assert_eq!(report.outcome.serving(), Some(newest), "{report:?}");
+    }
+    host.engine.loads_allowed.add_permits(1);
+    let report = later.await.unwrap();
+    assert_eq!(
+        report.outcome.serving(),
+        Some(GenerationId(3 + IN_A_ROW as u64)),
+        "{report:?}"
+    );
+    assert_eq!(text(host.call(quick()).await), "later");
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_is_done_again_when_the_disk_changes_and_keeps_no_reload_waiting() {
+    let host = Host::serving("one").await;
+    host.engine.hold_loads();
+    host.engine.write(Code::Good("hangs"));
+    let check = asked(&host, Want::Check, Reason::Check);
+    host.engine.loads_are(2).await;
+    host.engine.write(Code::Good("mended"));
+    let reload = asked(&host, RELOAD, Reason::Api);
+    host.until(2, State::Abandoned).await;
+    host.engine.loads_allowed.add_permits(2);
+    let checked = check.await.unwrap();
+    assert!(matches!(checked.outcome, Outcome::Checked { .. }), "{checked:?}");
+    assert_eq!(reload.await.unwrap().outcome.serving(), Some(GenerationId(4)));
+    assert_eq!(text(host.call(quick()).await), "mended");
+}
+
+#[tokio::test]
+async fn last_good_code_that_hangs_keeps_no_edit_waiting() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let before = Host::after(folder.clone(), Code::Good("yesterday"), Pin::Nothing);
+    before.reload().await;
+    before.keeper.stop().await;
+    let host = Host::after(folder, Code::Broken("no"), Pin::Nothing);
+    host.engine.hold_loads();
+    let rejected = asked(&host, RELOAD, Reason::Start);
+    host.engine.loads_are(1).await;
+    host.engine.loads_allowed.add_permits(1);
+    assert!(matches!(rejected.await.unwrap().outcome, Outcome::Rejected { .. }));
+    // The code of yesterday waits for something, too.
+    host.engine.loads_are(2).await;
+    host.engine.write(Code::Good("mended"));
+    let edited = asked(&host, NOTICED, Reason::File);
+    host.engine.loads_are(3).await;
+    host.engine.loads_allowed.add_permits(1);
+    assert!(edited.await.unwrap().outcome.serving().is_some());
+    assert_eq!(text(host.call(quick()).await), "mended");
 }

@@ -144,6 +144,9 @@ struct GenerationStatus {
     git: Option<String>,
     /// What its environment file gave it; never values.
     environment: Option<EnvironmentDigest>,
+    /// What its load does, while that takes longer than a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_stage: Option<String>,
     loaded_at: Option<Timestamp>,
     in_flight: Vec<CallStatus>,
     /// How many of these no isolate has begun.
@@ -281,6 +284,11 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
         hash: entry.hash.clone(),
         git: entry.git.clone(),
         environment: entry.live.as_ref().map(|live| live.sources.environment()),
+        load_stage: entry
+            .load_stage
+            .as_ref()
+            .filter(|_| entry.state.word() == "loading")
+            .map(ToString::to_string),
         loaded_at: entry.loaded_at,
         in_flight: in_flight
             .map(|(call, since)| CallStatus {

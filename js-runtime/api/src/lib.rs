@@ -6,6 +6,7 @@
 //! reloading, and nothing here needs V8 to be linked.
 
 mod body;
+mod progress;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
+pub use progress::{LoadProgress, LoadStage};
 pub use queue::{Answer, Call, CallQueue};
 
 /// Where a project lives and which of its modules are loaded.
@@ -121,6 +123,8 @@ pub struct LoadRequest {
     /// Where the isolate takes its calls from, once it is loaded.
     pub queue: Arc<CallQueue>,
     pub memory: MemoryLimits,
+    /// Where the engine writes how far the load is.
+    pub progress: LoadProgress,
 }
 
 /// What to prepare for.
@@ -164,9 +168,16 @@ pub trait Sources: Send + Sync + fmt::Debug {
     fn secrets_changed(&self) -> bool {
         false
     }
+    /// Runs the command that prints variables, if there is one and that was not done. Blocks until it ends.
+    ///
+    /// # Errors
+    /// When the command fails.
+    fn obtain_secrets(&self) -> Result<(), LoadError> {
+        Ok(())
+    }
     /// What its environment file and command gave it.
     fn environment(&self) -> EnvironmentDigest;
-    /// A variable as the generation's code finds it when it begins. Never shown.
+    /// A variable as the generation's code finds it when it begins; of the command once it was run. Never shown.
     fn variable(&self, name: &str) -> Option<String>;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;

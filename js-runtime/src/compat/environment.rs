@@ -15,12 +15,10 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// The process's variables, and those of the generation that it lacks.
+    /// Begins with the generation's variables.
     pub(super) fn with(generation: &environment::Environment) -> Self {
-        let mut variables = std::env::vars().collect();
-        generation.complete(&mut variables);
         Self {
-            variables,
+            variables: generation.variables(),
             written: BTreeMap::new(),
         }
     }

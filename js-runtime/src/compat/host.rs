@@ -11,6 +11,7 @@ use deno_runtime::deno_io::ChildProcessStdio;
 use super::bun;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
+use super::witness;
 use crate::isolate::{Control, Name};
 use crate::source::snapshot::SourceSnapshot;
 
@@ -57,6 +58,7 @@ pub(crate) fn object<'s>(
         ("release", v8::Function::new(scope, release)?),
         ("isHungUp", v8::Function::new(scope, is_hung_up)?),
         ("bunNatives", v8::Function::new(scope, bun_natives)?),
+        ("act", v8::Function::new(scope, act)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -165,6 +167,11 @@ fn is_hung_up(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut re
 
 fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<u64> {
     u64::try_from(arguments.get(0).integer_value(scope)?).ok()
+}
+
+/// A child process begins, of which Deno's audit is not told.
+fn act(_: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, _: Returned<'_>) {
+    witness::act();
 }
 
 fn bun_natives(scope: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, mut returned: Returned<'_>) {

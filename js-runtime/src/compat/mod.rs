@@ -6,19 +6,20 @@
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
-//! which also has the parts of the modules `bun` and `bun:*` (`bun`). `asked` counts what it wants of the system.
+//! which also has the parts of the modules `bun` and `bun:*` (`bun`). `witness` sees
+//! what it asks of the system while it is evaluated, by `files` and by Deno's audit.
 
 use std::sync::Arc;
 
 use deno_core::{Extension, extension};
 
-pub(crate) mod asked;
 pub(crate) mod bun;
 mod children;
 mod console;
 mod deprecations;
 mod ending;
 pub(crate) mod environment;
+pub(crate) mod files;
 pub(crate) mod host;
 mod lines;
 pub(crate) mod posix;
@@ -26,6 +27,7 @@ mod process;
 mod response;
 mod signals;
 pub(crate) mod stdio;
+pub(crate) mod witness;
 
 use crate::isolate::Control;
 use crate::source;

@@ -1,25 +1,29 @@
-//! What is evaluated before it is known what the load will be of, and whether that can be told from its being
-//! evaluated later: a module that says something or begins something is to do that once its generation serves.
+//! Evaluation ahead of a load: packages and modules of the project are evaluated one after another, and each is
+//! watched. One that says something, begins something, or reaches outside of the isolate is to do that once its
+//! generation serves: the isolate is given up, and the next one stops before that module. What one asks of files is
+//! noted with the answer, and compared before the isolate is used ([`crate::source::looks`]).
 
 use std::path::PathBuf;
 use std::task::{Context, Poll, Waker};
 
 use deno_core::stats::{RuntimeActivityStats, RuntimeActivityStatsFilter};
 use deno_core::url::Url;
-use deno_core::{JsRuntime, PollEventLoopOptions};
+use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use js_runtime_api::Entry;
+use nix::sys::resource::{UsageWho, getrusage};
 
-use super::blame::Failure;
+use super::control::Control;
 use super::load::{Load, run, to_v8};
 use super::warmth;
 use crate::compat;
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
 
-/// Why a module of the project is not to be evaluated ahead.
+/// Why evaluation ahead of a load was given up.
 #[derive(Debug)]
 pub(crate) struct Acts {
-    pub(crate) module: PathBuf,
+    /// The module or the package's file that is to blame, if one is.
+    pub(crate) module: Option<PathBuf>,
     pub(crate) how: How,
 }
 
@@ -28,61 +32,83 @@ pub(crate) enum How {
     Failed,
     /// It printed or wrote.
     Said,
-    /// It wanted something of the system: what that says may be another thing later.
-    Asked,
+    /// It reached outside: a connection, a child process, a write, a native library.
+    Reached,
     /// Something goes on, or is open.
     Began,
 }
 
 impl Load<'_> {
-    /// Evaluates packages and modules of Node's before the modules that import them.
+    /// Evaluates what an isolate evaluates ahead of a load, in its order.
     ///
     /// # Errors
-    /// When that is not possible; the isolate is good for nothing then.
-    pub(super) async fn packages(&mut self, prelude: &Prelude, ahead: &Ahead) -> Result<(), Failure> {
+    /// At the first that acts or fails; the isolate is good for nothing then.
+    pub(super) async fn ahead(&mut self, prelude: &Prelude, ahead: &Ahead) -> Result<(), Acts> {
         if ahead.packages.is_empty() {
             return Ok(());
         }
-        let urls: Vec<&str> = ahead.packages.iter().map(Url::as_str).collect();
         let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
-        let runtime = &mut self.worker.js_runtime;
-        let (Ok(urls), Ok(is_entry)) = (to_v8(runtime, &urls), to_v8(runtime, &is_entry)) else {
-            return Err(Failure::Abandoned);
-        };
-        run(runtime, self.control, &prelude.import_ahead, &[urls, is_entry]).await?;
+        self.call(&prelude.begin_ahead, &is_entry, None).await?;
+        let mut before = Activity::of(&mut self.worker.js_runtime, self.control);
+        for url in &ahead.packages {
+            let file = url.to_file_path().ok();
+            self.call(&prelude.import_package, &url.as_str(), file.clone()).await?;
+            before = match file {
+                Some(_) => self.compared_with(&before, file)?,
+                // One of Node's own: what it opens is Deno's.
+                None => Activity::of(&mut self.worker.js_runtime, self.control),
+            };
+        }
+        self.call(&prelude.ready_sdk, &(), None).await?;
         self.warm_up(prelude, warmth::before_it_is_ready(ahead)).await;
+        before = Activity::of(&mut self.worker.js_runtime, self.control);
+        for module in &ahead.modules {
+            let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
+            self.call(&prelude.evaluate, &url.as_str(), Some(module.clone()))
+                .await?;
+            before = self.compared_with(&before, Some(module.clone()))?;
+        }
         Ok(())
     }
 
-    /// Evaluates modules of the project, one after another.
+    async fn call(
+        &mut self,
+        function: &v8::Global<v8::Function>,
+        argument: &impl serde::Serialize,
+        module: Option<PathBuf>,
+    ) -> Result<(), Acts> {
+        let runtime = &mut self.worker.js_runtime;
+        let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
+        let called = run(runtime, self.control, function, &[argument]).await;
+        called.map(drop).map_err(|failure| {
+            tracing::debug!(?failure, "a module failed when it was evaluated ahead of the load");
+            failed(module)
+        })
+    }
+
+    /// The activity now, after this module was evaluated.
     ///
     /// # Errors
-    /// At the first that does more than declare; the isolate is good for nothing then.
-    pub(super) async fn modules(&mut self, prelude: &Prelude, modules: &[PathBuf]) -> Result<(), Acts> {
-        let runtime = &mut self.worker.js_runtime;
-        let mut before = Activity::of(runtime);
-        for module in modules {
-            let acts = |how| Acts {
-                module: module.clone(),
-                how,
-            };
-            let url = Url::from_file_path(module).map_err(|()| acts(How::Failed))?;
-            let argument = to_v8(runtime, &url.as_str()).map_err(|_| acts(How::Failed))?;
-            let evaluated = run(runtime, self.control, &prelude.evaluate, &[argument]).await;
-            evaluated.map_err(|_| acts(How::Failed))?;
-            let after = Activity::of(runtime);
-            if after.said != before.said {
-                return Err(acts(How::Said));
-            }
-            if after.asked != before.asked {
-                return Err(acts(How::Asked));
-            }
-            if before.is_idle && !after.is_idle || after.has_more_than(&before) {
-                return Err(acts(How::Began));
-            }
-            before = after;
-        }
-        Ok(())
+    /// When it did more than compute.
+    fn compared_with(&mut self, before: &Activity, module: Option<PathBuf>) -> Result<Activity, Acts> {
+        let after = Activity::of(&mut self.worker.js_runtime, self.control);
+        let how = if after.said != before.said {
+            How::Said
+        } else if after.acts != before.acts || after.by_children != before.by_children {
+            How::Reached
+        } else if before.is_idle && !after.is_idle || after.has_more_than(before) {
+            How::Began
+        } else {
+            return Ok(after);
+        };
+        Err(Acts { module, how })
+    }
+}
+
+const fn failed(module: Option<PathBuf>) -> Acts {
+    Acts {
+        module,
+        how: How::Failed,
     }
 }
 
@@ -94,20 +120,25 @@ struct Activity {
     is_idle: bool,
     /// Lines and writes.
     said: u64,
-    /// Files, connections, children.
-    asked: u64,
+    /// See [`compat::witness`]; and the worker threads that were started.
+    acts: u64,
+    /// What all children of the process have used that have ended: one more has ended where this grows. It may be
+    /// another isolate's.
+    by_children: i64,
 }
 
 impl Activity {
-    fn of(runtime: &mut JsRuntime) -> Self {
+    fn of(runtime: &mut JsRuntime, control: &Control) -> Self {
         let mut context = Context::from_waker(Waker::noop());
         let polled = runtime.poll_event_loop(&mut context, PollEventLoopOptions::default());
         let filter = RuntimeActivityStatsFilter::all();
+        let by_children = getrusage(UsageWho::RUSAGE_CHILDREN).map(|used| used.minor_page_faults());
         Self {
             open: runtime.runtime_activity_stats_factory().capture(&filter),
             is_idle: matches!(polled, Poll::Ready(_)),
             said: compat::host::said(runtime),
-            asked: compat::asked::so_far(),
+            acts: compat::witness::acts() + control.workers(),
+            by_children: by_children.unwrap_or_default(),
         }
     }
 

@@ -2,7 +2,7 @@
 //! spins, and how it is doing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -64,6 +64,8 @@ pub(crate) struct Control {
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
     place: OnceLock<u64>,
+    /// How many worker threads user code has started.
+    workers: AtomicU64,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
@@ -279,6 +281,16 @@ impl Control {
         let mut signs = self.signs();
         let calls = signs.calls.extract_if(.., |_, call| call.answer.is_some());
         calls.filter_map(|(_, call)| call.answer).collect()
+    }
+
+    /// User code has started a worker thread.
+    pub(super) fn worker_started(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many worker threads user code has started so far.
+    pub(super) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed)
     }
 
     /// Something goes on for the call until it is released.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, Loaded, Manifest, Vitals};
+use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, LoadProgress, Loaded, Manifest, Vitals};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::control::{Control, Stop};
@@ -180,6 +180,7 @@ impl Begun {
         name: String,
         queue: Arc<CallQueue>,
         timeout: Duration,
+        progress: &LoadProgress,
     ) -> Result<Loaded, NotLoaded> {
         let Self {
             name: known_as,
@@ -194,7 +195,12 @@ impl Begun {
         } = self;
         let (ready, mut loaded) = oneshot::channel();
         // A thread that has ended says so below.
-        let _ = assign.send(Assignment { name, queue, ready });
+        let _ = assign.send(Assignment {
+            name,
+            queue,
+            ready,
+            progress: progress.clone(),
+        });
         let outcome = match tokio::time::timeout(timeout, outcome_of(&mut loaded, &mut ended)).await {
             Ok(outcome) => outcome,
             Err(_) => {

@@ -10,7 +10,7 @@ use deno_core::error::CoreErrorKind;
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
-use js_runtime_api::{Entry, LoadError, Manifest, MemoryLimits};
+use js_runtime_api::{Entry, LoadError, LoadProgress, LoadStage, Manifest, MemoryLimits};
 
 use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
@@ -65,7 +65,9 @@ impl Load<'_> {
         evaluate(worker, serving).await?;
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
-            import_ahead: export(worker, &prelude, "importAhead")?,
+            begin_ahead: export(worker, &prelude, "beginAhead")?,
+            import_package: export(worker, &prelude, "importPackage")?,
+            ready_sdk: export(worker, &prelude, "readySdk")?,
             warm_up: export(worker, &prelude, "warmUp")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
@@ -85,6 +87,7 @@ impl Load<'_> {
         &mut self,
         prelude: &Prelude,
         ahead: &[PathBuf],
+        progress: &LoadProgress,
     ) -> Result<(Serving, Manifest), LoadError> {
         let Self { modules, control, .. } = *self;
         let sources = &modules.sources;
@@ -104,6 +107,10 @@ impl Load<'_> {
         for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
             let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
             let urls = urls.map_err(|()| internal("a module's path is not absolute"))?;
+            if let Some(module) = together.last() {
+                let module = module.strip_prefix(&project.root).unwrap_or(module);
+                progress.reached(LoadStage::Evaluating(module.display().to_string()));
+            }
             let argument = to_v8(runtime, &urls.iter().map(Url::as_str).collect::<Vec<_>>())?;
             let imported = run(runtime, control, import, &[argument]).await;
             last = urls.into_iter().next_back();
@@ -111,6 +118,7 @@ impl Load<'_> {
                 return Err(failure.explain(url, modules));
             }
         }
+        progress.reached(LoadStage::Collecting);
         let last = last.ok_or_else(|| no_functions(modules))?;
         let argument = ServeArgument {
             path: project.serve_path.clone(),

@@ -1,6 +1,6 @@
 //! The life of an isolate's thread: boot, load, answer calls, give everything back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
-use js_runtime_api::{CallQueue, Ended, LoadError, Manifest, MemoryLimits};
+use js_runtime_api::{CallQueue, Ended, LoadError, LoadProgress, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot, watch};
@@ -25,7 +25,9 @@ use super::name::Name;
 use super::worker::Family;
 use super::{cores, driver, executed, memory};
 use crate::compat;
+use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
+use crate::compat::witness;
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;
@@ -56,6 +58,7 @@ pub(crate) struct Assignment {
     /// Where the calls come from.
     pub(crate) queue: Arc<CallQueue>,
     pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
+    pub(crate) progress: LoadProgress,
 }
 
 /// How long an isolate that another one has taken the place of waits before it is disposed of, which takes
@@ -145,19 +148,25 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         }
     };
     let booted = began.elapsed();
-    if let Err(failure) = load.packages(&prelude, &spec.ahead).await {
-        // In the load of a generation it would be found again, and told.
-        tracing::debug!(?failure, "a package cannot be evaluated ahead of the project");
+    witness::begin(spec.sources.clone(), name.clone());
+    if !spec.ahead.is_empty() {
+        let modules = spec.ahead.modules.len();
+        tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
+    }
+    if let Err(Acts { module, how }) = load.ahead(&prelude, &spec.ahead).await {
+        let shown = module.as_deref().map(Path::display);
+        tracing::debug!(
+            module = shown.map(tracing::field::display),
+            ?how,
+            "a module cannot be evaluated ahead of the load"
+        );
+        if let Some(module) = module {
+            let _ = acts.set(module);
+        }
         drop(prelude);
         return dispose(worker, &modules, control);
     }
     let written_ahead = environment_written(load.worker);
-    if let Err(Acts { module, how }) = load.modules(&prelude, &spec.ahead.modules).await {
-        tracing::debug!(module = %module.display(), ?how, "a module is not evaluated ahead: it does more than declare");
-        let _ = acts.set(module);
-        drop(prelude);
-        return dispose(worker, &modules, control);
-    }
     let ahead = began.elapsed() - booted;
     waits.send_replace(true);
     tracing::debug!(
@@ -172,6 +181,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         name: given,
         queue,
         ready,
+        progress,
     }) = load.wait_for(assigned, &warm_up, &prelude, &spec.ahead).await
     else {
         drop(prelude);
@@ -183,9 +193,10 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
 
     let began = Instant::now();
     let outcome = load
-        .project(&prelude, &spec.ahead.modules)
+        .project(&prelude, &spec.ahead.modules, &progress)
         .await
         .map_err(NotLoaded::Failed);
+    witness::end_evaluation();
     let evaluated = began.elapsed();
     tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
     spec.caches.report();
@@ -266,7 +277,7 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
             broadcast_channel: family.channels.clone(),
             deno_rt_native_addon_loader: None,
             feature_checker: Default::default(),
-            fs: Arc::new(deno_runtime::deno_fs::RealFs),
+            fs: Arc::new(WitnessedFiles),
             module_loader: Rc::new(Loader(modules.clone())),
             node_services: Some(node_services),
             npm_process_state_provider: None,

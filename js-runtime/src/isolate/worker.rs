@@ -71,6 +71,7 @@ impl Family {
     }
 
     fn create(self: &Arc<Self>, arguments: CreateWebWorkerArgs) -> (WebWorker, SendableWebWorkerHandle) {
+        self.control.worker_started();
         guard_this_thread(Told {
             control: self.control.clone(),
             ended: None,

@@ -31,6 +31,8 @@ interface Host {
   groupLeft(leader: number): void;
   /** What a `require` in a file finds, it finds for good: asked with what was found, or to know that. */
   remember(request: string, from: string, found?: string): string | undefined;
+  /** User code starts a child process. */
+  act(): void;
   /** The functions of the module `bun` that are the host's. */
   bunNatives(): object;
   /** The isolate's own standard output and error, by the numbers of the process's. */
@@ -164,6 +166,19 @@ tracingChannel("child_process.spawn").subscribe({
     }
   },
 } as any);
+
+// Deno's audit is told of no child process. (Of one that `spawnSync` waits for, the host sees the end.)
+const { Command } = Deno as any;
+for (const method of ["output", "outputSync", "spawn"]) changeMethod(Command.prototype, method);
+changeMethod(ChildProcess.prototype, "spawn");
+
+function changeMethod(owner: any, method: string) {
+  const start = owner[method];
+  owner[method] = function (this: unknown, ...values: unknown[]) {
+    host.act();
+    return Reflect.apply(start, this, values);
+  };
+}
 
 // Deno asks the host for each variable, and again for the list of them, where programs (the SDK at
 // each call) copy them all. They are read from an object that every write goes to as well.

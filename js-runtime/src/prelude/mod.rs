@@ -35,7 +35,9 @@ pub(crate) fn is_own(specifier: &str) -> bool {
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
-    pub(crate) import_ahead: v8::Global<v8::Function>,
+    pub(crate) begin_ahead: v8::Global<v8::Function>,
+    pub(crate) import_package: v8::Global<v8::Function>,
+    pub(crate) ready_sdk: v8::Global<v8::Function>,
     pub(crate) warm_up: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,

@@ -70,6 +70,8 @@ const CLOUD = "https://api.inngest.com";
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
+/** The SDK was evaluated before the load. */
+let hasSdk = false;
 let warmUpOnce: (() => Promise<void>) | undefined;
 /** By their URLs what the modules export that were evaluated before the load. */
 const evaluated = new Map<string, object>();
@@ -91,11 +93,20 @@ const defaulted = new Set<InngestFunction>();
 let superseded = false;
 const supersession = Promise.withResolvers<void>();
 
-/** Evaluates packages before the modules that will import them, in their order. */
-export async function importAhead(urls: string[], isEntry: boolean): Promise<void> {
+/** Makes ready for packages that are evaluated before the modules that will import them. */
+export async function beginAhead(isEntry: boolean): Promise<void> {
   if (isEntry) await takeListeners();
-  for (const url of urls) await import(url);
-  if (!urls.some((url) => url.includes("/node_modules/inngest/"))) return;
+}
+
+/** Evaluates a package before the load. */
+export async function importPackage(url: string): Promise<void> {
+  await import(url);
+  hasSdk ||= url.includes("/node_modules/inngest/");
+}
+
+/** Takes the SDK, if it was evaluated before the load, for `warmUp`. */
+export async function readySdk(): Promise<void> {
+  if (!hasSdk) return;
   try {
     const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
     warmUpOnce = rounds(sdk, answerAhead);

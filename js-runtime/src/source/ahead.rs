@@ -105,17 +105,20 @@ impl Imported {
         self.modules.iter().map(|(file, _)| file)
     }
 
-    /// The project's modules that may be evaluated ahead, and import none of those that are left to the load.
+    /// The project's modules that may be evaluated ahead: of packages they import only these, of modules none of those
+    /// that are left to the load.
     pub(crate) fn modules_without(
         &self,
         left: &HashSet<PathBuf>,
+        packages: &HashSet<PathBuf>,
         only_declares: impl Fn(&Path) -> bool,
     ) -> Vec<PathBuf> {
         let mut ahead = HashSet::new();
         let mut in_order = Vec::new();
         for (file, imports) in &self.modules {
-            let suits =
-                |file: &PathBuf| is_of_package(file) || ahead.contains(file) || (is_data(file) && !left.contains(file));
+            let suits = |file: &PathBuf| {
+                packages.contains(file) || ahead.contains(file) || (is_data(file) && !left.contains(file))
+            };
             if !is_data(file) && !left.contains(file) && imports.iter().all(suits) && only_declares(file) {
                 ahead.insert(file.clone());
                 in_order.push(file.clone());
@@ -266,7 +269,9 @@ mod tests {
     fn modules(sources: &SourceSnapshot, left: &[&str]) -> Vec<String> {
         let root = &sources.project().root;
         let left = left.iter().map(|name| root.join(name)).collect();
-        let modules = Imported::of(sources).modules_without(&left, |_| true);
+        let imported = Imported::of(sources);
+        let packages = imported.packages().iter().filter_map(|url| url.to_file_path().ok());
+        let modules = imported.modules_without(&left, &packages.collect(), |_| true);
         let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
         modules.into_iter().map(name).collect()
     }
@@ -290,7 +295,13 @@ mod tests {
         assert!(modules(&sources, &["lib.ts"]).is_empty());
         let imported = Imported::of(&sources);
         let declares = |path: &Path| !path.ends_with("lib.ts");
-        assert!(imported.modules_without(&[].into(), declares).is_empty());
+        let packages = [sources.project().root.join("node_modules/p.js")].into();
+        assert!(imported.modules_without(&[].into(), &packages, declares).is_empty());
+        let without_package = imported.modules_without(&[].into(), &[].into(), |_| true);
+        assert_eq!(
+            without_package,
+            ["lib.ts", "b.ts"].map(|name| sources.project().root.join(name))
+        );
     }
 
     #[test]

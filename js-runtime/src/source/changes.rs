@@ -53,7 +53,10 @@ impl SourceSnapshot {
                 |(path, led): &(Arc<Path>, Arc<Path>)| path.canonicalize().ok().as_deref() != Some(&**led);
             let led_elsewhere = links.into_iter().filter(leads_elsewhere).map(|(path, _)| path);
             let found = appeared.chain(led_elsewhere).map(|path| path.to_path_buf());
-            changed(true).chain(found).chain(self.changed_environment())
+            changed(true)
+                .chain(found)
+                .chain(self.changed_environment())
+                .chain(self.changed_files_of_modules())
         };
         changed(false).chain(std::iter::once_with(others).flatten())
     }
@@ -76,9 +79,9 @@ impl SourceSnapshot {
         }
     }
 
-    /// Whether everything that was read so far reads the same. Reads the disk, and runs the command that
+    /// Whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
-        self.changed_files().next().is_none() && !self.secrets_changed()
+        self.changed_files().next().is_none() && self.looks_the_same() && !self.secrets_changed()
     }
 }

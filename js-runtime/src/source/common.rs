@@ -1,8 +1,9 @@
 //! What the source snapshots of one process have in common, so that one more of them takes little: it reads mostly the
 //! same files, under the same paths, for the same imports.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use deno_package_json::{PackageJson, PackageJsonRc};
 
@@ -18,6 +19,8 @@ pub(crate) struct Common {
     paths: Shared<Path>,
     /// URLs and specifiers.
     names: Shared<str>,
+    /// Files that modules have read and the project's code has written since.
+    pub(super) written: Mutex<HashSet<Arc<Path>>>,
     package_jsons: Newest<PathBuf, Option<PackageJsonRc>>,
 }
 

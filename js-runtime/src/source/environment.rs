@@ -1,6 +1,7 @@
 //! The variables that a generation's code sees beside the host's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -77,17 +78,27 @@ impl Environment {
         Some(self.file.iter().chain(secrets).flatten().collect())
     }
 
-    /// Adds what the variables that are there do not say.
-    pub(crate) fn complete(&self, variables: &mut std::collections::HashMap<String, String>) {
+    /// All variables as the generation's code finds them when it begins. The host's own come first, then those of
+    /// the command, of the file, and the defaults.
+    pub(crate) fn variables(&self) -> HashMap<String, String> {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let own = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        self.completed(own.collect())
+    }
+
+    fn completed(&self, mut variables: HashMap<String, String>) -> HashMap<String, String> {
         let given = self.given().unwrap_or_default();
         for (name, value) in given.into_iter().chain(&self.defaults) {
             variables.entry(name.clone()).or_insert_with(|| value.clone());
         }
+        variables
     }
 
+    /// One of [`Self::variables`].
     pub(super) fn variable(&self, name: &str) -> Option<String> {
-        let file = self.file.iter().find_map(|file| file.get(name));
-        file.or_else(|| self.defaults.get(name)).cloned()
+        let own = std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let given = || Some(self.given()?.get(&name.to_owned())?.to_string());
+        own.or_else(given).or_else(|| self.defaults.get(name).cloned())
     }
 
     pub(super) fn digest(&self) -> EnvironmentDigest {
@@ -123,6 +134,7 @@ pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::path::Path;
 
     use js_runtime_api::EnvironmentSource;
 
@@ -140,8 +152,7 @@ mod tests {
             defaults: defaults.into(),
         };
         let environment = Environment::read(&source).unwrap();
-        let mut variables = HashMap::from([("A".to_owned(), "set".to_owned())]);
-        environment.complete(&mut variables);
+        let variables = environment.completed(HashMap::from([("A".to_owned(), "set".to_owned())]));
         let value = |name: &str| variables.get(name).map(String::as_str);
         assert_eq!(
             [value("A"), value("B"), value("C"), value("D")],
@@ -153,5 +164,34 @@ mod tests {
         assert_ne!(Environment::read(&source).unwrap().digest().hash, digest.hash);
         std::fs::remove_file(&path).unwrap();
         assert!(Environment::read(&source).is_err());
+    }
+
+    #[test]
+    fn one_variable_is_what_it_is_among_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "PATH=file\nOF_BOTH=file\nOF_FILE=file\nWITH_DEFAULT=file\n").unwrap();
+        let defaults = ["WITH_DEFAULT", "OF_DEFAULTS"].map(|name| (name.to_owned(), "default".to_owned()));
+        let source = EnvironmentSource {
+            file: Some(path),
+            secret_command: None,
+            defaults: defaults.into(),
+        };
+        let environment = Environment::read(&source).unwrap();
+        let command = ["sh", "-c", "echo OF_BOTH=command; echo OF_COMMAND=command"].map(str::to_owned);
+        environment.obtain_secrets(&command, Path::new("/")).unwrap();
+        let all = environment.variables();
+        assert_eq!(environment.variable("PATH"), std::env::var("PATH").ok());
+        for (name, value) in [
+            ("OF_BOTH", "command"),
+            ("OF_COMMAND", "command"),
+            ("OF_FILE", "file"),
+            ("WITH_DEFAULT", "file"),
+            ("OF_DEFAULTS", "default"),
+        ] {
+            assert_eq!(environment.variable(name).as_deref(), Some(value), "{name}");
+            assert_eq!(all.get(name), environment.variable(name).as_ref(), "{name}");
+        }
+        assert_eq!(environment.variable("OF_NOBODY"), None);
     }
 }

@@ -29,7 +29,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// Whether another one has read all of these files, and nothing otherwise.
+    /// Whether another one has read and asked all of this, and nothing otherwise.
     fn is_part_of(&self, other: &Self) -> bool {
         let has_file =
             |(path, file): (&Arc<Path>, &SourceFile)| other.files.get(path).is_some_and(|of| of.hash == file.hash);
@@ -43,6 +43,7 @@ impl Read {
                 .all(|(specifier, found)| meant_by_it(specifier).is_none_or(|other| other == found))
         };
         self.files.iter().all(has_file)
+            && self.asked_as(other)
             && self.missing.iter().all(|path| !other.files.contains_key(path))
             && self.links.iter().all(leads_there)
             && self.resolved.iter().all(means_the_same)

@@ -16,6 +16,7 @@ pub(crate) mod imports;
 mod joined;
 pub(crate) mod kept;
 mod leads;
+pub(crate) mod looks;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use deno_core::url::Url;
 use deno_package_json::PackageJsonRc;
-use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, Project, Sources, Watched};
+use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched};
 
 use super::ahead::is_of_package;
 use super::common::Common;
 use super::environment::Environment;
-use super::secrets::SecretsError;
+use super::looks::{Look, territory};
 use super::stamp::Stamp;
 use super::transpile::Emitted;
 use super::{entries, kept};
@@ -43,6 +43,8 @@ pub(crate) struct SourceSnapshot {
     /// Another one that it has joined.
     pub(super) joined: OnceLock<Arc<Self>>,
     pub(super) common: Arc<Common>,
+    /// Files below it are the project's own.
+    pub(super) territory: PathBuf,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,8 @@ pub(super) struct Read {
     pub(super) imports: HashMap<Arc<Path>, Vec<Import>>,
     /// What V8 was given for a file, by its URL.
     pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
+    /// What modules asked of files while they were evaluated, with the digest of the first answer.
+    pub(super) looks: BTreeMap<Look, blake3::Hash>,
     /// An isolate has loaded all of it: what is imported from now on, calls import.
     pub(super) is_loaded: bool,
 }
@@ -125,6 +129,7 @@ impl SourceSnapshot {
         common: Arc<Common>,
     ) -> Self {
         Self {
+            territory: territory(&project.root),
             asked,
             project,
             entries: RwLock::new(entries.into()),
@@ -146,17 +151,6 @@ impl SourceSnapshot {
 
     pub(crate) fn variables(&self) -> &Environment {
         &self.environment
-    }
-
-    /// Runs the command that prints variables, if there is one and that was not done.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub(crate) fn obtain_secrets(&self) -> Result<(), SecretsError> {
-        match &self.asked.environment.secret_command {
-            Some(command) => self.environment.obtain_secrets(command, &self.project.root),
-            None => Ok(()),
-        }
     }
 
     /// The modules to import, sorted.
@@ -350,13 +344,13 @@ impl SourceSnapshot {
         order
     }
 
-    fn digest<'a>(&self, files: impl Iterator<Item = (&'a Arc<Path>, &'a SourceFile)>) -> String {
+    fn digest<'a>(&self, files: impl Iterator<Item = (&'a Arc<Path>, blake3::Hash)>) -> String {
         let mut hasher = blake3::Hasher::new();
-        for (path, file) in files {
+        for (path, hash) in files {
             let path = path.strip_prefix(&self.project.root).unwrap_or(path);
             hasher.update(path.as_os_str().as_encoded_bytes());
             hasher.update(&[0]);
-            hasher.update(file.hash.as_bytes());
+            hasher.update(hash.as_bytes());
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -370,7 +364,12 @@ impl SourceSnapshot {
 
 impl Sources for SourceSnapshot {
     fn hash(&self) -> String {
-        let files = self.digest(self.lock().files.iter());
+        let read = self.read_by_modules();
+        let mut files = self.digest(self.lock().files.iter().map(|(path, file)| (path, file.hash)));
+        if !read.is_empty() {
+            let read = self.digest(read.iter().map(|(path, hash)| (path, *hash)));
+            files = blake3::hash(format!("{files} {read}").as_bytes()).to_hex().to_string();
+        }
         match self.environment.digest().hash {
             None => files,
             Some(environment) => blake3::hash(format!("{files} {environment}").as_bytes())
@@ -384,13 +383,25 @@ impl Sources for SourceSnapshot {
         command.is_some_and(|command| self.environment.secrets_changed(command, &self.project.root))
     }
 
+    fn obtain_secrets(&self) -> Result<(), LoadError> {
+        let Some(command) = &self.asked.environment.secret_command else {
+            return Ok(());
+        };
+        let obtained = self.environment.obtain_secrets(command, &self.project.root);
+        obtained.map_err(|error| LoadError {
+            kind: LoadErrorKind::Environment,
+            message: error.to_string(),
+            help: Some(error.help().to_owned()),
+            ..LoadError::default()
+        })
+    }
+
     fn environment(&self) -> EnvironmentDigest {
         self.environment.digest()
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        // The process's own come first.
-        std::env::var(name).ok().or_else(|| self.environment.variable(name))
+        self.environment.variable(name)
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {
@@ -408,7 +419,7 @@ impl Sources for SourceSnapshot {
 
     fn revision(&self) -> usize {
         let read = self.lock();
-        read.files.len() + read.missing.len() + read.links.len()
+        read.files.len() + read.missing.len() + read.links.len() + read.looks.len()
     }
 
     fn watched(&self) -> Watched {
@@ -416,11 +427,13 @@ impl Sources for SourceSnapshot {
             Entry::Folder(folder) => Some(folder.clone()),
             Entry::File(_) => None,
         };
+        let by_modules = self.read_by_modules();
         let read = self.lock();
         let asked = [self.asked.root.as_path(), self.asked.entry.path()].map(Path::to_owned);
         let entries = self.entries();
         let files = read.files.keys().chain(&read.missing).map(|path| path.to_path_buf());
         let files = files.chain(entries.iter().cloned());
+        let files = files.chain(by_modules.iter().map(|(path, _)| path.to_path_buf()));
         Watched {
             files: files.chain(self.asked.environment.file.clone()).collect(),
             trees: tree.into_iter().collect(),

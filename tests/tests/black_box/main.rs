@@ -6,6 +6,7 @@
 
 mod admin;
 mod ahead;
+mod as_new_as_the_disk;
 mod bad_input;
 mod behaviours;
 mod broken_code;

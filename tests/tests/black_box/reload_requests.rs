@@ -1,7 +1,7 @@
 //! What can be asked of a reload: to look only, to do it all the same, to go
 //! back; and what it says (README, HTTP).
 
-use harness::{Baton, Project, mismatch};
+use harness::{Baton, Cli, Project, mismatch};
 use serde_json::{Value, json};
 
 use crate::calls::{slow_to_load, version_of};
@@ -197,4 +197,50 @@ async fn a_rollback_to_a_generation_that_never_was_is_refused() {
         .to_owned();
     assert!(message.contains("4711"), "{answer}");
     assert_eq!(baton.status().await.current(), 1);
+}
+
+/// A module that never finishes.
+const HANGS: &str = "await new Promise((resolve) => setTimeout(resolve, 3_600_000));\nexport {};\n";
+
+#[tokio::test]
+async fn a_load_that_hangs_is_told_of_and_given_up_for_a_newer_edit_however_long_it_has_run() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).watching("files").ready().await;
+    let mut log = baton.stderr().from_the_beginning();
+    project.write("functions/hangs.ts", HANGS);
+    let hangs = json!({ "stage": "evaluates functions/hangs.ts and what it imports" });
+    log.wait_for("the load takes long", &hangs).await;
+    // The load of this one begins, and takes long too.
+    project.write("functions/hangs.ts", format!("// again\n{HANGS}"));
+    log.wait_for("the load takes long", &hangs).await;
+    let status = baton.status().await;
+    let generations = status.0["generations"].as_array().expect("generations").iter();
+    let mut stages = generations.filter_map(|generation| generation["load_stage"].as_str());
+    assert_eq!(stages.next(), hangs["stage"].as_str(), "{:#}", status.0);
+    project.write("functions/hangs.ts", "export {};\n");
+    log.wait_for("generation activated", &json!({})).await;
+    log.wait_for("generation activated", &json!({})).await;
+    assert_eq!(baton.stderr().count("generation rejected", &json!({})), 0);
+}
+
+#[tokio::test]
+async fn a_reload_that_is_asked_for_gives_up_a_load_that_hangs_and_says_meanwhile_what_it_waits_for() {
+    let project = Project::new();
+    let baton = Baton::start(&project).ready().await;
+    project.write("functions/hangs.ts", HANGS);
+    let cli = Cli::within(project.scratch()).env("BATON_STATE_DIR", project.state_dir());
+    let mut waiting = cli.start(&["reload"]);
+    waiting
+        .says("is still loading: it evaluates functions/hangs.ts and what it imports")
+        .await;
+    project.write("functions/hangs.ts", "export {};\n");
+    let report = baton.reload().await;
+    assert_eq!(report.status(), "activated", "{report}");
+    let told = waiting.finished().await;
+    assert_eq!(
+        told.code,
+        Some(0),
+        "whoever waited for the one waits for the other: {told}"
+    );
+    assert!(told.stdout.contains("activated"), "{told}");
 }

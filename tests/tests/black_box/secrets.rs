@@ -1,9 +1,11 @@
 //! `secret_command`: variables that a command prints, for each generation anew, and nowhere to be seen.
 
-use harness::{Baton, Cli, Project, Run};
+use harness::{Baton, Cli, FakeInngest, Kind, Project, Run};
 use serde_json::{Value, json};
 
 const SECRET: &str = "hush-hush";
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
 
 /// A function that answers with variables; the command runs `secrets.sh` of the project.
 fn project(script: &str) -> Project {
@@ -99,4 +101,43 @@ async fn a_host_that_starts_without_its_secrets_holds_its_calls_until_it_has_the
     // By itself, some seconds later.
     baton.wait_until_ready().await;
     assert_eq!(variables(&baton).await[3], SECRET);
+}
+
+#[tokio::test]
+async fn keys_and_urls_that_the_command_prints_are_those_of_the_registration_and_of_doctor() {
+    let project = Project::new();
+    let inngest = FakeInngest::of_kind(Kind::SelfHosted(KEY.to_owned())).await;
+    let origin = "https://functions.example";
+    project.write("baton.toml", "[env]\nsecret_command = [\"sh\", \"secrets.sh\"]\n");
+    project.write(
+        "secrets.sh",
+        format!(
+            "echo INNGEST_DEV=0; echo INNGEST_SIGNING_KEY={KEY}; echo INNGEST_SERVE_ORIGIN={origin}; echo INNGEST_BASE_URL={}\n",
+            inngest.url()
+        ),
+    );
+    let launch = Baton::start(&project).without("INNGEST_DEV").without("BATON_REGISTER");
+    let baton = launch.ready().await;
+    let registered = baton
+        .status_when("the registration", |status| {
+            status.0["registration"]["state"] == "registered" && status.0["registration"]["verified"] == true
+        })
+        .await;
+    let app = &registered.0["registration"]["apps"][0];
+    assert_eq!(app["url"], format!("{origin}/api/inngest"), "{:#}", registered.0);
+    assert_eq!(app["inngest"], inngest.url(), "{:#}", registered.0);
+
+    let cli = Cli::within(project.root()).env("BATON_STATE_DIR", project.state_dir());
+    let told = cli.baton(&["doctor", "functions", "--json"]).await;
+    let checks = told.json();
+    let check = |name: &str| {
+        let mut all = checks["checks"].as_array().into_iter().flatten();
+        all.find(|check| check["check"] == name).cloned().unwrap_or_default()
+    };
+    assert_eq!(check("keys")["message"], "there is a signing key", "{told}");
+    assert!(!told.to_string().contains(KEY), "{told}");
+
+    project.write("secrets.sh", "exit 9\n");
+    let told = cli.baton(&["doctor", "functions"]).await;
+    told.refuses(1, &["secret_command", "exit code 9"]);
 }

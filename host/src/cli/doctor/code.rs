@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use js_runtime_api::{CallQueue, Engine, LoadRequest, Sources, Warning};
+use js_runtime_api::{CallQueue, Engine, LoadProgress, LoadRequest, Sources, Warning};
 use serde_json::{Value, json};
 
 use super::super::plan::Plan;
@@ -40,6 +40,7 @@ pub(super) async fn load(plan: &Plan, engine: &Arc<dyn Engine>, sources: Arc<dyn
         timeout: plan.limits.load,
         queue: Arc::new(CallQueue::default()),
         memory: plan.limits.memory,
+        progress: LoadProgress::default(),
     };
     let loaded = match engine.load(request).await {
         Ok(loaded) => loaded,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hyper::Method;
-use js_runtime_api::{Engine, Sources};
+use js_runtime_api::{Engine, LoadErrorKind, Sources};
 use serde_json::Value;
 
 use self::check::{Check, Finding};
@@ -125,9 +125,21 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
 
 async fn read(plan: &Plan, engine: &Arc<dyn Engine>) -> Result<Arc<dyn Sources>, Check> {
     let (project, engine) = (plan.project.clone(), engine.clone());
-    let read = tokio::task::spawn_blocking(move || engine.read(project)).await;
-    match read {
+    // The keys and URLs of the checks below may be among its secrets.
+    let read = move || {
+        engine
+            .read(project)
+            .and_then(|sources| sources.obtain_secrets().map(|()| sources))
+    };
+    match tokio::task::spawn_blocking(read).await {
         Ok(Ok(sources)) => Ok(sources),
+        Ok(Err(error)) if error.kind == LoadErrorKind::Environment => {
+            let help = error.help.clone().unwrap_or_default();
+            Err(Check::failed(
+                "environment",
+                Finding::new("environment", error.message, help),
+            ))
+        }
         Ok(Err(error)) => {
             let help = error.help.clone().unwrap_or_else(|| "Make it readable.".to_owned());
             Err(Check::failed("code", Finding::new("unreadable", error.message, help)))

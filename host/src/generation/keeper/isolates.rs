@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use js_runtime_api::{Ended, Isolate, LoadError, LoadRequest, Loaded};
+use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -190,6 +190,7 @@ impl Task {
             timeout: self.limits.load,
             queue: pool.queue.clone(),
             memory: self.limits.memory,
+            progress: LoadProgress::default(),
         };
         let made = self.engine.load(request);
         self.isolates.making.spawn(async move { (id, made.await) });

@@ -1,7 +1,7 @@
 //! From a request to its answer: compare, load, and then activate, discard or reject.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use js_runtime_api::{LoadError, Loaded, Manifest};
@@ -10,16 +10,14 @@ use tracing::{debug, info, warn};
 use super::Task;
 use crate::generation::history::Past;
 use crate::generation::live::Generation;
-use crate::generation::load::{Comparison, Done, LoadResult, Making, Origin, Running, find_out_whether_outdated};
+use crate::generation::load::{
+    Comparison, Done, LoadResult, Making, Origin, Running, Superseded, find_out_whether_outdated,
+};
 use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::Entry;
 use crate::lint::{self, Before};
-
-/// For how long a load may begin anew because the disk changed, so that edits without end are served
-/// too.
-const SUPERSEDE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Task {
     /// Begins what was asked for next, unless something is worked on.
@@ -29,7 +27,7 @@ impl Task {
             && let Some((want, reason)) = self.queue.start()
         {
             self.preparing.pause();
-            let began = self.superseded_since.unwrap_or_else(Instant::now);
+            let began = self.superseded.map_or_else(Instant::now, |superseded| superseded.since);
             let current = self.table.current();
             let current = current.map(|current| current.sources.clone());
             // What was rejected, or rolled back, comes back when it is asked for or when it changed.
@@ -42,24 +40,48 @@ impl Task {
         }
     }
 
-    /// Something changed while a load runs: finds out whether it makes that load useless.
-    pub(super) fn noticed_during_load(&mut self) {
-        let loading = self.running.as_ref().and_then(Running::loading);
-        self.outdated = loading.map(find_out_whether_outdated);
+    /// A reload was asked for while a load runs: finds out whether the disk makes that load useless.
+    pub(super) fn asked_during_load(&mut self) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        match (running.want, running.generation()) {
+            // The code on the disk comes before the code of yesterday.
+            (Want::LastGood { .. }, Some(id)) => {
+                self.running = None;
+                self.apply(id, Event::LoadAbandoned);
+            }
+            _ => self.outdated = running.loading().map(find_out_whether_outdated),
+        }
     }
 
-    /// A newer edit makes the load of an older one useless.
+    /// A newer edit makes the load of an older one useless, however long that has run.
     pub(super) fn supersede_load(&mut self, outdated: GenerationId) {
         let Some(running) = &self.running else {
             return;
         };
-        let (want, began) = (running.want, running.began);
+        let (want, reason, began) = (running.want, running.reason, running.began);
         let still_runs = running.loading().is_some_and(|(id, _)| id == outdated);
-        if still_runs && began.elapsed() < SUPERSEDE_WITHIN && self.queue.supersede(want) {
+        if still_runs && Superseded::may_go_on(self.superseded) {
             debug!(generation = outdated.0, "load given up for a newer edit");
             self.running = None;
-            self.superseded_since = Some(began);
+            self.superseded = Some(Superseded::once_more(self.superseded, began));
+            self.queue.again(want, reason);
             self.apply(outdated, Event::LoadAbandoned);
+        }
+    }
+
+    /// Tells what a load does that takes long.
+    pub(super) fn tell_long_load(&mut self) {
+        let Some((id, stage, elapsed)) = self.running.as_ref().and_then(Running::long_load) else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(&id)
+            && entry.load_stage.as_ref() != Some(&stage)
+        {
+            info!(generation = id.0, stage = %stage, ms = elapsed.as_millis(), "the load takes long");
+            entry.load_stage = Some(stage);
+            self.show(id);
         }
     }
 
@@ -133,19 +155,19 @@ impl Task {
                 self.end_unchanged(began);
             }
             Done::Compared(Comparison::AsReadLast) => self.end_unchanged(began),
-            Done::Loaded(id, result) if result.torn && began.elapsed() < SUPERSEDE_WITHIN => {
+            Done::Loaded(id, result) if result.torn && Superseded::may_go_on(self.superseded) => {
                 debug!(
                     generation = id.0,
                     "the disk changed during a load that failed: it is done again"
                 );
-                self.superseded_since = Some(began);
+                self.superseded = Some(Superseded::once_more(self.superseded, began));
                 self.queue.again(want, reason);
                 self.apply(id, Event::LoadAbandoned);
             }
             Done::Loaded(id, result) => {
                 self.preparing.is_due();
                 if matches!(want, Want::Reload { .. }) {
-                    self.superseded_since = None;
+                    self.superseded = None;
                     self.newest_read.clone_from(&result.sources);
                 }
                 self.loaded(want, id, *result, began);
@@ -216,7 +238,7 @@ impl Task {
 
     /// Nothing is to be loaded.
     fn end_unchanged(&mut self, began: Instant) {
-        self.superseded_since = None;
+        self.superseded = None;
         let outcome = match (self.table.current(), &self.last_rejected) {
             (Some(current), _) => Outcome::Unchanged {
                 generation: current.id,

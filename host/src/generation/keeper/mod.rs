@@ -23,7 +23,7 @@ use self::spare::Preparing;
 use super::deadlines::Deadlines;
 use super::history::{History, KEPT};
 use super::live::Generation;
-use super::load::{Outdated, Running, next_done, next_outdated};
+use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::retry::Retry;
@@ -121,7 +121,7 @@ impl Keeper {
                 running: None,
                 retry: Retry::default(),
                 outdated: None,
-                superseded_since: None,
+                superseded: None,
                 emptied_sender,
                 deadlines: Deadlines::default(),
                 isolates: Isolates::default(),
@@ -171,8 +171,7 @@ struct Task {
     retry: Retry,
     /// Whether a change that was noticed makes the running load useless.
     outdated: Option<Outdated>,
-    /// When the first of the loads began that newer edits superseded.
-    superseded_since: Option<Instant>,
+    superseded: Option<Superseded>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
@@ -199,8 +198,8 @@ impl Task {
                 request = requests.recv() => match request {
                     Some(Request::Load { want, reason, answer }) => {
                         self.queue.push(want, reason, answer);
-                        if reason == Reason::File {
-                            self.noticed_during_load();
+                        if matches!(want, Want::Reload { .. }) {
+                            self.asked_during_load();
                         }
                         if self.handover.is_over() {
                             self.refuse_waiting();
@@ -226,6 +225,7 @@ impl Task {
                 news = self.isolates.next() => self.isolate_news(news),
                 _ = look.tick() => {
                     self.look_after_isolates();
+                    self.tell_long_load();
                     if self.handover.is_open() {
                         self.look_after_sources();
                         self.try_again_if_due();

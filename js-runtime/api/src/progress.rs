@@ -1,0 +1,46 @@
+//! How far a load is, for whoever waits for it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The stage of one load: the engine writes it, everybody else reads.
+#[derive(Debug, Clone, Default)]
+pub struct LoadProgress(Arc<Mutex<LoadStage>>);
+
+/// What a load does at a moment. Its text is a verb phrase for people: "evaluates functions/a.ts".
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LoadStage {
+    #[default]
+    Reading,
+    /// The command that prints variables runs.
+    Secrets,
+    Starting,
+    /// The module, relative to the project's root where it lies below it; what it imports is evaluated with it.
+    Evaluating(String),
+    Collecting,
+}
+
+impl LoadProgress {
+    /// The load has come to this stage.
+    pub fn reached(&self, stage: LoadStage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// The stage that the load has come to.
+    #[must_use]
+    pub fn stage(&self) -> LoadStage {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Display for LoadStage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reading => formatter.write_str("reads the project's folder"),
+            Self::Secrets => formatter.write_str("waits for secret_command"),
+            Self::Starting => formatter.write_str("starts an isolate"),
+            Self::Evaluating(module) => write!(formatter, "evaluates {module} and what it imports"),
+            Self::Collecting => formatter.write_str("collects the functions"),
+        }
+    }
+}
