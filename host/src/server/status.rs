@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Server;
 use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
-use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
+use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, Table, View};
 use crate::registration::Shown;
 use crate::supervisor::SupervisorLine;
 
@@ -33,9 +33,10 @@ pub(super) struct Readiness {
     last_good: bool,
 }
 
+/// Why a call would not be answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum NotReady {
+pub(super) enum NotReady {
     /// No generation has been loaded yet.
     Loading,
     /// The code cannot be loaded.
@@ -46,18 +47,24 @@ enum NotReady {
     Draining,
 }
 
+impl NotReady {
+    /// `None` while a generation serves.
+    pub(super) fn of(table: &Table) -> Option<Self> {
+        if table.draining().is_cancelled() {
+            return Some(Self::Draining);
+        }
+        match table.current() {
+            Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),
+            None if table.view().last_rejected.is_some() => Some(Self::Rejected),
+            None => Some(Self::Loading),
+        }
+    }
+}
+
 /// Answers 200 while a generation is current and the host stays, else 503 with the reason.
 pub(super) async fn ready(State(server): State<Server>) -> Response {
     let current = server.table.current();
-    let reason = if server.table.draining().is_cancelled() {
-        Some(NotReady::Draining)
-    } else if let Some(current) = &current {
-        current.pool.all_blocked().then_some(NotReady::IsolatesBlocked)
-    } else if server.table.view().last_rejected.is_some() {
-        Some(NotReady::Rejected)
-    } else {
-        Some(NotReady::Loading)
-    };
+    let reason = NotReady::of(&server.table);
     let status = if reason.is_none() {
         StatusCode::OK
     } else {
