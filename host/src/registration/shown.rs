@@ -32,6 +32,20 @@ pub struct Shown {
     pub error_kind: Option<FailureKind>,
     /// What Inngest holds otherwise.
     pub drift: Vec<Difference>,
+    /// The host that Inngest calls in place of this one, while it is left there.
+    pub holder: Option<ShownHolder>,
+}
+
+/// Another host of the app that is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownHolder {
+    /// Where Inngest calls it; one for each app that it has.
+    pub urls: Vec<String>,
+    /// Whether it answered the last look; `null` before the first one.
+    pub answers: Option<bool>,
+    pub silent_since: Option<Timestamp>,
+    /// Why it did not answer.
+    pub error: Option<String>,
 }
 
 /// What is registered, and where.
@@ -79,6 +93,7 @@ impl Default for Shown {
             error: None,
             error_kind: None,
             drift: Vec::new(),
+            holder: None,
         }
     }
 }

@@ -17,7 +17,17 @@ pub(super) struct Pace {
     pub(super) first: Duration,
     /// Before any new attempt, at most.
     pub(super) longest: Duration,
+    /// Between two looks while another host is registered: until its silence is noticed, calls are lost.
+    pub(super) standby: Duration,
 }
+
+/// Before the second look at a registered host that did not answer the first one. A host that is started
+/// anew listens again within this time.
+const RECHECK: Duration = Duration::from_secs(2);
+/// Looks in a row that a registered host must leave unanswered: one may fall into its restart.
+const SILENCES: u32 = 2;
+/// How often [`SILENCES`] is doubled, at most: to 128 looks, which take minutes.
+const DOUBLINGS: u32 = 6;
 
 impl Pace {
     pub(super) const NEAR: Self = Self {
@@ -25,12 +35,14 @@ impl Pace {
         refresh: Duration::from_mins(3),
         first: Duration::from_millis(500),
         longest: Duration::from_secs(5),
+        standby: Duration::from_secs(5),
     };
     pub(super) const FAR: Self = Self {
         look: Duration::from_mins(1),
         refresh: Duration::from_mins(5),
         first: Duration::from_secs(1),
         longest: Duration::from_mins(1),
+        standby: Duration::from_secs(15),
     };
 }
 
@@ -47,6 +59,8 @@ pub(super) enum Event {
     Told(Result<(), Failure>),
     /// It was looked at.
     Read(Reading),
+    /// The host that Inngest calls in place of this one was asked.
+    Holder(HolderReading),
     /// Somebody wants it told now.
     Asked,
 }
@@ -61,6 +75,19 @@ pub(super) enum Reading {
     Failed(Failure),
 }
 
+/// The state of the host that Inngest calls in place of this one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum HolderReading {
+    /// It takes calls.
+    Serves,
+    /// It finishes its calls and ends.
+    Draining,
+    /// No call is answered there.
+    Gone(String),
+    /// It cannot be reached from here, which may be so for Inngest or not.
+    Unheard(String),
+}
+
 /// What to do now, in place of what is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
@@ -69,6 +96,8 @@ pub(super) enum Act {
     Rest,
     Register,
     ReadBack,
+    /// Ask the host that Inngest calls in place of this one.
+    AskHolder,
     Wait(Duration),
 }
 
@@ -93,6 +122,8 @@ enum Phase {
     Reading {
         told: bool,
     },
+    /// The host that is registered in place of this one is asked whether it serves.
+    Asking,
     Waiting(Then),
 }
 
@@ -100,6 +131,21 @@ enum Phase {
 enum Then {
     Register,
     Look,
+}
+
+/// Another host of the app, which has told Inngest its URL after this one. It is the newer of the two:
+/// Inngest is left to it while it serves, until there is something new to tell here, somebody asks, or
+/// Inngest has forgotten both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Holder {
+    /// Where Inngest calls it; one for each app that it has.
+    pub(super) urls: Vec<String>,
+    /// It has answered this host; before that, that it cannot be reached from here tells nothing.
+    pub(super) answered: bool,
+    /// Looks in a row that it left unanswered.
+    pub(super) silences: u32,
+    /// Why the last one was not answered.
+    pub(super) error: Option<String>,
 }
 
 /// See the module's documentation.
@@ -116,9 +162,11 @@ pub(super) struct Machine {
     looks: u32,
     /// Inngest held what it was told, this host's URL too.
     agreed: bool,
-    /// Another host of the app has told its URL since. That one is the newer: Inngest is left to it until
-    /// there is something new to tell here, somebody asks, or Inngest has forgotten both.
-    taken_over: bool,
+    holder: Option<Holder>,
+    /// How often this host has taken the place of one that it took for gone, since any answered. Each time
+    /// doubles the looks that the next one must leave unanswered: two hosts that Inngest reaches and that
+    /// do not reach each other would take turns for ever.
+    replacements: u32,
 }
 
 impl Machine {
@@ -136,11 +184,12 @@ impl Machine {
                 Phase::Waiting(Then::Register) => self.register(),
                 Phase::Waiting(Then::Look) => self.read(false),
                 // Late: something else is done by now.
-                Phase::Off | Phase::Registering | Phase::Reading { .. } => Act::Continue,
+                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => Act::Continue,
             },
             Event::Told(Ok(())) => self.read(true),
             Event::Told(Err(failure)) => self.failed(failure, random),
             Event::Read(reading) => self.read_as(reading, random),
+            Event::Holder(reading) => self.asked(reading, random),
         }
     }
 
@@ -153,19 +202,20 @@ impl Machine {
             self.failure = None;
             self.mended = 0;
             self.agreed = false;
+            self.replacements = 0;
             return self.register();
         }
         match self.phase {
             // The generation that was to tell it retires.
             Phase::Registering | Phase::Off => self.register(),
-            Phase::Reading { .. } | Phase::Waiting(_) => Act::Continue,
+            Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => Act::Continue,
         }
     }
 
     fn register(&mut self) -> Act {
         self.phase = Phase::Registering;
         self.looks = 0;
-        self.taken_over = false;
+        self.holder = None;
         Act::Register
     }
 
@@ -197,7 +247,7 @@ impl Machine {
                 self.registered(true);
                 self.mended = 0;
                 self.agreed = true;
-                self.taken_over = false;
+                self.holder = None;
                 self.looks += 1;
                 // Right after a look, so that nobody else's URL is overwritten.
                 if pace.look * self.looks >= pace.refresh {
@@ -206,14 +256,21 @@ impl Machine {
                 self.wait(jittered(pace.look, random), Then::Look)
             }
             (Reading::Differs(differences), told) => {
-                let elsewhere = differences.iter().any(|one| one.kind == DifferenceKind::Url);
-                self.taken_over |= elsewhere && self.agreed && !told;
+                let urls = urls_in(&differences);
+                let elsewhere = !urls.is_empty();
+                if elsewhere && self.agreed && !told {
+                    self.held_by(urls);
+                }
                 let drifted = Standing::Drifted(differences);
                 let known = told || self.standing == drifted;
                 self.registered(true);
                 self.standing = drifted;
-                if self.taken_over && (elsewhere || !known) {
-                    return self.wait(jittered(pace.look, random), Then::Look);
+                if self.holder.is_some() && elsewhere {
+                    self.phase = Phase::Asking;
+                    return Act::AskHolder;
+                }
+                if self.holder.is_some() && !known {
+                    return self.wait(jittered(pace.standby, random), Then::Look);
                 }
                 if told {
                     self.mended = self.mended.saturating_add(1);
@@ -234,9 +291,56 @@ impl Machine {
                 self.registered(false);
                 self.wait(jittered(pace.look, random), Then::Look)
             }
-            (Reading::Failed(_), false) if self.taken_over => self.wait(jittered(pace.look, random), Then::Look),
+            (Reading::Failed(_), false) if self.holder.is_some() => {
+                self.wait(jittered(pace.standby, random), Then::Look)
+            }
             (Reading::Failed(failure), false) => self.failed(failure, random),
         }
+    }
+
+    fn held_by(&mut self, urls: Vec<String>) {
+        if self.holder.as_ref().is_none_or(|holder| holder.urls != urls) {
+            self.holder = Some(Holder {
+                urls,
+                ..Holder::default()
+            });
+        }
+    }
+
+    fn asked(&mut self, reading: HolderReading, random: f64) -> Act {
+        let pace = self.pace();
+        let Some(holder) = self.holder.as_mut().filter(|_| self.phase == Phase::Asking) else {
+            return Act::Continue;
+        };
+        let counts = match &reading {
+            HolderReading::Gone(_) => true,
+            HolderReading::Unheard(_) => holder.answered,
+            HolderReading::Serves | HolderReading::Draining => false,
+        };
+        match reading {
+            HolderReading::Serves => {
+                (holder.answered, holder.silences, holder.error) = (true, 0, None);
+                self.replacements = 0;
+            }
+            // It registers no more.
+            HolderReading::Draining => return self.replace(),
+            HolderReading::Gone(why) | HolderReading::Unheard(why) => holder.error = Some(why),
+        }
+        if counts {
+            holder.silences += 1;
+            if holder.silences >= SILENCES << self.replacements.min(DOUBLINGS) {
+                self.replacements += 1;
+                return self.replace();
+            }
+        }
+        let wait = if holder.silences == 1 { RECHECK } else { pace.standby };
+        self.wait(jittered(wait, random), Then::Look)
+    }
+
+    /// Right after a look, so that nobody else's URL is overwritten.
+    fn replace(&mut self) -> Act {
+        self.standing = Standing::Unregistered;
+        self.register()
     }
 
     fn wait(&mut self, wait: Duration, then: Then) -> Act {
@@ -266,13 +370,22 @@ impl Machine {
         self.failure.as_ref()
     }
 
+    /// The host that Inngest calls in place of this one.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
     /// How it is called.
     pub(super) fn word(&self) -> &'static str {
         match (&self.standing, self.phase) {
             (_, Phase::Off) => "off",
             (Standing::Drifted(_), _) => "drifted",
             (Standing::Registered { .. }, _) => "registered",
-            (Standing::Unregistered, Phase::Registering | Phase::Reading { .. }) if self.failures == 0 => "registering",
+            (Standing::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
+                if self.failures == 0 =>
+            {
+                "registering"
+            }
             (Standing::Unregistered, _) => "unregistered",
         }
     }
@@ -281,6 +394,14 @@ impl Machine {
     pub(super) const fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Off | Phase::Waiting(_))
     }
+}
+
+/// The URLs that Inngest calls in place of this host's.
+fn urls_in(differences: &[Difference]) -> Vec<String> {
+    let elsewhere = differences.iter().filter(|one| one.kind == DifferenceKind::Url);
+    elsewhere
+        .filter_map(|one| one.held.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn doubled(first: Duration, times: u32, limit: Duration) -> Duration {
@@ -295,7 +416,9 @@ fn jittered(wait: Duration, random: f64) -> Duration {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Act, Event, Machine, Pace, Reading, Standing};
+    use std::time::Duration;
+
+    use super::{Act, Event, HolderReading, Machine, Pace, RECHECK, Reading, Standing};
     use crate::registration::drift::{Difference, DifferenceKind};
     use crate::registration::inngest::{Failure, FailureKind};
 
@@ -351,34 +474,96 @@ mod tests {
         assert!(matches!(act, Act::Wait(_)), "{act:?}");
     }
 
-    #[test]
-    fn another_host_that_registered_since_is_left_in_its_place_until_somebody_asks() {
+    fn elsewhere(url: &str) -> Reading {
+        let mut difference = Difference::app_missing("app");
+        difference.kind = DifferenceKind::Url;
+        difference.held = url.into();
+        Reading::Differs(vec![difference])
+    }
+
+    /// A host that was registered, and has found the URL of another one since.
+    fn replaced_by(url: &str) -> Machine {
         let mut machine = Machine::default();
-        let look = |machine: &mut Machine, reading| {
-            machine.apply(Event::Due, 0.5);
-            machine.apply(Event::Read(reading), 0.5)
-        };
-        let elsewhere = || {
-            let mut difference = Difference::app_missing("app");
-            difference.kind = DifferenceKind::Url;
-            Reading::Differs(vec![difference])
-        };
         machine.apply(current("1"), 0.5);
         machine.apply(Event::Told(Ok(())), 0.5);
         machine.apply(Event::Read(Reading::Agrees), 0.5);
-        let rests = Act::Wait(Pace::NEAR.look);
-        for reading in [elsewhere(), elsewhere(), Reading::Failed(failure()), elsewhere()] {
-            assert_eq!(look(&mut machine, reading), rests);
-        }
+        machine.apply(Event::Due, 0.5);
+        assert_eq!(machine.apply(Event::Read(elsewhere(url)), 0.5), Act::AskHolder);
+        machine
+    }
+
+    fn ask_again(machine: &mut Machine, reading: HolderReading) -> Act {
+        machine.apply(Event::Due, 0.5);
+        assert_eq!(machine.apply(Event::Read(elsewhere("http://b")), 0.5), Act::AskHolder);
+        machine.apply(Event::Holder(reading), 0.5)
+    }
+
+    fn gone() -> HolderReading {
+        HolderReading::Gone("connection refused".to_owned())
+    }
+
+    fn unheard() -> HolderReading {
+        HolderReading::Unheard("no such host".to_owned())
+    }
+
+    const RESTS: Act = Act::Wait(Pace::NEAR.standby);
+
+    #[test]
+    fn another_host_that_registered_since_is_left_in_its_place_while_it_serves_until_somebody_asks() {
+        let mut machine = replaced_by("http://b");
+        assert_eq!(machine.apply(Event::Holder(HolderReading::Serves), 0.5), RESTS);
         assert_eq!(machine.word(), "drifted");
+        machine.apply(Event::Due, 0.5);
+        assert_eq!(machine.apply(Event::Read(Reading::Failed(failure())), 0.5), RESTS);
+        assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
         assert_eq!(machine.apply(Event::Asked, 0.5), Act::Register);
 
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Agrees), 0.5);
-        look(&mut machine, elsewhere());
+        let mut machine = replaced_by("http://b");
+        machine.apply(Event::Holder(HolderReading::Serves), 0.5);
         // The other one is the first to tell an Inngest that forgot.
-        assert_eq!(look(&mut machine, Reading::Differs(difference())), rests);
-        assert_eq!(look(&mut machine, Reading::Differs(difference())), Act::Register);
+        machine.apply(Event::Due, 0.5);
+        let forgotten = || Event::Read(Reading::Differs(difference()));
+        assert_eq!(machine.apply(forgotten(), 0.5), RESTS);
+        machine.apply(Event::Due, 0.5);
+        assert_eq!(machine.apply(forgotten(), 0.5), Act::Register);
+    }
+
+    #[test]
+    fn a_registered_host_that_two_looks_in_a_row_do_not_find_is_replaced() {
+        let mut machine = replaced_by("http://b");
+        assert_eq!(machine.apply(Event::Holder(gone()), 0.5), Act::Wait(RECHECK));
+        assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
+        assert_eq!(ask_again(&mut machine, gone()), Act::Wait(RECHECK));
+        assert_eq!(ask_again(&mut machine, gone()), Act::Register);
+        assert_eq!(machine.word(), "registering");
+    }
+
+    #[test]
+    fn a_registered_host_that_drains_is_replaced_at_once() {
+        let mut machine = replaced_by("http://b");
+        assert_eq!(
+            machine.apply(Event::Holder(HolderReading::Draining), 0.5),
+            Act::Register
+        );
+    }
+
+    #[test]
+    fn a_registered_host_that_was_never_reached_from_here_is_left_in_its_place() {
+        let mut machine = replaced_by("http://b");
+        assert_eq!(machine.apply(Event::Holder(unheard()), 0.5), RESTS);
+        for _ in 0..300 {
+            assert_eq!(ask_again(&mut machine, unheard()), RESTS);
+        }
+        assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
+        assert_eq!(ask_again(&mut machine, unheard()), Act::Wait(RECHECK));
+        assert_eq!(ask_again(&mut machine, unheard()), Act::Register);
+    }
+
+    #[test]
+    fn silence_of_one_host_is_not_counted_for_the_next() {
+        let mut machine = replaced_by("http://a");
+        machine.apply(Event::Holder(gone()), 0.5);
+        assert_eq!(ask_again(&mut machine, gone()), Act::Wait(RECHECK), "that is http://b");
     }
 
     #[test]
@@ -402,7 +587,7 @@ mod tests {
                     assert_eq!(wait, Pace::NEAR.look);
                     machine.apply(Event::Due, 0.5)
                 }
-                Act::Continue | Act::Rest => panic!("it stopped"),
+                Act::Continue | Act::Rest | Act::AskHolder => panic!("it stopped"),
             };
         }
         assert!(told.is_sorted(), "{told:?}");
@@ -457,8 +642,161 @@ mod tests {
             Just(Event::Read(Reading::Differs(difference()))),
             Just(Event::Read(Reading::NotOffered)),
             Just(Event::Read(Reading::Failed(failure()))),
+            "[ab]".prop_map(|host| Event::Read(elsewhere(&host))),
+            Just(Event::Holder(HolderReading::Serves)),
+            Just(Event::Holder(HolderReading::Draining)),
+            Just(Event::Holder(gone())),
+            Just(Event::Holder(unheard())),
             Just(Event::Asked),
         ]
+    }
+
+    /// Two hosts of one app, and the Inngest that holds the URL of one of them.
+    struct World {
+        now: Duration,
+        hosts: [Option<Host>; 2],
+        held: Option<usize>,
+        /// Each time that the URL of another host was told.
+        changes: Vec<Duration>,
+        /// Who told its URL, and when.
+        told: Vec<(Duration, usize)>,
+        /// Whether the one reaches the other.
+        reaches: [bool; 2],
+        random: u64,
+    }
+
+    struct Host {
+        machine: Machine,
+        doing: Act,
+        due: Duration,
+    }
+
+    impl World {
+        const NAMES: [&str; 2] = ["http://a", "http://b"];
+
+        fn new(random: u64) -> Self {
+            Self {
+                now: Duration::ZERO,
+                hosts: [None, None],
+                held: None,
+                changes: Vec::new(),
+                told: Vec::new(),
+                reaches: [true; 2],
+                random,
+            }
+        }
+
+        #[allow(clippy::cast_precision_loss, reason = "it is random")]
+        fn random(&mut self) -> f64 {
+            self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.random >> 40) as f64 / (1_u64 << 24) as f64
+        }
+
+        fn start(&mut self, which: usize) {
+            let host = Host {
+                machine: Machine::default(),
+                doing: Act::Rest,
+                due: self.now,
+            };
+            self.hosts[which] = Some(host);
+            self.apply(which, current("1"));
+        }
+
+        fn apply(&mut self, which: usize, event: Event) {
+            let (now, chance, taking) = (self.now, self.random(), self.random());
+            let Some(host) = &mut self.hosts[which] else {
+                return;
+            };
+            let wait = match host.machine.apply(event, chance) {
+                Act::Continue => return,
+                Act::Wait(wait) => {
+                    host.doing = Act::Wait(wait);
+                    wait
+                }
+                act => {
+                    host.doing = act;
+                    Duration::from_millis(200).mul_f64(taking)
+                }
+            };
+            host.due = now + wait;
+        }
+
+        fn run(&mut self, time: Duration) {
+            let until = self.now + time;
+            loop {
+                let due = |which: &usize| self.hosts[*which].as_ref().map(|host| host.due);
+                let next = (0..2).filter(|which| due(which).is_some()).min_by_key(due);
+                let Some((which, at)) = next.and_then(|which| Some((which, due(&which)?))) else {
+                    break;
+                };
+                if at > until {
+                    break;
+                }
+                self.now = at;
+                let event = self.event(which);
+                self.apply(which, event);
+            }
+            self.now = until;
+        }
+
+        /// What comes of what the host does.
+        fn event(&mut self, which: usize) -> Event {
+            let other = 1 - which;
+            match self.hosts[which].as_ref().map_or(Act::Rest, |host| host.doing) {
+                Act::Register => {
+                    if self.held != Some(which) {
+                        self.changes.push(self.now);
+                    }
+                    self.held = Some(which);
+                    self.told.push((self.now, which));
+                    Event::Told(Ok(()))
+                }
+                Act::ReadBack => Event::Read(match self.held {
+                    Some(held) if held == which => Reading::Agrees,
+                    Some(held) => elsewhere(Self::NAMES[held]),
+                    None => Reading::Differs(difference()),
+                }),
+                Act::AskHolder => Event::Holder(match self.hosts[other] {
+                    Some(_) if self.reaches[which] => HolderReading::Serves,
+                    _ => gone(),
+                }),
+                Act::Wait(_) => Event::Due,
+                Act::Rest | Act::Continue => panic!("a host that serves rests"),
+            }
+        }
+    }
+
+    /// How long it takes at most until a host that is gone is replaced.
+    const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_mins(2);
+
+    #[test]
+    fn a_host_that_does_not_reach_the_one_that_reaches_it_takes_its_place_once() {
+        let mut world = World::new(1);
+        world.start(0);
+        world.run(LONG);
+        world.start(1);
+        world.reaches = [false, true];
+        world.run(LONG * 100);
+        assert_eq!((world.held, world.changes.len()), (Some(0), 3));
+    }
+
+    #[test]
+    fn two_hosts_that_do_not_reach_each_other_take_turns_less_and_less_often() {
+        let mut world = World::new(1);
+        world.reaches = [false; 2];
+        world.start(0);
+        world.run(LONG);
+        world.start(1);
+        world.run(LONG * 60);
+        let pauses: Vec<_> = world.changes.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
+        assert!(pauses[0] < REPLACED_WITHIN, "{pauses:?}");
+        let last = pauses.last().copied().unwrap_or_default();
+        assert!(last > Duration::from_mins(8), "{pauses:?}");
+        // One of them is gone for good.
+        world.hosts[0] = None;
+        world.run(LONG * 10);
+        assert_eq!(world.held, Some(1));
     }
 
     proptest! {
@@ -474,6 +812,7 @@ mod tests {
                     Event::Due => matches!(doing, Act::Wait(_)),
                     Event::Told(_) => doing == Act::Register,
                     Event::Read(_) => doing == Act::ReadBack,
+                    Event::Holder(_) => doing == Act::AskHolder,
                     _ => true,
                 };
                 if !fits {
@@ -492,6 +831,44 @@ mod tests {
                     prop_assert!(machine.failures() == 0 || wait <= Pace::NEAR.longest);
                 }
             }
+        }
+
+        /// Whatever happens to two hosts of an app: Inngest holds the URL of one that lives, nobody else
+        /// tells its own, and when that one is gone the other one takes its place within two looks.
+        #[test]
+        fn of_two_hosts_one_is_registered_and_the_other_takes_its_place(
+            happenings in prop::collection::vec((0..4_u8, 0..2_usize, 0..20_000_u64), 0..12),
+            random in any::<u64>(),
+            gone in 0..2_usize,
+        ) {
+            let mut world = World::new(random);
+            for (what, which, millis) in happenings {
+                match what {
+                    0 => world.hosts[which] = None,
+                    1 => world.apply(which, Event::Asked),
+                    _ => world.start(which),
+                }
+                world.run(Duration::from_millis(millis));
+            }
+            for which in 0..2 {
+                if world.hosts[which].is_none() {
+                    world.start(which);
+                }
+            }
+            world.run(LONG);
+            let (held, changes) = (world.held, world.changes.len());
+            world.told.clear();
+            world.run(LONG * 10);
+            prop_assert_eq!((world.held, world.changes.len()), (held, changes));
+            prop_assert!(world.told.iter().all(|(_, who)| Some(*who) == held));
+
+            world.hosts[gone] = None;
+            world.run(REPLACED_WITHIN);
+            prop_assert_eq!(world.held, Some(1 - gone));
+            // It comes back and is the newer one.
+            world.start(gone);
+            world.run(LONG);
+            prop_assert_eq!(world.held, Some(gone));
         }
     }
 }
