@@ -2,13 +2,15 @@
 //!
 //! Nothing is changed by asking: `GET /-/ready` is open, and says of a host of Baton's whether it serves
 //! or drains. Where nobody knows that route, behind a proxy or at another program, the SDK's own `GET` is
-//! asked, which introspects.
+//! asked, which introspects. A host of Baton's that drains takes no connection any more, so its last word
+//! is the answer to a question that was asked before ([`end`]).
 
 use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_rustls::rustls;
 
 use super::state::HolderReading;
@@ -19,6 +21,10 @@ use crate::runner::fetch::{Error, exchange};
 /// How long an answer may take, the connection included. The routes that are asked need no user code at a
 /// host of Baton's; a host that is stuck for longer answers no call either.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Before a host is looked at again whose connection was lost: not in a loop where something between the
+/// hosts ends connections.
+const LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks at each of the URLs. One that serves is enough: all apps of this host are registered together.
 pub(super) async fn ask(subject: &Subject, urls: &[String]) -> HolderReading {
@@ -68,6 +74,28 @@ async fn ask_at(url: &str) -> HolderReading {
     match tokio::time::timeout(ANSWER_LIMIT, asked).await {
         Ok(reading) => reading,
         Err(_) => HolderReading::Unheard(format!("{url} has not answered for {ANSWER_LIMIT:?}")),
+    }
+}
+
+/// The end of a registered host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It says so.
+    Drains,
+    /// The connection to it is lost: it may have been killed.
+    Lost,
+}
+
+/// Resolves when the host at this URL ends, and maybe never: only a host of Baton's knows the question.
+pub(super) async fn end(url: &str) -> End {
+    let began = Instant::now();
+    match get(&format!("{}/-/ready?wait=drain", origin(url))).await {
+        Ok(answer) if of_readiness(&answer) == Some(HolderReading::Draining) => End::Drains,
+        Ok(_) => std::future::pending().await,
+        Err(_) => {
+            tokio::time::sleep_until(began + LOST_PAUSE).await;
+            End::Lost
+        }
     }
 }
 

@@ -144,12 +144,13 @@ impl Task {
         }
         debug!(?event, "registration");
         let holder = self.machine.holder().cloned();
-        let asked = match &event {
+        let reading = match &event {
             Event::Holder(reading) => Some(reading.clone()),
+            Event::Read(_) if holder.as_ref().is_some_and(|holder| holder.drains) => Some(HolderReading::Draining),
             _ => None,
         };
         let act = self.machine.apply(event, random());
-        if let (Act::Register, Some(reading), Some(holder)) = (act, asked, holder) {
+        if let (Act::Register, Some(reading), Some(holder)) = (act, reading, holder) {
             say_replaced(&reading, &holder);
         }
         self.silent_since = match self.machine.holder() {
@@ -158,7 +159,14 @@ impl Task {
         };
         match (act, &self.subject, &self.generation) {
             (Act::Continue, ..) => {}
-            (Act::Wait(wait), ..) => self.doing = Some(due_after(wait).boxed()),
+            (Act::Wait(wait), ..) => {
+                let holder = self.machine.holder().filter(|holder| holder.answered);
+                let url = holder.and_then(|holder| holder.urls.first());
+                self.doing = Some(match url {
+                    Some(url) => due_after_or_at_the_end_of(url.clone(), wait).boxed(),
+                    None => due_after(wait).boxed(),
+                });
+            }
             (Act::Register, Ok(subject), Some(generation)) => {
                 self.doing = Some(register(generation.clone(), subject.clone()).boxed());
             }
@@ -311,6 +319,17 @@ fn lines(differences: &[super::Difference]) -> String {
 async fn due_after(wait: Duration) -> Event {
     tokio::time::sleep(wait).await;
     Event::Due
+}
+
+/// Due at once when the host that is registered in place of this one ends.
+async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
+    tokio::select! {
+        event = due_after(wait) => event,
+        end = holder::end(&url) => match end {
+            holder::End::Drains => Event::HolderDrains,
+            holder::End::Lost => Event::Due,
+        },
+    }
 }
 
 async fn register(generation: Arc<Generation>, subject: Subject) -> Event {

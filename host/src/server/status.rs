@@ -1,6 +1,7 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Server;
 use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
-use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, Table, View};
+use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, Role, Table, View};
 use crate::registration::Shown;
 use crate::supervisor::SupervisorLine;
 
@@ -61,8 +62,22 @@ impl NotReady {
     }
 }
 
-/// Answers 200 while a generation is current and the host stays, else 503 with the reason.
-pub(super) async fn ready(State(server): State<Server>) -> Response {
+/// What is asked of `GET /-/ready`. Who checks health may ask anything else: it is ignored.
+#[derive(Debug, Deserialize)]
+pub(super) struct ReadyQuery {
+    wait: Option<String>,
+}
+
+/// How long `?wait=drain` waits at most.
+const DRAIN_WAIT: Duration = Duration::from_secs(20);
+
+/// Answers 200 while a generation is current and the host stays, else 503 with the reason. With
+/// `?wait=drain` once the host drains or another one takes over, or after 20 s: a host that drains takes no
+/// connection any more, so whoever wants to know at once has asked before.
+pub(super) async fn ready(State(server): State<Server>, Query(query): Query<ReadyQuery>) -> Response {
+    if query.wait.as_deref() == Some("drain") {
+        until_it_leaves(&server.table).await;
+    }
     let current = server.table.current();
     let reason = NotReady::of(&server.table);
     let status = if reason.is_none() {
@@ -77,6 +92,15 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
         reason,
     };
     (status, Json(readiness)).into_response()
+}
+
+async fn until_it_leaves(table: &Table) {
+    let mut role = table.role();
+    tokio::select! {
+        () = table.draining().cancelled() => {}
+        _ = Role::reached(&mut role, |role| *role == Role::HandedOver) => {}
+        () = tokio::time::sleep(DRAIN_WAIT) => {}
+    }
 }
 
 fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
