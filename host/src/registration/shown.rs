@@ -44,6 +44,9 @@ pub struct ShownHolder {
     /// Whether it answered the last look; `null` before the first one.
     pub answers: Option<bool>,
     pub silent_since: Option<Timestamp>,
+    /// Looks in a row that found nobody there; those of a host that cannot be reached from here, and never
+    /// could, do not count.
+    pub silences: u32,
     /// Why it did not answer.
     pub error: Option<String>,
 }

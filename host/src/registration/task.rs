@@ -209,6 +209,7 @@ impl Task {
                     None => holder.answered.then_some(true),
                 },
                 silent_since: self.silent_since,
+                silences: holder.silences,
                 error: holder.error.clone(),
             }),
             ..Shown::of(&self.subject)

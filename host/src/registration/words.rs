@@ -56,6 +56,9 @@ fn elsewhere(inngest: &str, holder: &Value) -> String {
     let condition = match holder["answers"].as_bool() {
         None => "it is asked whether it answers".to_owned(),
         Some(true) => "it answers; this host registers when it does not".to_owned(),
+        Some(false) if holder["silences"] == 0 => {
+            format!("this host cannot reach it and leaves it registered: {}", field("error"))
+        }
         Some(false) => format!(
             "it has not answered since {}: {}",
             field("silent_since"),
@@ -100,6 +103,11 @@ mod tests {
              2026-01-01T00:00:00Z: connection refused"
         );
         assert!(words.wrong);
+        let mut unreachable = status(Some(false), Some("no such host"));
+        unreachable["holder"]["silences"] = 0.into();
+        let headline = in_words(&unreachable).unwrap().headline;
+        let words = "cannot reach it and leaves it registered: no such host";
+        assert!(headline.ends_with(words), "{headline}");
     }
 
     #[test]

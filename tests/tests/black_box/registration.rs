@@ -305,7 +305,8 @@ async fn blue_and_green(project: &Project, inngest: &FakeInngest, green: Launch)
     let green = green.listening().await;
     green.wait_until_ready().await;
     state(&green, "registered").await;
-    let holder = json!({ "urls": [url_of(&green)], "answers": true, "silent_since": null, "error": null });
+    let holder =
+        json!({ "urls": [url_of(&green)], "answers": true, "silent_since": null, "silences": 0, "error": null });
     blue.status_when("green to be known", |status| {
         status.0["registration"]["holder"] == holder
     })
