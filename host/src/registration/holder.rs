@@ -18,12 +18,12 @@ use super::subject::{AppSubject, Subject, is_local};
 use crate::runner::answer::Raw;
 use crate::runner::fetch::{Error, exchange};
 
-/// How long an answer may take, the connection included. The routes that are asked need no user code at a
+/// The limit for an answer, the connection included. The route that is asked first needs no user code at a
 /// host of Baton's; a host that is stuck for longer answers no call either.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Before a host is looked at again whose connection was lost: not in a loop where something between the
-/// hosts ends connections.
+/// The pause before a look at a host whose connection was lost. Something between the hosts may end every
+/// connection at once.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks at each of the URLs. One that serves is enough: all apps of this host are registered together.
@@ -52,7 +52,7 @@ const fn weight(reading: &HolderReading) -> u8 {
     }
 }
 
-/// Whether the URL leads from Inngest's machine to itself, and from this one to somebody else.
+/// Tells whether the URL leads from Inngest's machine to itself, and from this one to somebody else.
 fn is_addressed_elsewhere(url: &str, apps: &[AppSubject]) -> bool {
     is_local(url) && !apps.iter().all(|app| is_local(&app.api))
 }
@@ -80,7 +80,7 @@ async fn ask_at(url: &str) -> HolderReading {
 /// The end of a registered host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// It says so.
+    /// The host says so.
     Drains,
     /// The connection to it is lost: it may have been killed.
     Lost,

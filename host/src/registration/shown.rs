@@ -39,15 +39,16 @@ pub struct Shown {
 /// Another host of the app that is registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShownHolder {
-    /// Where Inngest calls it; one for each app that it has.
+    /// The URLs at which Inngest calls it: one for each app.
     pub urls: Vec<String>,
-    /// Whether it answered the last look; `null` before the first one.
+    /// The outcome of the last look; `null` before the first one.
     pub answers: Option<bool>,
+    /// The time of the first look that it left unanswered since it answered one.
     pub silent_since: Option<Timestamp>,
-    /// Looks in a row that found nobody there; those of a host that cannot be reached from here, and never
-    /// could, do not count.
+    /// The number of looks in a row that found nobody there. Looks at a host that was never reached from
+    /// here do not count.
     pub silences: u32,
-    /// Why it did not answer.
+    /// The reason why it did not answer.
     pub error: Option<String>,
 }
 

@@ -21,12 +21,12 @@ pub(super) struct Pace {
     pub(super) standby: Duration,
 }
 
-/// Before the second look at a registered host that did not answer the first one. A host that is started
+/// The pause before the second look at a registered host that did not answer the first one. A host that is started
 /// anew listens again within this time.
 const RECHECK: Duration = Duration::from_secs(2);
-/// Looks in a row that a registered host must leave unanswered: one may fall into its restart.
+/// The number of looks in a row that a registered host must leave unanswered: one may fall into its restart.
 const SILENCES: u32 = 2;
-/// How often [`SILENCES`] is doubled, at most: to 128 looks, which take minutes.
+/// The most doublings of [`SILENCES`]: to 128 looks, which take minutes.
 const DOUBLINGS: u32 = 6;
 
 impl Pace {
@@ -80,13 +80,13 @@ pub(super) enum Reading {
 /// The state of the host that Inngest calls in place of this one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum HolderReading {
-    /// It takes calls.
+    /// The host takes calls.
     Serves,
-    /// It finishes its calls and ends.
+    /// The host finishes its calls and ends.
     Draining,
     /// No call is answered there.
     Gone(String),
-    /// It cannot be reached from here, which may be so for Inngest or not.
+    /// The host cannot be reached from here. Inngest may reach it all the same.
     Unheard(String),
 }
 
@@ -140,16 +140,23 @@ enum Then {
 /// Inngest has forgotten both.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Holder {
-    /// Where Inngest calls it; one for each app that it has.
+    /// The URLs at which Inngest calls it: one for each app.
     pub(super) urls: Vec<String>,
-    /// It has answered this host; before that, that it cannot be reached from here tells nothing.
+    /// It has answered this host once. A host that was never reached from here may well be there.
     pub(super) answered: bool,
-    /// Looks in a row that it left unanswered.
+    /// The number of looks in a row that it left unanswered.
     pub(super) silences: u32,
-    /// Why the last one was not answered.
+    /// The reason why the last look was not answered.
     pub(super) error: Option<String>,
-    /// It has said that it ends.
+    /// It has said that it drains.
     pub(super) drains: bool,
+}
+
+impl Holder {
+    /// Tells whether it answered the last look.
+    pub(super) const fn serves(&self) -> bool {
+        self.answered && self.error.is_none()
+    }
 }
 
 /// See the module's documentation.
@@ -166,9 +173,10 @@ pub(super) struct Machine {
     looks: u32,
     /// Inngest held what it was told, this host's URL too.
     agreed: bool,
+    /// The host that Inngest is left to.
     holder: Option<Holder>,
-    /// How often this host has taken the place of one that it took for gone, since any answered. Each time
-    /// doubles the looks that the next one must leave unanswered: two hosts that Inngest reaches and that
+    /// The number of hosts in a row whose place this one has taken because they did not answer. Each doubles
+    /// the looks that the next one must leave unanswered: two hosts that Inngest reaches and that
     /// do not reach each other would take turns for ever.
     replacements: u32,
 }

@@ -255,9 +255,9 @@ struct World {
     held: Option<usize>,
     /// Each time that the URL of another host was told.
     changes: Vec<Duration>,
-    /// Who told its URL, and when.
+    /// The hosts that told their URLs, with the times.
     told: Vec<(Duration, usize)>,
-    /// Whether the one reaches the other.
+    /// For each host: it reaches the other one.
     reaches: [bool; 2],
     random: u64,
 }
@@ -336,7 +336,7 @@ impl World {
         self.now = until;
     }
 
-    /// What comes of what the host does.
+    /// Returns the outcome of what the host does.
     fn event(&mut self, which: usize) -> Event {
         let other = 1 - which;
         match self.hosts[which].as_ref().map_or(Act::Rest, |host| host.doing) {
@@ -363,7 +363,7 @@ impl World {
     }
 }
 
-/// How long it takes at most until a host that is gone is replaced.
+/// The longest time until a host that is gone is replaced.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_mins(2);
 

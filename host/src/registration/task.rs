@@ -88,7 +88,7 @@ struct Task {
     generation: Option<Arc<Generation>>,
     doing: Option<BoxFuture<'static, Event>>,
     last_ok: Option<Timestamp>,
-    /// Since when the host that is registered in place of this one has not answered.
+    /// The time since which the host that is registered in place of this one has not answered.
     silent_since: Option<Timestamp>,
     told: Told,
     /// Who waits until nothing is under way.
@@ -160,7 +160,7 @@ impl Task {
         match (act, &self.subject, &self.generation) {
             (Act::Continue, ..) => {}
             (Act::Wait(wait), ..) => {
-                let holder = self.machine.holder().filter(|holder| holder.answered);
+                let holder = self.machine.holder().filter(|holder| holder.serves());
                 let url = holder.and_then(|holder| holder.urls.first());
                 self.doing = Some(match url {
                     Some(url) => due_after_or_at_the_end_of(url.clone(), wait).boxed(),
@@ -204,10 +204,7 @@ impl Task {
             },
             holder: self.holder().map(|holder| ShownHolder {
                 urls: holder.urls.clone(),
-                answers: match holder.error {
-                    Some(_) => Some(false),
-                    None => holder.answered.then_some(true),
-                },
+                answers: (holder.answered || holder.error.is_some()).then_some(holder.serves()),
                 silent_since: self.silent_since,
                 silences: holder.silences,
                 error: holder.error.clone(),

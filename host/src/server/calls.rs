@@ -40,7 +40,7 @@ const BODY_LIMIT: usize = 4 << 20;
 const DISCARDED: usize = 64 << 20;
 const DISCARDING: Duration = Duration::from_secs(5);
 
-/// How long a request to Inngest's paths that executes nothing waits while no generation serves. Most
+/// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most
 /// projects load in less, so that a sync right after a start is answered; Inngest gives one up after 10 s
 /// (inngest/inngest: `pkg/deploy/deploy.go`), and would then report a host that is there as unreachable.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);

@@ -34,7 +34,7 @@ pub(super) struct Readiness {
     last_good: bool,
 }
 
-/// Why a call would not be answered at once.
+/// The reason why a call would not be answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum NotReady {
@@ -62,13 +62,13 @@ impl NotReady {
     }
 }
 
-/// What is asked of `GET /-/ready`. Who checks health may ask anything else: it is ignored.
+/// The query of `GET /-/ready`. Anything else in it is ignored: health checks may add what they like.
 #[derive(Debug, Deserialize)]
 pub(super) struct ReadyQuery {
     wait: Option<String>,
 }
 
-/// How long `?wait=drain` waits at most.
+/// The longest wait of `?wait=drain`.
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
 
 /// Answers 200 while a generation is current and the host stays, else 503 with the reason. With

@@ -135,7 +135,7 @@ fn elsewhere(holder: &Value) -> Check {
             Finding::new(
                 "other_host_silent",
                 format!("Inngest calls another host, which does not answer from here: {error}"),
-                "End that host for good, or have Inngest call this one: `curl -X POST` to /-/register here.",
+                "Have Inngest call this one: `curl -X POST http://HOST:PORT/-/register`, with the address of this one.",
             ),
         ),
     }
