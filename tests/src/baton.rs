@@ -96,6 +96,9 @@ impl Launch {
         let at = self.arguments.iter().position(|argument| argument == option);
         let at = at.unwrap_or_else(|| panic!("{option} is not among {:?}", self.arguments));
         self.arguments[at + 1] = value.into();
+        if option == "--state-dir" {
+            self.state_dir = PathBuf::from(&self.arguments[at + 1]);
+        }
         self
     }
 

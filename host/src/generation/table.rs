@@ -158,6 +158,23 @@ impl Table {
         }
     }
 
+    /// As [`Self::lease`] for a request that is not worth a long wait: given up after `limit` while no
+    /// generation is current. One that waits only because the hosts of the project take turns waits on.
+    ///
+    /// # Errors
+    /// When there is none after `limit`, or the host ends.
+    pub async fn lease_soon(&self, info: CallInfo, limit: Duration, hold: Duration) -> Result<Lease, Gone> {
+        let nothing_serves = async {
+            tokio::time::sleep(limit).await;
+            self.wait_until(|_| self.current().is_none()).await;
+        };
+        tokio::select! {
+            biased;
+            lease = self.lease(info, hold) => lease,
+            () = nothing_serves => Err(Gone::HeldTooLong(limit)),
+        }
+    }
+
     /// The role is looked at again once the lease is taken: whoever has seen this host stop accepting
     /// sees every call that it still executes.
     fn lease_while_accepting(&self, info: &CallInfo) -> Option<Lease> {

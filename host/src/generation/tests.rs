@@ -171,6 +171,19 @@ async fn a_call_is_held_for_so_long_and_then_told() {
     assert_eq!(gone, Gone::HeldTooLong(HOLD));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_look_is_given_up_soon_while_nothing_serves_and_waits_on_while_hosts_take_turns() {
+    const SOON: Duration = Duration::from_secs(5);
+    let host = Host::new(Code::Broken("no"));
+    host.reload().await;
+    let look = || host.table.lease_soon(CallInfo::default(), SOON, HOLD);
+    assert_eq!(look().await.unwrap_err(), Gone::HeldTooLong(SOON));
+    host.edit("mended").await;
+    assert!(look().await.is_ok());
+    host.table.set_role(Role::Stopped);
+    assert_eq!(look().await.unwrap_err(), Gone::HeldTooLong(HOLD));
+}
+
 #[tokio::test]
 async fn a_running_call_finishes_on_the_code_it_started_with() {
     let host = Host::serving("one").await;

@@ -16,8 +16,20 @@
 //!
 //! Only while it is allowed to, which is while this host is the one that takes calls: an old host never
 //! overwrites what a new one said.
+//!
+//! Another host of the app, on another port or machine, may have told its URL since. Inngest is left to
+//! that one while it serves, which `holder` asks at each look:
+//!
+//! ```text
+//!            Inngest calls another URL           it serves: left there
+//! registered ────────────────────────▶ drifted ◀──────────────────────┐
+//!      ▲                                  │  └── asked at each look ──┘
+//!      │                                  │ it drains, or two looks in a row find nobody
+//!      └─────────── registering ◀─────────┘
+//! ```
 
 mod drift;
+mod holder;
 mod inngest;
 mod key;
 mod shown;

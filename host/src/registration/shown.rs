@@ -32,6 +32,24 @@ pub struct Shown {
     pub error_kind: Option<FailureKind>,
     /// What Inngest holds otherwise.
     pub drift: Vec<Difference>,
+    /// The host that Inngest calls in place of this one, while it is left there.
+    pub holder: Option<ShownHolder>,
+}
+
+/// Another host of the app that is registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownHolder {
+    /// The URLs at which Inngest calls it: one for each app.
+    pub urls: Vec<String>,
+    /// The outcome of the last look; `null` before the first one.
+    pub answers: Option<bool>,
+    /// The time of the first look that it left unanswered since it answered one.
+    pub silent_since: Option<Timestamp>,
+    /// The number of looks in a row that found nobody there. Looks at a host that was never reached from
+    /// here do not count.
+    pub silences: u32,
+    /// The reason why it did not answer.
+    pub error: Option<String>,
 }
 
 /// What is registered, and where.
@@ -79,6 +97,7 @@ impl Default for Shown {
             error: None,
             error_kind: None,
             drift: Vec::new(),
+            holder: None,
         }
     }
 }

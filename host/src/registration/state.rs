@@ -17,7 +17,17 @@ pub(super) struct Pace {
     pub(super) first: Duration,
     /// Before any new attempt, at most.
     pub(super) longest: Duration,
+    /// Between two looks while another host is registered: until its silence is noticed, calls are lost.
+    pub(super) standby: Duration,
 }
+
+/// The pause before the second look at a registered host that did not answer the first one. A host that is started
+/// anew listens again within this time.
+const RECHECK: Duration = Duration::from_secs(2);
+/// The number of looks in a row that a registered host must leave unanswered: one may fall into its restart.
+const SILENCES: u32 = 2;
+/// The most doublings of [`SILENCES`]: to 128 looks, which take minutes.
+const DOUBLINGS: u32 = 6;
 
 impl Pace {
     pub(super) const NEAR: Self = Self {
@@ -25,12 +35,14 @@ impl Pace {
         refresh: Duration::from_mins(3),
         first: Duration::from_millis(500),
         longest: Duration::from_secs(5),
+        standby: Duration::from_secs(5),
     };
     pub(super) const FAR: Self = Self {
         look: Duration::from_mins(1),
         refresh: Duration::from_mins(5),
         first: Duration::from_secs(1),
         longest: Duration::from_mins(1),
+        standby: Duration::from_secs(15),
     };
 }
 
@@ -47,6 +59,10 @@ pub(super) enum Event {
     Told(Result<(), Failure>),
     /// It was looked at.
     Read(Reading),
+    /// The host that Inngest calls in place of this one was asked.
+    Holder(HolderReading),
+    /// That host says by itself that it drains.
+    HolderDrains,
     /// Somebody wants it told now.
     Asked,
 }
@@ -61,6 +77,19 @@ pub(super) enum Reading {
     Failed(Failure),
 }
 
+/// The state of the host that Inngest calls in place of this one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum HolderReading {
+    /// The host takes calls.
+    Serves,
+    /// The host finishes its calls and ends.
+    Draining,
+    /// No call is answered there.
+    Gone(String),
+    /// The host cannot be reached from here. Inngest may reach it all the same.
+    Unheard(String),
+}
+
 /// What to do now, in place of what is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
@@ -69,6 +98,8 @@ pub(super) enum Act {
     Rest,
     Register,
     ReadBack,
+    /// Ask the host that Inngest calls in place of this one.
+    AskHolder,
     Wait(Duration),
 }
 
@@ -93,6 +124,8 @@ enum Phase {
     Reading {
         told: bool,
     },
+    /// The host that is registered in place of this one is asked whether it serves.
+    Asking,
     Waiting(Then),
 }
 
@@ -100,6 +133,30 @@ enum Phase {
 enum Then {
     Register,
     Look,
+}
+
+/// Another host of the app, which has told Inngest its URL after this one. It is the newer of the two:
+/// Inngest is left to it while it serves, until there is something new to tell here, somebody asks, or
+/// Inngest has forgotten both.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Holder {
+    /// The URLs at which Inngest calls it: one for each app.
+    pub(super) urls: Vec<String>,
+    /// It has answered this host once. A host that was never reached from here may well be there.
+    pub(super) answered: bool,
+    /// The number of looks in a row that it left unanswered.
+    pub(super) silences: u32,
+    /// The reason why the last look was not answered.
+    pub(super) error: Option<String>,
+    /// It has said that it drains.
+    pub(super) drains: bool,
+}
+
+impl Holder {
+    /// Tells whether it answered the last look.
+    pub(super) const fn serves(&self) -> bool {
+        self.answered && self.error.is_none()
+    }
 }
 
 /// See the module's documentation.
@@ -116,9 +173,12 @@ pub(super) struct Machine {
     looks: u32,
     /// Inngest held what it was told, this host's URL too.
     agreed: bool,
-    /// Another host of the app has told its URL since. That one is the newer: Inngest is left to it until
-    /// there is something new to tell here, somebody asks, or Inngest has forgotten both.
-    taken_over: bool,
+    /// The host that Inngest is left to.
+    holder: Option<Holder>,
+    /// The number of hosts in a row whose place this one has taken because they did not answer. Each doubles
+    /// the looks that the next one must leave unanswered: two hosts that Inngest reaches and that
+    /// do not reach each other would take turns for ever.
+    replacements: u32,
 }
 
 impl Machine {
@@ -136,11 +196,18 @@ impl Machine {
                 Phase::Waiting(Then::Register) => self.register(),
                 Phase::Waiting(Then::Look) => self.read(false),
                 // Late: something else is done by now.
-                Phase::Off | Phase::Registering | Phase::Reading { .. } => Act::Continue,
+                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => Act::Continue,
             },
             Event::Told(Ok(())) => self.read(true),
             Event::Told(Err(failure)) => self.failed(failure, random),
             Event::Read(reading) => self.read_as(reading, random),
+            Event::Holder(reading) => self.asked(reading, random),
+            Event::HolderDrains => {
+                if let Some(holder) = &mut self.holder {
+                    holder.drains = true;
+                }
+                self.apply(Event::Due, random)
+            }
         }
     }
 
@@ -153,19 +220,20 @@ impl Machine {
             self.failure = None;
             self.mended = 0;
             self.agreed = false;
+            self.replacements = 0;
             return self.register();
         }
         match self.phase {
             // The generation that was to tell it retires.
             Phase::Registering | Phase::Off => self.register(),
-            Phase::Reading { .. } | Phase::Waiting(_) => Act::Continue,
+            Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => Act::Continue,
         }
     }
 
     fn register(&mut self) -> Act {
         self.phase = Phase::Registering;
         self.looks = 0;
-        self.taken_over = false;
+        self.holder = None;
         Act::Register
     }
 
@@ -197,7 +265,7 @@ impl Machine {
                 self.registered(true);
                 self.mended = 0;
                 self.agreed = true;
-                self.taken_over = false;
+                self.holder = None;
                 self.looks += 1;
                 // Right after a look, so that nobody else's URL is overwritten.
                 if pace.look * self.looks >= pace.refresh {
@@ -206,14 +274,23 @@ impl Machine {
                 self.wait(jittered(pace.look, random), Then::Look)
             }
             (Reading::Differs(differences), told) => {
-                let elsewhere = differences.iter().any(|one| one.kind == DifferenceKind::Url);
-                self.taken_over |= elsewhere && self.agreed && !told;
+                let urls = urls_in(&differences);
+                let elsewhere = !urls.is_empty();
+                if elsewhere && self.agreed && !told {
+                    self.held_by(urls);
+                }
                 let drifted = Standing::Drifted(differences);
                 let known = told || self.standing == drifted;
                 self.registered(true);
                 self.standing = drifted;
-                if self.taken_over && (elsewhere || !known) {
-                    return self.wait(jittered(pace.look, random), Then::Look);
+                match &self.holder {
+                    Some(holder) if elsewhere && holder.drains => return self.replace(),
+                    Some(_) if elsewhere => {
+                        self.phase = Phase::Asking;
+                        return Act::AskHolder;
+                    }
+                    Some(_) if !known => return self.wait(jittered(pace.standby, random), Then::Look),
+                    Some(_) | None => {}
                 }
                 if told {
                     self.mended = self.mended.saturating_add(1);
@@ -234,9 +311,58 @@ impl Machine {
                 self.registered(false);
                 self.wait(jittered(pace.look, random), Then::Look)
             }
-            (Reading::Failed(_), false) if self.taken_over => self.wait(jittered(pace.look, random), Then::Look),
+            (Reading::Failed(_), false) if self.holder.is_some() => {
+                // By the next look it may have been started again.
+                self.holder.iter_mut().for_each(|holder| holder.drains = false);
+                self.wait(jittered(pace.standby, random), Then::Look)
+            }
             (Reading::Failed(failure), false) => self.failed(failure, random),
         }
+    }
+
+    fn held_by(&mut self, urls: Vec<String>) {
+        if self.holder.as_ref().is_none_or(|holder| holder.urls != urls) {
+            self.holder = Some(Holder {
+                urls,
+                ..Holder::default()
+            });
+        }
+    }
+
+    fn asked(&mut self, reading: HolderReading, random: f64) -> Act {
+        let pace = self.pace();
+        let Some(holder) = self.holder.as_mut().filter(|_| self.phase == Phase::Asking) else {
+            return Act::Continue;
+        };
+        let counts = match &reading {
+            HolderReading::Gone(_) => true,
+            HolderReading::Unheard(_) => holder.answered,
+            HolderReading::Serves | HolderReading::Draining => false,
+        };
+        match reading {
+            HolderReading::Serves => {
+                (holder.answered, holder.silences, holder.error) = (true, 0, None);
+                self.replacements = 0;
+            }
+            // It registers no more by itself.
+            HolderReading::Draining => return self.replace(),
+            HolderReading::Gone(why) | HolderReading::Unheard(why) => holder.error = Some(why),
+        }
+        if counts {
+            holder.silences += 1;
+            if holder.silences >= SILENCES << self.replacements.min(DOUBLINGS) {
+                self.replacements += 1;
+                return self.replace();
+            }
+        }
+        let wait = if holder.silences == 1 { RECHECK } else { pace.standby };
+        self.wait(jittered(wait, random), Then::Look)
+    }
+
+    /// Right after a look, so that nobody else's URL is overwritten.
+    fn replace(&mut self) -> Act {
+        self.standing = Standing::Unregistered;
+        self.register()
     }
 
     fn wait(&mut self, wait: Duration, then: Then) -> Act {
@@ -266,13 +392,22 @@ impl Machine {
         self.failure.as_ref()
     }
 
+    /// The host that Inngest calls in place of this one.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
     /// How it is called.
     pub(super) fn word(&self) -> &'static str {
         match (&self.standing, self.phase) {
             (_, Phase::Off) => "off",
             (Standing::Drifted(_), _) => "drifted",
             (Standing::Registered { .. }, _) => "registered",
-            (Standing::Unregistered, Phase::Registering | Phase::Reading { .. }) if self.failures == 0 => "registering",
+            (Standing::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
+                if self.failures == 0 =>
+            {
+                "registering"
+            }
             (Standing::Unregistered, _) => "unregistered",
         }
     }
@@ -281,6 +416,14 @@ impl Machine {
     pub(super) const fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Off | Phase::Waiting(_))
     }
+}
+
+/// The URLs that Inngest calls in place of this host's.
+fn urls_in(differences: &[Difference]) -> Vec<String> {
+    let elsewhere = differences.iter().filter(|one| one.kind == DifferenceKind::Url);
+    elsewhere
+        .filter_map(|one| one.held.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn doubled(first: Duration, times: u32, limit: Duration) -> Duration {
@@ -292,206 +435,5 @@ fn jittered(wait: Duration, random: f64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Act, Event, Machine, Pace, Reading, Standing};
-    use crate::registration::drift::{Difference, DifferenceKind};
-    use crate::registration::inngest::{Failure, FailureKind};
-
-    fn current(digest: &str) -> Event {
-        Event::Current {
-            digest: digest.to_owned(),
-            pace: Pace::NEAR,
-        }
-    }
-
-    fn failure() -> Failure {
-        Failure {
-            kind: FailureKind::Unreachable,
-            text: "connection refused".to_owned(),
-        }
-    }
-
-    fn difference() -> Vec<Difference> {
-        vec![Difference::app_missing("app")]
-    }
-
-    #[test]
-    fn what_is_told_is_looked_at_before_it_counts() {
-        let mut machine = Machine::default();
-        assert_eq!(machine.word(), "off");
-        assert_eq!(machine.apply(current("1"), 0.5), Act::Register);
-        assert_eq!(machine.word(), "registering");
-        assert_eq!(machine.apply(Event::Told(Ok(())), 0.5), Act::ReadBack);
-        assert_eq!(*machine.standing(), Standing::Unregistered);
-        assert_eq!(
-            machine.apply(Event::Read(Reading::Agrees), 0.5),
-            Act::Wait(Pace::NEAR.look)
-        );
-        assert_eq!(machine.word(), "registered");
-        assert_eq!(machine.apply(Event::Due, 0.5), Act::ReadBack);
-    }
-
-    #[test]
-    fn an_inngest_that_forgot_is_told_at_once() {
-        let mut machine = Machine::default();
-        machine.apply(current("1"), 0.5);
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Agrees), 0.5);
-        machine.apply(Event::Due, 0.5);
-        assert_eq!(
-            machine.apply(Event::Read(Reading::Differs(difference())), 0.5),
-            Act::Register
-        );
-        assert_eq!(machine.word(), "drifted");
-        machine.apply(Event::Told(Ok(())), 0.5);
-        // It took the call and nothing else: it is not called in a loop.
-        let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
-        assert!(matches!(act, Act::Wait(_)), "{act:?}");
-    }
-
-    #[test]
-    fn another_host_that_registered_since_is_left_in_its_place_until_somebody_asks() {
-        let mut machine = Machine::default();
-        let look = |machine: &mut Machine, reading| {
-            machine.apply(Event::Due, 0.5);
-            machine.apply(Event::Read(reading), 0.5)
-        };
-        let elsewhere = || {
-            let mut difference = Difference::app_missing("app");
-            difference.kind = DifferenceKind::Url;
-            Reading::Differs(vec![difference])
-        };
-        machine.apply(current("1"), 0.5);
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Agrees), 0.5);
-        let rests = Act::Wait(Pace::NEAR.look);
-        for reading in [elsewhere(), elsewhere(), Reading::Failed(failure()), elsewhere()] {
-            assert_eq!(look(&mut machine, reading), rests);
-        }
-        assert_eq!(machine.word(), "drifted");
-        assert_eq!(machine.apply(Event::Asked, 0.5), Act::Register);
-
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Agrees), 0.5);
-        look(&mut machine, elsewhere());
-        // The other one is the first to tell an Inngest that forgot.
-        assert_eq!(look(&mut machine, Reading::Differs(difference())), rests);
-        assert_eq!(look(&mut machine, Reading::Differs(difference())), Act::Register);
-    }
-
-    #[test]
-    fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_time() {
-        let mut machine = Machine::default();
-        machine.apply(current("1"), 0.5);
-        let (mut told, mut looks) = (Vec::new(), 0);
-        let mut act = machine.apply(Event::Told(Ok(())), 0.5);
-        while told.len() < 12 {
-            act = match act {
-                Act::Register => {
-                    told.push(looks);
-                    looks = 0;
-                    machine.apply(Event::Told(Ok(())), 0.5)
-                }
-                Act::ReadBack => {
-                    looks += 1;
-                    machine.apply(Event::Read(Reading::Differs(difference())), 0.5)
-                }
-                Act::Wait(wait) => {
-                    assert_eq!(wait, Pace::NEAR.look);
-                    machine.apply(Event::Due, 0.5)
-                }
-                Act::Continue | Act::Rest => panic!("it stopped"),
-            };
-        }
-        assert!(told.is_sorted(), "{told:?}");
-        let longest = Pace::NEAR.refresh.as_secs() / Pace::NEAR.look.as_secs();
-        assert_eq!(told.last(), Some(&longest), "{told:?}");
-        // Something else is wrong: that may be mended.
-        machine.apply(Event::Due, 0.5);
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
-        machine.apply(Event::Due, 0.5);
-        let other = vec![Difference::app_missing("another")];
-        assert_eq!(machine.apply(Event::Read(Reading::Differs(other)), 0.5), Act::Register);
-    }
-
-    #[test]
-    fn new_code_that_says_the_same_is_no_news_and_other_code_is() {
-        let mut machine = Machine::default();
-        machine.apply(current("1"), 0.5);
-        assert_eq!(
-            machine.apply(current("1"), 0.5),
-            Act::Register,
-            "the one that told it retires"
-        );
-        machine.apply(Event::Told(Ok(())), 0.5);
-        machine.apply(Event::Read(Reading::Agrees), 0.5);
-        assert_eq!(machine.apply(current("1"), 0.5), Act::Continue);
-        assert_eq!(machine.apply(current("2"), 0.5), Act::Register);
-    }
-
-    #[test]
-    fn it_is_told_again_every_few_minutes_whatever_it_says() {
-        let mut machine = Machine::default();
-        machine.apply(current("1"), 0.5);
-        machine.apply(Event::Told(Ok(())), 0.5);
-        let mut looks = 0;
-        while machine.apply(Event::Read(Reading::Agrees), 0.5) != Act::Rest
-            && machine.apply(Event::Due, 0.5) == Act::ReadBack
-        {
-            looks += 1;
-        }
-        assert_eq!(looks + 1, Pace::NEAR.refresh.as_secs() / Pace::NEAR.look.as_secs());
-    }
-
-    fn any_event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            Just(Event::Off),
-            "[ab]".prop_map(|digest| current(&digest)),
-            Just(Event::Due),
-            Just(Event::Told(Ok(()))),
-            Just(Event::Told(Err(failure()))),
-            Just(Event::Read(Reading::Agrees)),
-            Just(Event::Read(Reading::Differs(difference()))),
-            Just(Event::Read(Reading::NotOffered)),
-            Just(Event::Read(Reading::Failed(failure()))),
-            Just(Event::Asked),
-        ]
-    }
-
-    proptest! {
-        /// It never comes to rest while there is something to tell, never waits longer than it may, and says
-        /// nothing while it is not allowed to.
-        #[test]
-        fn it_goes_on_for_ever(events in prop::collection::vec((any_event(), 0.0..=1.0), 1..60)) {
-            let mut machine = Machine::default();
-            let mut doing = Act::Rest;
-            for (event, random) in events {
-                // Only what is being done ends.
-                let fits = match event {
-                    Event::Due => matches!(doing, Act::Wait(_)),
-                    Event::Told(_) => doing == Act::Register,
-                    Event::Read(_) => doing == Act::ReadBack,
-                    _ => true,
-                };
-                if !fits {
-                    continue;
-                }
-                let off = event == Event::Off;
-                match machine.apply(event, random) {
-                    Act::Continue => {}
-                    act => doing = act,
-                }
-                prop_assert_eq!(doing == Act::Rest, machine.word() == "off");
-                prop_assert!(!off || doing == Act::Rest);
-                if let Act::Wait(wait) = doing {
-                    prop_assert!(wait <= Pace::NEAR.refresh.mul_f64(1.2));
-                    prop_assert!(wait >= Pace::NEAR.first.mul_f64(0.5));
-                    prop_assert!(machine.failures() == 0 || wait <= Pace::NEAR.longest);
-                }
-            }
-        }
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

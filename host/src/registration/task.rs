@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::Settings;
+use super::holder;
 use super::inngest::{Failure, FailureKind, Inngest};
-use super::shown::Shown;
-use super::state::{Act, Event, Machine, Reading, Standing};
+use super::shown::{Shown, ShownHolder};
+use super::state::{Act, Event, Holder, HolderReading, Machine, Reading, Standing};
 use super::subject::{AppSubject, Off, Subject};
 use crate::generation::{Generation, HostEvent, Table};
 
@@ -42,6 +43,7 @@ pub(super) async fn run(
         generation: None,
         doing: None,
         last_ok: None,
+        silent_since: None,
         told: Told::default(),
         tickets: Vec::new(),
         shown,
@@ -86,6 +88,8 @@ struct Task {
     generation: Option<Arc<Generation>>,
     doing: Option<BoxFuture<'static, Event>>,
     last_ok: Option<Timestamp>,
+    /// The time since which the host that is registered in place of this one has not answered.
+    silent_since: Option<Timestamp>,
     told: Told,
     /// Who waits until nothing is under way.
     tickets: Vec<oneshot::Sender<()>>,
@@ -101,6 +105,8 @@ enum Told {
     Failing(FailureKind),
     Registered,
     Drifted(String),
+    /// Another host is registered, at these URLs.
+    Elsewhere(Vec<String>),
 }
 
 impl Task {
@@ -137,15 +143,39 @@ impl Task {
             self.last_ok = Some(Timestamp::now());
         }
         debug!(?event, "registration");
+        let holder = self.machine.holder().cloned();
+        let reading = match &event {
+            Event::Holder(reading) => Some(reading.clone()),
+            Event::Read(_) if holder.as_ref().is_some_and(|holder| holder.drains) => Some(HolderReading::Draining),
+            _ => None,
+        };
         let act = self.machine.apply(event, random());
+        if let (Act::Register, Some(reading), Some(holder)) = (act, reading, holder) {
+            say_replaced(&reading, &holder);
+        }
+        self.silent_since = match self.machine.holder() {
+            Some(Holder { error: Some(_), .. }) => self.silent_since.or_else(|| Some(Timestamp::now())),
+            _ => None,
+        };
         match (act, &self.subject, &self.generation) {
             (Act::Continue, ..) => {}
-            (Act::Wait(wait), ..) => self.doing = Some(due_after(wait).boxed()),
+            (Act::Wait(wait), ..) => {
+                let holder = self.machine.holder().filter(|holder| holder.serves());
+                let url = holder.and_then(|holder| holder.urls.first());
+                self.doing = Some(match url {
+                    Some(url) => due_after_or_at_the_end_of(url.clone(), wait).boxed(),
+                    None => due_after(wait).boxed(),
+                });
+            }
             (Act::Register, Ok(subject), Some(generation)) => {
                 self.doing = Some(register(generation.clone(), subject.clone()).boxed());
             }
             (Act::ReadBack, Ok(subject), _) => self.doing = Some(read_back(subject.clone()).boxed()),
-            (Act::Rest | Act::Register | Act::ReadBack, ..) => self.doing = None,
+            (Act::AskHolder, Ok(subject), _) => {
+                let urls = self.machine.holder().map(|holder| holder.urls.clone());
+                self.doing = Some(ask_holder(subject.clone(), urls.unwrap_or_default()).boxed());
+            }
+            (Act::Rest | Act::Register | Act::ReadBack | Act::AskHolder, ..) => self.doing = None,
         }
         self.say();
         self.show();
@@ -172,6 +202,13 @@ impl Task {
                 Standing::Drifted(differences) => differences.clone(),
                 Standing::Unregistered | Standing::Registered { .. } => Vec::new(),
             },
+            holder: self.holder().map(|holder| ShownHolder {
+                urls: holder.urls.clone(),
+                answers: (holder.answered || holder.error.is_some()).then_some(holder.serves()),
+                silent_since: self.silent_since,
+                silences: holder.silences,
+                error: holder.error.clone(),
+            }),
             ..Shown::of(&self.subject)
         };
         let state = self.shown.borrow().state;
@@ -186,13 +223,23 @@ impl Task {
         }
     }
 
+    /// The host that Inngest calls in place of this one, while Inngest says so.
+    fn holder(&self) -> Option<&Holder> {
+        let is_drifted = matches!(self.machine.standing(), Standing::Drifted(_));
+        self.machine.holder().filter(|_| is_drifted)
+    }
+
     /// Tells the log what is news: the first failure of a kind, and that it is over.
     fn say(&mut self) {
         let told = &self.told;
+        let elsewhere = self.holder().map(|holder| holder.urls.clone());
         let news = match (&self.subject, self.machine.standing(), self.machine.failure()) {
             (Err(off), ..) => Told::Off(off.clone()),
             (Ok(_), _, Some(failure)) => Told::Failing(failure.kind),
             (Ok(_), Standing::Registered { .. }, None) => Told::Registered,
+            (Ok(_), Standing::Drifted(_), None) if elsewhere.is_some() => {
+                Told::Elsewhere(elsewhere.unwrap_or_default())
+            }
             (Ok(_), Standing::Drifted(differences), None) => Told::Drifted(lines(differences)),
             (Ok(_), Standing::Unregistered, None) => return,
         };
@@ -222,16 +269,42 @@ impl Task {
             Told::Registered => {
                 let apps = self.subject.iter().flat_map(|subject| &subject.apps);
                 let at: Vec<_> = apps.map(|app| app.api.as_str()).collect();
-                let recovered = matches!(told, Told::Failing(_) | Told::Drifted(_));
+                let recovered = matches!(told, Told::Failing(_) | Told::Drifted(_) | Told::Elsewhere(_));
                 info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
             Told::Drifted(differences) => {
                 warn!(generation, "Inngest holds something else than the code: {differences}");
             }
+            Told::Elsewhere(urls) => {
+                let url = urls.first();
+                info!(
+                    generation,
+                    url, "another host is registered at Inngest: this one registers when that one does not answer"
+                );
+            }
         }
         // What is said of nothing does not hide what was said before it.
         if !matches!(news, Told::Off(Off::NoGeneration)) {
             self.told = news;
+        }
+    }
+}
+
+/// Tells the log why this host takes the place of another one.
+fn say_replaced(reading: &HolderReading, holder: &Holder) {
+    let url = holder.urls.first();
+    match reading {
+        HolderReading::Gone(error) | HolderReading::Unheard(error) => {
+            warn!(
+                url,
+                error, "the host that is registered at Inngest does not answer: registering in its place"
+            );
+        }
+        HolderReading::Draining | HolderReading::Serves => {
+            info!(
+                url,
+                "the host that is registered at Inngest drains: registering in its place"
+            );
         }
     }
 }
@@ -244,6 +317,17 @@ fn lines(differences: &[super::Difference]) -> String {
 async fn due_after(wait: Duration) -> Event {
     tokio::time::sleep(wait).await;
     Event::Due
+}
+
+/// Due at once when the host that is registered in place of this one ends.
+async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
+    tokio::select! {
+        event = due_after(wait) => event,
+        end = holder::end(&url) => match end {
+            holder::End::Drains => Event::HolderDrains,
+            holder::End::Lost => Event::Due,
+        },
+    }
 }
 
 async fn register(generation: Arc<Generation>, subject: Subject) -> Event {
@@ -340,6 +424,10 @@ async fn read_back(subject: Subject) -> Event {
         (true, true) => Reading::NotOffered,
         (true, false) => Reading::Agrees,
     })
+}
+
+async fn ask_holder(subject: Subject, urls: Vec<String>) -> Event {
+    Event::Holder(holder::ask(&subject, &urls).await)
 }
 
 fn inngest(subject: &Subject, app: &AppSubject) -> Inngest {

@@ -20,26 +20,52 @@ pub fn in_words(registration: &Value) -> Option<Words> {
     let inngest = registration["apps"][0]["inngest"].as_str().unwrap_or("Inngest");
     let attempts = registration["failed_attempts"].as_u64().unwrap_or_default();
     let state = field("state")?;
-    let headline = match state {
-        "registered" if registration["verified"] == true => format!("registered at {inngest}, which says so"),
-        "registered" => format!("registered at {inngest}, which does not tell what it holds"),
-        "drifted" => format!("registered at {inngest}, which holds something else than the code:"),
-        "registering" => format!("registering at {inngest}"),
-        "unregistered" => {
+    let holder = Some(&registration["holder"]).filter(|holder| holder.is_object());
+    let waits = holder.is_some_and(|holder| holder["error"].is_null());
+    let headline = match (state, holder) {
+        ("registered", _) if registration["verified"] == true => format!("registered at {inngest}, which says so"),
+        ("registered", _) => format!("registered at {inngest}, which does not tell what it holds"),
+        ("drifted", Some(holder)) => elsewhere(inngest, holder),
+        ("drifted", None) => format!("registered at {inngest}, which holds something else than the code:"),
+        ("registering", _) => format!("registering at {inngest}"),
+        ("unregistered", _) => {
             let error = field("error").unwrap_or("not told yet");
             format!("not registered at {inngest}: {error} ({attempts} attempt(s), trying again)")
         }
-        "off" => format!("not registered: {}", field("reason").unwrap_or_default()),
+        ("off", _) => format!("not registered: {}", field("reason").unwrap_or_default()),
         _ => return None,
     };
     let differences = registration["drift"].as_array().into_iter().flatten();
+    // The URL is in the headline.
+    let differences = differences.filter(|one| holder.is_none() || one["kind"] != "url");
     // A dev server that was not started yet is nobody's trouble.
     let awaited = registration["dev"] == true && field("error_kind") == Some("unreachable");
     Some(Words {
         headline,
         differences: differences.map(difference).collect(),
-        wrong: state == "drifted" || state == "unregistered" && attempts > 0 && !awaited,
+        wrong: state == "drifted" && !waits || state == "unregistered" && attempts > 0 && !awaited,
     })
+}
+
+/// Another host is registered.
+fn elsewhere(inngest: &str, holder: &Value) -> String {
+    let urls = holder["urls"].as_array().into_iter().flatten();
+    let urls: Vec<_> = urls.filter_map(Value::as_str).collect();
+    let urls = urls.join(", ");
+    let field = |name: &str| holder[name].as_str().unwrap_or_default();
+    let condition = match holder["answers"].as_bool() {
+        None => "it is asked whether it answers".to_owned(),
+        Some(true) => "it answers; this host registers when it does not".to_owned(),
+        Some(false) if holder["silences"] == 0 => {
+            format!("this host cannot reach it and leaves it registered: {}", field("error"))
+        }
+        Some(false) => format!(
+            "it has not answered since {}: {}",
+            field("silent_since"),
+            field("error")
+        ),
+    };
+    format!("another host is registered at {inngest}: {urls}; {condition}")
 }
 
 fn difference(difference: &Value) -> String {
@@ -55,6 +81,34 @@ mod tests {
     use serde_json::json;
 
     use super::in_words;
+
+    #[test]
+    fn another_host_that_is_registered_is_nothing_wrong_while_it_answers() {
+        let status = |answers: Option<bool>, error: Option<&str>| {
+            json!({"state": "drifted", "apps": [{"inngest": "http://inngest"}],
+                   "drift": [{"app": "a", "kind": "url", "expected": "http://here", "held": "http://there"}],
+                   "holder": {"urls": ["http://there"], "answers": answers, "error": error,
+                              "silent_since": error.map(|_| "2026-01-01T00:00:00Z")}})
+        };
+        let words = in_words(&status(Some(true), None)).unwrap();
+        assert_eq!(
+            words.headline,
+            "another host is registered at http://inngest: http://there; it answers; this host registers when it does not"
+        );
+        assert_eq!((words.differences.len(), words.wrong), (0, false));
+        let words = in_words(&status(Some(false), Some("connection refused"))).unwrap();
+        assert_eq!(
+            words.headline,
+            "another host is registered at http://inngest: http://there; it has not answered since \
+             2026-01-01T00:00:00Z: connection refused"
+        );
+        assert!(words.wrong);
+        let mut unreachable = status(Some(false), Some("no such host"));
+        unreachable["holder"]["silences"] = 0.into();
+        let headline = in_words(&unreachable).unwrap().headline;
+        let words = "cannot reach it and leaves it registered: no such host";
+        assert!(headline.ends_with(words), "{headline}");
+    }
 
     #[test]
     fn a_dev_server_that_is_not_there_is_told_and_is_nothing_wrong() {

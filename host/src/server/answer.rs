@@ -3,11 +3,23 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::json;
 
 /// `{"error":{"message":…,"help":…}}`.
 pub(super) fn error(status: StatusCode, message: impl AsRef<str>, help: impl AsRef<str>) -> Response {
     let error = json!({"error": {"message": message.as_ref(), "help": help.as_ref()}});
+    (status, Json(error)).into_response()
+}
+
+/// The same with a word for machines: `{"error":{"reason":…,"message":…,"help":…}}`.
+pub(super) fn error_with_reason(
+    status: StatusCode,
+    reason: impl Serialize,
+    message: impl AsRef<str>,
+    help: impl AsRef<str>,
+) -> Response {
+    let error = json!({"error": {"reason": reason, "message": message.as_ref(), "help": help.as_ref()}});
     (status, Json(error)).into_response()
 }
 

@@ -19,9 +19,10 @@ use futures::channel::oneshot;
 use futures::{StreamExt as _, TryStreamExt};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
-use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, Manifest, Target};
+use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, LoadError, Manifest, Target};
 
 use super::listen::Peer;
+use super::status::NotReady;
 use super::way_back::{into_http, learn};
 use super::{Server, answer};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
@@ -38,6 +39,11 @@ const BODY_LIMIT: usize = 4 << 20;
 /// How much of a larger one is read all the same, and for how long.
 const DISCARDED: usize = 64 << 20;
 const DISCARDING: Duration = Duration::from_secs(5);
+
+/// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most
+/// projects load in less, so that a sync right after a start is answered; Inngest gives one up after 10 s
+/// (inngest/inngest: `pkg/deploy/deploy.go`), and would then report a host that is there as unreachable.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// `/api/inngest`.
 pub(super) async fn only_app(
@@ -105,10 +111,24 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         .traces
         .as_ref()
         .map(|traces| traces.call(&info, &mut request.headers));
-    let lease = match server.table.lease(info.clone(), server.hold).await {
+    let is_held = is_held(&route, &request.method);
+    let lease = if is_held {
+        server.table.lease(info.clone(), server.hold).await
+    } else {
+        server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await
+    };
+    let lease = match lease {
         Ok(lease) => lease,
         Err(Gone::HandedOver) => return passed_on(&server, request).await,
-        Err(gone) => return unavailable(&server, &gone),
+        Err(gone) => {
+            if is_held {
+                tracing::warn!(reason = %gone, "call refused");
+            } else {
+                // A dev server asks every few seconds, and the rejected code is in the log.
+                tracing::debug!(method = request.method, reason = %gone, "request refused");
+            }
+            return unavailable(&server, &gone);
+        }
     };
     let generation = lease.generation().clone();
     let request = match target(&route, &generation.manifest) {
@@ -167,6 +187,20 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     match peer {
         Peer::Control => naming(id, response),
         Peer::Tcp(_) => response,
+    }
+}
+
+/// Tells whether a request is held for as long as the configuration says while nothing can serve it.
+///
+/// A `POST` to Inngest's paths executes a function: a refusal costs the run an attempt. So it is held. All
+/// other methods there are looks: a `PUT` asks for a sync, a `GET` (and `HEAD`, `OPTIONS`) for what is
+/// there. Refusing one costs nothing, as the host registers by itself once it serves, and a script that
+/// waits for ten minutes looks hung. A request to another path is the app's own, and may be a webhook or
+/// a callback whose sender sends it once, with any method: it is held.
+fn is_held(route: &Route, method: &str) -> bool {
+    match route {
+        Route::Inngest { .. } => method == "POST",
+        Route::Other { .. } => true,
     }
 }
 
@@ -402,23 +436,29 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
     }
 }
 
-/// Nothing could serve the call in time. Costs the run an attempt, which is why it was held.
+/// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the
+/// SDK's headers, so nobody takes it for the function's or the sync's.
 fn unavailable(server: &Server, gone: &Gone) -> Response {
-    let rejected = server
-        .table
-        .view()
-        .last_rejected
-        .as_ref()
-        .map(|(_, error)| error.message.clone());
-    let help = match rejected {
-        Some(message) => format!("The code cannot be loaded: {message}"),
-        None => "Come again.".to_owned(),
+    let reason = NotReady::of(&server.table);
+    let message = match reason {
+        Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
+        _ => gone.to_string(),
     };
-    tracing::warn!(reason = %gone, "call refused");
-    answer::retry_after(
-        answer::error(StatusCode::SERVICE_UNAVAILABLE, gone.to_string(), help),
-        5,
-    )
+    let rejected = server.table.view().last_rejected.clone();
+    let help = match rejected.filter(|_| reason == Some(NotReady::Rejected)) {
+        Some((_, error)) => format!("Mend the code, which cannot be loaded: {}", in_a_line(&error)),
+        None => "Retry in a few seconds.".to_owned(),
+    };
+    let response = answer::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
+    answer::retry_after(response, 5)
+}
+
+fn in_a_line(error: &LoadError) -> String {
+    match (&error.file, error.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}: {}", error.message),
+        (Some(file), None) => format!("{file}: {}", error.message),
+        (None, _) => error.message.clone(),
+    }
 }
 
 /// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
@@ -450,7 +490,7 @@ mod tests {
     use bytes::Bytes;
     use js_runtime_api::{App, Body, CallError, Caller, Manifest, Request, Target};
 
-    use super::{Route, call_info, failed, target};
+    use super::{Route, call_info, failed, is_held, target};
 
     #[test]
     fn a_call_tells_its_function_run_step_and_attempt() {
@@ -468,6 +508,21 @@ mod tests {
         assert_eq!(info.run.as_deref(), Some("01RUN"));
         assert_eq!(info.step.as_deref(), Some("step"));
         assert_eq!(info.attempt(), Some(2));
+    }
+
+    #[test]
+    fn only_what_executes_or_is_the_apps_own_is_held() {
+        let (inngest, other) = (
+            Route::Inngest { app: None },
+            Route::Other {
+                path: "/webhook".to_owned(),
+            },
+        );
+        assert!(is_held(&inngest, "POST"));
+        for method in ["PUT", "GET", "HEAD", "OPTIONS", "DELETE"] {
+            assert!(!is_held(&inngest, method), "{method}");
+            assert!(is_held(&other, method), "{method}");
+        }
     }
 
     fn project(apps: &[&str], fetch: bool) -> Manifest {

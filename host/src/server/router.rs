@@ -12,7 +12,7 @@
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
 //! | `POST /-/upgrade` | admin | another host, of a newer binary, takes over |
 //! | `GET /-/live` | open | the process answers |
-//! | `GET /-/ready` | open | a generation is current, or why not |
+//! | `GET /-/ready` | open | a generation is current, or why not; `?wait=drain`: once the host drains, or after 20 s |
 //! | `GET /-/metrics` | open | Prometheus text |
 //! | everything else | | the project's fetch export, or 404 |
 //!

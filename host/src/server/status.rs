@@ -1,6 +1,7 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Server;
 use super::hosts::{self, HostStatus};
 use crate::config::WatchMode;
-use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, View};
+use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, Role, Table, View};
 use crate::registration::Shown;
 use crate::supervisor::SupervisorLine;
 
@@ -33,9 +34,10 @@ pub(super) struct Readiness {
     last_good: bool,
 }
 
+/// The reason why a call would not be answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum NotReady {
+pub(super) enum NotReady {
     /// No generation has been loaded yet.
     Loading,
     /// The code cannot be loaded.
@@ -46,18 +48,38 @@ enum NotReady {
     Draining,
 }
 
-/// Answers 200 while a generation is current and the host stays, else 503 with the reason.
-pub(super) async fn ready(State(server): State<Server>) -> Response {
+impl NotReady {
+    /// `None` while a generation serves.
+    pub(super) fn of(table: &Table) -> Option<Self> {
+        if table.draining().is_cancelled() {
+            return Some(Self::Draining);
+        }
+        match table.current() {
+            Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),
+            None if table.view().last_rejected.is_some() => Some(Self::Rejected),
+            None => Some(Self::Loading),
+        }
+    }
+}
+
+/// The query of `GET /-/ready`. Anything else in it is ignored: health checks may add what they like.
+#[derive(Debug, Deserialize)]
+pub(super) struct ReadyQuery {
+    wait: Option<String>,
+}
+
+/// The longest wait of `?wait=drain`.
+const DRAIN_WAIT: Duration = Duration::from_secs(20);
+
+/// Answers 200 while a generation is current and the host stays, else 503 with the reason. With
+/// `?wait=drain` once the host drains or another one takes over, or after 20 s: a host that drains takes no
+/// connection any more, so whoever wants to know at once has asked before.
+pub(super) async fn ready(State(server): State<Server>, Query(query): Query<ReadyQuery>) -> Response {
+    if query.wait.as_deref() == Some("drain") {
+        until_it_leaves(&server.table).await;
+    }
     let current = server.table.current();
-    let reason = if server.table.draining().is_cancelled() {
-        Some(NotReady::Draining)
-    } else if let Some(current) = &current {
-        current.pool.all_blocked().then_some(NotReady::IsolatesBlocked)
-    } else if server.table.view().last_rejected.is_some() {
-        Some(NotReady::Rejected)
-    } else {
-        Some(NotReady::Loading)
-    };
+    let reason = NotReady::of(&server.table);
     let status = if reason.is_none() {
         StatusCode::OK
     } else {
@@ -70,6 +92,15 @@ pub(super) async fn ready(State(server): State<Server>) -> Response {
         reason,
     };
     (status, Json(readiness)).into_response()
+}
+
+async fn until_it_leaves(table: &Table) {
+    let mut role = table.role();
+    tokio::select! {
+        () = table.draining().cancelled() => {}
+        _ = Role::reached(&mut role, |role| *role == Role::HandedOver) => {}
+        () = tokio::time::sleep(DRAIN_WAIT) => {}
+    }
 }
 
 fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {

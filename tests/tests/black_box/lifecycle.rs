@@ -5,7 +5,7 @@ use harness::http::Call;
 use harness::{Baton, Project, Run, Sdk, deadline, mismatch};
 use serde_json::json;
 
-use crate::calls::{gated, slow_to_load, start, version_in, version_of};
+use crate::calls::{Running, gated, slow_to_load, start, version_in, version_of};
 
 #[tokio::test]
 async fn a_call_that_comes_while_the_first_generation_loads_is_held() {
@@ -63,6 +63,53 @@ async fn a_host_that_starts_with_broken_code_holds_calls_until_it_is_mended() {
     assert_eq!(status, 200, "{body}");
     assert!(body.contains(r#""version":"1""#), "{body}");
     baton.wait_until_ready().await;
+}
+
+/// A sync and a look are refused with this reason, while a call that came before them is held on.
+async fn refuses_all_but_calls(baton: &Baton, reason: &str) -> Running {
+    let held = start(baton, &Run::of("fixture-version"));
+    let executor = baton.executor();
+    let app = executor.at("/api/inngest/fixture");
+    let answers = tokio::join!(executor.sync(), app.sync_in_band(), executor.introspect());
+    for answer in <[_; 3]>::from(answers) {
+        assert_eq!(answer.status, 503, "{answer}");
+        assert_eq!(answer.header("retry-after"), Some("5"), "{answer}");
+        assert_eq!(
+            answer.header("x-inngest-sdk"),
+            None,
+            "the SDK has not answered: {answer}"
+        );
+        assert_eq!(answer.json()["error"]["reason"], reason, "{answer}");
+    }
+    assert!(!held.is_finished());
+    held
+}
+
+#[tokio::test]
+async fn a_sync_that_comes_while_the_first_generation_loads_is_refused_while_calls_are_held() {
+    let project = Project::new();
+    let gate = project.gate("load");
+    project.write("functions/slow-to-load.ts", slow_to_load(&gate));
+    let baton = Baton::dev(&project).listening().await;
+    let held = refuses_all_but_calls(&baton, "loading").await;
+    gate.open();
+    assert_eq!(held.version(&baton).await, "1");
+    assert_eq!(baton.executor().sync_in_band().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_sync_of_code_that_does_not_load_is_told_why_while_calls_are_held_until_it_is_mended() {
+    let project = Project::new();
+    project.write("functions/broken.ts", "export const broken = ;\n");
+    let baton = Baton::dev(&project).listening().await;
+    baton.wait_for("generation rejected", json!({})).await;
+    let held = refuses_all_but_calls(&baton, "rejected").await;
+    let told = baton.executor().sync().await.json();
+    let help = told["error"]["help"].as_str().unwrap_or_default();
+    assert!(help.contains("functions/broken.ts:1"), "{told:#}");
+    project.remove("functions/broken.ts");
+    let _ = baton.reload().await.activated();
+    assert_eq!(held.version(&baton).await, "1");
 }
 
 /// Makes the host end while a call runs, and sees that it is served to its end.

@@ -1,7 +1,7 @@
 //! Inngest always knows the functions: whatever it does, whatever the code does, and never in a
 //! call's way.
 
-use harness::{Baton, Cli, Executor, FakeInngest, Kind, Launch, Mood, Project, Run, Sdk, Status};
+use harness::{Baton, Cli, Executor, FakeInngest, Gate, Kind, Launch, Mood, Project, Run, Sdk, Status};
 use serde_json::{Value, json};
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
@@ -236,14 +236,10 @@ async fn what_drifts_in_inngest_is_shown_and_told_again_where_that_mends_it() {
     state(&baton, "registered").await;
 }
 
-#[tokio::test]
-async fn a_host_that_ends_never_overwrites_what_its_successor_said() {
-    let (project, mut inngest) = (project(), FakeInngest::start().await);
-    let gate = project.gate("order");
-    project.write(
-        "functions/slow.ts",
-        format!(
-            r#"import {{ existsSync }} from "node:fs";
+/// A function that returns once the gate is open.
+fn slow(gate: &Gate) -> String {
+    format!(
+        r#"import {{ existsSync }} from "node:fs";
 import {{ Inngest }} from "inngest";
 const inngest = new Inngest({{ id: "shop" }});
 export const slow = inngest.createFunction({{ id: "slow", retries: 1, triggers: [{{ event: "shop/slow" }}] }}, async () => {{
@@ -251,9 +247,15 @@ export const slow = inngest.createFunction({{ id: "slow", retries: 1, triggers: 
   return "done";
 }});
 "#,
-            gate.path()
-        ),
-    );
+        gate.path()
+    )
+}
+
+#[tokio::test]
+async fn a_host_that_ends_never_overwrites_what_its_successor_said() {
+    let (project, mut inngest) = (project(), FakeInngest::start().await);
+    let gate = project.gate("order");
+    project.write("functions/slow.ts", slow(&gate));
     let mut old = launch(&project, &inngest).ready().await;
     state(&old, "registered").await;
     let executor = old.executor();
@@ -291,22 +293,83 @@ export const slow = inngest.createFunction({{ id: "slow", retries: 1, triggers: 
     old.ended().await;
 }
 
+fn url_of(baton: &Baton) -> String {
+    format!("http://localhost:{}/api/inngest", baton.port())
+}
+
+/// Blue is registered, then green is, and blue knows that green serves.
+async fn blue_and_green(project: &Project, inngest: &FakeInngest, green: Launch) -> (Baton, Baton) {
+    let blue = launch(project, inngest).ready().await;
+    state(&blue, "registered").await;
+    let green = green.option("--state-dir", project.scratch().join("green"));
+    let green = green.listening().await;
+    green.wait_until_ready().await;
+    state(&green, "registered").await;
+    let holder =
+        json!({ "urls": [url_of(&green)], "answers": true, "silent_since": null, "silences": 0, "error": null });
+    blue.status_when("green to be known", |status| {
+        status.0["registration"]["holder"] == holder
+    })
+    .await;
+    (blue, green)
+}
+
+async fn calls_go_to(inngest: &FakeInngest, baton: &Baton) {
+    let url = Some(url_of(baton));
+    inngest
+        .wait_until("the other host's URL", |fake| fake.url_of("shop") == url)
+        .await;
+    let registration = state(baton, "registered").await;
+    assert_eq!(registration["holder"], Value::Null, "{registration:#}");
+    answers(&baton.executor()).await;
+}
+
+#[tokio::test]
+async fn the_place_of_a_registered_host_that_is_killed_is_taken() {
+    let (project, inngest) = (project(), FakeInngest::start().await);
+    let (blue, mut green) = blue_and_green(&project, &inngest, launch(&project, &inngest)).await;
+    green.signal("KILL").await;
+    let _ = green.ended().await;
+    calls_go_to(&inngest, &blue).await;
+    let line = "the host that is registered at Inngest does not answer: registering in its place";
+    blue.wait_for(line, json!({ "url": url_of(&green) })).await;
+}
+
+#[tokio::test]
+async fn the_place_of_a_registered_host_that_drains_is_taken_while_it_finishes_its_calls() {
+    let (project, inngest) = (project(), FakeInngest::start().await);
+    let gate = project.gate("slow");
+    project.write("functions/slow.ts", slow(&gate));
+    let green = Baton::start(&project).inngest(&inngest).registering();
+    let (blue, mut green) = blue_and_green(&project, &inngest, green).await;
+    let executor = green.executor();
+    let call = tokio::spawn(async move { executor.discover(&Run::of("shop-slow")).await });
+    green.in_flight(1, 1).await;
+    green.signal("TERM").await;
+    let line = "the host that is registered at Inngest drains: registering in its place";
+    blue.wait_for(line, json!({ "url": url_of(&green) })).await;
+    calls_go_to(&inngest, &blue).await;
+    assert!(green.is_running() && !call.is_finished());
+    gate.open();
+    assert_eq!(call.await.unwrap().expect("an answer").status, 206);
+    assert!(green.ended().await.success());
+    assert_eq!(inngest.url_of("shop"), Some(url_of(&blue)));
+}
+
 #[tokio::test]
 async fn of_two_hosts_that_serve_the_one_that_registered_last_is_left_in_its_place() {
     let (project, inngest) = (project(), FakeInngest::start().await);
-    let blue = launch(&project, &inngest).ready().await;
-    state(&blue, "registered").await;
-    let state_dir = project.scratch().join("green");
-    let green = launch(&project, &inngest)
-        .option("--state-dir", &state_dir)
-        .listening()
-        .await;
-    green.wait_until_ready().await;
-    state(&green, "registered").await;
-
-    let url_of = |baton: &Baton| format!("http://localhost:{}/api/inngest", baton.port());
+    let (blue, green) = blue_and_green(&project, &inngest, launch(&project, &inngest)).await;
     let registration = state(&blue, "drifted").await;
     assert_eq!(registration["drift"][0]["kind"], "url", "{registration:#}");
+    let (cli, state_dir) = (Cli::within(project.root()), project.state_dir());
+    let told = cli.baton(&["status", "--state-dir", state_dir.to_str().unwrap()]).await;
+    let words = format!(
+        "another host is registered at {}: {}; it answers",
+        inngest.url(),
+        url_of(&green)
+    );
+    assert!(told.stdout.contains(&words), "{told}");
     let looks = || {
         let all = inngest.received();
         all.iter().filter(|got| got.path.contains("gql")).count()

@@ -122,6 +122,25 @@ fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
     }
 }
 
+/// Another host of the app is registered, and this one is its stand-in.
+fn elsewhere(holder: &Value) -> Check {
+    let url = holder["urls"][0].as_str().unwrap_or_default();
+    match holder["error"].as_str() {
+        None => Check::good(
+            "registration",
+            format!("Inngest calls another host, at {url}; this one registers when that one does not answer"),
+        ),
+        Some(error) => Check::warning(
+            "registration",
+            Finding::new(
+                "other_host_silent",
+                format!("Inngest calls another host, which does not answer from here: {error}"),
+                "Have Inngest call this one: `curl -X POST http://HOST:PORT/-/register`, with the address of this one.",
+            ),
+        ),
+    }
+}
+
 fn registered(registration: &Value) -> Check {
     let error = registration["error"].as_str().unwrap_or_default();
     let kind = registration["error_kind"].as_str().unwrap_or_default();
@@ -130,6 +149,7 @@ fn registered(registration: &Value) -> Check {
             Check::good("registration", "Inngest holds exactly the functions that serve")
         }
         Some("registered") => Check::good("registration", "Inngest was told; it does not tell what it holds"),
+        Some("drifted") if registration["holder"].is_object() => elsewhere(&registration["holder"]),
         Some("drifted") => {
             let what: Vec<_> = registration["drift"]
                 .as_array()
@@ -323,5 +343,9 @@ mod tests {
         assert_eq!(finding(refused("refused", "the database is on fire")), "refused");
         let drift = json!({"state": "drifted", "drift": [{"app": "a", "function": "a-b", "kind": "triggers"}]});
         assert_eq!(finding(drift), "drift");
+        let elsewhere =
+            |error: Option<&str>| json!({"state": "drifted", "holder": {"urls": ["http://there"], "error": error}});
+        assert_eq!(finding(elsewhere(None)), json!(null));
+        assert_eq!(finding(elsewhere(Some("connection refused"))), "other_host_silent");
     }
 }

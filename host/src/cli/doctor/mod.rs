@@ -116,6 +116,8 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     };
     checks.push(here::keys(sources.as_ref(), &registration));
     let asked = match &host {
+        // Asking for a registration would take it from the host that has it.
+        Some(_) if !registration["holder"].is_null() => registration,
         Some(_) => ask(&plan).await.unwrap_or(registration),
         None => registration,
     };
