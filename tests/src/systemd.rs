@@ -99,7 +99,7 @@ impl Systemd {
         &self.environment
     }
 
-    /// What `systemctl --user` answers, whatever its exit code.
+    /// Returns the output of `systemctl --user`, whatever its exit code.
     #[must_use]
     pub fn systemctl(&self, arguments: &[&str]) -> String {
         let output = Command::new("systemctl")
@@ -141,7 +141,7 @@ impl Systemd {
         deadline::until(&what, context, is_wanted).await;
     }
 
-    /// What systemd and its services have said.
+    /// The log of systemd and its services.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -160,7 +160,7 @@ impl Drop for Systemd {
     }
 }
 
-/// Why none can run here.
+/// The reason why none can run here.
 fn missing() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return Some(format!("there is no {SYSTEMD} (Debian: apt install systemd)"));

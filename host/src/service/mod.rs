@@ -78,7 +78,7 @@ impl Service {
     }
 }
 
-/// What `baton service install` says of the port.
+/// The line of `baton service install` about the port.
 fn port_line(service: &Service, manager: &str) -> String {
     let port = service.address.port();
     if service.socket {

@@ -36,13 +36,17 @@ fn systemctl(scope: Scope, arguments: &[&str]) -> Result<String, ToolError> {
 fn is_active(scope: Scope, unit: &str) -> bool {
     match systemctl(scope, &["is-active", unit]) {
         Ok(_) => true,
-        // A service whose host still loads has the port already.
-        Err(ToolError::Failed { output, .. }) => output == "activating",
+        // A service whose host still loads has the port already; one that waits for its next start has not.
+        Err(ToolError::Failed { output, .. }) if output == "activating" => {
+            let state = systemctl(scope, &["show", "--property", "SubState", "--value", unit]);
+            state.is_ok_and(|state| state != "auto-restart")
+        }
+        Err(ToolError::Failed { .. }) => false,
         Err(ToolError::Missing { .. }) => false,
     }
 }
 
-/// What systemd has of the service before it is installed.
+/// The state of a service before it is installed.
 struct Installation {
     /// The service runs.
     runs: bool,
@@ -94,7 +98,10 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
             "enabled: it starts when you log in, and ends when you log out, until `loginctl enable-linger {user}`"
         ));
     }
-    say(&port_line(service, "systemd"));
+    let keeps_port = before.runs && service.socket && (!before.listens || changed.contains(&socket.as_str()));
+    if !keeps_port {
+        say(&port_line(service, "systemd"));
+    }
     if before.runs {
         if let Some(line) = next_start(service, &before, &changed) {
             say(&line);
@@ -124,7 +131,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     Ok(())
 }
 
-/// What a service that runs has to be told, so that what was installed counts.
+/// Tells how a service that runs comes to be what was installed; `None` when it is.
 fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Option<String> {
     let unit = systemd::unit_name(&service.name);
     let socket = systemd::socket_name(&service.name);
@@ -153,7 +160,7 @@ fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Opt
     ))
 }
 
-/// Has systemd no longer listen. The unit of a service that runs must not need the socket any more.
+/// Ends the socket of the service, and removes its unit. The unit of a service that runs must not need the socket any more.
 fn remove_socket(
     scope: Scope,
     folder: &Path,

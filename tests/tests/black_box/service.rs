@@ -296,6 +296,7 @@ async fn a_service_that_runs_is_left_alone_when_its_port_goes_to_systemd_and_bac
                 .contains("holds the port itself, until `systemctl --user restart baton-project.service`"),
             "{with_socket}"
         );
+        assert!(!with_socket.stdout.contains("systemd holds"), "not yet: {with_socket}");
         assert_eq!(machine.pid(), pid);
     }
 

@@ -115,6 +115,8 @@ async fn calls_that_are_due_while_an_installed_service_is_down_all_end() {
         .await;
     assert_eq!(machine.state(SOCKET), "active");
     machine.project.remove("baton.toml");
+    let mended = machine.install(&[]).await;
+    assert!(mended.stdout.contains("ready: generation"), "{mended}");
     due.all_end().await;
 
     let removed = machine.service("uninstall", &[]).await;
