@@ -41,6 +41,8 @@ pub mod signature;
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod soak;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod websocket;
 
 pub use baton::{Baton, Launch, send_signal};
@@ -60,4 +62,6 @@ pub use run::Run;
 pub use started::Started;
 pub use status::{Report, Status};
 pub use stderr::{Follower, Line, Stderr};
+#[cfg(target_os = "linux")]
+pub use systemd::Systemd;
 pub use websocket::WebSocket;

@@ -24,6 +24,7 @@ pub(super) const HELP: &str = "Examples:
   baton service print                          # what install would write
   baton service install --port 3111            # for you: launchd's gui domain, or systemd's user manager
   sudo baton service install --run-as ada      # for the machine
+  baton service install --no-socket            # the host opens the port: calls are refused while it is down
   baton service uninstall
 
 What --port and its like do not say, baton.toml says; secrets are in the environment file, never in the unit.";
@@ -101,10 +102,13 @@ struct DescribeArgs {
     /// A folder of programs that steps start, before the usual ones on PATH; may be given again.
     #[arg(long, value_name = "FOLDER")]
     tools: Vec<PathBuf>,
-    /// The service manager listens on the port, and hands it over: connections wait also while nothing
-    /// runs.
-    #[arg(long)]
+    /// Have systemd or launchd listen on the port and hand it over: calls wait while the service is down or
+    /// starts again. [default]
+    #[arg(long, overrides_with = "no_socket")]
     socket: bool,
+    /// Have the host open the port itself: calls are refused while the service is down or starts again.
+    #[arg(long, overrides_with = "socket")]
+    no_socket: bool,
     /// The binary that the service starts. [default: this one]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -248,7 +252,7 @@ fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
         working_folder: in_unit(&project.root)?,
         search_path: search_path(&args.tools, &here, args.which.manager())?,
         address: SocketAddr::new(ip, args.port.or(config.port).unwrap_or(DEFAULT_PORT)),
-        socket: args.socket,
+        socket: args.socket || !args.no_socket,
         drain: args
             .drain_timeout
             .or(config.drain_timeout)

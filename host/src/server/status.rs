@@ -1,5 +1,6 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,8 @@ struct Status {
     uptime_s: u64,
     version: &'static str,
     pid: u32,
+    /// Where it listens.
+    address: SocketAddr,
     /// Under `baton start`.
     supervisor: Option<SupervisorLine>,
     /// Under `baton start`: this host, and those that load or finish their calls beside it.
@@ -269,6 +272,7 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
         uptime_s: server.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
+        address: server.address,
         supervisor,
         hosts,
         functions: functions

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::tool::{self, ToolError};
-use super::{Owner, Scope, Service, ServiceError, in_words, launchd, ready, unit_file};
+use super::{Owner, Scope, Service, ServiceError, in_words, launchd, port_line, ready, unit_file};
 
 /// launchd's errors that pass: EIO while a predecessor is being taken out, EALREADY while it does something.
 const TRANSIENT: [i32; 2] = [5, 37];
@@ -84,6 +84,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
             Scope::User => "loaded: it starts when you log in",
         });
     }
+    say(&port_line(service, "launchd"));
     let help = format!("See why: `tail {}`", launchd::log_file(service));
     let generation = ready::wait(service, &help)?;
     say(&format!(

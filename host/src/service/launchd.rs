@@ -257,5 +257,16 @@ mod tests {
         assert_eq!(socket["SockServiceName"].as_string(), Some("3111"));
         assert_eq!(socket["SockNodeName"].as_string(), Some("127.0.0.1"));
         assert_eq!(socket["SockType"].as_string(), Some("stream"));
+        // launchd makes a socket for each family that is not excluded, and one can be served.
+        assert_eq!(socket["SockFamily"].as_string(), Some("IPv4"));
+        listening.address = "[::1]:3111".parse().unwrap();
+        let job = self::job(&listening);
+        let socket = job["Sockets"].as_dictionary().unwrap()["Listeners"]
+            .as_dictionary()
+            .unwrap();
+        assert_eq!(socket["SockNodeName"].as_string(), Some("::1"));
+        assert_eq!(socket["SockFamily"].as_string(), Some("IPv6"));
+        // It starts with the machine all the same, not with the first call.
+        assert_eq!(job["RunAtLoad"].as_boolean(), Some(true));
     }
 }

@@ -53,7 +53,7 @@ pub struct Service {
     /// What `PATH` is to be: of the host, and of the programs that steps start.
     pub search_path: String,
     pub address: SocketAddr,
-    /// Whether the service manager listens, and hands the socket over.
+    /// The service manager listens, and hands the socket over.
     pub socket: bool,
     /// How long the host may finish its calls.
     pub drain: Duration,
@@ -75,6 +75,18 @@ impl Service {
             ip => ip,
         };
         SocketAddr::new(ip, self.address.port())
+    }
+}
+
+/// The line of `baton service install` about the port.
+fn port_line(service: &Service, manager: &str) -> String {
+    let port = service.address.port();
+    if service.socket {
+        format!(
+            "{manager} holds port {port}: calls wait while the service is down or starts again (--no-socket does without)"
+        )
+    } else {
+        format!("the service holds port {port} itself: calls are refused while it is down or starts again")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::tool::{self, ToolError};
-use super::{Owner, Scope, Service, ServiceError, UnitFile, ready, systemd, unit_file};
+use super::{Owner, Scope, Service, ServiceError, UnitFile, port_line, ready, systemd, unit_file};
 
 /// The version of this machine's systemd, if it has one.
 #[must_use]
@@ -32,34 +32,61 @@ fn systemctl(scope: Scope, arguments: &[&str]) -> Result<String, ToolError> {
     }
 }
 
+/// Tells whether systemd runs the unit, or is about to.
+fn is_active(scope: Scope, unit: &str) -> bool {
+    match systemctl(scope, &["is-active", unit]) {
+        Ok(_) => true,
+        // A service whose host still loads has the port already; one that waits for its next start has not.
+        Err(ToolError::Failed { output, .. }) if output == "activating" => {
+            let state = systemctl(scope, &["show", "--property", "SubState", "--value", unit]);
+            state.is_ok_and(|state| state != "auto-restart")
+        }
+        Err(ToolError::Failed { .. }) => false,
+        Err(ToolError::Missing { .. }) => false,
+    }
+}
+
+/// The state of a service before it is installed.
+struct Installation {
+    /// The service runs.
+    runs: bool,
+    /// systemd holds the port.
+    listens: bool,
+}
+
 /// Writes the units, enables and starts the service, and waits until it serves. `say` is told what is
-/// done.
+/// done. A service that runs is left alone: what changed counts from its next start on.
 ///
 /// # Errors
 /// When a unit cannot be written, `systemctl` fails, or the service does not get ready.
 pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
     let scope = service.scope;
     let unit = systemd::unit_name(&service.name);
-    let running = systemctl(scope, &["is-active", &unit]).is_ok();
     let socket = systemd::socket_name(&service.name);
-    let listening = running || (service.socket && systemctl(scope, &["is-active", &socket]).is_ok());
-    if !listening {
+    let before = Installation {
+        runs: is_active(scope, &unit),
+        listens: is_active(scope, &socket),
+    };
+    if !before.runs && !before.listens {
         ready::port_is_free(service)?;
     }
     let folder = folder(scope, &service.owner);
     let units = systemd::units(service, version());
-    let mut changed = false;
+    let mut changed = Vec::new();
     for file in &units {
-        let written = file.write(&folder)?;
-        changed |= written;
         let path = folder.join(&file.name);
-        say(&format!(
-            "{} {}",
-            if written { "wrote" } else { "unchanged:" },
-            path.display()
-        ));
+        if file.write(&folder)? {
+            changed.push(file.name.as_str());
+            say(&format!("wrote {}", path.display()));
+        } else {
+            say(&format!("unchanged: {}", path.display()));
+        }
     }
     systemctl(scope, &["daemon-reload"])?;
+    if !service.socket {
+        // The service, which needs it no longer, runs on with the socket that it was given.
+        remove_socket(scope, &folder, &socket, before.listens, say)?;
+    }
     let names: Vec<&str> = units.iter().map(|file| file.name.as_str()).collect();
     systemctl(scope, &[&["enable"], &*names].concat())?;
     let lingers = Path::new("/var/lib/systemd/linger").join(&service.owner.name).exists();
@@ -71,15 +98,29 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
             "enabled: it starts when you log in, and ends when you log out, until `loginctl enable-linger {user}`"
         ));
     }
-    if running {
-        if changed {
-            say("it is running already: what changed counts from its next start on; nothing was interrupted");
+    let keeps_port = before.runs && service.socket && (!before.listens || changed.contains(&socket.as_str()));
+    if !keeps_port {
+        say(&port_line(service, "systemd"));
+    }
+    if before.runs {
+        if let Some(line) = next_start(service, &before, &changed) {
+            say(&line);
+        }
+        if !changed.is_empty() {
+            // It may be another address at which it serves until then.
+            return Ok(());
         }
     } else {
-        // Without waiting: systemd waits for the host to be ready, and would not say what it waits for.
-        for file in units.iter().rev() {
-            systemctl(scope, &["start", "--no-block", &file.name])?;
+        if service.socket {
+            let start = if before.listens && changed.contains(&socket.as_str()) {
+                "restart"
+            } else {
+                "start"
+            };
+            systemctl(scope, &[start, &socket])?;
         }
+        // Without waiting: systemd waits for the host to be ready, and would not say what it waits for.
+        systemctl(scope, &["start", "--no-block", &unit])?;
         say("started");
     }
     let generation = ready::wait(service, &format!("See why: `{}`", journal(scope, &unit)))?;
@@ -90,6 +131,55 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     Ok(())
 }
 
+/// Tells how a service that runs comes to be what was installed; `None` when it is.
+fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Option<String> {
+    let unit = systemd::unit_name(&service.name);
+    let socket = systemd::socket_name(&service.name);
+    let restart = |unit: &str| match service.scope {
+        Scope::System => format!("`systemctl restart {unit}`"),
+        Scope::User => format!("`systemctl --user restart {unit}`"),
+    };
+    if service.socket && !before.listens {
+        // systemd refuses to listen for a service that runs.
+        return Some(format!(
+            "nothing was interrupted: the service runs and holds the port itself, until {} has it finish its calls \
+             (new ones are refused meanwhile) and systemd listen",
+            restart(&unit)
+        ));
+    }
+    let unit = match changed {
+        [] => return None,
+        // A socket that is started again takes the service with it.
+        changed if changed.contains(&socket.as_str()) => socket,
+        _ => unit,
+    };
+    Some(format!(
+        "nothing was interrupted: the service runs, and what changed counts from its next start on, for example {}, \
+         which has it finish its calls first",
+        restart(&unit)
+    ))
+}
+
+/// Ends the socket of the service, and removes its unit. The unit of a service that runs must not need the socket any more.
+fn remove_socket(
+    scope: Scope,
+    folder: &Path,
+    socket: &str,
+    listens: bool,
+    say: &dyn Fn(&str),
+) -> Result<(), ServiceError> {
+    let path = folder.join(socket);
+    if path.exists() {
+        systemctl(scope, &["disable", "--now", socket])?;
+        unit_file::remove(&path)?;
+        systemctl(scope, &["daemon-reload"])?;
+        say(&format!("removed {}", path.display()));
+    } else if listens {
+        systemctl(scope, &["stop", socket])?;
+    }
+    Ok(())
+}
+
 /// Stops the service, which finishes its calls first, and removes its units.
 ///
 /// # Errors
@@ -97,24 +187,29 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
 pub fn uninstall(name: &str, scope: Scope, owner: &Owner, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
     let folder = folder(scope, owner);
     let (unit, socket) = (systemd::unit_name(name), systemd::socket_name(name));
-    if folder.join(&socket).exists() {
-        // First, for a connection would start the service again; the service ends with it.
-        systemctl(scope, &["disable", "--now", &socket])?;
-        unit_file::remove(&folder.join(&socket))?;
-    }
-    let path = folder.join(&unit);
-    if !path.exists() {
-        say(&format!("nothing to remove: there is no {}", path.display()));
+    let names: Vec<&str> = [socket.as_str(), &unit]
+        .into_iter()
+        .filter(|name| folder.join(name).exists())
+        .collect();
+    if names.is_empty() {
+        say(&format!(
+            "nothing to remove: there is no {}",
+            folder.join(&unit).display()
+        ));
         return Ok(());
     }
     say(&format!(
         "stopping {unit}: it finishes its calls first (Ctrl-C: it goes on with that, and stays installed)"
     ));
-    systemctl(scope, &["stop", &unit])?;
-    systemctl(scope, &["disable", &unit])?;
-    unit_file::remove(&path)?;
+    // Both at once: a call that waits in the socket would start again a service that is stopped alone.
+    systemctl(scope, &[&["stop"], &*names].concat())?;
+    systemctl(scope, &[&["disable"], &*names].concat())?;
+    for name in names {
+        let path = folder.join(name);
+        unit_file::remove(&path)?;
+        say(&format!("removed {}", path.display()));
+    }
     systemctl(scope, &["daemon-reload"])?;
-    say(&format!("removed {}", path.display()));
     Ok(())
 }
 

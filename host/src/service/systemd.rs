@@ -1,5 +1,11 @@
 //! A service as systemd's units. Pure: text of a [`Service`], for the manual pages systemd.service(5),
 //! systemd.exec(5), systemd.kill(5) and systemd.socket(5).
+//!
+//! With a socket, calls wait in it whenever the service does not run. systemd gives a port up for good
+//! when it starts the service too often for what waits there (`TriggerLimitBurst=`: 20 times in 2 s, or
+//! when the service meets its own `StartLimitBurst=`). So every failure is retried at the pace of
+//! `RestartSec=`, exit code 78 too: a service that failed and is not restarted is started by the next
+//! connection at once, again and again.
 
 use super::{Scope, Service, UnitFile};
 
@@ -65,6 +71,22 @@ fn service_unit(service: &Service, notify_reload: bool) -> String {
     } else {
         String::new()
     };
+    let restart = if service.socket {
+        "\
+# What it was told to end (exit code 0) stays ended until the next call. Whatever else ends it is tried again
+# at this pace, also what only a person can mend (78): calls wait meanwhile, each of them would start it at
+# once, and systemd closes a port for which it starts a service too often.
+Restart=on-failure
+RestartSec=1
+"
+    } else {
+        "\
+# What it was told to end (exit code 0) stays ended; what no retry can mend (78) is not retried.
+Restart=on-failure
+RestartSec=1
+RestartPreventExitStatus=78
+"
+    };
     let command = command.join(" ");
     let folder = working_folder.replace('%', "%%");
     let search_path = quoted(&format!("PATH={}", service.search_path), false);
@@ -88,10 +110,7 @@ Environment={search_path}
 TimeoutStartSec=infinity
 # The supervisor does next to nothing: when it is silent for that long, it hangs.
 WatchdogSec=2min
-# What it was told to end (exit code 0) stays ended; what no retry can mend (78) is not retried.
-Restart=on-failure
-RestartSec=1
-RestartPreventExitStatus=78
+{restart}\
 # SIGTERM is for the supervisor alone: the steps' own programs finish with their steps.
 KillMode=mixed
 # Above the drain budget.
@@ -107,19 +126,30 @@ WantedBy={wanted_by}
 }
 
 fn socket_unit(service: &Service) -> String {
+    let Service { name, address, .. } = service;
+    let ip = address.ip();
+    let free_bind = if ip.is_unspecified() || ip.is_loopback() {
+        ""
+    } else {
+        "\
+# systemd listens before the network has its addresses.
+FreeBind=yes
+"
+    };
     format!(
         "\
-# Made by `baton service`. Connections wait here while nothing serves them.
+# Made by `baton service`. Calls wait here while the service is down, and start it.
 [Unit]
-Description=Baton: the port of {}
+Description=Baton: the port of {name}
 
 [Socket]
-ListenStream={}
-
+ListenStream={address}
+# As many calls may wait as the system allows (sysctl net.core.somaxconn, usually 4096).
+Backlog=65535
+{free_bind}
 [Install]
 WantedBy=sockets.target
-",
-        service.name, service.address
+"
     )
 }
 
@@ -156,7 +186,7 @@ pub fn version_in(text: &str) -> Option<u32> {
 mod tests {
     use super::{units, version_in};
     use crate::service::tests::service;
-    use crate::service::{Scope, Service};
+    use crate::service::{Scope, Service, UnitFile};
 
     fn unit(service: &Service, version: Option<u32>) -> String {
         units(service, version).remove(0).text
@@ -231,13 +261,51 @@ mod tests {
         assert_eq!(value(&unit, "WorkingDirectory"), "/srv/a b/50%%");
     }
 
-    #[test]
-    fn with_a_socket_systemd_listens() {
+    fn with_a_socket_at(address: &str) -> Vec<UnitFile> {
         let mut listening = service();
         listening.socket = true;
-        let units = units(&listening, None);
+        listening.address = address.parse().unwrap();
+        units(&listening, None)
+    }
+
+    #[test]
+    fn with_a_socket_systemd_listens_and_both_start_with_the_machine() {
+        let units = with_a_socket_at("127.0.0.1:3111");
         assert_eq!(units[1].name, "baton-shop.socket");
         assert_eq!(value(&units[1].text, "ListenStream"), "127.0.0.1:3111");
         assert_eq!(value(&units[0].text, "Requires"), "baton-shop.socket");
+        assert_eq!(value(&units[0].text, "WantedBy"), "multi-user.target");
+        assert_eq!(value(&units[1].text, "WantedBy"), "sockets.target");
+        let alone = super::units(&service(), None);
+        assert_eq!(alone.len(), 1);
+        assert!(!alone[0].text.contains(".socket"), "{}", alone[0].text);
+    }
+
+    #[test]
+    fn what_waits_in_the_socket_never_makes_systemd_close_it() {
+        let units = with_a_socket_at("127.0.0.1:3111");
+        let unit = &units[0].text;
+        assert!(!unit.contains("RestartPreventExitStatus"), "{unit}");
+        assert_eq!(value(unit, "Restart"), "on-failure");
+        // Far below 20 times in 2 s, which is systemd's limit for a socket.
+        assert_eq!(value(unit, "RestartSec"), "1");
+        assert_eq!(value(unit, "StartLimitIntervalSec"), "0");
+        // 128 in older versions of systemd.
+        assert!(value(&units[1].text, "Backlog").parse::<u32>().unwrap() >= 4096);
+    }
+
+    #[test]
+    fn an_address_that_the_network_brings_later_is_listened_on_already() {
+        for (address, later) in [
+            ("127.0.0.1:80", false),
+            ("0.0.0.0:80", false),
+            ("[::]:80", false),
+            ("10.1.2.3:80", true),
+            ("[fd00::1]:80", true),
+        ] {
+            let socket = with_a_socket_at(address).remove(1).text;
+            assert_eq!(value(&socket, "ListenStream"), address);
+            assert_eq!(socket.contains("\nFreeBind=yes\n"), later, "{socket}");
+        }
     }
 }

@@ -23,6 +23,7 @@ mod ledger;
 mod link;
 mod message;
 mod notify;
+mod outage;
 mod posix;
 mod replace;
 mod socket;
@@ -151,7 +152,9 @@ impl Supervisor {
         }
         let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
-        if socket.origin != Origin::Bound && address != setup.address {
+        if socket.origin == Origin::Bound {
+            outage::log(address.port());
+        } else if address != setup.address {
             info!(%address, "listening on the socket that was passed, whatever --host and --port say");
         }
         ledger::tell_all_lost(setup.state.path(), &[]);

@@ -1,8 +1,8 @@
 //! Calls of the fixture's functions that answer with the version of the code
 //! that served them, and calls that last until a test lets them end.
 
-use harness::http::{Answer, Lost};
-use harness::{Baton, Gate, Run};
+use harness::http::{Answer, Lost, Sent};
+use harness::{Baton, Door, Executor, Gate, Project, Run};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -62,5 +62,46 @@ pub(crate) fn version_in(answer: &Answer) -> Value {
         200 => body["version"].clone(),
         206 => body[0]["data"]["version"].clone(),
         _ => panic!("a failed call: {answer}"),
+    }
+}
+
+/// A function whose runs fail for good when a call is refused.
+const DUE: &str = r#"import { inngest } from "../lib/client";
+export const due = inngest.createFunction(
+  { id: "due", retries: 0, checkpointing: false, triggers: [{ event: "fixture/due" }] },
+  async ({ event }) => ({ number: event.data.number }),
+);
+"#;
+
+/// The first calls of six runs that have no second attempt, on their way to a host that may not be there.
+pub(crate) struct DueCalls(Vec<Sent>);
+
+impl DueCalls {
+    /// A project with the function that they call.
+    pub(crate) fn project() -> Project {
+        let project = Project::new();
+        project.write("functions/due.ts", DUE);
+        project
+    }
+
+    /// Sends them; one that is refused fails the test.
+    pub(crate) async fn send(door: &Door) -> Self {
+        let mut sent = Vec::new();
+        for number in 0..6 {
+            let mut run = Run::of("fixture-due").with_data(json!({ "number": number }));
+            run.max_attempts = 1;
+            let call = Executor::new(door.clone()).request(&run, "step");
+            sent.push(call.write(door).await);
+        }
+        Self(sent)
+    }
+
+    /// Each gets the answer of its own call.
+    pub(crate) async fn all_end(self) {
+        for (number, sent) in self.0.into_iter().enumerate() {
+            let (status, body) = sent.answer().await;
+            let body: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {status} {body}"));
+            assert_eq!((status, body), (200, json!({ "number": number })));
+        }
     }
 }

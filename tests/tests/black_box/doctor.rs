@@ -1,9 +1,14 @@
 //! `baton doctor`: each thing that goes wrong has a line of its own, with what to do.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use harness::{Baton, Cli, FakeInngest, Finished, Kind, Launch, Mood, Project, Sdk};
 use serde_json::{Value, json};
+
+use crate::service::free_port;
+use crate::supervisor::activated;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 
@@ -193,7 +198,7 @@ async fn a_project_without_the_sdk_is_told() {
 #[tokio::test]
 async fn the_owner_of_the_port_is_told() {
     let project = project();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().unwrap().port().to_string();
     let taken = Doctor::of(&project).arguments(&["--port", &port]).run().await;
     let taken = taken.failed("port", "port_taken");
@@ -212,6 +217,21 @@ async fn the_owner_of_the_port_is_told() {
         message.as_str().unwrap().contains(&second.pid().to_string()),
         "{message}"
     );
+}
+
+#[tokio::test]
+async fn the_port_that_a_service_manager_holds_for_the_host_is_the_hosts() {
+    let project = project();
+    let socket = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a socket"));
+    let baton = activated(&project, &socket).ready().await;
+    let port = baton.port().to_string();
+    let found = Doctor::of(&project).arguments(&["--port", &port]).run().await;
+    assert_eq!(found.status("port"), "ok", "{}", found.0);
+    // As after another port was written into baton.toml.
+    let other = free_port().to_string();
+    let found = Doctor::of(&project).arguments(&["--port", &other]).run().await;
+    assert_eq!(found.status("port"), "ok", "{}", found.0);
+    assert!(found.0.stdout.contains(&format!("127.0.0.1:{port}")), "{}", found.0);
 }
 
 #[tokio::test]

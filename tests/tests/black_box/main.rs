@@ -50,6 +50,9 @@ mod spare;
 mod streaming;
 mod stuck;
 mod supervisor;
+// Where systemd runs.
+#[cfg(target_os = "linux")]
+mod systemd;
 mod terminal;
 mod traces;
 mod typescript;

@@ -22,12 +22,16 @@ echo "systemctl $*" >> "$STAND_IN/calls"
 if [ "$1" = "$FAILS" ]; then echo "Failed to $1: Access denied" >&2; exit 4; fi
 unit="$XDG_CONFIG_HOME/systemd/user/baton-project.service"
 case "$1" in
-  is-active) [ -e "$STAND_IN/pid" ] ;;
-  start)
+  is-active) case "$2" in *.socket) [ -e "$STAND_IN/listens" ] ;; *) [ -e "$STAND_IN/pid" ] ;; esac ;;
+  start | restart)
+    case "$2" in *.socket) touch "$STAND_IN/listens"; exit ;; esac
     cd "$(sed -n 's/^WorkingDirectory=//p' "$unit")" || exit 1
     . "$STAND_IN/run.sh"
     run $(sed -n 's/^ExecStart=//p' "$unit") ;;
-  stop) . "$STAND_IN/run.sh"; end; while [ -e "$STAND_IN/pid" ]; do sleep 0.02; done ;;
+  disable) case "$*" in *--now*.socket) rm "$STAND_IN/listens" ;; esac ;;
+  stop)
+    . "$STAND_IN/run.sh"; end; while [ -e "$STAND_IN/pid" ]; do sleep 0.02; done
+    case "$*" in *.socket*) rm "$STAND_IN/listens" ;; esac ;;
 esac
 "#;
 
@@ -153,6 +157,10 @@ impl Machine {
         self.home().join(".config/systemd/user/baton-project.service")
     }
 
+    fn systemd_socket(&self) -> PathBuf {
+        self.systemd_unit().with_extension("socket")
+    }
+
     fn launchd_job(&self) -> PathBuf {
         self.home().join("Library/LaunchAgents/baton.project.plist")
     }
@@ -167,13 +175,13 @@ impl Drop for Machine {
 }
 
 /// Where startup snapshots are kept, whatever `HOME` a test says.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache"))
 }
 
 /// A port that nobody has, outside of the range from which connections take theirs.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
     let mut ports = (start..30_000).chain(20_000..start);
     ports
@@ -187,13 +195,22 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
     let installed = machine.install("--systemd").await;
     assert_eq!(installed.code, Some(0), "{installed}");
     assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
-    let unit = "baton-project.service";
-    let calls = [
-        "daemon-reload".to_owned(),
-        format!("enable {unit}"),
-        format!("start --no-block {unit}"),
-    ];
-    assert_eq!(machine.calls(), calls);
+    assert!(
+        installed
+            .stdout
+            .contains(&format!("systemd holds port {}", machine.port)),
+        "{installed}"
+    );
+    assert!(installed.stdout.contains("--no-socket"), "{installed}");
+    assert_eq!(
+        machine.calls(),
+        [
+            "daemon-reload",
+            "enable baton-project.service baton-project.socket",
+            "start baton-project.socket",
+            "start --no-block baton-project.service",
+        ]
+    );
     let mode = machine.systemd_unit().metadata().expect("a unit").permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
     let status = machine.cli().baton(&["status", "--json"]).await;
@@ -206,7 +223,16 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
     let again = machine.service("install", &changed).await;
     assert_eq!(again.code, Some(0), "{again}");
     assert!(again.stdout.contains("nothing was interrupted"), "{again}");
-    assert_eq!(machine.calls(), ["daemon-reload".to_owned(), format!("enable {unit}")]);
+    assert!(
+        again
+            .stdout
+            .contains("`systemctl --user restart baton-project.service`"),
+        "{again}"
+    );
+    assert_eq!(
+        machine.calls(),
+        ["daemon-reload", "enable baton-project.service baton-project.socket"]
+    );
     assert_eq!(machine.pid(), pid, "the host that runs is left alone");
     let text = fs::read_to_string(machine.systemd_unit()).expect("a unit");
     assert!(text.contains("project/bin:"), "what changed is written: {text}");
@@ -215,11 +241,16 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
     let removed = machine.service("uninstall", &["--systemd"]).await;
     assert_eq!(removed.code, Some(0), "{removed}");
     assert_eq!(
-        machine.calls()[0],
-        format!("stop {unit}"),
+        machine.calls(),
+        [
+            // Both at once, or a call that waits would start it again.
+            "stop baton-project.socket baton-project.service",
+            "disable baton-project.socket baton-project.service",
+            "daemon-reload",
+        ],
         "it ends before its unit goes"
     );
-    assert!(!machine.systemd_unit().exists());
+    assert!(!machine.systemd_unit().exists() && !machine.systemd_socket().exists());
     assert_eq!(machine.pid(), None);
     let log = fs::read_to_string(machine.stand_in().join("log")).expect("a log");
     assert!(log.contains("SIGTERM"), "it was asked to end: {log}");
@@ -227,6 +258,110 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
     let nothing = machine.service("uninstall", &["--systemd"]).await;
     assert_eq!(nothing.code, Some(0), "{nothing}");
     assert!(nothing.stdout.contains("nothing to remove"), "{nothing}");
+}
+
+#[tokio::test]
+async fn a_service_that_runs_is_left_alone_when_its_port_goes_to_systemd_and_back() {
+    let machine = Machine::that_starts_hosts();
+    let port = machine.port.to_string();
+    let alone = ["--systemd", "--port", &port, "--no-socket"];
+    let installed = machine.service("install", &alone).await;
+    assert_eq!(installed.code, Some(0), "{installed}");
+    assert!(
+        installed.stdout.contains("calls are refused while it is down"),
+        "{installed}"
+    );
+    assert_eq!(
+        machine.calls(),
+        [
+            "daemon-reload",
+            "enable baton-project.service",
+            "start --no-block baton-project.service",
+        ]
+    );
+    let pid = machine.pid();
+
+    for _ in 0..2 {
+        machine.forget_calls();
+        let with_socket = machine.install("--systemd").await;
+        assert_eq!(with_socket.code, Some(0), "{with_socket}");
+        // systemd would refuse to start a socket whose service runs.
+        assert_eq!(
+            machine.calls(),
+            ["daemon-reload", "enable baton-project.service baton-project.socket"]
+        );
+        assert!(
+            with_socket
+                .stdout
+                .contains("holds the port itself, until `systemctl --user restart baton-project.service`"),
+            "{with_socket}"
+        );
+        assert!(!with_socket.stdout.contains("systemd holds"), "not yet: {with_socket}");
+        assert_eq!(machine.pid(), pid);
+    }
+
+    // As after that restart.
+    fs::write(machine.stand_in().join("listens"), "").expect("a file");
+    machine.forget_calls();
+    let back = machine.service("install", &alone).await;
+    assert_eq!(back.code, Some(0), "{back}");
+    assert_eq!(
+        machine.calls(),
+        [
+            // The service must not need the socket any more when that ends.
+            "daemon-reload",
+            "disable --now baton-project.socket",
+            "daemon-reload",
+            "enable baton-project.service",
+        ]
+    );
+    assert!(!machine.systemd_socket().exists());
+    assert_eq!(machine.pid(), pid);
+}
+
+#[tokio::test]
+async fn another_address_of_a_socket_counts_once_the_socket_is_started_again() {
+    let machine = Machine::that_starts_hosts();
+    assert_eq!(machine.install("--systemd").await.code, Some(0));
+    machine.forget_calls();
+    let moved = machine.service("install", &["--systemd", "--port", "1"]).await;
+    assert_eq!(moved.code, Some(0), "nothing serves there yet: {moved}");
+    assert!(
+        moved.stdout.contains("`systemctl --user restart baton-project.socket`"),
+        "{moved}"
+    );
+
+    // Where the service is down, install does it.
+    let mut stop = Command::new(machine.stand_in().join("systemctl"));
+    stop.args(["--user", "stop", "baton-project.service"])
+        .env("STAND_IN", machine.stand_in())
+        .env("XDG_CONFIG_HOME", machine.home().join(".config"));
+    assert!(stop.status().expect("the stand-in").success());
+    machine.forget_calls();
+    let started = machine.install("--systemd").await;
+    assert_eq!(started.code, Some(0), "{started}");
+    assert_eq!(
+        machine.calls()[2..],
+        ["restart baton-project.socket", "start --no-block baton-project.service"]
+    );
+}
+
+#[tokio::test]
+async fn the_service_manager_holds_the_port_unless_it_is_told_otherwise() {
+    let machine = Machine::new();
+    for (manager, key) in [("--systemd", "[Socket]"), ("--launchd", "<key>Sockets</key>")] {
+        for (flags, has_socket) in [
+            (&[][..], true),
+            (&["--socket"], true),
+            (&["--no-socket"], false),
+            (&["--no-socket", "--socket"], true),
+            (&["--socket", "--no-socket"], false),
+        ] {
+            let printed = machine.service("print", &[&[manager], flags].concat()).await;
+            assert_eq!(printed.code, Some(0), "{printed}");
+            assert_eq!(printed.stdout.contains(key), has_socket, "{flags:?}: {printed}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -240,6 +375,12 @@ async fn a_service_of_launchd_is_put_in_again_once_its_predecessor_has_ended() {
         "an error that passes is waited for: {installed}"
     );
     assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
+    assert!(
+        installed
+            .stdout
+            .contains(&format!("launchd holds port {}", machine.port)),
+        "{installed}"
+    );
     let boots = |calls: &[String]| calls.iter().filter(|call| call.contains("bootstrap gui/")).count();
     let calls = machine.calls();
     assert_eq!(boots(&calls), 3, "{calls:?}");
@@ -299,7 +440,7 @@ async fn what_a_service_manager_says_when_it_fails_is_told() {
     failed.refuses(
         1,
         &[
-            "`systemctl --user enable baton-project.service` failed (exit code 4)",
+            "`systemctl --user enable baton-project.service baton-project.socket` failed (exit code 4)",
             "Failed to enable: Access denied",
         ],
     );
@@ -426,12 +567,12 @@ async fn systemd_finds_nothing_to_say_of_the_units() {
     let machine = Machine::new();
     let odd = machine.project.root().join("a folder, 100% \"odd\" $HOME");
     fs::create_dir(&odd).expect("a folder");
-    for scope in [&["--user"][..], &["--system", "--run-as", "root"]] {
+    for scope in [&["--user"][..], &["--system", "--run-as", "root", "--host", "10.1.2.3"]] {
         // The systemd of the machine tells which units it knows.
         let path = std::env::var("PATH").expect("PATH");
         let cli = machine.cli().env("PATH", path);
         let more = [
-            &["service", "print", "--systemd", "--socket"],
+            &["service", "print", "--systemd"],
             scope,
             &[odd.to_str().expect("text")],
         ]
@@ -461,5 +602,9 @@ async fn systemd_finds_nothing_to_say_of_the_units() {
         let text = fs::read_to_string(&units[0]).expect("a unit");
         fs::write(&units[0], text.replace("KillMode=mixed", "KillMode=some")).expect("a unit");
         assert!(verify(&units).1.contains("some"), "what is wrong is noticed");
+        fs::write(&units[0], text).expect("a unit");
+        let text = fs::read_to_string(&units[1]).expect("a unit");
+        fs::write(&units[1], text.replace("Backlog=65535", "Backlog=many")).expect("a unit");
+        assert!(verify(&units).1.contains("many"), "what is wrong is noticed");
     }
 }

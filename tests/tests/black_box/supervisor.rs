@@ -2,7 +2,7 @@
 //! service manager (README, Production).
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use harness::http::Call;
-use harness::{Baton, Cli, Launch, Line, Project, Run, deadline, mismatch, send_signal};
+use harness::{Baton, Cli, Door, Launch, Line, Project, Run, deadline, mismatch, send_signal};
 use serde_json::{Value, json};
 
-use crate::calls::{gated, slow_to_load, start, version_of};
+use crate::calls::{DueCalls, gated, slow_to_load, start, version_of};
+use crate::service::free_port;
 
 /// Kills the host that accepts, as the kernel does when memory is out, and waits for the next one.
 async fn kill_host(baton: &Baton) {
@@ -162,10 +163,7 @@ async fn a_supervisor_that_is_killed_leaves_a_host_that_finishes_its_calls_and_f
     assert_eq!(version_of(&next, "version").await, "1");
     gate.open();
     assert_eq!(running.version(&baton).await, "1");
-    deadline::until("the old host ends", String::new, async || {
-        (!Path::new(&format!("/proc/{host}")).exists()).then_some(())
-    })
-    .await;
+    has_ended(host).await;
     assert_eq!(version_of(&next, "version").await, "1");
 }
 
@@ -262,7 +260,7 @@ async fn two_hosts_on_two_ports_take_turns_by_drain() {
 }
 
 /// Started as systemd does it: the socket is descriptor 3, and meant for this very process.
-fn activated(project: &Project, socket: &Arc<TcpListener>) -> Launch {
+pub(crate) fn activated(project: &Project, socket: &Arc<TcpListener>) -> Launch {
     let script = project.scratch().join("activate");
     let text = format!(
         "#!/bin/sh\nexec 3<&0 0</dev/null\nLISTEN_PID=$$ LISTEN_FDS=1 exec {} \"$@\"\n",
@@ -291,6 +289,109 @@ async fn a_socket_that_systemd_passes_is_served_and_keeps_calls_over_a_restart()
     let next = activated(&project, &socket).ready().await;
     let (status, body) = waiting.answer().await;
     assert_eq!(status, 200, "nobody was refused: {body}\n{}", next.stderr().tail());
+}
+
+/// The process has ended, and has given back what it held.
+async fn has_ended(pid: u32) {
+    deadline::until("the process ends", String::new, async || {
+        (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_without_a_second_attempt_that_are_due_while_nothing_runs_wait_in_a_socket_that_is_passed() {
+    let project = DueCalls::project();
+    let socket = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a socket"));
+    for signal in ["TERM", "KILL"] {
+        let mut baton = activated(&project, &socket).ready().await;
+        let (door, host) = (baton.door(), baton.host().await);
+        baton.signal(signal).await;
+        let _ = baton.ended().await;
+        has_ended(host).await;
+        let due = DueCalls::send(&door).await;
+        let mut next = activated(&project, &socket).ready().await;
+        due.all_end().await;
+        assert_eq!(lost_calls(&next), 0, "{}", next.stderr().tail());
+        next.signal("TERM").await;
+        assert_eq!(next.ended().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_due_while_nothing_runs_are_refused_where_no_socket_is_passed() {
+    let project = DueCalls::project();
+    let mut baton = Baton::start(&project).ready().await;
+    let door = baton.door();
+    DueCalls::send(&door).await.all_end().await;
+    baton.signal("TERM").await;
+    assert_eq!(baton.ended().await.code(), Some(0));
+    let refused = baton.executor().discover(&Run::of("fixture-due")).await;
+    let refused = refused.expect_err("nobody listens").to_string();
+    assert!(refused.contains("refused"), "{refused}");
+}
+
+/// The note of a supervisor that has opened the port itself.
+const NOTE: &str = "nobody else holds the port: calls that are due while this process is down are refused, and runs of \
+                    functions with retries: 0 fail";
+
+#[tokio::test]
+async fn a_supervisor_that_holds_the_port_itself_notes_once_what_is_lost_while_it_is_down() {
+    let project = Project::new();
+    let mut baton = Baton::start(&project).ready().await;
+    let port = json!({ "port": baton.port(), "level": "INFO" });
+    let note = baton.wait_for(NOTE, port.clone()).await;
+    assert!(note.json["help"].as_str().is_some_and(|help| !help.is_empty()));
+    kill_host(&baton).await;
+    assert_eq!(baton.upgrade(&[]).await.code, Some(0));
+    baton.wait_for("the supervisor is the new binary", json!({})).await;
+    baton.signal("TERM").await;
+    assert_eq!(baton.ended().await.code(), Some(0));
+    baton.stderr().end().await;
+    assert_eq!(baton.stderr().count(NOTE, &json!({})), 1, "{}", baton.stderr().tail());
+
+    let socket = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a socket"));
+    for launch in [activated(&project, &socket), Baton::dev(&project)] {
+        let mut baton = launch.ready().await;
+        baton.signal("TERM").await;
+        assert_eq!(baton.ended().await.code(), Some(0));
+        baton.stderr().end().await;
+        assert_eq!(baton.stderr().count(NOTE, &json!({})), 0, "{}", baton.stderr().tail());
+    }
+}
+
+/// Through systemd's own program for it, which listens, and starts Baton for the first connection.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_call_for_which_systemd_starts_baton_is_answered() {
+    let project = DueCalls::project();
+    let port = free_port();
+    let script = project.scratch().join("activate");
+    // It passes nothing on by itself but PATH, HOME and the like.
+    let passed = ["BATON_CODE_CACHE", "BATON_REGISTER", "INNGEST_DEV", "XDG_CACHE_HOME"];
+    let passed = passed.map(|name| format!("${{{name}+--setenv={name}=\"${name}\"}}"));
+    let text = format!(
+        "#!/bin/sh\nexec systemd-socket-activate --listen=127.0.0.1:{port} {} {} \"$@\"\n",
+        passed.join(" "),
+        harness::baton_binary().display()
+    );
+    fs::write(&script, text).expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+    let launch = Baton::start(&project).program(script);
+    let door = Door::Tcp(([127, 0, 0, 1], port).into());
+    let listens = async || TcpStream::connect(("127.0.0.1", port)).ok();
+    let calls = async {
+        deadline::until(
+            "systemd-socket-activate, of Debian's package systemd, listens",
+            String::new,
+            listens,
+        )
+        .await;
+        DueCalls::send(&door).await.all_end().await;
+    };
+    let (baton, ()) = tokio::join!(launch.ready(), calls);
+    assert_eq!(baton.port(), port);
+    assert_eq!(lost_calls(&baton), 0, "{}", baton.stderr().tail());
 }
 
 #[tokio::test]

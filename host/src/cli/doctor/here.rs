@@ -1,6 +1,6 @@
 //! What is to be seen on this machine: the host, its port, files, keys, limits.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -55,11 +55,18 @@ pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
     if port == 0 {
         return Check::skipped("port", "any free one");
     }
+    let address = status.and_then(|status| status["address"].as_str()?.parse::<SocketAddr>().ok());
+    if address.is_some_and(|address| address.port() == port) {
+        return Check::good("port", format!("{port} is the host's"));
+    }
     if TcpListener::bind(plan.address).is_ok() {
-        return match status {
-            Some(_) => Check::good("port", format!("{port} is free; the host listens elsewhere")),
-            None => Check::good("port", format!("{port} is free")),
-        };
+        return Check::good(
+            "port",
+            match address {
+                Some(address) => format!("{port} is free; the host listens at {address}"),
+                None => format!("{port} is free"),
+            },
+        );
     }
     let owner = listeners::get_process_by_port(port, listeners::Protocol::TCP).ok();
     let host = status.and_then(|status| status["pid"].as_u64());
@@ -72,6 +79,14 @@ pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
                 format!("another Baton has port {port}: process {}", owner.pid),
                 "Two supervisors would fight over it: end one where it is started (launchd, systemd), or give this \
                  project another --port.",
+            ),
+        ),
+        Some(owner) if ["systemd", "launchd"].contains(&owner.name.as_str()) => Check::warning(
+            "port",
+            Finding::new(
+                "port_of_service_manager",
+                format!("{} holds port {port} for a service that does not run", owner.name),
+                "If it is this project's service, start it: the next call does so, too. Otherwise give another --port.",
             ),
         ),
         Some(owner) => Check::failed(

@@ -1,0 +1,57 @@
+//! The note of a supervisor that holds the port itself: while it is down, calls are refused.
+
+use std::path::Path;
+
+use tracing::info;
+
+/// Exists where systemd runs the machine (`sd_booted(3)`); not in a container without it.
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// A service manager that can hold the port for this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manager {
+    Systemd,
+    Launchd,
+}
+
+impl Manager {
+    fn of_this_machine() -> Option<Self> {
+        if cfg!(target_os = "macos") {
+            return Some(Self::Launchd);
+        }
+        Path::new(SYSTEMD).is_dir().then_some(Self::Systemd)
+    }
+}
+
+/// Logs what is lost while this process is down, and how to lose nothing.
+pub fn log(port: u16) {
+    info!(
+        port,
+        help = help(Manager::of_this_machine()),
+        "nobody else holds the port: calls that are due while this process is down are refused, and runs of functions \
+         with retries: 0 fail"
+    );
+}
+
+const fn help(manager: Option<Manager>) -> &'static str {
+    match manager {
+        Some(Manager::Systemd) => "Run `baton service install`: systemd holds the port, and calls wait in it.",
+        Some(Manager::Launchd) => "Run `baton service install`: launchd holds the port, and calls wait in it.",
+        None => {
+            "Start the next instance before this one ends (in Kubernetes a rolling update), or let a service manager \
+             pass the socket."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Manager, help};
+
+    #[test]
+    fn the_help_names_the_service_manager_only_where_there_is_one() {
+        assert!(help(Some(Manager::Systemd)).contains("systemd holds"));
+        assert!(help(Some(Manager::Launchd)).contains("launchd holds"));
+        assert!(!help(None).contains("service install"), "it would fail in a container");
+    }
+}
