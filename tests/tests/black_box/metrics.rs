@@ -34,16 +34,7 @@ impl Scrape {
         let answer = baton.get("/-/metrics").await;
         assert_eq!(answer.status, 200, "{answer}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scrape.py");
-        // Debian's package is for Debian's Python.
-        let python = ["/usr/bin/python3", "python3"].into_iter().find(|python| {
-            let imports = std::process::Command::new(python)
-                .args(["-c", "import prometheus_client"])
-                .output();
-            imports.is_ok_and(|output| output.status.success())
-        });
-        let python =
-            python.expect("Prometheus' client library for Python (Debian: apt install python3-prometheus-client)");
-        let mut child = Command::new(python)
+        let mut child = python_with_client()
             .arg(script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -70,6 +61,29 @@ impl Scrape {
         assert!(found.next().is_none(), "more than one {name} {labels:?}");
         value
     }
+}
+
+/// The folder into which `bin/test` has put Prometheus' client from PyPI.
+const PACKAGES: &str = "BATON_TEST_PYTHONPATH";
+
+/// A Python that imports Prometheus' client: from that folder, or its own. Debian's package is for Debian's Python.
+fn python_with_client() -> Command {
+    let python = |program: &str| {
+        let mut command = std::process::Command::new(program);
+        if let Some(packages) = std::env::var_os(PACKAGES) {
+            command.env("PYTHONPATH", packages);
+        }
+        command
+    };
+    let found = ["python3", "/usr/bin/python3"].into_iter().find(|program| {
+        let imports = python(program).args(["-c", "import prometheus_client"]).output();
+        imports.is_ok_and(|output| output.status.success())
+    });
+    let found = found.expect(
+        "Prometheus' client library for Python is missing: run `bin/test`, which fetches it, or \
+         `python3 -m pip install prometheus-client`",
+    );
+    Command::from(python(found))
 }
 
 #[tokio::test]

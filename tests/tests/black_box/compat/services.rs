@@ -38,9 +38,7 @@ impl Services {
             stand_in: StandIn::start().await,
             redis: redis(folder.path()).await,
             postgres: postgres(folder.path()).await,
-            chromium: ["chromium", "chromium-browser", "google-chrome"]
-                .into_iter()
-                .find_map(program),
+            chromium: chromium(),
             _folder: folder,
         }
     }
@@ -184,6 +182,16 @@ async fn service(name: &str, mut command: Command, port: u16) -> Service {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
+}
+
+/// The browser that `CHROMIUM` names, as for the dashboard's tests, or else the one on the `PATH`.
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
+    named.or_else(|| {
+        ["chromium", "chromium-browser", "google-chrome"]
+            .into_iter()
+            .find_map(program)
+    })
 }
 
 fn program(name: &str) -> Option<PathBuf> {
