@@ -446,6 +446,8 @@ fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
             {
                 LEAVE_WITHIN
             }
+            // Who has it cannot always be told: a host of this project may.
+            ListenError::PortTaken { pid: None, .. } if has_hosts(setup) => LEAVE_WITHIN,
             // It may have been given back since.
             ListenError::PortTaken { pid: None, .. } => UNKNOWN_WITHIN,
             _ => Duration::ZERO,
@@ -455,6 +457,15 @@ fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
         }
         std::thread::sleep(LEAVE_PAUSE);
     }
+}
+
+/// Tells whether a host of the project lives that an earlier supervisor has started.
+fn has_hosts(setup: &Setup) -> bool {
+    let shared = setup.state.control_socket();
+    let folder = shared.parent().map(std::fs::read_dir);
+    let sockets = folder.into_iter().flatten().flatten().flatten();
+    let pids = sockets.filter_map(|socket| socket.file_name().to_str()?.strip_suffix(".sock")?.parse().ok());
+    pids.into_iter().any(|pid| posix::kill(pid, 0).is_ok())
 }
 
 fn path_of(binary: &Binary) -> std::io::Result<std::path::PathBuf> {

@@ -19,12 +19,18 @@ use sys_traits::impls::RealSys;
 use super::control::Control;
 use super::fatal::{self, Told, guard_this_thread};
 use super::memory;
+use super::name::Name;
 use super::thread::{Spec, bootstrap_options};
 use crate::compat;
+use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
+use crate::compat::witness;
 use crate::loader::{Loader, Modules};
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
+
+/// The name of every worker thread in lines of the log.
+const WORKER: &str = "worker";
 
 /// A mebibyte.
 const MIB: usize = 1 << 20;
@@ -72,6 +78,8 @@ impl Family {
 
     fn create(self: &Arc<Self>, arguments: CreateWebWorkerArgs) -> (WebWorker, SendableWebWorkerHandle) {
         self.control.worker_started();
+        witness::begin(self.spec.sources.clone(), Name::new(WORKER));
+        witness::end_evaluation();
         guard_this_thread(Told {
             control: self.control.clone(),
             ended: None,
@@ -104,7 +112,7 @@ impl Family {
             deno_rt_native_addon_loader: None,
             compiled_wasm_module_store: Some(self.wasm.clone()),
             feature_checker: Arc::default(),
-            fs: Arc::new(deno_runtime::deno_fs::RealFs),
+            fs: Arc::new(WitnessedFiles),
             main_inspector_session_tx: Default::default(),
             module_loader: Rc::new(Loader(modules)),
             node_services: Some(node_services),

@@ -119,6 +119,7 @@ impl Modules {
         let path = url.to_file_path().map_err(|()| {
             JsErrorBox::generic(format!("cannot import {url}: only files and packages can be imported"))
         })?;
+        self.sources.read_anew_for(url, &path);
         let file = self.read(url, &path)?;
         let media_type = MediaType::from_specifier(url);
         let bytes = |file: SourceFile| ModuleSourceCode::Bytes(file.bytes.to_vec().into_boxed_slice().into());

@@ -118,9 +118,17 @@ impl SourceSnapshot {
         }
     }
 
-    /// Notes that the project's code writes to a file, which is then none of its sources.
+    /// Notes that the project's code writes to a file: it is then none of the sources that are watched, and read anew
+    /// when it is imported again.
     pub(crate) fn note_written(&self, path: &Path) {
-        let Ok(path) = std::path::absolute(path) else {
+        let (looked, imported) = {
+            let read = self.lock();
+            (!read.looks.is_empty(), !read.later.is_empty())
+        };
+        if imported && let Ok(path) = path.canonicalize() {
+            self.forget_later(&path);
+        }
+        let Some(path) = std::path::absolute(path).ok().filter(|_| looked) else {
             return;
         };
         let look = (self.common.path(&path), Question::Content);

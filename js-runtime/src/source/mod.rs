@@ -17,6 +17,7 @@ mod joined;
 pub(crate) mod kept;
 mod leads;
 pub(crate) mod looks;
+mod rewritten;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

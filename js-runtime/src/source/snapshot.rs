@@ -67,6 +67,8 @@ pub(super) struct Read {
     pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
     /// What modules asked of files while they were evaluated, with the digest of the first answer.
     pub(super) looks: BTreeMap<Look, blake3::Hash>,
+    /// Files that were read first by calls, after the load.
+    pub(super) later: HashSet<Arc<Path>>,
     /// An isolate has loaded all of it: what is imported from now on, calls import.
     pub(super) is_loaded: bool,
 }
@@ -203,6 +205,9 @@ impl SourceSnapshot {
                 }
                 if let Some(stamp) = stamp {
                     read.stamps.insert(path.clone(), stamp);
+                }
+                if read.is_loaded {
+                    read.later.insert(path.clone());
                 }
                 read.files.insert(path, file.clone());
                 Ok(file)

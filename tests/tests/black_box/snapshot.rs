@@ -179,3 +179,81 @@ async fn an_environment_belongs_to_a_generation() {
     );
     assert_eq!(greets().await[0], "good morning");
 }
+
+/// Writes code three times, and each time imports it by another query, requires it, and runs it in a thread.
+const GENERATES: &str = r#"import { mkdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { Worker } from "node:worker_threads";
+import { inngest } from "../lib/client";
+import { loaded } from "../lib/loaded";
+const folder = new URL("../generated/", import.meta.url);
+const require = createRequire(import.meta.url);
+function write(name, code) {
+  mkdirSync(folder, { recursive: true });
+  const file = new URL(name, folder);
+  writeFileSync(file, code);
+  return file;
+}
+const ways = {
+  async imported(text) {
+    const file = write("rules.mjs", `export const text = "${text}";\n`);
+    return (await import(`${file.href}?t=${text}`)).text;
+  },
+  async typescript(text) {
+    const file = write("rules.ts", `export const text: string = "${text}";\n`);
+    return (await import(`${file.href}?t=${text}`)).text;
+  },
+  async json(text) {
+    const file = write("rules.json", JSON.stringify({ text }));
+    return (await import(`${file.href}?t=${text}`, { with: { type: "json" } })).default.text;
+  },
+  required(text) {
+    const { pathname } = write("rules.cjs", `module.exports = "${text}";\n`);
+    delete require.cache[pathname];
+    return require(pathname);
+  },
+  inWorker(text) {
+    const code = `import { parentPort } from "node:worker_threads";\nparentPort.postMessage("${text}");\n`;
+    const worker = new Worker(write("worker.mjs", code));
+    return new Promise((resolve, reject) => {
+      worker.once("error", reject).once("message", (message) => worker.terminate().then(() => resolve(message)));
+    });
+  },
+  // What the load has read is the generation's for good.
+  async loaded(text) {
+    const file = new URL("../lib/loaded.ts", import.meta.url);
+    writeFileSync(file, `export const loaded = "${text}";\n`);
+    return (await import(`${file.href}?t=${text}`)).loaded + loaded;
+  },
+};
+export const generates = inngest.createFunction(
+  { id: "generates", retries: 1, checkpointing: false, triggers: [{ event: "fixture/generates" }] },
+  async () => {
+    const seen = {};
+    for (const way in ways) {
+      seen[way] = [];
+      for (const text of ["one", "two", "three"]) seen[way].push(await ways[way](text));
+    }
+    return seen;
+  },
+);
+"#;
+
+#[tokio::test]
+async fn what_a_function_generates_and_imports_again_is_read_anew_and_what_the_load_read_is_not() {
+    let project = Project::new();
+    project.write("functions/generates.ts", GENERATES);
+    project.write("lib/loaded.ts", "export const loaded = \"of the load \";\n");
+    let baton = Baton::dev(&project).ready().await;
+    let answer = start(&baton, &Run::of("fixture-generates")).answer(&baton).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let anew = json!(["one", "two", "three"]);
+    let same = "of the load of the load ";
+    assert_eq!(
+        answer.json(),
+        json!({
+            "imported": anew, "typescript": anew, "json": anew, "required": anew, "inWorker": anew,
+            "loaded": [same, same, same],
+        })
+    );
+}
