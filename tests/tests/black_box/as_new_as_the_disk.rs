@@ -15,24 +15,31 @@ for (const line of fs.readFileSync(".env.package", "utf8").split("\n")) {
 export const fromPackage = process.env.FROM_PACKAGE;
 "#;
 
+/// Reads a file that is none of the project's, and asks what is in a folder.
+const READS_OUTSIDE: &str = r#"import fs from "node:fs";
+export const outside = Number(fs.readFileSync("OUTSIDE/number.txt", "utf8"));
+export const names = fs.readdirSync("OUTSIDE/names").length;
+"#;
+
 /// Tells what each of its sources said when it was evaluated.
 const TELLS: &str = r#"import { readFileSync } from "node:fs";
 import { fromPackage } from "reads-dotenv";
 import { dep } from "dep";
+import { names, outside } from "reads-outside";
 import { inngest } from "../lib/client.ts";
 import { library } from "../lib/library.ts";
 const prompt = readFileSync(`${import.meta.dirname}/../prompt.md`, "utf8");
 export const tells = inngest.createFunction(
   { id: "tells", retries: 1, triggers: [{ event: "fixture/tells" }], checkpointing: false },
   async () => ({
-    module: 0, library, dep, prompt, fromPackage,
+    module: 0, library, dep, prompt, fromPackage, outside, names,
     inEnvironment: process.env.FROM_PACKAGE, file: process.env.FROM_FILE, secret: process.env.FROM_SECRET,
   }),
 );
 "#;
 
 /// What an edit changes, and which fields of the answer tell it.
-const SOURCES: [(&str, &[&str]); 7] = [
+const SOURCES: [(&str, &[&str]); 9] = [
     ("module", &["module"]),
     ("library", &["library"]),
     ("package", &["dep"]),
@@ -40,7 +47,13 @@ const SOURCES: [(&str, &[&str]); 7] = [
     ("dotenv", &["fromPackage", "inEnvironment"]),
     ("file", &["file"]),
     ("secret", &["secret"]),
+    (OUTSIDE, &["outside"]),
+    (NAMES, &["names"]),
 ];
+
+/// Not noticed by itself, for it is none of the project's: a reload is forced.
+const OUTSIDE: &str = "outside";
+const NAMES: &str = "names";
 
 fn project() -> Project {
     let project = Project::new();
@@ -64,6 +77,9 @@ fn project() -> Project {
     let path = path.to_str().expect("a path that is text");
     package("reads-dotenv", &READS_DOTENV.replace(".env.package", path));
     package("dep", "");
+    let outside = project.scratch().join("outside");
+    let outside = outside.to_str().expect("a path that is text");
+    package("reads-outside", &READS_OUTSIDE.replace("OUTSIDE", outside));
     for (source, _) in SOURCES {
         write(&project, source, 0);
     }
@@ -86,6 +102,13 @@ fn write(project: &Project, source: &str, edit: usize) {
         "dotenv" => project.write(".env.package", format!("FROM_PACKAGE={edit}\n")),
         "file" => project.write(".env", format!("FROM_FILE={edit}\n")),
         "secret" => project.write("secrets", format!("FROM_SECRET={edit}\n")),
+        OUTSIDE => project.write("../outside/number.txt", edit.to_string()),
+        NAMES => {
+            std::fs::create_dir_all(project.scratch().join("outside/names")).expect("a folder");
+            for name in 0..edit {
+                project.write(&format!("../outside/names/{name}"), "");
+            }
+        }
         other => unreachable!("{other}"),
     }
 }
@@ -116,14 +139,15 @@ async fn random_edits(launch: Launch, project: &Project, has_spare: bool, seed: 
     let mut dice = Dice(seed);
     let mut last = [0; SOURCES.len()];
     for edit in 1..=EDITS {
+        let mut force = dice.below(4) == 0;
         for _ in 0..=dice.below(3) {
             let source = dice.below(SOURCES.len());
             write(project, SOURCES[source].0, edit);
             last[source] = edit;
+            force |= [OUTSIDE, NAMES].contains(&SOURCES[source].0);
         }
         // Not all edits meet a spare that is ready.
         let rests = has_spare && dice.below(3) > 0;
-        let force = dice.below(4) == 0;
         let report = baton.reload_with(if force { "?force=1" } else { "" }).await;
         assert_eq!(report.status(), "activated", "seed {seed}, edit {edit}: {report}");
         let answer = start(&baton, &Run::of("fixture-tells")).answer(&baton).await;
