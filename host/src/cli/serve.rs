@@ -279,9 +279,16 @@ impl Host {
             traces,
             ..
         } = self;
+        let served = async {
+            // It ends with its last connection, or the task has panicked, which is as final.
+            let _ = serving.await;
+            let view = table.view();
+            let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
+            futures::future::join_all(live.map(|generation| generation.drained())).await;
+        };
         let finished = tokio::select! {
             biased;
-            _ = serving => {
+            () = served => {
                 following.abort();
                 keeper.stop().await;
                 true

@@ -117,6 +117,13 @@ fn summary(status: &Value) -> String {
             text.push_str(&call_line(call));
         }
         for isolate in generation["isolates"].as_array().into_iter().flatten() {
+            if isolate["finishing"] == true {
+                let _ = writeln!(
+                    text,
+                    "        isolate {} finishes what its code waits for at baton:draining",
+                    isolate["id"]
+                );
+            }
             let seconds = isolate["blocked_ms"].as_f64().unwrap_or_default() / 1000.0;
             if seconds > 0.0 {
                 let _ = writeln!(

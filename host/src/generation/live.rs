@@ -104,6 +104,25 @@ impl Generation {
         })
     }
 
+    /// Tells user code that another generation gets the new calls. The generation stays until user code has finished
+    /// what it does then, or the isolates are ended.
+    pub(super) fn drain(self: &Arc<Self>) {
+        self.pool.drain();
+        if let Some(held) = self.hold() {
+            let drained = self.pool.drained();
+            tokio::spawn(async move {
+                drained.await;
+                drop(held);
+            });
+        }
+    }
+
+    /// Tells user code that the host ends, unless it was told, and resolves once it has finished what it does then.
+    pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.pool.drain();
+        self.pool.drained()
+    }
+
     /// Takes a lease for a call; `None` when the generation has retired.
     #[must_use]
     pub fn lease(self: &Arc<Self>, info: CallInfo) -> Option<Lease> {

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use js_runtime_api::{CallError, CallQueue, DebugSession, Isolate, Request, Response, RunningCall, Vitals};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -245,6 +246,17 @@ impl Pool {
     /// Tells user code that another generation gets the new calls.
     pub(super) fn drain(&self) {
         self.lock().isolates.iter().for_each(|member| member.isolate.drain());
+    }
+
+    /// Resolves once the user code of every isolate has finished what it does after [`Self::drain`].
+    pub(super) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let all: Vec<_> = self
+            .lock()
+            .isolates
+            .iter()
+            .map(|member| member.isolate.drained())
+            .collect();
+        futures::future::join_all(all).map(drop)
     }
 
     /// No isolate takes another call; each ends once it has answered those that it has.

@@ -202,6 +202,8 @@ struct IsolateStatus {
     paused: bool,
     /// How long user code has held its thread; 0 while it does not.
     blocked_ms: u64,
+    /// User code finishes work beside calls before its generation goes.
+    finishing: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -358,6 +360,7 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         condemned: vitals.condemned,
         paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
+        finishing: vitals.finishing,
     }
 }
 

@@ -217,6 +217,10 @@ pub struct KeptSources {
 pub trait Isolate: Send + Sync + fmt::Debug {
     /// Tells user code that another generation gets the new calls. Changes nothing else.
     fn drain(&self);
+    /// Resolves once user code has finished what its listeners of [`Self::drain`] wait for, or the isolate has ended.
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
     /// Takes no more calls; ends once those that it has are answered.
     fn close(&self);
     /// Ends now. Its calls fail with [`CallError::IsolateDied`].
@@ -284,6 +288,8 @@ pub struct Vitals {
     pub debuggers: usize,
     /// A debugger has stopped it: it owes no sign of life.
     pub paused: bool,
+    /// User code finishes work beside calls before its generation goes.
+    pub finishing: bool,
 }
 
 /// A call that an isolate has begun.

@@ -11,6 +11,7 @@ use deno_core::url::Url;
 use deno_core::{JsRuntime, v8};
 use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
+use tokio::sync::watch;
 
 use super::cores::Place;
 use super::cpu_clock::ThreadClock;
@@ -66,11 +67,22 @@ pub(crate) struct Control {
     place: OnceLock<u64>,
     /// How many worker threads user code has started.
     workers: AtomicU64,
+    finishing: watch::Sender<Finishing>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
     vitals: Mutex<Signs>,
     pub(crate) debug: Arc<Debug>,
+}
+
+/// How far user code is with what it finishes once its generation drains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Finishing {
+    /// It was not told yet.
+    #[default]
+    NotTold,
+    Begun,
+    Done,
 }
 
 /// What the driver tells of itself.
@@ -180,6 +192,16 @@ impl Control {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Notes how far user code is with what it finishes once its generation drains.
+    pub(super) fn is_finishing(&self, finishing: Finishing) {
+        self.finishing.send_replace(finishing);
+    }
+
+    /// Follows how far user code is with that.
+    pub(super) fn finishing(&self) -> watch::Receiver<Finishing> {
+        self.finishing.subscribe()
+    }
+
     /// No more calls are to be taken; those that run are finished.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
@@ -220,6 +242,7 @@ impl Control {
             condemned: self.condemned(),
             debuggers: self.debug.sessions_open(),
             paused: self.debug.is_paused(),
+            finishing: *self.finishing.borrow() == Finishing::Begun,
         };
         drop(signs);
         self.waker.wake();

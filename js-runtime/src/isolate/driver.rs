@@ -21,7 +21,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
-use super::control::Control;
+use super::control::{Control, Finishing};
 use super::forward::{Taken, forward};
 use super::load::Serving;
 use super::memory::{self, Held, is_nearly_full};
@@ -67,6 +67,8 @@ struct Driver<'a> {
     queue: &'a CallQueue,
     control: &'a Arc<Control>,
     draining: Draining,
+    /// What user code's listeners wait for, once it drains.
+    finishing: Option<LocalBoxFuture<'static, ()>>,
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
@@ -94,6 +96,7 @@ pub(crate) async fn drive(
         queue,
         control,
         draining: Draining::No,
+        finishing: None,
         memory,
         collected: None,
         rest,
@@ -131,8 +134,14 @@ impl Driver<'_> {
         }
         if self.control.draining() && self.draining == Draining::No {
             self.draining = Draining::Since(Instant::now());
+            self.control.is_finishing(Finishing::Begun);
             // What its listeners throw is reported as any stray error is.
-            drop(self.runtime.call_with_args(&self.prelude.drain, &[]));
+            self.finishing = Some(
+                self.runtime
+                    .call_with_args(&self.prelude.drain, &[])
+                    .map(drop)
+                    .boxed_local(),
+            );
         }
         let took = self.take_call(context);
         // Microtasks run only in here.
@@ -141,6 +150,14 @@ impl Driver<'_> {
             tracing::error!(%error, "uncaught in user code");
         }
         let answered = self.give_answers(context) | self.go_on(context);
+        // As Node ends a process whose promises nothing can settle any more.
+        let nothing_is_left = event_loop.is_ready() && self.running.is_empty() && self.lasting.is_empty();
+        if let Some(finishing) = &mut self.finishing
+            && (finishing.as_mut().poll(context).is_ready() || nothing_is_left)
+        {
+            self.finishing = None;
+            self.control.is_finishing(Finishing::Done);
+        }
         if self.control.closing() && self.running.is_empty() && self.lasting.is_empty() {
             return Turn::Finished;
         }

@@ -11,11 +11,14 @@ use futures::future::BoxFuture;
 use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, LoadProgress, Loaded, Manifest, Vitals};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::control::{Control, Stop};
+use super::control::{Control, Finishing, Stop};
 use super::fatal::{End, Told, guard_this_thread};
 use super::name::Name;
 use super::thread::{self, Assignment, Coming, Spec};
 use crate::compat::stdio;
+
+/// How long an isolate may take until it has told user code that its generation drains.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
@@ -272,6 +275,25 @@ async fn outcome_of(
 impl Isolate for Handle {
     fn drain(&self) {
         self.control.drain();
+    }
+
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        let (mut finishing, mut ended) = (self.control.finishing(), self.ended.clone());
+        let drained = async move {
+            let told = finishing.wait_for(|finishing| *finishing != Finishing::NotTold);
+            // User code that holds its thread for so long finishes nothing. An error would mean that the isolate is
+            // gone, which is as good.
+            if matches!(tokio::time::timeout(TOLD_WITHIN, told).await, Ok(Ok(_))) {
+                let _ = finishing.wait_for(|finishing| *finishing == Finishing::Done).await;
+            }
+        };
+        async move {
+            tokio::select! {
+                () = drained => {}
+                _ = ended.wait_for(Option::is_some) => {}
+            }
+        }
+        .boxed()
     }
 
     fn close(&self) {

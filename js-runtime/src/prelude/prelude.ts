@@ -312,11 +312,32 @@ async function register(run: () => Promise<Response>): Promise<Response> {
   }
 }
 
-/** Tells user code that another generation gets the new calls. */
-export function drain(): void {
+/** The event of a generation that drains: it stays until everything is settled that a listener waits for. */
+class DrainingEvent extends Event {
+  static awaited: Promise<unknown>[] = [];
+
+  constructor() {
+    super("baton:draining");
+  }
+
+  /** As that of a service worker's events. What it rejects with is reported as any stray rejection is. */
+  waitUntil(promise: Promise<unknown>): void {
+    DrainingEvent.awaited.push(Promise.resolve(promise));
+  }
+}
+
+/** Tells user code that another generation gets the new calls; resolves once user code is done with that. */
+export async function drain(): Promise<void> {
   superseded = true;
   supersession.resolve();
-  globalThis.dispatchEvent(new Event("baton:draining"));
+  globalThis.dispatchEvent(new DrainingEvent());
+  const { awaited } = DrainingEvent;
+  // One may lead to another.
+  for (let done = 0; done < awaited.length; ) {
+    const now = awaited.slice(done);
+    done = awaited.length;
+    await Promise.allSettled(now);
+  }
 }
 
 function isInngestFunction(value: unknown): value is InngestFunction {

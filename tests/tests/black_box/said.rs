@@ -282,3 +282,57 @@ async fn a_generation_is_told_that_it_drains_and_then_that_it_ends() {
     baton.wait_for("heard that it ends", old).await;
     baton.wait_for("generation retired", json!({ "generation": 1 })).await;
 }
+
+/// Works on something beside calls, and finishes it before its generation goes: until there is a file, and then it
+/// writes another.
+fn finishes(project: &Project, gate: &harness::Gate) -> std::path::PathBuf {
+    let done = project.scratch().join("done");
+    let text = format!(
+        r#"import {{ existsSync, appendFileSync }} from "node:fs";
+async function finish() {{
+  while (!existsSync({:?})) await new Promise((resolve) => setTimeout(resolve, 10));
+  appendFileSync({done:?}, "done\n");
+}}
+globalThis.addEventListener("baton:draining", (event) => event.waitUntil(finish()));
+// What nothing can settle any more holds nothing.
+globalThis.addEventListener("baton:draining", (event) => event.waitUntil(new Promise(() => {{}})));
+"#,
+        gate.path()
+    );
+    project.write("functions/finishes.ts", text);
+    done
+}
+
+#[tokio::test]
+async fn a_generation_stays_until_its_code_has_finished_what_it_waits_for_and_shows_that() {
+    let project = Project::new();
+    let gate = project.gate("finish");
+    let done = finishes(&project, &gate);
+    let baton = Baton::dev(&project).ready().await;
+    project.set_version("2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    assert_eq!(version_of(&baton, "version").await, "2");
+    let finishing = |status: &harness::Status| status.generation(1)["isolates"][0]["finishing"] == true;
+    let status = baton.status_when("generation 1 to finish something", finishing).await;
+    assert_eq!(status.generation(1)["state"], "draining", "{:#}", status.0);
+    assert!(!done.exists());
+    gate.open();
+    baton.wait_for("generation retired", json!({ "generation": 1 })).await;
+    assert_eq!(std::fs::read_to_string(done).expect("what it finished"), "done\n");
+}
+
+#[tokio::test]
+async fn a_host_that_ends_lets_its_code_finish_what_it_waits_for() {
+    let project = Project::new();
+    let gate = project.gate("finish");
+    let done = finishes(&project, &gate);
+    let mut baton = Baton::start(&project).ready().await;
+    baton.signal("TERM").await;
+    baton
+        .wait_for("ending: no new calls, the ones in flight are finished", json!({}))
+        .await;
+    assert!(baton.is_running() && !done.exists());
+    gate.open();
+    assert_eq!(baton.ended().await.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(done).expect("what it finished"), "done\n");
+}

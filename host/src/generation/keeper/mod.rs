@@ -256,7 +256,7 @@ impl Task {
                 self.deadlines.set(id, self.limits.drain);
                 self.show(id);
                 if let Some(generation) = self.live(id) {
-                    generation.pool.drain();
+                    generation.drain();
                 }
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);
