@@ -2,8 +2,8 @@
 //! before those that it comes after, without anybody noticing.
 //!
 //! What a declaration calls to have its value (`z.object(…)`, `new Inngest(…)`, `inngest.createFunction(…)`) is taken
-//! for harmless, unless its name says otherwise. What it begins is seen by whoever evaluates it; not so a child process
-//! that it waits for, which is gone by then.
+//! for harmless, unless its name says otherwise. Whatever reaches outside of the isolate is seen by whoever evaluates it
+//! ([`crate::compat::witness`]).
 
 use deno_ast::swc::ast::{
     ArrowExpr, AssignExpr, AwaitExpr, CallExpr, Callee, Class, Constructor, Decl, DefaultDecl, ExportDecl, Expr,
