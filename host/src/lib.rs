@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod generation;
 mod git;
 pub mod lint;

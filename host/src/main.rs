@@ -14,6 +14,7 @@ use clap::Parser as _;
 use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
+use host::descriptors;
 use host::precedence;
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
@@ -201,6 +202,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
 }
 
 fn start_engine() -> Result<V8Engine, SnapshotError> {
+    descriptors::raise_limit();
     let folder = cache_folder();
     let code = code_cache(&folder);
     V8Engine::start(folder, code, snapshot(&cli::snapshot_maker()))

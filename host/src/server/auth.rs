@@ -7,7 +7,7 @@
 //! - `baton start`: the bearer of the admin token, or a browser that has shown it ([`super::session`]).
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
@@ -104,6 +104,40 @@ pub(super) fn admit(server: &Server, peer: Peer, request: &Request) -> Result<()
     }
 }
 
+/// Tells whether whoever sends the request may read the details of its failure: an admin, and in `baton dev` a program
+/// on this machine.
+pub(super) fn may_see_details(server: &Server, peer: Peer, request: &Request) -> bool {
+    decide(&server.access, peer, request.headers(), request.uri()).is_ok()
+}
+
+/// Refuses a request to run a function that a web page makes in `baton dev`, where no signature is asked for: any page
+/// that a developer has open could run them, for the browser asks nobody before a plain POST. Inngest's dev server
+/// sends no Origin.
+pub(super) fn refuse_web_pages(server: &Server, peer: Peer, request: &Request) -> Result<(), Response> {
+    if !matches!((&*server.access, peer), (Access::Loopback, Peer::Tcp(_))) || request.method().is_safe() {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    if !is_of_web_page(headers, host) {
+        return Ok(());
+    }
+    let refusal = Refusal::ForeignOrigin;
+    tracing::warn!(%peer, method = %request.method(), reason = %refusal, "request of a web page refused");
+    let help = "Call the function from a program, or by the dashboard at /-/.";
+    Err(answer::error(refusal.status(), refusal.to_string(), help))
+}
+
+/// Tells whether a page sends this that the host at `host`, a name of this machine, has not served.
+fn is_of_web_page(headers: &HeaderMap, host: &str) -> bool {
+    let is_foreign = |origin: &HeaderValue| !is_local(host) || origin.as_bytes() != format!("http://{host}").as_bytes();
+    let is_cross_site = |site: &HeaderValue| matches!(site.as_bytes(), b"cross-site" | b"same-site");
+    headers.get(header::ORIGIN).is_some_and(is_foreign) || headers.get("sec-fetch-site").is_some_and(is_cross_site)
+}
+
 fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result<(), Refusal> {
     match (access, peer) {
         (_, Peer::Control) => Ok(()),
@@ -151,7 +185,7 @@ pub(super) fn is_local(host: &str) -> bool {
 mod tests {
     use axum::http::{HeaderMap, HeaderName, Uri};
 
-    use super::{Access, Refusal, decide};
+    use super::{Access, Refusal, decide, is_of_web_page};
     use crate::server::Peer;
 
     fn check(access: &Access, peer: Peer, headers: &[(&'static str, &str)], expected: Result<(), Refusal>) {
@@ -168,6 +202,28 @@ mod tests {
 
     fn tcp(address: &str) -> Peer {
         Peer::Tcp(format!("{address}:5000").parse().unwrap())
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_told_from_programs_and_from_the_dashboard() {
+        let of = |host: &str, headers: &[(&'static str, &str)]| {
+            let pairs = headers.iter();
+            let headers = pairs.map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            is_of_web_page(&headers.collect(), host)
+        };
+        let here = "127.0.0.1:3111";
+        assert!(!of(here, &[]));
+        assert!(!of(
+            here,
+            &[("origin", "http://127.0.0.1:3111"), ("sec-fetch-site", "same-origin")]
+        ));
+        assert!(!of("host.docker.internal:3111", &[]), "a dev server in a container");
+        assert!(of(here, &[("origin", "https://evil.example")]));
+        assert!(of(here, &[("origin", "null")]));
+        assert!(of(here, &[("origin", "http://127.0.0.1:5173")]));
+        assert!(of(here, &[("sec-fetch-site", "cross-site")]));
+        // A name that was rebound to this address.
+        assert!(of("evil.example:3111", &[("origin", "http://evil.example:3111")]));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::channel::oneshot;
 use futures::{StreamExt as _, TryStreamExt};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,7 +24,7 @@ use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, LoadError, 
 use super::listen::Peer;
 use super::status::NotReady;
 use super::way_back::{into_http, learn};
-use super::{Server, answer};
+use super::{Server, answer, auth};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
 use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
@@ -36,7 +36,11 @@ pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generat
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
 const BODY_LIMIT: usize = 4 << 20;
 
-/// How much of a larger one is read all the same, and for how long.
+/// Bytes of a name that a caller sends. Inngest's own are shorter by far: a run's id has 26, a step's 40.
+const NAME_LIMIT: usize = 512;
+/// The longest pause within the body of a call.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
+/// How much of a larger body is read all the same, and for how long.
 const DISCARDED: usize = 64 << 20;
 const DISCARDING: Duration = Duration::from_secs(5);
 
@@ -85,6 +89,12 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Route::Other { path } if path == *server.serve_path => Route::Inngest { app: None },
         route => route,
     };
+    let is_trusted = auth::may_see_details(&server, peer, &request);
+    if matches!(route, Route::Inngest { .. })
+        && let Err(response) = auth::refuse_web_pages(&server, peer, &request)
+    {
+        return response;
+    }
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let mut request = match read(request, &route).await {
         Ok(request) => request,
@@ -92,7 +102,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let mut info = call_info(&request);
     if let Route::Other { path } = &route {
-        info.request = Some(format!("{} {path}", request.method));
+        info.request = Some(cut(&format!("{} {path}", request.method)));
     }
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
@@ -178,10 +188,16 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
             );
             into_http(&server, response, on_upgrade)
         }
-        Err(error @ CallError::HungUp) => failed(&error, &route),
+        Err(error @ CallError::HungUp) => failed(&error, &route, &Details::Shown),
         Err(error) => {
-            tracing::error!(generation = id.0, function, run, step, %error, ms = took.as_millis(), "call failed");
-            failed(&error, &route)
+            let details = if is_trusted {
+                Details::Shown
+            } else {
+                Details::InLog(FailureId::new())
+            };
+            let failure = details.id();
+            tracing::error!(generation = id.0, function, run, step, %error, failure, ms = took.as_millis(), "call failed");
+            failed(&error, &route, &details)
         }
     };
     match peer {
@@ -316,7 +332,7 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
         headers.push(("host".to_owned(), host.to_owned()));
     }
     let whole = match route {
-        Route::Inngest { .. } => Limited::new(&mut body, BODY_LIMIT).collect().await,
+        Route::Inngest { .. } => whole(&mut body).await,
         Route::Other { .. } => {
             let body = body.into_data_stream();
             let body = TryStreamExt::map_err(body, |error| BodyError(error.to_string()));
@@ -331,7 +347,11 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
         }
     };
     let body = match whole {
-        Ok(body) => body.to_bytes(),
+        Ok(body) => body,
+        Err(error) if error.is::<Stalled>() => {
+            let help = "Send the request again.";
+            return Err(answer::error(StatusCode::REQUEST_TIMEOUT, error.to_string(), help));
+        }
         Err(error) if error.is::<LengthLimitError>() => {
             discard(body).await;
             let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
@@ -353,6 +373,29 @@ async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request
     })
 }
 
+/// A body that stands still.
+#[derive(Debug, thiserror::Error)]
+#[error("no byte of the request's body has come for {} s", BODY_PAUSE.as_secs())]
+struct Stalled;
+
+/// The whole body of a request.
+///
+/// # Errors
+/// When it is too large, ends early, or stands still.
+async fn whole(body: &mut Body) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let mut limited = Limited::new(body, BODY_LIMIT);
+    let mut all = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(BODY_PAUSE, limited.frame())
+            .await
+            .map_err(|_| Stalled)?;
+        match frame.transpose()? {
+            Some(frame) => all.extend(frame.into_data()),
+            None => return Ok(all.freeze()),
+        }
+    }
+}
+
 /// Reads on for a while: whoever still writes does not look for an answer.
 async fn discard(mut body: Body) {
     let discarding = async {
@@ -372,7 +415,7 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
     let query = request.url.split_once('?').map_or("", |(_, query)| query);
     let parameter = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| cut(value))
     };
     let run = request
         .headers
@@ -380,7 +423,7 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
         .find(|(name, _)| name == "x-inngest-run-id" || name == "x-run-id");
     CallInfo {
         function: parameter("fnId"),
-        run: run.map(|(_, value)| value.clone()),
+        run: run.map(|(_, value)| cut(value)),
         step: parameter("stepId"),
         body: match &request.body {
             Bytewise::Full(body) => body.clone(),
@@ -388,6 +431,15 @@ fn call_info(request: &js_runtime_api::Request) -> CallInfo {
         },
         request: None,
     }
+}
+
+/// The part of a caller's name (a function's, a run's, a step's, a path) that the host keeps. The timeline keeps
+/// thousands of them, and anybody can send one.
+fn cut(name: &str) -> String {
+    let end = (0..=NAME_LIMIT.min(name.len()))
+        .rev()
+        .find(|end| name.is_char_boundary(*end));
+    name[..end.unwrap_or_default()].to_owned()
 }
 
 /// Which handler answers, given what the generation has.
@@ -461,17 +513,52 @@ fn in_a_line(error: &LoadError) -> String {
     }
 }
 
+/// Whether the answer to a failed call tells why: an error's message and stack may hold passwords and paths.
+enum Details {
+    /// To an admin, and to programs on this machine in `baton dev`.
+    Shown,
+    /// To all others: the log has them under this id.
+    InLog(FailureId),
+}
+
+/// Joins an answer to its line in the log.
+struct FailureId(String);
+
+impl FailureId {
+    fn new() -> Self {
+        let mut bytes = [0_u8; 6];
+        // Without chance all have the same, and the time tells them apart.
+        let _ = getrandom::fill(&mut bytes);
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl Details {
+    fn id(&self) -> Option<&str> {
+        match self {
+            Self::Shown => None,
+            Self::InLog(FailureId(id)) => Some(id),
+        }
+    }
+}
+
 /// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
 /// would wait 15 s and more, and with `no-retry` it would fail the run.
-fn failed(error: &CallError, route: &Route) -> Response {
+fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
     let help = match error {
         CallError::IsolateDied => "Inngest will try again.",
         CallError::Threw(_) => "Look at the stack: this was thrown outside of a step.",
         CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
-        CallError::HungUp => "Nobody reads this.",
+        CallError::HungUp => "The caller hung up before the answer.",
         CallError::NoAnswer(_) => "Look for what closed the server, or wrote to its socket past Node.",
     };
-    let response = answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help);
+    let response = match (error, details) {
+        (CallError::Threw(_) | CallError::NoAnswer(_), Details::InLog(FailureId(id))) => {
+            let help = format!("The log has the details, with the failure {id}.");
+            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
+        }
+        _ => answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
+    };
     if matches!(route, Route::Other { .. }) {
         return response;
     }
@@ -487,10 +574,13 @@ fn failed(error: &CallError, route: &Route) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
+    use futures::StreamExt as _;
     use js_runtime_api::{App, Body, CallError, Caller, Manifest, Request, Target};
 
-    use super::{Route, call_info, failed, is_held, target};
+    use super::{Details, FailureId, NAME_LIMIT, Route, call_info, failed, is_held, target};
 
     #[test]
     fn a_call_tells_its_function_run_step_and_attempt() {
@@ -522,6 +612,53 @@ mod tests {
         for method in ["PUT", "GET", "HEAD", "OPTIONS", "DELETE"] {
             assert!(!is_held(&inngest, method), "{method}");
             assert!(is_held(&other, method), "{method}");
+        }
+    }
+
+    #[test]
+    fn names_that_a_caller_sends_are_cut_before_they_are_kept() {
+        let long = "ł".repeat(200_000);
+        let info = call_info(&Request {
+            method: "POST".to_owned(),
+            url: format!("http://x/api/inngest?fnId=f{long}&stepId={long}"),
+            headers: vec![("x-run-id".to_owned(), long)],
+            body: Body::Full(Bytes::new()),
+            target: Target::Fetch,
+            caller: Caller::default(),
+        });
+        let lengths = [info.function, info.run, info.step].map(|name| name.unwrap_or_default().len());
+        assert_eq!(lengths, [NAME_LIMIT - 1, NAME_LIMIT, NAME_LIMIT]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up_and_one_that_goes_on_is_not() {
+        let parts = |pauses: &'static [u64]| {
+            let parts = futures::stream::iter(pauses).then(|seconds| async move {
+                tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                Ok::<_, std::io::Error>(Bytes::from_static(b"part "))
+            });
+            super::Body::from_stream(parts)
+        };
+        let read = super::whole(&mut parts(&[29, 29, 29])).await.unwrap();
+        assert_eq!(read, "part part part ");
+        let stalled = super::whole(&mut parts(&[1, 31])).await.unwrap_err();
+        assert!(stalled.is::<super::Stalled>(), "{stalled}");
+    }
+
+    #[tokio::test]
+    async fn only_the_log_tells_strangers_why_a_handler_threw() {
+        let threw = CallError::Threw("Error: cannot connect to postgres://admin:hunter2@db".to_owned());
+        for (details, told) in [
+            (Details::Shown, true),
+            (Details::InLog(FailureId("f00d".to_owned())), false),
+        ] {
+            for route in [Route::Inngest { app: None }, Route::Other { path: "/".to_owned() }] {
+                let response = failed(&threw, &route, &details);
+                let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+                let text = String::from_utf8_lossy(&body).into_owned();
+                assert_eq!(text.contains("hunter2"), told, "{text}");
+                assert_eq!(text.contains("f00d"), !told, "{text}");
+            }
         }
     }
 
@@ -573,7 +710,7 @@ mod tests {
 
     #[test]
     fn a_lost_isolate_is_answered_so_that_inngest_tries_again_soon() {
-        let response = failed(&CallError::IsolateDied, &Route::Inngest { app: None });
+        let response = failed(&CallError::IsolateDied, &Route::Inngest { app: None }, &Details::Shown);
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         assert_eq!(response.status(), 500);
         assert!(header("x-inngest-sdk").is_some());

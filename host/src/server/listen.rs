@@ -10,14 +10,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::header::{CONNECTION, HeaderValue};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use miette::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, UnixListener};
@@ -31,6 +36,9 @@ use crate::generation::Role;
 /// How long a connection may be silent after another host took over. Whoever sends nothing for so long
 /// is not in the middle of sending.
 const SILENCE: Duration = Duration::from_secs(5);
+/// The time for a whole head of a request, and for which a connection may be idle between two: as nginx has it. A
+/// shorter one would close more connections in the moment in which their clients use them again.
+const IDLE_WITHIN: Duration = Duration::from_secs(75);
 /// How many connections may wait while nobody accepts; the system may allow fewer.
 const IN_LINE: u32 = 4096;
 /// How long to wait where a connection cannot be accepted: no descriptor is free, for example.
@@ -282,11 +290,20 @@ impl Connections {
             tasks,
         } = self;
         let (answering_role, answering_end) = (role.clone(), ending.clone());
+        let (busy, mut is_busy) = watch::channel(0_usize);
+        let busy = Arc::new(busy);
         let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
             let (mut router, role, ending) = (router.clone(), answering_role.clone(), answering_end.clone());
+            let answering = Answering::of(&busy);
             async move {
                 request.extensions_mut().insert(ConnectInfo(peer));
-                let mut response = router.call(request.map(Body::new)).await?;
+                let response = router.call(request.map(Body::new)).await?;
+                let mut response = response.map(|body| {
+                    Body::new(Answer {
+                        body,
+                        _answering: answering,
+                    })
+                });
                 // The next request is to come to whoever accepts then.
                 if ending.is_cancelled() || matches!(*role.borrow(), Role::Stopped | Role::HandedOver) {
                     response
@@ -298,6 +315,8 @@ impl Connections {
         });
         tasks.spawn(async move {
             let serving = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE_WITHIN)
                 .serve_connection(TokioIo::new(stream), service)
                 .with_upgrades();
             let mut serving = std::pin::pin!(serving);
@@ -311,8 +330,66 @@ impl Connections {
                 served = serving.as_mut() => return log(served),
                 () = leave => serving.as_mut().graceful_shutdown(),
             }
-            log(serving.await);
+            tokio::select! {
+                served = serving.as_mut() => log(served),
+                // Half of a head, from a client that has gone to sleep: no call has begun.
+                () = is_idle(&mut is_busy) => {}
+            }
         });
+    }
+}
+
+/// A request of a connection, from its head to the last byte of its answer.
+struct Answering(Arc<watch::Sender<usize>>);
+
+impl Answering {
+    fn of(busy: &Arc<watch::Sender<usize>>) -> Self {
+        busy.send_modify(|requests| *requests += 1);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.send_modify(|requests| *requests -= 1);
+    }
+}
+
+/// The body of an answer.
+struct Answer {
+    body: Body,
+    /// Until its last byte is sent.
+    _answering: Answering,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Resolves once a connection has had no request for [`SILENCE`].
+async fn is_idle(requests: &mut watch::Receiver<usize>) {
+    loop {
+        // Without the sender there is no connection either.
+        let _ = requests.wait_for(|requests| *requests == 0).await;
+        if tokio::time::timeout(SILENCE, requests.changed()).await.is_err() {
+            return;
+        }
     }
 }
 

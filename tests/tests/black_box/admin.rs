@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use harness::http::{Answer, Call};
-use harness::{ANY, Baton, Project, mismatch};
+use harness::{ANY, Baton, Project, Run, mismatch};
 use serde_json::json;
 
 /// The routes that only an admin may use.
@@ -206,4 +206,28 @@ async fn the_control_socket_needs_no_token() {
         baton.signal("TERM").await;
         assert_eq!(baton.ended().await.code(), Some(0));
     }
+}
+
+#[tokio::test]
+async fn in_dev_a_web_page_runs_no_function_and_programs_do() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-version");
+    let call = || baton.executor().request(&run, "step");
+    for (sentence, header, value) in [
+        ("a page of another site", "origin", "https://evil.example"),
+        ("a page of a sandbox", "origin", "null"),
+        ("a page of another port", "origin", "http://127.0.0.1:5173"),
+        ("a form of another site", "sec-fetch-site", "cross-site"),
+    ] {
+        let refused = call().header(header, value).answer(&baton.door()).await;
+        check_refused(&refused, 403, sentence);
+    }
+    let rebound = call()
+        .header("host", "evil.example")
+        .header("origin", "http://evil.example");
+    check_refused(&rebound.answer(&baton.door()).await, 403, "a name that was rebound");
+    assert_eq!(call().answer(&baton.door()).await.status, 200);
+    let of_a_container = call().header("host", "host.docker.internal:3111");
+    assert_eq!(of_a_container.answer(&baton.door()).await.status, 200);
 }

@@ -4,6 +4,8 @@
 use harness::http::Call;
 use harness::{Baton, Project, Run, Sdk, deadline, mismatch};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::calls::{Running, gated, slow_to_load, start, version_in, version_of};
 
@@ -245,4 +247,21 @@ async fn slow_two_hosts_that_start_at_once_for_the_first_time_ever_both_serve() 
     for baton in [one, other] {
         assert_eq!(version_of(&baton, "version").await, "1");
     }
+}
+
+#[tokio::test]
+async fn half_of_a_request_line_keeps_no_host_from_ending() {
+    let project = Project::new();
+    let mut baton = Baton::start(&project).ready().await;
+    let mut silent = TcpStream::connect(("127.0.0.1", baton.port()))
+        .await
+        .expect("a connection");
+    silent
+        .write_all(b"POST /api/inngest HTTP/1.1\r\nhost: loc")
+        .await
+        .expect("half of a request");
+    // A whole round trip later the host has it.
+    assert_eq!(baton.get("/-/live").await.status, 200);
+    baton.signal("TERM").await;
+    assert_eq!(baton.ended().await.code(), Some(0));
 }

@@ -1,6 +1,8 @@
 //! What user code does to its process stays inside its isolate.
 
-use harness::{Baton, Line, Project, Run, mismatch};
+use std::os::unix::fs::PermissionsExt as _;
+
+use harness::{Baton, Line, Project, Run, baton_binary, mismatch};
 use serde_json::{Value, json};
 
 use crate::calls::{start, version_of};
@@ -261,4 +263,21 @@ async fn a_timer_of_0_fires_at_the_next_turn_of_the_event_loop_wherever_it_comes
     );
     let baton = Baton::dev(&project).ready().await;
     assert_eq!(returned(&baton).await, json!([10, 10, 10, 30]));
+}
+
+#[tokio::test]
+async fn it_may_open_as_many_files_as_the_system_allows() {
+    let project = Project::new();
+    let limited = project.scratch().join("limited");
+    let text = format!("#!/bin/sh\nulimit -Sn 256\nexec {:?} \"$@\"\n", baton_binary());
+    std::fs::write(&limited, text).expect("a script");
+    std::fs::set_permissions(&limited, std::fs::Permissions::from_mode(0o755)).expect("a script that runs");
+    let baton = Baton::dev(&project).program(&limited).ready().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", baton.pid())).expect("its limits");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .expect("a limit of files");
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
 }
