@@ -176,12 +176,9 @@ impl Running {
         }
     }
 
-    /// The generation that is being loaded, and its sources once their reading has begun.
-    pub(super) fn loading(&self) -> Option<(GenerationId, Arc<dyn Sources>)> {
-        match self.phase {
-            Phase::Comparing(_) => None,
-            Phase::Loading(id, _) => Some((id, self.sources.get()?.clone())),
-        }
+    /// The sources of the generation that is being loaded, once their reading has begun.
+    pub(super) fn read(&self) -> Option<Arc<dyn Sources>> {
+        self.sources.get().cloned()
     }
 }
 

@@ -746,12 +746,36 @@ async fn last_good_code_that_hangs_keeps_no_edit_waiting() {
     host.engine.loads_are(1).await;
     host.engine.loads_allowed.add_permits(1);
     assert!(matches!(rejected.await.unwrap().outcome, Outcome::Rejected { .. }));
-    // The code of yesterday waits for something, too.
+    // The code of yesterday waits for something, too. What tells of no edit does not give it up.
     host.engine.loads_are(2).await;
+    let nothing_new = asked(&host, NOTICED, Reason::File);
+    tokio::task::yield_now().await;
     host.engine.write(Code::Good("mended"));
     let edited = asked(&host, NOTICED, Reason::File);
     host.engine.loads_are(3).await;
     host.engine.loads_allowed.add_permits(1);
     assert!(edited.await.unwrap().outcome.serving().is_some());
+    let _ = nothing_new.await;
     assert_eq!(text(host.call(quick()).await), "mended");
+}
+
+#[tokio::test]
+async fn last_good_code_is_not_given_up_where_nothing_is_edited() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let before = Host::after(folder.clone(), Code::Good("yesterday"), Pin::Nothing);
+    before.reload().await;
+    before.keeper.stop().await;
+    let host = Host::after(folder, Code::Broken("no"), Pin::Nothing);
+    host.engine.hold_loads();
+    let rejected = asked(&host, RELOAD, Reason::Start);
+    host.engine.loads_are(1).await;
+    host.engine.loads_allowed.add_permits(1);
+    assert!(matches!(rejected.await.unwrap().outcome, Outcome::Rejected { .. }));
+    host.engine.loads_are(2).await;
+    // A watcher tells once of what it begins to watch.
+    let noticed = asked(&host, NOTICED, Reason::File);
+    tokio::task::yield_now().await;
+    host.engine.loads_allowed.add_permits(1);
+    let _ = noticed.await.unwrap();
+    assert_eq!(text(host.call(quick()).await), "yesterday");
 }

@@ -275,7 +275,7 @@ async fn at_rest_it_gets_warm_and_nobody_notices() {
         .into_iter()
         .filter(|line| line.json["isolate"] == "spare");
     let said: Vec<String> = said.map(|line| line.message().to_owned()).collect();
-    assert_eq!(said, ["isolate booted"]);
+    assert_eq!(said, ["evaluates ahead of a load", "isolate booted"]);
     exits(&baton).await;
     baton.wait_for(STANDS_IN, json!({})).await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));

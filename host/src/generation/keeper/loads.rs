@@ -45,14 +45,12 @@ impl Task {
         let Some(running) = &self.running else {
             return;
         };
-        match (running.want, running.generation()) {
-            // The code on the disk comes before the code of yesterday.
-            (Want::LastGood { .. }, Some(id)) => {
-                self.running = None;
-                self.apply(id, Event::LoadAbandoned);
-            }
-            _ => self.outdated = running.loading().map(find_out_whether_outdated),
-        }
+        let read = match running.want {
+            // The code on the disk comes before the code of yesterday, once it is other code than what was rejected.
+            Want::LastGood { .. } => self.newest_read.clone(),
+            _ => running.read(),
+        };
+        self.outdated = running.generation().zip(read).map(find_out_whether_outdated);
     }
 
     /// A newer edit makes the load of an older one useless, however long that has run.
@@ -61,14 +59,17 @@ impl Task {
             return;
         };
         let (want, reason, began) = (running.want, running.reason, running.began);
-        let still_runs = running.loading().is_some_and(|(id, _)| id == outdated);
-        if still_runs && Superseded::may_go_on(self.superseded) {
-            debug!(generation = outdated.0, "load given up for a newer edit");
-            self.running = None;
+        if running.generation() != Some(outdated) || !Superseded::may_go_on(self.superseded) {
+            return;
+        }
+        debug!(generation = outdated.0, "load given up for a newer edit");
+        self.running = None;
+        // Nobody has asked for the code of yesterday.
+        if !matches!(want, Want::LastGood { .. }) {
             self.superseded = Some(Superseded::once_more(self.superseded, began));
             self.queue.again(want, reason);
-            self.apply(outdated, Event::LoadAbandoned);
         }
+        self.apply(outdated, Event::LoadAbandoned);
     }
 
     /// Tells what a load does that takes long.
