@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use deno_core::{OpState, op2};
+use deno_core::{OpState, op2, v8};
 use deno_error::JsErrorBox;
 
+use super::zone;
 use crate::source::environment;
+
+/// The variable that is not only read: `Date` and `Intl` follow it.
+const ZONE: &str = "TZ";
 
 /// The isolate's environment variables.
 pub(crate) struct Environment {
@@ -21,6 +25,11 @@ impl Environment {
             variables: generation.variables(),
             written: BTreeMap::new(),
         }
+    }
+
+    /// The time zone that they name.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.variables.get(ZONE).map(String::as_str)
     }
 
     fn set(&mut self, name: String, value: String) {
@@ -62,6 +71,7 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
 #[op2(fast)]
 pub(super) fn op_baton_set_env(
     state: &mut OpState,
+    scope: &mut v8::PinScope<'_, '_>,
     #[string] key: &str,
     #[string] value: &str,
 ) -> Result<(), JsErrorBox> {
@@ -72,22 +82,35 @@ pub(super) fn op_baton_set_env(
     }
     let environment = state.borrow_mut::<Environment>();
     environment.set(key.to_owned(), value.to_owned());
+    if key == ZONE {
+        zone::change(scope, Some(value));
+    }
     Ok(())
 }
 
 #[op2(fast)]
-pub(super) fn op_baton_delete_env(state: &mut OpState, #[string] key: &str) {
+pub(super) fn op_baton_delete_env(state: &mut OpState, scope: &mut v8::PinScope<'_, '_>, #[string] key: &str) {
     state.borrow_mut::<Environment>().remove(key);
+    if key == ZONE {
+        zone::change(scope, None);
+    }
 }
 
 /// `process.loadEnvFile`: as in Node, what is set already stays.
 #[op2(fast)]
 #[undefined]
-pub(super) fn op_baton_load_env_file(state: &mut OpState, #[string] path: &str) -> Result<(), JsErrorBox> {
+pub(super) fn op_baton_load_env_file(
+    state: &mut OpState,
+    scope: &mut v8::PinScope<'_, '_>,
+    #[string] path: &str,
+) -> Result<(), JsErrorBox> {
     let text = std::fs::read(path).map_err(JsErrorBox::from_err)?;
     let own = state.borrow_mut::<Environment>();
     for (name, value) in environment::parse(&String::from_utf8_lossy(&text)) {
         if !own.variables.contains_key(&name) {
+            if name == ZONE {
+                zone::change(scope, Some(&value));
+            }
             own.set(name, value);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
-//! in it, `process` by errors that say what to write instead. `response` saves work that is for nothing here.
+//! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use deno_core::{Extension, extension};
+use deno_core::{Extension, JsRuntime, extension};
 
 pub(crate) mod bun;
 mod children;
@@ -28,6 +28,7 @@ mod response;
 mod signals;
 pub(crate) mod stdio;
 pub(crate) mod witness;
+mod zone;
 
 use crate::isolate::Control;
 use crate::source;
@@ -74,4 +75,11 @@ extension!(
 /// The extension for one isolate of a generation with these variables.
 pub(crate) fn extension(control: Arc<Control>, variables: &source::environment::Environment) -> Extension {
     baton_compat::init(control, Environment::with(variables))
+}
+
+/// Has a new isolate, to which that extension belongs, tell the time in its generation's zone.
+pub(crate) fn begin_zone(runtime: &mut JsRuntime) {
+    let state = runtime.op_state();
+    let zone = state.borrow().borrow::<Environment>().zone().map(str::to_owned);
+    zone::begin(runtime, zone.as_deref());
 }

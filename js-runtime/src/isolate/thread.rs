@@ -130,6 +130,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     };
     control.booted(&mut worker.js_runtime);
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
+    compat::begin_zone(&mut worker.js_runtime);
 
     let root = &spec.sources.project().root;
     let sockets = spec.sockets.as_ref().map(TempDir::path);

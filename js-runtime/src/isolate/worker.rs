@@ -152,6 +152,7 @@ impl Family {
         };
         let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
         self.keep(&mut worker);
+        compat::begin_zone(&mut worker.js_runtime);
         (worker, handle)
     }
 
