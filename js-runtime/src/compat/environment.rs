@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use deno_core::{OpState, op2, v8};
 use deno_error::JsErrorBox;
+use js_runtime_api::REJECT_UNAUTHORIZED;
 
-use super::zone;
+use super::{certificates, zone};
 use crate::source::environment;
 
 /// The variable that is not only read: `Date` and `Intl` follow it.
@@ -68,6 +69,15 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
     state.borrow::<Environment>().variables.get(key).cloned()
 }
 
+/// What Deno's own code asks for. It reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of
+/// it; here what it trusts has them already (`certificates`).
+#[op2]
+#[string]
+pub(super) fn op_baton_get_env_of_node(state: &mut OpState, #[string] key: &str) -> Option<String> {
+    let is_known = key != "NODE_EXTRA_CA_CERTS";
+    is_known.then(|| state.borrow::<Environment>().variables.get(key).cloned())?
+}
+
 #[op2(fast)]
 pub(super) fn op_baton_set_env(
     state: &mut OpState,
@@ -85,6 +95,9 @@ pub(super) fn op_baton_set_env(
     if key == ZONE {
         zone::change(scope, Some(value));
     }
+    if key == REJECT_UNAUTHORIZED {
+        certificates::change(state, value == "0");
+    }
     Ok(())
 }
 
@@ -93,6 +106,9 @@ pub(super) fn op_baton_delete_env(state: &mut OpState, scope: &mut v8::PinScope<
     state.borrow_mut::<Environment>().remove(key);
     if key == ZONE {
         zone::change(scope, None);
+    }
+    if key == REJECT_UNAUTHORIZED {
+        certificates::change(state, false);
     }
 }
 

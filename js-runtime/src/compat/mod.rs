@@ -14,6 +14,7 @@ use std::sync::Arc;
 use deno_core::{Extension, JsRuntime, extension};
 
 pub(crate) mod bun;
+pub(crate) mod certificates;
 mod children;
 mod console;
 mod deprecations;
@@ -44,8 +45,8 @@ extension!(
         "op_kill" => op.with_implementation_from(&ending::op_baton_kill()),
 
         "op_env" => op.with_implementation_from(&environment::op_baton_env()),
-        "op_get_env" | "op_get_env_no_permission_check" =>
-            op.with_implementation_from(&environment::op_baton_get_env()),
+        "op_get_env" => op.with_implementation_from(&environment::op_baton_get_env()),
+        "op_get_env_no_permission_check" => op.with_implementation_from(&environment::op_baton_get_env_of_node()),
         "op_set_env" => op.with_implementation_from(&environment::op_baton_set_env()),
         "op_delete_env" => op.with_implementation_from(&environment::op_baton_delete_env()),
         "op_node_load_env_file" => op.with_implementation_from(&environment::op_baton_load_env_file()),

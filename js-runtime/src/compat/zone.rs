@@ -64,7 +64,10 @@ fn ask(scope: &mut v8::PinScope<'_, '_>, tells_intl: bool) -> Option<()> {
 /// The name by which ICU knows what `TZ` says: `:Asia/Tokyo` is `Asia/Tokyo`, and `JST-9` is `GMT+9`.
 fn icu_name(zone: &str) -> Vec<u16> {
     let zone = zone.strip_prefix(':').unwrap_or(zone);
-    let zone = ["posix/", "right/"].iter().find_map(|prefix| zone.strip_prefix(prefix)).unwrap_or(zone);
+    let zone = ["posix/", "right/"]
+        .iter()
+        .find_map(|prefix| zone.strip_prefix(prefix))
+        .unwrap_or(zone);
     let name = of_posix(zone).unwrap_or_else(|| zone.to_owned());
     name.encode_utf16().collect()
 }

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use deno_core::url::Url;
 use deno_package_json::PackageJsonRc;
-use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched};
+use js_runtime_api::{
+    Certificates, Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched,
+};
 
 use super::ahead::is_of_package;
 use super::common::Common;
@@ -402,6 +404,10 @@ impl Sources for SourceSnapshot {
 
     fn variable(&self, name: &str) -> Option<String> {
         self.environment.variable(name)
+    }
+
+    fn certificates(&self) -> Certificates {
+        Certificates::of(|name| self.variable(name), &self.project.root)
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {

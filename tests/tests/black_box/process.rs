@@ -230,7 +230,7 @@ async fn each_generation_tells_the_time_in_the_zone_of_its_own_environment() {
     );
     project.write("baton.toml", "[env]\nfile = \".env\"\n");
     project.write(".env", "TZ=Asia/Tokyo\n");
-    let baton = Baton::dev(&project).without("TZ").ready().await;
+    let baton = Baton::dev(&project).ready().await;
     let tokyo = [json!(21), json!("Asia/Tokyo"), json!("21:00:00")];
     let of_tokyo = json!([&tokyo[..], &tokyo, &[json!("21:00:00"), json!("09")]].concat());
     assert_eq!(returned(&baton).await, of_tokyo);
