@@ -103,6 +103,7 @@ impl Load<'_> {
         let entries: Vec<PathBuf> = entries.iter().map(canonical).collect();
         let ahead: HashSet<&PathBuf> = ahead.iter().collect();
         let mut last = None;
+        let mut evaluated = Vec::new();
         // Of those that are evaluated as many at once as there are; of others one, which is to blame if it fails.
         for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
             let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
@@ -113,10 +114,11 @@ impl Load<'_> {
             }
             let argument = to_v8(runtime, &urls.iter().map(Url::as_str).collect::<Vec<_>>())?;
             let imported = run(runtime, control, import, &[argument]).await;
-            last = urls.into_iter().next_back();
+            last = urls.last().cloned();
             if let (Err(failure), Some(url)) = (imported, &last) {
-                return Err(failure.explain(url, modules));
+                return Err(failure.explain(url, modules, &evaluated));
             }
+            evaluated.extend(urls);
         }
         progress.reached(LoadStage::Collecting);
         let last = last.ok_or_else(|| no_functions(modules))?;
@@ -128,12 +130,12 @@ impl Load<'_> {
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
             Ok(served) => from_v8::<Served>(runtime, &served)?,
             // It waited for a server to listen.
-            Err(Failure::NeverSettles) => return Err(no_functions(modules)),
-            Err(failure) => return Err(failure.explain(&last, modules)),
+            Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(modules)),
+            Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
         // It would be condemned before its first call.
         if is_nearly_full(runtime.v8_isolate(), self.memory) {
-            return Err(Failure::OutOfMemory.explain(&last, modules));
+            return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
         }
         match served {
             Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),

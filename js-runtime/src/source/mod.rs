@@ -23,3 +23,4 @@ pub(crate) mod snapshot;
 mod stamp;
 pub(crate) mod transpile;
 pub(crate) mod tsconfig;
+pub(crate) mod waits;
