@@ -19,7 +19,7 @@ use super::memory::is_nearly_full;
 use super::name::Name;
 use crate::compat;
 use crate::loader::Modules;
-use crate::prelude::{self, Prelude, ServeArgument, Served};
+use crate::prelude::{self, Prelude, SdkCopy, ServeArgument, Served};
 
 /// How the project's app is reached.
 pub(crate) struct Serving {
@@ -125,6 +125,7 @@ impl Load<'_> {
         let argument = ServeArgument {
             path: project.serve_path.clone(),
             retries: project.default_retries,
+            copies: sdk_copies(modules),
         };
         let argument = to_v8(runtime, &argument)?;
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
@@ -149,6 +150,29 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// The copies of the SDK that were loaded, unless there is one, which serves all clients then.
+fn sdk_copies(modules: &Modules) -> Vec<SdkCopy> {
+    let folders = modules.sources.package_folders("inngest");
+    if folders.len() < 2 {
+        return Vec::new();
+    }
+    let copy = |folder: PathBuf| {
+        let manifest = folder.join("package.json");
+        let referrer = Url::from_file_path(&manifest).ok()?;
+        let find = |specifier: &str| modules.node.resolve(specifier, &referrer).ok().map(String::from);
+        let text = modules.sources.read(&manifest).ok()?;
+        let manifest: serde_json::Value = serde_json::from_slice(&text.bytes).ok()?;
+        let folder = folder.strip_prefix(&modules.sources.project().root).unwrap_or(&folder);
+        Some(SdkCopy {
+            main: find("inngest")?,
+            edge: find("inngest/edge")?,
+            folder: folder.display().to_string(),
+            version: manifest["version"].as_str()?.to_owned(),
+        })
+    };
+    folders.into_iter().filter_map(copy).collect()
 }
 
 async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {

@@ -346,6 +346,18 @@ impl SourceSnapshot {
         order
     }
 
+    /// The folders of a package of which something was imported: one for each copy.
+    pub(crate) fn package_folders(&self, name: &str) -> BTreeSet<PathBuf> {
+        let part = format!("/node_modules/{name}/");
+        let folder = |path: &Arc<Path>| {
+            let path = path.to_str()?;
+            let end = path.rfind(&part)? + part.len() - 1;
+            // Not a package that is within the package.
+            (!path[end..].contains("/node_modules/")).then(|| PathBuf::from(&path[..end]))
+        };
+        self.lock().imports.keys().filter_map(folder).collect()
+    }
+
     fn digest<'a>(&self, files: impl Iterator<Item = (&'a Arc<Path>, blake3::Hash)>) -> String {
         let mut hasher = blake3::Hasher::new();
         for (path, hash) in files {
