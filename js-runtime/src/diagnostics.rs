@@ -42,6 +42,10 @@ impl Position {
         Self::new(url, text, line, column)
     }
 
+    pub(crate) fn line(&self) -> usize {
+        self.line
+    }
+
     pub(crate) fn into_error(self, kind: LoadErrorKind, message: String) -> LoadError {
         LoadError {
             kind,

@@ -129,13 +129,26 @@ pub(crate) async fn finish(mut command: Command) -> Finished {
     }
 }
 
+/// The variables that say which certificates are trusted.
+const CERTIFICATES: [&str; 8] = [
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "DENO_CERT",
+    "DENO_TLS_CA_STORE",
+    "NODE_OPTIONS",
+    "NODE_USE_SYSTEM_CA",
+    "NODE_TLS_REJECT_UNAUTHORIZED",
+];
+
 /// Takes out of the environment what would change the behaviour of Baton or of
 /// the SDK: a test says itself what it wants.
 pub fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours = ["BATON_", "INNGEST_"].iter().any(|prefix| text.starts_with(prefix));
-        if ours || matches!(&*text, "PORT" | "RUST_LOG" | "XDG_STATE_HOME" | "NODE_ENV") {
+        let settings = ["PORT", "RUST_LOG", "XDG_STATE_HOME", "NODE_ENV", "TZ"];
+        if ours || settings.contains(&&*text) || CERTIFICATES.contains(&&*text) {
             command.env_remove(&name);
         }
     }

@@ -58,6 +58,10 @@ pub struct Plan {
     pub(super) limits: Limits,
 }
 
+/// What has a generation read its `.env`.
+pub(super) const NAME_THE_ENV_FILE: &str =
+    "Write `[env]` and `file = \".env\"` into baton.toml, or give `--env-file .env`.";
+
 impl Plan {
     /// What a supervisor needs to know of it. `arguments`: for its hosts.
     #[must_use]
@@ -68,6 +72,18 @@ impl Plan {
             drain: self.limits.drain,
             arguments,
         }
+    }
+
+    /// The `.env` beside `package.json` that nobody names, and that no package of the project reads.
+    #[must_use]
+    pub fn unnamed_env_file(&self) -> Option<std::path::PathBuf> {
+        let root = &self.project.root;
+        let file = root.join(".env");
+        if self.project.environment.file.is_some() || self.project.environment.secret_command.is_some() {
+            return None;
+        }
+        let manifest = std::fs::read_to_string(root.join("package.json")).unwrap_or_default();
+        (file.is_file() && !manifest.contains("\"dotenv")).then_some(file)
     }
 
     /// How long loading the project may take.

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::follow;
-use super::plan::{Mode, Plan};
+use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::{Lock, ProjectError, StateError, WatchMode};
 use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
@@ -146,6 +146,7 @@ impl Host {
         listener: TcpListener,
         supervised: Option<(Arc<Supervised>, Beginning)>,
     ) -> Result<Self, ServeError> {
+        let unnamed = plan.unnamed_env_file();
         let Plan {
             mode,
             project,
@@ -180,6 +181,10 @@ impl Host {
                 info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
             }
             _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
+        }
+        if let (Mode::Dev, Some(file)) = (mode, unnamed) {
+            let file = file.display();
+            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
         }
 
         if let Some(inspector) = &inspector {

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, Body, CallQueue, Caller, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources, LoadError,
-    LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target, Vitals,
-    Watched,
+    App, Body, CallQueue, Caller, Certificates, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources,
+    LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target,
+    Vitals, Watched,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -161,6 +161,10 @@ impl Sources for FakeSources {
 
     fn environment(&self) -> EnvironmentDigest {
         EnvironmentDigest::default()
+    }
+
+    fn certificates(&self) -> Certificates {
+        Certificates::of(|_| None, Path::new("/"))
     }
 
     fn variable(&self, _: &str) -> Option<String> {

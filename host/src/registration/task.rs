@@ -18,6 +18,7 @@ use super::shown::{Shown, ShownHolder};
 use super::state::{Act, Event, Holder, HolderReading, Machine, Reading, Standing};
 use super::subject::{AppSubject, Off, Subject};
 use crate::generation::{Generation, HostEvent, Table};
+use crate::runner::fetch;
 
 /// How long an isolate may take; the SDK in it gives Inngest less.
 const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
@@ -124,6 +125,7 @@ impl Task {
             _ if !allowed => Err(Off::NotCurrent),
             None => Err(Off::NoGeneration),
             Some(generation) => {
+                fetch::trust(generation.sources.certificates());
                 let variable = |name: &str| generation.sources.variable(name);
                 Subject::of(&generation.manifest, variable, &self.settings)
             }

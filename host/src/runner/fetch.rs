@@ -1,6 +1,7 @@
 //! One HTTP request to anywhere, as Inngest makes it for `step.fetch` and `step.ai`.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -8,11 +9,11 @@ use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
+use js_runtime_api::Certificates;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::answer::Raw;
 use super::op::HttpRequest;
@@ -70,16 +71,22 @@ pub(crate) async fn exchange(url: &str, method: &str, headers: &[(String, String
     }
 }
 
+/// The authorities that requests trust: those of the generation that is current, and before there is one those of the
+/// host's own environment.
+static TRUSTED: RwLock<Option<Arc<Certificates>>> = RwLock::new(None);
+
+/// Has requests trust these from now on.
+pub fn trust(certificates: Certificates) {
+    *TRUSTED.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certificates));
+}
+
+fn trusted() -> Arc<Certificates> {
+    let known = TRUSTED.read().unwrap_or_else(PoisonError::into_inner).clone();
+    known.unwrap_or_else(|| Arc::new(Certificates::of(|name| std::env::var(name).ok(), Path::new(""))))
+}
+
 fn tls() -> Result<TlsConnector, Error> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(trusted().client()?)))
 }
 
 async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Raw, Error>

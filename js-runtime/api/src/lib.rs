@@ -6,6 +6,7 @@
 //! reloading, and nothing here needs V8 to be linked.
 
 mod body;
+mod certificates;
 mod progress;
 mod queue;
 
@@ -21,6 +22,7 @@ use futures::stream::BoxStream;
 use serde::Serialize;
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
+pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
 pub use progress::{LoadProgress, LoadStage};
 pub use queue::{Answer, Call, CallQueue};
 
@@ -179,6 +181,8 @@ pub trait Sources: Send + Sync + fmt::Debug {
     fn environment(&self) -> EnvironmentDigest;
     /// A variable as the generation's code finds it when it begins; of the command once it was run. Never shown.
     fn variable(&self, name: &str) -> Option<String>;
+    /// The authorities that these variables trust.
+    fn certificates(&self) -> Certificates;
     /// Grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
     /// Where a change on the disk would change them.

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use deno_core::{OpState, op2};
+use deno_core::{OpState, op2, v8};
 use deno_error::JsErrorBox;
+use js_runtime_api::REJECT_UNAUTHORIZED;
 
+use super::{certificates, zone};
 use crate::source::environment;
+
+/// The variable that is not only read: `Date` and `Intl` follow it.
+const ZONE: &str = "TZ";
 
 /// The isolate's environment variables.
 pub(crate) struct Environment {
@@ -21,6 +26,11 @@ impl Environment {
             variables: generation.variables(),
             written: BTreeMap::new(),
         }
+    }
+
+    /// The time zone that they name.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.variables.get(ZONE).map(String::as_str)
     }
 
     fn set(&mut self, name: String, value: String) {
@@ -59,9 +69,19 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
     state.borrow::<Environment>().variables.get(key).cloned()
 }
 
+/// What Deno's own code asks for. It reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of
+/// it; here what it trusts has them already (`certificates`).
+#[op2]
+#[string]
+pub(super) fn op_baton_get_env_of_node(state: &mut OpState, #[string] key: &str) -> Option<String> {
+    let is_known = key != "NODE_EXTRA_CA_CERTS";
+    is_known.then(|| state.borrow::<Environment>().variables.get(key).cloned())?
+}
+
 #[op2(fast)]
 pub(super) fn op_baton_set_env(
     state: &mut OpState,
+    scope: &mut v8::PinScope<'_, '_>,
     #[string] key: &str,
     #[string] value: &str,
 ) -> Result<(), JsErrorBox> {
@@ -72,22 +92,41 @@ pub(super) fn op_baton_set_env(
     }
     let environment = state.borrow_mut::<Environment>();
     environment.set(key.to_owned(), value.to_owned());
+    if key == ZONE {
+        zone::change(scope, Some(value));
+    }
+    if key == REJECT_UNAUTHORIZED {
+        certificates::change(state, value == "0");
+    }
     Ok(())
 }
 
 #[op2(fast)]
-pub(super) fn op_baton_delete_env(state: &mut OpState, #[string] key: &str) {
+pub(super) fn op_baton_delete_env(state: &mut OpState, scope: &mut v8::PinScope<'_, '_>, #[string] key: &str) {
     state.borrow_mut::<Environment>().remove(key);
+    if key == ZONE {
+        zone::change(scope, None);
+    }
+    if key == REJECT_UNAUTHORIZED {
+        certificates::change(state, false);
+    }
 }
 
 /// `process.loadEnvFile`: as in Node, what is set already stays.
 #[op2(fast)]
 #[undefined]
-pub(super) fn op_baton_load_env_file(state: &mut OpState, #[string] path: &str) -> Result<(), JsErrorBox> {
+pub(super) fn op_baton_load_env_file(
+    state: &mut OpState,
+    scope: &mut v8::PinScope<'_, '_>,
+    #[string] path: &str,
+) -> Result<(), JsErrorBox> {
     let text = std::fs::read(path).map_err(JsErrorBox::from_err)?;
     let own = state.borrow_mut::<Environment>();
     for (name, value) in environment::parse(&String::from_utf8_lossy(&text)) {
         if !own.variables.contains_key(&name) {
+            if name == ZONE {
+                zone::change(scope, Some(&value));
+            }
             own.set(name, value);
         }
     }

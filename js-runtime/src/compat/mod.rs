@@ -2,7 +2,7 @@
 //!
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
-//! in it, `process` by errors that say what to write instead. `response` saves work that is for nothing here.
+//! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
@@ -11,9 +11,10 @@
 
 use std::sync::Arc;
 
-use deno_core::{Extension, extension};
+use deno_core::{Extension, JsRuntime, extension};
 
 pub(crate) mod bun;
+pub(crate) mod certificates;
 mod children;
 mod console;
 mod deprecations;
@@ -28,6 +29,7 @@ mod response;
 mod signals;
 pub(crate) mod stdio;
 pub(crate) mod witness;
+mod zone;
 
 use crate::isolate::Control;
 use crate::source;
@@ -43,8 +45,8 @@ extension!(
         "op_kill" => op.with_implementation_from(&ending::op_baton_kill()),
 
         "op_env" => op.with_implementation_from(&environment::op_baton_env()),
-        "op_get_env" | "op_get_env_no_permission_check" =>
-            op.with_implementation_from(&environment::op_baton_get_env()),
+        "op_get_env" => op.with_implementation_from(&environment::op_baton_get_env()),
+        "op_get_env_no_permission_check" => op.with_implementation_from(&environment::op_baton_get_env_of_node()),
         "op_set_env" => op.with_implementation_from(&environment::op_baton_set_env()),
         "op_delete_env" => op.with_implementation_from(&environment::op_baton_delete_env()),
         "op_node_load_env_file" => op.with_implementation_from(&environment::op_baton_load_env_file()),
@@ -74,4 +76,11 @@ extension!(
 /// The extension for one isolate of a generation with these variables.
 pub(crate) fn extension(control: Arc<Control>, variables: &source::environment::Environment) -> Extension {
     baton_compat::init(control, Environment::with(variables))
+}
+
+/// Has a new isolate, to which that extension belongs, tell the time in its generation's zone.
+pub(crate) fn begin_zone(runtime: &mut JsRuntime) {
+    let state = runtime.op_state();
+    let zone = state.borrow().borrow::<Environment>().zone().map(str::to_owned);
+    zone::begin(runtime, zone.as_deref());
 }

@@ -1,5 +1,8 @@
 //! Why a project could not be loaded, and which line of it is to blame.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind};
@@ -8,6 +11,8 @@ use super::control::{Exit, StoodAt};
 use crate::diagnostics::{self, Position, source_text};
 use crate::loader::Modules;
 use crate::prelude::Duplicate;
+use crate::source::ahead::is_of_package;
+use crate::source::waits::{self, Wait};
 
 /// Why a function of the prelude did not return.
 #[derive(Debug)]
@@ -31,11 +36,16 @@ pub(super) enum Failure {
 const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
 
 impl Failure {
-    /// Tells the user, given the module that was being imported.
-    pub(super) fn explain(self, module: &Url, modules: &Modules) -> LoadError {
+    /// Tells the user, given the module that was being imported and those that were before.
+    pub(super) fn explain(self, module: &Url, modules: &Modules, evaluated: &[Url]) -> LoadError {
         match self {
             Self::Threw(error) => explain_throw(&error, module, modules),
-            Self::NeverSettles => at_await(module, modules, NEVER_SETTLES),
+            Self::NeverSettles | Self::TimedOut(None)
+                if let Some(error) = connects(modules, LoadErrorKind::Timeout) =>
+            {
+                error
+            }
+            Self::NeverSettles => at_await(module, modules, evaluated, NEVER_SETTLES),
             Self::TimedOut(stood_at) => match stood_at.and_then(|at| running_at(&at, modules)) {
                 Some(position) => {
                     let message = "the module did not finish in time: it was still running here";
@@ -44,6 +54,7 @@ impl Failure {
                 None => at_await(
                     module,
                     modules,
+                    evaluated,
                     "the module did not finish in time: it was still waiting",
                 ),
             },
@@ -124,39 +135,51 @@ fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
     }
 }
 
-/// At the first top-level `await` of what the module imports or of itself.
-/// V8 says exactly where a module waits only when nothing else is left to run.
-fn at_await(module: &Url, modules: &Modules, message: &str) -> LoadError {
-    let imported = module
-        .to_file_path()
-        .map(|path| modules.sources.evaluation_order(&path))
-        .unwrap_or_default();
-    let waiting = imported
+/// At the top-level `await` that waits, as far as it is known: V8 says exactly where a module waits only when nothing
+/// else is left to run.
+///
+/// A module of the project comes before packages, as its packages are evaluated by others every day. What was evaluated
+/// before does not wait. Of several in one module the one comes first whose value is exported; the others are named.
+fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -> LoadError {
+    let order = |module: &Url| {
+        let path = module.to_file_path();
+        path.map(|path| modules.sources.evaluation_order(&path))
+            .unwrap_or_default()
+    };
+    let settled: HashSet<PathBuf> = evaluated.iter().flat_map(order).collect();
+    let (of_packages, own): (Vec<_>, Vec<_>) = order(module)
+        .into_iter()
+        .filter(|path| !settled.contains(path))
+        .partition(|path| is_of_package(path));
+    let waiting = own
         .iter()
+        .chain(&of_packages)
         .filter_map(|path| Url::from_file_path(path).ok())
         .find_map(|url| {
             let text = source_text(&url, &modules.sources);
-            let offset = top_level_await(&text)?;
-            Some(Position::of_offset(&url, &text, offset))
+            let waits = waits::waits(&url, &text);
+            let likely = *waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
+            let others = waits.into_iter().filter(|wait| *wait != likely);
+            let position = |wait: Wait| Position::of_offset(&url, &text, wait.offset);
+            let error = position(likely).into_error(LoadErrorKind::Timeout, message.to_owned());
+            Some((error, others.map(|wait| position(wait).line()).collect::<Vec<_>>()))
         });
-    let position = waiting.unwrap_or_else(|| Position::start_of(module, &source_text(module, &modules.sources)));
-    position.into_error(LoadErrorKind::Timeout, message.to_owned())
-}
-
-/// The first `await` on a line that is not indented and not inside a function of that line.
-fn top_level_await(text: &str) -> Option<usize> {
-    let mut offset = 0;
-    for line in text.split_inclusive('\n') {
-        let outside = !line.starts_with(char::is_whitespace) && !line.starts_with("//");
-        if let Some(at) = line.find("await ").filter(|_| outside)
-            && !line[..at].contains("=>")
-            && !line[..at].contains("function")
-        {
-            return Some(offset + at);
+    match waiting {
+        Some((error, others)) if others.is_empty() => error,
+        Some((error, others)) => {
+            let lines: Vec<_> = others.iter().map(ToString::to_string).collect();
+            let help = format!(
+                "The file has other top-level awaits, on line {}: one of them may be what waits.",
+                lines.join(", ")
+            );
+            LoadError {
+                help: Some(help),
+                ..error
+            }
         }
-        offset += line.len();
+        None => Position::start_of(module, &source_text(module, &modules.sources))
+            .into_error(LoadErrorKind::Timeout, message.to_owned()),
     }
-    None
 }
 
 /// Two functions of one app have the same id.
@@ -204,6 +227,9 @@ fn offset_of_id(text: &str, id: &str) -> usize {
 
 /// There is nothing to serve.
 pub(super) fn no_functions(modules: &Modules) -> LoadError {
+    if let Some(error) = connects(modules, LoadErrorKind::NoFunctions) {
+        return error;
+    }
     let path = modules.sources.project().entry.path();
     let count = modules.sources.entries().len();
     let message = match (&modules.sources.project().entry, count) {
@@ -235,6 +261,33 @@ pub(super) fn no_functions(modules: &Modules) -> LoadError {
     }
 }
 
+/// The specifier of the workers that call Inngest, instead of being called.
+const CONNECT: &str = "inngest/connect";
+
+/// The entry file is such a worker, and nothing else.
+pub(super) fn connects(modules: &Modules, kind: LoadErrorKind) -> Option<LoadError> {
+    let Entry::File(entry) = &modules.sources.project().entry else {
+        return None;
+    };
+    let entry = modules.sources.canonical(entry).unwrap_or_else(|_| entry.clone());
+    let own = modules.sources.evaluation_order(&entry);
+    let mut own = own.into_iter().filter(|path| !is_of_package(path));
+    own.find_map(|path| {
+        let url = Url::from_file_path(path).ok()?;
+        let text = source_text(&url, &modules.sources);
+        let offset = waits::import_of(&url, &text, CONNECT)?;
+        let message = "this is a worker of Inngest Connect (`connect()` of inngest/connect), which is not served: \
+                       Inngest calls functions here by HTTP";
+        let help = "Export the functions instead of connecting them (`export { hello }`), or an app: \
+                    `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. \
+                    Run the worker with Node until then.";
+        Some(LoadError {
+            help: Some(help.to_owned()),
+            ..Position::of_offset(&url, &text, offset).into_error(kind, message.to_owned())
+        })
+    })
+}
+
 /// An error that no code of the user's causes.
 pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
     LoadError {
@@ -245,7 +298,7 @@ pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-    use super::{offset_of_id, split_place, top_level_await};
+    use super::{offset_of_id, split_place};
 
     #[test]
     fn an_id_is_found_where_it_is_an_id() {
@@ -265,12 +318,5 @@ mod tests {
             ("no export named 'x'", "/p/b.ts", 1, 10)
         );
         assert!(split_place("Unexpected end of input at all").is_none());
-    }
-
-    #[test]
-    fn a_top_level_await_is_told_from_one_in_a_function() {
-        let text = "const f = async () => await g();\nasync function h() {\n  await g();\n}\nconst x = await f();\n";
-        assert_eq!(top_level_await(text), text.rfind("await"));
-        assert_eq!(top_level_await("const x = 1;"), None);
     }
 }

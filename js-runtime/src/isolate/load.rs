@@ -19,7 +19,7 @@ use super::memory::is_nearly_full;
 use super::name::Name;
 use crate::compat;
 use crate::loader::Modules;
-use crate::prelude::{self, Prelude, ServeArgument, Served};
+use crate::prelude::{self, Prelude, SdkCopy, ServeArgument, Served};
 
 /// How the project's app is reached.
 pub(crate) struct Serving {
@@ -103,6 +103,7 @@ impl Load<'_> {
         let entries: Vec<PathBuf> = entries.iter().map(canonical).collect();
         let ahead: HashSet<&PathBuf> = ahead.iter().collect();
         let mut last = None;
+        let mut evaluated = Vec::new();
         // Of those that are evaluated as many at once as there are; of others one, which is to blame if it fails.
         for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
             let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
@@ -113,27 +114,29 @@ impl Load<'_> {
             }
             let argument = to_v8(runtime, &urls.iter().map(Url::as_str).collect::<Vec<_>>())?;
             let imported = run(runtime, control, import, &[argument]).await;
-            last = urls.into_iter().next_back();
+            last = urls.last().cloned();
             if let (Err(failure), Some(url)) = (imported, &last) {
-                return Err(failure.explain(url, modules));
+                return Err(failure.explain(url, modules, &evaluated));
             }
+            evaluated.extend(urls);
         }
         progress.reached(LoadStage::Collecting);
         let last = last.ok_or_else(|| no_functions(modules))?;
         let argument = ServeArgument {
             path: project.serve_path.clone(),
             retries: project.default_retries,
+            copies: sdk_copies(modules),
         };
         let argument = to_v8(runtime, &argument)?;
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
             Ok(served) => from_v8::<Served>(runtime, &served)?,
             // It waited for a server to listen.
-            Err(Failure::NeverSettles) => return Err(no_functions(modules)),
-            Err(failure) => return Err(failure.explain(&last, modules)),
+            Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(modules)),
+            Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
         // It would be condemned before its first call.
         if is_nearly_full(runtime.v8_isolate(), self.memory) {
-            return Err(Failure::OutOfMemory.explain(&last, modules));
+            return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
         }
         match served {
             Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
@@ -147,6 +150,29 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// The copies of the SDK that were loaded, unless there is one, which serves all clients then.
+fn sdk_copies(modules: &Modules) -> Vec<SdkCopy> {
+    let folders = modules.sources.package_folders("inngest");
+    if folders.len() < 2 {
+        return Vec::new();
+    }
+    let copy = |folder: PathBuf| {
+        let manifest = folder.join("package.json");
+        let referrer = Url::from_file_path(&manifest).ok()?;
+        let find = |specifier: &str| modules.node.resolve(specifier, &referrer).ok().map(String::from);
+        let text = modules.sources.read(&manifest).ok()?;
+        let manifest: serde_json::Value = serde_json::from_slice(&text.bytes).ok()?;
+        let folder = folder.strip_prefix(&modules.sources.project().root).unwrap_or(&folder);
+        Some(SdkCopy {
+            main: find("inngest")?,
+            edge: find("inngest/edge")?,
+            folder: folder.display().to_string(),
+            version: manifest["version"].as_str()?.to_owned(),
+        })
+    };
+    folders.into_iter().filter_map(copy).collect()
 }
 
 async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {

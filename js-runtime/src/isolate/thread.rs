@@ -24,10 +24,10 @@ use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
 use super::{cores, driver, executed, memory};
-use crate::compat;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
+use crate::compat::{self, certificates};
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;
@@ -130,6 +130,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     };
     control.booted(&mut worker.js_runtime);
     memory::stop_at_heap_limit(&mut worker.js_runtime, control);
+    compat::begin_zone(&mut worker.js_runtime);
 
     let root = &spec.sources.project().root;
     let sockets = spec.sockets.as_ref().map(TempDir::path);
@@ -282,7 +283,7 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
             node_services: Some(node_services),
             npm_process_state_provider: None,
             permissions: PermissionsContainer::allow_all(permissions),
-            root_cert_store_provider: None,
+            root_cert_store_provider: Some(certificates::provider(&family.certificates)),
             fetch_dns_resolver: Default::default(),
             shared_array_buffer_store: Some(family.buffers.clone()),
             compiled_wasm_module_store: Some(family.wasm.clone()),
@@ -298,6 +299,7 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
                     .heap_limits(0, spec.memory.heap)
                     .array_buffer_allocator(memory::buffer_allocator(spec.memory.buffers, control.clone())),
             ),
+            unsafely_ignore_certificate_errors: certificates::ignored(family.certificates.trusts_everybody()),
             stdio,
             startup_snapshot: Some(spec.startup.blob),
             residual_lazy_js_sources: spec.startup.lazy_js,

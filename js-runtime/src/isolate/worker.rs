@@ -14,6 +14,7 @@ use deno_runtime::deno_web::{BlobStore, InMemoryBroadcastChannel};
 use deno_runtime::ops::worker_host::{CreateWebWorkerArgs, CreateWebWorkerCb};
 use deno_runtime::web_worker::{SendableWebWorkerHandle, WebWorker, WebWorkerOptions, WebWorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
+use js_runtime_api::{Certificates, Sources as _};
 use sys_traits::impls::RealSys;
 
 use super::control::Control;
@@ -21,10 +22,9 @@ use super::fatal::{self, Told, guard_this_thread};
 use super::memory;
 use super::name::Name;
 use super::thread::{Spec, bootstrap_options};
-use crate::compat;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
-use crate::compat::witness;
+use crate::compat::{self, certificates, witness};
 use crate::loader::{Loader, Modules};
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
@@ -44,6 +44,7 @@ pub(crate) struct Family {
     pub(crate) channels: InMemoryBroadcastChannel,
     pub(crate) buffers: SharedArrayBufferStore,
     pub(crate) wasm: CompiledWasmModuleStore,
+    pub(crate) certificates: Arc<Certificates>,
     /// Of the workers that were started; `None` once they are to end.
     workers: Mutex<Option<Vec<v8::IsolateHandle>>>,
 }
@@ -51,6 +52,7 @@ pub(crate) struct Family {
 impl Family {
     pub(crate) fn new(spec: Spec, control: Arc<Control>, pipes: Pipes) -> Arc<Self> {
         Arc::new(Self {
+            certificates: Arc::new(spec.sources.certificates()),
             spec,
             control,
             pipes,
@@ -118,7 +120,7 @@ impl Family {
             node_services: Some(node_services),
             npm_process_state_provider: None,
             permissions: arguments.permissions,
-            root_cert_store_provider: None,
+            root_cert_store_provider: Some(certificates::provider(&self.certificates)),
             shared_array_buffer_store: Some(self.buffers.clone()),
             bundle_provider: None,
         };
@@ -135,7 +137,7 @@ impl Family {
             startup_snapshot: Some(startup.blob),
             residual_lazy_js_sources: startup.lazy_js,
             residual_lazy_esm_sources: startup.lazy_esm,
-            unsafely_ignore_certificate_errors: None,
+            unsafely_ignore_certificate_errors: certificates::ignored(self.certificates.trusts_everybody()),
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, heap)
@@ -160,6 +162,7 @@ impl Family {
         };
         let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
         self.keep(&mut worker);
+        compat::begin_zone(&mut worker.js_runtime);
         (worker, handle)
     }
 

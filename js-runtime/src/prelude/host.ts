@@ -55,7 +55,8 @@ export let host: Host;
 // What `AsyncLocalStorage` is made of. Deno keeps the values in a WeakMap, which V8 collects with the old
 // generation only: all that a call has made would outlive it and be copied twice. Here they are in the
 // context itself: variables and values in turn.
-const { core } = (Deno as any)[(Deno as any).internal];
+const internals = (Deno as any)[(Deno as any).internal];
+const { core } = internals;
 const { AsyncVariable, getAsyncContext, setAsyncContext, kNoAsyncContextRestore } = core;
 AsyncVariable.prototype.enter = function (value: unknown) {
   const previous: unknown[] | undefined = getAsyncContext();
@@ -111,16 +112,68 @@ for (const name of ["stdout", "stderr"] as const) {
   Deno[name].write = async (bytes: Uint8Array) => Deno[name].writeSync(bytes);
 }
 
-// A stray error belongs to the code that left it behind, not to the calls beside it.
-globalThis.addEventListener("unhandledrejection", (event: PromiseRejectionEvent) => {
-  event.preventDefault();
-  say("error", "Unhandled rejection:", event.reason);
-});
+// A stray error belongs to the code that left it behind, not to the calls beside it: the listeners of user code hear
+// it in that call. It becomes a line of the log unless one of them takes it, and ends nothing.
+const { reportError } = globalThis;
+core.setReportExceptionCallback((error: unknown) => runFor(callBehind(error), () => reportError(error)));
 globalThis.addEventListener("error", (event: ErrorEvent) => {
+  // Else Deno, which looks once all listeners were called, ends what runs. They themselves are not told of it.
   event.preventDefault();
-  const call = thrown && thrown.error === event.error ? thrown.call : current.getStore();
+  let isTaken = false;
+  Object.defineProperties(event, {
+    preventDefault: { value: () => void (isTaken = true) },
+    defaultPrevented: { get: () => isTaken || event.eventPhase === Event.NONE },
+  });
+  const call = callBehind(event.error);
+  queueMicrotask(() => {
+    if (!isTaken) runFor(call, () => say("error", "Uncaught error:", event.error ?? event.message));
+  });
+});
+
+// Deno ends the isolate for what the listeners of Node's process throw in turn.
+const emitUncaughtException = (process as any)._fatalException as Function;
+(process as any)._fatalException = function (...values: unknown[]) {
+  try {
+    return Reflect.apply(emitUncaughtException, this, values);
+  } catch (error) {
+    say("error", "Uncaught error:", error);
+    return false;
+  }
+};
+
+/** The call that left an error behind. */
+function callBehind(error: unknown): Call | undefined {
+  const call = thrown && thrown.error === error ? thrown.call : current.getStore();
   thrown = undefined;
-  runFor(call, () => say("error", "Uncaught error:", event.error ?? event.message));
+  return call;
+}
+
+// Deno calls these two after the listeners of `globalThis`, and assigns the part that emits the events of Node's
+// process while those have listeners.
+let emitUnhandledRejection: ((event: PromiseRejectionEvent) => void) | undefined;
+Object.defineProperty(internals, "nodeProcessUnhandledRejectionCallback", {
+  get: () => (event: PromiseRejectionEvent) => {
+    try {
+      emitUnhandledRejection?.(event);
+    } catch (error) {
+      reportError(error);
+    }
+    if (event.defaultPrevented) return;
+    event.preventDefault();
+    say("error", "Unhandled rejection:", event.reason);
+  },
+  set: (emit) => (emitUnhandledRejection = emit),
+});
+// Node's listeners get the promise alone, Deno's the reason before it.
+Object.defineProperty(internals, "nodeProcessRejectionHandledCallback", {
+  get: () => (event: PromiseRejectionEvent) => {
+    try {
+      process.emit("rejectionHandled", event.promise);
+    } catch (error) {
+      reportError(error);
+    }
+  },
+  set() {},
 });
 
 /** The same function, whose errors are known as the current call's. */

@@ -119,6 +119,19 @@ pub(crate) struct ServedFunction {
 pub(crate) struct ServeArgument {
     pub(crate) path: String,
     pub(crate) retries: Option<u32>,
+    /// The copies of the SDK that the project has loaded, where there are several.
+    pub(crate) copies: Vec<SdkCopy>,
+}
+
+/// A copy of the SDK.
+#[derive(Serialize)]
+pub(crate) struct SdkCopy {
+    /// The module that exports the class of clients.
+    pub(crate) main: String,
+    /// The module that exports what serves them.
+    pub(crate) edge: String,
+    pub(crate) folder: String,
+    pub(crate) version: String,
 }
 
 /// The argument of `call`.

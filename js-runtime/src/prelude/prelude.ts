@@ -5,6 +5,7 @@
 // copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type Call, runFor } from "baton:host";
 import {
   answer,
@@ -230,7 +231,7 @@ function noteWhatIsIgnored(app: any) {
  * Builds the handlers; returns what the project consists of. `path` is where the app serves Inngest,
  * `retries` what functions have that say nothing.
  */
-export async function serve({ path, retries }: { path: string; retries: number | null }) {
+export async function serve({ path, retries, copies }: { path: string; retries: number | null; copies: SdkCopy[] }) {
   for (const fn of collected.keys()) {
     if (retries === null || fn.opts.retries !== undefined) continue;
     fn.opts.retries = retries;
@@ -241,13 +242,14 @@ export async function serve({ path, retries }: { path: string; retries: number |
   listenForReal();
   if (isServed()) return { fetch: true, direct: isDirect(), notes, apps: await introspect(path) };
 
-  const { serve } = await import("inngest/edge");
+  if (copies.length > 0) shareContexts();
   const byClient = Map.groupBy(collected.keys(), (fn) => fn.client.id);
   const described = [];
   for (const [id, functions] of byClient) {
     const duplicate = findDuplicate(id, functions);
     if (duplicate) return { duplicate };
     const [{ client }] = functions;
+    const serve = await serveOf(functions, id, copies);
     // One path for all would be one app for Inngest.
     const path = byClient.size > 1 ? process.env.INNGEST_SERVE_PATH : undefined;
     apps.set(id, serve({ client, functions, servePath: path && `${path}/${id}` }));
@@ -256,6 +258,45 @@ export async function serve({ path, retries }: { path: string; retries: number |
   evaluated.clear();
   configured.clear();
   return { fetch: false, direct: true, notes, apps: described };
+}
+
+/** A copy of the SDK in the project. */
+interface SdkCopy {
+  main: string;
+  edge: string;
+  folder: string;
+  version: string;
+}
+
+/** What serves an app's functions: of the copy of the SDK that made their clients, as each knows its own only. */
+async function serveOf(functions: InngestFunction[], app: string, copies: SdkCopy[]) {
+  const makers = new Set<SdkCopy>();
+  for (const copy of copies) {
+    const { Inngest } = await import(copy.main);
+    if (functions.some(({ client }) => client instanceof Inngest)) makers.add(copy);
+  }
+  const [first] = makers;
+  const major = ({ version }: SdkCopy) => version.split(".")[0];
+  const other = [...makers].find((copy) => major(copy) !== major(first));
+  if (other) {
+    const [one, two] = [first, other].map(({ version, folder }) => `inngest ${version} (${folder})`);
+    throw new Error(
+      `the app ${JSON.stringify(app)} has functions of two copies of the SDK, which cannot be served together: ` +
+        `${one} and ${two}. Give the client of one of them an id of its own, or install one version for both.`,
+    );
+  }
+  return (await import(first?.edge ?? "inngest/edge")).serve;
+}
+
+/**
+ * Gives the copies of the SDK one place for the contexts of their runs. Both majors keep it under the same symbol: the
+ * third as a promise, the fourth as an object around one, and neither can use the other's.
+ */
+function shareContexts() {
+  const resolved = new AsyncLocalStorage();
+  const promise = Promise.resolve(resolved);
+  const place = Object.assign(promise, { promise, resolved, isFallback: false });
+  (globalThis as any)[Symbol.for("inngest:als")] = place;
 }
 
 /** Answers one HTTP request that came directly. */

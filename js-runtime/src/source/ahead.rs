@@ -199,7 +199,7 @@ impl Walk<'_> {
     }
 }
 
-pub(super) fn is_of_package(path: &Path) -> bool {
+pub(crate) fn is_of_package(path: &Path) -> bool {
     memchr::memmem::find(path.as_os_str().as_encoded_bytes(), b"/node_modules/").is_some()
 }
 

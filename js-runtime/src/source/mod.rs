@@ -24,3 +24,4 @@ pub(crate) mod snapshot;
 mod stamp;
 pub(crate) mod transpile;
 pub(crate) mod tsconfig;
+pub(crate) mod waits;

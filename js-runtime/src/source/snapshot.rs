@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use deno_core::url::Url;
 use deno_package_json::PackageJsonRc;
-use js_runtime_api::{Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched};
+use js_runtime_api::{
+    Certificates, Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched,
+};
 
 use super::ahead::is_of_package;
 use super::common::Common;
@@ -349,6 +351,18 @@ impl SourceSnapshot {
         order
     }
 
+    /// The folders of a package of which something was imported: one for each copy.
+    pub(crate) fn package_folders(&self, name: &str) -> BTreeSet<PathBuf> {
+        let part = format!("/node_modules/{name}/");
+        let folder = |path: &Arc<Path>| {
+            let path = path.to_str()?;
+            let end = path.rfind(&part)? + part.len() - 1;
+            // Not a package that is within the package.
+            (!path[end..].contains("/node_modules/")).then(|| PathBuf::from(&path[..end]))
+        };
+        self.lock().imports.keys().filter_map(folder).collect()
+    }
+
     fn digest<'a>(&self, files: impl Iterator<Item = (&'a Arc<Path>, blake3::Hash)>) -> String {
         let mut hasher = blake3::Hasher::new();
         for (path, hash) in files {
@@ -407,6 +421,10 @@ impl Sources for SourceSnapshot {
 
     fn variable(&self, name: &str) -> Option<String> {
         self.environment.variable(name)
+    }
+
+    fn certificates(&self) -> Certificates {
+        Certificates::of(|name| self.variable(name), &self.project.root)
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {

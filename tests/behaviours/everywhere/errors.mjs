@@ -10,6 +10,26 @@ class Own extends Error {
   }
 }
 
+/** The events of the process that come while something acts, with their arguments; it can await one more of a kind. */
+async function heard(names, act) {
+  const events = [];
+  let waiting = [];
+  const listeners = names.map((name) => {
+    const listener = (...values) => {
+      events.push([name, ...values]);
+      waiting = waiting.filter(({ awaited, resolve }) => awaited !== name || resolve());
+    };
+    process.on(name, listener);
+    return [name, listener];
+  });
+  try {
+    await act((awaited) => new Promise((resolve) => waiting.push({ awaited, resolve })));
+  } finally {
+    for (const [name, listener] of listeners) process.off(name, listener);
+  }
+  return events.map((event) => event.map((value) => (value instanceof Promise ? "a promise" : value)));
+}
+
 export default {
   "a stack's first line and frames": () => {
     const { stack } = new Own("why");
@@ -201,6 +221,59 @@ export default {
     String(new util.MIMEType("text/html; charset=utf-8")),
     { ...util.parseEnv("A=1\nB='two words'\n#c\nC=\"x\\ny\"") },
   ],
+  "process: unhandledRejection and rejectionHandled": () =>
+    heard(["unhandledRejection", "rejectionHandled", "uncaughtException", "uncaughtExceptionMonitor"], async (done) => {
+      const late = Promise.reject(new Error("late"));
+      await done("unhandledRejection");
+      late.catch(() => {});
+      await done("rejectionHandled");
+    }),
+  "process: a rejection becomes an uncaughtException": () =>
+    heard(["uncaughtExceptionMonitor", "uncaughtException"], async (done) => {
+      Promise.reject(new Error("nobody awaits"));
+      await done("uncaughtException");
+      Promise.reject("a text");
+      await done("uncaughtException");
+    }),
+  "process: uncaughtException and its monitor": () =>
+    heard(["uncaughtException", "uncaughtExceptionMonitor", "unhandledRejection"], async (done) => {
+      setTimeout(() => {
+        throw new TypeError("of a timer");
+      }, 1);
+      await done("uncaughtException");
+      process.nextTick(() => {
+        throw new RangeError("of a tick");
+      });
+      await done("uncaughtException");
+    }),
+  "process: setUncaughtExceptionCaptureCallback": async () => {
+    const caught = await new Promise((resolve) => {
+      process.setUncaughtExceptionCaptureCallback(resolve);
+      setTimeout(() => {
+        throw new Error("captured");
+      }, 1);
+    });
+    process.setUncaughtExceptionCaptureCallback(null);
+    return caught;
+  },
+  "process: warning": () =>
+    heard(["warning"], async (done) => {
+      process.emitWarning("old", { type: "DeprecationWarning", code: "OURS", detail: "of ours" });
+      await done("warning");
+      process.emitWarning(new RangeError("an error as it is"));
+      await done("warning");
+    }),
+  "process: once and removed listeners": () =>
+    heard(["unhandledRejection"], async (done) => {
+      const never = () => {
+        throw new Error("a listener that is gone");
+      };
+      process.on("unhandledRejection", never).off("unhandledRejection", never);
+      Promise.reject(new Error("first"));
+      await done("unhandledRejection");
+      Promise.reject(undefined);
+      await done("unhandledRejection");
+    }),
   "a rejection that is handled late": async () => {
     const late = Promise.reject(new Error("late"));
     late.catch(() => {});

@@ -8,7 +8,62 @@ import { promisify } from "node:util";
 
 const turn = () => new Promise((done) => setTimeout(done, 5));
 
+/** What a moment is in each of the zones, as the variable TZ says them one after the other. */
+function inZones(zones, tell) {
+  const before = process.env.TZ;
+  try {
+    return zones.map((zone) => {
+      process.env.TZ = zone;
+      return tell(new Date(Date.UTC(2026, 6, 15, 12, 30)));
+    });
+  } finally {
+    if (before === undefined) delete process.env.TZ;
+    else process.env.TZ = before;
+  }
+}
+
 export default {
+  "process.env.TZ: Date": () =>
+    inZones(["Asia/Tokyo", "America/New_York", "Asia/Kolkata", "UTC", "Europe/Berlin"], (date) => [
+      date.getHours(),
+      date.getDate(),
+      date.getTimezoneOffset(),
+      new Date(2026, 0, 1).toISOString(),
+      new Date("2026-03-29T02:30:00").toISOString(),
+      date.toString(),
+    ]),
+  "process.env.TZ: Intl and toLocaleString": () =>
+    inZones(["Asia/Tokyo", "America/New_York", "Asia/Kolkata", "UTC"], (date) => [
+      Intl.DateTimeFormat().resolvedOptions().timeZone,
+      new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "long" }).format(date),
+      new Intl.DateTimeFormat("en-GB", { timeStyle: "short", timeZone: "Asia/Kathmandu" }).format(date),
+      date.toLocaleString("de-DE"),
+      date.toLocaleDateString("en-US"),
+      date.toLocaleTimeString("en-GB", { timeZoneName: "short" }),
+    ]),
+  "process.env.TZ: Intl.DateTimeFormat stays what it is": () =>
+    inZones(["Asia/Tokyo"], () => {
+      class Own extends Intl.DateTimeFormat {}
+      return [
+        new Own("en") instanceof Intl.DateTimeFormat,
+        Intl.DateTimeFormat() instanceof Intl.DateTimeFormat,
+        new Intl.DateTimeFormat().constructor === Intl.DateTimeFormat,
+        [Intl.DateTimeFormat.name, Intl.DateTimeFormat.length, Date.prototype.toLocaleString.name],
+        Intl.DateTimeFormat.supportedLocalesOf(["de"]),
+        Object.keys(Intl),
+      ];
+    }),
+  "process.env.TZ: zones that are written otherwise": () =>
+    inZones([":Asia/Tokyo", "EST5EDT", "JST-9", "GMT+3", "", "No/Zone"], (date) => [
+      date.getHours(),
+      date.getTimezoneOffset(),
+    ]),
+  "process.env.TZ: deleted, and begun again": () => {
+    const before = new Date(0).getTimezoneOffset();
+    const [first] = inZones(["Asia/Tokyo"], (date) => date.getTimezoneOffset());
+    const [second] = inZones(["Asia/Tokyo"], () => new Date(0).toLocaleTimeString("en-GB"));
+    return [first, second, new Date(0).getTimezoneOffset() === before];
+  },
   "microtasks before nextTick after an await": async () => {
     const said = [];
     await null;

@@ -177,6 +177,55 @@ const NEVER_LOADED: &[Broken] = &[
         names: &[],
     },
     Broken {
+        sentence: "a database that never answers, in a module that is imported after the SDK",
+        files: &[
+            (
+                "functions/broken.ts",
+                "import { Inngest } from \"inngest\";\nimport { db } from \"../lib/db\";\nexport const x = [Inngest, db];\n",
+            ),
+            (
+                "lib/db.ts",
+                "import { connect as tcp, createServer } from \"node:net\";\n\n/**\n* await nothing of this\n */\n\
+                 const server = createServer(() => {}).listen(0, \"127.0.0.1\");\n\
+                 await new Promise((resolve) => server.once(\"listening\", resolve));\n\
+                 export const db = await new Promise((resolve) => { // here\n  \
+                 tcp((server.address() as any).port, \"127.0.0.1\").once(\"data\", resolve);\n});\n",
+            ),
+        ],
+        kinds: &["timeout"],
+        blamed: &["lib/db.ts"],
+        names: &["other top-level awaits, on line 7"],
+    },
+    Broken {
+        sentence: "an iteration that never goes on, after awaits in functions and texts",
+        files: &[(
+            "functions/broken.ts",
+            "const later = async () => await forever();\nasync function forever() {\nawait new Promise(() => setInterval(() => {}, 1000));\n}\n\
+             class Own {\n  async run() {\nawait later();\n  }\n}\nexport const text = `\nawait ${Own.name}`;\n\
+             async function* values() { await later(); yield 1; }\n  for await (const value of values()) console.log(value); // here\n",
+        )],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "an await in a module that imports one whose awaits have settled",
+        files: &[
+            (
+                "functions/above.ts",
+                "export const above = await new Promise((resolve) => setTimeout(resolve, 1, 1));\n",
+            ),
+            (
+                "functions/broken.ts",
+                "import { above } from \"./above\";\nconst never = new Promise(() => setInterval(() => {}, 1000 + (above as number)));\n\
+                 if (never) {\n  await never; // here\n}\n",
+            ),
+        ],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
         sentence: "an endless loop at top level",
         files: &[("functions/broken.ts", "export const fine = 1;\nfor (;;) {}\n")],
         kinds: &["timeout"],

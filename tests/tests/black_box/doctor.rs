@@ -271,6 +271,33 @@ async fn an_environment_file_that_others_can_read_is_told() {
 }
 
 #[tokio::test]
+async fn an_environment_file_that_nobody_names_is_told_by_doctor_and_dev() {
+    let project = project();
+    project.write(".env", "A=1\n");
+    let arguments = ["--port", "0"];
+    let found = Doctor::of(&project).arguments(&arguments).run().await;
+    assert_eq!(found.status("env file"), "warning", "{}", found.0);
+    assert!(found.0.stdout.contains("env_file_unnamed"), "{}", found.0);
+    let told = "an environment file is there, and nothing reads it";
+    let baton = Baton::dev(&project).ready().await;
+    let line = baton.wait_for(told, json!({ "level": "INFO" })).await;
+    assert!(line.text.contains("--env-file .env"), "{}", line.text);
+
+    drop(baton);
+    let others = project.scratch().join("others");
+    project.write("baton.toml", "[env]\nfile = \".env\"\n");
+    let baton = Baton::dev(&project).option("--state-dir", others).ready().await;
+    assert_eq!(baton.stderr().count(told, &json!({})), 0, "it is named");
+    project.remove("baton.toml");
+    project.write(
+        "package.json",
+        r#"{ "type": "module", "dependencies": { "dotenv": "17" } }"#,
+    );
+    let found = Doctor::of(&project).arguments(&arguments).run().await;
+    assert_eq!(found.status("env file"), "skipped", "a package reads it: {}", found.0);
+}
+
+#[tokio::test]
 async fn an_inngest_that_is_not_there_is_told() {
     let project = project();
     let found = Doctor::of(&project)

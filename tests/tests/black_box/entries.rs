@@ -335,3 +335,50 @@ async fn a_handler_that_throws_or_returns_no_response_says_so() {
         baton.wait_for("call failed", json!({})).await;
     }
 }
+
+/// A worker as the documentation of Inngest Connect has it.
+const CONNECTS: &str = r#"import { Inngest } from "inngest";
+import { connect } from "inngest/connect";
+
+const inngest = new Inngest({ id: "connected" });
+const hello = inngest.createFunction({ id: "hello", triggers: [{ event: "connected/hello" }] }, () => "hello");
+"#;
+
+#[tokio::test]
+async fn slow_a_worker_of_inngest_connect_is_told_what_it_is_and_what_serves_its_functions() {
+    for (how, rest) in [
+        (
+            "awaits",
+            "await connect({ apps: [{ client: inngest, functions: [hello] }] });\n",
+        ),
+        (
+            "goes on",
+            "void connect({ apps: [{ client: inngest, functions: [hello] }] });\n",
+        ),
+        (
+            "in a module of its own",
+            "export const start = () => connect({ apps: [{ client: inngest, functions: [hello] }] });\n",
+        ),
+    ] {
+        let project = Project::of_entries();
+        let (file, entry) = match how {
+            "in a module of its own" => (
+                "src/connected.ts",
+                "import { start } from \"./connected\";\nawait start();\n",
+            ),
+            _ => ("src/worker.ts", ""),
+        };
+        project.write("src/worker.ts", entry);
+        project.write(file, format!("{CONNECTS}{rest}"));
+        let launch = Baton::dev_on(&project, "src/worker.ts")
+            .argument("--load-timeout")
+            .argument("3");
+        let baton = launch.listening().await;
+        let line = baton
+            .wait_for("generation rejected", json!({ "file": file, "line": 2 }))
+            .await;
+        for told in ["a worker of Inngest Connect", "Export the functions instead"] {
+            assert!(line.text.contains(told), "{how}: {}", line.text);
+        }
+    }
+}

@@ -527,3 +527,33 @@ async fn the_story_pipeline_tries_again_in_a_host_of_its_own() {
         .ends(0, json!({"output": {"status": "trying-again", "attempt": 1}}))
         .tells(json!({"type": "ended", "origin": "delivered", "output": {"status": "passed", "attempt": 2}}));
 }
+
+#[tokio::test]
+async fn an_environment_file_is_for_the_run_also_beside_a_host_that_runs() {
+    let project = Project::new();
+    project.write(
+        "functions/variable.ts",
+        r#"import { inngest } from "../lib/client";
+export const variable = inngest.createFunction(
+  { id: "variable", retries: 1, triggers: [{ event: "fixture/variable" }] },
+  async ({ step }) => step.run("read", () => process.env.OF_FILE ?? null),
+);
+"#,
+    );
+    project.write("of-run.env", "OF_FILE=read\n");
+    let _baton = Baton::dev(&project).ready().await;
+    let cli = Cli::within(project.root()).env("BATON_STATE_DIR", project.state_dir());
+    let arguments = ["invoke", "variable", "--json"];
+    for (more, expected) in [(&[][..], Value::Null), (&["--env-file", "of-run.env"], json!("read"))] {
+        let finished = cli.baton(&[&arguments[..], more].concat()).await;
+        assert_eq!(finished.code, Some(0), "{finished}");
+        let last = finished.stdout.lines().last().unwrap_or_default();
+        let result: Value = serde_json::from_str(last).expect("a result");
+        assert_eq!(result["output"], expected, "{finished}");
+    }
+    let missing = cli.baton(&["invoke", "variable", "--env-file", "missing.env"]).await;
+    assert!(
+        missing.code != Some(0) && missing.stderr.contains("missing.env"),
+        "{missing}"
+    );
+}

@@ -13,6 +13,7 @@ mod broken_code;
 mod bun;
 mod caches;
 mod calls;
+mod certificates;
 mod chaos;
 // As Linux lists them.
 #[cfg(target_os = "linux")]

@@ -215,6 +215,58 @@ async fn an_env_file_sets_what_is_not_set_for_its_generation_only() {
 }
 
 #[tokio::test]
+async fn each_generation_tells_the_time_in_the_zone_of_its_own_environment() {
+    let project = project_with(
+        r#"    const { untilThereIs } = await import("../lib/work");
+    const { Worker } = await import("node:worker_threads");
+    const noon = new Date(Date.UTC(2026, 0, 15, 12));
+    const told = () => [noon.getHours(), Intl.DateTimeFormat().resolvedOptions().timeZone, noon.toLocaleTimeString("en-GB")];
+    if (event.data.zone) process.env.TZ = event.data.zone;
+    const before = told();
+    if (event.data.gate) await untilThereIs(event.data.gate);
+    const code = "require('node:worker_threads').parentPort.postMessage(new Date(Date.UTC(2026, 0, 15, 12)).toLocaleTimeString('en-GB'))";
+    const worker = new Worker(code, { eval: true });
+    const inWorker = await new Promise((told) => worker.once("message", told));
+    const inChild = execFileSync("date", ["-d", "@0", "+%H"]).toString().trim();
+    return [...before, ...told(), inWorker, inChild];"#,
+    );
+    project.write("baton.toml", "[env]\nfile = \".env\"\n");
+    project.write(".env", "TZ=Asia/Tokyo\n");
+    let baton = Baton::dev(&project).ready().await;
+    let tokyo = [json!(21), json!("Asia/Tokyo"), json!("21:00:00")];
+    let of_tokyo = json!([&tokyo[..], &tokyo, &[json!("21:00:00"), json!("09")]].concat());
+    assert_eq!(returned(&baton).await, of_tokyo);
+
+    let gate = project.gate("held");
+    let held = start(
+        &baton,
+        &Run::of("fixture-extra").with_data(json!({ "gate": gate.path() })),
+    );
+    baton.in_flight(1, 1).await;
+    project.write(".env", "TZ=America/New_York\n");
+    assert_eq!(baton.reload().await.activated(), 2);
+    let new_york = [json!(7), json!("America/New_York"), json!("07:00:00")];
+    let of_new_york = json!([&new_york[..], &new_york, &[json!("07:00:00"), json!("19")]].concat());
+    assert_eq!(returned(&baton).await, of_new_york);
+    let kathmandu = start(
+        &baton,
+        &Run::of("fixture-extra").with_data(json!({ "zone": "Asia/Kathmandu" })),
+    );
+    let kathmandu = kathmandu.answer(&baton).await.json();
+    assert_eq!(kathmandu[3], 17, "code may set another one: {kathmandu}");
+    gate.open();
+    assert_eq!(
+        held.answer(&baton).await.json(),
+        of_tokyo,
+        "the older generation keeps its own"
+    );
+
+    project.write(".env", "OTHER=1\n");
+    assert_eq!(baton.reload().await.activated(), 3);
+    assert_eq!(returned(&baton).await[0], 12, "the zone is the host's again");
+}
+
+#[tokio::test]
 async fn the_working_folder_and_the_umask_are_the_hosts() {
     let body = "    return { chdir: said(() => process.chdir(\"/\")), umask: said(() => process.umask(0)), \
                 mask: process.umask(), cwd: process.cwd() };";

@@ -1,6 +1,8 @@
 //! What a project may look like: a folder of functions, an entry file, several
 //! apps (README, your own functions).
 
+use std::path::Path;
+
 use harness::http::Call;
 use harness::{Baton, FakeInngest, Project, Run};
 use serde_json::json;
@@ -155,4 +157,59 @@ async fn the_same_function_exported_twice_is_one_function() {
     let baton = Baton::dev(&project).ready().await;
     let answer = baton.executor().introspect().await;
     assert_eq!(answer.json()["function_count"], 20, "{answer}");
+}
+
+/// A package of the project that brings a copy of the SDK of its own, of another major version; the client's id is given.
+fn project_with_two_copies(id: &str) -> Project {
+    let project = Project::new();
+    project.write(
+        "vendor/tools/index.ts",
+        format!(
+            "import {{ Inngest }} from \"inngest\";\nexport const tools = new Inngest({{ id: {id:?} }});\n\
+             export const resize = tools.createFunction({{ id: \"resize\", retries: 1 }}, {{ event: \"tools/resize\" }}, \
+             async ({{ step }}) => step.run(\"resize\", () => ({{ width: 5 }})));\n"
+        ),
+    );
+    project.write(
+        "functions/tools.ts",
+        "export { resize } from \"../vendor/tools/index\";\n",
+    );
+    let packages = project.root().join("vendor/tools/node_modules");
+    std::fs::create_dir_all(&packages).expect("a folder of packages");
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/v3/node_modules/inngest");
+    std::os::unix::fs::symlink(other, packages.join("inngest")).expect("a link to the other copy");
+    project
+}
+
+#[tokio::test]
+async fn each_app_is_served_by_the_copy_of_the_sdk_that_made_its_client() {
+    let project = project_with_two_copies("tools");
+    let baton = Baton::dev(&project).ready().await;
+    for (app, function) in [("tools", "tools-resize"), ("fixture", "fixture-version")] {
+        let run = Run::of(function);
+        let path = format!("/api/inngest/{app}");
+        let answer = baton.executor().at(&path).discover(&run).await.expect("an answer");
+        assert!([200, 206].contains(&answer.status), "{function}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn one_app_of_two_copies_of_the_sdk_is_rejected_with_their_names() {
+    let project = project_with_two_copies("fixture");
+    let baton = Baton::dev(&project).listening().await;
+    let line = baton
+        .wait_for("generation rejected", json!({ "kind": "evaluate" }))
+        .await;
+    for told in [
+        "the app \"fixture\"",
+        "inngest 4.24.0",
+        "inngest 3.54.2",
+        "an id of its own",
+    ] {
+        assert!(
+            line.json["error"].as_str().is_some_and(|error| error.contains(told)),
+            "{told}: {}",
+            line.text
+        );
+    }
 }

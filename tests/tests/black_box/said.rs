@@ -103,6 +103,72 @@ async fn every_stray_error_names_its_call_and_its_place() {
     assert_eq!(version_of(&baton, "version").await, "1", "nothing else is disturbed");
 }
 
+/// Hears what it leaves behind, as error reporters do.
+const REPORTS: &str = r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+const inBoth = (told: string) => (console.info(told), alerts.push(told));
+const alerts: string[] = [];
+let told = () => {};
+process.on("unhandledRejection", (reason) => { inBoth(`rejection: ${(reason as Error).message}`); });
+process.on("uncaughtException", (error, origin) => { inBoth(`${origin}: ${error.message}`); told(); });
+globalThis.addEventListener("unhandledrejection", (event) => {
+  if (event.reason === "of the web") event.preventDefault();
+});
+export const reports = inngest.createFunction(
+  { id: "reports", retries: 1, triggers: [{ event: "fixture/reports" }], checkpointing: false },
+  async () => {
+    void Promise.reject(new Error("the mail was not sent"));
+    void Promise.reject("of the web");
+    await new Promise<void>((resolve) => {
+      told = resolve;
+      setTimeout(() => { throw new Error("the timer broke"); }, 1);
+    });
+    process.once("unhandledRejection", () => { throw new Error("the listener broke"); });
+    await new Promise<void>((resolve) => {
+      told = resolve;
+      void Promise.reject(new Error("the second mail was not sent"));
+    });
+    process.removeAllListeners("uncaughtException").removeAllListeners("unhandledRejection");
+    process.once("uncaughtException", () => { throw new Error("the last listener broke"); });
+    setTimeout(() => { throw new Error("the last timer broke"); }, 1);
+    return alerts;
+  },
+);
+"#;
+
+#[tokio::test]
+async fn a_stray_error_that_a_listener_hears_is_not_logged_as_one() {
+    let project = Project::new();
+    project.write("functions/reports.ts", REPORTS);
+    let baton = Baton::dev(&project).ready().await;
+    let run = Run::of("fixture-reports");
+    let answer = start(&baton, &run).answer(&baton).await;
+    let heard = [
+        "rejection: the mail was not sent",
+        "uncaughtException: the timer broke",
+        "rejection: the second mail was not sent",
+        "uncaughtException: the listener broke",
+    ];
+    assert_eq!(answer.json(), json!(heard), "{answer}");
+    for told in heard {
+        baton.wait_for(told, of_the_call(&run, "INFO")).await;
+    }
+    // The listener breaks, so nobody has heard of the timer.
+    for message in ["the last listener broke", "the last timer broke"] {
+        let logged = format!("Uncaught error: Error: {message}\n");
+        let told = |found: &Line| {
+            found.message().starts_with(&logged) && mismatch(&found.json, &of_the_call(&run, "ERROR")).is_none()
+        };
+        baton.stderr().wait_for_line(&logged, told).await;
+    }
+    let lines = baton.stderr().lines();
+    let stray = lines
+        .iter()
+        .filter(|line| line.message().starts_with("Unh") || line.message().starts_with("Unc"));
+    assert_eq!(stray.count(), 2, "what a listener has heard is not logged again");
+    assert_eq!(version_of(&baton, "version").await, "1", "the isolate lives on");
+}
+
 /// Writes as Node's streams take it; the last line has no end.
 const WRITES: &str = r#"import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });

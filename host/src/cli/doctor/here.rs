@@ -7,7 +7,7 @@ use std::path::Path;
 use js_runtime_api::Sources;
 use serde_json::Value;
 
-use super::super::plan::Plan;
+use super::super::plan::{NAME_THE_ENV_FILE, Plan};
 use super::check::{Check, Finding};
 use crate::config::StateError;
 use crate::registration::{self, is_local};
@@ -110,6 +110,14 @@ pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
 
 /// Whether the file with the secrets is there, and private.
 pub(super) fn environment_file(plan: &Plan) -> Check {
+    if let Some(file) = plan.unnamed_env_file() {
+        let finding = Finding::new(
+            "env_file_unnamed",
+            format!("{} is there, and nothing reads it", file.display()),
+            NAME_THE_ENV_FILE,
+        );
+        return Check::warning("env file", finding);
+    }
     let Some(file) = &plan.project.environment.file else {
         return Check::skipped("env file", "none is named");
     };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::check::{Check, Finding};
 use crate::registration::{CLOUD, FailureKind, Inngest};
 use crate::runner::answer::Raw;
-use crate::runner::fetch::fetch;
+use crate::runner::fetch::{self, fetch};
 use crate::runner::op::HttpRequest;
 
 /// How long the functions may take to answer.
@@ -20,6 +20,7 @@ pub(super) async fn look(sources: &dyn Sources, registration: &Value, host: bool
     let (Some(api), Some(url)) = (app["inngest"].as_str(), app["url"].as_str()) else {
         return vec![untold(registration)];
     };
+    fetch::trust(sources.certificates());
     let dev = registration["dev"] == true;
     let inngest = Inngest {
         api: api.to_owned(),

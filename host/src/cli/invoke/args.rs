@@ -40,6 +40,9 @@ pub struct InvokeArgs {
     /// Starts a host of its own also when one is running.
     #[arg(long)]
     pub(super) own: bool,
+    /// A file of NAME=value lines for the functions' process.env. Needs a host of its own.
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Option<PathBuf>,
     /// The state folder of the running host. [default: that of the project]
     #[arg(long, env = "BATON_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,

@@ -102,8 +102,8 @@ struct Serving {
 /// The project's running host, else one to be started.
 pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
     let folder = working_folder().map_err(ServeError::from)?;
-    // Only a host of its own has its events seen.
-    if !args.own && !args.deliver {
+    // Only a host of its own has its events seen, and another environment.
+    if !needs_own(args) {
         let project = match path {
             Some(path) => discover(Some(path), &folder).map_err(ServeError::from)?.0.root,
             None => folder,
@@ -127,6 +127,7 @@ pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, Home
         "--state-dir",
     ];
     let words = words.iter().map(Into::into).chain([state.path().into()]);
+    let words = words.chain(args.env_file.iter().flat_map(|file| ["--env-file".into(), file.into()]));
     let words = words.chain(path.map(Into::into));
     let Serving { serve } =
         Serving::try_parse_from(words.collect::<Vec<std::ffi::OsString>>()).map_err(HomeError::Settings)?;
@@ -143,6 +144,10 @@ pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, Home
     })))
 }
 
+const fn needs_own(args: &InvokeArgs) -> bool {
+    args.own || args.deliver || args.env_file.is_some()
+}
+
 /// A socket that nobody answers is what a host leaves that was killed.
 #[allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
@@ -150,7 +155,7 @@ fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
     let Ok(socket) = socket else {
         return;
     };
-    if !args.own && !args.deliver && socket.exists() {
+    if !needs_own(args) && socket.exists() {
         eprintln!(
             "The host of this project is down (nobody answers at {}): one is started for this run.",
             socket.display()

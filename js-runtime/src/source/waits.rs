@@ -1,0 +1,183 @@
+//! Where the text of a module waits while it is evaluated, by its syntax.
+
+use std::ops::Range;
+
+use deno_ast::swc::ast::{ArrowExpr, AwaitExpr, ClassMember, ForOfStmt, Function, ModuleDecl, UsingDecl};
+use deno_ast::swc::ecma_visit::{Visit, VisitWith};
+use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
+use deno_core::url::Url;
+
+use super::transpile;
+
+/// An `await` outside of functions: also that of `for await` and `await using`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) offset: usize,
+    /// What it waits for is exported, so that the modules that import it want the value.
+    pub(crate) is_exported: bool,
+}
+
+/// The places, in their order; none where the text cannot be parsed.
+pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
+    // Most have none.
+    let Some(parsed) = text.contains("await").then(|| parse(url, text)).flatten() else {
+        return Vec::new();
+    };
+    let mut looking = Looking {
+        parsed: &parsed,
+        exported: None,
+        waits: Vec::new(),
+    };
+    for item in parsed.program_ref().body() {
+        match item {
+            deno_ast::ModuleItemRef::ModuleDecl(item) => item.visit_with(&mut looking),
+            deno_ast::ModuleItemRef::Stmt(item) => item.visit_with(&mut looking),
+        }
+    }
+    looking.waits.sort_by_key(|wait| wait.offset);
+    looking.waits
+}
+
+/// Where the module imports a specifier by a declaration.
+pub(crate) fn import_of(url: &Url, text: &str, specifier: &str) -> Option<usize> {
+    let parsed = text.contains(specifier).then(|| parse(url, text)).flatten()?;
+    let start = parsed.text_info_lazy().range().start;
+    parsed.program_ref().body().find_map(|item| match item {
+        deno_ast::ModuleItemRef::ModuleDecl(ModuleDecl::Import(import))
+            if !import.type_only && import.src.value.as_str() == Some(specifier) =>
+        {
+            Some(import.range().as_byte_range(start).start)
+        }
+        _ => None,
+    })
+}
+
+fn parse(url: &Url, text: &str) -> Option<ParsedSource> {
+    transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()
+}
+
+struct Looking<'a> {
+    parsed: &'a ParsedSource,
+    /// The declaration that is exported and looked at.
+    exported: Option<Range<usize>>,
+    waits: Vec<Wait>,
+}
+
+impl Looking<'_> {
+    fn range(&self, node: &impl SourceRangedForSpanned) -> Range<usize> {
+        node.range().as_byte_range(self.parsed.text_info_lazy().range().start)
+    }
+
+    fn note(&mut self, node: &impl SourceRangedForSpanned) {
+        let offset = self.range(node).start;
+        let is_exported = self.exported.as_ref().is_some_and(|range| range.contains(&offset));
+        self.waits.push(Wait { offset, is_exported });
+    }
+}
+
+impl Visit for Looking<'_> {
+    fn visit_await_expr(&mut self, node: &AwaitExpr) {
+        self.note(node);
+        node.visit_children_with(self);
+    }
+
+    fn visit_for_of_stmt(&mut self, node: &ForOfStmt) {
+        if node.is_await {
+            self.note(node);
+        }
+        node.visit_children_with(self);
+    }
+
+    fn visit_using_decl(&mut self, node: &UsingDecl) {
+        if node.is_await {
+            self.note(node);
+        }
+        node.visit_children_with(self);
+    }
+
+    fn visit_module_decl(&mut self, node: &ModuleDecl) {
+        let exports = matches!(
+            node,
+            ModuleDecl::ExportDecl(_) | ModuleDecl::ExportDefaultExpr(_) | ModuleDecl::ExportDefaultDecl(_)
+        );
+        self.exported = exports.then(|| self.range(node));
+        node.visit_children_with(self);
+        self.exported = None;
+    }
+
+    // Bodies of functions wait when they are called.
+    fn visit_function(&mut self, _: &Function) {}
+
+    fn visit_arrow_expr(&mut self, _: &ArrowExpr) {}
+
+    fn visit_class_member(&mut self, node: &ClassMember) {
+        match node {
+            // Of a class only what is static, and names that are computed, are evaluated with it; and these cannot wait
+            // but in a name.
+            ClassMember::Method(method) => method.key.visit_with(self),
+            ClassMember::ClassProp(property) => property.key.visit_with(self),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deno_core::url::Url;
+
+    use super::{import_of, waits};
+
+    fn told(text: &str) -> Vec<(&str, bool)> {
+        let url = Url::parse("file:///p/db.ts").unwrap();
+        let of_line = |offset: usize| text[offset..].split(['\n', ';']).next().unwrap();
+        waits(&url, text)
+            .into_iter()
+            .map(|wait| (of_line(wait.offset), wait.is_exported))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_is_evaluated_with_the_module_waits() {
+        let text = r#"/**
+* await doSomeAction().catch(rethrow)
+ */
+// await nothing
+const text = `
+await in a text`;
+const later = async () => await f();
+async function g() {
+await f();
+}
+class A { async m() { await f() } static async s() { await f() } p = async () => await f() }
+const o = { async m() { await f() } };
+"#;
+        assert_eq!(told(text), []);
+        let text = "  await first();
+export const db: Db = await second<Db>();
+if (text) { await third(`${await fourth()}`) }
+for await (const x of fifth()) {}
+await using x = sixth();
+class B { [await seventh()]() {} }
+export default await eighth();
+const { a = await ninth() } = await tenth();
+";
+        let found: Vec<_> = told(text);
+        let names = [
+            "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+        ];
+        assert_eq!(found.len(), names.len(), "{found:?}");
+        for ((found, is_exported), name) in found.iter().zip(names) {
+            assert!(found.contains(name), "{found} {name}");
+            assert_eq!(*is_exported, matches!(name, "second" | "eighth"), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_import_is_found_by_its_specifier() {
+        let url = Url::parse("file:///p/a.ts").unwrap();
+        let find = |text| import_of(&url, text, "inngest/connect");
+        assert_eq!(find("let a;\nimport { connect } from 'inngest/connect';"), Some(7));
+        assert_eq!(find("import type { A } from 'inngest/connect';"), None);
+        assert_eq!(find("// import { connect } from 'inngest/connect'"), None);
+    }
+}
