@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use js_runtime_api::Entry;
 use serde::Deserialize;
 
 use super::snapshot::SourceSnapshot;
@@ -32,6 +33,7 @@ pub(crate) struct CompilerOptions {
     pub(crate) verbatim_module_syntax: Option<bool>,
     target: Option<String>,
     use_define_for_class_fields: Option<bool>,
+    pub(crate) custom_conditions: Option<Vec<String>>,
     base_url: Option<PathBuf>,
     #[serde(deserialize_with = "in_order")]
     paths: Option<Paths>,
@@ -98,6 +100,14 @@ impl TsConfigs {
         }
     }
 
+    /// The options for what the project serves.
+    pub(crate) fn of_project(&self, sources: &SourceSnapshot) -> Found {
+        match &sources.project().entry {
+            Entry::Folder(folder) => self.of_folder(folder, sources),
+            Entry::File(file) => self.of(file, sources),
+        }
+    }
+
     fn of_folder(&self, folder: &Path, sources: &SourceSnapshot) -> Found {
         if let Some(known) = self.0.borrow().get(folder) {
             return known.clone();
@@ -131,7 +141,7 @@ fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOption
     let written = parse(file, sources)?.unwrap_or_default();
     let lists_projects = written.files.as_ref().is_some_and(Vec::is_empty);
     let own = merged(file, sources, 0)?.unwrap_or_default();
-    if !lists_projects || own != CompilerOptions::default() {
+    if !lists_projects || own.says_how_to_read() {
         return Ok(own);
     }
     let folder = file.parent().unwrap_or(file);
@@ -139,7 +149,7 @@ fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOption
         let path = folder.join(path);
         let path = if path.is_dir() { path.join(FILE_NAME) } else { path };
         match merged(&path, sources, 0)? {
-            Some(options) if options != CompilerOptions::default() => return Ok(options),
+            Some(options) if options.says_how_to_read() => return Ok(options),
             _ => {}
         }
     }
@@ -216,6 +226,16 @@ impl CompilerOptions {
         format!("{jsx:?} {decorators:?} {:?} {classes}", self.verbatim_module_syntax)
     }
 
+    /// Whether there is more than a version of the language, which each project of a solution names.
+    fn says_how_to_read(&self) -> bool {
+        let target = self.target.clone();
+        *self
+            != Self {
+                target,
+                ..Self::default()
+            }
+    }
+
     /// Whether a class field is the language's own: defined, also without a value. Where nothing is said, `target` says
     /// it; without one it is, as for a target of today.
     pub(crate) fn defines_class_fields(&self) -> bool {
@@ -237,6 +257,7 @@ impl CompilerOptions {
             verbatim_module_syntax: self.verbatim_module_syntax.or(below.verbatim_module_syntax),
             target: self.target.or(below.target),
             use_define_for_class_fields: self.use_define_for_class_fields.or(below.use_define_for_class_fields),
+            custom_conditions: self.custom_conditions.or(below.custom_conditions),
             base_url: self.base_url.or(below.base_url),
             paths: self.paths.or(below.paths),
             paths_from: match own_paths {
