@@ -3,6 +3,7 @@
 
 mod conditions;
 mod fields;
+mod interop;
 mod jsx;
 
 use harness::{Baton, Project, Run};
