@@ -3,6 +3,7 @@
 pub(crate) mod ahead;
 pub(crate) mod bundled;
 pub(crate) mod caches;
+pub(crate) mod circles;
 mod changes;
 pub(crate) mod common;
 pub(crate) mod declares;
