@@ -1,6 +1,5 @@
 //! Class fields as TypeScript emits them where `useDefineForClassFields` is off: a field is assigned in the constructor
 //! (a static one when its class is made), so that setters run, and a field without a value declares nothing.
-//! What their metadata tells is TypeScript's, too.
 //!
 //! Two fields keep the language's own meaning: one whose name is computed by more than a constant, and one of a class
 //! with standard decorators, which decide themselves what a field begins with.
@@ -8,8 +7,7 @@
 use deno_ast::swc::ast::{
     AssignExpr, AssignOp, AssignTarget, BlockStmt, CallExpr, Callee, Class, ClassMember, ClassProp, ComputedPropName,
     Constructor, Expr, ExprOrSpread, ExprStmt, Ident, IdentName, Lit, MemberExpr, MemberProp, PrivateProp, Program,
-    PropName, SimpleAssignTarget, StaticBlock, Stmt, Super, ThisExpr, TsKeywordType, TsKeywordTypeKind, TsType,
-    TsTypeAnn,
+    PropName, SimpleAssignTarget, StaticBlock, Stmt, Super, ThisExpr,
 };
 use deno_ast::swc::common::{DUMMY_SP, Span, Spanned as _};
 use deno_ast::swc::ecma_visit::{VisitMut, VisitMutWith as _};
@@ -18,29 +16,6 @@ use deno_ast::swc::ecma_visit::{VisitMut, VisitMutWith as _};
 /// and never at its value.
 pub(super) fn assign(program: &mut Program, has_legacy_decorators: bool) {
     program.visit_mut_with(&mut Assigning { has_legacy_decorators });
-}
-
-/// Gives decorated fields without a type the one that TypeScript takes for their metadata, `Object`.
-pub(super) fn add_types(program: &mut Program) {
-    program.visit_mut_with(&mut AddingTypes);
-}
-
-struct AddingTypes;
-
-impl VisitMut for AddingTypes {
-    fn visit_mut_class_prop(&mut self, field: &mut ClassProp) {
-        field.visit_mut_children_with(self);
-        if !field.decorators.is_empty() && field.type_ann.is_none() {
-            let any = TsKeywordType {
-                span: DUMMY_SP,
-                kind: TsKeywordTypeKind::TsAnyKeyword,
-            };
-            field.type_ann = Some(Box::new(TsTypeAnn {
-                span: DUMMY_SP,
-                type_ann: Box::new(TsType::TsKeywordType(any)),
-            }));
-        }
-    }
 }
 
 struct Assigning {
@@ -200,13 +175,16 @@ fn is_constant(expr: &Expr) -> bool {
     }
 }
 
-fn assignment(span: Span, target: MemberProp, value: Box<Expr>) -> Stmt {
-    let this = Expr::This(ThisExpr { span: DUMMY_SP });
-    let left = MemberExpr {
+pub(super) fn member_of_this(target: MemberProp) -> MemberExpr {
+    MemberExpr {
         span: target.span(),
-        obj: this.into(),
+        obj: Expr::This(ThisExpr { span: DUMMY_SP }).into(),
         prop: target,
-    };
+    }
+}
+
+pub(super) fn assignment(span: Span, target: MemberProp, value: Box<Expr>) -> Stmt {
+    let left = member_of_this(target);
     let assigned = AssignExpr {
         span,
         op: AssignOp::Assign,
@@ -238,7 +216,7 @@ fn statement(span: Span, expr: Expr) -> Stmt {
     })
 }
 
-fn block(stmts: Vec<Stmt>) -> BlockStmt {
+pub(super) fn block(stmts: Vec<Stmt>) -> BlockStmt {
     BlockStmt {
         stmts,
         ..BlockStmt::default()

@@ -3,10 +3,11 @@
 pub(crate) mod ahead;
 pub(crate) mod bundled;
 pub(crate) mod caches;
-pub(crate) mod circles;
 mod changes;
+pub(crate) mod circles;
 pub(crate) mod common;
 pub(crate) mod declares;
+mod decorated;
 pub(crate) mod disk;
 pub(crate) mod edits;
 pub(crate) mod entries;

@@ -12,9 +12,9 @@ use deno_ast::{
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::fields;
 use super::jsx::{self, Pragmas};
 use super::tsconfig::CompilerOptions;
+use super::{decorated, fields};
 use crate::diagnostics::Position;
 
 /// The module system that a file is emitted for.
@@ -145,13 +145,13 @@ pub(crate) fn emit(
 }
 
 fn changes_classes(options: &CompilerOptions) -> bool {
-    !options.defines_class_fields() || emits_metadata(options)
+    !options.defines_class_fields() || has_legacy_decorators(options)
 }
 
 /// Makes of classes what their settings say beyond what is asked of the transpiler.
 fn change_classes(program: &mut Program, options: &CompilerOptions) {
-    if emits_metadata(options) {
-        fields::add_types(program);
+    if has_legacy_decorators(options) {
+        decorated::rewrite(program, emits_metadata(options));
     }
     if !options.defines_class_fields() {
         fields::assign(program, has_legacy_decorators(options));
