@@ -6,6 +6,7 @@ mod conditions;
 mod fields;
 mod interop;
 mod jsx;
+mod table;
 
 use harness::{Baton, Project, Run};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 //! `"type": "module"`, `module.exports` as in Node to all others.
 
 use harness::{Baton, Project};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{came_to, returned, returning};
 
