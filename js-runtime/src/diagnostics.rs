@@ -7,6 +7,7 @@ use deno_core::error::{JsError, JsStackFrame};
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
+use crate::loader::interop;
 use crate::source::imports::offset_of_import;
 use crate::source::snapshot::SourceSnapshot;
 
@@ -68,7 +69,7 @@ pub(crate) fn from_js_error(error: &JsError, kind: LoadErrorKind, module: &Url, 
         .or_else(|| import_that_threw(error, module, sources))
         .unwrap_or_else(|| Position::start_of(module, &source_text(module, sources)));
     LoadError {
-        stack: error.stack.clone(),
+        stack: error.stack.as_deref().map(interop::without_marks),
         ..position.into_error(kind, message_of(error).to_owned())
     }
 }

@@ -127,6 +127,8 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         env,
         inngest,
         functions,
+        // The project has them already.
+        resolve: _,
         deny,
         path: _,
     } = file;

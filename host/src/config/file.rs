@@ -8,6 +8,7 @@ use std::time::Duration;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::ResolveSection;
 use crate::lint::{Code, parse_code};
 
 /// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
@@ -60,6 +61,8 @@ pub struct ConfigFile {
     pub inngest: InngestSection,
     #[serde(default)]
     pub functions: FunctionsSection,
+    #[serde(default)]
+    pub resolve: ResolveSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<Code>,
@@ -168,7 +171,7 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "path",
     "port",
     "state_dir",
@@ -190,6 +193,7 @@ const KEYS: [&str; 22] = [
     "env",
     "inngest",
     "functions",
+    "resolve",
     "deny",
 ];
 
@@ -314,7 +318,7 @@ mod tests {
                     pin = \"run\"\npin_ttl = \"1h\"\ndeny = [\"retries_zero\"]\n\
                     [env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n\
                     [inngest]\nserve_path = \"/jobs\"\nserve_origin = \"https://a\"\nregister = \"off\"\n\
-                    [functions]\ndefault_retries = 2";
+                    [functions]\ndefault_retries = 2\n[resolve]\nconditions = [\"react-server\"]";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
@@ -338,6 +342,7 @@ mod tests {
         );
         assert_eq!(config.inngest.serve_path.as_deref(), Some("/jobs"));
         assert_eq!(config.deny, ["retries_zero"]);
+        assert_eq!(config.resolve.conditions, ["react-server"]);
         assert_eq!(config.inngest.register, Some(RegisterMode::Off));
         assert_eq!(config.functions.default_retries, Some(Retries(2)));
         let names = |production| -> Vec<String> {
@@ -401,6 +406,24 @@ mod tests {
             read("[functions]\ndefault_retries = 21")
                 .unwrap_err()
                 .contains("20 times")
+        );
+        for wrong in ["\"react-server\"", "[1]", "true"] {
+            assert!(
+                read(&format!("[resolve]\nconditions = {wrong}"))
+                    .unwrap_err()
+                    .contains("expected a list of conditions"),
+                "{wrong}"
+            );
+        }
+        assert!(
+            read("[resolve]\nconditions = [\"a b\"]")
+                .unwrap_err()
+                .contains("\"a b\" is no condition")
+        );
+        assert!(
+            read("[resolve]\ncondition = []")
+                .unwrap_err()
+                .contains("expected `conditions`")
         );
     }
 

@@ -1,9 +1,11 @@
 //! What a host is told: `baton.toml`, then `BATON_*` variables, then flags; the later wins.
 
+mod conditions;
 mod file;
 mod project;
 mod state_folder;
 
+pub use conditions::ResolveSection;
 pub use file::{
     ConfigFile, ConfigFileError, FunctionsSection, InngestSection, PinMode, RegisterMode, Retries, WatchMode,
     parse_duration,

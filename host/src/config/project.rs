@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use js_runtime_api::{DEFAULT_SERVE_PATH, Entry, EnvironmentSource, Project};
 use miette::Diagnostic;
 
+use super::conditions::conditions;
 use super::file::{ConfigFile, ConfigFileError};
 
 /// Where functions are looked for when nothing says where they are.
@@ -45,6 +46,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             environment: EnvironmentSource::default(),
             serve_path: serve_path(&config),
             default_retries: None,
+            conditions: conditions_of(&config),
         };
         return Ok((project, config));
     }
@@ -67,9 +69,14 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             environment: EnvironmentSource::default(),
             serve_path: serve_path(&config),
             default_retries: None,
+            conditions: conditions_of(&config),
         },
         config,
     ))
+}
+
+fn conditions_of(config: &ConfigFile) -> Vec<String> {
+    conditions(config, std::env::var("NODE_OPTIONS").ok().as_deref())
 }
 
 fn serve_path(config: &ConfigFile) -> String {

@@ -47,6 +47,7 @@ impl Host {
             environment: EnvironmentSource::default(),
             serve_path: DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
+            conditions: Vec::new(),
         };
         let limits = Limits {
             max_generations: 3,

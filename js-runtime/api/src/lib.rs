@@ -38,6 +38,8 @@ pub struct Project {
     pub serve_path: String,
     /// What a function has that says nothing about its retries.
     pub default_retries: Option<u32>,
+    /// Conditions of `exports` and `imports` in a `package.json` that hold beside those of Node and of `tsconfig.json`.
+    pub conditions: Vec<String>,
 }
 
 /// Where an app serves Inngest, unless the project says otherwise.

@@ -85,6 +85,9 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
             ..found
         };
     }
+    if let Some(circle) = explain_circle(error, module, modules) {
+        return circle;
+    }
     if error.name.as_deref() != Some("SyntaxError") {
         return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
     }
@@ -100,6 +103,34 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     };
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
     position.into_error(kind, message.to_owned())
+}
+
+/// Names the modules that import each other, where an export was used before it was made.
+fn explain_circle(error: &JsError, module: &Url, modules: &Modules) -> Option<LoadError> {
+    let message = diagnostics::message_of(error);
+    let name = name_before_initialization(message)?;
+    let (url, ..) = diagnostics::own_place(error)?;
+    let circle = modules.sources.circle(&url, name)?;
+    let root = &modules.sources.project().root;
+    let names = circle
+        .iter()
+        .map(|file| file.strip_prefix(root).unwrap_or(file).display().to_string());
+    let names = names.collect::<Vec<_>>().join(" → ");
+    let found = diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
+    Some(LoadError {
+        message: format!("{message}: its module is not evaluated yet, because of a circle of imports, {names}"),
+        help: Some(format!(
+            "Move {name} into a module of its own, which imports none of these."
+        )),
+        ..found
+    })
+}
+
+/// `x` of `ReferenceError: Cannot access 'x' before initialization`.
+fn name_before_initialization(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("Cannot access '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    (rest == " before initialization").then_some(name)
 }
 
 /// Takes ` at file:///a.ts:1:10` from the end of a message.
@@ -298,7 +329,7 @@ pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-    use super::{offset_of_id, split_place};
+    use super::{name_before_initialization, offset_of_id, split_place};
 
     #[test]
     fn an_id_is_found_where_it_is_an_id() {
@@ -308,6 +339,14 @@ mod tests {
         assert_eq!(offset_of_id(twice, "a"), twice.rfind("'a'").unwrap());
         assert_eq!(offset_of_id("const ID = `a`;", "a"), 11);
         assert_eq!(offset_of_id("nothing", "a"), 0);
+    }
+
+    #[test]
+    fn the_name_is_taken_from_what_v8_says_about_an_export_that_is_not_made_yet() {
+        let said = "ReferenceError: Cannot access 'FEED' before initialization";
+        assert_eq!(name_before_initialization(said), Some("FEED"));
+        assert_eq!(name_before_initialization("Error: Cannot access 'x' today"), None);
+        assert_eq!(name_before_initialization("TypeError: x is not a function"), None);
     }
 
     #[test]

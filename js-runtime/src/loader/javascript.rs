@@ -11,7 +11,7 @@ use deno_error::JsErrorBox;
 use js_runtime_api::LoadErrorKind;
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 
-use super::Modules;
+use super::{Modules, interop};
 use crate::diagnostics::{Position, source_text};
 use crate::resolve::reexports;
 use crate::source::bundled;
@@ -91,13 +91,15 @@ impl Modules {
     }
 
     async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
-        match self.node.cjs_to_esm(url, code.clone(), self).await {
+        let file = &interop::without_mark(url.clone());
+        let made = match self.node.cjs_to_esm(file, code.clone(), self).await {
             Err(_) => {
-                let code = self.without_unknown(url, &code).into();
-                self.node.cjs_to_esm(url, code, &WithoutUnknown(self)).await
+                let code = self.without_unknown(file, &code).into();
+                self.node.cjs_to_esm(file, code, &WithoutUnknown(self)).await
             }
             made => made,
-        }
+        };
+        made.map(|wrapper| interop::wrapped(url, wrapper))
     }
 
     fn without_unknown<'a>(&self, url: &Url, code: &'a str) -> Cow<'a, str> {

@@ -3,6 +3,7 @@
 
 mod code_cache;
 mod import_meta;
+pub(crate) mod interop;
 mod javascript;
 mod resolving;
 
@@ -200,7 +201,7 @@ impl ModuleLoader for Loader {
     fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
             Ok(url) if relative::is_relative(specifier) => Ok(relative::find(&url, &self.0.sources).unwrap_or(url)),
-            _ => self.0.resolve(specifier, referrer),
+            _ => self.0.resolve(specifier, referrer).map(interop::without_mark),
         }
     }
 

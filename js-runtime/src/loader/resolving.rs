@@ -87,6 +87,7 @@ impl Modules {
                 self.fail(self.resolve_error(specifier, &referrer, message, help))
             })?
         };
+        let found = self.for_importer(&referrer, found)?;
         if !relative::is_relative(specifier) {
             let place = Place::of(specifier, &referrer);
             self.found.borrow_mut().insert(place, found.clone());

@@ -1,6 +1,7 @@
 //! Packages, builtins and `#imports`, by Deno's own resolver crates over the project's
 //! `node_modules`.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::package_json::PackageJsons;
 use super::relative;
 use crate::source::caches::{Analyses, Caches, first_eight_bytes};
 use crate::source::snapshot::SourceSnapshot;
+use crate::source::tsconfig::TsConfigs;
 
 /// The services that Deno's Node layer wants, in the types that everybody uses.
 pub(crate) type NodeServices = NodeExtInitServices<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>;
@@ -52,6 +54,7 @@ impl NodeResolution {
                 ..Default::default()
             },
         );
+        let conditions = conditions(sources);
         let root = root.to_owned();
         if let Some(known) = caches.workspaces.get(&root, content) {
             workspace.set_workspace_directory(known);
@@ -71,6 +74,7 @@ impl NodeResolution {
                 node_resolver_options: NodeResolverOptions {
                     conditions: NodeConditionOptions {
                         // Packages that have a "deno" build give their Node one.
+                        conditions,
                         import_conditions_override: Some(vec!["node".into(), "import".into(), "module-sync".into()]),
                         ..Default::default()
                     },
@@ -147,6 +151,17 @@ impl NodeResolution {
             .map_err(JsErrorBox::from_err)?;
         Ok(esm.into_owned().into())
     }
+}
+
+/// The conditions that the project names. A tsconfig.json that cannot be used is told where it is needed.
+fn conditions(sources: &SourceSnapshot) -> Vec<Cow<'static, str>> {
+    let options = TsConfigs::default().of_project(sources);
+    let of_tsconfig = options.ok().and_then(|options| options.custom_conditions.clone());
+    let of_project = sources.project().conditions.iter().cloned();
+    of_project
+        .chain(of_tsconfig.into_iter().flatten())
+        .map(Cow::Owned)
+        .collect()
 }
 
 fn js_error(error: impl std::fmt::Display) -> JsErrorBox {

@@ -66,6 +66,7 @@ mod tests {
             environment,
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
+            conditions: Vec::new(),
         };
         SourceSnapshot::begin(project, Arc::default()).unwrap()
     }

@@ -25,6 +25,9 @@ struct Description {
     missing: BTreeSet<Arc<Path>>,
     links: BTreeMap<Arc<Path>, Arc<Path>>,
     resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    /// By which the rest of it is resolved, too.
+    #[serde(default)]
+    conditions: Vec<String>,
 }
 
 /// # Errors
@@ -46,6 +49,7 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
         missing: read.missing.clone(),
         links: read.links.clone(),
         resolved: read.resolved.clone(),
+        conditions: snapshot.project.conditions.clone(),
     };
     let files = read
         .files
@@ -70,6 +74,7 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
         missing,
         links,
         resolved,
+        conditions,
     } = serde_json::from_str(&kept.description).map_err(|error| error.to_string())?;
     if of != asked.root {
         return Err(format!("it is of the project in {}", of.display()));
@@ -87,6 +92,7 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
         environment: asked.environment.clone(),
         serve_path: asked.serve_path.clone(),
         default_retries: asked.default_retries,
+        conditions,
     };
     let file = |(path, hash): (Arc<Path>, String)| {
         let bytes = kept
@@ -133,6 +139,7 @@ mod tests {
             environment: EnvironmentSource::default(),
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
+            conditions: Vec::new(),
         }
     }
 
@@ -153,6 +160,22 @@ mod tests {
         assert_eq!(restored.entries(), snapshot.entries());
         assert_eq!(restored.hash(), snapshot.hash());
         assert_eq!(restored.changed_on_disk(), [PathBuf::from("a.ts")]);
+    }
+
+    #[test]
+    fn conditions_stay_those_that_it_was_made_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |conditions: &[&str]| Project {
+            conditions: conditions.iter().map(|name| (*name).to_owned()).collect(),
+            ..project(folder.path())
+        };
+        let begin = |asked| SourceSnapshot::begin(asked, Arc::default()).unwrap();
+        let snapshot = begin(with(&["a"]));
+        let kept = snapshot.keep().unwrap();
+        let restored = restore(with(&["b"]), &kept, &Arc::default()).unwrap();
+        assert_eq!(restored.project().conditions, ["a"]);
+        assert_eq!(restored.hash(), snapshot.hash());
+        assert_ne!(begin(with(&["b"])).hash(), snapshot.hash());
     }
 
     #[test]

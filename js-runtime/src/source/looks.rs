@@ -206,6 +206,7 @@ mod tests {
             environment: EnvironmentSource::default(),
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
+            conditions: Vec::new(),
         };
         SourceSnapshot::begin(project, Arc::default()).unwrap()
     }

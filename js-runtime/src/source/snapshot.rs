@@ -114,6 +114,7 @@ impl SourceSnapshot {
             environment: asked.environment.clone(),
             serve_path: asked.serve_path.clone(),
             default_retries: asked.default_retries,
+            conditions: asked.conditions.clone(),
         };
         let entries = entries::list(&project.entry)?;
         let snapshot = Self::new(asked, project, entries, environment, Read::default(), common);
@@ -388,6 +389,12 @@ impl Sources for SourceSnapshot {
         if !read.is_empty() {
             let read = self.digest(read.iter().map(|(path, hash)| (path, *hash)));
             files = blake3::hash(format!("{files} {read}").as_bytes()).to_hex().to_string();
+        }
+        let conditions = &self.project.conditions;
+        if !conditions.is_empty() {
+            files = blake3::hash(format!("{files} {conditions:?}").as_bytes())
+                .to_hex()
+                .to_string();
         }
         match self.environment.digest().hash {
             None => files,

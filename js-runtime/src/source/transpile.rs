@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use deno_ast::swc::ast::Program;
 use deno_ast::{
-    DecoratorsTranspileOption, EmitOptions, JsxAutomaticOptions, JsxClassicOptions, JsxRuntime, MediaType, ModuleKind,
-    ParseDiagnostic, ParseParams, ParsedSource, SourceMapOption, TranspileModuleOptions, TranspileOptions,
+    DecoratorsTranspileOption, EmitOptions, MediaType, ModuleKind, ParseDiagnostic, ParseParams, ParsedSource,
+    SourceMapOption, TranspileModuleOptions, TranspileOptions,
 };
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
+use super::jsx::{self, Pragmas};
 use super::tsconfig::CompilerOptions;
+use super::{decorated, fields};
 use crate::diagnostics::Position;
 
 /// The module system that a file is emitted for.
@@ -67,15 +70,28 @@ impl Emitted {
 /// # Errors
 /// With the position, when it is no JavaScript or TypeScript.
 pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<ParsedSource, LoadError> {
-    let parsed = deno_ast::parse_program(ParseParams {
+    parse_changed(url, media_type, text, |_| {})
+}
+
+fn parse_changed(
+    url: &Url,
+    media_type: MediaType,
+    text: Arc<str>,
+    change: impl FnOnce(&mut Program),
+) -> Result<ParsedSource, LoadError> {
+    let params = ParseParams {
         specifier: url.clone(),
         text: text.clone(),
         media_type,
         capture_tokens: false,
         scope_analysis: false,
         maybe_syntax: None,
-    })
-    .map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
+    };
+    let parsed = deno_ast::parse_program_with_post_process(params, |mut program, _| {
+        change(&mut program);
+        program
+    });
+    let parsed = parsed.map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
     match parsed.diagnostics().first() {
         Some(diagnostic) => Err(syntax_error(diagnostic, &text)),
         None => Ok(parsed),
@@ -93,13 +109,25 @@ pub(crate) fn emit(
     options: &CompilerOptions,
 ) -> Result<Emitted, LoadError> {
     let text = parsed.text().clone();
+    let pragmas = Pragmas::of(&parsed);
+    let without_factory = jsx::without_factory(&parsed, options, pragmas);
+    let changes_classes = changes_classes(options) && text.contains("class");
+    let parsed = if changes_classes || without_factory.is_some() {
+        // What is parsed cannot be changed any more.
+        let text = without_factory.unwrap_or_else(|| text.clone());
+        parse_changed(url, parsed.media_type(), text, |program| {
+            change_classes(program, options)
+        })?
+    } else {
+        parsed
+    };
     let module_kind = match kind {
         EmitKind::Esm => ModuleKind::Esm,
         EmitKind::Cjs => ModuleKind::Cjs,
     };
     let emitted = parsed
         .transpile(
-            &transpile_options(options),
+            &transpile_options(options, pragmas),
             &TranspileModuleOptions {
                 module_kind: Some(module_kind),
             },
@@ -116,24 +144,33 @@ pub(crate) fn emit(
     })
 }
 
-/// As TypeScript reads the settings. JSX that is to be preserved would be no JavaScript.
-fn transpile_options(options: &CompilerOptions) -> TranspileOptions {
-    let automatic = |development| {
-        JsxRuntime::Automatic(JsxAutomaticOptions {
-            development,
-            import_source: options.jsx_import_source.clone(),
-        })
-    };
-    let jsx = match options.jsx.as_deref() {
-        Some("react-jsxdev") => automatic(true),
-        Some("react" | "react-native") => classic(options),
-        Some("react-jsx") => automatic(false),
-        _ if options.jsx_import_source.is_some() => automatic(false),
-        _ => classic(options),
-    };
-    let decorators = if options.experimental_decorators.unwrap_or(false) {
+fn changes_classes(options: &CompilerOptions) -> bool {
+    !options.defines_class_fields() || has_legacy_decorators(options)
+}
+
+/// Makes of classes what their settings say beyond what is asked of the transpiler.
+fn change_classes(program: &mut Program, options: &CompilerOptions) {
+    if has_legacy_decorators(options) {
+        decorated::rewrite(program, emits_metadata(options));
+    }
+    if !options.defines_class_fields() {
+        fields::assign(program, has_legacy_decorators(options));
+    }
+}
+
+fn has_legacy_decorators(options: &CompilerOptions) -> bool {
+    options.experimental_decorators.unwrap_or(false)
+}
+
+fn emits_metadata(options: &CompilerOptions) -> bool {
+    has_legacy_decorators(options) && options.emit_decorator_metadata.unwrap_or(false)
+}
+
+/// As TypeScript reads the settings.
+fn transpile_options(options: &CompilerOptions, pragmas: Pragmas) -> TranspileOptions {
+    let decorators = if has_legacy_decorators(options) {
         DecoratorsTranspileOption::LegacyTypeScript {
-            emit_metadata: options.emit_decorator_metadata.unwrap_or(false),
+            emit_metadata: emits_metadata(options),
         }
     } else {
         DecoratorsTranspileOption::Ecma
@@ -141,20 +178,9 @@ fn transpile_options(options: &CompilerOptions) -> TranspileOptions {
     TranspileOptions {
         decorators,
         verbatim_module_syntax: options.verbatim_module_syntax.unwrap_or(false),
-        jsx: Some(jsx),
+        jsx: Some(jsx::runtime(options, pragmas)),
         ..Default::default()
     }
-}
-
-fn classic(options: &CompilerOptions) -> JsxRuntime {
-    let defaults = JsxClassicOptions::default();
-    JsxRuntime::Classic(JsxClassicOptions {
-        factory: options.jsx_factory.clone().unwrap_or(defaults.factory),
-        fragment_factory: options
-            .jsx_fragment_factory
-            .clone()
-            .unwrap_or(defaults.fragment_factory),
-    })
 }
 
 fn syntax_error(diagnostic: &ParseDiagnostic, text: &str) -> LoadError {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use js_runtime_api::Entry;
 use serde::Deserialize;
 
 use super::snapshot::SourceSnapshot;
@@ -26,9 +27,13 @@ pub(crate) struct CompilerOptions {
     pub(crate) jsx_factory: Option<String>,
     pub(crate) jsx_fragment_factory: Option<String>,
     pub(crate) jsx_import_source: Option<String>,
+    pub(crate) react_namespace: Option<String>,
     pub(crate) experimental_decorators: Option<bool>,
     pub(crate) emit_decorator_metadata: Option<bool>,
     pub(crate) verbatim_module_syntax: Option<bool>,
+    target: Option<String>,
+    use_define_for_class_fields: Option<bool>,
+    pub(crate) custom_conditions: Option<Vec<String>>,
     base_url: Option<PathBuf>,
     #[serde(deserialize_with = "in_order")]
     paths: Option<Paths>,
@@ -95,6 +100,14 @@ impl TsConfigs {
         }
     }
 
+    /// The options for what the project serves.
+    pub(crate) fn of_project(&self, sources: &SourceSnapshot) -> Found {
+        match &sources.project().entry {
+            Entry::Folder(folder) => self.of_folder(folder, sources),
+            Entry::File(file) => self.of(file, sources),
+        }
+    }
+
     fn of_folder(&self, folder: &Path, sources: &SourceSnapshot) -> Found {
         if let Some(known) = self.0.borrow().get(folder) {
             return known.clone();
@@ -128,7 +141,7 @@ fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOption
     let written = parse(file, sources)?.unwrap_or_default();
     let lists_projects = written.files.as_ref().is_some_and(Vec::is_empty);
     let own = merged(file, sources, 0)?.unwrap_or_default();
-    if !lists_projects || own != CompilerOptions::default() {
+    if !lists_projects || own.says_how_to_read() {
         return Ok(own);
     }
     let folder = file.parent().unwrap_or(file);
@@ -136,7 +149,7 @@ fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOption
         let path = folder.join(path);
         let path = if path.is_dir() { path.join(FILE_NAME) } else { path };
         match merged(&path, sources, 0)? {
-            Some(options) if options != CompilerOptions::default() => return Ok(options),
+            Some(options) if options.says_how_to_read() => return Ok(options),
             _ => {}
         }
     }
@@ -206,9 +219,28 @@ impl CompilerOptions {
             &self.jsx_factory,
             &self.jsx_fragment_factory,
             &self.jsx_import_source,
+            &self.react_namespace,
         );
         let decorators = (self.experimental_decorators, self.emit_decorator_metadata);
-        format!("{jsx:?} {decorators:?} {:?}", self.verbatim_module_syntax)
+        let classes = self.defines_class_fields();
+        format!("{jsx:?} {decorators:?} {:?} {classes}", self.verbatim_module_syntax)
+    }
+
+    /// Whether there is more than a version of the language, which each project of a solution names.
+    fn says_how_to_read(&self) -> bool {
+        let target = self.target.clone();
+        *self
+            != Self {
+                target,
+                ..Self::default()
+            }
+    }
+
+    /// Whether a class field is the language's own: defined, also without a value. Where nothing is said, `target` says
+    /// it; without one it is, as for a target of today.
+    pub(crate) fn defines_class_fields(&self) -> bool {
+        let by_target = || self.target.as_deref().is_none_or(has_class_fields);
+        self.use_define_for_class_fields.unwrap_or_else(by_target)
     }
 
     /// What these say, and what the others say about the rest.
@@ -219,9 +251,13 @@ impl CompilerOptions {
             jsx_factory: self.jsx_factory.or(below.jsx_factory),
             jsx_fragment_factory: self.jsx_fragment_factory.or(below.jsx_fragment_factory),
             jsx_import_source: self.jsx_import_source.or(below.jsx_import_source),
+            react_namespace: self.react_namespace.or(below.react_namespace),
             experimental_decorators: self.experimental_decorators.or(below.experimental_decorators),
             emit_decorator_metadata: self.emit_decorator_metadata.or(below.emit_decorator_metadata),
             verbatim_module_syntax: self.verbatim_module_syntax.or(below.verbatim_module_syntax),
+            target: self.target.or(below.target),
+            use_define_for_class_fields: self.use_define_for_class_fields.or(below.use_define_for_class_fields),
+            custom_conditions: self.custom_conditions.or(below.custom_conditions),
             base_url: self.base_url.or(below.base_url),
             paths: self.paths.or(below.paths),
             paths_from: match own_paths {
@@ -246,6 +282,16 @@ impl CompilerOptions {
         });
         let based = self.base_url.iter().map(|base| base.join(specifier));
         mapped.chain(based).collect()
+    }
+}
+
+/// Whether the version of the language has class fields: ES2022 and what came after it.
+fn has_class_fields(target: &str) -> bool {
+    let version = target.to_ascii_lowercase();
+    match version.strip_prefix("es").map(str::parse::<u32>) {
+        // `es5`, `es6`; `esnext` is no number.
+        Some(Ok(version)) => version >= 2022,
+        _ => true,
     }
 }
 
@@ -291,6 +337,22 @@ mod tests {
         assert_eq!(places("@/a/b"), paths(&["/p/src/a/b", "/p/lib/a/b", "/p/@/a/b"]));
         assert_eq!(places("@/exact"), paths(&["/p/one.ts", "/p/@/exact"]));
         assert_eq!(places("other"), paths(&["/p/any/other", "/p/other"]));
+    }
+
+    #[test]
+    fn class_fields_are_defined_from_es2022_on_unless_it_is_said() {
+        let defines = |json: &str| options(json).defines_class_fields();
+        for target in ["ES5", "es6", "ES2015", "ES2021", "es2017"] {
+            assert!(!defines(&format!(r#"{{ "target": "{target}" }}"#)), "{target}");
+        }
+        for target in ["ES2022", "es2023", "ESNext", "esnext", "ES2025"] {
+            assert!(defines(&format!(r#"{{ "target": "{target}" }}"#)), "{target}");
+        }
+        assert!(defines("{}"));
+        assert!(defines(r#"{ "target": "ES2020", "useDefineForClassFields": true }"#));
+        assert!(!defines(r#"{ "target": "ES2022", "useDefineForClassFields": false }"#));
+        let below = options(r#"{ "target": "ES2017", "useDefineForClassFields": true }"#);
+        assert!(options(r#"{ "target": "ES2021" }"#).over(below).defines_class_fields());
     }
 
     #[test]

@@ -1,6 +1,13 @@
 //! TypeScript as people write it, for a compiler, a bundler or another runtime: what `tsconfig.json` says, modules of
 //! both kinds, files that are imported as data (docs/typescript.md).
 
+mod circles;
+mod conditions;
+mod fields;
+mod interop;
+mod jsx;
+mod table;
+
 use harness::{Baton, Project, Run};
 use serde_json::{Value, json};
 

@@ -1,0 +1,148 @@
+//! The default export of a CommonJS module that was compiled from an ES module (`__esModule`).
+//!
+//! To Node it is `module.exports`. To a compiler that makes CommonJS, to bundlers and to Bun it is `exports.default`, and
+//! TypeScript in a package without `"type": "module"` is written for these. Both kinds of importers may be in one
+//! project: for the latter kind a CommonJS module has a second URL, of an ES module that wraps the same
+//! `module.exports`. What it exports by name is the same.
+
+use std::sync::Arc;
+
+use deno_ast::MediaType;
+use deno_core::url::Url;
+use deno_error::JsErrorBox;
+
+use super::Modules;
+
+/// Marks the second URL.
+const QUERY: &str = "exports.default";
+
+/// How Deno's wrapper ends its default export, and how the second one does. One without a default is taken as a whole.
+const NODES: &str = "export default mod;\n";
+const COMPILED: &str = "export default mod?.__esModule && \"default\" in mod ? mod.default : mod;\n";
+
+/// Returns the URL that importers are told who ask where a module is.
+pub(super) fn without_mark(mut url: Url) -> Url {
+    let unmarked = url
+        .query()
+        .and_then(|query| query.strip_suffix(QUERY))
+        .map(str::to_owned);
+    if let Some(rest) = unmarked {
+        let rest = rest.trim_end_matches('&');
+        url.set_query((!rest.is_empty()).then_some(rest));
+    }
+    url
+}
+
+/// Returns a stack with files named as they are.
+pub(crate) fn without_marks(stack: &str) -> String {
+    stack
+        .replace(&format!("&{QUERY}:"), ":")
+        .replace(&format!("?{QUERY}:"), ":")
+}
+
+fn is_marked(url: &Url) -> bool {
+    url.query().is_some_and(|query| query.ends_with(QUERY))
+}
+
+fn with_mark(mut url: Url) -> Url {
+    let query = url.query().map_or(QUERY.to_owned(), |query| format!("{query}&{QUERY}"));
+    url.set_query(Some(&query));
+    url
+}
+
+/// Gives the wrapper of a CommonJS module the default export that its URL asks for.
+pub(super) fn wrapped(url: &Url, wrapper: Arc<str>) -> Arc<str> {
+    if !is_marked(url) {
+        return wrapper;
+    }
+    match wrapper.rsplit_once(NODES) {
+        Some((before, behind)) => format!("{before}{COMPILED}{behind}").into(),
+        None => wrapper,
+    }
+}
+
+impl Modules {
+    /// Returns the URL of a module for one importer: the second one, if that is compiled code to which a default export
+    /// is `exports.default`, and the module is CommonJS.
+    pub(super) fn for_importer(&self, referrer: &Url, found: Url) -> Result<Url, JsErrorBox> {
+        if !is_marked(&found) && self.takes_exports_default(referrer)? && self.is_commonjs(&found)? {
+            return Ok(with_mark(found));
+        }
+        Ok(found)
+    }
+
+    fn takes_exports_default(&self, importer: &Url) -> Result<bool, JsErrorBox> {
+        let media_type = MediaType::from_specifier(importer);
+        let Ok(path) = importer.to_file_path() else {
+            return Ok(false);
+        };
+        if !media_type.is_emittable() || media_type == MediaType::Mts || self.node.is_package(importer)? {
+            return Ok(false);
+        }
+        let mut folders = path.ancestors().skip(1);
+        let package = folders.find_map(|folder| self.sources.package_json(&folder.join("package.json")));
+        Ok(package.is_none_or(|package| package.typ != "module"))
+    }
+
+    fn is_commonjs(&self, url: &Url) -> Result<bool, JsErrorBox> {
+        let media_type = MediaType::from_specifier(url);
+        let (true, Ok(path)) = (is_code(media_type), url.to_file_path()) else {
+            return Ok(false);
+        };
+        if self.node.is_package(url)? && !self.node.is_maybe_cjs(url, media_type)? {
+            return Ok(false);
+        }
+        // What cannot be read, or does not parse, is told when it is loaded.
+        let Ok(file) = self.sources.read(&path) else {
+            return Ok(false);
+        };
+        let is_script = self.caches.is_script(url, &file.hash, || {
+            let text = String::from_utf8_lossy(&file.bytes);
+            let parsed = crate::source::transpile::parse(url, media_type, text.trim_start_matches('\u{feff}').into())?;
+            Ok::<_, js_runtime_api::LoadError>(parsed.compute_is_script())
+        });
+        match is_script {
+            Ok(is_script) => self.node.is_cjs(url, media_type, is_script),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Whether a file may be CommonJS by what it is written in.
+fn is_code(media_type: MediaType) -> bool {
+    let is_module = matches!(media_type, MediaType::Mjs | MediaType::Mts);
+    !is_module && (media_type.is_emittable() || matches!(media_type, MediaType::JavaScript | MediaType::Cjs))
+}
+
+#[cfg(test)]
+mod tests {
+    use deno_core::url::Url;
+
+    use super::{with_mark, without_mark, without_marks, wrapped};
+
+    #[test]
+    fn the_second_url_is_marked_beside_a_query_of_its_own_and_unmarked_again() {
+        for url in ["file:///p/a.js", "file:///p/a.js?v=1", "file:///p/a.js?v=1#x"] {
+            let url = Url::parse(url).unwrap();
+            let marked = with_mark(url.clone());
+            assert_ne!(marked, url);
+            assert_eq!(without_mark(marked), url);
+            assert_eq!(without_mark(url.clone()), url);
+            let frames =
+                [&url, &with_mark(url.clone())].map(|url| format!("at {}:1:2", url.as_str().replace("#x", "")));
+            assert_eq!(without_marks(&frames[1]), frames[0]);
+        }
+    }
+
+    #[test]
+    fn only_the_default_export_of_the_second_wrapper_differs() {
+        let url = Url::parse("file:///p/a.js").unwrap();
+        let wrapper = "export const a = mod[\"a\"];\nexport default mod;\nexport { x as \"module.exports\" };\n";
+        assert_eq!(&*wrapped(&url, wrapper.into()), wrapper);
+        let second = wrapped(&with_mark(url.clone()), wrapper.into());
+        assert_eq!(second.lines().count(), wrapper.lines().count());
+        assert!(second.contains("? mod.default : mod;\n"), "{second}");
+        let esm = "export default 1;\n";
+        assert_eq!(&*wrapped(&with_mark(url), esm.into()), esm);
+    }
+}

@@ -1,0 +1,39 @@
+// Compiles folders of programs with TypeScript, each by its own tsconfig.json, runs what comes of them under Node, and
+// prints what each program tells: {"<folder>/<program>": value}.
+//   node tsc.mjs FOLDER < rows.json     [{ folder, program, instead: { compilerOptions } }]
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import ts from "typescript";
+
+const root = process.argv[2];
+const rows = JSON.parse(readFileSync(0, "utf8"));
+
+/** Types are not checked: what does not fit a setting is emitted all the same, as for Baton. */
+function compile(folder, instead) {
+  const file = join(root, folder, "tsconfig.json");
+  const { config, error } = ts.readConfigFile(file, ts.sys.readFile);
+  if (error) throw new Error(`${file}: ${ts.flattenDiagnosticMessageText(error.messageText, "\n")}`);
+  const host = { ...ts.sys };
+  const { options, fileNames } = ts.parseJsonConfigFileContent(config, host, join(root, folder), instead, file);
+  const program = ts.createProgram(fileNames, { ...options, noEmit: false, skipLibCheck: true, types: [] });
+  if (program.emit().emitSkipped) throw new Error(`${folder}: nothing was emitted`);
+}
+
+async function run(folder, program) {
+  try {
+    const module = await import(pathToFileURL(join(root, folder, `${program}.js`)).href);
+    return await (module.told ?? module.default.told);
+  } catch (error) {
+    return { threw: error.name, message: error.message };
+  }
+}
+
+const told = {};
+const compiled = new Set();
+for (const { folder, program, instead } of rows) {
+  if (!compiled.has(folder)) compile(folder, instead);
+  compiled.add(folder);
+  told[`${folder}/${program}`] = await run(folder, program);
+}
+console.log(JSON.stringify(told));
