@@ -10,7 +10,6 @@ use deno_core::stats::{RuntimeActivityStats, RuntimeActivityStatsFilter};
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use js_runtime_api::Entry;
-use nix::sys::resource::{UsageWho, getrusage};
 
 use super::control::Control;
 use super::load::{Load, run, to_v8};
@@ -94,7 +93,7 @@ impl Load<'_> {
         let after = Activity::of(&mut self.worker.js_runtime, self.control);
         let how = if after.said != before.said {
             How::Said
-        } else if after.acts != before.acts || after.by_children != before.by_children {
+        } else if after.acts != before.acts {
             How::Reached
         } else if before.is_idle && !after.is_idle || after.has_more_than(before) {
             How::Began
@@ -122,9 +121,6 @@ struct Activity {
     said: u64,
     /// See [`compat::witness`]; and the worker threads that were started.
     acts: u64,
-    /// What all children of the process have used that have ended: one more has ended where this grows. It may be
-    /// another isolate's.
-    by_children: i64,
 }
 
 impl Activity {
@@ -132,13 +128,11 @@ impl Activity {
         let mut context = Context::from_waker(Waker::noop());
         let polled = runtime.poll_event_loop(&mut context, PollEventLoopOptions::default());
         let filter = RuntimeActivityStatsFilter::all();
-        let by_children = getrusage(UsageWho::RUSAGE_CHILDREN).map(|used| used.minor_page_faults());
         Self {
             open: runtime.runtime_activity_stats_factory().capture(&filter),
             is_idle: matches!(polled, Poll::Ready(_)),
             said: compat::host::said(runtime),
             acts: compat::witness::acts() + control.workers(),
-            by_children: by_children.unwrap_or_default(),
         }
     }
 

@@ -220,8 +220,13 @@ tracingChannel("child_process.spawn").subscribe({
   },
 } as any);
 
-// Deno's audit is told of no child process. (Of one that `spawnSync` waits for, the host sees the end.)
-const { Command } = Deno as any;
+// Deno's audit is told of no child process. `node:child_process` asks for the path of the runtime before it starts one,
+// which is the only part of `spawnSync` that can be seen from here; a test of what is evaluated ahead relies on it.
+const { Command, execPath } = Deno as any;
+(Deno as any).execPath = () => {
+  host.act();
+  return execPath();
+};
 for (const method of ["output", "outputSync", "spawn"]) changeMethod(Command.prototype, method);
 changeMethod(ChildProcess.prototype, "spawn");
 
