@@ -18,7 +18,7 @@ use crate::source::snapshot::SourceSnapshot;
 use crate::source::{declares, transpile};
 use crate::spare::{Spare, Spares};
 
-/// How many modules or packages may turn out one after another to act, until the next load.
+/// The number of modules or packages that may turn out one after another to act, until the next load.
 const ATTEMPTS: usize = 4;
 
 /// See the module's documentation.

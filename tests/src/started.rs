@@ -19,7 +19,7 @@ pub struct Started {
     lines: Lines<BufReader<ChildStdout>>,
     /// What was read of it.
     stdout: String,
-    /// What it has written to its standard error so far.
+    /// Its standard error so far.
     stderr: watch::Receiver<String>,
     stderr_ends: JoinHandle<()>,
 }

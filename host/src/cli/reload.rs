@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{HostArgs, client};
 
-/// How often a command that waits for a load looks what the load does.
+/// The pause between two looks of a command that waits for a load.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]

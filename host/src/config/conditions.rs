@@ -66,7 +66,7 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     let is_name = |name: &String| !name.is_empty() && !name.contains(char::is_whitespace);
     match names.iter().find(|name| !is_name(name)) {
         Some(wrong) => Err(serde::de::Error::custom(format!(
-            "{wrong:?} is no condition: write a name without spaces, as \"react-server\""
+            "{wrong:?} is not a condition: write a name without spaces, as \"react-server\""
         ))),
         None => Ok(names),
     }

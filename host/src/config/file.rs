@@ -418,7 +418,7 @@ mod tests {
         assert!(
             read("[resolve]\nconditions = [\"a b\"]")
                 .unwrap_err()
-                .contains("\"a b\" is no condition")
+                .contains("\"a b\" is not a condition")
         );
         assert!(
             read("[resolve]\ncondition = []")

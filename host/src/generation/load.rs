@@ -25,17 +25,17 @@ pub(super) struct Running {
     progress: LoadProgress,
 }
 
-/// How long a load may take before whoever waits for it is told what it does.
+/// The time after which whoever waits for a load is told its stage.
 const LONG: Duration = Duration::from_secs(1);
 
-/// How many loads in a row are given up for newer edits. The next one runs to its end, so that edits without end are
-/// served too.
+/// The number of loads in a row that are given up for newer edits. The next one runs to its end, so that edits without
+/// end are served too.
 const SUPERSEDED_IN_A_ROW: u32 = 10;
 
 /// Loads in a row that were given up for newer edits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Superseded {
-    /// When the first of them began.
+    /// The beginning of the first of them.
     pub(super) since: Instant,
     times: u32,
 }
@@ -49,7 +49,7 @@ impl Superseded {
         }
     }
 
-    /// Whether one load more may be given up.
+    /// Tells whether one load more may be given up.
     pub(super) fn may_go_on(before: Option<Self>) -> bool {
         before.is_none_or(|before| before.times < SUPERSEDED_IN_A_ROW)
     }

@@ -57,7 +57,7 @@ pub struct Entry {
     /// While it has an isolate.
     pub live: Option<Arc<Generation>>,
     pub hash: Option<String>,
-    /// What its load does, once that takes long.
+    /// The stage of its load, once that takes long.
     pub load_stage: Option<LoadStage>,
     /// Whether its state was told to those who follow.
     pub(super) announced: bool,

@@ -40,7 +40,7 @@ const BODY_LIMIT: usize = 4 << 20;
 const NAME_LIMIT: usize = 512;
 /// The longest pause within the body of a call.
 const BODY_PAUSE: Duration = Duration::from_secs(30);
-/// How much of a larger body is read all the same, and for how long.
+/// The part of a larger body that is read all the same, and the time for that.
 const DISCARDED: usize = 64 << 20;
 const DISCARDING: Duration = Duration::from_secs(5);
 

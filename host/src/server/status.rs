@@ -178,7 +178,7 @@ struct GenerationStatus {
     git: Option<String>,
     /// What its environment file gave it; never values.
     environment: Option<EnvironmentDigest>,
-    /// What its load does, while that takes longer than a second.
+    /// The stage of its load, while that takes longer than a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     load_stage: Option<String>,
     loaded_at: Option<Timestamp>,

@@ -45,14 +45,14 @@ pub struct HostRecord {
     pub role: HostRole,
     /// Of the host's binary.
     pub version: String,
-    /// How long the host may load the project.
+    /// The limit of a load of the project, in milliseconds.
     pub load_ms: u64,
 }
 
 /// The limit of a load for a host whose record does not tell it.
 const USUAL_LOAD_MS: u64 = 60_000;
 
-/// What a host does at the moment of a hand-over, when no upgrade and no start is under way.
+/// The role of a host at the moment of a hand-over, when no upgrade and no start is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostRole {

@@ -55,7 +55,7 @@ struct Host {
     pid: u32,
     version: String,
     phase: Phase,
-    /// How long it may load.
+    /// The limit of its load.
     load: Duration,
     numbers: Frozen,
     /// The version of the hand-over record that its binary knows.
@@ -67,7 +67,7 @@ struct Host {
 pub struct HostState {
     pub role: HostRole,
     pub version: String,
-    /// How long it may load.
+    /// The limit of its load.
     pub load: Duration,
 }
 
@@ -175,13 +175,13 @@ impl Supervision {
         (adopted, actions)
     }
 
-    /// Whether the hosts can be described by their roles: one accepts, and nothing is under way.
+    /// Tells whether the hosts can be described by their roles: one accepts, and nothing is under way.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.ending == Ending::No && self.accepting.is_some() && self.upgrade.is_none() && self.rising.is_none()
     }
 
-    /// What a hand-over record says of a host.
+    /// Describes a host for a hand-over record.
     #[must_use]
     pub fn host(&self, id: HostId) -> HostState {
         let host = self.hosts.get(&id);

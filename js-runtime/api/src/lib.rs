@@ -127,7 +127,7 @@ pub struct LoadRequest {
     /// Where the isolate takes its calls from, once it is loaded.
     pub queue: Arc<CallQueue>,
     pub memory: MemoryLimits,
-    /// Where the engine writes how far the load is.
+    /// The stage of the load, which the engine writes.
     pub progress: LoadProgress,
 }
 

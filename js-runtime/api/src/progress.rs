@@ -1,4 +1,4 @@
-//! How far a load is, for whoever waits for it.
+//! The progress of a load, for whoever waits for it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone, Default)]
 pub struct LoadProgress(Arc<Mutex<LoadStage>>);
 
-/// What a load does at a moment. Its text is a verb phrase for people: "evaluates functions/a.ts".
+/// The stage of a load. Its text is a verb phrase for people: "evaluates functions/a.ts".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LoadStage {
     #[default]

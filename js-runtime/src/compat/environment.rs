@@ -69,7 +69,7 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
     state.borrow::<Environment>().variables.get(key).cloned()
 }
 
-/// What Deno's own code asks for. It reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of
+/// Answers Deno's own code. It reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of
 /// it; here what it trusts has them already (`certificates`).
 #[op2]
 #[string]

@@ -19,7 +19,7 @@ use crate::isolate::Name;
 use crate::source::looks::Question;
 use crate::source::snapshot::SourceSnapshot;
 
-/// What `os` says that stays as it is while a process runs.
+/// The answers of `os` that stay as they are while a process runs.
 const LASTING: [&str; 9] = [
     "cpus",
     "gid",

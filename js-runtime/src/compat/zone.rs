@@ -93,7 +93,7 @@ fn of_posix(zone: &str) -> Option<String> {
     Some(format!("GMT{east}{hours}:{minutes:02}"))
 }
 
-/// What V8 brings of ICU, by the names that its version has. (Where Deno brings another version, linking fails.)
+/// ICU as V8 brings it, by the names that its version has. (With another version of V8's ICU, linking fails.)
 #[allow(unsafe_code, reason = "C functions")]
 mod icu {
     unsafe extern "C" {

@@ -65,7 +65,7 @@ pub(crate) struct Control {
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
     place: OnceLock<u64>,
-    /// How many worker threads user code has started.
+    /// The number of worker threads that user code has started.
     workers: AtomicU64,
     finishing: watch::Sender<Finishing>,
     waker: AtomicWaker,
@@ -75,7 +75,7 @@ pub(crate) struct Control {
     pub(crate) debug: Arc<Debug>,
 }
 
-/// How far user code is with what it finishes once its generation drains.
+/// The progress of the work that user code finishes once its generation drains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Finishing {
     /// It was not told yet.
@@ -311,7 +311,7 @@ impl Control {
         self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many worker threads user code has started so far.
+    /// The number of worker threads that user code has started so far.
     pub(super) fn workers(&self) -> u64 {
         self.workers.load(Ordering::Relaxed)
     }

@@ -67,7 +67,7 @@ struct Driver<'a> {
     queue: &'a CallQueue,
     control: &'a Arc<Control>,
     draining: Draining,
-    /// What user code's listeners wait for, once it drains.
+    /// The work that user code's listeners wait for, once it drains.
     finishing: Option<LocalBoxFuture<'static, ()>>,
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.

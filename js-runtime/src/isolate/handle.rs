@@ -17,7 +17,7 @@ use super::name::Name;
 use super::thread::{self, Assignment, Coming, Spec};
 use crate::compat::stdio;
 
-/// How long an isolate may take until it has told user code that its generation drains.
+/// The limit for an isolate to tell user code that its generation drains.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running isolate. Dropping the last handle closes it.

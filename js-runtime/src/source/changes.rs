@@ -79,7 +79,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// Whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
+    /// Tells whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
         self.changed_files().next().is_none() && self.looks_the_same() && !self.secrets_changed()

@@ -29,7 +29,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// Whether another one has read and asked all of this, and nothing otherwise.
+    /// Tells whether another one has read and asked all of this, and nothing otherwise.
     fn is_part_of(&self, other: &Self) -> bool {
         let has_file =
             |(path, file): (&Arc<Path>, &SourceFile)| other.files.get(path).is_some_and(|of| of.hash == file.hash);

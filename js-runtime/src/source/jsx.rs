@@ -1,4 +1,4 @@
-//! What JSX becomes: calls of a factory that is in scope (classic), or of functions that are imported for it
+//! JSX becomes calls of a factory that is in scope (classic), or of functions that are imported for it
 //! (automatic). `tsconfig.json` decides, and a file's own pragmas before it, by TypeScript's rules.
 //!
 //! JSX that is to be preserved is left to a bundler, and so is JSX that nothing is said about: both become what bundlers
@@ -18,7 +18,7 @@ const FACTORY: &str = "@jsx ";
 /// As long as the other one.
 const NO_FACTORY: &str = "@___ ";
 
-/// What a file says about its JSX in its first comments.
+/// The pragmas about JSX in a file's first comments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pragmas {
     /// `@jsxRuntime`, or `@jsxImportSource`, which means the automatic one.

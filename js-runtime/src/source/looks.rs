@@ -1,5 +1,5 @@
-//! What modules ask of files while they are evaluated, beside the modules themselves: a prompt that is read, a
-//! template, an `.env`, a folder that is listed.
+//! Questions about files that modules ask while they are evaluated, beside the modules themselves: a prompt that is
+//! read, a template, an `.env`, a folder that is listed.
 //!
 //! Each question is noted with its answer, taken just before user code has its own: whoever compares later may find a
 //! difference that made none, and never overlooks one.
@@ -21,7 +21,7 @@ use super::snapshot::{Read, SourceSnapshot};
 /// Of a larger file the metadata stand for the content.
 const LARGEST_READ: u64 = 16 << 20;
 
-/// What is asked of a path.
+/// A question about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Question {
     Existence,
@@ -29,7 +29,7 @@ pub(crate) enum Question {
     Content,
     /// The names in a folder.
     Names,
-    /// Where a symbolic link leads.
+    /// The end of a symbolic link.
     Target,
 }
 
@@ -139,7 +139,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// Whether every question has the answer that it had. Reads the disk.
+    /// Tells whether every question has the answer that it had. Reads the disk.
     pub(super) fn looks_the_same(&self) -> bool {
         let looks = self.lock().looks.clone();
         let mut all = looks.iter();
@@ -174,7 +174,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// Whether the other one asked all of these questions, with these answers.
+    /// Tells whether the other one asked all of these questions, with these answers.
     pub(super) fn asked_as(&self, other: &Self) -> bool {
         let mut looks = self.looks.iter();
         looks.all(|(look, answer)| other.looks.get(look) == Some(answer))

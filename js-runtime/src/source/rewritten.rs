@@ -1,6 +1,6 @@
 //! Files that change under a generation: code that a function generates, imports, generates anew and imports again.
 //!
-//! What the load has read stays, whatever happens on the disk. A file that a call has read first is read anew after the
+//! Files that the load has read stay, whatever happens on the disk. A file that a call has read first is read anew after the
 //! project's own code wrote it, and for an import by another query: so that `import("./rules.ts?v=2")`,
 //! `delete require.cache[…]` and a new worker thread find what was written, as in Node.
 

@@ -67,7 +67,7 @@ pub(super) struct Read {
     pub(super) imports: HashMap<Arc<Path>, Vec<Import>>,
     /// What V8 was given for a file, by its URL.
     pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
-    /// What modules asked of files while they were evaluated, with the digest of the first answer.
+    /// The questions that modules asked about files while they were evaluated, with the digest of the first answer.
     pub(super) looks: BTreeMap<Look, blake3::Hash>,
     /// Files that were read first by calls, after the load.
     pub(super) later: HashSet<Arc<Path>>,

@@ -1,4 +1,4 @@
-//! Where the text of a module waits while it is evaluated, by its syntax.
+//! The places at which a module waits while it is evaluated, by its syntax.
 
 use std::ops::Range;
 

@@ -38,7 +38,7 @@ export const tells = inngest.createFunction(
 );
 "#;
 
-/// What an edit changes, and which fields of the answer tell it.
+/// The sources that an edit changes, and the fields of the answer that tell it.
 const SOURCES: [(&str, &[&str]); 9] = [
     ("module", &["module"]),
     ("library", &["library"]),
