@@ -513,7 +513,7 @@ fn in_a_line(error: &LoadError) -> String {
     }
 }
 
-/// Whether the answer to a failed call tells why: an error's message and stack may hold passwords and paths.
+/// The reach of the details of a failed call: an error's message and stack may hold passwords and paths.
 enum Details {
     /// To an admin, and to programs on this machine in `baton dev`.
     Shown,
