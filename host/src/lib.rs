@@ -10,7 +10,6 @@ pub mod descriptors;
 pub mod generation;
 mod git;
 pub mod lint;
-pub mod precedence;
 pub mod registration;
 pub mod runner;
 pub mod server;

@@ -67,8 +67,6 @@ impl Load<'_> {
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,
             import_package: export(worker, &prelude, "importPackage")?,
-            ready_sdk: export(worker, &prelude, "readySdk")?,
-            warm_up: export(worker, &prelude, "warmUp")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,

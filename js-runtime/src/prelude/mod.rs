@@ -25,20 +25,15 @@ const SERVING: &str = "baton:serving";
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
-/// The module that has the SDK compiled before it is needed.
-const WARM_UP: &str = "baton:warm-up";
-
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SERVING, TIMERS, WARM_UP].contains(&specifier)
+    [HOST, SERVING, TIMERS].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) begin_ahead: v8::Global<v8::Function>,
     pub(crate) import_package: v8::Global<v8::Function>,
-    pub(crate) ready_sdk: v8::Global<v8::Function>,
-    pub(crate) warm_up: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
@@ -265,12 +260,11 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 5] = [const { OnceLock::new() }; 5];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 4] = [const { OnceLock::new() }; 4];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
-        WARM_UP => (&CODE[3], include_str!("warm-up.ts")),
-        TIMERS => (&CODE[4], include_str!("timers.ts")),
+        TIMERS => (&CODE[3], include_str!("timers.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }

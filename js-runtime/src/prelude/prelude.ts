@@ -20,7 +20,6 @@ import {
   takeListeners,
 } from "baton:serving";
 import "baton:timers";
-import { warmUp as rounds } from "baton:warm-up";
 
 type AppHandler = (request: Request) => Response | Promise<Response>;
 
@@ -71,9 +70,6 @@ const CLOUD = "https://api.inngest.com";
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
-/** The SDK was evaluated before the load. */
-let hasSdk = false;
-let warmUpOnce: (() => Promise<void>) | undefined;
 /** By their URLs what the modules export that were evaluated before the load. */
 const evaluated = new Map<string, object>();
 /** What their functions are registered with. */
@@ -102,30 +98,6 @@ export async function beginAhead(isEntry: boolean): Promise<void> {
 /** Evaluates a package before the load. */
 export async function importPackage(url: string): Promise<void> {
   await import(url);
-  hasSdk ||= url.includes("/node_modules/inngest/");
-}
-
-/** Takes the SDK, if it was evaluated before the load, for `warmUp`. */
-export async function readySdk(): Promise<void> {
-  if (!hasSdk) return;
-  try {
-    const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
-    warmUpOnce = rounds(sdk, answerAhead);
-  } catch {
-    // One that is not as it is expected stays cold.
-  }
-}
-
-/** Has the SDK answer some calls before the load. Whether more would be of use. */
-export async function warmUp(): Promise<boolean> {
-  if (!warmUpOnce) return false;
-  try {
-    await warmUpOnce();
-    return true;
-  } catch {
-    warmUpOnce = undefined;
-    return false;
-  }
 }
 
 /** Evaluates a module of the project before the load, and has what the load will ask of it. */
@@ -133,22 +105,6 @@ export async function evaluate(url: string): Promise<void> {
   const exports = await import(url);
   evaluated.set(url, exports);
   for (const fn of functionsOf(exports)) configured.set(fn, configs(fn, fn.client.id));
-}
-
-async function answerAhead(handler: AppHandler, query: string, body: string): Promise<void> {
-  const app = "";
-  apps.set(app, handler);
-  try {
-    const headers: [string, string][] = [
-      ["host", "localhost"],
-      ["content-type", "application/json"],
-    ];
-    const whose = { function: null, run: null, step: null, quiet: true };
-    const url = `http://localhost/api/inngest${query}`;
-    await call({ method: "POST", url, headers, body, whose, app, id: 0, peer: null, sync: false });
-  } finally {
-    apps.delete(app);
-  }
 }
 
 /** Imports modules and keeps what they export for `serve`. */
