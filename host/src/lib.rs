@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod descriptors;
+mod expressions;
 pub mod generation;
 mod git;
 pub mod lint;
