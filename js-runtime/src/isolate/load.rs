@@ -165,7 +165,6 @@ fn sdk_copies(modules: &Modules) -> Vec<SdkCopy> {
         let folder = folder.strip_prefix(&modules.sources.project().root).unwrap_or(&folder);
         Some(SdkCopy {
             main: find("inngest")?,
-            edge: find("inngest/edge")?,
             folder: folder.display().to_string(),
             version: manifest["version"].as_str()?.to_owned(),
         })

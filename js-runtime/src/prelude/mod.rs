@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use deno_ast::MediaType;
 use deno_core::url::{Url, form_urlencoded};
 use deno_core::{JsBuffer, ToJsBuffer, v8};
@@ -25,9 +26,12 @@ const SERVING: &str = "baton:serving";
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
+/// The module that asks the project's SDK.
+const SDK: &str = "baton:sdk";
+
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SERVING, TIMERS].contains(&specifier)
+    [HOST, SDK, SERVING, TIMERS].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
@@ -123,8 +127,6 @@ pub(crate) struct ServeArgument {
 pub(crate) struct SdkCopy {
     /// The module that exports the class of clients.
     pub(crate) main: String,
-    /// The module that exports what serves them.
-    pub(crate) edge: String,
     pub(crate) folder: String,
     pub(crate) version: String,
 }
@@ -165,8 +167,11 @@ enum WholeBody {
 pub(crate) struct CallAnswer {
     status: u16,
     headers: Vec<(String, String)>,
-    body: JsBuffer,
+    /// The body is one of these two.
+    text: Option<String>,
+    bytes: Option<JsBuffer>,
     /// The body is to be pulled.
+    #[serde(default)]
     pub(crate) streams: bool,
 }
 
@@ -231,7 +236,10 @@ impl From<CallAnswer> for Response {
         Self {
             status: answer.status,
             headers: answer.headers,
-            body: Body::Full(bytes::Bytes::copy_from_slice(&answer.body)),
+            body: Body::Full(match (answer.text, answer.bytes) {
+                (Some(text), _) => text.into(),
+                (None, bytes) => bytes.map_or_else(Bytes::new, |bytes| Bytes::copy_from_slice(&bytes)),
+            }),
             over: None,
         }
     }
@@ -260,11 +268,12 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 4] = [const { OnceLock::new() }; 4];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 5] = [const { OnceLock::new() }; 5];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         TIMERS => (&CODE[3], include_str!("timers.ts")),
+        SDK => (&CODE[4], include_str!("sdk.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }
