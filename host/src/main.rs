@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use host::blocking;
 use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
@@ -162,7 +163,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match blocking::runtime(&mut tokio::runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -189,7 +190,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match blocking::runtime(&mut tokio::runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -223,8 +224,7 @@ fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
         }
     };
     go_first();
-    let threads = threads.worker_threads((cores / 2).max(1)).on_thread_start(go_first);
-    threads.enable_all().build()
+    blocking::runtime(threads.worker_threads((cores / 2).max(1)).on_thread_start(go_first))
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ static ISOLATES: Mutex<Isolates> = Mutex::new(Isolates {
     threads: BTreeMap::new(),
     given: BTreeSet::new(),
 });
+
+/// For as long as the isolate lives.
+const STAY: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// While one spins. Apart from the others, for each isolate asks whenever it falls asleep.
 static KEPT_FREE: RwLock<Option<KeptFree>> = RwLock::new(None);
@@ -113,19 +117,27 @@ pub(super) fn look_at(place: u64, blocked: bool, used: Duration) {
     }
 }
 
-/// The loop of an isolate's thread, as Deno makes it, but that it sleeps where nobody spins.
+/// The loop of an isolate's thread, as Deno makes it, but that it sleeps where nobody spins. One thread for what reads
+/// files and computes beside the loop is there from the start, and such threads stay: tokio panics where there is none and
+/// none can be had.
 ///
 /// # Errors
-/// When the system has no descriptors left.
+/// When the system has no descriptors or threads left.
 pub(super) fn event_loop() -> io::Result<Runtime> {
-    Builder::new_current_thread()
+    let event_loop = Builder::new_current_thread()
         .enable_all()
-        // Of those that read files and compute beside the loop, each with room for a parser.
+        // Each with room for a parser.
         .max_blocking_threads(32)
+        .thread_keep_alive(STAY)
         .thread_stack_size(if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 })
         .on_thread_park(falls_asleep)
         .on_thread_unpark(wakes)
-        .build()
+        .build()?;
+    let begin = || drop(event_loop.spawn_blocking(|| ()));
+    match catch_unwind(AssertUnwindSafe(begin)) {
+        Ok(()) => Ok(event_loop),
+        Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 fn falls_asleep() {

@@ -1,5 +1,6 @@
 //! The life of an isolate's thread: boot, load, answer calls, give everything back.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -11,9 +12,10 @@ use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
-use js_runtime_api::{CallQueue, Ended, LoadError, LoadProgress, Manifest, MemoryLimits};
+use js_runtime_api::{CallQueue, Ended, LoadError, LoadErrorKind, LoadProgress, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::ahead::Acts;
@@ -23,7 +25,7 @@ use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
-use super::{cores, driver, executed, memory};
+use super::{driver, executed, memory};
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
@@ -79,13 +81,21 @@ pub(crate) struct Coming {
 }
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
-pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, coming: Coming) -> Ended {
+pub(crate) fn run(
+    spec: Spec,
+    pipes: Pipes,
+    control: &Arc<Control>,
+    name: Name,
+    coming: Coming,
+    event_loop: io::Result<Runtime>,
+) -> Ended {
     let family = Family::new(spec, control.clone(), pipes);
-    let event_loop = match cores::event_loop() {
+    let event_loop = match event_loop {
         Ok(event_loop) => event_loop,
         Err(error) => {
             let message = format!("cannot make an event loop for the isolate: {error}");
             let error = LoadError {
+                kind: LoadErrorKind::System,
                 message,
                 ..LoadError::default()
             };
@@ -265,7 +275,10 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
         .services(Rc::new(RequireLoader(modules.clone())))
         .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
     let stdio = family.pipes.stdio();
-    let stdio = stdio.map_err(|error| internal(format!("cannot open pipes for what the isolate writes: {error}")))?;
+    let stdio = stdio.map_err(|error| LoadError {
+        kind: LoadErrorKind::System,
+        ..internal(format!("cannot open pipes for what the isolate writes: {error}"))
+    })?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
     Ok(MainWorker::bootstrap_from_options::<
         DenoInNpmPackageChecker,
