@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use js_runtime_api::regular_file;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -211,6 +212,9 @@ pub enum ConfigFileError {
     UnknownKey { path: PathBuf, key: String },
 }
 
+/// The most bytes that the file may have.
+const LARGEST: u64 = 1 << 20;
+
 impl ConfigFile {
     /// Reads the project's file; all absent when there is none.
     ///
@@ -218,7 +222,8 @@ impl ConfigFile {
     /// When it cannot be read, is no TOML, or has a key or value that is not known.
     pub fn read(root: &Path) -> Result<Self, ConfigFileError> {
         let path = root.join("baton.toml");
-        let text = match std::fs::read_to_string(&path) {
+        let read = regular_file::read(&path, LARGEST);
+        let text = match read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(ConfigFileError::Unreadable { path, error }),

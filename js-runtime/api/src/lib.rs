@@ -9,6 +9,7 @@ mod body;
 mod certificates;
 mod progress;
 mod queue;
+pub mod regular_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -495,6 +496,8 @@ pub enum LoadErrorKind {
     Environment,
     /// A warning that the project does not want to live with.
     Lint,
+    /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
+    System,
 }
 
 impl LoadErrorKind {
@@ -511,6 +514,7 @@ impl LoadErrorKind {
             Self::Memory => "memory",
             Self::Environment => "environment",
             Self::Lint => "lint",
+            Self::System => "system",
         }
     }
 }
