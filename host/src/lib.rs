@@ -7,6 +7,8 @@
 pub mod cli;
 pub mod config;
 pub mod descriptors;
+#[cfg(test)]
+mod fuzz;
 pub mod generation;
 mod git;
 pub mod lint;
