@@ -21,3 +21,9 @@ pub fn raise_limit() {
         tracing::debug!(%error, "the limit of open files stays");
     }
 }
+
+/// The number of descriptors that this process may have.
+#[must_use]
+pub fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}

@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod descriptors;
 mod expressions;
+#[cfg(test)]
+mod fuzz;
 pub mod generation;
 mod git;
 pub mod lint;

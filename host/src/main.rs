@@ -24,6 +24,9 @@ use js_runtime_api::Engine;
 
 fn main() -> ExitCode {
     cli::report_errors_in_whole_lines();
+    for name in cli::empty_variables() {
+        remove_variable(&name);
+    }
     let Cli { command } = Cli::parse();
     if let Some(code) = cli::ask(&command) {
         return code;
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         Command::MakeStartupSnapshot { path } => match js_runtime::startup_snapshot::make(&path) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("{error}");
+                eprintln!("cannot make the startup snapshot {}: {error}", path.display());
                 ExitCode::FAILURE
             }
         },
@@ -64,7 +67,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
     if let Err(error) = logs::start(args.logs()) {
         return fail(1, &error.into());
     }
-    let engine = match start_engine() {
+    let engine = match start_engine_and_log() {
         Ok(engine) if args.inspects() => Arc::new(engine.with_source_maps()),
         Ok(engine) => Arc::new(engine),
         Err(error) => return fail(1, &miette::miette!("{error}")),
@@ -78,7 +81,7 @@ fn serve(args: &ServeArgs, mode: Mode) -> ExitCode {
     runtime.shutdown_background();
     engine.close();
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(ExitCode::SUCCESS),
         Err(error) => fail(error.exit_code(), &error.into()),
     }
 }
@@ -92,10 +95,11 @@ fn supervise(args: &ServeArgs, mode: Mode) -> ExitCode {
     if let Err(error) = logs::start(args.logs()) {
         return fail(1, &error.into());
     }
+    logs::flow();
     // `baton start …`: what follows is a host's, too.
     let arguments = std::env::args_os().skip(2).collect();
     match supervisor::start(plan.supervisor(arguments)) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => end(ExitCode::from(code)),
         Err(error) => fail(error.exit_code(), &error.into()),
     }
 }
@@ -124,7 +128,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
     if let Err(error) = cli::greet(&link, &plan) {
         return fail(1, &miette::miette!("the supervisor is gone: {error}"));
     }
-    let engine = match start_engine() {
+    let engine = match start_engine_and_log() {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
             tell(error.to_string());
@@ -140,7 +144,7 @@ fn supervised_host(args: &ServeArgs, mode: Mode, listener: i32) -> ExitCode {
     runtime.shutdown_background();
     engine.close();
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => end(ExitCode::SUCCESS),
         Err(error) => fail(error.exit_code(), &error.into()),
     }
 }
@@ -157,7 +161,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
     let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match start_engine() {
+        engine = match start_engine_and_log() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -173,7 +177,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
         engine.close();
     }
     match invoked {
-        Ok(code) => code,
+        Ok(code) => end(code),
         Err(error) => fail(error.exit_code(), &error.into()),
     }
 }
@@ -184,7 +188,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     let mut engine: Option<Arc<V8Engine>> = None;
     if prepared.needs_engine() {
         logs::start_quietly();
-        engine = match start_engine() {
+        engine = match start_engine_and_log() {
             Ok(engine) => Some(Arc::new(engine)),
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
@@ -198,7 +202,14 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
     if let Some(engine) = engine {
         engine.close();
     }
-    code
+    end(code)
+}
+
+/// Brings V8 up, then the threads that write the log.
+fn start_engine_and_log() -> Result<V8Engine, SnapshotError> {
+    let engine = start_engine();
+    logs::flow();
+    engine
 }
 
 fn start_engine() -> Result<V8Engine, SnapshotError> {
@@ -239,7 +250,17 @@ fn set_variable(name: &str, value: &str) {
     }
 }
 
-/// Where what can be made again is kept: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`.
+/// Only while the process has one thread.
+fn remove_variable(name: &OsStr) {
+    #[allow(unsafe_code, clippy::disallowed_methods, reason = "the process has one thread yet")]
+    // SAFETY: no other thread reads the environment, for there is none.
+    unsafe {
+        std::env::remove_var(name);
+    }
+}
+
+/// Where what can be made again is kept: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a home in a folder
+/// for temporary files, of this user alone.
 fn cache_folder() -> PathBuf {
     let variable = |name: &str| {
         std::env::var_os(name)
@@ -247,7 +268,10 @@ fn cache_folder() -> PathBuf {
             .map(PathBuf::from)
     };
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("baton")
+    match cache {
+        Some(cache) => cache.join("baton"),
+        None => std::env::temp_dir().join(format!("baton-{}", supervisor::effective_user())),
+    }
 }
 
 /// Where what is made of the project's files is kept: `BATON_CODE_CACHE`, nowhere if that is `off`, else below
@@ -261,6 +285,12 @@ fn code_cache(cache_folder: &Path) -> Option<PathBuf> {
 }
 
 fn fail(code: u8, error: &miette::Report) -> ExitCode {
-    eprintln!("{error:?}");
+    logs::say_last(&format!("{error:?}"));
     ExitCode::from(code)
+}
+
+/// Ends the process once its last lines are written.
+fn end(code: ExitCode) -> ExitCode {
+    logs::flush();
+    code
 }

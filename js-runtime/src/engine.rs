@@ -9,8 +9,8 @@ use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits, Preparation,
-    Project, Sources, regular_file,
+    Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits,
+    Preparation, Project, Sources, regular_file,
 };
 
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
 use crate::spare::Spares;
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
+use crate::v8_release;
 
 /// Where the startup snapshot comes from.
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +117,10 @@ impl V8Engine {
 }
 
 impl Engine for V8Engine {
+    fn release(&self) -> Option<EngineRelease> {
+        Some(v8_release::release())
+    }
+
     fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError> {
         if let Some(sources) = self.spares.sources(&project) {
             return Ok(sources);

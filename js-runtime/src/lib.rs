@@ -6,6 +6,9 @@
 mod compat;
 mod diagnostics;
 mod engine;
+#[cfg(test)]
+#[path = "../../host/src/fuzz.rs"]
+mod fuzz;
 mod isolate;
 mod loader;
 mod prelude;
@@ -14,5 +17,6 @@ mod resolve;
 mod source;
 mod spare;
 pub mod startup_snapshot;
+mod v8_release;
 
 pub use engine::{SnapshotSource, V8Engine};

@@ -7,12 +7,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use deno_runtime::ops::bootstrap::SnapshotOptions;
 use deno_runtime::snapshot::{LazyExtensionFileKind, create_runtime_snapshot};
+use js_runtime_api::ownership::{self, NotOurs};
 
 /// A snapshot in memory, for the life of the process.
 #[derive(Clone, Copy)]
@@ -29,6 +31,8 @@ pub enum SnapshotError {
     Identity(#[source] io::Error),
     #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
+    #[error("the startup snapshot cannot be kept: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
+    NotOurs(#[from] NotOurs),
     #[error(
         "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
              on the machine of the build; `bin/release` builds one that runs everywhere."
@@ -72,12 +76,13 @@ pub(crate) fn embedded(file: &'static [u8]) -> Result<StartupSnapshot, SnapshotE
 /// with `maker_arguments` and the path to write.
 pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<StartupSnapshot, SnapshotError> {
     let identity = Identity::of_this_binary().map_err(SnapshotError::Identity)?;
+    // What is in it is executed.
+    ownership::make_folder(folder)?;
     let path = folder.join(identity.file_name());
     if let Some(snapshot) = read(&path) {
         return Ok(snapshot);
     }
     let keep = |error| SnapshotError::Folder(folder.to_owned(), error);
-    std::fs::create_dir_all(folder).map_err(keep)?;
     // Written beside and renamed, so that two processes may do this at once.
     let partial = folder.join(format!("{}.{}", identity.file_name(), std::process::id()));
     let made = Command::new(&identity.binary)
@@ -104,6 +109,8 @@ pub fn make(path: &Path) -> io::Result<()> {
     let mut blob_path = path.as_os_str().to_owned();
     blob_path.push(".blob");
     let blob_path = PathBuf::from(blob_path);
+    // Deno panics where it cannot write.
+    std::fs::File::create(&blob_path)?;
     let output = create_runtime_snapshot(
         blob_path.clone(),
         SnapshotOptions {
@@ -163,7 +170,12 @@ fn write(path: &Path, build: &str, blob: &[u8], lazy: &[LazySources; 2]) -> io::
             put(&mut body, code.as_bytes());
         }
     }
-    let mut file = std::fs::File::create(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(MAGIC)?;
     file.write_all(blake3::hash(&body).as_bytes())?;
     file.write_all(&body)?;
@@ -173,7 +185,9 @@ fn write(path: &Path, build: &str, blob: &[u8], lazy: &[LazySources; 2]) -> io::
 /// The snapshot, unless the file is missing, cut short, damaged, or made by another build.
 fn read(path: &Path) -> Option<StartupSnapshot> {
     // V8 reads the blob for as long as the process lives.
-    let file: &'static [u8] = Vec::leak(std::fs::read(path).ok()?);
+    let mut file = Vec::new();
+    ownership::open(path).ok()?.read_to_end(&mut file).ok()?;
+    let file: &'static [u8] = Vec::leak(file);
     let (digest, body) = split_digest(file)?;
     if blake3::hash(body) != *digest {
         return None;
@@ -276,6 +290,12 @@ fn remove_predecessors(folder: &Path, identity: &Identity) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_path_that_cannot_be_written_to_is_an_error() {
+        let error = super::make(std::path::Path::new(&"n".repeat(300))).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidFilename, "{error}");
+    }
+
     use super::{LazySources, MAGIC, SnapshotError, embedded, read, this_build, write};
 
     fn lazy() -> [LazySources; 2] {

@@ -263,6 +263,12 @@ impl Baton {
         Launch::new("start", project, project.functions())
     }
 
+    /// `baton start` on a file or folder of the project.
+    #[must_use]
+    pub fn start_on(project: &Project, path: &str) -> Launch {
+        Launch::new("start", project, project.root().join(path))
+    }
+
     /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -35,6 +35,7 @@ pub struct Stderr {
     lines: Arc<Mutex<Vec<Line>>>,
     /// Changes with each line; closed at the end of the stream.
     changes: watch::Receiver<()>,
+    reads: watch::Sender<bool>,
 }
 
 impl Stderr {
@@ -43,11 +44,17 @@ impl Stderr {
     pub fn collect(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (change, changes) = watch::channel(());
+        let (reads, mut may_read) = watch::channel(true);
         let kept = Arc::clone(&lines);
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream);
             let mut bytes = Vec::new();
-            while stream.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+            loop {
+                // Without the sender nobody looks at the lines either.
+                let _ = may_read.wait_for(|reads| *reads).await;
+                if !stream.read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+                    break;
+                }
                 let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
                 let json = serde_json::from_str(&text).unwrap_or_default();
                 kept.lock().expect("no poison").push(Line { text, json });
@@ -55,7 +62,12 @@ impl Stderr {
                 bytes.clear();
             }
         });
-        Self { lines, changes }
+        Self { lines, changes, reads }
+    }
+
+    /// Reads on, or leaves the stream full from now on.
+    pub fn reads(&self, reads: bool) {
+        self.reads.send_replace(reads);
     }
 
     /// The first line, from the beginning, for which `wanted` holds; panics

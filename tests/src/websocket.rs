@@ -54,6 +54,13 @@ impl WebSocket {
         assert_eq!(self.next().await.0, CLOSE);
     }
 
+    /// Resolves when the other side has closed the connection.
+    pub async fn ends(mut self) {
+        let mut rest = Vec::new();
+        // A connection that is cut may be reset.
+        let _ = self.0.read_to_end(&mut rest).await;
+    }
+
     async fn send(&mut self, kind: u8, payload: &[u8]) {
         let length = u8::try_from(payload.len()).expect("a short text");
         // A mask of zeros is one.

@@ -3,17 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use miette::Diagnostic;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::HostArgs;
-use crate::config::{find_running, working_folder};
+use crate::config::{find_running, find_running_state, working_folder};
+
+/// The largest answer that a command reads, in bytes.
+const LARGEST_ANSWER: usize = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -33,13 +37,13 @@ pub(super) enum ClientError {
 /// A host's answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) body: serde_json::Value,
+    pub(super) body: Value,
 }
 
 /// The lock of the host that a command means.
 pub(super) fn lock_file(args: &HostArgs) -> Option<PathBuf> {
-    let socket = find_running(&working_folder().ok()?, args.state_dir.clone())?;
-    Some(socket.with_file_name("lock"))
+    let state = find_running_state(&working_folder().ok()?, args.state_dir.clone())?;
+    Some(state.path().join("lock"))
 }
 
 /// Sends one request, with a body that may be empty, and waits for the answer.
@@ -78,6 +82,8 @@ pub(super) fn ask_with(
     answer.map_err(no_answer)
 }
 
+/// Sends one request over a connection of its own. The texts of the answer are fit for a terminal, and its size is
+/// bounded.
 pub(super) async fn exchange(
     socket: &Path,
     method: Method,
@@ -90,11 +96,32 @@ pub(super) async fn exchange(
         .body(Full::new(Bytes::from(body)))?;
     let response = open(socket, request).await?;
     let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok(Answer {
-        status,
-        body: serde_json::from_slice(&body)?,
-    })
+    let body = Limited::new(response.into_body(), LARGEST_ANSWER)
+        .collect()
+        .await?
+        .to_bytes();
+    let mut body = serde_json::from_slice(&body)?;
+    make_printable(&mut body);
+    Ok(Answer { status, body })
+}
+
+/// Takes from every text what would command a terminal: names are the project's, or whoever's that answers.
+fn make_printable(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if text.chars().any(is_command) {
+                *text = text.replace(is_command, "\u{fffd}");
+            }
+        }
+        // (serde_json reads no deeper than 128 levels.)
+        Value::Array(values) => values.iter_mut().for_each(make_printable),
+        Value::Object(fields) => fields.values_mut().for_each(make_printable),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn is_command(character: char) -> bool {
+    character.is_control() && !matches!(character, '\n' | '\t')
 }
 
 /// Sends a request over a connection of its own, which ends with the answer's body.
@@ -109,4 +136,21 @@ pub(super) async fn open(
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     tokio::spawn(connection);
     Ok(sender.send_request(request).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::make_printable;
+
+    #[test]
+    fn what_a_host_says_commands_no_terminal() {
+        let mut said = json!({"state": "\u{1b}]0;owned\u{7}", "list": [{"name": "a\u{9b}31m\n\tb"}], "count": 1});
+        make_printable(&mut said);
+        assert_eq!(
+            said,
+            json!({"state": "\u{fffd}]0;owned\u{fffd}", "list": [{"name": "a\u{fffd}31m\n\tb"}], "count": 1})
+        );
+    }
 }

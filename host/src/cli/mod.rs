@@ -16,12 +16,12 @@ mod signals;
 mod status;
 mod upgrade;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 pub use host::{greet, host};
 pub use plan::{Mode, Plan, plan};
@@ -137,6 +137,9 @@ pub struct ServeArgs {
     /// [default: 2h]
     #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
     drain_timeout: Option<std::time::Duration>,
+    /// How long an app's streams and WebSockets may last when the host was told to end. [default: 10s]
+    #[arg(long, env = "BATON_STREAM_DRAIN", value_parser = parse_duration)]
+    stream_drain: Option<std::time::Duration>,
     /// How long a call may take before its isolate is ended. [default: 2h, as Inngest allows]
     #[arg(long, env = "BATON_CALL_TIMEOUT", value_parser = parse_duration)]
     call_timeout: Option<std::time::Duration>,
@@ -250,6 +253,16 @@ pub struct HostArgs {
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
+}
+
+/// The variables of flags that are there and empty, which stands for not being there (`PORT=`).
+#[must_use]
+pub fn empty_variables() -> Vec<OsString> {
+    let cli = Cli::command();
+    let variables = cli.get_subcommands().flat_map(clap::Command::get_arguments);
+    let names = variables.filter_map(|argument| argument.get_env().map(OsStr::to_owned));
+    let is_empty = |name: &OsString| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    names.filter(is_empty).collect()
 }
 
 /// Runs a command that needs no V8.

@@ -23,6 +23,8 @@ const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
 pub(super) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+/// Long enough for a client of events to hear that they end; nobody waits for hours for a page.
+const DEFAULT_STREAM_DRAIN: Duration = Duration::from_secs(10);
 /// As long as Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
@@ -52,6 +54,7 @@ pub struct Plan {
     pub(super) inspect: Option<u16>,
     pub(super) hold: Duration,
     pub(super) slow_call: Duration,
+    pub(super) stream_drain: Duration,
     pub(super) watching: Watching,
     pub(super) pin: Pin,
     pub(super) register: bool,
@@ -116,6 +119,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         hold,
         load_timeout,
         drain_timeout,
+        stream_drain,
         call_timeout,
         max_generations,
         isolates,
@@ -167,6 +171,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         mode,
         inspect: args.inspect,
         slow_call: args.slow_call.unwrap_or(DEFAULT_SLOW_CALL),
+        stream_drain: args.stream_drain.or(stream_drain).unwrap_or(DEFAULT_STREAM_DRAIN),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         watching: Watching {

@@ -1,5 +1,6 @@
 //! `baton dev` and `baton start`: the life of a host from its start to its last answer.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use miette::Diagnostic;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -17,11 +19,17 @@ use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::{Lock, ProjectError, StateError, WatchMode};
 use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
-use crate::registration::{Registration, Settings};
-use crate::server::{Access, Inspector, ListenError, Listeners, Server, Successor, bind, router};
+use crate::registration::{Registration, Settings, Unsigned};
+use crate::server::{Access, Inspector, ListenError, Listeners, Room, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Occasion, Supervised};
 use crate::tasks::TaskFailure;
 use crate::telemetry::{Metrics, Traces, TracesError};
+
+/// When a stop says for the first time what it waits for; each pause is twice as long, up to the last.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+const LAST_WORD: Duration = Duration::from_mins(5);
+/// How many calls and streams are named each time.
+const NAMED_WAITING: usize = 20;
 
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -104,6 +112,7 @@ pub(super) struct Host {
     /// Whether the port is served at the moment.
     pub(super) accepting: watch::Receiver<bool>,
     serving: JoinHandle<()>,
+    room: Room,
     following: JoinHandle<()>,
     _lock: Option<Lock>,
 }
@@ -160,6 +169,7 @@ impl Host {
             inspect,
             hold,
             slow_call,
+            stream_drain,
             watching,
             pin,
             register,
@@ -170,6 +180,8 @@ impl Host {
             Mode::Dev => Access::Loopback,
             Mode::Start(_) => Access::token(&state.admin_token()?),
         };
+        // (An older supervisor has made none.)
+        state.make_socket_folder()?;
         let listeners = Listeners::with(listener, state.control_socket())?;
         let inspector = inspect.map(Inspector::bind).transpose()?;
         let address = listeners.address;
@@ -227,6 +239,7 @@ impl Host {
             address,
             project: root.display().to_string().into(),
             calls: calls.clone(),
+            streams_end: end_of_streams(table.draining().clone(), stream_drain),
             hold,
             slow_call,
             watch: watching.mode,
@@ -237,11 +250,15 @@ impl Host {
         };
         let ending = table.draining().clone();
         let tasks = table.tasks();
+        let room = listeners.room.clone();
         let served = listeners.serve(router(server), table.role(), ending, accepts, calls);
         let serving = tasks.spawn("connections", served);
         if let Some(inspector) = inspector {
             // Until the process ends: what is paused then must be resumed by somebody.
             tasks.spawn("inspector", inspector.serve(table.clone()));
+        }
+        if let Mode::Start(_) = mode {
+            tokio::spawn(warn_of_unsigned_calls(table.clone()));
         }
         if let Some(traces) = traces.clone() {
             tasks.spawn("spans of reloads", trace_reloads(traces, table.events()));
@@ -262,6 +279,7 @@ impl Host {
             traces,
             address,
             accepting,
+            room,
             serving,
             following,
             _lock: None,
@@ -290,6 +308,7 @@ impl Host {
             keeper,
             table,
             traces,
+            room,
             ..
         } = self;
         let served = async {
@@ -307,6 +326,7 @@ impl Host {
                 keeper.stop().await;
                 true
             }
+            never = tell_what_is_waited_for(&table, &room) => match never {},
             () = tokio::time::sleep(budget) => {
                 warn!("the drain budget is used up");
                 false
@@ -335,6 +355,77 @@ impl Host {
             }
         }
         false
+    }
+}
+
+/// A token that is cancelled `after` so long a time from the beginning of the host's end.
+fn end_of_streams(draining: CancellationToken, after: Duration) -> CancellationToken {
+    let end = CancellationToken::new();
+    let cancelled = end.clone();
+    tokio::spawn(async move {
+        draining.cancelled().await;
+        tokio::time::sleep(after).await;
+        cancelled.cancel();
+    });
+    end
+}
+
+/// Says in production that anybody can run the functions, whenever that becomes so. Ends with the table.
+async fn warn_of_unsigned_calls(table: Arc<Table>) {
+    let mut views = table.views();
+    let mut told = None;
+    loop {
+        views.borrow_and_update();
+        let unsigned = table.current().and_then(|current| {
+            let sources = current.sources.clone();
+            Unsigned::of(&current.manifest, |name| sources.variable(name))
+        });
+        if let Some(unsigned) = unsigned.filter(|unsigned| Some(*unsigned) != told) {
+            let (message, help) = unsigned.words();
+            warn!(help, "{message}");
+        }
+        told = unsigned;
+        if views.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says what a stop waits for, while it does: soon, and then ever less often.
+async fn tell_what_is_waited_for(table: &Table, room: &Room) -> Infallible {
+    let mut pause = FIRST_WORD;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_WORD);
+        let view = table.view();
+        let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
+        let waiting: Vec<_> = live
+            .flat_map(|live| live.waiting().into_iter().map(|call| (live.id, call)))
+            .collect();
+        let streams = waiting.iter().filter(|(_, call)| call.is_stream()).count();
+        let (calls, census) = (waiting.len() - streams, room.census());
+        info!(
+            calls,
+            streams,
+            connections = census.reading + census.answering,
+            "waiting for what is not finished"
+        );
+        for (generation, call) in waiting.iter().take(NAMED_WAITING) {
+            info!(
+                generation = generation.0,
+                function = call.info.function,
+                run = call.info.run,
+                step = call.info.step,
+                request = call.info.request,
+                running_ms = call.since.elapsed().as_millis(),
+                "{}",
+                if call.is_stream() {
+                    "waiting for a stream"
+                } else {
+                    "waiting for a call"
+                }
+            );
+        }
     }
 }
 

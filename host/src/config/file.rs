@@ -1,6 +1,6 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +29,9 @@ pub struct ConfigFile {
     /// How long a superseded generation, or a host that was told to end, may finish its calls.
     #[serde(default, deserialize_with = "duration")]
     pub drain_timeout: Option<Duration>,
+    /// How long an app's streams and WebSockets may last when the host was told to end.
+    #[serde(default, deserialize_with = "duration")]
+    pub stream_drain: Option<Duration>,
     /// How long a call may take before its isolate is ended.
     #[serde(default, deserialize_with = "duration")]
     pub call_timeout: Option<Duration>,
@@ -172,13 +175,14 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "path",
     "port",
     "state_dir",
     "hold",
     "load_timeout",
     "drain_timeout",
+    "stream_drain",
     "call_timeout",
     "max_generations",
     "isolates",
@@ -198,6 +202,9 @@ const KEYS: [&str; 23] = [
     "deny",
 ];
 
+/// The most that is read of it, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// What is wrong with the file. No retry can mend it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigFileError {
@@ -211,9 +218,6 @@ pub enum ConfigFileError {
     #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
     UnknownKey { path: PathBuf, key: String },
 }
-
-/// The most bytes that the file may have.
-const LARGEST: u64 = 1 << 20;
 
 impl ConfigFile {
     /// Reads the project's file; all absent when there is none.
@@ -307,6 +311,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode, parse_duration};
 
     fn read(text: &str) -> Result<ConfigFile, String> {
@@ -318,7 +324,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "path = \"src\"\nport = 80\nstate_dir = \"s\"\nhold = \"1m\"\nload_timeout = \"90s\"\n\
-                    drain_timeout = \"2h\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nspare = false\nheap_limit = 512\n\
+                    drain_timeout = \"2h\"\nstream_drain = \"5s\"\ncall_timeout = \"30m\"\nmax_generations = 3\nisolates = 2\nspare = false\nheap_limit = 512\n\
                     buffer_limit = 256\ncpu_limit = \"90s\"\nwatch = \"git-ref\"\nrequire_clean = true\npoll = true\n\
                     pin = \"run\"\npin_ttl = \"1h\"\ndeny = [\"retries_zero\"]\n\
                     [env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n\
@@ -327,6 +333,7 @@ mod tests {
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
         assert_eq!(config.drain_timeout, Some(Duration::from_secs(7200)));
+        assert_eq!(config.stream_drain, Some(Duration::from_secs(5)));
         assert_eq!(config.call_timeout, Some(Duration::from_secs(1800)));
         assert_eq!(config.port, Some(80));
         assert_eq!(config.max_generations, NonZeroUsize::new(3));
@@ -438,5 +445,65 @@ mod tests {
         assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
         assert!(parse_duration("-1s").is_err());
         assert!(parse_duration("").is_err());
+    }
+
+    #[test]
+    fn fuzz_of_baton_toml() {
+        const PARTS: &[&[u8]] = &[
+            b"path = \"src\"\n",
+            b"port = 80\n",
+            b"port = 99999999999999999999\n",
+            b"hold = \"1m\"\n",
+            b"hold = \"-1s\"\n",
+            b"hold = \"999999999999h\"\n",
+            b"isolates = 0\n",
+            b"heap_limit = 17592186044416\n",
+            b"pin = \"run\"\n",
+            b"[env]\n",
+            b"[env.file]\n",
+            b"file = \".env\"\n",
+            b"secret_command = [\"a\", \"b\"]\n",
+            b"[inngest]\n",
+            b"serve_path = \"/a\"\n",
+            b"[functions]\n",
+            b"default_retries = 21\n",
+            b"[resolve]\n",
+            b"conditions = [\"a b\"]\n",
+            b"deny = [\"retries_zero\"]\n",
+            b"=",
+            b"[",
+            b"]",
+            b"{",
+            b"}",
+            b"\"",
+            b"'''",
+            b"#",
+            b".",
+            b"\n",
+            b"a",
+            b"1979-05-27T07:32:00Z",
+            b"inf",
+            b"0x",
+            b"\\u{110000}",
+            b"\xff",
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        crate::fuzz::fuzz("baton.toml", &crate::fuzz::bytes_of(PARTS, 16), |bytes| {
+            std::fs::write(folder.path().join("baton.toml"), bytes).unwrap();
+            if let Err(error) = ConfigFile::read(folder.path()) {
+                prop_assert!(!error.to_string().is_empty());
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn nesting_without_end_is_an_error() {
+        for part in ["[", "a.", "{a=", "[[", "{a.b="] {
+            for before in ["a = ", "", "["] {
+                let text = format!("{before}{}", part.repeat(100_000));
+                assert!(read(&text).is_err(), "{before}{part}");
+            }
+        }
     }
 }

@@ -11,4 +11,4 @@ pub use file::{
     parse_duration,
 };
 pub use project::{ProjectError, discover, working_folder};
-pub use state_folder::{Lock, StateError, StateFolder, find_running};
+pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};

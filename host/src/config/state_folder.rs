@@ -1,17 +1,27 @@
 //! The state folder of a project's host: the lock, the control socket, the admin token.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use js_runtime_api::ownership::{self, NotOurs};
 use miette::Diagnostic;
 
 use super::file::ConfigFile;
 use crate::supervisor::effective_user;
+
+const CONTROL_SOCKET: &str = "control.sock";
+const ADMIN_TOKEN: &str = "admin-token";
+/// Names the folder for sockets, where the state folder's path is too long.
+const SOCKET_FOLDER: &str = "socket-folder";
+/// Shorter ones could be guessed.
+const SHORTEST_TOKEN: usize = 32;
 
 /// Longer paths do not fit into a socket address (`sun_path`, less room for a terminating zero).
 const SOCKET_PATH_MAX: usize = 100;
@@ -35,6 +45,18 @@ pub enum StateError {
     #[error("this project already has a host, {owner} (state folder {path})", path = .path.display())]
     #[diagnostic(help("Use it: `baton reload`, `baton status`. Or end it first."))]
     Taken { path: PathBuf, owner: String },
+    #[error("others may write to the state folder {path}, and it cannot be closed to them: {error}", path = .path.display())]
+    #[diagnostic(help("Close it: `chmod go-w {}`, or name another one with --state-dir or BATON_STATE_DIR.", .path.display()))]
+    Open { path: PathBuf, error: io::Error },
+    #[error("the admin token is not believed: {0}")]
+    #[diagnostic(help("Remove the file: the host makes another token, which only its owner can read."))]
+    Token(NotOurs),
+    #[error("the admin token in {path} has {length} characters, and could be guessed", path = .path.display())]
+    #[diagnostic(help("Write {SHORTEST_TOKEN} or more into it, or remove the file: the host makes another token."))]
+    ShortToken { path: PathBuf, length: usize },
+    #[error("the path of the state folder {path} is too long for a socket, and no other place can be had: {error}", path = .path.display())]
+    #[diagnostic(help("Name a shorter one with --state-dir or BATON_STATE_DIR."))]
+    NoSocketFolder { path: PathBuf, error: io::Error },
     #[error("neither HOME nor XDG_STATE_HOME says where state is kept")]
     #[diagnostic(help("Name a folder with --state-dir or BATON_STATE_DIR."))]
     NoHome,
@@ -45,9 +67,9 @@ impl StateError {
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Foreign { .. } | Self::NoHome => true,
+            Self::Foreign { .. } | Self::NoHome | Self::Open { .. } | Self::Token(_) | Self::ShortToken { .. } => true,
             Self::Unwritable { error, .. } => error.kind() == io::ErrorKind::PermissionDenied,
-            Self::Taken { .. } => false,
+            Self::Taken { .. } | Self::NoSocketFolder { .. } => false,
         }
     }
 }
@@ -135,13 +157,19 @@ impl StateFolder {
             .map_err(unwritable)?;
         let path = self.0.join("lock");
         self.check_owner(&path)?;
+        self.close_to_others()?;
         let last_seen = path.metadata().and_then(|lock| lock.modified()).ok();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
+            // Who can read it could take the lock.
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
             .open(path)
+            .map_err(unwritable)?;
+        file.set_permissions(Permissions::from_mode(0o600))
             .map_err(unwritable)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -163,12 +191,13 @@ impl StateFolder {
         file.set_len(0).map_err(unwritable)?;
         file.rewind().map_err(unwritable)?;
         writeln!(file, "{}", std::process::id()).map_err(unwritable)?;
+        self.make_socket_folder()?;
         self.forget_dead_sockets();
         Ok(Lock { file, last_seen })
     }
 
-    /// What another user's host wrote here, it must be able to write again. (The folder itself may
-    /// be somebody else's: that of a volume, for example.)
+    /// What another user's host wrote here, it must be able to write again. (The folder itself may be root's: that of
+    /// a volume, for example.)
     fn check_owner(&self, lock: &Path) -> Result<(), StateError> {
         let own = effective_user();
         let owner = match lock.metadata() {
@@ -176,7 +205,10 @@ impl StateFolder {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.0.metadata().map_or(own, |folder| folder.uid())
             }
-            Err(_) => own,
+            Err(_) => match self.0.metadata().map_or(own, |folder| folder.uid()) {
+                0 => own,
+                owner => owner,
+            },
         };
         if owner == own {
             return Ok(());
@@ -188,9 +220,34 @@ impl StateFolder {
         })
     }
 
+    /// Takes the right to write from everybody else, who could put a socket or a token of their own here.
+    fn close_to_others(&self) -> Result<(), StateError> {
+        let Ok(folder) = self.0.metadata() else {
+            return Ok(());
+        };
+        let (mode, path) = (folder.mode(), &self.0);
+        if mode & 0o022 == 0 {
+            return Ok(());
+        }
+        if folder.uid() == effective_user() {
+            let closed = std::fs::set_permissions(path, Permissions::from_mode(mode & 0o7755));
+            return closed.map_err(|error| StateError::Open {
+                path: path.clone(),
+                error,
+            });
+        }
+        // A volume may be made like that, where nobody else is.
+        if mode & 0o1002 == 0o002 {
+            tracing::warn!(folder = %path.display(), "every user of this machine may write to the state folder");
+        }
+        Ok(())
+    }
+
     /// Removes the control sockets of hosts that were killed.
     fn forget_dead_sockets(&self) {
-        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+        let shared = self.control_socket();
+        let folder = shared.parent().map(std::fs::read_dir);
+        for entry in folder.into_iter().flatten().flatten().flatten() {
             let path = entry.path();
             let of_a_host = path.extension().is_some_and(|kind| kind == "sock" || kind == "link")
                 && path
@@ -202,41 +259,108 @@ impl StateFolder {
         }
     }
 
-    /// Where the control socket is: in the folder, or, when that path is too long for a socket,
-    /// in the folder for temporary files under a name of its own.
+    /// Where the control socket is: in the folder, or, when that path is too long for a socket, in a folder that was
+    /// made for it and whose name is kept here.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
-        let socket = self.0.join("control.sock");
+        let socket = self.0.join(CONTROL_SOCKET);
         if socket.as_os_str().len() <= SOCKET_PATH_MAX {
             return socket;
         }
-        let place = blake3::hash(self.0.as_os_str().as_encoded_bytes()).to_hex();
-        std::env::temp_dir().join(format!("baton-{}.sock", &place[..16]))
+        self.socket_folder()
+            .map_or(socket, |folder| folder.join(CONTROL_SOCKET))
+    }
+
+    /// The folder for sockets that was made, if it is this user's alone.
+    fn socket_folder(&self) -> Option<PathBuf> {
+        let mut path = Vec::new();
+        let record = ownership::open(&self.0.join(SOCKET_FOLDER)).ok()?;
+        record.take(4096).read_to_end(&mut path).ok()?;
+        let folder = PathBuf::from(OsString::from_vec(path));
+        let metadata = folder.symlink_metadata().ok()?;
+        (metadata.is_dir() && ownership::check(&folder, &metadata).is_ok()).then_some(folder)
+    }
+
+    /// Makes the folder for sockets, where one is needed and there is none.
+    ///
+    /// # Errors
+    /// When it cannot be made, or its name cannot be kept.
+    pub fn make_socket_folder(&self) -> Result<(), StateError> {
+        if self.control_socket().as_os_str().len() <= SOCKET_PATH_MAX {
+            return Ok(());
+        }
+        let failed = |error| StateError::NoSocketFolder {
+            path: self.0.clone(),
+            error,
+        };
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let runtime = runtime.filter(|folder| folder.is_absolute());
+        let places = [runtime, Some(std::env::temp_dir())].into_iter().flatten();
+        let mut made = Err(io::Error::other("there is no folder for temporary files"));
+        for place in places {
+            // Its name cannot be guessed, and only this user can enter it.
+            made = tempfile::Builder::new()
+                .prefix("baton-")
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir_in(place);
+            if made
+                .as_ref()
+                .is_ok_and(|folder| folder.path().as_os_str().len() + 16 <= SOCKET_PATH_MAX)
+            {
+                break;
+            }
+        }
+        let folder = made.map_err(failed)?;
+        let path = folder.path().as_os_str().as_bytes().to_vec();
+        self.write_secret(SOCKET_FOLDER, &path).map_err(failed)?;
+        // Removed with its last socket by nobody: the next host uses it again.
+        let _ = folder.keep();
+        Ok(())
+    }
+
+    /// Writes a file that only this user can read, whole or not at all.
+    fn write_secret(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.0)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(self.0.join(name))?;
+        Ok(())
     }
 
     /// The admin token; made now if there is none.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read or written, or when somebody else may have written or read it.
     pub fn admin_token(&self) -> Result<String, StateError> {
-        let path = self.0.join("admin-token");
+        let path = self.0.join(ADMIN_TOKEN);
         let unwritable = |error| StateError::Unwritable {
             path: self.0.clone(),
             error,
         };
-        match std::fs::read_to_string(&path) {
-            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unwritable(error)),
+        let mut token = String::new();
+        match ownership::open_secret(&path) {
+            Ok(file) => {
+                file.take(4096).read_to_string(&mut token).map_err(unwritable)?;
+            }
+            Err(missing) if missing.is_missing() => {}
+            Err(NotOurs::Unusable(_, error)) => return Err(unwritable(error)),
+            // In one that is empty there is no secret that others may know.
+            Err(NotOurs::Readable(_)) if path.metadata().is_ok_and(|file| file.len() == 0) => {}
+            Err(unsafe_file) => return Err(StateError::Token(unsafe_file)),
+        }
+        match token.trim() {
+            "" => {}
+            short if short.len() < SHORTEST_TOKEN => {
+                let length = short.len();
+                return Err(StateError::ShortToken { path, length });
+            }
+            token => return Ok(token.to_owned()),
         }
         let mut secret = [0_u8; 32];
         getrandom::fill(&mut secret).map_err(|error| unwritable(io::Error::other(error)))?;
         let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(path).map_err(unwritable)?;
-        writeln!(file, "{token}").map_err(unwritable)?;
+        self.write_secret(ADMIN_TOKEN, format!("{token}\n").as_bytes())
+            .map_err(unwritable)?;
         Ok(token)
     }
 }
@@ -245,24 +369,38 @@ impl StateFolder {
 /// one above it that has a host running.
 #[must_use]
 pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
-    let answers = |socket: &PathBuf| UnixStream::connect(socket).is_ok();
+    find_running_state(folder, named).map(|state| state.control_socket())
+}
+
+/// The state folder of that host.
+#[must_use]
+pub fn find_running_state(folder: &Path, named: Option<PathBuf>) -> Option<StateFolder> {
+    let runs = |state: &StateFolder| {
+        let socket = state.control_socket();
+        is_believed(&socket) && UnixStream::connect(&socket).is_ok()
+    };
     if named.is_some() {
-        return StateFolder::of(folder, named)
-            .ok()
-            .map(|state| state.control_socket())
-            .filter(answers);
+        return StateFolder::of(folder, named).ok().filter(runs);
     }
     let canonical = folder.canonicalize().ok()?;
     let folders = folder.ancestors().chain(canonical.ancestors());
     let candidates = folders.filter_map(|root| {
-        let configured = ConfigFile::read(root).ok().and_then(|file| file.state_dir);
-        StateFolder::of(root, configured.map(|folder| root.join(folder))).ok()
+        // In a shared folder anybody may have put one.
+        let configured = is_believed(&root.join("baton.toml")).then(|| ConfigFile::read(root).ok()?.state_dir);
+        StateFolder::of(root, configured.flatten().map(|folder| root.join(folder))).ok()
     });
-    candidates.map(|state| state.control_socket()).find(answers)
+    candidates.into_iter().find(runs)
+}
+
+/// Tells whether a command believes what is at a path: what is this user's or root's. Root looks at everybody's.
+fn is_believed(path: &Path) -> bool {
+    let own = effective_user();
+    own == 0 || path.metadata().is_ok_and(|file| [own, 0].contains(&file.uid()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
@@ -311,8 +449,70 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_too_deep_for_a_socket_has_it_elsewhere() {
-        let deep = StateFolder(Path::new("/").join("deep/".repeat(40)));
-        assert!(deep.control_socket().as_os_str().len() <= SOCKET_PATH_MAX);
+    fn a_folder_too_deep_for_a_socket_has_it_in_a_folder_of_this_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = StateFolder(folder.path().join("deep/".repeat(30)));
+        let lock = deep.lock().unwrap();
+        let socket = deep.control_socket();
+        assert!(socket.as_os_str().len() <= SOCKET_PATH_MAX, "{socket:?}");
+        let place = socket.parent().unwrap().to_owned();
+        assert_eq!(mode(&place), 0o700);
+        drop(lock);
+        let _lock = deep.lock().unwrap();
+        assert_eq!(deep.control_socket(), socket, "the next host has the same");
+        std::fs::set_permissions(&place, Permissions::from_mode(0o777)).unwrap();
+        assert_ne!(deep.control_socket(), socket, "others may have put theirs there");
+        std::fs::remove_dir_all(place).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_token_that_others_may_know_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder(folder.path().to_owned());
+        let file = folder.path().join("admin-token");
+        let own = "a".repeat(40);
+        let write = |text: &str, mode: u32| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        };
+        write(&own, 0o600);
+        assert_eq!(state.admin_token().unwrap(), own);
+        for mode in [0o666, 0o640, 0o604, 0o620] {
+            write(&own, mode);
+            assert!(matches!(state.admin_token(), Err(StateError::Token(_))), "{mode:o}");
+        }
+        write("a", 0o600);
+        assert!(matches!(
+            state.admin_token(),
+            Err(StateError::ShortToken { length: 1, .. })
+        ));
+        write("", 0o644);
+        assert_eq!(state.admin_token().unwrap().len(), 64);
+        assert_eq!(mode(&file), 0o600, "an empty one is made anew");
+        std::fs::rename(&file, folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &file).unwrap();
+        assert!(matches!(state.admin_token(), Err(StateError::Token(_))), "a link");
+    }
+
+    #[test]
+    fn a_state_folder_is_closed_to_others_and_so_is_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        let lock = folder.path().join("lock");
+        std::fs::write(&lock, "").unwrap();
+        std::fs::set_permissions(&lock, Permissions::from_mode(0o666)).unwrap();
+        let _lock = StateFolder(folder.path().to_owned()).lock().unwrap();
+        assert_eq!((mode(folder.path()), mode(&lock)), (0o755, 0o600));
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_baton_toml_keeps_no_command_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&folder.path().join("baton.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(find_running(folder.path(), None), None);
     }
 }

@@ -23,6 +23,10 @@ pub const STREAMS: u16 = 201;
 const PLAN_TTL: Duration = Duration::from_mins(10);
 /// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
 const MOST: usize = 10_000;
+/// How many plans of one answer are remembered: Inngest takes as many steps of a run.
+const MOST_OF_ANSWER: usize = 1000;
+/// A longer id is none of the SDK's, whose hashes have 40 characters.
+const LONGEST_ID: usize = 512;
 /// The `stepId` of a call that names no step.
 const DISCOVERY: &str = "step";
 
@@ -105,7 +109,8 @@ impl Holds {
         {
             forgotten.extend(inner.plans.remove(&(run.to_owned(), step.clone())));
         }
-        for step in planned_steps(response) {
+        let planned = planned_steps(response).into_iter();
+        for step in planned.filter(|step| step.len() <= LONGEST_ID).take(MOST_OF_ANSWER) {
             if let Some(hold) = hold(PLAN_TTL) {
                 forgotten.extend(inner.plans.insert((run.to_owned(), step), hold));
             }
@@ -166,15 +171,17 @@ impl Holds {
     }
 }
 
-fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Option<Hold> {
-    if holds.len() <= MOST {
-        return None;
-    }
-    let oldest = holds
-        .iter()
-        .min_by_key(|(_, hold)| hold.until)
-        .map(|(key, _)| key.clone())?;
-    holds.remove(&oldest)
+/// Takes out the oldest of what is too much.
+fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Vec<Hold> {
+    let Some(excess) = holds.len().checked_sub(MOST).filter(|excess| *excess > 0) else {
+        return Vec::new();
+    };
+    let mut ages: Vec<_> = holds.iter().map(|(key, hold)| (hold.until, key.clone())).collect();
+    ages.select_nth_unstable_by_key(excess - 1, |(until, _)| *until);
+    ages.into_iter()
+        .take(excess)
+        .filter_map(|(_, key)| holds.remove(&key))
+        .collect()
 }
 
 /// How an answer begins: its status and headers.
@@ -246,6 +253,8 @@ fn ends_run(response: &Answer<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Answer, ends_run, is_done, planned_steps};
 
     fn answer(status: u16, body: &'static str) -> Answer<'static> {
@@ -280,5 +289,40 @@ mod tests {
             .to_mut()
             .push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
         assert!(ends_run(&failed));
+    }
+
+    #[test]
+    fn fuzz_of_answers() {
+        const PARTS: &[&[u8]] = &[
+            b"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]",
+            b"{\"status\":206,\"headers\":{},\"body\":\"[]\"}",
+            b"\"StepPlanned\"",
+            b"\"StepError\"",
+            b"\"status\":",
+            b"\"headers\":{\"a\":1}",
+            b"\"body\":",
+            b"70000",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b"\"",
+            b"\\",
+            b" ",
+            b"null",
+            b"\xff",
+            b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+        ];
+        let statuses = prop::sample::select(vec![200_u16, 201, 206, 400, 500, 0, u16::MAX]);
+        let inputs = (statuses, crate::fuzz::bytes_of(PARTS, 24));
+        crate::fuzz::fuzz("answers of the SDK", &inputs, |(status, body)| {
+            let answer = Answer::of((status, &[]), &body);
+            let planned = planned_steps(&answer);
+            prop_assert!(planned.is_empty() || answer.status == 206);
+            let _ = (is_done(&answer), ends_run(&answer));
+            Ok(())
+        });
     }
 }

@@ -55,6 +55,23 @@ pub struct CallInfo {
     pub request: Option<String>,
 }
 
+/// A call that is not over.
+#[derive(Debug)]
+pub struct WaitingCall {
+    pub info: CallInfo,
+    pub since: Instant,
+    /// Its answer has begun.
+    answered: bool,
+}
+
+impl WaitingCall {
+    /// Tells whether it is the stream of a page, or what goes on beside its answer, and no call of a function.
+    #[must_use]
+    pub const fn is_stream(&self) -> bool {
+        self.answered && self.info.request.is_some()
+    }
+}
+
 impl CallInfo {
     /// Which attempt this is, counted from 0; from the body's `ctx.attempt`.
     #[must_use]
@@ -162,6 +179,18 @@ impl Generation {
     #[must_use]
     pub fn in_flight(&self) -> Vec<(CallInfo, Instant)> {
         self.lock().running.values().cloned().collect()
+    }
+
+    /// The same, with what is known of their answers.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<WaitingCall> {
+        let calls = self.lock();
+        let running = calls.running.iter().map(|(call, (info, since))| WaitingCall {
+            info: info.clone(),
+            since: *since,
+            answered: calls.answered.contains(call),
+        });
+        running.collect()
     }
 
     /// What keeps it from retiring: calls, and plans and pinned runs that are held for it.

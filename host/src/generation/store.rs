@@ -16,7 +16,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use js_runtime_api::KeptSources;
+use js_runtime_api::{KeptSources, ownership};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -79,7 +79,9 @@ impl Store {
     /// When the disk is full or cannot be written; what was kept before still is.
     pub fn keep(&self, kept: &Kept) -> io::Result<()> {
         let files = self.folder.join("files");
-        fs::create_dir_all(&files)?;
+        for folder in [&self.folder, &files] {
+            ownership::close_folder(folder).map_err(io::Error::other)?;
+        }
         for (hash, bytes) in &kept.sources.files {
             let path = files.join(hash);
             if !path.exists() {

@@ -49,7 +49,7 @@ pub use drift::Difference;
 pub use inngest::{Failure, FailureKind, Inngest};
 pub use key::{bearer, flaw};
 pub use shown::Shown;
-pub use subject::{CLOUD, DEV_SERVER, Off, is_local};
+pub use subject::{CLOUD, DEV_SERVER, Off, Unsigned, is_local};
 pub use words::{Words, in_words};
 
 use self::subject::Subject;

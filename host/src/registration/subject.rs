@@ -158,6 +158,44 @@ impl Subject {
     }
 }
 
+/// Why calls of functions are not checked, or cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsigned {
+    DevMode,
+    NoKey,
+}
+
+impl Unsigned {
+    /// Tells whether the functions of some app take calls that nobody has signed.
+    #[must_use]
+    pub fn of(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let (mode, has_key) = (Mode::of(&variable), variable("INNGEST_SIGNING_KEY").is_some());
+        let reasons = manifest.apps.iter().filter_map(|app| {
+            if app.client.dev.unwrap_or(mode.dev) {
+                return Some(Self::DevMode);
+            }
+            (!has_key && app.client.key != Some(true)).then_some(Self::NoKey)
+        });
+        reasons.min_by_key(|reason| *reason != Self::DevMode)
+    }
+
+    /// What it means, and what to do.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::DevMode => (
+                "the functions are in dev mode: whoever reaches the port can run them, for nobody checks signatures",
+                "Set INNGEST_SIGNING_KEY, and take INNGEST_DEV out of the environment and `isDev` out of the client.",
+            ),
+            Self::NoKey => (
+                "there is no signing key: it cannot be checked that calls are Inngest's",
+                "Set INNGEST_SIGNING_KEY.",
+            ),
+        }
+    }
+}
+
 /// What the environment says, for clients that do not tell (inngest/inngest-js: `components/Inngest.ts`).
 struct Mode {
     dev: bool,
@@ -231,6 +269,37 @@ fn with_scheme(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn calls_that_nobody_checks_are_found_out() {
+        use super::Unsigned;
+        let of = |variables: &[(&str, &str)], dev: Option<bool>, key: Option<bool>| {
+            let mut app = App {
+                id: "a".to_owned(),
+                ..App::default()
+            };
+            (app.client.dev, app.client.key) = (dev, key);
+            let manifest = Manifest {
+                apps: vec![app],
+                ..Manifest::default()
+            };
+            Unsigned::of(&manifest, |name| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let key = ("INNGEST_SIGNING_KEY", "signkey-prod-abcd");
+        assert_eq!(of(&[key], None, None), None);
+        assert_eq!(of(&[], None, Some(true)), None, "in the code");
+        assert_eq!(of(&[], None, None), Some(Unsigned::NoKey));
+        assert_eq!(of(&[key, ("INNGEST_DEV", "1")], None, None), Some(Unsigned::DevMode));
+        assert_eq!(
+            of(&[key], Some(true), None),
+            Some(Unsigned::DevMode),
+            "as the client says"
+        );
+        assert_eq!(of(&[key, ("INNGEST_DEV", "1")], Some(false), None), None);
+    }
+
     use std::collections::BTreeMap;
 
     use js_runtime_api::{App, Client, Function, Manifest, Target};

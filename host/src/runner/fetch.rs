@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Uri};
@@ -18,6 +18,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::answer::Raw;
 use super::op::HttpRequest;
 use super::sdk::Lost;
+
+/// The largest answer that is read, in bytes.
+const LARGEST_ANSWER: usize = 64 << 20;
 
 /// Makes it, over a connection of its own. Redirects are answers.
 ///
@@ -104,6 +107,6 @@ where
     Ok(Raw {
         status: head.status.as_u16(),
         headers: headers.collect(),
-        body: body.collect().await?.to_bytes().into(),
+        body: Limited::new(body, LARGEST_ANSWER).collect().await?.to_bytes().into(),
     })
 }

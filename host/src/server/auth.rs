@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
 
+use super::edge::parse_host;
 use super::listen::Peer;
 use super::{Server, answer};
 
@@ -145,10 +146,7 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
             if !address.ip().to_canonical().is_loopback() {
                 return Err(Refusal::NotLoopback);
             }
-            if headers
-                .keys()
-                .any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-"))
-            {
+            if headers.keys().any(|name| is_of_proxy(name.as_str())) {
                 return Err(Refusal::Forwarded);
             }
             let host = headers
@@ -158,6 +156,7 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
             let host = host.filter(|host| is_local(host)).ok_or(Refusal::ForeignHost)?;
             match headers.get(header::ORIGIN) {
                 Some(origin) if origin.as_bytes() != format!("http://{host}").as_bytes() => Err(Refusal::ForeignOrigin),
+                None if is_of_other_site(headers) => Err(Refusal::ForeignOrigin),
                 _ => Ok(()),
             }
         }
@@ -166,19 +165,56 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
             let token = value
                 .to_str()
                 .ok()
-                .and_then(|value| value.strip_prefix("Bearer "))
+                .and_then(|value| value.split_once(' '))
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+                .map(|(_, token)| token)
                 .ok_or(Refusal::WrongToken)?;
             access.is_opened_by(token).then_some(()).ok_or(Refusal::WrongToken)
         }
     }
 }
 
-pub(super) fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(ipv6) => ipv6.split(']').next(),
-        None => host.split(':').next(),
+/// Tells whether a header is one by which a proxy, a tunnel or a content network says for whom it asks.
+fn is_of_proxy(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-original-forwarded-for",
+        "true-client-ip",
+        "fly-client-ip",
+        "fastly-client-ip",
+    ];
+    const PREFIXES: [&str; 8] = [
+        "x-forwarded-",
+        "cf-",
+        "tailscale-",
+        "ngrok-",
+        "x-envoy-",
+        "x-amzn-trace-",
+        "x-appengine-",
+        "x-azure-",
+    ];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Tells whether a browser says that a page of another site asks. A link that a person follows to the dashboard is not
+/// the page's request.
+fn is_of_other_site(headers: &HeaderMap) -> bool {
+    let is = |name: &str, values: &[&[u8]]| {
+        headers
+            .get(name)
+            .is_some_and(|value| values.contains(&value.as_bytes()))
     };
-    matches!(name, Some("localhost" | "127.0.0.1" | "::1"))
+    let is_followed = is("sec-fetch-mode", &[b"navigate"]) && is("sec-fetch-dest", &[b"document"]);
+    is("sec-fetch-site", &[b"cross-site", b"same-site"]) && !is_followed
+}
+
+/// Tells whether a `Host` header names this machine.
+pub(super) fn is_local(host: &str) -> bool {
+    let name = parse_host(host).map(|(name, _)| name);
+    matches!(name, Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 
 #[cfg(test)]
@@ -252,6 +288,45 @@ mod tests {
             &[host, ("x-forwarded-for", "127.0.0.1")],
             Err(Refusal::Forwarded),
         );
+        for proxy in [
+            "via",
+            "x-real-ip",
+            "cf-connecting-ip",
+            "tailscale-user-login",
+            "true-client-ip",
+        ] {
+            check(&dev, tcp("127.0.0.1"), &[host, (proxy, "1")], Err(Refusal::Forwarded));
+        }
+        let site = |site| ("sec-fetch-site", site);
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, site("cross-site")],
+            Err(Refusal::ForeignOrigin),
+        );
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[host, site("same-site")],
+            Err(Refusal::ForeignOrigin),
+        );
+        check(&dev, tcp("127.0.0.1"), &[host, site("same-origin")], Ok(()));
+        check(&dev, tcp("127.0.0.1"), &[host, site("none")], Ok(()));
+        let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        check(
+            &dev,
+            tcp("127.0.0.1"),
+            &[&[host, site("cross-site")], &link[..]].concat(),
+            Ok(()),
+        );
+        for odd in [
+            "[::1].evil.com",
+            "[::1]evil.com",
+            "localhost:80@evil.com",
+            "localhost:41671.evil.com",
+        ] {
+            check(&dev, tcp("127.0.0.1"), &[("host", odd)], Err(Refusal::ForeignHost));
+        }
         check(
             &dev,
             tcp("127.0.0.1"),
@@ -289,6 +364,7 @@ mod tests {
             Err(Refusal::NoToken),
         );
         check(&start, tcp("10.0.0.7"), &[("authorization", "Bearer secret")], Ok(()));
+        check(&start, tcp("10.0.0.7"), &[("authorization", "bearer secret")], Ok(()));
         check(
             &start,
             tcp("127.0.0.1"),

@@ -14,17 +14,16 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::channel::oneshot;
-use futures::{StreamExt as _, TryStreamExt};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
-use js_runtime_api::{Body as Bytewise, BodyError, CallError, Caller, LoadError, Manifest, Target};
+use js_runtime_api::{Body as Bytewise, CallError, Caller, LoadError, Manifest, Target, header_bytes, header_text};
 
 use super::listen::Peer;
+use super::room::{Place, Tier};
 use super::status::NotReady;
-use super::way_back::{into_http, learn};
-use super::{Server, answer, auth};
+use super::way_back::{Lasting, into_http, learn};
+use super::{Server, answer, auth, request_body, session};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
 use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
@@ -33,17 +32,8 @@ use crate::telemetry::CallSpan;
 /// SDK's answer and nothing else.
 pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generation");
 
-/// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
-const BODY_LIMIT: usize = 4 << 20;
-
 /// Bytes of a name that a caller sends. Inngest's own are shorter by far: a run's id has 26, a step's 40.
 const NAME_LIMIT: usize = 512;
-/// The longest pause within the body of a call.
-const BODY_PAUSE: Duration = Duration::from_secs(30);
-/// The part of a larger body that is read all the same, and the time for that.
-const DISCARDED: usize = 64 << 20;
-const DISCARDING: Duration = Duration::from_secs(5);
-
 /// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most
 /// projects load in less, so that a sync right after a start is answered; Inngest gives one up after 10 s
 /// (inngest/inngest: `pkg/deploy/deploy.go`), and would then report a host that is there as unreachable.
@@ -95,8 +85,12 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     {
         return response;
     }
+    let place = request.extensions_mut().remove::<Place>();
+    if let Err(response) = refuse_crowd(place.as_ref(), &route) {
+        return response;
+    }
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-    let mut request = match read(request, &route).await {
+    let mut request = match read(request, &route, place.as_ref()).await {
         Ok(request) => request,
         Err(response) => return response,
     };
@@ -186,7 +180,11 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
                 ms = took.as_millis(),
                 "call answered"
             );
-            into_http(&server, response, on_upgrade)
+            let lasting = match &route {
+                Route::Inngest { .. } => Lasting::Call,
+                Route::Other { .. } => Lasting::Stream(place),
+            };
+            into_http(&server, response, on_upgrade, lasting)
         }
         Err(error @ CallError::HungUp) => failed(&error, &route, &Details::Shown),
         Err(error) => {
@@ -295,7 +293,7 @@ async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Respons
     let headers = headers.iter().filter_map(|(name, value)| {
         Some((
             HeaderName::try_from(name).ok()?,
-            HeaderValue::from_bytes(value.as_bytes()).ok()?,
+            HeaderValue::from_bytes(&header_bytes(value)).ok()?,
         ))
     });
     let body = match body {
@@ -307,108 +305,61 @@ async fn passed_on(server: &Server, request: js_runtime_api::Request) -> Respons
     server.successor.ask(method, &uri, headers.collect(), body).await
 }
 
-/// The request with the URL as the client wrote it; of Inngest's calls with its whole body.
-async fn read(request: Request, route: &Route) -> Result<js_runtime_api::Request, Response> {
-    let (parts, mut body) = request.into_parts();
+/// Refuses what a connection in reserve may not ask for.
+fn refuse_crowd(place: Option<&Place>, route: &Route) -> Result<(), Response> {
+    let is_served = match place.map_or(Tier::Ordinary, |place| place.tier) {
+        Tier::Ordinary => true,
+        Tier::Reserve => matches!(route, Route::Inngest { .. }),
+        Tier::Last => false,
+    };
+    if is_served {
+        return Ok(());
+    }
+    let message = "the host has as many connections as it can serve";
+    let response = answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds.");
+    Err(answer::retry_after(response, 1))
+}
+
+/// The request with the URL as the client meant it; of Inngest's calls with its whole body.
+async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<js_runtime_api::Request, Response> {
+    let (parts, body) = request.into_parts();
     let host = parts
         .headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
+        .filter(|host| !host.is_empty())
         .unwrap_or("localhost");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("http://{host}{path}");
     let mut headers: Vec<(String, String)> = parts
         .headers
         .iter()
-        .map(|(name, value)| {
-            (
-                name.as_str().to_owned(),
-                String::from_utf8_lossy(value.as_bytes()).into_owned(),
-            )
+        .filter_map(|(name, value)| {
+            let value = header_text(value.as_bytes());
+            let value = match *name == header::COOKIE {
+                true => session::without_cookie(&value)?,
+                false => value,
+            };
+            Some((name.as_str().to_owned(), value))
         })
         .collect();
-    if !parts.headers.contains_key(header::HOST) {
+    if parts.headers.get(header::HOST).is_none_or(HeaderValue::is_empty) {
         // The SDK builds URLs from it and throws without.
+        headers.retain(|(name, _)| name != "host");
         headers.push(("host".to_owned(), host.to_owned()));
     }
-    let whole = match route {
-        Route::Inngest { .. } => whole(&mut body).await,
-        Route::Other { .. } => {
-            let body = body.into_data_stream();
-            let body = TryStreamExt::map_err(body, |error| BodyError(error.to_string()));
-            return Ok(js_runtime_api::Request {
-                method: parts.method.as_str().to_owned(),
-                url,
-                headers,
-                body: Bytewise::Stream(body.boxed()),
-                target: Target::Fetch,
-                caller: Caller::default(),
-            });
-        }
-    };
-    let body = match whole {
-        Ok(body) => body,
-        Err(error) if error.is::<Stalled>() => {
-            let help = "Send the request again.";
-            return Err(answer::error(StatusCode::REQUEST_TIMEOUT, error.to_string(), help));
-        }
-        Err(error) if error.is::<LengthLimitError>() => {
-            discard(body).await;
-            let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
-            let help = "Inngest sends no larger ones: a run's larger state is fetched by the SDK.";
-            return Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, message, help));
-        }
-        Err(error) => {
-            let message = format!("the request's body ended early: {error}");
-            return Err(answer::error(StatusCode::BAD_REQUEST, message, "Send it again."));
-        }
+    let body = match route {
+        Route::Inngest { .. } => Bytewise::Full(request_body::whole(body, place).await?),
+        Route::Other { .. } => Bytewise::Stream(request_body::patient(body)),
     };
     Ok(js_runtime_api::Request {
         method: parts.method.as_str().to_owned(),
         url,
         headers,
-        body: Bytewise::Full(body),
+        body,
         target: Target::Fetch,
         caller: Caller::default(),
     })
-}
-
-/// A body that stands still.
-#[derive(Debug, thiserror::Error)]
-#[error("no byte of the request's body has come for {} s", BODY_PAUSE.as_secs())]
-struct Stalled;
-
-/// The whole body of a request.
-///
-/// # Errors
-/// When it is too large, ends early, or stands still.
-async fn whole(body: &mut Body) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let mut limited = Limited::new(body, BODY_LIMIT);
-    let mut all = BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout(BODY_PAUSE, limited.frame())
-            .await
-            .map_err(|_| Stalled)?;
-        match frame.transpose()? {
-            Some(frame) => all.extend(frame.into_data()),
-            None => return Ok(all.freeze()),
-        }
-    }
-}
-
-/// Reads on for a while: whoever still writes does not look for an answer.
-async fn discard(mut body: Body) {
-    let discarding = async {
-        let mut length = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            length += frame.data_ref().map_or(0, Bytes::len);
-            if length > DISCARDED {
-                return;
-            }
-        }
-    };
-    // One that stands still is answered all the same.
-    let _ = tokio::time::timeout(DISCARDING, discarding).await;
 }
 
 fn call_info(request: &js_runtime_api::Request) -> CallInfo {
@@ -572,12 +523,48 @@ fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
     response.into_response()
 }
 
+/// Reads requests as those are read that go to a project, and answers what they hold: for tests.
+#[cfg(test)]
+pub(super) fn reader() -> axum::Router {
+    use futures::StreamExt as _;
+    use js_runtime_api::BodyError;
+
+    async fn told(request: Request, route: Route) -> Response {
+        let place = request.extensions().get::<Place>().cloned();
+        let is_of_page = session::is_own_origin(request.headers());
+        let request = match read(request, &route, place.as_ref()).await {
+            Ok(request) => request,
+            Err(response) => return response,
+        };
+        let info = call_info(&request);
+        if let Err(error) = url::Url::parse(&request.url) {
+            let message = format!("{} is no URL: {error}", request.url);
+            return answer::error(StatusCode::INTERNAL_SERVER_ERROR, message, "");
+        }
+        let length: Result<usize, BodyError> = match request.body {
+            Bytewise::Full(body) => Ok(body.len()),
+            Bytewise::Stream(parts) => {
+                let sizes = parts.map(|part| part.map(|part| part.len()));
+                let sizes: Vec<_> = sizes.take(1000).collect().await;
+                sizes.into_iter().sum()
+            }
+            Bytewise::Upgraded(_) => Ok(0),
+        };
+        format!("{} {is_of_page} {:?} {length:?}", request.url, info.function).into_response()
+    }
+    let inngest = |request: Request| told(request, Route::Inngest { app: None });
+    let other = |request: Request| {
+        let path = request.uri().path().to_owned();
+        told(request, Route::Other { path })
+    };
+    axum::Router::new()
+        .route("/api/inngest", axum::routing::any(inngest))
+        .fallback(other)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
-    use futures::StreamExt as _;
     use js_runtime_api::{App, Body, CallError, Caller, Manifest, Request, Target};
 
     use super::{Details, FailureId, NAME_LIMIT, Route, call_info, failed, is_held, target};
@@ -628,21 +615,6 @@ mod tests {
         });
         let lengths = [info.function, info.run, info.step].map(|name| name.unwrap_or_default().len());
         assert_eq!(lengths, [NAME_LIMIT - 1, NAME_LIMIT, NAME_LIMIT]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_stands_still_is_given_up_and_one_that_goes_on_is_not() {
-        let parts = |pauses: &'static [u64]| {
-            let parts = futures::stream::iter(pauses).then(|seconds| async move {
-                tokio::time::sleep(Duration::from_secs(*seconds)).await;
-                Ok::<_, std::io::Error>(Bytes::from_static(b"part "))
-            });
-            super::Body::from_stream(parts)
-        };
-        let read = super::whole(&mut parts(&[29, 29, 29])).await.unwrap();
-        assert_eq!(read, "part part part ");
-        let stalled = super::whole(&mut parts(&[1, 31])).await.unwrap_err();
-        assert!(stalled.is::<super::Stalled>(), "{stalled}");
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,6 +14,8 @@ use crate::supervisor::{HostLine, SupervisorLine};
 
 /// A host that does not answer within this is shown without its calls.
 const WITHIN: Duration = Duration::from_secs(1);
+/// The largest status of another host that is read, in bytes.
+const LARGEST_STATUS: usize = 16 << 20;
 
 /// A host beside this one, or this one.
 #[derive(Debug, Serialize)]
@@ -51,7 +52,7 @@ async fn calls_of(server: &Server, pid: u32) -> Option<Vec<Value>> {
     let uri = Uri::from_static("/-/status?alone=1");
     let asked = async {
         let answer = host.get(Method::GET, &uri, HeaderMap::new(), Bytes::new()).await.ok()?;
-        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        let body = axum::body::to_bytes(answer.into_body(), LARGEST_STATUS).await.ok()?;
         serde_json::from_slice::<Value>(&body).ok()
     };
     let status = tokio::time::timeout(WITHIN, asked).await.ok()??;

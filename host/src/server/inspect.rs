@@ -28,11 +28,14 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use js_runtime_api::DebugSession;
 use serde_json::{Value, json};
+use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
 
-use super::answer;
+use super::accept::Accepting;
 use super::auth::is_local;
-use super::listen::ListenError;
+use super::listen::{ListenError, Peer};
+use super::room::{Phase, Place, Room};
+use super::{answer, connection};
 use crate::generation::{Generation, GenerationId, IsolateId, Table, View};
 
 const CURRENT: &str = "current";
@@ -41,6 +44,10 @@ const RESTART: u16 = 1012;
 /// A step resumes before it pauses again: for so long it is not taken for the end.
 const STEP: Duration = Duration::from_secs(1);
 const LARGEST_MESSAGE: usize = 256 << 20;
+/// Pongs that may wait for a debugger that reads nothing; further ones are left out.
+const MOST_PONGS: usize = 16;
+/// Debuggers, and who looks for them.
+const MOST_CONNECTIONS: usize = 64;
 
 /// Bound, not yet serving.
 #[derive(Debug)]
@@ -71,8 +78,20 @@ impl Inspector {
             .route("/{target}", get(attach))
             .layer(from_fn(only_debuggers))
             .with_state(table);
-        // Accepting never fails for good.
-        let _ = axum::serve(self.listener, router).await;
+        let mut accepting = Accepting::new(Room::of(MOST_CONNECTIONS));
+        loop {
+            let ((stream, peer), seat) = accepting.next(&self.listener).await;
+            connection::prepare(&stream);
+            let (router, leave) = (router.clone(), std::future::pending());
+            tokio::spawn(connection::serve(
+                stream,
+                Peer::Tcp(peer),
+                seat,
+                router,
+                || false,
+                leave,
+            ));
+        }
     }
 }
 
@@ -144,6 +163,7 @@ async fn attach(State(table): State<Arc<Table>>, Path(target): Path<String>, mut
             "/json lists what there is.",
         );
     };
+    let place = request.extensions_mut().remove::<Place>();
     let (response, socket) = match fastwebsockets::upgrade::upgrade(&mut request) {
         Ok(upgrade) => upgrade,
         Err(error) => {
@@ -159,6 +179,10 @@ async fn attach(State(table): State<Arc<Table>>, Path(target): Path<String>, mut
     tokio::spawn(async move {
         tracing::info!(generation = generation.0, "debugger attached");
         if let Ok(socket) = socket.await {
+            // It is not idle, whatever its answer says.
+            if let Some(place) = place {
+                place.enter(Phase::Answering);
+            }
             relay(socket, session, &table, generation, follows).await;
         }
         tracing::info!(generation = generation.0, "debugger detached");
@@ -184,7 +208,7 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
         from_isolate,
     } = session;
     let (reader, writer) = socket.split(tokio::io::split);
-    let (pings, pinged) = mpsc::unbounded();
+    let (pings, pinged) = mpsc::channel(MOST_PONGS);
     let superseded = async {
         if follows {
             let is_over = |view: &View| {
@@ -204,10 +228,10 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
 }
 
 /// From the debugger, until it goes.
-async fn read(
-    mut reader: WebSocketRead<tokio::io::ReadHalf<TokioIo<Upgraded>>>,
+async fn read<S: AsyncRead + Unpin>(
+    mut reader: WebSocketRead<S>,
     to_isolate: mpsc::UnboundedSender<String>,
-    pings: mpsc::UnboundedSender<Vec<u8>>,
+    mut pings: mpsc::Sender<Vec<u8>>,
 ) {
     reader.set_auto_close(false);
     reader.set_auto_pong(false);
@@ -220,7 +244,10 @@ async fn read(
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
                 to_isolate.unbounded_send(text).is_ok()
             }
-            Ok(frame) if frame.opcode == OpCode::Ping => pings.unbounded_send(frame.payload.to_vec()).is_ok(),
+            Ok(frame) if frame.opcode == OpCode::Ping => match pings.try_send(frame.payload.to_vec()) {
+                Ok(()) => true,
+                Err(error) => error.is_full(),
+            },
             Ok(frame) => frame.opcode != OpCode::Close,
             Err(_) => false,
         };
@@ -234,7 +261,7 @@ async fn read(
 async fn write(
     mut writer: WebSocketWrite<tokio::io::WriteHalf<TokioIo<Upgraded>>>,
     mut from_isolate: BoxStream<'static, String>,
-    mut pinged: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut pinged: mpsc::Receiver<Vec<u8>>,
     superseded: impl Future<Output = ()>,
 ) {
     let mut superseded = std::pin::pin!(superseded);
@@ -265,4 +292,52 @@ async fn write(
     let _ = writer
         .write_frame(Frame::close(RESTART, b"another generation is current"))
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use futures::channel::mpsc;
+    use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    /// The lengths of the messages that a debugger's bytes hold.
+    async fn messages(bytes: &[u8]) -> Vec<usize> {
+        let (mut client, stream) = tokio::io::duplex(1 << 20);
+        client.write_all(bytes).await.unwrap();
+        drop(client);
+        let socket = fastwebsockets::WebSocket::after_handshake(stream, fastwebsockets::Role::Server);
+        let (reader, _writer) = socket.split(tokio::io::split);
+        let (to_isolate, messages) = mpsc::unbounded();
+        let (pings, _pinged) = mpsc::channel(super::MOST_PONGS);
+        super::read(reader, to_isolate, pings).await;
+        messages.map(|message| message.len()).collect().await
+    }
+
+    #[test]
+    fn fuzz_of_frames() {
+        const PARTS: &[&[u8]] = &[
+            b"\x81\x85\0\0\0\0hello",
+            b"\x01\x83\x01\x02\x03\x04abc",
+            b"\x80\x80\0\0\0\0",
+            b"\x82\x81\0\0\0\0x",
+            b"\x88\x82\0\0\0\0\x03\xe8",
+            b"\x89\x84\0\0\0\0ping",
+            b"\x8a\x80\0\0\0\0",
+            b"\x81\xfe\xff\xff",
+            b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff",
+            b"\x81\xff\0\0\0\0\x10\0\0\x01",
+            b"\xf1\x80",
+            b"\x81\x05",
+            b"\0",
+            b"\xff",
+        ];
+        crate::fuzz::fuzz("frames", &crate::fuzz::bytes_of(PARTS, 24), |bytes| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let messages = runtime.block_on(messages(&bytes));
+            // (What is no UTF-8 is three bytes for one.)
+            prop_assert!(messages.iter().sum::<usize>() <= 3 * bytes.len());
+            Ok(())
+        });
+    }
 }

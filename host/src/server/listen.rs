@@ -3,46 +3,30 @@
 //!
 //! The port is served while the host is the one that accepts ([`Role`]). A host that has handed over
 //! keeps the connections that it has: a request on one of them is passed on, and its answer ends the
-//! connection; one that stays silent is closed after [`SILENCE`].
+//! connection; one that stays silent is closed after [`SILENCE`]. How many there may be: [`super::room`].
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
-use axum::http::header::{CONNECTION, HeaderValue};
-use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use miette::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, UnixListener};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service as _;
 
+use super::accept::Accepting;
+use super::connection::{self, SILENCE};
+use super::room::{Room, Seat};
+use crate::descriptors;
 use crate::generation::Role;
 
-/// How long a connection may be silent after another host took over. Whoever sends nothing for so long
-/// is not in the middle of sending.
-const SILENCE: Duration = Duration::from_secs(5);
-/// The time for a whole head of a request, and for which a connection may be idle between two: as nginx has it. A
-/// shorter one would close more connections in the moment in which their clients use them again.
-const IDLE_WITHIN: Duration = Duration::from_secs(75);
 /// How many connections may wait while nobody accepts; the system may allow fewer.
 const IN_LINE: u32 = 4096;
-/// How long to wait where a connection cannot be accepted: no descriptor is free, for example.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +109,8 @@ pub struct Listeners {
     control: UnixListener,
     control_path: ControlPath,
     pub address: SocketAddr,
+    /// Of the port.
+    pub room: Room,
 }
 
 /// The control socket: made under the name of this process, and linked to where commands look for it
@@ -168,6 +154,7 @@ impl Listeners {
             control,
             control_path: path,
             address,
+            room: Room::for_descriptors(descriptors::limit()),
         })
     }
 
@@ -188,12 +175,15 @@ impl Listeners {
             role: role.clone(),
             ending,
             tasks: TaskTracker::new(),
+            room: self.room,
         };
         let control = Connections {
             router,
             role,
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            // Of the port's connections none takes a seat from commands.
+            room: Room::for_descriptors(descriptors::limit()),
         };
         let serving = async {
             port.clone().port(self.tcp, &path, &accepting).await;
@@ -223,6 +213,7 @@ struct Connections {
     role: watch::Receiver<Role>,
     ending: CancellationToken,
     tasks: TaskTracker,
+    room: Room,
 }
 
 impl Connections {
@@ -234,17 +225,17 @@ impl Connections {
 
     /// Never ends by itself: others look at a host also while it drains.
     async fn control(self, listener: UnixListener) {
+        let mut accepting = Accepting::new(self.room.clone());
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => self.clone().connection(stream, Peer::Control),
-                Err(error) => pause(&error).await,
-            }
+            let (stream, seat) = accepting.next(&listener).await;
+            self.clone().connection(stream, Peer::Control, seat);
         }
     }
 
     /// Accepts while the role says so; ends with the host, or when another one accepts.
     async fn port(mut self, bound: TcpListener, path: &ControlPath, accepting: &watch::Sender<bool>) {
         let ending = self.ending.clone();
+        let mut incoming = Accepting::new(self.room.clone());
         loop {
             let role = tokio::select! {
                 role = Role::reached(&mut self.role, |role| matches!(role, Role::Accepting | Role::HandedOver)) => role,
@@ -272,16 +263,10 @@ impl Connections {
                 tokio::select! {
                     _ = Role::reached(&mut stopped, |role| *role != Role::Accepting) => break,
                     () = ending.cancelled() => return,
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, peer)) => {
-                            // Answers are small and complete, so they are sent at once.
-                            if let Err(error) = stream.set_nodelay(true) {
-                                tracing::debug!(%error, "TCP_NODELAY was refused");
-                            }
-                            self.clone().connection(stream, Peer::Tcp(peer));
-                        }
-                        Err(error) => pause(&error).await,
-                    },
+                    ((stream, peer), seat) = incoming.next(&listener) => {
+                        connection::prepare(&stream);
+                        self.clone().connection(stream, Peer::Tcp(peer), seat);
+                    }
                 }
             }
             drop(listener);
@@ -289,131 +274,27 @@ impl Connections {
         }
     }
 
-    fn connection(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    fn connection(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, seat: Seat) {
         let Self {
             router,
             mut role,
             ending,
             tasks,
+            room: _,
         } = self;
         let (answering_role, answering_end) = (role.clone(), ending.clone());
-        let (busy, mut is_busy) = watch::channel(0_usize);
-        let busy = Arc::new(busy);
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            let (mut router, role, ending) = (router.clone(), answering_role.clone(), answering_end.clone());
-            let answering = Answering::of(&busy);
-            async move {
-                request.extensions_mut().insert(ConnectInfo(peer));
-                let response = router.call(request.map(Body::new)).await?;
-                let mut response = response.map(|body| {
-                    Body::new(Answer {
-                        body,
-                        _answering: answering,
-                    })
-                });
-                // The next request is to come to whoever accepts then.
-                if ending.is_cancelled() || matches!(*role.borrow(), Role::Stopped | Role::HandedOver) {
-                    response
-                        .headers_mut()
-                        .insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, std::convert::Infallible>(response)
-            }
-        });
+        let closes = move || {
+            answering_end.is_cancelled() || matches!(*answering_role.borrow(), Role::Stopped | Role::HandedOver)
+        };
         tasks.spawn(async move {
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_WITHIN)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            let mut serving = std::pin::pin!(serving);
             let leave = async {
                 tokio::select! {
                     () = ending.cancelled() => {}
                     _ = Role::reached(&mut role, |role| *role == Role::HandedOver) => tokio::time::sleep(SILENCE).await,
                 }
             };
-            tokio::select! {
-                served = serving.as_mut() => return log(served),
-                () = leave => serving.as_mut().graceful_shutdown(),
-            }
-            tokio::select! {
-                served = serving.as_mut() => log(served),
-                // Half of a head, from a client that has gone to sleep: no call has begun.
-                () = is_idle(&mut is_busy) => {}
-            }
+            connection::serve(stream, peer, seat, router, closes, leave).await;
         });
-    }
-}
-
-/// A request of a connection, from its head to the last byte of its answer.
-struct Answering(Arc<watch::Sender<usize>>);
-
-impl Answering {
-    fn of(busy: &Arc<watch::Sender<usize>>) -> Self {
-        busy.send_modify(|requests| *requests += 1);
-        Self(busy.clone())
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.send_modify(|requests| *requests -= 1);
-    }
-}
-
-/// The body of an answer.
-struct Answer {
-    body: Body,
-    /// Until its last byte is sent.
-    _answering: Answering,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// Resolves once a connection has had no request for [`SILENCE`].
-async fn is_idle(requests: &mut watch::Receiver<usize>) {
-    loop {
-        // Without the sender there is no connection either.
-        let _ = requests.wait_for(|requests| *requests == 0).await;
-        if tokio::time::timeout(SILENCE, requests.changed()).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn log(served: hyper::Result<()>) {
-    if let Err(error) = served {
-        tracing::trace!(%error, "a connection ended early");
-    }
-}
-
-async fn pause(error: &io::Error) {
-    // What concerns only that connection is no reason to wait.
-    if !matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
-    ) {
-        tracing::warn!(%error, "a connection cannot be accepted");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

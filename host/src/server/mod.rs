@@ -1,15 +1,20 @@
 //! The HTTP side: two listeners, one router.
 
+mod accept;
 mod admin;
 mod answer;
 mod auth;
 mod calls;
+mod connection;
 mod dashboard;
+mod edge;
 mod feed;
 mod forward;
 mod hosts;
 mod inspect;
 mod listen;
+mod request_body;
+mod room;
 mod router;
 mod session;
 mod status;
@@ -19,6 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
@@ -27,6 +33,7 @@ pub use forward::Successor;
 pub use inspect::Inspector;
 pub(crate) use listen::owner_of;
 pub use listen::{ListenError, Listeners, Peer, bind, own_control_socket};
+pub use room::Room;
 pub use router::router;
 pub use session::Sessions;
 
@@ -54,6 +61,8 @@ pub struct Server {
     pub project: Arc<str>,
     /// The calls that run, also those whose callers have gone.
     pub calls: TaskTracker,
+    /// Cancelled when streams of pages have had their time at the end of the host.
+    pub streams_end: CancellationToken,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
     /// A call that takes longer is logged.

@@ -3,7 +3,7 @@
 //! | method, path | who | what |
 //! |---|---|---|
 //! | `GET/PUT/POST /api/inngest[/app]` | Inngest | to the SDK in the isolate, byte for byte ([`super::calls`]) |
-//! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained` |
+//! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained`; also as `/-/reload`, where the dashboard's cookie is sent |
 //! | `GET /-/` | admin | the dashboard ([`super::dashboard`]: its routes) |
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
@@ -19,16 +19,17 @@
 //! Who is admin: [`super::auth`]. The control socket serves the same routes.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post, put};
 
-use super::{Server, admin, answer, auth, calls, dashboard, status};
+use super::{Server, admin, answer, auth, calls, dashboard, request_body, status};
 
 /// The route table as axum has it.
 pub fn router(server: Server) -> Router {
     let not_allowed = |allowed: &'static str| move || async move { answer::method_not_allowed(allowed) };
     let admin = Router::new()
         .route("/api/reload", put(admin::reload).fallback(not_allowed("PUT")))
+        .route("/-/reload", put(admin::reload).fallback(not_allowed("PUT")))
         .route("/-/status", get(status::status).fallback(not_allowed("GET")))
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
@@ -36,10 +37,11 @@ pub fn router(server: Server) -> Router {
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
         .route("/-/upgrade", post(admin::upgrade).fallback(not_allowed("POST")))
         .merge(dashboard::for_admins())
+        .layer(from_fn(request_body::read_first))
         .layer(from_fn_with_state(server.clone(), auth::require_admin));
     Router::new()
         .merge(admin)
-        .merge(dashboard::for_everybody())
+        .merge(dashboard::for_everybody().layer(from_fn(request_body::read_first)))
         .route("/-/live", get(status::live).fallback(not_allowed("GET")))
         .route("/-/ready", get(status::ready).fallback(not_allowed("GET")))
         .route("/-/metrics", get(status::metrics).fallback(not_allowed("GET")))

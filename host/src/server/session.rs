@@ -47,7 +47,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn redeem(&self, ticket: &str) -> Result<Option<String>, NoChance> {
+    pub fn redeem(&self, ticket: &str, headers: &HeaderMap) -> Result<Option<String>, NoChance> {
         let digest = blake3::hash(ticket.as_bytes());
         let known = {
             let mut secrets = self.lock();
@@ -55,20 +55,27 @@ impl Sessions {
             secrets.tickets.retain(|(ticket, _)| *ticket != digest);
             known
         };
-        known.then(|| self.open()).transpose()
+        known.then(|| self.open(headers)).transpose()
     }
 
-    /// A session: the `Set-Cookie` header.
+    /// A session for the browser that sends these headers: the `Set-Cookie` header.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn open(&self) -> Result<String, NoChance> {
+    pub fn open(&self, headers: &HeaderMap) -> Result<String, NoChance> {
         let secret = secret()?;
         keep(&mut self.lock().sessions, &secret, SESSION);
-        let age = SESSION.as_secs();
-        Ok(format!(
-            "{COOKIE}={secret}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict"
-        ))
+        Ok(set_cookie(&secret, SESSION, headers))
+    }
+
+    /// Ends the session of a request: the `Set-Cookie` header that takes the cookie away.
+    #[must_use]
+    pub fn close(&self, headers: &HeaderMap) -> String {
+        if let Some(secret) = cookie(headers) {
+            let digest = blake3::hash(secret.as_bytes());
+            self.lock().sessions.retain(|(session, _)| *session != digest);
+        }
+        set_cookie("", Duration::ZERO, headers)
     }
 
     /// Whether the request is of a session, and of a page of ours where it changes anything.
@@ -87,6 +94,28 @@ impl Sessions {
     }
 }
 
+/// No route but the dashboard's own gets the cookie, and none of the app's.
+fn set_cookie(secret: &str, lasts: Duration, headers: &HeaderMap) -> String {
+    let (age, secure) = (lasts.as_secs(), if is_encrypted(headers) { "; Secure" } else { "" });
+    format!("{COOKIE}={secret}; Path=/-/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// Tells whether the browser speaks to a proxy that ends TLS.
+fn is_encrypted(headers: &HeaderMap) -> bool {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let forwarded = text("forwarded").to_ascii_lowercase();
+    text("origin").starts_with("https://")
+        || text("x-forwarded-proto").eq_ignore_ascii_case("https")
+        || forwarded
+            .split([';', ','])
+            .any(|part| matches!(part.trim(), "proto=https" | "proto=\"https\""))
+}
+
 /// Whether a page that this host has served sent it.
 #[must_use]
 pub fn is_own_origin(headers: &HeaderMap) -> bool {
@@ -97,6 +126,21 @@ pub fn is_own_origin(headers: &HeaderMap) -> bool {
     // Behind a proxy that ends TLS it is https.
     let host_of = |scheme: &[u8]| origin.strip_prefix(scheme).is_some_and(|rest| rest == host.as_bytes());
     host_of(b"http://") || host_of(b"https://")
+}
+
+/// A `Cookie` header without the session's cookie, which is no app's; nothing when no other is left.
+#[must_use]
+pub fn without_cookie(value: &str) -> Option<String> {
+    if !value.contains(COOKIE) {
+        return Some(value.to_owned());
+    }
+    let is_ours = |pair: &str| {
+        pair.trim()
+            .strip_prefix(COOKIE)
+            .is_some_and(|rest| rest.starts_with('='))
+    };
+    let others: Vec<_> = value.split(';').map(str::trim).filter(|pair| !is_ours(pair)).collect();
+    (!others.is_empty()).then(|| others.join("; "))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -131,7 +175,7 @@ fn secret() -> Result<String, NoChance> {
 mod tests {
     use axum::http::{HeaderMap, HeaderName, Method};
 
-    use super::Sessions;
+    use super::{Sessions, without_cookie};
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = pairs
@@ -144,9 +188,10 @@ mod tests {
     fn a_ticket_opens_one_session() {
         let sessions = Sessions::default();
         let ticket = sessions.ticket().unwrap();
-        assert!(sessions.redeem("guessed").unwrap().is_none());
-        let cookie = sessions.redeem(&ticket).unwrap().unwrap();
-        assert!(sessions.redeem(&ticket).unwrap().is_none(), "a second time");
+        let none = headers(&[]);
+        assert!(sessions.redeem("guessed", &none).unwrap().is_none());
+        let cookie = sessions.redeem(&ticket, &none).unwrap().unwrap();
+        assert!(sessions.redeem(&ticket, &none).unwrap().is_none(), "a second time");
         let pair = cookie.split(';').next().unwrap();
         assert!(sessions.admits(&Method::GET, &headers(&[("cookie", pair)])));
         assert!(!sessions.admits(&Method::GET, &headers(&[("cookie", "baton-session=guessed")])));
@@ -156,8 +201,11 @@ mod tests {
     #[test]
     fn only_our_own_page_changes_anything() {
         let sessions = Sessions::default();
-        let cookie = sessions.open().unwrap();
-        assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
+        let cookie = sessions.open(&headers(&[])).unwrap();
+        assert!(
+            cookie.contains("Path=/-/;") && cookie.ends_with("HttpOnly; SameSite=Strict"),
+            "{cookie}"
+        );
         let pair = cookie.split(';').next().unwrap();
         let from = |origin: &str| headers(&[("cookie", pair), ("host", "baton.example"), ("origin", origin)]);
         assert!(sessions.admits(&Method::PUT, &from("https://baton.example")));
@@ -165,5 +213,43 @@ mod tests {
         assert!(!sessions.admits(&Method::PUT, &from("https://baton.example.evil.example")));
         let none = headers(&[("cookie", pair), ("host", "baton.example")]);
         assert!(!sessions.admits(&Method::POST, &none), "a request that no page sent");
+    }
+
+    #[test]
+    fn behind_tls_the_cookie_is_sent_over_nothing_else() {
+        let secure = |pairs: &[(&'static str, &str)]| {
+            let cookie = Sessions::default().open(&headers(pairs)).unwrap();
+            cookie.ends_with("; Secure")
+        };
+        assert!(secure(&[("origin", "https://baton.example")]));
+        assert!(secure(&[("x-forwarded-proto", "https")]));
+        assert!(secure(&[("forwarded", "for=1.2.3.4;proto=https")]));
+        assert!(!secure(&[
+            ("origin", "http://127.0.0.1:3111"),
+            ("x-forwarded-proto", "http")
+        ]));
+    }
+
+    #[test]
+    fn whoever_logs_out_has_no_session_and_others_keep_theirs() {
+        let sessions = Sessions::default();
+        let open = || {
+            let cookie = sessions.open(&headers(&[])).unwrap();
+            headers(&[("cookie", cookie.split(';').next().unwrap())])
+        };
+        let (mine, theirs) = (open(), open());
+        let gone = sessions.close(&mine);
+        assert!(gone.starts_with("baton-session=; Path=/-/; Max-Age=0;"), "{gone}");
+        assert!(!sessions.admits(&Method::GET, &mine));
+        assert!(sessions.admits(&Method::GET, &theirs));
+    }
+
+    #[test]
+    fn the_cookie_is_taken_from_what_the_app_gets() {
+        let without = |value| without_cookie(value).unwrap_or_else(|| "nothing".to_owned());
+        assert_eq!(without("a=1; baton-session=secret; b=2"), "a=1; b=2");
+        assert_eq!(without("baton-session=secret"), "nothing");
+        assert_eq!(without("baton-sessions=1;  b=2"), "baton-sessions=1; b=2");
+        assert_eq!(without("a=1;b=2"), "a=1;b=2", "whatever else is as it was");
     }
 }

@@ -7,10 +7,23 @@ use futures::channel::mpsc;
 use futures::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body as Bytewise, BodyError, CallError, Duplex};
+use js_runtime_api::{Body as Bytewise, BodyError, BodyStream, CallError, Duplex, header_bytes};
+use tokio_util::sync::CancellationToken;
 
 use super::Server;
+use super::room::{Phase, Place};
 use crate::generation::{CallInfo, Head, Lease, STREAMS};
+
+/// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
+const LEARNED_FROM: usize = 32 << 20;
+
+/// How an answer may last when the host ends.
+pub(super) enum Lasting {
+    /// As long as calls of functions may.
+    Call,
+    /// As long as streams may: pages, events, and WebSockets of an app, on this connection.
+    Stream(Option<Place>),
+}
 
 /// Learns from an answer of the SDK what is to come, before the caller has all of it.
 pub(super) async fn learn(
@@ -33,6 +46,10 @@ pub(super) async fn learn(
     if head.0 != STREAMS {
         while let Some(part) = parts.next().await {
             whole.extend_from_slice(&part.map_err(|error: BodyError| CallError::NoAnswer(error.to_string()))?);
+            if whole.len() > LEARNED_FROM {
+                let first = futures::stream::iter([Ok(whole.into())]);
+                return Ok(Bytewise::Stream(first.chain(parts).boxed()));
+            }
         }
         server.table.holds.learn(&generation, info, head, &whole);
         return Ok(Bytewise::Full(whole.into()));
@@ -42,7 +59,9 @@ pub(super) async fn learn(
     // To its end, also when the caller has gone.
     server.calls.spawn(async move {
         while let Some(part) = parts.next().await {
-            if let Ok(part) = &part {
+            if let Ok(part) = &part
+                && whole.len() <= LEARNED_FROM
+            {
                 whole.extend_from_slice(part);
             }
             let _ = passed_on.send(part).await;
@@ -57,7 +76,12 @@ pub(super) fn into_http(
     server: &Server,
     response: js_runtime_api::Response,
     on_upgrade: Option<OnUpgrade>,
+    lasting: Lasting,
 ) -> Response {
+    let end = match &lasting {
+        Lasting::Call => CancellationToken::new(),
+        Lasting::Stream(_) => server.streams_end.clone(),
+    };
     let (body, of_connection): (_, &[HeaderName]) = match response.body {
         Bytewise::Full(body) => (
             Body::from(body),
@@ -65,18 +89,25 @@ pub(super) fn into_http(
         ),
         // What is announced is what comes, also where nothing does, after HEAD.
         Bytewise::Stream(parts) => (
-            Body::from_stream(parts),
+            Body::from_stream(until(end, parts, is_events(&response.headers))),
             &[header::CONNECTION, header::TRANSFER_ENCODING],
         ),
         Bytewise::Upgraded(app) => {
-            server.calls.spawn(connect(on_upgrade, app));
+            let place = match lasting {
+                Lasting::Call => None,
+                Lasting::Stream(place) => place,
+            };
+            server.calls.spawn(connect(on_upgrade, app, place, end));
             (Body::empty(), &[])
         }
     };
     let mut http = Response::new(body);
     *http.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
-        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
+        let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name),
+            HeaderValue::from_bytes(&header_bytes(&value)),
+        ) else {
             continue;
         };
         if !of_connection.contains(&name) {
@@ -86,16 +117,70 @@ pub(super) fn into_http(
     http
 }
 
-/// Carries what both sides say after an upgrade, until one of them has gone.
-async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>) {
+/// Tells whether an answer is a stream of server-sent events.
+fn is_events(headers: &[(String, String)]) -> bool {
+    let is_events = |(name, value): &(String, String)| name == "content-type" && value.starts_with("text/event-stream");
+    headers.iter().any(is_events)
+}
+
+/// A stream that ends early when it must. A client of events then asks for them anew, elsewhere; any other body breaks
+/// off, so that nobody takes a part for the whole.
+fn until(end: CancellationToken, parts: BodyStream, is_events: bool) -> BodyStream {
+    let next = move |state: Option<(BodyStream, CancellationToken)>| async move {
+        let (mut parts, end) = state?;
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {
+                let broken_off = Err(BodyError("the host ends".to_owned()));
+                (!is_events).then_some((broken_off, None))
+            }
+            part = parts.next() => Some((part?, Some((parts, end)))),
+        }
+    };
+    futures::stream::unfold(Some((parts, end)), next).fuse().boxed()
+}
+
+/// Carries what both sides say after an upgrade, until one of them has gone, or the host's end.
+async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>, place: Option<Place>, end: CancellationToken) {
     let Some(caller) = caller else {
         return;
     };
-    match caller.await {
-        Ok(caller) => {
-            let ended = tokio::io::copy_bidirectional(&mut TokioIo::new(caller), &mut app).await;
+    let caller = match caller.await {
+        Ok(caller) => caller,
+        Err(error) => return tracing::debug!(%error, "an upgrade came to nothing"),
+    };
+    // Its answer is over, and it is not idle.
+    if let Some(place) = place {
+        place.enter(Phase::Answering);
+    }
+    let mut caller = TokioIo::new(caller);
+    tokio::select! {
+        ended = tokio::io::copy_bidirectional(&mut caller, &mut app) => {
             tracing::debug!(?ended, "an upgraded connection ended");
         }
-        Err(error) => tracing::debug!(%error, "an upgrade came to nothing"),
+        () = end.cancelled() => tracing::debug!("an upgraded connection was cut at the end of the host"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::StreamExt as _;
+    use js_runtime_api::BodyError;
+    use tokio_util::sync::CancellationToken;
+
+    use super::until;
+
+    #[tokio::test]
+    async fn at_the_end_events_end_and_other_bodies_break_off() {
+        for is_events in [true, false] {
+            let end = CancellationToken::new();
+            let endless = futures::stream::repeat(Ok::<_, BodyError>(Bytes::from_static(b"part")));
+            let mut parts = until(end.clone(), endless.boxed(), is_events);
+            assert_eq!(parts.next().await, Some(Ok(Bytes::from_static(b"part"))));
+            end.cancel();
+            assert_eq!(parts.next().await.is_none(), is_events);
+            assert_eq!(parts.next().await, None);
+        }
     }
 }

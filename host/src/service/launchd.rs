@@ -32,6 +32,8 @@ struct Job {
     /// Anything else gets less of the processor, or only its slow cores.
     process_type: &'static str,
     soft_resource_limits: Limits,
+    /// Nobody else reads what is written.
+    umask: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets: Option<Sockets>,
     standard_error_path: String,
@@ -107,6 +109,7 @@ pub fn unit(service: &Service) -> Result<UnitFile, ServiceError> {
         soft_resource_limits: Limits {
             number_of_files: OPEN_FILES,
         },
+        umask: 0o077,
         sockets: service.socket.then(|| Sockets {
             listeners: Socket {
                 sock_node_name: service.address.ip().to_string(),
@@ -210,7 +213,7 @@ mod tests {
     fn every_key_is_one_of_launchds_and_of_its_type() {
         let mut full = service();
         full.socket = true;
-        let known: [(&str, Check); 13] = [
+        let known: [(&str, Check); 14] = [
             ("Label", is_text),
             ("ProgramArguments", |value| {
                 value.as_array().is_some_and(|values| values.iter().all(is_text))
@@ -224,6 +227,7 @@ mod tests {
             ("ExitTimeOut", is_number),
             ("ProcessType", is_text),
             ("SoftResourceLimits", |value| is_table_of(value, is_number)),
+            ("Umask", is_number),
             ("Sockets", |value| {
                 is_table_of(value, |socket| is_table_of(socket, is_text))
             }),

@@ -118,6 +118,9 @@ TimeoutStopSec={stop}
 # A program of a step that takes too much memory does not take the service with it.
 OOMPolicy=continue
 LimitNOFILE=65536
+# No program of a step gains rights that the service's user has not (sudo, ping), and nobody else reads what is written.
+NoNewPrivileges=yes
+UMask=0077
 
 [Install]
 WantedBy={wanted_by}

@@ -74,7 +74,7 @@ impl Child {
         for variable in OURS {
             command.env_remove(variable);
         }
-        // This process has one thread: nothing else is started meanwhile.
+        // No other thread starts a process meanwhile.
         posix::set_inherited(listener, true)?;
         let started = command.spawn();
         posix::set_inherited(listener, false)?;
@@ -242,13 +242,59 @@ pub fn usual_binary() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{Heard, understand};
-    use crate::supervisor::message::FromHost;
+    use crate::supervisor::message::{FromHost, ToHost};
 
     #[test]
     fn what_is_no_message_is_told_as_it_came_but_not_at_length() {
         assert_eq!(understand(b"{\"says\":\"booted\"}\n"), Heard::Message(FromHost::Booted));
         let garbage = [b'x'; 5000];
         assert_eq!(understand(&garbage), Heard::Garbage("x".repeat(80)));
+    }
+
+    /// A host may be another binary than it should, or a damaged one.
+    #[test]
+    fn fuzz_of_messages() {
+        const PARTS: &[&[u8]] = &[
+            b"{\"says\":\"hello\",\"protocol\":1,\"version\":\"0.1.0\",\"load_ms\":60000,\"record\":1}\n",
+            b"{\"says\":\"booted\"}\n",
+            b"{\"says\":\"ready\",\"generation\":7}\n",
+            b"{\"says\":\"failed\",\"message\":\"m\"}\n",
+            b"{\"says\":\"numbers\",\"current\":null,\"newest\":18446744073709551615,\"last_good\":true}\n",
+            b"{\"do\":\"load\",\"occasion\":\"start\",\"before\":{}}\n",
+            b"{\"do\":\"resume\",\"given\":1}\n",
+            b"{\"do\":\"upgraded\",\"ticket\":1,\"result\":{\"Ok\":{}}}\n",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b"\"",
+            b":",
+            b",",
+            b"null",
+            b"-1",
+            b"1e999",
+            b"\"says\":",
+            b"\"\\ud800\"",
+            b"\n",
+        ];
+        crate::fuzz::fuzz("messages", &crate::fuzz::bytes_of(PARTS, 12), |bytes| {
+            for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                match understand(line) {
+                    Heard::Message(message) => {
+                        let again = understand(&serde_json::to_vec(&message).unwrap());
+                        prop_assert_eq!(again, Heard::Message(message));
+                    }
+                    Heard::Garbage(said) => prop_assert!(said.chars().count() <= 80),
+                }
+                if let Ok(order) = serde_json::from_slice::<ToHost>(line) {
+                    let again = serde_json::from_slice(&serde_json::to_vec(&order).unwrap());
+                    prop_assert_eq!(again.ok(), Some(order));
+                }
+            }
+            Ok(())
+        });
     }
 }

@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use js_runtime_api::ownership;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, warn};
 
@@ -153,7 +154,7 @@ pub fn tell_all_lost(state_folder: &Path, except: &[u32]) {
 }
 
 fn create(folder: &Path, pid: u32) -> io::Result<File> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    ownership::close_folder(folder).map_err(io::Error::other)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     options.open(folder.join(pid.to_string()))

@@ -12,7 +12,7 @@
 //!   calls that it took with it are named from its [`ledger`].
 //! - After an upgrade the supervisor becomes the newer binary, too ([`replace`]), and tells it of its sockets, lock and
 //!   hosts by a [`handover_record`].
-//! - One thread: whatever is inherited by a child is settled between two starts.
+//! - One thread, beside those that write the log: whatever is inherited by a child is settled between two starts.
 
 mod backoff;
 mod child;
@@ -50,6 +50,7 @@ pub use ledger::{Ledger, Noted};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
 pub use message::{Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded};
 pub use posix::effective_user;
+pub(crate) use posix::hold_signals;
 
 use self::child::{Child, Heard};
 use self::clock::Clock;
@@ -150,6 +151,8 @@ impl Supervisor {
         {
             tell_clock(by);
         }
+        // A host could not start either, again and again.
+        setup.state.admin_token()?;
         let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
         if socket.origin == Origin::Bound {
@@ -422,6 +425,7 @@ impl Supervisor {
                 numbers: self.supervision.numbers(),
             };
             let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+            crate::telemetry::logs::flush();
             Err(record.exec(&path_of(binary)?, &arguments, &[&socket.listener, &self.lock]))
         });
         let replaced: Result<(), std::io::Error> = replaced;

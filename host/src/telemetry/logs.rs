@@ -1,8 +1,10 @@
 //! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always
-//! JSON. `BATON_LOG` filters them, in the syntax of tracing's `EnvFilter`. What they are: docs/logs.md.
+//! JSON. `BATON_LOG` filters them, in the syntax of tracing's `EnvFilter`. What they are: docs/logs.md. Who logs never
+//! waits for a reader ([`super::writer`]).
 
-use std::io::IsTerminal as _;
-use std::sync::Mutex;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -14,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_file::{LogFile, LogFileError, LogFileSettings};
+use super::writer::{LAST_LINES, LogWriter, standard_error};
 
 /// Fields as people read them: what takes more than a line comes below.
 fn for_people() -> impl for<'writer> FormatFields<'writer> {
@@ -68,23 +71,72 @@ pub fn start_quietly() {
     start_with(QUIET_FILTER, None);
 }
 
+/// Where lines go in this process.
+static WRITERS: OnceLock<Vec<LogWriter>> = OnceLock::new();
+
+/// Has lines written by threads from now on. To be called once V8 is up, or is not to come up.
+pub fn flow() {
+    WRITERS.get().into_iter().flatten().for_each(LogWriter::begin);
+}
+
+/// Waits until the last lines are written, for two seconds at most. To be called before the process ends, or becomes
+/// another program.
+pub fn flush() {
+    let until = Instant::now() + LAST_LINES;
+    WRITERS
+        .get()
+        .into_iter()
+        .flatten()
+        .for_each(|writer| writer.flush(until));
+}
+
+/// Says on standard error why the process ends, behind the lines of the log.
+#[allow(
+    clippy::print_stderr,
+    reason = "a process that cannot start says why on its terminal"
+)]
+pub fn say_last(text: &str) {
+    match WRITERS.get().and_then(|writers| writers.first()) {
+        Some(writer) => {
+            let _ = writeln!(writer.clone(), "{text}");
+            flush();
+        }
+        None => eprintln!("{text}"),
+    }
+}
+
 fn start_with(default: &str, file: Option<LogFile>) {
-    let filter = EnvFilter::try_from_env("BATON_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let named = std::env::var("BATON_LOG").ok().filter(|named| !named.trim().is_empty());
+    let filter = named.as_deref().map(EnvFilter::try_new);
+    let mistake = filter
+        .as_ref()
+        .and_then(|filter| filter.as_ref().err().map(ToString::to_string));
+    let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
+    let stderr = LogWriter::new("standard error", standard_error());
+    let file = file.map(|file| LogWriter::new("log file", file));
+    let _ = WRITERS.set([Some(stderr.clone()), file.clone()].into_iter().flatten().collect());
     // (Colours are left out where NO_COLOR says so.)
     let for_people = terminal.then(|| {
-        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let layer = tracing_subscriber::fmt::layer().with_writer(stderr.clone());
         let layer = layer.compact().with_target(false).with_timer(WallClock);
         layer.fmt_fields(for_people())
     });
-    let for_machines = (!terminal).then(|| json_lines().with_writer(std::io::stderr));
-    let into_file = file.map(|file| json_lines().with_writer(Mutex::new(file)));
+    let for_machines = (!terminal).then(|| json_lines().with_writer(stderr));
+    let into_file = file.map(|file| json_lines().with_writer(file));
     tracing_subscriber::registry()
         .with(filter)
         .with(for_people)
         .with(for_machines)
         .with(into_file)
         .init();
+    if let Some(error) = mistake {
+        tracing::warn!(
+            error,
+            help = "Write it as `warn,user=info`.",
+            "BATON_LOG is malformed, so the usual lines are logged"
+        );
+    }
 }
 
 fn json_lines<S>() -> tracing_subscriber::fmt::Layer<S, JsonFields, Format<Json>> {

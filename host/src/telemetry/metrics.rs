@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::writer;
 use crate::generation::{Answered, Report, Table};
 
 /// What a call's function is called that the project does not have: whoever can call may name any.
@@ -37,6 +38,7 @@ pub struct Metrics {
     heap: Family<IsolateLabels, Gauge>,
     buffers: Family<IsolateLabels, Gauge>,
     registration: Family<StateLabel, Gauge>,
+    log_lines_dropped: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -126,6 +128,7 @@ impl Default for Metrics {
             heap: Family::default(),
             buffers: Family::default(),
             registration: Family::default(),
+            log_lines_dropped: Counter::default(),
         };
         metrics.registry = metrics.registered();
         metrics
@@ -199,6 +202,11 @@ impl Metrics {
             "1 for how the registration at Inngest stands: off, unregistered, registering, registered, drifted",
             self.registration.clone(),
         );
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped, since nobody took them in time",
+            self.log_lines_dropped.clone(),
+        );
         registry
     }
 
@@ -257,6 +265,9 @@ impl Metrics {
         self.info.clear();
         self.isolates.clear();
         self.current.set(0);
+        let dropped = writer::dropped();
+        self.log_lines_dropped
+            .inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
         for entry in &table.view().entries {

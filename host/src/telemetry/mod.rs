@@ -4,6 +4,7 @@ mod log_file;
 pub mod logs;
 mod metrics;
 mod traces;
+mod writer;
 
 pub use log_file::{LogFile, LogFileError, LogFileSettings};
 pub use metrics::Metrics;

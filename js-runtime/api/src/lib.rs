@@ -7,6 +7,8 @@
 
 mod body;
 mod certificates;
+mod latin1;
+pub mod ownership;
 mod progress;
 mod queue;
 pub mod regular_file;
@@ -24,6 +26,7 @@ use serde::Serialize;
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
+pub use latin1::{header_bytes, header_text};
 pub use progress::{LoadProgress, LoadStage};
 pub use queue::{Answer, Call, CallQueue};
 
@@ -86,8 +89,23 @@ impl Entry {
     }
 }
 
+/// The release of what runs JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineRelease {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// The package that it comes in, with its version.
+    pub package: &'static str,
+    /// The day on which that was published: `2026-07-26`.
+    pub released: &'static str,
+}
+
 /// Starts isolates. One per process.
 pub trait Engine: Send + Sync + 'static {
+    /// Tells what runs JavaScript, where something does.
+    fn release(&self) -> Option<EngineRelease> {
+        None
+    }
     /// Begins the sources of a project as it is on the disk: lists its modules and reads its settings.
     /// The files are read when a load asks for them. Reads the disk.
     ///
@@ -307,8 +325,10 @@ pub struct RunningCall {
 #[derive(Debug)]
 pub struct Request {
     pub method: String,
-    /// Absolute, as the client wrote it: `http://127.0.0.1:3111/api/inngest?fnId=…`.
+    /// Absolute: `http://127.0.0.1:3111/api/inngest?fnId=…`. Its path is that of the request line, its host a name or
+    /// an address, with a port or without.
     pub url: String,
+    /// Values are bytes, each of them a character ([`header_text`]).
     pub headers: Vec<(String, String)>,
     pub body: Body,
     pub target: Target,
@@ -331,6 +351,7 @@ pub enum Target {
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
+    /// Values are bytes, each of them a character ([`header_text`]).
     pub headers: Vec<(String, String)>,
     pub body: Body,
     /// `None`: the call is over with this.

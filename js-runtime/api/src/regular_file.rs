@@ -6,16 +6,22 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+use nix::libc;
+
 /// Opens a regular file.
 ///
 /// # Errors
 /// When it cannot be opened, or is no regular file.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, OFlag::empty())
+}
+
+/// As [`open`], with more flags.
+pub(crate) fn open_with(path: &Path, flags: OFlag) -> io::Result<File> {
     // Opening a pipe would wait for somebody who writes to it.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
+    let flags = flags | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -1,12 +1,16 @@
 //! What user code prints and writes becomes lines of the host's log, with the call that it belongs
 //! to.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::lines::{Lines, PATIENCE};
 use crate::isolate::Name;
+
+/// The longest text of the console that is logged, in bytes; of a longer one the beginning is.
+const LONGEST: usize = 1 << 20;
 
 /// The call that something was said for; its parts are empty where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +57,7 @@ impl Console {
     pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
         self.0.said.set(self.0.said.get() + 1);
         self.0.finish_all_of(caller);
-        let isolate = self.0.isolate.get();
+        let (isolate, text) = (self.0.isolate.get(), &*shortened(text));
         let isolate = &*isolate;
         let Caller { function, run, step } = caller;
         let (function, run, step) = (known(function), known(run), known(step));
@@ -81,6 +85,18 @@ impl Console {
             deno_core::unsync::spawn(finish_later(Rc::downgrade(&self.0), writer));
         }
     }
+}
+
+/// A text of the console as far as it is logged.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let end = (0..=LONGEST)
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or_default();
+    format!("{}… ({} bytes in all)", &text[..end], text.len()).into()
 }
 
 async fn finish_later(written: Weak<Written>, writer: Writer) {
@@ -133,4 +149,17 @@ impl Stream {
 
 fn known(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, shortened};
+
+    #[test]
+    fn a_text_without_end_is_logged_in_part() {
+        assert_eq!(shortened("short"), "short");
+        let long = "ł".repeat(LONGEST);
+        let logged = shortened(&long);
+        assert!(logged.ends_with("ł… (2097152 bytes in all)") && logged.len() < LONGEST + 40);
+    }
 }

@@ -13,17 +13,22 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Collected, Full, Limited, StreamBody};
 use hyper::StatusCode;
 use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body, BodyError, CallError, Keeping, Request, Response};
+use js_runtime_api::{Body, BodyError, CallError, Keeping, Request, Response, header_bytes, header_text};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use super::control::Control;
+
+/// The longest stack of what a handler threw, in bytes.
+const LONGEST_STACK: usize = 1 << 20;
+/// The most headers of an app's answer.
+const MOST_HEADERS: usize = 512;
 
 /// Headers between this module and `prelude/serving.ts`, which neither callers nor apps see.
 const PEER: HeaderName = HeaderName::from_static("baton-peer");
@@ -82,16 +87,24 @@ pub(super) async fn forward(
 
 async fn ask(socket: &Path, id: u64, request: Request) -> Result<(Response, Taken), CallError> {
     let stream = UnixStream::connect(socket).await.map_err(no_answer)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_headers(MOST_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(no_answer)?;
     // Ends with the request: when its answer is there, or when whoever waits for it is dropped.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to an app ended");
         }
     });
-    let mut answer = sender.send_request(http(id, request)?).await.map_err(no_answer)?;
+    let mut answer = sender.send_request(http(id, request)?).await.map_err(unreadable)?;
     if answer.headers().contains_key(THREW) {
-        let text = answer.into_body().collect().await.map_err(no_answer)?.to_bytes();
+        let text = Limited::new(answer.into_body(), LONGEST_STACK).collect().await;
+        let text = text.map_or(
+            Bytes::from_static(b"an error whose stack is too long"),
+            Collected::to_bytes,
+        );
         return Err(CallError::Threw(String::from_utf8_lossy(&text).into_owned()));
     }
     let (taking, taken) = oneshot::channel();
@@ -118,12 +131,7 @@ async fn ask(socket: &Path, id: u64, request: Request) -> Result<(Response, Take
     let response = Response {
         status: head.status.as_u16(),
         headers: headers
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.as_str().to_owned(), header_text(value.as_bytes())))
             .collect(),
         body,
         over: None,
@@ -160,7 +168,7 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
     *http.uri_mut() = path.parse().map_err(no_answer)?;
     let own = [PEER, CALL, THREW];
     for (name, value) in headers {
-        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+        let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(header_bytes(&value))) else {
             continue;
         };
         let keeps = upgrades && name == CONNECTION || !OF_CONNECTION.contains(&name.as_str());
@@ -177,6 +185,15 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
 
 fn never(never: Infallible) -> BodyError {
     match never {}
+}
+
+fn unreadable(error: hyper::Error) -> CallError {
+    if error.is_parse_too_large() {
+        return CallError::NoAnswer(format!(
+            "its answer has more than {MOST_HEADERS} headers, or too large ones"
+        ));
+    }
+    no_answer(error)
 }
 
 fn no_answer(error: impl std::fmt::Display) -> CallError {
@@ -210,5 +227,85 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Kept<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.connection).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use js_runtime_api::{Body, CallError, Caller, Request, Target};
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    use super::ask;
+
+    /// Asks an app that answers these bytes, and reads its answer to the end: how many bytes it has.
+    async fn asked(bytes: Vec<u8>) -> Result<usize, CallError> {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("app");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let app = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(&bytes).await;
+        });
+        let request = Request {
+            method: "GET".to_owned(),
+            url: "http://localhost/".to_owned(),
+            headers: vec![("upgrade".to_owned(), "websocket".to_owned())],
+            body: Body::Full(bytes::Bytes::new()),
+            target: Target::Fetch,
+            caller: Caller::default(),
+        };
+        let answer = ask(&socket, 1, request).await;
+        app.await.unwrap();
+        let (response, _taken) = answer?;
+        match response.body {
+            Body::Full(body) => Ok(body.len()),
+            Body::Stream(parts) => {
+                let sizes = parts.map(|part| part.map_or(0, |part| part.len()));
+                Ok(sizes.fold(0, |all, size| async move { all + size }).await)
+            }
+            Body::Upgraded(_) => Ok(0),
+        }
+    }
+
+    #[test]
+    fn fuzz_of_an_apps_answers() {
+        const PARTS: &[&[u8]] = &[
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n",
+            b"HTTP/1.0 99999\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"HTTP/1.1 204 \r\n",
+            b"\r\n",
+            b"\r\n\r\n",
+            b"content-length: 5\r\n",
+            b"content-length: 18446744073709551616\r\n",
+            b"transfer-encoding: chunked\r\n",
+            b"5\r\nhello\r\n",
+            b"0\r\n\r\n",
+            b"fffffffffffffffff\r\n",
+            b"baton-threw: 1\r\n",
+            b"x: \xc5\x81\r\n",
+            b"\0",
+            b"hello",
+            b": ",
+        ];
+        crate::fuzz::fuzz("answers of an app", &crate::fuzz::bytes_of(PARTS, 16), |bytes| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let length = bytes.len();
+            let within = std::time::Duration::from_secs(20);
+            let answer = runtime.block_on(async { tokio::time::timeout(within, asked(bytes)).await });
+            prop_assert!(answer.is_ok(), "the answer never ends");
+            let read = answer.ok().and_then(Result::ok).unwrap_or_default();
+            prop_assert!(read <= length, "{read} of {length} bytes");
+            Ok(())
+        });
     }
 }

@@ -248,7 +248,7 @@ async function answerRaw(raw: Request, run: Handler): Promise<Response> {
   headers.delete(PEER);
   headers.delete(CALL);
   const { pathname, search } = new URL(raw.url);
-  const url = new URL(`http://${headers.get("host") ?? "localhost"}${pathname}${search}`);
+  const url = new URL(`http://${headers.get("host") || "localhost"}${pathname}${search}`);
   // A caller who hangs up leaves a handler that still runs: its generation stays until that is done.
   const done = context.begin();
   try {

@@ -208,3 +208,46 @@ export const chatty = inngest.createFunction(
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("cannot write the log file"), "{refused:?}");
 }
+
+/// A pipe that is full, for its reader hangs, or somebody has pressed Ctrl-S.
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody_and_what_was_dropped_is_told_later() {
+    let project = Project::of(Sdk::V4);
+    project.write(
+        "functions/loud.ts",
+        r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "fixture" });
+export const loud = inngest.createFunction(
+  { id: "loud", retries: 1, triggers: [{ event: "fixture/loud" }] },
+  async () => { for (let at = 0; at < 24; at++) console.log("x".repeat(1 << 19)); });
+"#,
+    );
+    for launch in [Baton::dev(&project), Baton::start(&project)] {
+        let mut baton = launch.ready().await;
+        let be_loud = async || {
+            let answer = start(&baton, &Run::of("fixture-loud")).answer(&baton).await;
+            assert!(answer.status < 300, "{answer}");
+            assert_eq!(baton.get("/-/live").await.status, 200);
+            assert_eq!(version_of(&baton, "version").await, "1");
+        };
+        baton.stderr().reads(false);
+        be_loud().await;
+        let metrics = baton.get("/-/metrics").await.text();
+        let dropped = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("baton_log_lines_dropped_total "));
+        assert!(dropped.is_some_and(|lines| lines != "0"), "{metrics}");
+        baton.stderr().reads(true);
+        let told = "lines of the log were dropped: nobody took them in time";
+        let line = baton.wait_for(told, json!({ "place": "standard error" })).await;
+        assert!(
+            line.json["lines"].as_u64().is_some_and(|lines| lines > 0),
+            "{}",
+            line.text
+        );
+        baton.stderr().reads(false);
+        be_loud().await;
+        baton.signal("TERM").await;
+        assert_eq!(baton.ended().await.code(), Some(0));
+    }
+}

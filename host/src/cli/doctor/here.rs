@@ -4,13 +4,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use js_runtime_api::Sources;
+use jiff::civil::Date;
+use js_runtime_api::{EngineRelease, Sources};
 use serde_json::Value;
 
 use super::super::plan::{NAME_THE_ENV_FILE, Plan};
 use super::check::{Check, Finding};
 use crate::config::StateError;
-use crate::registration::{self, is_local};
+use crate::registration::{self, Unsigned, is_local};
 use crate::watch;
 
 /// Whether the project has a host, and one that answers.
@@ -161,6 +162,30 @@ pub(super) fn watching(root: &Path) -> Check {
     }
 }
 
+/// An engine that is older lacks fixes of its security: V8 has some in each of its versions, one every four weeks.
+const OLD_ENGINE_DAYS: i32 = 180;
+
+/// Which engine runs the functions, and how old it is.
+pub(super) fn engine(release: &EngineRelease, today: Date) -> Check {
+    let EngineRelease {
+        name,
+        version,
+        package,
+        released,
+    } = release;
+    let age = released
+        .parse()
+        .ok()
+        .and_then(|released: Date| today.since(released).ok());
+    let days = age.map_or(0, |age| age.get_days());
+    let message = format!("{name} {version} ({package}), released on {released}, {days} days ago");
+    if days <= OLD_ENGINE_DAYS {
+        return Check::good("engine", message);
+    }
+    let fix = "Run a newer Baton: `baton upgrade`. SECURITY.md says which fixes are missing.";
+    Check::warning("engine", Finding::new("engine_old", message, fix))
+}
+
 /// The SDKs that Inngest refuses (inngest/inngest: `pkg/deploy/deploy.go`).
 const BLOCKED: std::ops::RangeInclusive<(u64, u64, u64)> = (3, 22, 0)..=(3, 53, 1);
 
@@ -204,7 +229,12 @@ fn is_blocked(version: &str) -> bool {
 }
 
 /// Whether mode and keys fit each other.
-pub(super) fn keys(sources: &dyn Sources, registration: &Value) -> Check {
+pub(super) fn keys(sources: &dyn Sources, registration: &Value, host: Option<&Value>) -> Check {
+    let is_production = host.is_some_and(|status| !status["supervisor"].is_null());
+    if is_production && registration["dev"] == true {
+        let (message, fix) = Unsigned::DevMode.words();
+        return Check::failed("keys", Finding::new("unsigned_calls", message, fix));
+    }
     let variable = |name: &str| sources.variable(name).filter(|value| !value.is_empty());
     if registration["off"] == "no_key" {
         let reason = registration["reason"].as_str().unwrap_or_default();
@@ -245,7 +275,26 @@ pub(super) fn keys(sources: &dyn Sources, registration: &Value) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::is_blocked;
+    use js_runtime_api::EngineRelease;
+
+    use super::{engine, is_blocked};
+
+    #[test]
+    fn an_engine_that_is_old_is_told() {
+        let release = EngineRelease {
+            name: "V8",
+            version: "15.0.245.2",
+            package: "v8 150.4.0",
+            released: "2026-07-26",
+        };
+        let check = |today: &str| serde_json::to_value(engine(&release, today.parse().unwrap())).unwrap();
+        let young = check("2026-08-05");
+        assert_eq!(young["status"], "ok");
+        let told = "V8 15.0.245.2 (v8 150.4.0), released on 2026-07-26, 10 days ago";
+        assert_eq!(young["message"], told);
+        assert_eq!(check("2027-03-01")["finding"], "engine_old");
+        assert_eq!(check("2026-07-01")["status"], "ok", "a clock that is wrong");
+    }
 
     #[test]
     fn the_versions_that_inngest_refuses_are_known() {

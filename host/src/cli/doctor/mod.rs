@@ -12,6 +12,7 @@ mod inngest;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
@@ -25,6 +26,9 @@ use super::{ServeArgs, client};
 
 pub(super) const HELP: &str =
     "Example:\n  baton doctor\n  baton doctor --json | jq '.checks[] | select(.status == \"failed\")'";
+
+/// The time for a host's answer; a registration that is asked for takes half of it at most.
+const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -85,6 +89,11 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     checks.push(here::environment_file(&plan));
     checks.push(here::watching(&plan.project.root));
     checks.push(here::package(&plan.project.root));
+    checks.extend(
+        engine
+            .release()
+            .map(|release| here::engine(&release, jiff::Zoned::now().date())),
+    );
     let mut read_as_dev = read(&plan, &engine).await;
     // Whoever has a signing key means `baton start`.
     if let Ok(sources) = &read_as_dev
@@ -114,7 +123,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
             registration
         }
     };
-    checks.push(here::keys(sources.as_ref(), &registration));
+    checks.push(here::keys(sources.as_ref(), &registration, host.as_ref()));
     let asked = match &host {
         // Asking for a registration would take it from the host that has it.
         Some(_) if !registration["holder"].is_null() => registration,
@@ -164,6 +173,8 @@ async fn ask(plan: &Plan) -> Option<Value> {
 }
 
 async fn control(socket: &Path, method: Method, path: &str) -> Option<Value> {
-    let answer = client::exchange(socket, method, path, String::new()).await.ok()?;
+    let asked = client::exchange(socket, method, path, String::new());
+    // A host that hangs is a finding.
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()?.ok()?;
     answer.status.is_success().then_some(answer.body)
 }

@@ -12,7 +12,6 @@ use axum::routing::any;
 use axum::{BoxError, Router};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -31,6 +30,9 @@ use crate::runner::report::Origin;
 use crate::runner::request::Request as RunRequest;
 use crate::runner::sdk::{Answered, Lost, Sdk};
 use crate::runner::session::{Options, Order, Session};
+
+/// The largest answer of a function that is read, in bytes: Inngest takes none of this size.
+const LARGEST_ANSWER: usize = 32 << 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -161,7 +163,7 @@ async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError>
         raw: Raw {
             status: head.status.as_u16(),
             headers: headers.collect(),
-            body: body.collect().await?.to_bytes().into(),
+            body: axum::body::to_bytes(body, LARGEST_ANSWER).await?.into(),
         },
     })
 }

@@ -45,12 +45,13 @@ pub(super) async fn session(State(server): State<Server>) -> Response {
 pub(super) async fn ticket(
     State(server): State<Server>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     Query(Ticket { ticket }): Query<Ticket>,
 ) -> Response {
     if ticket.is_empty() {
         return html(StatusCode::OK, &page::login(None));
     }
-    match server.sessions.redeem(&ticket) {
+    match server.sessions.redeem(&ticket, &headers) {
         Ok(Some(cookie)) => let_in(peer, "ticket", &cookie),
         Ok(None) => refuse(
             peer,
@@ -73,10 +74,24 @@ pub(super) async fn token(
     if !server.access.is_opened_by(&token) {
         return refuse(peer, "This is not the admin token.");
     }
-    match server.sessions.open() {
+    match server.sessions.open(&headers) {
         Ok(cookie) => let_in(peer, "token", &cookie),
         Err(error) => no_chance(&error),
     }
+}
+
+/// `POST /-/logout`.
+pub(super) async fn log_out(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !is_own_origin(&headers) {
+        return refuse(peer, "Only this page may log out.");
+    }
+    tracing::info!(target: "audit", action = "logout", %peer, "admin action");
+    let cookie = server.sessions.close(&headers);
+    ([(header::SET_COOKIE, cookie)], Redirect::to("/-/login")).into_response()
 }
 
 fn let_in(peer: Peer, by: &'static str, cookie: &str) -> Response {

@@ -7,6 +7,7 @@
 //! | `POST /-/invoke` | admin | runs a function to its end; a line of JSON for each thing that happens |
 //! | `POST /-/session` | admin | a URL that opens the page in a browser, once |
 //! | `GET/POST /-/login` | open | a ticket of such a URL, or the admin token: a cookie |
+//! | `POST /-/logout` | the page | ends its session |
 //! | `GET /-/dashboard.css`, `.js` | open | the same for everybody |
 //!
 //! What the page shows of calls comes from `GET /-/events?calls=1` ([`super::feed`]). Nothing is loaded from
@@ -47,6 +48,7 @@ pub(super) fn for_everybody() -> Router<Server> {
         .route("/-/", get(page))
         .route("/-", get(|| async { axum::response::Redirect::permanent("/-/") }))
         .route("/-/login", get(login::ticket).post(login::token))
+        .route("/-/logout", post(login::log_out))
         .route(
             "/-/dashboard.css",
             get(|headers: HeaderMap| async move { asset(&headers, "text/css; charset=utf-8", include_str!("page.css")) }),
@@ -67,7 +69,8 @@ async fn page(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>
         };
     }
     let panels = render(&server).await;
-    html(StatusCode::OK, &page::page(&server.project, &panels))
+    let has_session = matches!(*server.access, Access::Token(_));
+    html(StatusCode::OK, &page::page(&server.project, &panels, has_session))
 }
 
 async fn panels(State(server): State<Server>) -> Response {

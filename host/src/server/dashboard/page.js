@@ -454,8 +454,8 @@ async function act(button, method, path, body) {
   button.removeAttribute("aria-disabled");
   refreshSoon();
 }
-$("reload").addEventListener("click", (event) => act(event.target, "PUT", "/api/reload"));
-$("dry-run").addEventListener("click", (event) => act(event.target, "PUT", "/api/reload?dry_run=1"));
+$("reload").addEventListener("click", (event) => act(event.target, "PUT", "/-/reload"));
+$("dry-run").addEventListener("click", (event) => act(event.target, "PUT", "/-/reload?dry_run=1"));
 $("roll-back").addEventListener("click", (event) => act(event.target, "POST", "/-/rollback"));
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button");

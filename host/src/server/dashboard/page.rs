@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::panels::Panels;
 
 /// The whole page.
-pub(super) fn page(project: &str, panels: &Panels) -> Markup {
+pub(super) fn page(project: &str, panels: &Panels, has_session: bool) -> Markup {
     let name = project.rsplit('/').find(|part| !part.is_empty()).unwrap_or(project);
     html! {
         (DOCTYPE)
@@ -20,6 +20,9 @@ pub(super) fn page(project: &str, panels: &Panels) -> Markup {
                         button #reload .primary type="button" { "Reload" }
                         button #dry-run type="button" { "Dry run" }
                         button #roll-back type="button" { "Roll back" }
+                    }
+                    @if has_session {
+                        form method="post" action="/-/logout" { button type="submit" { "Log out" } }
                     }
                 }
                 div #said role="status" aria-live="polite" {}

@@ -4,12 +4,13 @@
 //! damaged, or of another format, is replaced. A crash loses what was being written, and nothing else. The file is
 //! this user's alone, since what is in it is executed.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use js_runtime_api::ownership::{self, NotOurs};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 /// The digest of all that a value is made from.
@@ -43,10 +44,8 @@ const DAY: u64 = 24 * 60 * 60;
 pub(super) enum StoreError {
     #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
-    #[error("{path} belongs to another user, who could put other code into it", path = .0.display())]
-    Foreign(PathBuf),
-    #[error("others may write to {path}, and could put other code into it", path = .0.display())]
-    Open(PathBuf),
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     File(PathBuf, #[source] rusqlite::Error),
 }
@@ -92,7 +91,7 @@ pub(super) enum Found {
 impl Store {
     /// Opens the store in the folder, which is made if it is not there; holds about `limit` bytes.
     pub(super) fn open(folder: &Path, limit: u64) -> Result<Self, StoreError> {
-        make_private_folder(folder)?;
+        ownership::make_folder(folder)?;
         let path = folder.join(format!("{FORMAT}.sqlite"));
         match Self::open_file(&path, limit) {
             Err(error) if error.is_damage() => {
@@ -108,10 +107,11 @@ impl Store {
         // SQLite would make a file that others can read.
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
+        options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
         let file = options.open(path).map_err(unusable)?;
         let metadata = file.metadata().map_err(unusable)?;
         drop(file);
-        is_ours_alone(path, &metadata)?;
+        ownership::check(path, &metadata)?;
         let connection = connect(path, limit).map_err(|error| StoreError::File(path.to_owned(), error))?;
         Ok(Self {
             path: path.to_owned(),
@@ -283,26 +283,6 @@ fn today() -> i64 {
 
 fn size(value: &[u8]) -> i64 {
     i64::try_from(value.len()).unwrap_or(i64::MAX)
-}
-
-fn make_private_folder(folder: &Path) -> Result<(), StoreError> {
-    let unusable = |error| StoreError::Folder(folder.to_owned(), error);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(unusable)?;
-    is_ours_alone(folder, &fs::metadata(folder).map_err(unusable)?)
-}
-
-fn is_ours_alone(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
-    if metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(StoreError::Foreign(path.to_owned()));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(StoreError::Open(path.to_owned()));
-    }
-    Ok(())
 }
 
 /// The file and what SQLite keeps beside it. Who has it open goes on with it, unseen.

@@ -1,0 +1,143 @@
+//! Accepting connections, whatever the system says: a lack of descriptors or memory is answered by closing what is
+//! idle, by a descriptor that is kept for this, and by trying again ever less often.
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::Instant;
+
+use super::room::{Room, Seat};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The time between two lines about failures.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// A socket that connections come to.
+pub(super) trait Listener: Sync {
+    type Accepted: Send;
+
+    fn accepted(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send;
+}
+
+impl Listener for TcpListener {
+    type Accepted = (TcpStream, SocketAddr);
+
+    async fn accepted(&self) -> io::Result<Self::Accepted> {
+        self.accept().await
+    }
+}
+
+impl Listener for UnixListener {
+    type Accepted = UnixStream;
+
+    async fn accepted(&self) -> io::Result<Self::Accepted> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+/// The accepting side of one way in.
+pub(super) struct Accepting {
+    room: Room,
+    /// Closed where there is no other descriptor for a connection; had again as soon as there is one.
+    spare: Option<File>,
+    pause: Duration,
+    told: Option<Instant>,
+}
+
+impl Accepting {
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            room,
+            spare: spare(),
+            pause: FIRST_PAUSE,
+            told: None,
+        }
+    }
+
+    /// The next connection, with its seat. May be dropped while it is awaited.
+    pub(super) async fn next<L: Listener>(&mut self, listener: &L) -> (L::Accepted, Seat) {
+        if self.spare.is_none() {
+            self.spare = spare();
+        }
+        loop {
+            self.room.available().await;
+            match listener.accepted().await {
+                Ok(stream) => {
+                    self.pause = FIRST_PAUSE;
+                    return (stream, self.room.seat());
+                }
+                Err(error) if concerns_one(&error) => {}
+                Err(error) => self.make_way(&error).await,
+            }
+        }
+    }
+
+    async fn make_way(&mut self, error: &io::Error) {
+        if self.told.is_none_or(|told| told.elapsed() >= SILENT_FOR) {
+            self.told = Some(Instant::now());
+            tracing::warn!(%error, "a connection cannot be accepted");
+        }
+        if self.spare.take().is_some() {
+            return;
+        }
+        if self.room.close_one() {
+            // It goes in a moment.
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Tells whether a failure is that of the connection, and no reason to wait.
+fn concerns_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::Instant;
+
+    use super::{Accepting, Listener};
+    use crate::server::room::Room;
+
+    /// Lacks descriptors so many times.
+    struct Lacking(AtomicUsize);
+
+    impl Listener for Lacking {
+        type Accepted = ();
+
+        async fn accepted(&self) -> io::Result<()> {
+            let one_less = |left: usize| left.checked_sub(1);
+            match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+                Ok(_) => Err(io::Error::from_raw_os_error(libc::EMFILE)),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lack_of_descriptors_costs_idle_connections_and_ever_more_time() {
+        let room = Room::of(4);
+        let idle = room.seat();
+        let mut accepting = Accepting::new(room);
+        let began = Instant::now();
+        let ((), _seat) = accepting.next(&Lacking(AtomicUsize::new(6))).await;
+        assert!(idle.place().leave.is_cancelled(), "its descriptor was needed");
+        assert!(began.elapsed().as_millis() >= 10 + 20, "{:?}", began.elapsed());
+    }
+}

@@ -1,0 +1,149 @@
+//! Bodies of requests: read whole where they are small, passed on as they come where they are an app's; and given up
+//! where their client sends nothing any more.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use js_runtime_api::{BodyError, BodyStream};
+
+use super::answer;
+use super::room::{Phase, Place};
+
+/// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
+const BODY_LIMIT: usize = 4 << 20;
+
+/// The longest pause within the body of a request.
+const BODY_PAUSE: Duration = Duration::from_secs(30);
+/// The time for the whole body of a call: as Node has it for a request.
+const BODY_WITHIN: Duration = Duration::from_mins(5);
+/// The part of a larger body that is read all the same, and the time for that.
+const DISCARDED: usize = 64 << 20;
+const DISCARDING: Duration = Duration::from_secs(5);
+
+/// Has a route's body read whole before the route begins.
+pub(super) async fn read_first(request: Request, next: Next) -> Response {
+    let place = request.extensions().get::<Place>().cloned();
+    let (parts, body) = request.into_parts();
+    match whole(body, place.as_ref()).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(response) => response,
+    }
+}
+
+/// The whole body of a request. Until it is there no call has begun.
+///
+/// # Errors
+/// With the answer to a request whose body is too large, ends early, or stands still.
+pub(super) async fn whole(mut body: Body, place: Option<&Place>) -> Result<Bytes, Response> {
+    let enter = |phase| place.map_or((), |place| place.enter(phase));
+    enter(Phase::Body);
+    let read = tokio::time::timeout(BODY_WITHIN, read(&mut body)).await;
+    enter(Phase::Answering);
+    match read.unwrap_or_else(|_| Err(Stalled::Late.into())) {
+        Ok(body) => Ok(body),
+        Err(error) if error.is::<Stalled>() => {
+            let help = "Send the request again.";
+            Err(answer::error(StatusCode::REQUEST_TIMEOUT, error.to_string(), help))
+        }
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
+            let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
+            let help = "Inngest sends no larger ones: a run's larger state is fetched by the SDK.";
+            Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, message, help))
+        }
+        Err(error) => {
+            let message = format!("the request's body ended early: {error}");
+            Err(answer::error(StatusCode::BAD_REQUEST, message, "Send it again."))
+        }
+    }
+}
+
+/// A body that stands still, or takes for ever.
+#[derive(Debug, thiserror::Error)]
+enum Stalled {
+    #[error("no byte of the request's body has come for {} s", BODY_PAUSE.as_secs())]
+    Pause,
+    #[error("the request's body has not come within {} s", BODY_WITHIN.as_secs())]
+    Late,
+}
+
+/// The body of a request to an app, as it comes; a client that sends nothing while it is waited for has gone.
+pub(super) fn patient(body: Body) -> BodyStream {
+    let parts = body.into_data_stream();
+    let next = |mut parts: axum::body::BodyDataStream| async move {
+        let part = match tokio::time::timeout(BODY_PAUSE, parts.next()).await {
+            Ok(part) => part?.map_err(|error| BodyError(error.to_string())),
+            Err(_) => Err(BodyError(Stalled::Pause.to_string())),
+        };
+        Some((part, parts))
+    };
+    futures::stream::unfold(parts, next).fuse().boxed()
+}
+
+/// The whole body of a request.
+///
+/// # Errors
+/// When it is too large, ends early, or stands still.
+async fn read(body: &mut Body) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let mut limited = Limited::new(body, BODY_LIMIT);
+    let mut all = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(BODY_PAUSE, limited.frame())
+            .await
+            .map_err(|_| Stalled::Pause)?;
+        match frame.transpose()? {
+            Some(frame) => all.extend(frame.into_data()),
+            None => return Ok(all.freeze()),
+        }
+    }
+}
+
+/// Reads on for a while: whoever still writes does not look for an answer.
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DISCARDED {
+                return;
+            }
+        }
+    };
+    // One that stands still is answered all the same.
+    let _ = tokio::time::timeout(DISCARDING, discarding).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures::StreamExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_given_up_and_one_that_goes_on_is_not() {
+        let parts = |pauses: &'static [u64]| {
+            let parts = futures::stream::iter(pauses).then(|seconds| async move {
+                tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                Ok::<_, std::io::Error>(Bytes::from_static(b"part "))
+            });
+            super::Body::from_stream(parts)
+        };
+        let read = super::read(&mut parts(&[29, 29, 29])).await.unwrap();
+        assert_eq!(read, "part part part ");
+        let stalled = super::read(&mut parts(&[1, 31])).await.unwrap_err();
+        assert!(stalled.is::<super::Stalled>(), "{stalled}");
+        let to_app: Vec<_> = super::patient(parts(&[29, 31])).take(2).collect().await;
+        assert!(
+            matches!(&to_app[..], [Ok(_), Err(error)] if error.0.contains("30 s")),
+            "{to_app:?}"
+        );
+    }
+}

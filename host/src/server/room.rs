@@ -1,0 +1,347 @@
+//! The room for connections of one way in: how many there may be, and which one goes when another one comes.
+//!
+//! ```text
+//!            bytes come             the head is whole            the call begins
+//!   Idle ─────────────────▶ Head ─────────────────────▶ Body ───────────────────▶ Answering
+//!    ▲                                                  (of Inngest's calls)           │
+//!    └────────────────────────── the last byte of the answer is written ───────────────┘
+//! ```
+//!
+//! Seats are of three tiers, and a connection gets the first that has one: ordinary seats serve everything, those in
+//! reserve Inngest and admins, and the last ones admins alone. Where a tier is full, its oldest connection without a
+//! request gives up its seat; where all have requests, the oldest whose call has not begun. A call that runs never
+//! loses its connection for another one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The most connections of one way in, however many descriptors there are: each may hold the head of a request.
+pub const MOST_CONNECTIONS: usize = 4096;
+/// Descriptors that files, folders, isolates and pipes need.
+const OTHER_DESCRIPTORS: u64 = 128;
+const LEAST_CONNECTIONS: usize = 16;
+/// Seats of the last tier.
+const LAST: usize = 16;
+/// The time between two lines about a lack of room.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// The part that a connection's seat may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    Ordinary,
+    /// Inngest's calls and admins.
+    Reserve,
+    /// Admins.
+    Last,
+}
+
+const TIERS: [Tier; 3] = [Tier::Ordinary, Tier::Reserve, Tier::Last];
+
+/// The state of a connection; see the module's documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Idle,
+    /// The head of a request has begun to come.
+    Head,
+    /// The body of a request comes whose call has not begun.
+    Body,
+    Answering,
+}
+
+/// A phase, and when it began.
+pub type Standing = (Phase, Instant);
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    most: [usize; 3],
+    seats: Mutex<Seats>,
+    /// A connection has gone, or has no request any more.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Seats {
+    next: u64,
+    taken: BTreeMap<u64, Taken>,
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    tier: Tier,
+    standing: watch::Receiver<Standing>,
+    leave: CancellationToken,
+}
+
+/// A connection's place in the room, until it is dropped.
+#[derive(Debug)]
+pub struct Seat(Place);
+
+/// Knows a seat, and does not hold it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    room: Room,
+    id: u64,
+    pub tier: Tier,
+    standing: Arc<watch::Sender<Standing>>,
+    /// Cancelled when the seat is needed for another connection.
+    pub leave: CancellationToken,
+}
+
+/// The connections of a room by what they do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    pub idle: usize,
+    /// Those whose request comes, and whose call has not begun.
+    pub reading: usize,
+    pub answering: usize,
+}
+
+impl Room {
+    /// Room for as many connections as the descriptors of this process allow: each may lead to an app by two more.
+    #[must_use]
+    pub fn for_descriptors(descriptors: u64) -> Self {
+        let most = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 3).unwrap_or(usize::MAX);
+        Self::of(most.clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS))
+    }
+
+    /// Room for `most` connections, and a reserve.
+    #[must_use]
+    pub fn of(most: usize) -> Self {
+        Self(Arc::new(Inner {
+            most: [most, (most / 4).clamp(4, 64), LAST],
+            seats: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// Resolves once another connection can have a seat.
+    pub async fn available(&self) {
+        loop {
+            let freed = self.0.freed.notified();
+            if self.lock().find(&self.0.most).is_some() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// Takes a seat, of another connection if it must.
+    #[must_use]
+    pub fn seat(&self) -> Seat {
+        let mut seats = self.lock();
+        let (tier, leaving) = seats.find(&self.0.most).unwrap_or((Tier::Last, None));
+        if let Some(leaving) = leaving
+            && let Some(taken) = seats.taken.remove(&leaving)
+        {
+            taken.leave.cancel();
+        }
+        if (tier != Tier::Ordinary || leaving.is_some()) && seats.told.is_none_or(|told| told.elapsed() >= SILENT_FOR) {
+            seats.told = Some(Instant::now());
+            let connections = seats.taken.len();
+            tracing::warn!(connections, "the limit of connections is reached: idle ones are closed");
+        }
+        let id = seats.next;
+        seats.next += 1;
+        let (standing, watched) = watch::channel((Phase::Idle, Instant::now()));
+        let leave = CancellationToken::new();
+        seats.taken.insert(
+            id,
+            Taken {
+                tier,
+                standing: watched,
+                leave: leave.clone(),
+            },
+        );
+        Seat(Place {
+            room: self.clone(),
+            id,
+            tier,
+            standing: Arc::new(standing),
+            leave,
+        })
+    }
+
+    /// Closes the oldest connection without a request: its descriptor is needed. False when there is none.
+    #[must_use]
+    pub fn close_one(&self) -> bool {
+        let mut seats = self.lock();
+        let oldest = seats.oldest(|_, phase| matches!(phase, Phase::Idle | Phase::Head));
+        let taken = oldest.and_then(|id| seats.taken.remove(&id));
+        taken.inspect(|taken| taken.leave.cancel()).is_some()
+    }
+
+    #[must_use]
+    pub fn census(&self) -> Census {
+        let seats = self.lock();
+        seats.taken.values().fold(Census::default(), |mut census, taken| {
+            match taken.standing.borrow().0 {
+                Phase::Idle => census.idle += 1,
+                Phase::Head | Phase::Body => census.reading += 1,
+                Phase::Answering => census.answering += 1,
+            }
+            census
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        // Nothing panics while it holds the lock.
+        self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seats {
+    /// The tier of the next seat, and the connection that gives it up; nothing when there is none.
+    fn find(&self, most: &[usize; 3]) -> Option<(Tier, Option<u64>)> {
+        for (tier, most) in TIERS.into_iter().zip(most) {
+            let taken = self.taken.values().filter(|taken| taken.tier == tier).count();
+            if taken < *most {
+                return Some((tier, None));
+            }
+            let without_request = |known, phase| known == tier && matches!(phase, Phase::Idle | Phase::Head);
+            if let Some(oldest) = self.oldest(without_request) {
+                return Some((tier, Some(oldest)));
+            }
+        }
+        let oldest = self.oldest(|_, phase| phase == Phase::Body)?;
+        Some((self.taken.get(&oldest)?.tier, Some(oldest)))
+    }
+
+    fn oldest(&self, wanted: impl Fn(Tier, Phase) -> bool) -> Option<u64> {
+        let all = self
+            .taken
+            .iter()
+            .map(|(id, taken)| (*id, taken.tier, *taken.standing.borrow()));
+        let wanted = all.filter(|(_, tier, (phase, _))| wanted(*tier, *phase));
+        wanted.min_by_key(|(_, _, (_, since))| *since).map(|(id, ..)| id)
+    }
+}
+
+impl Seat {
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.0.clone()
+    }
+
+    /// Bytes have come.
+    pub fn hear(&self) {
+        if self.0.standing.borrow().0 == Phase::Idle {
+            self.0.enter(Phase::Head);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.room.lock().taken.remove(&self.0.id);
+        self.0.room.0.freed.notify_one();
+    }
+}
+
+impl Place {
+    pub fn enter(&self, phase: Phase) {
+        self.standing.send_replace((phase, Instant::now()));
+        if phase != Phase::Answering {
+            self.room.0.freed.notify_one();
+        }
+    }
+
+    #[must_use]
+    pub fn standings(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::{Census, Phase, Room, Seat, Tier};
+
+    fn seats(room: &Room, count: usize, phase: Phase) -> Vec<Seat> {
+        let seat = || {
+            let seat = room.seat();
+            seat.place().enter(phase);
+            seat
+        };
+        std::iter::repeat_with(seat).take(count).collect()
+    }
+
+    #[test]
+    fn the_room_follows_the_descriptors_and_has_bounds() {
+        let most = |descriptors| Room::for_descriptors(descriptors).0.most[0];
+        assert_eq!([most(32), most(256), most(1024)], [16, 42, 298]);
+        assert_eq!(most(u64::MAX), super::MOST_CONNECTIONS);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_connection_without_a_request_goes_when_another_one_comes() {
+        let room = Room::of(3);
+        let busy = seats(&room, 1, Phase::Answering);
+        let half = seats(&room, 1, Phase::Head);
+        let idle = seats(&room, 1, Phase::Idle);
+        let newcomer = room.seat();
+        assert_eq!(newcomer.place().tier, Tier::Ordinary);
+        assert!(half[0].place().leave.is_cancelled(), "the oldest");
+        assert!(!idle[0].place().leave.is_cancelled() && !busy[0].place().leave.is_cancelled());
+        drop(half);
+        assert_eq!(
+            room.census(),
+            Census {
+                idle: 2,
+                reading: 0,
+                answering: 1
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn calls_that_run_keep_their_connections_and_others_get_the_reserve() {
+        let room = Room::of(2);
+        let busy = seats(&room, 2, Phase::Answering);
+        let reserve = seats(&room, 4, Phase::Answering);
+        assert!(reserve.iter().all(|seat| seat.place().tier == Tier::Reserve));
+        let last = seats(&room, super::LAST, Phase::Answering);
+        assert!(last.iter().all(|seat| seat.place().tier == Tier::Last));
+        assert!(room.available().now_or_never().is_none(), "all are busy");
+        let all = busy.iter().chain(&reserve).chain(&last);
+        assert!(all.clone().all(|seat| !seat.place().leave.is_cancelled()));
+        reserve[0].place().enter(Phase::Body);
+        room.available().await;
+        assert_eq!(room.seat().place().tier, Tier::Reserve);
+        assert!(reserve[0].place().leave.is_cancelled(), "its call has not begun");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_seat_hears_of_one() {
+        let room = Room::of(1);
+        let mut busy = seats(&room, 1 + 4 + super::LAST, Phase::Answering);
+        let waiting = tokio::spawn({
+            let room = room.clone();
+            async move { room.available().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(busy.pop());
+        waiting.await.unwrap();
+    }
+
+    #[test]
+    fn a_descriptor_is_had_from_an_idle_connection_alone() {
+        let room = Room::of(3);
+        let busy = seats(&room, 1, Phase::Answering);
+        assert!(!room.close_one());
+        let idle = seats(&room, 1, Phase::Idle);
+        assert!(room.close_one());
+        assert!(idle[0].place().leave.is_cancelled() && !busy[0].place().leave.is_cancelled());
+    }
+}

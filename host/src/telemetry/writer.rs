@@ -1,0 +1,314 @@
+//! Writes lines of the log without ever keeping who logs waiting: a thread for each place that lines go to takes them
+//! from a queue. A pipe that nobody reads, or a disk that hangs, fills the queue; what does not fit is dropped,
+//! counted, and told once lines flow again.
+//!
+//! ```text
+//! Gathering ──begin──▶ Flowing        (or Direct, where no thread can be started)
+//! ```
+//!
+//! Before the thread is there the queue gathers, since V8 comes up while the process has one thread.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::supervisor::hold_signals;
+
+/// How much may wait for one place, in bytes. A single line that is larger is taken when nothing else waits.
+const MOST_WAITING: usize = 8 << 20;
+/// The most that is written at once.
+const CHUNK: usize = 64 << 10;
+
+/// The lines that were dropped since the start of this process.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// The number of lines that this process has dropped.
+#[must_use]
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// See the module's documentation.
+#[derive(Clone)]
+pub(super) struct LogWriter(Arc<Shared>);
+
+struct Shared {
+    /// What lines go to, for people.
+    place: &'static str,
+    queue: Mutex<Queue>,
+    /// Something waits.
+    filled: Condvar,
+    /// Nothing waits any more.
+    emptied: Condvar,
+    sink: Mutex<Box<dyn Write + Send>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: VecDeque<Vec<u8>>,
+    /// Of the lines, and of those that are being written.
+    bytes: usize,
+    dropped: u64,
+    course: Course,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Course {
+    #[default]
+    Gathering,
+    Flowing,
+    Direct,
+}
+
+impl LogWriter {
+    pub(super) fn new(place: &'static str, sink: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Shared {
+            place,
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            sink: Mutex::new(Box::new(sink)),
+        }))
+    }
+
+    /// Starts the thread that writes.
+    pub(super) fn begin(&self) {
+        let shared = self.0.clone();
+        let started = std::thread::Builder::new()
+            .name("log writer".to_owned())
+            .spawn(move || shared.write_for_ever());
+        let course = match started {
+            Ok(_) => Course::Flowing,
+            Err(_) => Course::Direct,
+        };
+        self.0.lock().course = course;
+        if course == Course::Direct {
+            self.0.write_all();
+        }
+    }
+
+    /// Waits until everything is written, so long at most.
+    pub(super) fn flush(&self, until: Instant) {
+        let mut queue = self.0.lock();
+        if queue.course == Course::Gathering {
+            drop(queue);
+            return self.begin_and_flush(until);
+        }
+        while queue.bytes > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.emptied.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A process that ends before it has begun says why.
+    fn begin_and_flush(&self, until: Instant) {
+        self.begin();
+        self.flush(until);
+    }
+}
+
+impl Write for LogWriter {
+    /// Takes whole lines.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Shared {
+    fn push(&self, line: &[u8]) {
+        let mut queue = self.lock();
+        if queue.bytes > 0 && queue.bytes + line.len() > MOST_WAITING {
+            queue.dropped += 1;
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.bytes += line.len();
+        queue.lines.push_back(line.to_vec());
+        let course = queue.course;
+        drop(queue);
+        match course {
+            Course::Gathering => {}
+            Course::Flowing => self.filled.notify_one(),
+            Course::Direct => self.write_all(),
+        }
+    }
+
+    fn write_for_ever(&self) {
+        // They are for the thread that has asked for them.
+        hold_signals(true);
+        loop {
+            let mut queue = self.lock();
+            while queue.lines.is_empty() {
+                queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(queue);
+            self.write_all();
+        }
+    }
+
+    /// Writes what waits. A failure is not told: there is no place for it.
+    fn write_all(&self) {
+        let mut lost = 0;
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let (chunk, dropped) = self.lock().take();
+            lost += dropped;
+            if chunk.is_empty() {
+                break;
+            }
+            let _ = sink.write_all(&chunk);
+            let mut queue = self.lock();
+            queue.bytes -= chunk.len();
+            if queue.bytes == 0 {
+                self.emptied.notify_all();
+            }
+        }
+        drop(sink);
+        if lost > 0 {
+            // Comes behind what waited, in every place.
+            let place = self.place;
+            tracing::warn!(
+                place,
+                lines = lost,
+                "lines of the log were dropped: nobody took them in time"
+            );
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// The next lines to be written, and how many were dropped before, of which nobody was told yet.
+    fn take(&mut self) -> (Vec<u8>, u64) {
+        let mut chunk = self.lines.pop_front().unwrap_or_default();
+        while let Some(next) = self.lines.front()
+            && chunk.len() + next.len() <= CHUNK
+        {
+            chunk.extend_from_slice(next);
+            self.lines.pop_front();
+        }
+        // Told when the first chunk has gone that was there when they were dropped.
+        let dropped = if chunk.is_empty() {
+            0
+        } else {
+            std::mem::take(&mut self.dropped)
+        };
+        (chunk, dropped)
+    }
+}
+
+/// Writes to standard error past the lock that Rust has for it: a write that blocks then blocks nobody else.
+pub(super) fn standard_error() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd as _;
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(io::stderr()),
+    }
+}
+
+/// The time that a process takes for its last lines.
+pub(super) const LAST_LINES: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    use super::{LogWriter, MOST_WAITING, dropped};
+
+    /// Takes one write for each message, as a pipe that is read now and then.
+    struct Stuck {
+        turns: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.turns.recv();
+            let _ = self.written.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn stuck() -> (LogWriter, Sender<()>, Receiver<Vec<u8>>) {
+        let (turn, turns) = channel();
+        let (written, read) = channel();
+        (LogWriter::new("a test", Stuck { turns, written }), turn, read)
+    }
+
+    #[test]
+    fn who_logs_never_waits_and_what_does_not_fit_is_counted() {
+        let (mut writer, turn, read) = stuck();
+        writer.begin();
+        let line = vec![b'x'; 1 << 20];
+        let before = dropped();
+        // (One more may be on its way.)
+        for _ in 0..12 {
+            writer.write_all(&line).unwrap();
+        }
+        let lost = usize::try_from(dropped() - before).unwrap();
+        assert_eq!(lost, 12 - (MOST_WAITING >> 20));
+        drop(turn);
+        let written: usize = (0..MOST_WAITING >> 20).map(|_| read.recv().unwrap().len()).sum();
+        assert_eq!(written, MOST_WAITING);
+        writer.flush(Instant::now() + Duration::from_secs(10));
+        writer.write_all(b"later\n").unwrap();
+        assert_eq!(read.recv().unwrap(), b"later\n");
+    }
+
+    #[test]
+    fn the_last_lines_have_a_limit_of_time() {
+        let (mut writer, turn, read) = stuck();
+        writer.write_all(b"before the thread is there\n").unwrap();
+        let began = Instant::now();
+        writer.flush(began + Duration::from_millis(50));
+        assert!(began.elapsed() >= Duration::from_millis(50) && read.try_recv().is_err());
+        drop(turn);
+        writer.flush(Instant::now() + Duration::from_secs(10));
+        assert_eq!(read.try_recv().unwrap(), b"before the thread is there\n");
+    }
+
+    #[test]
+    fn lines_keep_their_order() {
+        let (mut writer, turn, read) = stuck();
+        writer.begin();
+        for at in 0..1000 {
+            writeln!(writer, "{at}").unwrap();
+        }
+        drop(turn);
+        writer.flush(Instant::now() + Duration::from_secs(10));
+        let all: Vec<u8> = read.try_iter().flatten().collect();
+        let expected: String = (0..1000).map(|at| format!("{at}\n")).collect();
+        assert_eq!(String::from_utf8(all).unwrap(), expected);
+    }
+}

@@ -1,0 +1,190 @@
+//! Files and folders that are this user's alone. Whatever else is in their place, from another user, open to others, a
+//! link, or no file at all, is not believed.
+
+use std::fs::{DirBuilder, File, Metadata, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::libc;
+
+use crate::regular_file;
+
+/// Why a file or folder is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOurs {
+    #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
+    Unusable(PathBuf, #[source] io::Error),
+    #[error("{path} belongs to the user with the id {owner}, who could put other things into it", path = .path.display())]
+    Foreign { path: PathBuf, owner: u32 },
+    #[error("others may write to {path}, and could put other things into it", path = .0.display())]
+    Writable(PathBuf),
+    #[error("others may read {path}, which is a secret", path = .0.display())]
+    Readable(PathBuf),
+    #[error("{path} is no regular file", path = .0.display())]
+    NoFile(PathBuf),
+}
+
+impl NotOurs {
+    /// Tells whether there is nothing in its place.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Unusable(_, error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// The user whose rights this process has.
+#[must_use]
+pub fn own_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// Checks that the user owns it and nobody else may write to it.
+///
+/// # Errors
+/// When that is not so.
+pub fn check(path: &Path, metadata: &Metadata) -> Result<(), NotOurs> {
+    if metadata.uid() != own_user() {
+        return Err(NotOurs::Foreign {
+            path: path.to_owned(),
+            owner: metadata.uid(),
+        });
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(NotOurs::Writable(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Makes a folder that only the user can enter, and those above it, where they are missing; checks one that is there.
+///
+/// # Errors
+/// When it cannot be made, or is not the user's alone.
+pub fn make_folder(folder: &Path) -> Result<(), NotOurs> {
+    let unusable = |error| NotOurs::Unusable(folder.to_owned(), error);
+    // The mode is that of the folders above it, too.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(unusable)?;
+    check(folder, &folder.metadata().map_err(unusable)?)
+}
+
+/// Makes a folder that only the user can write to, and takes that right from everybody else where one is there: an
+/// earlier version may have made it by another mask.
+///
+/// # Errors
+/// When it cannot be made, or is another user's.
+pub fn close_folder(folder: &Path) -> Result<(), NotOurs> {
+    match make_folder(folder) {
+        Err(NotOurs::Writable(_)) => std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+            .map_err(|error| NotOurs::Unusable(folder.to_owned(), error)),
+        made => made,
+    }
+}
+
+/// Opens a file to be read, once it is known to be the user's own. A link is not followed, and nothing is waited for.
+///
+/// # Errors
+/// When it is missing, or is not the user's alone.
+pub fn open(path: &Path) -> Result<File, NotOurs> {
+    let file = open_regular(path)?;
+    check(
+        path,
+        &file
+            .metadata()
+            .map_err(|error| NotOurs::Unusable(path.to_owned(), error))?,
+    )?;
+    Ok(file)
+}
+
+/// As [`open`], of a file that nobody else may read either.
+///
+/// # Errors
+/// When it is missing, or is not the user's alone, or can be read by others.
+pub fn open_secret(path: &Path) -> Result<File, NotOurs> {
+    let file = open(path)?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| NotOurs::Unusable(path.to_owned(), error))?;
+    if metadata.mode() & 0o077 != 0 {
+        return Err(NotOurs::Readable(path.to_owned()));
+    }
+    Ok(file)
+}
+
+fn open_regular(path: &Path) -> Result<File, NotOurs> {
+    regular_file::open_with(path, OFlag::O_NOFOLLOW).map_err(|error| match error.raw_os_error() {
+        // What a link gives, and a socket.
+        Some(libc::ELOOP | libc::ENXIO) => NotOurs::NoFile(path.to_owned()),
+        _ if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory) => {
+            NotOurs::NoFile(path.to_owned())
+        }
+        _ => NotOurs::Unusable(path.to_owned(), error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::{Path, PathBuf};
+
+    use super::{NotOurs, check, close_folder, make_folder, open, open_secret};
+
+    /// A folder of this test.
+    fn scratch(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("baton-ownership-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        make_folder(&folder).unwrap();
+        folder
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn only_a_regular_file_of_ones_own_is_believed() {
+        let folder = scratch("files");
+        let file = folder.join("file");
+        assert!(open(&file).unwrap_err().is_missing());
+        std::fs::write(&file, "text").unwrap();
+        chmod(&file, 0o644);
+        assert!(open(&file).is_ok());
+        assert!(matches!(open_secret(&file), Err(NotOurs::Readable(_))));
+        chmod(&file, 0o600);
+        assert!(open_secret(&file).is_ok());
+        chmod(&file, 0o620);
+        assert!(matches!(open(&file), Err(NotOurs::Writable(_))));
+        chmod(&file, 0o600);
+        let link = folder.join("link");
+        symlink(&file, &link).unwrap();
+        assert!(matches!(open(&link), Err(NotOurs::NoFile(_))));
+        let pipe = folder.join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(open(&pipe), Err(NotOurs::NoFile(_))));
+        assert!(matches!(open(&folder), Err(NotOurs::NoFile(_))));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_not_used() {
+        let folder = scratch("folders");
+        chmod(&folder, 0o777);
+        assert!(matches!(make_folder(&folder), Err(NotOurs::Writable(_))));
+        close_folder(&folder).unwrap();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        chmod(&folder, 0o755);
+        assert!(make_folder(&folder).is_ok());
+        std::fs::remove_dir_all(&folder).unwrap();
+        if super::own_user() != 0 {
+            assert!(matches!(
+                check(Path::new("/"), &Path::new("/").metadata().unwrap()),
+                Err(NotOurs::Foreign { owner: 0, .. })
+            ));
+        }
+    }
+}
