@@ -22,6 +22,9 @@ const HOST: &str = "baton:host";
 /// The module that knows the app of an entry file, and to which servers are handed over.
 const SERVING: &str = "baton:serving";
 
+/// The module that has requests go where user code says.
+const FETCH: &str = "baton:fetch";
+
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
@@ -30,7 +33,7 @@ const WARM_UP: &str = "baton:warm-up";
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SERVING, TIMERS, WARM_UP].contains(&specifier)
+    [HOST, SERVING, FETCH, TIMERS, WARM_UP].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
@@ -265,12 +268,13 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 5] = [const { OnceLock::new() }; 5];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 6] = [const { OnceLock::new() }; 6];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         WARM_UP => (&CODE[3], include_str!("warm-up.ts")),
         TIMERS => (&CODE[4], include_str!("timers.ts")),
+        FETCH => (&CODE[5], include_str!("fetch.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }

@@ -6,6 +6,7 @@
 // package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import "baton:fetch";
 import { type Call, runFor } from "baton:host";
 import {
   answer,

@@ -22,6 +22,7 @@ mod cli;
 mod compat;
 mod dashboard;
 mod differential;
+mod dispatchers;
 mod doctor;
 mod entries;
 mod inspect;
