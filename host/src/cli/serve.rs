@@ -284,20 +284,19 @@ impl Host {
             traces,
             ..
         } = self;
-        let served = async {
+        let ended = async {
             // It ends with its last connection, or the task has panicked, which is as final.
             let _ = serving.await;
             let view = table.view();
             let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
             futures::future::join_all(live.map(|generation| generation.drained())).await;
+            following.abort();
+            // What user code does at its end belongs to the budget, too.
+            keeper.stop().await;
         };
         let finished = tokio::select! {
             biased;
-            () = served => {
-                following.abort();
-                keeper.stop().await;
-                true
-            }
+            () = ended => true,
             () = tokio::time::sleep(budget) => {
                 warn!("the drain budget is used up");
                 false

@@ -49,6 +49,7 @@ pub(crate) struct Prelude {
     pub(crate) call: v8::Global<v8::Function>,
     pub(crate) pull: v8::Global<v8::Function>,
     pub(crate) drain: v8::Global<v8::Function>,
+    pub(crate) leave: v8::Global<v8::Function>,
 }
 
 /// What `serve` returns.

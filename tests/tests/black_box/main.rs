@@ -31,6 +31,7 @@ mod invoke;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod last_good;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod lint;
