@@ -311,21 +311,20 @@ impl Host {
             room,
             ..
         } = self;
-        let served = async {
+        let ended = async {
             // It ends with its last connection, or the task has panicked, which is as final.
             let _ = serving.await;
             let view = table.view();
             let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
             futures::future::join_all(live.map(|generation| generation.drained())).await;
+            table.tasks().may_end();
+            following.abort();
+            // What user code does at its end belongs to the budget, too.
+            keeper.stop().await;
         };
         let finished = tokio::select! {
             biased;
-            () = served => {
-                table.tasks().may_end();
-                following.abort();
-                keeper.stop().await;
-                true
-            }
+            () = ended => true,
             never = tell_what_is_waited_for(&table, &room) => match never {},
             () = tokio::time::sleep(budget) => {
                 warn!("the drain budget is used up");

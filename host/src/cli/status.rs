@@ -117,10 +117,10 @@ fn summary(status: &Value) -> String {
             text.push_str(&call_line(call));
         }
         for isolate in generation["isolates"].as_array().into_iter().flatten() {
-            if isolate["finishing"] == true {
+            if let Some(event) = isolate["finishes_for"].as_str() {
                 let _ = writeln!(
                     text,
-                    "        isolate {} finishes what its code waits for at baton:draining",
+                    "        isolate {} finishes what its code does at {event}",
                     isolate["id"]
                 );
             }

@@ -1,6 +1,6 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

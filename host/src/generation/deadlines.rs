@@ -26,6 +26,13 @@ impl Deadlines {
         }
     }
 
+    /// Sets a generation's deadline where it has none.
+    pub(super) fn begin(&mut self, id: GenerationId, within: Duration) {
+        if !self.keys.contains_key(&id) {
+            self.set(id, within);
+        }
+    }
+
     pub(super) fn remove(&mut self, id: GenerationId) {
         if let Some(key) = self.keys.remove(&id) {
             self.queue.try_remove(&key);

@@ -33,6 +33,14 @@ pub(crate) enum Code {
     PanicsKeeper,
 }
 
+/// What the code of an isolate does once it is closed and has answered its calls.
+#[derive(Debug, Clone, Copy)]
+enum AtItsEnd {
+    Ends,
+    Lingers,
+    Spins,
+}
+
 /// See [`compute`].
 pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -244,6 +252,7 @@ impl FakeIsolate {
         let signs = isolate.signs.clone();
         tokio::spawn(async move {
             let mut calls = JoinSet::new();
+            let mut at_its_end = AtItsEnd::Ends;
             let why = loop {
                 let take = std::future::poll_fn(|context| queue.poll_take(context));
                 let call = tokio::select! {
@@ -251,7 +260,13 @@ impl FakeIsolate {
                     () = terminated.cancelled() => break Ended::Terminated,
                     () = closed.cancelled() => {
                         while calls.join_next().await.is_some() {}
-                        break Ended::Closed;
+                        match at_its_end {
+                            AtItsEnd::Ends => break Ended::Closed,
+                            AtItsEnd::Lingers => {}
+                            AtItsEnd::Spins => signs.lock().unwrap().blocked_since = Some(Instant::now()),
+                        }
+                        terminated.cancelled().await;
+                        break Ended::Terminated;
                     }
                     call = take => call,
                 };
@@ -295,7 +310,12 @@ impl FakeIsolate {
                         }
                     }
                     Some("die") => break Ended::OutOfMemory,
-                    _ => {
+                    other => {
+                        at_its_end = match other {
+                            Some("linger") => AtItsEnd::Lingers,
+                            Some("spin") => AtItsEnd::Spins,
+                            _ => at_its_end,
+                        };
                         signs.lock().unwrap().calls.retain(|id| *id != call.id);
                         call.answer.give(Ok(response(version)));
                     }
@@ -341,6 +361,16 @@ pub(crate) fn fill() -> Request {
 /// A request that kills its isolate.
 pub(crate) fn die() -> Request {
     request("http://localhost/die")
+}
+
+/// A request whose isolate works on, when it is closed, until it is ended.
+pub(super) fn linger() -> Request {
+    request("http://localhost/linger")
+}
+
+/// A request whose isolate spins, when it is closed, until it is ended.
+pub(super) fn spin() -> Request {
+    request("http://localhost/spin")
 }
 
 /// A request whose answer waits for a permit.

@@ -16,6 +16,8 @@ pub struct IsolateId(pub u64);
 
 /// An isolate that owes a sign of life for this long is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// How long user code may finish work before somebody is told.
+const A_WHILE: Duration = Duration::from_secs(5);
 /// Isolates that left calls waiting at every look for this long have more to do than they can.
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,18 @@ pub(super) struct Member {
     blocked: bool,
     /// It is ending.
     terminated: bool,
+    /// The time since which it is nearly out of memory and has no calls, so that it is to end.
+    ending_since: Option<Instant>,
+    finishing: Finishing,
+}
+
+/// How long user code has been finishing work beside calls.
+#[derive(Debug, Clone, Copy)]
+enum Finishing {
+    No,
+    Since(Instant),
+    /// For so long that somebody was told.
+    Long,
 }
 
 /// How an isolate was when it was last looked at.
@@ -62,6 +76,8 @@ pub(super) struct Changes {
     pub(super) freed: Vec<IsolateId>,
     /// These are nearly out of memory, which was not known before.
     pub(super) condemned: Vec<Observed>,
+    /// The user code of these has been finishing work for a while.
+    pub(super) finishing: Vec<Observed>,
 }
 
 /// An isolate that was ended for a call that went beyond a limit.
@@ -143,6 +159,8 @@ impl Pool {
             vitals: Vitals::default(),
             blocked: false,
             terminated: false,
+            ending_since: None,
+            finishing: Finishing::No,
         });
         id
     }
@@ -180,6 +198,11 @@ impl Pool {
             member.vitals = member.isolate.vitals();
             if member.vitals.condemned && !condemned_before {
                 changes.condemned.push(member.observed());
+            }
+            let ending = member.vitals.condemned && member.vitals.calls.is_empty();
+            member.ending_since = ending.then(|| member.ending_since.unwrap_or_else(Instant::now));
+            if member.has_finished_for_a_while() {
+                changes.finishing.push(member.observed());
             }
             let blocked = !member.vitals.paused && member.vitals.blocked_for >= BLOCKED_AFTER;
             if blocked != member.blocked {
@@ -234,6 +257,35 @@ impl Pool {
         ended
     }
 
+    /// Ends the isolates without calls that are to end, because their generation is `closing` or because their memory is
+    /// nearly used up, and whose code holds their thread for `stuck_after`. Those of the latter kind end after `within` in
+    /// any case: a generation has its own deadline. Tells which those are, each once.
+    pub(super) fn terminate_stuck(&self, closing: bool, stuck_after: Duration, within: Duration) -> Vec<IsolateId> {
+        let mut ended = Vec::new();
+        for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
+            let Vitals {
+                calls,
+                paused,
+                blocked_for,
+                ..
+            } = &member.vitals;
+            let is_stuck = !*paused && *blocked_for >= stuck_after;
+            let ends = member.ending_since;
+            let is_late = ends.is_some_and(|since| since.elapsed() >= within);
+            if calls.is_empty() && (is_late || (is_stuck && (closing || ends.is_some()))) {
+                ended.push(member.id);
+                member.terminated = true;
+                member.isolate.terminate();
+            }
+        }
+        ended
+    }
+
+    /// Whether each isolate that is left was told to end now.
+    pub(super) fn all_terminated(&self) -> bool {
+        self.lock().isolates.iter().all(|member| member.terminated)
+    }
+
     /// Tells user code that another generation gets the new calls.
     pub(super) fn drain(&self) {
         self.lock().isolates.iter().for_each(|member| member.isolate.drain());
@@ -257,10 +309,10 @@ impl Pool {
 
     /// Ends every isolate now. All calls, also those that wait, are answered that theirs died.
     pub fn terminate(&self) {
-        self.lock()
-            .isolates
-            .iter()
-            .for_each(|member| member.isolate.terminate());
+        for member in &mut self.lock().isolates {
+            member.terminated = true;
+            member.isolate.terminate();
+        }
         self.queue.end();
     }
 
@@ -285,6 +337,20 @@ impl Member {
 
     const fn takes_calls(&self) -> bool {
         self.lasts() && !self.blocked
+    }
+
+    /// Whether its code has been finishing work for a while, which is said once.
+    fn has_finished_for_a_while(&mut self) -> bool {
+        self.finishing = match (self.vitals.finishing, self.finishing) {
+            (None, _) => Finishing::No,
+            (Some(_), Finishing::No) => Finishing::Since(Instant::now()),
+            (Some(_), Finishing::Since(since)) if since.elapsed() >= A_WHILE => {
+                self.finishing = Finishing::Long;
+                return true;
+            }
+            (Some(_), known) => known,
+        };
+        false
     }
 
     fn observed(&self) -> Observed {

@@ -3,18 +3,19 @@
 //! ```text
 //!           Loaded             Activated           superseded        Emptied            Closed
 //! Loading ─────────▶ Ready ───────────▶ Current ───────────▶ Draining ──────▶ Closing ──────▶ Retired
-//!    │                 │                                        │ DeadlinePassed  ▲
-//!    │ LoadFailed      │ Discarded (a check only)               ▼                 │ Emptied
-//!    ▼                 └───────────────────▶ Closing       Terminating ───────────┘
-//! Rejected, or Abandoned: something newer came
+//!    │                 │                                        │                 │                ▲
+//!    │ LoadFailed      │ Discarded (a check only)               │ DeadlinePassed  │ DeadlinePassed │ Closed
+//!    ▼                 └───────────────────▶ Closing            ▼                 ▼                │
+//! Rejected, or Abandoned: something newer came             Terminating ──────▶ Stopping ───────────┘
+//!                                                                      Emptied
 //! ```
 //!
 //! - Numbers only grow, and each generation passes along these edges only.
 //! - At most one generation is current, and once there was one there always is one: a failed load
 //!   changes nothing but its own state.
-//! - A generation that became ready is told to close exactly once, and one with calls in flight is
-//!   terminated only after its deadline.
-//! - More than `limit` live generations: the oldest one that drains is hurried, once.
+//! - A generation that became ready is told to close exactly once. It is terminated only after its
+//!   deadline, which is one for its calls and for what its code does once they are answered, and once at most.
+//! - More than `limit` live generations: the oldest one that drains or closes is hurried, once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,8 +46,10 @@ pub enum State {
     Draining,
     /// Its deadline passed: its isolate was ended, its last callers are being told.
     Terminating,
-    /// No calls are left: its isolate is being ended.
+    /// No calls are left: its isolate ends, once user code has finished what it does then.
     Closing,
+    /// No calls are left, and its deadline passed: its isolate was ended.
+    Stopping,
     /// Gone, and everything given back.
     Retired,
     /// Its code could not be loaded.
@@ -63,7 +66,7 @@ impl State {
             Self::Loading => "loading",
             Self::Ready => "ready",
             Self::Current => "current",
-            Self::Draining | Self::Terminating | Self::Closing => "draining",
+            Self::Draining | Self::Terminating | Self::Closing | Self::Stopping => "draining",
             Self::Retired => "retired",
             Self::Rejected => "rejected",
             Self::Abandoned => "abandoned",
@@ -75,8 +78,14 @@ impl State {
     pub const fn is_live(self) -> bool {
         matches!(
             self,
-            Self::Ready | Self::Current | Self::Draining | Self::Terminating | Self::Closing
+            Self::Ready | Self::Current | Self::Draining | Self::Terminating | Self::Closing | Self::Stopping
         )
+    }
+
+    /// Whether no calls are left and its isolate is to end.
+    #[must_use]
+    pub const fn is_closing(self) -> bool {
+        matches!(self, Self::Closing | Self::Stopping)
     }
 
     /// Whether nothing will happen to it any more.
@@ -101,7 +110,7 @@ pub enum Event {
     Activated,
     /// Its last call was answered and it takes no more.
     Emptied,
-    /// It drained for too long.
+    /// Its calls, or what its code does after them, took too long.
     DeadlinePassed,
     /// Its isolate is gone.
     Closed,
@@ -203,9 +212,11 @@ impl Generations {
             (Some(State::Loading), Event::LoadAbandoned) => (State::Abandoned, vec![]),
             (Some(State::Ready), Event::Discarded) => (State::Closing, vec![Decision::Close(id)]),
             (Some(State::Ready), Event::Activated) => (State::Current, self.supersede_by(id)),
-            (Some(State::Draining | State::Terminating), Event::Emptied) => (State::Closing, vec![Decision::Close(id)]),
+            (Some(State::Draining), Event::Emptied) => (State::Closing, vec![Decision::Close(id)]),
+            (Some(State::Terminating), Event::Emptied) => (State::Stopping, vec![Decision::Close(id)]),
             (Some(State::Draining), Event::DeadlinePassed) => (State::Terminating, vec![Decision::Terminate(id)]),
-            (Some(State::Closing), Event::Closed) => (State::Retired, vec![]),
+            (Some(State::Closing), Event::DeadlinePassed) => (State::Stopping, vec![Decision::Terminate(id)]),
+            (Some(State::Closing | State::Stopping), Event::Closed) => (State::Retired, vec![]),
             (state, event) => return Err(Misplaced { id, event, state }),
         };
         self.states.insert(id, next);
@@ -237,8 +248,9 @@ impl Generations {
         }
         let live = self.states.values().filter(|state| state.is_live()).count();
         if live > self.limit {
-            let mut draining = self.states.iter().filter(|(_, state)| **state == State::Draining);
-            let oldest = draining.find(|(id, _)| !self.hurried.contains(id)).map(|(id, _)| *id);
+            let may_take_long = |state: &State| matches!(state, State::Draining | State::Closing);
+            let mut ending = self.states.iter().filter(|(_, state)| may_take_long(state));
+            let oldest = ending.find(|(id, _)| !self.hurried.contains(id)).map(|(id, _)| *id);
             if let Some(oldest) = oldest {
                 self.hurried.push(oldest);
                 decisions.push(Decision::Hurry(oldest));
@@ -289,6 +301,7 @@ mod tests {
             let mut generations = Generations::new(LIMIT, None);
             let mut newest = 0;
             let mut closed: HashMap<GenerationId, usize> = HashMap::new();
+            let mut terminated: HashMap<GenerationId, usize> = HashMap::new();
             let mut served = false;
             for step in steps {
                 let before = generations.states.clone();
@@ -308,12 +321,17 @@ mod tests {
                             match decision {
                                 Decision::Close(id) => *closed.entry(id).or_default() += 1,
                                 Decision::Publish(id) => prop_assert_eq!(generations.current(), Some(id)),
-                                Decision::Drain(id) | Decision::Hurry(id) => {
+                                Decision::Drain(id) => {
                                     prop_assert_eq!(generations.state(id), Some(State::Draining));
+                                }
+                                Decision::Hurry(id) => {
+                                    let state = generations.state(id);
+                                    prop_assert!(matches!(state, Some(State::Draining | State::Closing)));
                                 }
                                 Decision::Terminate(id) => {
                                     prop_assert_eq!(event, Event::DeadlinePassed);
-                                    prop_assert_eq!(before.get(&id), Some(&State::Draining));
+                                    prop_assert!(matches!(before.get(&id), Some(State::Draining | State::Closing)));
+                                    *terminated.entry(id).or_default() += 1;
                                 }
                             }
                         }
@@ -333,8 +351,12 @@ mod tests {
             }
             for (id, state) in &generations.states {
                 let closes = closed.get(id).copied().unwrap_or_default();
-                let ended = matches!(state, State::Closing | State::Retired);
+                let ended = matches!(state, State::Closing | State::Stopping | State::Retired);
                 prop_assert_eq!(closes, usize::from(ended), "closed exactly once, and only at the end");
+                let terminations = terminated.get(id).copied().unwrap_or_default();
+                prop_assert!(terminations <= 1, "terminated once at most");
+                let past = matches!(state, State::Terminating | State::Stopping);
+                prop_assert!(!past || terminations == 1, "terminated by its deadline");
             }
         }
     }
@@ -368,6 +390,22 @@ mod tests {
         }
         assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(1))));
         assert!(activate(&mut generations).contains(&Decision::Hurry(GenerationId(2))));
+    }
+
+    #[test]
+    fn a_generation_whose_code_does_not_end_after_its_calls_is_terminated() {
+        let mut generations = Generations::new(LIMIT, None);
+        activate(&mut generations);
+        activate(&mut generations);
+        let id = GenerationId(1);
+        assert_eq!(generations.apply(id, Event::Emptied), Ok(vec![Decision::Close(id)]));
+        assert_eq!(
+            generations.apply(id, Event::DeadlinePassed),
+            Ok(vec![Decision::Terminate(id)])
+        );
+        assert!(generations.apply(id, Event::DeadlinePassed).is_err());
+        assert_eq!(generations.apply(id, Event::Closed), Ok(vec![]));
+        assert_eq!(generations.state(id), Some(State::Retired));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use js_runtime_api::{
 };
 use tokio::task::JoinHandle;
 
-use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, quick, slow};
+use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, linger, quick, slow, spin};
 use super::{
     CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Report, Role, State, Table,
     Want,
@@ -351,6 +351,57 @@ async fn a_call_is_cut_only_when_its_generation_has_drained_for_too_long() {
     assert!(!running.is_finished());
     assert_eq!(running.await.unwrap().err(), Some(CallError::IsolateDied));
     host.until(1, State::Retired).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_code_does_after_its_calls_has_the_deadline_of_the_calls() {
+    let host = Host::serving("one").await;
+    host.call(linger()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    host.edit("two").await;
+    host.until(1, State::Closing).await;
+    host.until(1, State::Retired).await;
+    let elapsed = began.elapsed();
+    assert!(elapsed >= DRAIN && elapsed < DRAIN + HURRIED, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_that_spins_after_its_calls_is_ended_soon() {
+    let host = Host::serving("one").await;
+    host.call(spin()).await.unwrap();
+    let began = tokio::time::Instant::now();
+    host.edit("two").await;
+    host.until(1, State::Closing).await;
+    host.until(1, State::Retired).await;
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_generations_one_whose_code_does_not_end_has_less_time() {
+    let host = Host::serving("v1").await;
+    let began = tokio::time::Instant::now();
+    for code in ["v2", "v3", "v4"] {
+        host.call(linger()).await.unwrap();
+        host.edit(code).await;
+    }
+    host.until(1, State::Retired).await;
+    let elapsed = began.elapsed();
+    assert!(elapsed >= HURRIED && elapsed < DRAIN, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_ends_waits_for_its_code_but_not_for_code_that_spins() {
+    for (request, at_least, at_most) in [
+        (linger(), DRAIN, DRAIN + HURRIED),
+        (spin(), Duration::ZERO, Duration::from_secs(60)),
+    ] {
+        let host = Host::serving("one").await;
+        host.call(request).await.unwrap();
+        let began = tokio::time::Instant::now();
+        host.keeper.stop().await;
+        let elapsed = began.elapsed();
+        assert!(elapsed >= at_least && elapsed <= at_most, "{elapsed:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

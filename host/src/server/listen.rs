@@ -249,7 +249,7 @@ impl Connections {
                 Ok(listener) => listener,
                 // Whoever connects meanwhile waits.
                 Err(error) => {
-                    pause(&error).await;
+                    incoming.make_way(&error).await;
                     continue;
                 }
             };

@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use js_runtime_api::{EnvironmentDigest, LoadError, Warning};
+use js_runtime_api::{EnvironmentDigest, Finishing, LoadError, Warning};
 use serde::{Deserialize, Serialize};
 
 use super::Server;
@@ -209,6 +209,8 @@ struct IsolateStatus {
     blocked_ms: u64,
     /// User code finishes work beside calls before its generation goes.
     finishing: bool,
+    /// The event or signal that it hears then: `baton:draining`, `SIGTERM`.
+    finishes_for: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -365,7 +367,8 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         condemned: vitals.condemned,
         paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
-        finishing: vitals.finishing,
+        finishing: vitals.finishing.is_some(),
+        finishes_for: vitals.finishing.map(Finishing::as_str),
     }
 }
 

@@ -244,7 +244,7 @@ pub trait Isolate: Send + Sync + fmt::Debug {
     fn drained(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
-    /// Takes no more calls; ends once those that it has are answered.
+    /// Takes no more calls; ends once those that it has are answered, and user code has finished what it does then.
     fn close(&self);
     /// Ends now. Its calls fail with [`CallError::IsolateDied`].
     fn terminate(&self);
@@ -307,8 +307,28 @@ pub struct Vitals {
     pub debuggers: usize,
     /// A debugger has stopped it: it owes no sign of life.
     pub paused: bool,
-    /// User code finishes work beside calls before its generation goes.
-    pub finishing: bool,
+    /// The work beside calls that user code finishes before its generation goes.
+    pub finishing: Option<Finishing>,
+}
+
+/// Work beside calls that user code finishes before its generation goes, by what it hears then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finishing {
+    /// Its listeners of the event that is dispatched when its generation drains.
+    Draining,
+    /// Its handlers of the signal that it hears once no calls are left.
+    Signal,
+}
+
+impl Finishing {
+    /// The name of the event or signal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "baton:draining",
+            Self::Signal => "SIGTERM",
+        }
+    }
 }
 
 /// A call that an isolate has begun.

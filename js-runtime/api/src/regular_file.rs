@@ -64,6 +64,8 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
+    use nix::libc;
+
     use super::{is_lack, read};
 
     #[test]

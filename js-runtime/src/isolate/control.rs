@@ -79,8 +79,12 @@ pub(super) enum Finishing {
     /// It was not told yet.
     #[default]
     NotTold,
-    Begun,
-    Done,
+    /// It was told that its generation drains.
+    Draining,
+    /// It has finished what it does then.
+    Drained,
+    /// No call is left: its handlers of SIGTERM are called.
+    Signalled,
 }
 
 /// What the driver tells of itself.
@@ -199,8 +203,14 @@ impl Control {
         self.finishing.subscribe()
     }
 
+    /// Whether user code was told to end: it may call `process.exit`.
+    pub(crate) fn was_signalled(&self) -> bool {
+        *self.finishing.borrow() == Finishing::Signalled
+    }
+
     /// No more calls are to be taken; those that run are finished.
     pub(crate) fn close(&self) {
+        self.draining.store(true, Ordering::Release);
         self.closing.store(true, Ordering::Release);
         self.waker.wake();
     }
@@ -239,7 +249,11 @@ impl Control {
             condemned: self.condemned(),
             debuggers: self.debug.sessions_open(),
             paused: self.debug.is_paused(),
-            finishing: *self.finishing.borrow() == Finishing::Begun,
+            finishing: match *self.finishing.borrow() {
+                Finishing::NotTold | Finishing::Drained => None,
+                Finishing::Draining => Some(js_runtime_api::Finishing::Draining),
+                Finishing::Signalled => Some(js_runtime_api::Finishing::Signal),
+            },
         };
         drop(signs);
         self.waker.wake();

@@ -1,7 +1,7 @@
 //! The loop that answers calls: takes them in, turns the event loop, gives answers out.
 //!
-//! It ends when it is told to close and the last call is answered, or at once when the isolate is
-//! stopped, which answers its calls.
+//! It ends when it is told to close, the last call is answered, and user code has finished what it does at
+//! `baton:draining` and at SIGTERM; or at once when the isolate is stopped, which answers its calls.
 
 mod lasting;
 mod rest;
@@ -69,6 +69,8 @@ struct Driver<'a> {
     draining: Draining,
     /// The work that user code's listeners wait for, once it drains.
     finishing: Option<LocalBoxFuture<'static, ()>>,
+    /// What its handlers of SIGTERM do, once no call is left.
+    leaving: Option<LocalBoxFuture<'static, ()>>,
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
@@ -97,6 +99,7 @@ pub(crate) async fn drive(
         control,
         draining: Draining::No,
         finishing: None,
+        leaving: None,
         memory,
         collected: None,
         rest,
@@ -134,7 +137,7 @@ impl Driver<'_> {
         }
         if self.control.draining() && self.draining == Draining::No {
             self.draining = Draining::Since(Instant::now());
-            self.control.is_finishing(Finishing::Begun);
+            self.control.is_finishing(Finishing::Draining);
             // What its listeners throw is reported as any stray error is.
             self.finishing = Some(
                 self.runtime
@@ -146,7 +149,9 @@ impl Driver<'_> {
         let took = self.take_call(context);
         // Microtasks run only in here.
         let event_loop = self.runtime.poll_event_loop(context, PollEventLoopOptions::default());
-        if let Poll::Ready(Err(error)) = &event_loop {
+        if let Poll::Ready(Err(error)) = &event_loop
+            && self.control.stopped().is_none()
+        {
             tracing::error!(%error, "uncaught in user code");
         }
         let answered = self.give_answers(context) | self.go_on(context);
@@ -156,10 +161,17 @@ impl Driver<'_> {
             && (finishing.as_mut().poll(context).is_ready() || nothing_is_left)
         {
             self.finishing = None;
-            self.control.is_finishing(Finishing::Done);
+            self.control.is_finishing(Finishing::Drained);
         }
-        if self.control.closing() && self.running.is_empty() && self.lasting.is_empty() {
-            return Turn::Finished;
+        let nothing_runs = self.running.is_empty() && self.lasting.is_empty() && self.finishing.is_none();
+        if self.control.closing() && nothing_runs {
+            let Some(leaving) = &mut self.leaving else {
+                self.leave();
+                return Turn::Progressed;
+            };
+            if leaving.as_mut().poll(context).is_ready() || nothing_is_left {
+                return Turn::Finished;
+            }
         }
         if took || answered || matches!(event_loop, Poll::Ready(Err(_))) {
             return Turn::Progressed;
@@ -176,6 +188,13 @@ impl Driver<'_> {
             return Turn::Progressed;
         }
         Turn::Waiting
+    }
+
+    /// Has user code hear SIGTERM, as a process does that is to end. Its handlers may exit: no call is left.
+    fn leave(&mut self) {
+        self.control.is_finishing(Finishing::Signalled);
+        let left = self.runtime.call_with_args(&self.prelude.leave, &[]);
+        self.leaving = Some(left.map(drop).boxed_local());
     }
 
     /// A call that is not over yet may last for hours, and its isolate takes little more: what its load left

@@ -280,7 +280,8 @@ impl Isolate for Handle {
             // User code that holds its thread for so long finishes nothing. An error would mean that the isolate is
             // gone, which is as good.
             if matches!(tokio::time::timeout(TOLD_WITHIN, told).await, Ok(Ok(_))) {
-                let _ = finishing.wait_for(|finishing| *finishing == Finishing::Done).await;
+                let is_over = |finishing: &Finishing| *finishing != Finishing::Draining;
+                let _ = finishing.wait_for(is_over).await;
             }
         };
         async move {

@@ -74,6 +74,7 @@ impl Load<'_> {
             call: export(worker, &prelude, "call")?,
             pull: export(worker, &prelude, "pull")?,
             drain: export(worker, &prelude, "drain")?,
+            leave: export(worker, &prelude, "leave")?,
         })
     }
 

@@ -116,6 +116,14 @@ pub(crate) fn run(
         Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
         Some(Stop::OutOfMemory) => Ended::OutOfMemory,
         Some(Stop::Panicked) => Ended::Panicked,
+        // It was told to.
+        Some(Stop::Exited(_)) if control.was_signalled() => {
+            if control.condemned() {
+                Ended::Condemned
+            } else {
+                Ended::Closed
+            }
+        }
         Some(Stop::Exited(exit)) => Ended::Exited {
             call: exit.call.clone(),
             code: exit.code,
@@ -360,15 +368,23 @@ fn as_node_has() -> Vec<i32> {
 
 /// Ends the isolate on its thread. All handles into its memory must be gone by now.
 fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
-    if control.stopped().is_none() {
-        let events = [
-            worker.dispatch_beforeunload_event().map(drop),
-            worker.dispatch_unload_event(),
-            worker.dispatch_process_exit_event(),
-        ];
-        for error in events.into_iter().filter_map(Result::err) {
+    let events = [
+        |worker: &mut MainWorker| worker.dispatch_beforeunload_event().map(drop),
+        MainWorker::dispatch_unload_event,
+        MainWorker::dispatch_process_exit_event,
+    ];
+    for dispatch in events {
+        // A listener may have exited, or have been stopped.
+        if control.stopped().is_some() {
+            break;
+        }
+        if let Err(error) = dispatch(&mut worker)
+            && control.stopped().is_none()
+        {
             tracing::warn!(%error, "a listener threw while its isolate ended");
         }
+    }
+    if control.stopped().is_none() {
         worker.run_napi_ref_finalizers();
     }
     Control::disposing(&mut worker.js_runtime);

@@ -8,6 +8,7 @@ import { tracingChannel } from "node:diagnostics_channel";
 import type { EventEmitter } from "node:events";
 import { existsSync } from "node:fs";
 import Module from "node:module";
+import { constants } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
 import process from "node:process";
 import { format } from "node:util";
@@ -175,6 +176,46 @@ Object.defineProperty(internals, "nodeProcessRejectionHandledCallback", {
   },
   set() {},
 });
+
+// Signals are the host's. The handlers of user code hear that the isolate is to end, and what user code sends to itself.
+const handlers = new Map<string, Set<() => unknown>>();
+Deno.addSignalListener = (signal, handler) => {
+  if (typeof handler !== "function") {
+    throw new TypeError(`Signal listener must be a function. "${typeof handler}" is given.`);
+  }
+  const known = handlers.get(signal) ?? new Set();
+  handlers.set(signal, known.add(handler));
+};
+Deno.removeSignalListener = (signal, handler) => void handlers.get(signal)?.delete(handler);
+
+/** Calls the handlers of a signal for no call; returns what they return, or nothing where there are none. */
+export function raise(signal: string): unknown[] | undefined {
+  const known = [...(handlers.get(signal) ?? [])];
+  if (known.length === 0) return undefined;
+  const call = (handler: () => unknown) => {
+    try {
+      return handler();
+    } catch (error) {
+      reportError(error);
+    }
+  };
+  return runFor(undefined, () => known.map(call));
+}
+
+const { kill } = Deno;
+const nameOf = (signal: string | number) => Object.entries(constants.signals).find(([, number]) => number === signal)?.[0];
+/** Has a signal to itself reach its handlers, at the next turn of the event loop. False where it has none. */
+function reachesHandlers(pid: number, signal: string | number = "SIGTERM"): boolean {
+  const name = typeof signal === "number" ? nameOf(signal) : signal;
+  if (pid !== process.pid || !name || !handlers.get(name)?.size) return false;
+  setImmediate(() => raise(name));
+  return true;
+}
+Deno.kill = (pid, signal) => {
+  if (!reachesHandlers(pid, signal)) kill(pid, signal);
+};
+const killOfNode = (process as any)._kill as (pid: number, signal: number) => number;
+(process as any)._kill = (pid: number, signal: number) => (reachesHandlers(pid, signal) ? 0 : killOfNode(pid, signal));
 
 /** The same function, whose errors are known as the current call's. */
 function owned(run: Function): Function {

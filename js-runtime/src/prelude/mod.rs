@@ -23,6 +23,9 @@ const HOST: &str = "baton:host";
 /// The module that knows the app of an entry file, and to which servers are handed over.
 const SERVING: &str = "baton:serving";
 
+/// The module that has requests go where user code says.
+const FETCH: &str = "baton:fetch";
+
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
@@ -31,7 +34,7 @@ const SDK: &str = "baton:sdk";
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SDK, SERVING, TIMERS].contains(&specifier)
+    [HOST, SDK, SERVING, FETCH, TIMERS].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
@@ -45,6 +48,7 @@ pub(crate) struct Prelude {
     pub(crate) call: v8::Global<v8::Function>,
     pub(crate) pull: v8::Global<v8::Function>,
     pub(crate) drain: v8::Global<v8::Function>,
+    pub(crate) leave: v8::Global<v8::Function>,
 }
 
 /// What `serve` returns.
@@ -268,12 +272,13 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 5] = [const { OnceLock::new() }; 5];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 6] = [const { OnceLock::new() }; 6];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         TIMERS => (&CODE[3], include_str!("timers.ts")),
         SDK => (&CODE[4], include_str!("sdk.ts")),
+        FETCH => (&CODE[5], include_str!("fetch.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }

@@ -5,7 +5,8 @@
 // package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type Call, runFor } from "baton:host";
+import "baton:fetch";
+import { type Call, raise, runFor } from "baton:host";
 import {
   answer,
   ask,
@@ -342,8 +343,25 @@ export async function drain(): Promise<void> {
   for (let done = 0; done < awaited.length; ) {
     const now = awaited.slice(done);
     done = awaited.length;
-    await Promise.allSettled(now);
+    await settled(now);
   }
+}
+
+/**
+ * Has user code hear SIGTERM, once no call is left; resolves once it is done with that. A handler that returns no promise
+ * tells so itself, by `process.exit`, or by leaving nothing to run.
+ */
+export async function leave(): Promise<void> {
+  const returned = raise("SIGTERM") ?? raise("SIGINT") ?? [];
+  const isPromise = (value: unknown) => typeof (value as PromiseLike<unknown> | undefined)?.then === "function";
+  if (!returned.every(isPromise)) returned.push(new Promise(() => {}));
+  await settled(returned);
+}
+
+/** Waits for promises. What they reject with is reported as any stray rejection is. */
+async function settled(promises: unknown[]): Promise<void> {
+  const settles = (promise: unknown) => new Promise<void>((resolve) => void Promise.resolve(promise).finally(resolve));
+  await Promise.all(promises.map(settles));
 }
 
 function isInngestFunction(value: unknown): value is InngestFunction {

@@ -5,7 +5,7 @@
 //! module `bun`, and is compared with Bun. `docs/behaviours.md` is the table of all that.
 
 mod differences;
-mod runtime;
+pub(crate) mod runtime;
 mod table;
 
 use std::collections::BTreeMap;

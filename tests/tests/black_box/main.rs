@@ -23,6 +23,7 @@ mod compat;
 mod connections;
 mod dashboard;
 mod differential;
+mod dispatchers;
 mod doctor;
 mod entries;
 mod inspect;
@@ -31,6 +32,7 @@ mod invoke;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod last_good;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod lint;

@@ -285,17 +285,6 @@ async fn the_working_folder_and_the_umask_are_the_hosts() {
     assert_ne!(said["cwd"], "/");
 }
 
-#[tokio::test]
-async fn signals_are_the_hosts_whatever_handlers_user_code_installs() {
-    let body = "    process.on(\"SIGTERM\", () => console.log(\"a handler of user code ran\"));\n    \
-                process.on(\"SIGINT\", () => {});\n    return \"installed\";";
-    let project = project_with(body);
-    let mut baton = Baton::dev(&project).ready().await;
-    assert_eq!(returned(&baton).await, "installed");
-    baton.signal("TERM").await;
-    assert_eq!(baton.ended().await.code(), Some(0));
-}
-
 /// The SDK waits for one at every tenth step of a run.
 #[tokio::test]
 async fn a_timer_of_0_fires_at_the_next_turn_of_the_event_loop_wherever_it_comes_from() {

@@ -12,12 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::Task;
+use super::{STOP_GRACE, Task};
 use crate::generation::live::{CallInfo, Generation};
 use crate::generation::load::panicked;
 use crate::generation::pool::{EndedFor, IsolateId, Observed};
 use crate::generation::state::{GenerationId, State};
 
+/// How long user code may hold the thread of an isolate that is to end.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How often isolates are asked for a sign of life.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many times the limit of isolates there may be with those that are about to end.
@@ -71,10 +73,9 @@ impl Isolates {
         }
     }
 
-    /// Nothing more is made; resolves when every isolate is gone.
-    pub(super) async fn all_gone(&mut self) {
+    /// Nothing more is made.
+    async fn make_no_more(&mut self) {
         self.making.shutdown().await;
-        while self.living.join_next().await.is_some() {}
     }
 }
 
@@ -105,7 +106,7 @@ impl Task {
                 info!(generation = id.0, isolates, "another isolate takes calls");
                 match self.generations.state(id) {
                     Some(State::Draining) => generation.pool.drain(),
-                    Some(State::Closing) => generation.pool.close(),
+                    Some(State::Closing | State::Stopping) => generation.pool.close(),
                     _ => {}
                 }
             }
@@ -140,7 +141,7 @@ impl Task {
     }
 
     fn close_if_nothing_is_left(&mut self, id: GenerationId) {
-        let closing = self.generations.state(id) == Some(State::Closing);
+        let closing = self.generations.state(id).is_some_and(State::is_closing);
         let empty = self.live(id).is_some_and(|generation| generation.pool.len() == 0);
         if closing && empty && !self.isolates.wanted.contains(&id) {
             self.closed(id);
@@ -156,9 +157,8 @@ impl Task {
 
     /// Asks every isolate for a sign of life, tells what changed, and helps where calls would wait.
     pub(super) fn look_after_isolates(&mut self) {
-        let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.clone()).collect();
         let mut blocked = 0;
-        for generation in live {
+        for generation in self.live_generations() {
             let changes = generation.pool.look();
             for blocked in changes.blocked {
                 report_blocked(&generation, &blocked);
@@ -166,8 +166,12 @@ impl Task {
             for condemned in changes.condemned {
                 report_condemned(&generation, &condemned);
             }
+            report_finishing(&generation, &changes.finishing);
             let debugged = generation.pool.is_debugged();
             if !debugged {
+                let closing = self.generations.state(generation.id).is_some_and(State::is_closing);
+                let stuck_after = STUCK_AFTER.min(self.limits.drain);
+                end_stuck(&generation, closing, stuck_after, self.limits.drain);
                 let overdue = generation.overdue(self.limits.call);
                 end_for(&generation, &overdue, "that took too long", self.limits.call);
             }
@@ -187,6 +191,42 @@ impl Task {
             self.help(&generation);
         }
         self.table.timeline.isolates_blocked(blocked, LOOK_EVERY);
+    }
+
+    pub(super) fn live_generations(&self) -> Vec<Arc<Generation>> {
+        self.entries.values().filter_map(|entry| entry.live.clone()).collect()
+    }
+
+    /// Resolves when every isolate has ended, each of which was told to, or nothing can end those that are left. True
+    /// when all have.
+    pub(super) async fn isolates_end(&mut self) -> bool {
+        self.isolates.make_no_more().await;
+        let generations = self.live_generations();
+        let until = Instant::now() + self.limits.drain;
+        // Since when all that are left were terminated.
+        let mut hopeless = None::<Instant>;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        while generations.iter().any(|generation| generation.pool.len() > 0) {
+            tokio::select! {
+                news = self.isolates.next() => if let News::Ended(id, isolate, _) = news
+                    && let Some(generation) = self.live(id)
+                {
+                    generation.pool.remove(isolate);
+                },
+                _ = look.tick() => {
+                    for generation in &generations {
+                        report_finishing(generation, &generation.pool.look().finishing);
+                        end_stuck(generation, true, STOP_GRACE, self.limits.drain);
+                    }
+                    let is_hopeless = generations.iter().all(|generation| generation.pool.all_terminated());
+                    hopeless = is_hopeless.then(|| hopeless.unwrap_or_else(Instant::now));
+                    if hopeless.is_some_and(|since| since.elapsed() >= STOP_GRACE) || Instant::now() >= until {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Has another isolate made where calls would wait otherwise.
@@ -239,6 +279,34 @@ fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
                 "isolate ended for a call {why}"
             );
         }
+    }
+}
+
+/// Ends the isolates that are to end, have no calls, and do not end. See [`Pool::terminate_stuck`].
+///
+/// [`Pool::terminate_stuck`]: crate::generation::pool::Pool::terminate_stuck
+fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, within: Duration) {
+    for isolate in generation.pool.terminate_stuck(closing, stuck_after, within) {
+        warn!(
+            generation = generation.id.0,
+            isolate = isolate.0,
+            "isolate ended: its code did not end after its last call"
+        );
+    }
+}
+
+/// One line for each isolate that stays for what its code finishes.
+fn report_finishing(generation: &Generation, isolates: &[Observed]) {
+    for Observed { id, vitals, .. } in isolates {
+        let Some(work) = vitals.finishing else {
+            continue;
+        };
+        info!(
+            generation = generation.id.0,
+            isolate = id.0,
+            work = work.as_str(),
+            "user code finishes work before its generation goes"
+        );
     }
 }
 

