@@ -7,12 +7,12 @@
 pub mod cli;
 pub mod config;
 pub mod descriptors;
+mod expressions;
 #[cfg(test)]
 mod fuzz;
 pub mod generation;
 mod git;
 pub mod lint;
-pub mod precedence;
 pub mod registration;
 pub mod runner;
 pub mod server;

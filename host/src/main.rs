@@ -15,7 +15,6 @@ use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
 use host::descriptors;
-use host::precedence;
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
 use js_runtime::startup_snapshot::SnapshotError;
@@ -223,19 +222,12 @@ fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
     engine
 }
 
-/// What takes requests and answers them: on half of the cores, since isolates need the others, and since one that is
-/// woken for a call wakes the next to look for more.
+/// Makes the threads that take requests and answer them: on half of the cores, since isolates need the others, and since
+/// a thread that is woken for a call wakes the next to look for more.
 fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    let go_first = || {
-        if let Err(error) = precedence::go_first() {
-            tracing::debug!(%error, "the host's threads wait like all others for a core");
-        }
-    };
-    go_first();
-    let threads = threads.worker_threads((cores / 2).max(1)).on_thread_start(go_first);
-    threads.enable_all().build()
+    threads.worker_threads((cores / 2).max(1)).enable_all().build()
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

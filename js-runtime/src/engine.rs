@@ -15,10 +15,10 @@ use js_runtime_api::{
 
 use tempfile::TempDir;
 
-use crate::compat::posix::{empty_standard_input, in_background, share_freed_memory};
+use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::compat::witness;
 use crate::diagnostics::relative_to;
-use crate::isolate::{self, Begun, NotLoaded, OLD_GENERATION, Spec};
+use crate::isolate::{self, Begun, NotLoaded, Spec};
 use crate::preparing::Preparing;
 use crate::source::ahead::Ahead;
 use crate::source::caches::Caches;
@@ -77,15 +77,12 @@ impl V8Engine {
         };
         // The memory of an isolate that ended is the system's again, and not kept for the next one.
         v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
-        // What ran stays compiled until the isolate ends, so that the code cache that is made then has all of it.
-        v8::V8::set_flags_from_string("--no-flush-bytecode");
         // In MiB, an eighth of V8's default. What a call of the SDK leaves is still reachable when V8 looks
         // first, so a larger young generation takes longer to collect, in the middle of a call.
         v8::V8::set_flags_from_string("--max-semi-space-size=4");
         // In MiB. What a load leaves stays: a look for garbage in the middle of it finds next to none.
-        v8::V8::set_flags_from_string(&format!("--initial-old-space-size={}", OLD_GENERATION >> 20));
-        // V8's helpers, which compile and collect garbage beside the isolates.
-        in_background(|| deno_core::JsRuntime::init_platform(None));
+        v8::V8::set_flags_from_string("--initial-old-space-size=64");
+        deno_core::JsRuntime::init_platform(None);
         Ok(Self {
             startup,
             caches: Arc::new(Caches::kept_in(code_cache)),
@@ -173,10 +170,6 @@ impl Engine for V8Engine {
             }
         }
         .boxed()
-    }
-
-    fn expect_another(&self) {
-        self.spares.warm_up();
     }
 
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {

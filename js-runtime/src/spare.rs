@@ -137,13 +137,6 @@ impl Spares {
         with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
     }
 
-    /// Has the spare that would stand in for another isolate get warm.
-    pub(crate) fn warm_up(&self) {
-        if let Some(spare) = &self.state().with_packages {
-            spare.isolate.warm_up();
-        }
-    }
-
     /// A spare that is ready and has read nothing but what these sources have read too: it has joined them.
     pub(crate) fn take_joined(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
         let mut state = self.state();

@@ -1,8 +1,6 @@
 //! What a process holds, as Linux counts it.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
 
 /// Threads of isolates, sockets, pipes and children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,59 +54,6 @@ impl Held {
             && self.sockets <= before.sockets
             && self.pipes <= before.pipes
             && self.children <= before.children
-    }
-}
-
-/// The cores that a thread may run on, by the numbers that Linux gives them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cores(pub BTreeSet<usize>);
-
-impl Cores {
-    /// As a `status` file of proc(5) has them.
-    #[must_use]
-    pub fn in_status(status: &str) -> Self {
-        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        let ranges = list.expect("its cores").trim().split(',').flat_map(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let number = |text: &str| text.parse::<usize>().expect("a core");
-            number(first)..=number(last)
-        });
-        Self(ranges.collect())
-    }
-
-    /// Has a process, all of its threads, run on two of its cores; which. Panics where it has but one.
-    #[must_use]
-    pub fn two_for(pid: u32) -> Self {
-        let all = Self::in_status(&fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives"));
-        let mut some = all.0.into_iter();
-        let (Some(one), Some(other)) = (some.next(), some.next()) else {
-            panic!("this machine has one core");
-        };
-        let set = Command::new("taskset")
-            .args([
-                "--all-tasks",
-                "--cpu-list",
-                "--pid",
-                &format!("{one},{other}"),
-                &pid.to_string(),
-            ])
-            .output()
-            .expect("taskset runs");
-        assert!(set.status.success(), "{set:?}");
-        Self(BTreeSet::from([one, other]))
-    }
-
-    /// Those of each thread of a process whose name begins like this.
-    #[must_use]
-    pub fn of_threads(pid: u32, name: &str) -> Vec<Self> {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
-        let named = tasks.flatten().filter(|task| {
-            // A thread may end while it is looked at.
-            let its = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            its.starts_with(name)
-        });
-        let statuses = named.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-        statuses.map(|status| Self::in_status(&status)).collect()
     }
 }
 

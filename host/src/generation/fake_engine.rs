@@ -43,8 +43,6 @@ pub(super) struct FakeEngine {
     pub(super) answers_allowed: Arc<Semaphore>,
     /// Isolates that exist.
     pub(super) alive: Arc<AtomicUsize>,
-    /// How often another isolate was expected.
-    pub(super) expected: AtomicUsize,
 }
 
 impl FakeEngine {
@@ -55,7 +53,6 @@ impl FakeEngine {
             loads: watch::Sender::default(),
             answers_allowed: Arc::new(Semaphore::new(0)),
             alive: Arc::default(),
-            expected: AtomicUsize::default(),
         })
     }
 
@@ -119,10 +116,6 @@ impl Engine for FakeEngine {
             })
         }
         .boxed()
-    }
-
-    fn expect_another(&self) {
-        self.expected.fetch_add(1, Ordering::SeqCst);
     }
 }
 

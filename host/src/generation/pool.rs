@@ -16,8 +16,6 @@ pub struct IsolateId(pub u64);
 
 /// An isolate that owes a sign of life for this long is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-/// One that owes it for this long may be.
-const MAY_BE_BLOCKED_AFTER: Duration = Duration::from_millis(100);
 /// Isolates that left calls waiting at every look for this long have more to do than they can.
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 
@@ -122,12 +120,6 @@ impl Pool {
         !self.lock().isolates.iter().any(Member::takes_calls)
     }
 
-    /// Whether each isolate that takes calls owes a sign of life since the look before the last one.
-    pub(super) fn all_may_be_blocked(&self) -> bool {
-        let free = |member: &Member| member.takes_calls() && member.vitals.blocked_for < MAY_BE_BLOCKED_AFTER;
-        !self.lock().isolates.iter().any(free)
-    }
-
     /// Whether calls waited at every look for a second, although isolates take them.
     pub(super) fn is_overloaded(&self) -> bool {
         let since = self.lock().calls_wait_since;
@@ -190,7 +182,6 @@ impl Pool {
                 changes.condemned.push(member.observed());
             }
             let blocked = !member.vitals.paused && member.vitals.blocked_for >= BLOCKED_AFTER;
-            member.isolate.note_blocked(blocked);
             if blocked != member.blocked {
                 member.blocked = blocked;
                 if blocked {

@@ -421,26 +421,6 @@ async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_li
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_isolate_is_expected_before_the_only_one_counts_as_blocked() {
-    let host = Host::serving("one").await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let expected = || host.engine.expected.load(Ordering::SeqCst);
-    assert_eq!(expected(), 0, "nobody owes a sign of life");
-    let first = tokio::spawn(call(host.table.clone(), block()));
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert!(expected() > 0);
-    assert_eq!(host.engine.loads(), 1);
-    let second = tokio::spawn(call(host.table.clone(), block()));
-    host.isolates_have(&[1, 1]).await;
-    let before = expected();
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(expected(), before, "two are the limit");
-    host.engine.answers_allowed.add_permits(2);
-    assert_eq!(text(first.await.unwrap()), "one");
-    assert_eq!(text(second.await.unwrap()), "one");
-}
-
-#[tokio::test(start_paused = true)]
 async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit() {
     let host = Host::serving("one").await;
     let callers: Vec<_> = (0..8)

@@ -5,6 +5,7 @@ use js_runtime_api::{Function, Warning};
 use serde_json::Value;
 
 use super::warning;
+use crate::expressions::with_program;
 
 const KNOWN: [&str; 3] = ["event", "async", "vars"];
 
@@ -64,23 +65,17 @@ fn written(function: &Function) -> Vec<(&'static str, &str)> {
     found
 }
 
-/// Why not.
+/// Returns the reason why an expression cannot be evaluated.
 fn check(expression: &str) -> Option<String> {
-    let program = match cel::Program::compile(expression) {
-        Ok(program) => program,
-        Err(error) => {
-            let text = error.to_string();
-            let first = text
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("it does not parse");
-            return Some(first.trim().trim_start_matches("ERROR: ").to_owned());
-        }
-    };
-    let references = program.references();
-    let mut unknown: Vec<_> = references.variables();
-    unknown.retain(|name| !KNOWN.contains(name) && !name.starts_with('@'));
-    unknown.sort_unstable();
-    let first = unknown.first()?;
-    Some(format!("it knows no {first:?}, only {}", KNOWN.join(", ")))
+    with_program(expression, |program| {
+        let references = match program {
+            Ok(program) => program.references(),
+            Err(reason) => return Some(reason),
+        };
+        let mut unknown: Vec<_> = references.variables();
+        unknown.retain(|name| !KNOWN.contains(name) && !name.starts_with('@'));
+        unknown.sort_unstable();
+        let first = unknown.first()?;
+        Some(format!("it knows no {first:?}, only {}", KNOWN.join(", ")))
+    })
 }

@@ -53,7 +53,7 @@ impl Running {
                 };
                 if wanted.is_not_understood() {
                     session.note(format!(
-                        "the expression {:?} is more than equalities joined by &&: any event {name} will do",
+                        "the expression {:?} cannot be evaluated: any event {name} will do",
                         wanted.expression.as_deref().unwrap_or_default()
                     ));
                 }

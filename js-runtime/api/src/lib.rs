@@ -125,8 +125,6 @@ pub trait Engine: Send + Sync + 'static {
         drop(preparation);
         Box::pin(std::future::ready(()))
     }
-    /// Calls may soon have to wait for another isolate of the code that serves: has what was prepared ready for them.
-    fn expect_another(&self) {}
     /// Gives up what was prepared; resolves when its thread and memory are given back.
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
@@ -253,10 +251,6 @@ pub trait Isolate: Send + Sync + fmt::Debug {
     fn ended(&self) -> BoxFuture<'static, Ended>;
     /// How it is doing. Each call also asks it for a sign of life.
     fn vitals(&self) -> Vitals;
-    /// Told at each look whether it is blocked, so that it takes no processor time from those that calls wait for.
-    fn note_blocked(&self, blocked: bool) {
-        let _ = blocked;
-    }
     /// Opens a debugger's session; `None` when it has ended, or knows no debuggers.
     fn debug(&self) -> Option<DebugSession> {
         None

@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use super::deprecations;
 use super::lines::{Lines, PATIENCE};
 use crate::isolate::Name;
 
@@ -123,9 +122,6 @@ impl Written {
     }
 
     fn line(&self, (stream, caller): &Writer, text: &str) {
-        if deprecations::is_told_again(text) {
-            return;
-        }
         let (isolate, stream) = (self.isolate.get(), stream.name());
         let isolate = &*isolate;
         let Caller { function, run, step } = caller;

@@ -17,7 +17,6 @@ pub(crate) mod bun;
 pub(crate) mod certificates;
 mod children;
 mod console;
-mod deprecations;
 mod ending;
 pub(crate) mod environment;
 pub(crate) mod files;

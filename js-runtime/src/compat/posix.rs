@@ -37,39 +37,6 @@ pub(crate) fn share_freed_memory() {
     }
 }
 
-/// Runs `start`, with Linux told that the threads it starts work in the background: one that is woken gets as much of a
-/// core as any other, but pushes nobody aside who runs on it. Elsewhere they are as all others.
-pub(crate) fn in_background<T>(start: impl FnOnce() -> T) -> T {
-    #[cfg(target_os = "linux")]
-    {
-        // Whoever started the process in another way has settled it.
-        let usual = scheduling_policy() == libc::SCHED_OTHER;
-        let background = usual && set_scheduling_policy(libc::SCHED_BATCH).is_ok();
-        let started = start();
-        if background && let Err(error) = set_scheduling_policy(libc::SCHED_OTHER) {
-            tracing::debug!(%error, "the first thread stays in the background");
-        }
-        started
-    }
-    #[cfg(not(target_os = "linux"))]
-    start()
-}
-
-/// How Linux schedules the calling thread.
-#[cfg(target_os = "linux")]
-fn scheduling_policy() -> i32 {
-    // SAFETY: it takes a number; 0 is the calling thread.
-    unsafe { libc::sched_getscheduler(0) }
-}
-
-/// Has Linux schedule the calling thread, and those that it starts, in another way.
-#[cfg(target_os = "linux")]
-fn set_scheduling_policy(policy: i32) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the parameters outlive the call; 0 is the calling thread.
-    outcome(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) })
-}
-
 /// Gives the calling thread its name, as tools show it; what is too long is cut.
 pub(crate) fn name_this_thread(name: &str) {
     const LONGEST: usize = if cfg!(target_os = "linux") { 15 } else { 63 };
@@ -105,22 +72,5 @@ pub(crate) fn outcome(returned: i32) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::thread;
-
-    use super::{in_background, scheduling_policy};
-
-    #[test]
-    fn threads_that_are_started_in_the_background_push_nobody_aside_and_who_starts_them_does_as_before() {
-        let started = || thread::spawn(scheduling_policy).join().unwrap();
-        let background = in_background(started);
-        assert_eq!(
-            (background, scheduling_policy(), started()),
-            (libc::SCHED_BATCH, libc::SCHED_OTHER, libc::SCHED_OTHER)
-        );
     }
 }

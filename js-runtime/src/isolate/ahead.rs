@@ -9,11 +9,12 @@ use std::task::{Context, Poll, Waker};
 use deno_core::stats::{RuntimeActivityStats, RuntimeActivityStatsFilter};
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
+use futures::FutureExt as _;
 use js_runtime_api::Entry;
 
 use super::control::Control;
 use super::load::{Load, run, to_v8};
-use super::warmth;
+use super::thread::{Assigned, Assignment};
 use crate::compat;
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
@@ -58,9 +59,6 @@ impl Load<'_> {
                 None => Activity::of(&mut self.worker.js_runtime, self.control),
             };
         }
-        self.call(&prelude.ready_sdk, &(), None).await?;
-        self.warm_up(prelude, warmth::before_it_is_ready(ahead)).await;
-        before = Activity::of(&mut self.worker.js_runtime, self.control);
         for module in &ahead.modules {
             let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
             self.call(&prelude.evaluate, &url.as_str(), Some(module.clone()))
@@ -68,6 +66,24 @@ impl Load<'_> {
             before = self.compared_with(&before, Some(module.clone()))?;
         }
         Ok(())
+    }
+
+    /// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.
+    pub(super) async fn wait_for(&mut self, mut assigned: Assigned) -> Option<Assignment> {
+        let runtime = &mut self.worker.js_runtime;
+        std::future::poll_fn(|context| {
+            if self.control.poll_stopped(context).is_some() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
+                return Poll::Ready(assignment.ok());
+            }
+            while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+                tracing::error!(%error, "uncaught in user code");
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     async fn call(

@@ -13,10 +13,9 @@ use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
 use tokio::sync::watch;
 
-use super::cores::Place;
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
-use super::{cores, interrupt, memory, room};
+use super::{interrupt, memory};
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +63,6 @@ pub(crate) struct Control {
     /// The isolate is nearly out of memory.
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
-    place: OnceLock<u64>,
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
     finishing: watch::Sender<Finishing>,
@@ -152,7 +150,6 @@ impl Control {
     /// Called by the thread before V8 goes.
     pub(crate) fn disposing(runtime: &mut JsRuntime) {
         interrupt::disposing(runtime);
-        room::give_up(runtime.v8_isolate());
     }
 
     /// Stops the isolate for good: its calls are answered at once, also while native code keeps the
@@ -247,20 +244,6 @@ impl Control {
         drop(signs);
         self.waker.wake();
         vitals
-    }
-
-    /// Where its thread runs, from when it is for calls.
-    pub(super) fn placed(&self, place: &Place) {
-        // Set once, by the one thread.
-        let _ = self.place.set(place.key());
-    }
-
-    /// The host looks at it, and takes it for blocked or not.
-    pub(crate) fn looked_at(&self, blocked: bool) {
-        let used = self.cpu_clock.get().and_then(|clock| clock.read());
-        if let (Some(place), Some(used)) = (self.place.get(), used) {
-            cores::look_at(*place, blocked, used);
-        }
     }
 
     /// The driver has a turn: whoever asked is answered. True when somebody had.

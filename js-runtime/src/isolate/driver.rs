@@ -25,7 +25,7 @@ use super::control::{Control, Finishing};
 use super::forward::{Taken, forward};
 use super::load::Serving;
 use super::memory::{self, Held, is_nearly_full};
-use super::{room, script_error};
+use super::script_error;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 use lasting::Lasting;
 use rest::Rest;
@@ -194,10 +194,7 @@ impl Driver<'_> {
     fn collect_at_rest(&mut self, held: Held) {
         let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
         let isolate = self.runtime.v8_isolate();
-        if self
-            .rest
-            .wants_collection(is_busy, held, room::is_made(isolate), Instant::now())
-        {
+        if self.rest.wants_collection(is_busy, held, Instant::now()) {
             memory::collect(isolate);
             let held = Held::by(isolate);
             let memory = memory::of_heap(isolate);

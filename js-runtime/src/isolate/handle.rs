@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, LoadProgress, Loaded, Manifest, Vitals};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Finishing, Stop};
 use super::fatal::{End, Told, guard_this_thread};
@@ -42,7 +42,6 @@ pub(crate) struct Begun {
     assign: oneshot::Sender<Assignment>,
     control: Arc<Control>,
     waits: watch::Receiver<bool>,
-    warm_up: Arc<Notify>,
     acts: Arc<OnceLock<PathBuf>>,
     ended: watch::Receiver<Option<End>>,
     running: Running,
@@ -76,7 +75,6 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
     let (assign, assigned) = oneshot::channel();
     let (waits_sender, waits) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
-    let warm_up = Arc::<Notify>::default();
     let acts = Arc::<OnceLock<_>>::default();
     let control = Arc::new(Control::default());
     let abandoned = StopOnDrop(Some(control.clone()));
@@ -98,7 +96,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
         .stack_size(8 << 20)
         .spawn({
             let (control, known_as) = (control.clone(), known_as.clone());
-            let (warm_up, acts) = (warm_up.clone(), acts.clone());
+            let acts = acts.clone();
             move || {
                 guard_this_thread(Told {
                     control: control.clone(),
@@ -107,7 +105,6 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
                 let coming = Coming {
                     assigned,
                     waits: waits_sender,
-                    warm_up,
                     acts,
                 };
                 let why = thread::run(spec, pipes, &control, known_as, coming);
@@ -123,7 +120,6 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
         assign,
         control,
         waits,
-        warm_up,
         acts,
         ended,
         running: Running { thread, output },
@@ -156,11 +152,6 @@ impl Begun {
         *self.waits.borrow() && self.is_alive()
     }
 
-    /// Has it have the SDK's code compiled while it waits.
-    pub(crate) fn warm_up(&self) {
-        self.warm_up.notify_one();
-    }
-
     /// Ends it; resolves when its thread is gone.
     pub(crate) async fn end(self) {
         let Self {
@@ -190,7 +181,6 @@ impl Begun {
             assign,
             control,
             waits: _,
-            warm_up: _,
             acts: _,
             mut ended,
             running,
@@ -324,10 +314,6 @@ impl Isolate for Handle {
 
     fn vitals(&self) -> Vitals {
         self.control.vitals()
-    }
-
-    fn note_blocked(&self, blocked: bool) {
-        self.control.looked_at(blocked);
     }
 
     fn debug(&self) -> Option<DebugSession> {

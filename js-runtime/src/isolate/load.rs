@@ -67,8 +67,6 @@ impl Load<'_> {
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,
             import_package: export(worker, &prelude, "importPackage")?,
-            ready_sdk: export(worker, &prelude, "readySdk")?,
-            warm_up: export(worker, &prelude, "warmUp")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,
@@ -167,7 +165,6 @@ fn sdk_copies(modules: &Modules) -> Vec<SdkCopy> {
         let folder = folder.strip_prefix(&modules.sources.project().root).unwrap_or(&folder);
         Some(SdkCopy {
             main: find("inngest")?,
-            edge: find("inngest/edge")?,
             folder: folder.display().to_string(),
             version: manifest["version"].as_str()?.to_owned(),
         })

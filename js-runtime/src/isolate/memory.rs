@@ -11,7 +11,7 @@ use deno_core::{JsRuntime, v8};
 use js_runtime_api::MemoryLimits;
 
 use super::control::{Control, Stop};
-use super::{fatal, room};
+use super::fatal;
 
 /// Above this share of a limit, in percent, an isolate is condemned.
 const NEAR: usize = 85;
@@ -47,23 +47,14 @@ pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits) ->
     Held::by(isolate).is_near(limits)
 }
 
-/// What V8 has of the system for the heap, used or not, in bytes.
+/// Returns what V8 has of the system for the heap, used or not, in bytes.
 pub(super) fn of_heap(isolate: &mut v8::Isolate) -> usize {
     isolate.get_heap_statistics().total_heap_size()
 }
 
 /// Has V8 collect what is garbage at once, and give back the memory. Takes a while.
 pub(super) fn collect(isolate: &mut v8::Isolate) {
-    room::give_up(isolate);
     isolate.low_memory_notification();
-}
-
-/// Has V8 collect what is garbage, beside what runs, and keep the memory for what comes next: that is faster than memory
-/// that the system gives anew. V8 does so when it hears of more memory than it should hold.
-pub(super) fn collect_and_keep(isolate: &mut v8::Isolate) {
-    const MUCH: i64 = 1 << 30;
-    isolate.adjust_amount_of_external_allocated_memory(MUCH);
-    isolate.adjust_amount_of_external_allocated_memory(-MUCH);
 }
 
 /// V8 gets some room to unwind, once, and the isolate is stopped.

@@ -2,21 +2,16 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share (and `name`; `interrupt` stops what runs), `thread` the
-//! life from boot to drop, `load` the modules' evaluation (`ahead` that of some before, `warmth` the SDK's compilation
-//! meanwhile and `room` memory for what follows, `blame` what went wrong in it, `manifest` what came of it), `driver` the
-//! loop that answers calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may
-//! go too far; `cores` is where isolates run while one of them does (`affinity` asks the system). `worker` is the threads
-//! that user code starts.
+//! life from boot to drop, `load` the modules' evaluation (`ahead` that of some before, `blame` what went wrong in it,
+//! `manifest` what came of it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
+//! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code starts.
 
-mod affinity;
 mod ahead;
 mod blame;
 mod control;
-mod cores;
 mod cpu_clock;
 mod debug;
 mod driver;
-mod executed;
 mod fatal;
 mod forward;
 mod handle;
@@ -25,15 +20,12 @@ mod load;
 mod manifest;
 mod memory;
 mod name;
-mod room;
 mod thread;
-mod warmth;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use name::{Name, SPARE};
-pub(crate) use room::OLD_GENERATION;
 pub(crate) use thread::Spec;
 
 use js_runtime_api::CallError;

@@ -1,5 +1,6 @@
 //! The life of an isolate's thread: boot, load, answer calls, give everything back.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -14,16 +15,16 @@ use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
 use js_runtime_api::{CallQueue, Ended, LoadError, LoadProgress, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{oneshot, watch};
 
 use super::ahead::Acts;
 use super::control::{Control, Stop};
-use super::cores::Place;
 use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
-use super::{cores, driver, executed, memory};
+use super::{driver, memory};
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
@@ -72,8 +73,6 @@ pub(crate) struct Coming {
     pub(crate) assigned: Assigned,
     /// Told once it waits for that.
     pub(crate) waits: watch::Sender<bool>,
-    /// Says that it is to have the SDK's code compiled while it waits.
-    pub(crate) warm_up: Arc<Notify>,
     /// Told of a module that must not be evaluated ahead.
     pub(crate) acts: Arc<OnceLock<PathBuf>>,
 }
@@ -81,7 +80,7 @@ pub(crate) struct Coming {
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
 pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, coming: Coming) -> Ended {
     let family = Family::new(spec, control.clone(), pipes);
-    let event_loop = match cores::event_loop() {
+    let event_loop = match event_loop() {
         Ok(event_loop) => event_loop,
         Err(error) => {
             let message = format!("cannot make an event loop for the isolate: {error}");
@@ -113,13 +112,21 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, 
     }
 }
 
+/// Makes the event loop of an isolate's thread, as Deno makes it.
+///
+/// # Errors
+/// When the system has no descriptors left.
+fn event_loop() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        // Of those that read files and compute beside the loop, each with room for a parser.
+        .max_blocking_threads(32)
+        .thread_stack_size(if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 })
+        .build()
+}
+
 async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
-    let Coming {
-        assigned,
-        waits,
-        warm_up,
-        acts,
-    } = coming;
+    let Coming { assigned, waits, acts } = coming;
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
@@ -183,14 +190,12 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         queue,
         ready,
         progress,
-    }) = load.wait_for(assigned, &warm_up, &prelude, &spec.ahead).await
+    }) = load.wait_for(assigned).await
     else {
         drop(prelude);
         return dispose(worker, &modules, control);
     };
     name.become_known_as(&given);
-    let place = Place::of_this_thread();
-    control.placed(&place);
 
     let began = Instant::now();
     let outcome = load
@@ -222,9 +227,6 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
                 tokio::time::sleep(SUCCESSOR_FIRST).await;
             }
             drop(prelude);
-            if control.stopped().is_none() && !control.condemned() {
-                executed::keep(&mut worker.js_runtime, &modules);
-            }
             dispose(worker, &modules, control);
         }
         Err(not_loaded) => {

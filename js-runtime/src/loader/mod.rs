@@ -25,7 +25,6 @@ use deno_core::{
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-pub(crate) use self::code_cache::Fresh;
 use self::resolving::Place;
 use crate::compat::bun;
 use crate::diagnostics::{Position, display_path};
@@ -49,7 +48,6 @@ pub(crate) struct Modules {
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
-    fresh: RefCell<Vec<Fresh>>,
 }
 
 impl Modules {
@@ -62,7 +60,6 @@ impl Modules {
             found: RefCell::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
-            fresh: RefCell::default(),
         }
     }
 
@@ -106,7 +103,7 @@ impl Modules {
         let own = prelude::module(url, &self.sources.project().root, &self.caches);
         if let Some(code) = own.or_else(|| bun::module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
-            let cache = self.code_cache_of_module(url, &code);
+            let cache = self.code_cache(url, code.as_bytes());
             let code = ModuleSourceCode::String(code.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
         }
@@ -140,7 +137,7 @@ impl Modules {
             }
             _ => {
                 let code = self.javascript(url, media_type, &file).await?;
-                let cache = self.code_cache_of_module(url, &code);
+                let cache = self.code_cache(url, code.as_bytes());
                 let code = ModuleSourceCode::String(code.into());
                 return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
             }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use deno_ast::MediaType;
 use deno_core::url::{Url, form_urlencoded};
 use deno_core::{JsBuffer, ToJsBuffer, v8};
@@ -25,20 +26,18 @@ const SERVING: &str = "baton:serving";
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
-/// The module that has the SDK compiled before it is needed.
-const WARM_UP: &str = "baton:warm-up";
+/// The module that asks the project's SDK.
+const SDK: &str = "baton:sdk";
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SERVING, TIMERS, WARM_UP].contains(&specifier)
+    [HOST, SDK, SERVING, TIMERS].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) begin_ahead: v8::Global<v8::Function>,
     pub(crate) import_package: v8::Global<v8::Function>,
-    pub(crate) ready_sdk: v8::Global<v8::Function>,
-    pub(crate) warm_up: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
@@ -128,8 +127,6 @@ pub(crate) struct ServeArgument {
 pub(crate) struct SdkCopy {
     /// The module that exports the class of clients.
     pub(crate) main: String,
-    /// The module that exports what serves them.
-    pub(crate) edge: String,
     pub(crate) folder: String,
     pub(crate) version: String,
 }
@@ -170,8 +167,11 @@ enum WholeBody {
 pub(crate) struct CallAnswer {
     status: u16,
     headers: Vec<(String, String)>,
-    body: JsBuffer,
+    /// The body is one of these two.
+    text: Option<String>,
+    bytes: Option<JsBuffer>,
     /// The body is to be pulled.
+    #[serde(default)]
     pub(crate) streams: bool,
 }
 
@@ -236,7 +236,10 @@ impl From<CallAnswer> for Response {
         Self {
             status: answer.status,
             headers: answer.headers,
-            body: Body::Full(bytes::Bytes::copy_from_slice(&answer.body)),
+            body: Body::Full(match (answer.text, answer.bytes) {
+                (Some(text), _) => text.into(),
+                (None, bytes) => bytes.map_or_else(Bytes::new, |bytes| Bytes::copy_from_slice(&bytes)),
+            }),
             over: None,
         }
     }
@@ -269,8 +272,8 @@ pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<A
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
-        WARM_UP => (&CODE[3], include_str!("warm-up.ts")),
-        TIMERS => (&CODE[4], include_str!("timers.ts")),
+        TIMERS => (&CODE[3], include_str!("timers.ts")),
+        SDK => (&CODE[4], include_str!("sdk.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
         }

@@ -1,8 +1,7 @@
 // Runs first in every isolate: imports the project's modules, collects their Inngest functions,
 // builds the handlers with the project's own `inngest` package, and answers calls.
 //
-// It is evaluated as a file in the project's root, so that `inngest/edge` below is the project's
-// copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
+// It is evaluated as a file in the project's root, so that `inngest` below is the project's copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
 // package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -19,10 +18,8 @@ import {
   serveFetch,
   takeListeners,
 } from "baton:serving";
+import { handlerOf, type SdkHandler, type SdkRequest } from "baton:sdk";
 import "baton:timers";
-import { warmUp as rounds } from "baton:warm-up";
-
-type AppHandler = (request: Request) => Response | Promise<Response>;
 
 interface InngestClient {
   id: string;
@@ -47,12 +44,8 @@ interface FunctionConfig {
   [setting: string]: unknown;
 }
 
-interface IncomingCall {
-  method: string;
-  url: string;
-  headers: [string, string][];
-  /** A text where that is the same. */
-  body: string | Uint8Array;
+/** A request; its body is a text where that is the same. */
+interface IncomingCall extends SdkRequest {
   /** What is logged of it. */
   whose: Call;
   /** The Inngest app that is called; null for the app of the entry file. */
@@ -71,18 +64,15 @@ const CLOUD = "https://api.inngest.com";
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
-/** The SDK was evaluated before the load. */
-let hasSdk = false;
-let warmUpOnce: (() => Promise<void>) | undefined;
 /** By their URLs what the modules export that were evaluated before the load. */
 const evaluated = new Map<string, object>();
 /** What their functions are registered with. */
 const configured = new Map<InngestFunction, FunctionConfig[]>();
 const collected = new Map<InngestFunction, string>();
-const apps = new Map<string, AppHandler>();
+const apps = new Map<string, SdkHandler>();
 let isEntry = false;
 /** Bodies that the SDK streams, by the call's number. */
-const streams = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
+const streamed = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 /** What the SDK answers with when it streams (`createStream` in its handler). */
 const STREAMS = 201;
 /** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
@@ -102,30 +92,6 @@ export async function beginAhead(isEntry: boolean): Promise<void> {
 /** Evaluates a package before the load. */
 export async function importPackage(url: string): Promise<void> {
   await import(url);
-  hasSdk ||= url.includes("/node_modules/inngest/");
-}
-
-/** Takes the SDK, if it was evaluated before the load, for `warmUp`. */
-export async function readySdk(): Promise<void> {
-  if (!hasSdk) return;
-  try {
-    const sdk = { ...(await import("inngest")), ...(await import("inngest/edge")) };
-    warmUpOnce = rounds(sdk, answerAhead);
-  } catch {
-    // One that is not as it is expected stays cold.
-  }
-}
-
-/** Has the SDK answer some calls before the load. Whether more would be of use. */
-export async function warmUp(): Promise<boolean> {
-  if (!warmUpOnce) return false;
-  try {
-    await warmUpOnce();
-    return true;
-  } catch {
-    warmUpOnce = undefined;
-    return false;
-  }
 }
 
 /** Evaluates a module of the project before the load, and has what the load will ask of it. */
@@ -133,22 +99,6 @@ export async function evaluate(url: string): Promise<void> {
   const exports = await import(url);
   evaluated.set(url, exports);
   for (const fn of functionsOf(exports)) configured.set(fn, configs(fn, fn.client.id));
-}
-
-async function answerAhead(handler: AppHandler, query: string, body: string): Promise<void> {
-  const app = "";
-  apps.set(app, handler);
-  try {
-    const headers: [string, string][] = [
-      ["host", "localhost"],
-      ["content-type", "application/json"],
-    ];
-    const whose = { function: null, run: null, step: null, quiet: true };
-    const url = `http://localhost/api/inngest${query}`;
-    await call({ method: "POST", url, headers, body, whose, app, id: 0, peer: null, sync: false });
-  } finally {
-    apps.delete(app);
-  }
 }
 
 /** Imports modules and keeps what they export for `serve`. */
@@ -249,10 +199,11 @@ export async function serve({ path, retries, copies }: { path: string; retries: 
     const duplicate = findDuplicate(id, functions);
     if (duplicate) return { duplicate };
     const [{ client }] = functions;
-    const serve = await serveOf(functions, id, copies);
+    const sdk = await sdkOf(functions, id, copies);
     // One path for all would be one app for Inngest.
     const path = byClient.size > 1 ? process.env.INNGEST_SERVE_PATH : undefined;
-    apps.set(id, serve({ client, functions, servePath: path && `${path}/${id}` }));
+    const options = { client, functions, servePath: path && `${path}/${id}` };
+    apps.set(id, handlerOf(sdk.InngestCommHandler, options));
     described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)), client: told(client) });
   }
   evaluated.clear();
@@ -263,13 +214,12 @@ export async function serve({ path, retries, copies }: { path: string; retries: 
 /** A copy of the SDK in the project. */
 interface SdkCopy {
   main: string;
-  edge: string;
   folder: string;
   version: string;
 }
 
-/** What serves an app's functions: of the copy of the SDK that made their clients, as each knows its own only. */
-async function serveOf(functions: InngestFunction[], app: string, copies: SdkCopy[]) {
+/** Finds the copy of the SDK that made the clients of an app's functions, as each knows its own only. */
+async function sdkOf(functions: InngestFunction[], app: string, copies: SdkCopy[]) {
   const makers = new Set<SdkCopy>();
   for (const copy of copies) {
     const { Inngest } = await import(copy.main);
@@ -285,7 +235,7 @@ async function serveOf(functions: InngestFunction[], app: string, copies: SdkCop
         `${one} and ${two}. Give the client of one of them an id of its own, or install one version for both.`,
     );
   }
-  return (await import(first?.edge ?? "inngest/edge")).serve;
+  return await import(first?.main ?? "inngest");
 }
 
 /**
@@ -299,25 +249,36 @@ function shareContexts() {
   (globalThis as any)[Symbol.for("inngest:als")] = place;
 }
 
+interface Answer {
+  status: number;
+  headers: [string, string][];
+  /** The body, as a text or as bytes. */
+  text?: string;
+  bytes?: Uint8Array;
+  /** The body is to be pulled. */
+  streams?: boolean;
+}
+
 /** Answers one HTTP request that came directly. */
-export async function call({ method, url, headers, body, whose, app, id, peer, sync }: IncomingCall) {
+export function call(incoming: IncomingCall): Promise<Answer> {
+  const run = () => (incoming.app === null ? askApp(incoming) : askSdk(incoming.app, incoming));
+  return incoming.sync ? register(run) : runFor(incoming.whose, run);
+}
+
+async function askSdk(app: string, request: SdkRequest): Promise<Answer> {
+  const handler = apps.get(app);
+  if (!handler) throw new Error(`no handler for ${app}`);
+  return await handler(request);
+}
+
+async function askApp({ method, url, headers, body, id, peer }: IncomingCall): Promise<Answer> {
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
-  const run = async () => {
-    // Of a server that listens only what the host itself asks comes this way.
-    if (app === null) return isDirect() ? answer(request, peer, id) : ask(request);
-    const handler = apps.get(app);
-    if (!handler) throw new Error(`no handler for ${app}`);
-    return handler(request);
-  };
-  const response = await (sync ? register(run) : runFor(whose, run));
-  const isStreamed = response.status === STREAMS && response.body !== null;
-  if (isStreamed) streams.set(id, response.body!.getReader());
-  return {
-    status: response.status,
-    headers: pairs(response.headers),
-    body: isStreamed ? new Uint8Array() : new Uint8Array(await response.arrayBuffer()),
-    streams: isStreamed,
-  };
+  // Of a server that listens only what the host itself asks comes this way.
+  const response = await (isDirect() ? answer(request, peer, id) : ask(request));
+  const streams = response.status === STREAMS && response.body !== null;
+  if (streams) streamed.set(id, response.body!.getReader());
+  const bytes = streams ? new Uint8Array() : new Uint8Array(await response.arrayBuffer());
+  return { status: response.status, headers: pairs(response.headers), bytes, streams };
 }
 
 /** As `[...headers]`, which in Deno sorts them anew for each. */
@@ -329,20 +290,20 @@ function pairs(headers: Headers): [string, string][] {
 
 /** The next part of a streamed body; null at its end. */
 export async function pull(id: number): Promise<Uint8Array | null> {
-  const { done, value } = (await streams.get(id)?.read()) ?? { done: true };
+  const { done, value } = (await streamed.get(id)?.read()) ?? { done: true };
   if (!done) return value!;
-  streams.delete(id);
+  streamed.delete(id);
   return null;
 }
 
 /** Answers a request of the host's own, which nothing waits for longer than it has to. */
-async function register(run: () => Promise<Response>): Promise<Response> {
-  const gone = () => Response.json({ message: "another generation serves" }, { status: 503 });
+async function register(run: () => Promise<Answer>): Promise<Answer> {
+  const gone = () => refusal(503, "another generation serves");
   if (superseded) return gone();
   let timer: ReturnType<typeof setTimeout>;
-  const late = new Promise<Response>((resolve) => {
+  const late = new Promise<Answer>((resolve) => {
     const message = `Inngest has not answered for ${SYNC_LIMIT_MS / 1000} s`;
-    timer = setTimeout(() => resolve(Response.json({ message }, { status: 504 })), SYNC_LIMIT_MS);
+    timer = setTimeout(() => resolve(refusal(504, message)), SYNC_LIMIT_MS);
   });
   const call = { function: null, run: null, step: null, quiet: true };
   const answered = runFor(call, run);
@@ -351,6 +312,10 @@ async function register(run: () => Promise<Response>): Promise<Response> {
   } finally {
     clearTimeout(timer!);
   }
+}
+
+function refusal(status: number, message: string): Answer {
+  return { status, headers: [["content-type", "application/json"]], text: JSON.stringify({ message }) };
 }
 
 /** The event of a generation that drains: it stays until everything is settled that a listener waits for. */

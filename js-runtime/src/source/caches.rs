@@ -44,8 +44,6 @@ pub(crate) struct Caches {
     given: Mutex<HashSet<(Kind, u64)>>,
     /// How much of it V8 did not want.
     rejected: AtomicU64,
-    /// Modules that an isolate of the process has had, by content.
-    used: Mutex<HashSet<u64>>,
 }
 
 impl Caches {
@@ -81,7 +79,6 @@ impl Caches {
             script_code: Newest::default(),
             disk,
             given: Mutex::default(),
-            used: Mutex::default(),
             rejected: AtomicU64::default(),
         }
     }
@@ -274,16 +271,6 @@ impl Caches {
 
     pub(crate) fn keep_module_code(&self, url: Url, content: u64, code: &[u8]) {
         self.keep_v8_code(Kind::ModuleCode, url, content, code);
-    }
-
-    /// The same with what was compiled while the module ran.
-    pub(crate) fn complete_module_code(&self, url: Url, content: u64, code: &[u8]) {
-        self.put_v8_code(Kind::ModuleCode, url, content, code);
-    }
-
-    /// Whether no isolate of the process has had a module of this content yet.
-    pub(crate) fn is_first_use(&self, content: u64) -> bool {
-        lock(&self.used).insert(content)
     }
 
     fn v8_code(&self, kind: Kind, url: &Url, content: u64) -> Option<Arc<[u8]>> {

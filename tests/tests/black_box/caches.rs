@@ -60,57 +60,6 @@ async fn a_second_host_makes_nothing_again_that_the_first_one_made() {
 }
 
 #[tokio::test]
-async fn what_an_isolate_ran_is_in_the_cache_once_it_has_ended() {
-    let project = Project::new();
-    let mut baton = counting(Baton::dev(&project)).ready().await;
-    assert_eq!(version_of(&baton, "version").await, "1");
-    baton.signal("TERM").await;
-    assert!(baton.ended().await.success());
-    let line = baton.wait_for("code that ran is cached", json!({})).await;
-    assert!(number(&line, "modules") > 10, "{}", line.text);
-    // Functions are compiled when they are called.
-    assert!(
-        number(&line, "bytes") > number(&line, "bytes_before") * 5 / 4,
-        "{}",
-        line.text
-    );
-    // And V8 takes it.
-    let next = serve_and_end(&project).await;
-    assert_eq!(
-        (number(&next, "misses"), number(&next, "rejected")),
-        (0, 0),
-        "{}",
-        next.text
-    );
-}
-
-/// The cache is one for all projects, and each uses another part of a package.
-#[tokio::test]
-async fn what_only_a_later_host_runs_is_added_to_what_came_from_the_cache() {
-    let project = Project::new();
-    let body: String = (0..100).map(|n| format!("  sum += Math.sqrt({n} + sum);\n")).collect();
-    project.write(
-        "functions/much.ts",
-        format!(
-            "import {{ Inngest }} from \"inngest\";\nconst inngest = new Inngest({{ id: \"fixture\" }});\n\
-             function compute() {{\n  let sum = 0;\n{body}  return sum;\n}}\n\
-             export const much = inngest.createFunction(\n  \
-             {{ id: \"much\", retries: 1, triggers: [{{ event: \"fixture/much\" }}] }},\n  \
-             async () => ({{ version: compute() > 0 ? \"computed\" : \"\" }}),\n);\n"
-        ),
-    );
-    serve_and_end(&project).await;
-    let mut baton = counting(Baton::dev(&project)).ready().await;
-    assert_eq!(number(&counts(&baton).await, "misses"), 0);
-    assert_eq!(version_of(&baton, "much").await, "computed");
-    baton.signal("TERM").await;
-    assert!(baton.ended().await.success());
-    let line = baton.wait_for("code that ran is cached", json!({})).await;
-    assert!((1..=5).contains(&number(&line, "modules")), "{}", line.text);
-    assert!(number(&line, "bytes") > number(&line, "bytes_before"), "{}", line.text);
-}
-
-#[tokio::test]
 async fn what_was_written_before_a_host_was_killed_is_there_for_the_next_one() {
     let project = Project::new();
     let mut baton = counting(Baton::dev(&project)).ready().await;

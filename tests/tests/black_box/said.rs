@@ -230,42 +230,6 @@ async fn a_line_without_end_is_not_lost_with_its_isolate() {
     baton.wait_for("never ended", of_the_call(&run, "INFO")).await;
 }
 
-/// Has Node tell of a deprecation, and then says which version it is.
-const DEPRECATED: &str = r#"import { createRequire } from "node:module";
-import { setTimeout } from "node:timers/promises";
-import { Inngest } from "inngest";
-const inngest = new Inngest({ id: "fixture" });
-export const deprecated = inngest.createFunction(
-  { id: "deprecated", retries: 1, triggers: [{ event: "fixture/deprecated" }], checkpointing: false },
-  async () => {
-    createRequire(import.meta.url)("punycode");
-    await setTimeout(1);
-    process.stderr.write("version 1\n");
-  },
-);
-"#;
-
-#[tokio::test]
-async fn what_node_has_deprecated_is_told_once_and_not_after_each_edit() {
-    let project = Project::new();
-    project.write("functions/deprecated.ts", DEPRECATED);
-    let baton = Baton::dev(&project).ready().await;
-    let told = async |version: &str| {
-        let answer = start(&baton, &Run::of("fixture-deprecated")).answer(&baton).await;
-        assert_eq!(answer.status, 200, "{answer}");
-        baton.wait_for(version, json!({ "stream": "stderr" })).await;
-        let lines = baton.stderr().lines();
-        let deprecations = lines.iter().filter(|line| line.message().contains("[DEP0040]"));
-        deprecations
-            .map(|line| line.json["isolate"].clone())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(told("version 1").await, ["generation-1"]);
-    project.edit("functions/deprecated.ts", "version 1", "version 2");
-    assert_eq!(baton.reload().await.activated(), 2);
-    assert_eq!(told("version 2").await, ["generation-1"]);
-}
-
 /// Writes past `process.stdout`, and has children that do; one of them blocks the isolate.
 const BYPASSES: &str = r#"import { execSync, spawn, spawnSync } from "node:child_process";
 import { writeSync } from "node:fs";

@@ -1,6 +1,6 @@
 //! The spare isolate: what was evaluated ahead of a reload is what the reload would have evaluated.
 
-use harness::{Baton, Launch, Line, Project, Run};
+use harness::{Baton, Launch, Project, Run};
 use serde_json::{Value, json};
 
 use crate::calls::start;
@@ -31,8 +31,6 @@ export const when = inngest.createFunction(
 "#;
 
 const STANDS_IN: &str = "a spare isolate stands in for one that would have to be made";
-
-const GETS_WARM: &str = "a spare isolate gets warmer";
 
 fn project(function: &str, dep: &str) -> Project {
     let project = Project::new();
@@ -261,78 +259,6 @@ async fn it_stands_in_for_an_isolate_that_died_with_the_code_of_its_generation()
     wait_for_spares(&baton, 2).await;
     assert_eq!(baton.reload().await.activated(), 2);
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
-}
-
-#[tokio::test]
-async fn at_rest_it_gets_warm_and_nobody_notices() {
-    let project = project(&told_or_exits(), DEP);
-    let baton = prepared(&project).await;
-    let warmer = "a spare isolate is warmer";
-    baton.wait_for(warmer, json!({})).await;
-    let said = baton
-        .stderr()
-        .lines()
-        .into_iter()
-        .filter(|line| line.json["isolate"] == "spare");
-    let said: Vec<String> = said.map(|line| line.message().to_owned()).collect();
-    assert_eq!(said, ["evaluates ahead of a load", "isolate booted"]);
-    exits(&baton).await;
-    baton.wait_for(STANDS_IN, json!({})).await;
-    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
-}
-
-#[tokio::test]
-async fn it_gets_warm_while_the_only_isolate_owes_a_sign_of_life() {
-    let spins = "if (event.data.spin) for (;;); return { dep, version: 1 };";
-    let project = project(
-        &TOLD.replace(
-            "async () => ({ dep, version: 1 })",
-            &format!("async ({{ event }}) => {{ {spins} }}"),
-        ),
-        DEP,
-    );
-    let baton = prepared(&project).await;
-    let mut log = baton.stderr().from_the_beginning();
-    let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": true })));
-    log.wait_for(GETS_WARM, &json!({ "until": 280 })).await;
-    log.wait_for("isolate blocked", &json!({ "isolate": 0 })).await;
-    log.wait_for(STANDS_IN, &json!({})).await;
-    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
-    assert!(!spinning.is_finished());
-}
-
-#[tokio::test]
-async fn once_warm_it_has_room_for_what_calls_leave_which_is_given_back_at_rest() {
-    let function = TOLD.replace(
-        "async () => ({ dep, version: 1 })",
-        "async ({ event: { data } }) => {
-          if (data.exit) process.exit(3);
-          while (data.spin && !existsSync(data.spin));
-          return { dep, version: 1 };
-        }",
-    );
-    let project = project(&format!("import {{ existsSync }} from \"node:fs\";\n{function}"), DEP);
-    let baton = prepared(&project).await;
-    let mut log = baton.stderr().from_the_beginning();
-    let enough = project.root().join("enough");
-    let spinning = start(&baton, &Run::of("fixture-told").with_data(json!({ "spin": enough })));
-    log.wait_for(GETS_WARM, &json!({ "until": 280 })).await;
-    project.write("enough", "");
-    assert_eq!(spinning.answer(&baton).await.status, 200);
-    let room = log.wait_for("there is room for what calls leave", &json!({})).await;
-    assert!(memory(&room) > 50 << 20, "{room:?}");
-    exits(&baton).await;
-    log.wait_for(STANDS_IN, &json!({})).await;
-    assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
-    let rests = log
-        .wait_for("an isolate at rest has collected its garbage", &json!({}))
-        .await;
-    assert!(memory(&rests) < 40 << 20, "the room was not given back: {rests:?}");
-}
-
-/// What V8 has for an isolate's heap, in bytes.
-fn memory(line: &Line) -> u64 {
-    line.json["memory"].as_u64().unwrap()
 }
 
 /// Modules of Node's that take their time.

@@ -2,7 +2,6 @@
 //! isolate takes the calls, and the next generation serves as if nothing were. So it is where many calls
 //! keep it in turns.
 
-use harness::process::Cores;
 use harness::{Baton, Project, Run, deadline, mismatch};
 use serde_json::json;
 
@@ -60,111 +59,6 @@ async fn a_blocked_isolate_is_named_and_another_one_takes_the_calls() {
     );
     assert_eq!(isolates[1]["blocked_ms"], 0, "{isolates:#?}");
     assert!(!spinning.is_finished());
-}
-
-/// One that spins until a file is there, one that waits for a child process, and one whose child tells on which cores it may
-/// run.
-const HOLDS: &str = r#"import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { Inngest } from "inngest";
-const inngest = new Inngest({ id: "fixture" });
-const fn = (id: string, run: (data: any) => unknown) =>
-  inngest.createFunction(
-    { id, retries: 1, triggers: [{ event: `fixture/${id}` }], checkpointing: false },
-    async ({ event }) => run(event.data),
-  );
-export const functions = [
-  fn("spins", ({ until }) => {
-    while (!existsSync(until));
-  }),
-  fn("spinsAndStarts", ({ until, told }) => {
-    while (!existsSync(until));
-    const script = `while [ ! -e ${told} ]; do sleep 0.05; done; exec cat /proc/self/status`;
-    return execFileSync("/bin/sh", ["-c", script]).toString();
-  }),
-  fn("sleeps", () => void execFileSync("sleep", ["1000"])),
-  fn("asks", () => execFileSync("cat", ["/proc/self/status"]).toString()),
-];
-"#;
-
-async fn holding() -> (Project, Baton) {
-    let project = Project::new();
-    project.write("functions/holds.ts", HOLDS);
-    let baton = Baton::dev(&project)
-        .argument("--isolates=2")
-        .env("BATON_LOG", "info,js_runtime::isolate::cores=debug")
-        .ready()
-        .await;
-    (project, baton)
-}
-
-const KEEP_OFF: &str = "isolates keep off the cores that others hold";
-
-/// Waits until the threads whose name begins like this may run on these cores, in any order.
-async fn run_on(baton: &Baton, name: &str, wanted: &[&Cores]) {
-    let of = || Cores::of_threads(baton.pid(), name);
-    let sorted = |mut cores: Vec<Cores>| {
-        cores.sort();
-        cores
-    };
-    let wanted = sorted(wanted.iter().map(|cores| (*cores).clone()).collect());
-    let what = format!("threads {name}… on {wanted:?}");
-    let context = || format!("{:?}", of());
-    deadline::until(&what, context, async || (sorted(of()) == wanted).then_some(())).await;
-}
-
-#[tokio::test]
-async fn while_an_isolate_spins_the_other_sleeps_on_a_core_without_it_and_its_children_have_all() {
-    let (project, baton) = holding().await;
-    let two = Cores::two_for(baton.pid());
-    let mut log = baton.stderr().from_the_beginning();
-    let until = project.root().join("until");
-    let spinning = start(&baton, &Run::of("fixture-spins").with_data(json!({ "until": until })));
-    log.wait_for(KEEP_OFF, &json!({})).await;
-    assert_eq!(version_of(&baton, "version").await, "1");
-    let helpers = Cores::of_threads(baton.pid(), "V8 DefaultWorke");
-    let held = helpers.first().expect("V8's helpers");
-    let free = Cores(two.0.difference(&held.0).copied().collect());
-    assert_eq!((held.0.len(), free.0.len()), (1, 1), "{helpers:?}");
-    assert!(helpers.iter().all(|helper| helper == held), "{helpers:?}");
-    run_on(&baton, "generation-1", &[held, &free]).await;
-
-    let child = start(&baton, &Run::of("fixture-asks")).answer(&baton).await;
-    assert_eq!(child.status, 200, "{child}");
-    assert_eq!(Cores::in_status(child.json().as_str().expect("a text")), two);
-
-    project.write("until", "");
-    assert_eq!(spinning.answer(&baton).await.status, 200);
-    log.wait_for("isolates run on every core again", &json!({})).await;
-    run_on(&baton, "generation-1", &[&two, &two]).await;
-    run_on(&baton, "V8 DefaultWorke", &vec![&two; helpers.len()]).await;
-}
-
-#[tokio::test]
-async fn what_one_that_spun_has_started_is_given_all_cores() {
-    let (project, baton) = holding().await;
-    let two = Cores::two_for(baton.pid());
-    let mut log = baton.stderr().from_the_beginning();
-    let [until, told] = ["until", "told"].map(|name| project.root().join(name));
-    let run = Run::of("fixture-spinsAndStarts").with_data(json!({ "until": until, "told": told }));
-    let spinning = start(&baton, &run);
-    log.wait_for(KEEP_OFF, &json!({})).await;
-    project.write("until", "");
-    log.wait_for("isolates run on every core again", &json!({})).await;
-    project.write("told", "");
-    let child = spinning.answer(&baton).await;
-    assert_eq!(child.status, 200, "{child}");
-    assert_eq!(Cores::in_status(child.json().as_str().expect("a text")), two);
-}
-
-#[tokio::test]
-async fn one_that_waits_for_a_child_process_holds_no_core() {
-    let (_project, baton) = holding().await;
-    let _two = Cores::two_for(baton.pid());
-    let _sleeping = start(&baton, &Run::of("fixture-sleeps"));
-    baton.wait_for("isolate blocked", json!({})).await;
-    assert_eq!(version_of(&baton, "version").await, "1");
-    assert_eq!(baton.stderr().count(KEEP_OFF, &json!({})), 0);
 }
 
 #[tokio::test]

@@ -177,9 +177,6 @@ impl Task {
             .get(&id)
             .is_some_and(|until| Instant::now() < *until);
         let full = pool.lasting() >= self.limits.isolates || pool.len() >= self.limits.isolates * ENDING_TOO;
-        if !full && self.generations.state(id) == Some(State::Current) && pool.all_may_be_blocked() {
-            self.engine.expect_another();
-        }
         if !calls_would_wait || full || patient || !self.isolates.wanted.insert(id) {
             return;
         }

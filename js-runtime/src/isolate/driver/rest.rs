@@ -36,15 +36,14 @@ impl Rest {
         self.since = now;
     }
 
-    /// Whether garbage is to be collected now, and the room given back that was made for calls.
-    pub(super) fn wants_collection(&mut self, is_busy: bool, held: Held, has_room: bool, now: Instant) -> bool {
+    /// Tells whether garbage is to be collected now.
+    pub(super) fn wants_collection(&mut self, is_busy: bool, held: Held, now: Instant) -> bool {
         if is_busy {
             self.is_over(now);
         }
         // What runs without calls leaves garbage too: of a larger heap a larger share.
         let worth = WORTH.max(self.kept / 2);
-        let is_worth_it = has_room || held.heap >= self.kept + worth;
-        now.duration_since(self.since) >= RESTS && is_worth_it && held.heap <= LARGEST
+        now.duration_since(self.since) >= RESTS && held.heap >= self.kept + worth && held.heap <= LARGEST
     }
 }
 
@@ -66,27 +65,23 @@ mod tests {
         let just_before = |at: Instant| at.checked_sub(Duration::from_millis(1)).unwrap();
         let mut rest = Rest::of(heap(WORTH), begin);
         let full = heap(WORTH * 3);
-        assert!(!rest.wants_collection(false, full, false, just_before(later(1))));
-        assert!(rest.wants_collection(false, full, false, later(1)));
-        assert!(!rest.wants_collection(false, heap(WORTH * 2 - 1), false, later(1)));
-        assert!(
-            rest.wants_collection(false, heap(WORTH), true, later(1)),
-            "room was made"
-        );
+        assert!(!rest.wants_collection(false, full, just_before(later(1))));
+        assert!(rest.wants_collection(false, full, later(1)));
+        assert!(!rest.wants_collection(false, heap(WORTH * 2 - 1), later(1)));
 
         rest.is_over(later(1));
-        assert!(!rest.wants_collection(false, full, false, just_before(later(2))));
-        assert!(!rest.wants_collection(true, full, false, later(2)), "a call runs");
-        assert!(!rest.wants_collection(false, full, false, just_before(later(3))));
-        assert!(rest.wants_collection(false, full, false, later(3)));
+        assert!(!rest.wants_collection(false, full, just_before(later(2))));
+        assert!(!rest.wants_collection(true, full, later(2)), "a call runs");
+        assert!(!rest.wants_collection(false, full, just_before(later(3))));
+        assert!(rest.wants_collection(false, full, later(3)));
     }
 
     #[test]
     fn of_what_is_large_more_has_to_be_gained_and_what_is_very_large_is_left_to_v8() {
         let begin = Instant::now();
         let mut rest = Rest::of(heap(WORTH * 8), begin);
-        assert!(!rest.wants_collection(false, heap(WORTH * 12 - 1), false, begin + RESTS));
-        assert!(rest.wants_collection(false, heap(WORTH * 12), false, begin + RESTS));
-        assert!(!rest.wants_collection(false, heap(LARGEST + 1), false, begin + RESTS));
+        assert!(!rest.wants_collection(false, heap(WORTH * 12 - 1), begin + RESTS));
+        assert!(rest.wants_collection(false, heap(WORTH * 12), begin + RESTS));
+        assert!(!rest.wants_collection(false, heap(LARGEST + 1), begin + RESTS));
     }
 }

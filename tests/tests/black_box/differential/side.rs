@@ -50,6 +50,8 @@ pub(super) struct Side {
     inngest: FakeInngest,
     project: Project,
     mode: Mode,
+    /// The name that the SDK tells of whoever serves it.
+    framework: &'static str,
 }
 
 impl Side {
@@ -94,6 +96,7 @@ impl Side {
             inngest,
             project,
             mode: stage.mode,
+            framework: if program.is_some() { "edge" } else { "baton" },
         }
     }
 
@@ -145,6 +148,15 @@ impl Side {
             (format!("http://127.0.0.1:{port}"), "<served>"),
             (format!("http://localhost:{port}"), "<served>"),
         ];
+        let framework = self.framework;
+        texts.push((
+            format!("x-inngest-framework: {framework}"),
+            "x-inngest-framework: <framework>",
+        ));
+        texts.push((
+            format!("\"framework\":\"{framework}\""),
+            "\"framework\":\"<framework>\"",
+        ));
         texts.push((self.project.root().display().to_string(), "<project>"));
         Differing::new(texts)
     }
