@@ -102,12 +102,11 @@ mod tests {
         let all = Arc::new(Barrier::new(FROM_THE_START));
         let hold = || {
             let all = all.clone();
-            runtime.spawn_blocking(move || {
-                all.wait();
-            })
+            runtime.spawn_blocking(move || all.wait().is_leader())
         };
         let begun: Vec<_> = (0..FROM_THE_START).map(|_| hold()).collect();
-        begun.into_iter().for_each(|begun| runtime.block_on(begun).unwrap());
+        let leaders = begun.into_iter().map(|begun| runtime.block_on(begun).unwrap());
+        assert_eq!(leaders.filter(|is_leader| *is_leader).count(), 1);
         assert!(threads() <= before, "none was made for it");
     }
 

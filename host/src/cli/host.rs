@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use js_runtime_api::Engine;
+use tokio::signal::unix::SignalKind;
 use tracing::{info, warn};
 
 use super::plan::Plan;
@@ -12,6 +13,7 @@ use super::serve::{Host, ServeError, Supervision, calls_in_flight};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
+use crate::supervisor::swallow;
 use crate::supervisor::{
     Beginning, FromHost, HANDOVER_RECORD_VERSION, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
@@ -29,6 +31,7 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         load_ms: u64::try_from(plan.load_timeout().as_millis()).unwrap_or(u64::MAX),
         record: HANDOVER_RECORD_VERSION,
+        pings: true,
     })
 }
 
@@ -50,6 +53,8 @@ enum Ending {
 pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     let ledger = Ledger::create(plan.state.path(), std::process::id());
+    // One of a terminal's is for the supervisor.
+    swallow::signals_without_meaning(&[SignalKind::hangup()]);
     let mut signals = Signals::listen()?;
     let (supervised, listener, mut orders) = link.start(ledger)?;
     supervised.say(FromHost::Booted);
@@ -153,6 +158,14 @@ async fn serve(
                     );
                 }
                 supervised.say(FromHost::Accepting);
+            }
+            Some(ToHost::Ping { number }) => {
+                let (goes_on, supervised) = (host.keeper.goes_on(), supervised.clone());
+                tokio::spawn(async move {
+                    if goes_on.await {
+                        supervised.say(FromHost::Pong { number });
+                    }
+                });
             }
             Some(ToHost::Freeze) => {
                 let (frozen, supervised) = (host.keeper.freeze(), supervised.clone());

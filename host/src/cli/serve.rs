@@ -21,7 +21,7 @@ use crate::config::{Lock, ProjectError, StateError, WatchMode};
 use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, ListenError, Listeners, Room, Server, Successor, bind, router};
-use crate::supervisor::{Beginning, Occasion, Supervised};
+use crate::supervisor::{Beginning, Occasion, Supervised, swallow};
 use crate::tasks::TaskFailure;
 use crate::telemetry::{Metrics, Traces, TracesError};
 
@@ -80,6 +80,8 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         host.address,
         watch,
     ));
+    // Of a terminal that is closed the default is right.
+    swallow::signals_without_meaning(&[]);
     let mut signals = Signals::listen()?;
     let (reason, failure) = tokio::select! {
         signal = signals.end() => (signal, None),

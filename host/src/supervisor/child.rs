@@ -159,6 +159,7 @@ impl Child {
             role: known.role,
             version: known.version,
             load_ms: u64::try_from(known.load.as_millis()).unwrap_or(u64::MAX),
+            pings: known.pings,
         })
     }
 

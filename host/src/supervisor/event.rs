@@ -45,6 +45,8 @@ pub enum Event {
     },
     /// The deadline of a host has passed.
     Overdue(HostId),
+    /// Time to see whether the host that accepts answers.
+    Look,
     /// The wait before the next start is over.
     RestartDue,
     Upgrade {
@@ -66,6 +68,8 @@ pub enum Action {
     },
     Tell(HostId, ToHost),
     Kill(HostId),
+    /// The log is told of a host that does not answer.
+    LogHung(HostId),
     /// From now on; it replaces an earlier one.
     Deadline(HostId, Duration),
     NoDeadline(HostId),

@@ -47,6 +47,9 @@ pub struct HostRecord {
     pub version: String,
     /// The limit of a load of the project, in milliseconds.
     pub load_ms: u64,
+    /// The host answers pings.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pings: bool,
 }
 
 /// The limit of a load for a host whose record does not tell it.
@@ -124,6 +127,7 @@ impl HostRecord {
             role: role.unwrap_or(HostRole::Draining),
             version: field(value, "version").unwrap_or_default(),
             load_ms: field(value, "load_ms").unwrap_or(USUAL_LOAD_MS),
+            pings: field(value, "pings").unwrap_or_default(),
         };
         Some((host, role))
     }

@@ -38,6 +38,8 @@ pub enum ToHost {
     },
     /// There is no successor: finish what runs, and end.
     Drain,
+    /// Answer this number. Said only to hosts that know it, while they accept.
+    Ping { number: u64 },
     /// Name the calls that run, and end.
     EndNow,
 }
@@ -56,6 +58,13 @@ pub enum FromHost {
         /// from before the record had a version, which a supervisor cannot become.
         #[serde(default)]
         record: u32,
+        /// The host answers [`ToHost::Ping`].
+        #[serde(default)]
+        pings: bool,
+    },
+    /// The host and its keeper go on.
+    Pong {
+        number: u64,
     },
     /// The engine is up: tell me what to load.
     Booted,
@@ -178,6 +187,15 @@ impl UpgradeError {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_host_that_does_not_know_pings_says_so_by_silence() {
+        let hello = r#"{"says":"hello","protocol":1,"version":"0.1.0","load_ms":1,"record":1}"#;
+        let FromHost::Hello { pings, .. } = serde_json::from_str(hello).unwrap() else {
+            panic!("{hello}");
+        };
+        assert!(!pings);
+    }
+
     use super::{Beginning, FromHost, ToHost, UpgradeError};
 
     #[test]

@@ -30,6 +30,7 @@ mod socket;
 mod state;
 #[cfg(test)]
 mod state_tests;
+pub mod swallow;
 mod unversioned_record;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -65,6 +66,9 @@ use crate::server::{ListenError, own_control_socket};
 
 /// How often the clock is looked at, and systemd asked for more time.
 const TICK: Duration = Duration::from_secs(5);
+
+/// How often the host that accepts is asked for an answer.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a host may take to give the port back whose supervisor was killed.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
@@ -214,6 +218,9 @@ impl Supervisor {
         posix::hold_signals(false);
         let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        // A supervisor that was stopped, or slept with its machine, has looked once.
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if begin {
             self.events.push_back(Event::Begin);
         }
@@ -239,6 +246,7 @@ impl Supervisor {
                 id = speaking(&self.children) => self.hear(id),
                 () = until(due) => self.pass_deadlines(),
                 _ = tick.tick() => self.tick(),
+                _ = look.tick() => self.events.push_back(Event::Look),
             }
         }
     }
@@ -257,6 +265,10 @@ impl Supervisor {
                 if let Some(child) = self.children.get(&id) {
                     child.kill();
                 }
+            }
+            Action::LogHung(id) => {
+                let host = self.children.get(&id).map(|child| child.pid);
+                error!(host, "host hangs: it answers its supervisor no more, and is replaced");
             }
             Action::Deadline(id, within) => {
                 self.deadlines.insert(id, Instant::now() + within);
@@ -396,7 +408,7 @@ impl Supervisor {
     }
 
     fn tick(&mut self) {
-        if self.notify.watchdog.is_some() {
+        if self.notify.watchdog.is_some() && self.supervision.is_answered() {
             self.notify.send("WATCHDOG=1");
         }
         if self.supervision.is_ending() {
@@ -533,6 +545,7 @@ enum Received {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
+        swallow::signals_without_meaning(&[]);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

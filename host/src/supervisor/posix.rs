@@ -63,6 +63,9 @@ pub fn hold_signals(held: bool) {
         for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGCHLD] {
             libc::sigaddset(&raw mut signals, signal);
         }
+        for signal in super::swallow::WITHOUT_MEANING {
+            libc::sigaddset(&raw mut signals, *signal);
+        }
         libc::pthread_sigmask(how, &raw const signals, std::ptr::null_mut());
     }
 }

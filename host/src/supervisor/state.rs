@@ -13,6 +13,8 @@
 //!
 //! - Whatever goes wrong before the candidate accepts ends the candidate, and the old host goes on.
 //! - No host is told to accept before the one that did has said that it stopped, or is gone.
+//! - A host that accepts answers a ping at each look. One that owes too many answers hangs: it is killed, and counts as
+//!   gone at once. Looks are counted, not time: a machine or supervisor that slept has not looked meanwhile.
 //! - A host that dies while it accepts is replaced by the candidate if there is one, else by a new
 //!   host that goes on with the same code and numbers.
 
@@ -39,6 +41,11 @@ const DRAIN_GRACE: Duration = Duration::from_secs(30);
 /// How long a host that is to end now may take to name its calls.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
+/// The number of looks in a row at which a host owes its answer to a ping, and is taken for hung.
+const HUNG_AFTER: u32 = 6;
+/// The same where somebody waits for it.
+const HUNG_WHEN_WAITED_FOR: u32 = 2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Spawned,
@@ -60,6 +67,31 @@ struct Host {
     numbers: Frozen,
     /// The version of the hand-over record that its binary knows.
     record: u32,
+    pulse: Pulse,
+}
+
+/// A host's answers to pings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulse {
+    /// It does not know pings.
+    Unknown,
+    /// The last ping, and the looks at which its answer was owed.
+    Known { last: u64, owed: u32 },
+}
+
+impl Pulse {
+    const fn of(pings: bool) -> Self {
+        if pings {
+            Self::Known { last: 0, owed: 0 }
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// Whether it owes its answer since so many looks.
+    const fn owes(self, looks: u32) -> bool {
+        matches!(self, Self::Known { owed, .. } if owed >= looks)
+    }
 }
 
 /// A host as a hand-over record describes it.
@@ -69,6 +101,8 @@ pub struct HostState {
     pub version: String,
     /// The limit of its load.
     pub load: Duration,
+    /// It answers pings.
+    pub pings: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -165,6 +199,7 @@ impl Supervision {
                 load: Duration::from_millis(host.load_ms),
                 numbers: Frozen::default(),
                 record: VERSION,
+                pulse: Pulse::of(host.pings),
             };
             adopted.hosts.insert(host.id, host_of_record);
         }
@@ -194,6 +229,7 @@ impl Supervision {
             role,
             version: host.map(|host| host.version.clone()).unwrap_or_default(),
             load: host.map(|host| host.load).unwrap_or_default(),
+            pings: host.is_some_and(|host| host.pulse != Pulse::Unknown),
         }
     }
 
@@ -224,6 +260,7 @@ impl Supervision {
                 lived,
             } => self.exited(host, status, code, lived, &mut actions),
             Event::Overdue(host) => self.overdue(host, &mut actions),
+            Event::Look => self.look(&mut actions),
             Event::Upgrade { asker, binary } => self.begin_upgrade(asker, binary, &mut actions),
             Event::Terminate if self.ending == Ending::No => self.drain_all(&mut actions),
             Event::Terminate | Event::Quit => self.end_all(&mut actions),
@@ -276,6 +313,7 @@ impl Supervision {
             load: Duration::ZERO,
             numbers: Frozen::default(),
             record: 0,
+            pulse: Pulse::Unknown,
         };
         self.hosts.insert(id, host);
         actions.push(Action::Spawn { host: id, binary });
@@ -359,8 +397,10 @@ impl Supervision {
                 version,
                 load_ms,
                 record,
+                pings,
                 ..
             } => {
+                host.pulse = Pulse::of(pings);
                 host.version = version;
                 host.record = record;
                 host.load = Duration::from_millis(load_ms);
@@ -368,6 +408,13 @@ impl Supervision {
                 actions.push(Action::Deadline(id, BOOT_WITHIN));
             }
             FromHost::Booted => self.booted(id, actions),
+            FromHost::Pong { number } => {
+                if let Pulse::Known { last, owed } = &mut host.pulse
+                    && *last == number
+                {
+                    *owed = 0;
+                }
+            }
             FromHost::Numbers {
                 current,
                 newest,
@@ -414,6 +461,44 @@ impl Supervision {
                 }
             }
         }
+    }
+
+    /// Asks the host that accepts for an answer, and ends it where it has owed one for too long.
+    fn look(&mut self, actions: &mut Vec<Action>) {
+        let Some(id) = self.accepting else {
+            return;
+        };
+        let Some(Host {
+            pulse: Pulse::Known { last, owed },
+            ..
+        }) = self.hosts.get_mut(&id)
+        else {
+            return;
+        };
+        // The answer to the newest one pays for all before.
+        *last += 1;
+        let number = *last;
+        *owed += 1;
+        if *owed > HUNG_AFTER {
+            self.end_hung(id, actions);
+        } else {
+            actions.push(Action::Tell(id, ToHost::Ping { number }));
+        }
+    }
+
+    /// A killed process does nothing more: the next host need not wait until it is gone.
+    fn end_hung(&mut self, id: HostId, actions: &mut Vec<Action>) {
+        actions.push(Action::LogHung(id));
+        self.kill(id, actions);
+        self.accepting = None;
+        self.go_on_without(Duration::ZERO, actions);
+    }
+
+    /// Whether the host that accepts answers, as far as it is known.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
+        accepting.is_none_or(|host| !host.pulse.owes(HUNG_AFTER))
     }
 
     fn at_step(&mut self, step: Step, act: fn(&mut Self, &mut Vec<Action>), actions: &mut Vec<Action>) {
@@ -566,6 +651,13 @@ impl Supervision {
         let held = |what: &str| UpgradeError::NotReleased { what: what.to_owned() };
         let error = match step {
             None => return self.kill(id, actions),
+            // An upgrade is the remedy for a host that hangs.
+            Some(Step::Freezing | Step::Stopping) if self.hangs() => {
+                if let Some(accepting) = self.accepting {
+                    self.end_hung(accepting, actions);
+                }
+                return;
+            }
             Some(Step::Boot) if !greeted => slow("heard of"),
             Some(Step::Boot) => slow("up"),
             Some(Step::Freezing) => held("finish its reload"),
@@ -574,6 +666,12 @@ impl Supervision {
             Some(Step::Accepting) => slow("accepting"),
         };
         self.fail_upgrade(error, actions);
+    }
+
+    /// Whether the host that accepts owes answers, while somebody waits for it.
+    fn hangs(&self) -> bool {
+        let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
+        accepting.is_some_and(|host| host.pulse.owes(HUNG_WHEN_WAITED_FOR))
     }
 
     /// The candidate ends, and the old host goes on as if nothing had been.

@@ -32,6 +32,7 @@ fn hello(host: HostId) -> Event {
             version: "1".to_owned(),
             load_ms: 1000,
             record: 1,
+            pings: true,
         },
     )
 }
@@ -399,6 +400,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         8 => (host.clone(), message).prop_map(|(host, message)| said(host, message)),
         1 => host.clone().prop_map(|host| exited(host, LONG)),
         1 => host.prop_map(Event::Overdue),
+        2 => Just(Event::Look),
     ]
 }
 
@@ -443,4 +445,106 @@ proptest! {
             }
         }
     }
+}
+
+fn pings(actions: &[Action]) -> Vec<(HostId, u64)> {
+    let pings = orders(actions).into_iter().filter_map(|(host, order)| match order {
+        ToHost::Ping { number } => Some((host, *number)),
+        _ => None,
+    });
+    pings.collect()
+}
+
+#[test]
+fn a_host_that_answers_its_pings_is_left_alone_for_ever() {
+    let mut supervision = serving();
+    for number in 1..100 {
+        let actions = play(&mut supervision, [Event::Look]);
+        assert_eq!(pings(&actions), [(A, number)]);
+        assert_eq!(actions.len(), 1);
+        play(&mut supervision, [said(A, FromHost::Pong { number })]);
+        assert!(supervision.is_answered());
+    }
+}
+
+#[test]
+fn a_host_that_owes_its_answers_is_killed_and_replaced_before_it_is_gone() {
+    let mut supervision = serving();
+    let mut looks = 0;
+    let actions = loop {
+        looks += 1;
+        let actions = play(&mut supervision, [Event::Look]);
+        if actions.contains(&Action::Kill(A)) {
+            break actions;
+        }
+        // An old answer pays nothing.
+        play(&mut supervision, [said(A, FromHost::Pong { number: looks - 1 })]);
+    };
+    assert_eq!(looks, 7, "six answers are owed by then");
+    assert!(actions.contains(&Action::LogHung(A)) && actions.contains(&Action::RestartIn(Duration::ZERO)));
+    let actions = play(
+        &mut supervision,
+        [Event::RestartDue, hello(B), said(B, FromHost::Booted)],
+    );
+    assert_eq!(loads(&actions), [(B, Occasion::Restart, Some(GenerationId(3)))]);
+    let late = play(&mut supervision, [exited(A, LONG), said(B, FromHost::Accepting)]);
+    assert!(
+        late.iter().all(|action| !matches!(action, Action::RestartIn(_))),
+        "{late:?}"
+    );
+    assert_eq!(pings(&play(&mut supervision, [Event::Look])), [(B, 1)]);
+}
+
+#[test]
+fn a_host_that_does_not_know_pings_is_never_pinged_nor_taken_for_hung() {
+    let mut supervision = new();
+    let old = FromHost::Hello {
+        protocol: PROTOCOL,
+        version: "0".to_owned(),
+        load_ms: 1000,
+        record: 1,
+        pings: false,
+    };
+    let events = [said(A, old), said(A, FromHost::Booted), said(A, FromHost::Accepting)];
+    play(&mut supervision, [Event::Begin].into_iter().chain(events));
+    for _ in 0..100 {
+        assert_eq!(play(&mut supervision, [Event::Look]), []);
+        assert!(supervision.is_answered());
+    }
+}
+
+#[test]
+fn an_upgrade_is_a_remedy_for_a_host_that_hangs() {
+    let mut supervision = serving();
+    play(
+        &mut supervision,
+        [Event::Look, upgrade(), hello(B), said(B, FromHost::Booted)],
+    );
+    play(&mut supervision, [Event::Look]);
+    let actions = play(&mut supervision, [Event::Overdue(B)]);
+    assert!(actions.contains(&Action::Kill(A)), "{actions:?}");
+    let mut supervision = serving();
+    play(
+        &mut supervision,
+        [Event::Look, upgrade(), hello(B), said(B, FromHost::Booted)],
+    );
+    play(&mut supervision, [said(A, FromHost::Frozen(frozen(3)))]);
+    play(
+        &mut supervision,
+        [
+            said(
+                B,
+                FromHost::Ready {
+                    generation: GenerationId(4),
+                },
+            ),
+            Event::Look,
+        ],
+    );
+    let actions = play(&mut supervision, [Event::Overdue(B)]);
+    assert!(
+        actions.contains(&Action::Kill(A)) && !actions.contains(&Action::Kill(B)),
+        "{actions:?}"
+    );
+    assert!(orders(&actions).contains(&(B, &ToHost::Accept)), "{actions:?}");
 }

@@ -83,6 +83,7 @@ mod tests {
             role: HostRole::Draining,
             version: "0.1.0".to_owned(),
             load_ms: 60_000,
+            pings: false,
         };
         assert_eq!(record.hosts[0], old);
         let new = &record.hosts[1];

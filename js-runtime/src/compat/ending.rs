@@ -81,9 +81,12 @@ fn kill(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, pid: i32
     Ok(())
 }
 
-/// Itself, its group, or everybody.
+/// Itself, who started it (a supervisor, whose end would be that of all hosts), the groups of both, or everybody.
 fn reaches_the_host(pid: i32) -> bool {
-    i64::from(pid) == i64::from(std::process::id()) || matches!(pid, 0 | -1) || pid == -posix::own_group()
+    let parent = posix::parent();
+    let processes = [posix::own(), parent];
+    let groups = [Some(posix::own_group()), posix::group_of(parent)];
+    matches!(pid, 0 | -1) || processes.contains(&pid) || groups.contains(&pid.checked_neg())
 }
 
 /// By default, in Node: it ignores SIGPIPE, and SIGUSR1 is its debugger's. Nothing can stop an
@@ -120,4 +123,21 @@ fn end(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, code: i32
         stack,
         place,
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{posix, reaches_the_host};
+
+    #[test]
+    fn the_parent_and_its_group_are_as_safe_as_the_host_itself() {
+        let (own, parent) = (posix::own(), posix::parent());
+        let group = posix::group_of(parent).unwrap();
+        for pid in [0, -1, own, parent, -posix::own_group(), -group] {
+            assert!(reaches_the_host(pid), "{pid}");
+        }
+        for pid in [i32::MIN, i32::MAX, -i32::MAX] {
+            assert!(!reaches_the_host(pid), "{pid}");
+        }
+    }
 }

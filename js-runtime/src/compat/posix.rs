@@ -13,6 +13,25 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     outcome(unsafe { libc::kill(pid, signal) })
 }
 
+/// The host itself.
+pub(super) fn own() -> i32 {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// The process that started the host, or has taken its place.
+pub(super) fn parent() -> i32 {
+    // SAFETY: it takes nothing and cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// A process's group; `None` where there is no such process, or it is none of this session's.
+pub(super) fn group_of(pid: i32) -> Option<i32> {
+    // SAFETY: it takes a number, and says whether it means nothing.
+    let group = unsafe { libc::getpgid(pid) };
+    (group > 0).then_some(group)
+}
+
 /// The host's process group.
 pub(super) fn own_group() -> i32 {
     // SAFETY: it takes nothing and cannot fail.

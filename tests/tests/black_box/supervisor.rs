@@ -135,6 +135,72 @@ async fn a_host_that_is_killed_during_its_upgrade_is_replaced_by_the_one_that_lo
 }
 
 #[tokio::test]
+async fn slow_a_host_that_hangs_is_replaced_and_nobody_is_refused() {
+    let project = Project::new();
+    let baton = Baton::start(&project).ready().await;
+    let host = baton.host().await;
+    send_signal("STOP", host).await;
+    // It waits in the socket, or is lost with the host that has taken it.
+    let call = baton.executor().request(&Run::of("fixture-version"), "step");
+    let waiting = call.write(&baton.door()).await;
+    // Six looks, five seconds apart: longer than any phase may take.
+    let hangs = "host hangs: it answers its supervisor no more, and is replaced";
+    let told = tokio::time::timeout(Duration::from_secs(60), async {
+        while baton.stderr().count(hangs, &json!({ "host": host })) == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert!(told.await.is_ok(), "{}", baton.stderr().tail());
+    baton.wait_for("host died", json!({ "host": host })).await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    assert_ne!(baton.host().await, host);
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn signals_that_mean_nothing_end_neither_supervisor_nor_host() {
+    let project = Project::new();
+    let baton = Baton::start(&project).ready().await;
+    let host = baton.host().await;
+    for signal in ["USR1", "USR2", "ALRM", "IO", "PROF", "VTALRM"] {
+        send_signal(signal, baton.pid()).await;
+        send_signal(signal, host).await;
+    }
+    send_signal("HUP", host).await;
+    assert_eq!(version_of(&baton, "version").await, "1");
+    assert_eq!(baton.host().await, host);
+}
+
+#[tokio::test]
+async fn user_code_that_signals_its_parent_ends_its_isolate_and_nothing_else() {
+    let project = Project::new();
+    project.write(
+        "functions/signals.ts",
+        r#"import { inngest } from "../lib/client";
+export const signals = inngest.createFunction(
+  { id: "signals", retries: 0, checkpointing: false, triggers: [{ event: "fixture/signals" }] },
+  async ({ event }) => process.kill(event.data.sign * process.ppid, event.data.signal),
+);
+"#,
+    );
+    let baton = Baton::start(&project).ready().await;
+    let host = baton.host().await;
+    for signal in ["SIGTERM", "SIGKILL", "SIGHUP"] {
+        let run = Run::of("fixture-signals").with_data(json!({ "sign": 1, "signal": signal }));
+        let answer = start(&baton, &run).answer(&baton).await;
+        assert_eq!(answer.status, 500, "{answer}");
+        assert_eq!(version_of(&baton, "version").await, "1");
+    }
+    assert_eq!(
+        baton.stderr().count("isolate ended", &json!({})),
+        3,
+        "{}",
+        baton.stderr().tail()
+    );
+    assert_eq!(baton.host().await, host);
+}
+
+#[tokio::test]
 async fn calls_wait_while_a_host_is_replaced() {
     let project = Project::new();
     let baton = Baton::start(&project).ready().await;

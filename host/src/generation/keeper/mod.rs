@@ -81,6 +81,10 @@ enum Request {
     Resume {
         given: Option<GenerationId>,
     },
+    /// Answer, to show that the task goes on.
+    Ping {
+        answer: oneshot::Sender<()>,
+    },
     /// Another host goes on from here.
     HandOver,
     Stop {
@@ -149,6 +153,13 @@ impl Keeper {
         })
     }
 
+    /// Resolves once the task has had a turn; tells whether it had one.
+    pub fn goes_on(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.send(Request::Ping { answer });
+        async move { answered.await.is_ok() }
+    }
+
     /// Ends every isolate, then the task.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
@@ -208,6 +219,8 @@ impl Task {
                     }
                     Some(Request::Freeze { answer }) => self.handover.freeze(answer),
                     Some(Request::Resume { given }) => self.resume(given),
+                    // Whoever asked may have gone.
+                    Some(Request::Ping { answer }) => drop(answer.send(())),
                     Some(Request::HandOver) => self.hand_over().await,
                     Some(Request::Stop { done }) => {
                         self.table.tasks().may_end();
