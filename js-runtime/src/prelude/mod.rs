@@ -25,6 +25,9 @@ const SERVING: &str = "baton:serving";
 /// The module that has requests go where user code says.
 const FETCH: &str = "baton:fetch";
 
+/// The module that tells the hooks of user code of promises.
+const HOOKS: &str = "baton:hooks";
+
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
@@ -33,7 +36,7 @@ const WARM_UP: &str = "baton:warm-up";
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SERVING, FETCH, TIMERS, WARM_UP].contains(&specifier)
+    [HOST, SERVING, FETCH, HOOKS, TIMERS, WARM_UP].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
@@ -269,12 +272,13 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 6] = [const { OnceLock::new() }; 6];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 7] = [const { OnceLock::new() }; 7];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         WARM_UP => (&CODE[3], include_str!("warm-up.ts")),
         TIMERS => (&CODE[4], include_str!("timers.ts")),
+        HOOKS => (&CODE[6], include_str!("hooks.ts")),
         FETCH => (&CODE[5], include_str!("fetch.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))
