@@ -5,7 +5,7 @@
 //! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
-//! it), and what it starts ends with it (`children`). Both it tells through the object in `host`,
+//! it), and what it starts ends with it (`children`) and reads what it is sent (`channel`). Both it tells through the object in `host`,
 //! which also has the parts of the modules `bun` and `bun:*` (`bun`). `witness` sees
 //! what it asks of the system while it is evaluated, by `files` and by Deno's audit.
 
@@ -15,6 +15,7 @@ use deno_core::{Extension, JsRuntime, extension};
 
 pub(crate) mod bun;
 pub(crate) mod certificates;
+mod channel;
 mod children;
 mod console;
 mod ending;
@@ -53,6 +54,8 @@ extension!(
         "op_signal_bind" => op.with_implementation_from(&signals::op_baton_signal_bind()),
         "op_signal_poll" => op.with_implementation_from(&signals::op_baton_signal_poll()),
         "op_signal_unbind" => op.with_implementation_from(&signals::op_baton_signal_unbind()),
+
+        "op_node_ipc_write_advanced" => op.with_implementation_from(&channel::op_baton_ipc_write_advanced()),
 
         "op_fs_chdir" => op.with_implementation_from(&process::op_baton_chdir()),
         "op_fs_umask" => op.with_implementation_from(&process::op_baton_umask()),

@@ -26,6 +26,9 @@ const SERVING: &str = "baton:serving";
 /// The module that has requests go where user code says.
 const FETCH: &str = "baton:fetch";
 
+/// The module that tells the hooks of user code of promises.
+const HOOKS: &str = "baton:hooks";
+
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
@@ -34,7 +37,7 @@ const SDK: &str = "baton:sdk";
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SDK, SERVING, FETCH, TIMERS].contains(&specifier)
+    [HOST, SDK, SERVING, FETCH, HOOKS, TIMERS].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
@@ -272,12 +275,13 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 6] = [const { OnceLock::new() }; 6];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 7] = [const { OnceLock::new() }; 7];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         TIMERS => (&CODE[3], include_str!("timers.ts")),
         SDK => (&CODE[4], include_str!("sdk.ts")),
+        HOOKS => (&CODE[6], include_str!("hooks.ts")),
         FETCH => (&CODE[5], include_str!("fetch.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))

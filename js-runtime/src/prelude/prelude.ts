@@ -6,6 +6,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import "baton:fetch";
+import "baton:hooks";
 import { type Call, raise, runFor } from "baton:host";
 import {
   answer,

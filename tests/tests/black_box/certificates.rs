@@ -1,9 +1,10 @@
 //! The authorities that a generation's environment trusts.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use harness::{Baton, Cli, Project, Run};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::calls::start;
 
@@ -151,6 +152,50 @@ async fn code_may_have_every_certificate_accepted_as_in_node() {
     let strict = told(&baton, json!({ "trust": "1" })).await;
     // The agent of `node:https` has kept its connection.
     assert_eq!(ways(&strict), ["refused", "report 42", "refused"].map(Value::from));
+}
+
+/// Answers whoever registers, on the port that it is told.
+const STAND_IN: &str = r#"import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+const here = (name) => readFileSync(new URL(name, import.meta.url));
+createServer({ key: here("server.key"), cert: here("server.pem") }, (_, response) => {
+  response.setHeader("content-type", "application/json").end(JSON.stringify({ ok: true, modified: true }));
+}).listen(Number(process.argv[2]), "127.0.0.1", () => console.log("listens"));
+"#;
+
+#[tokio::test]
+async fn a_project_is_registered_at_an_inngest_whose_authority_its_environment_trusts() {
+    let project = project();
+    project.remove("functions/asks.ts");
+    project.write("stand-in.mjs", STAND_IN);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let port = port.expect("a free port").port();
+    let mut stand_in = tokio::process::Command::new("node")
+        .args(["stand-in.mjs", &port.to_string()])
+        .current_dir(project.root())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node");
+    let mut listens = [0];
+    let mut output = stand_in.stdout.take().expect("its output");
+    output.read_exact(&mut listens).await.expect("that it listens");
+    project.write("baton.toml", "[env]\nfile = \".env\"\n");
+    for (file, told) in [
+        ("OTHER=1\n", "not registered"),
+        ("NODE_EXTRA_CA_CERTS=ca.pem\n", "registered at Inngest"),
+    ] {
+        project.write(".env", file);
+        let baton = Baton::start(&project)
+            .registering()
+            .env("INNGEST_BASE_URL", format!("https://localhost:{port}"))
+            .env("INNGEST_SIGNING_KEY", "signkey-test-00112233")
+            .without("INNGEST_DEV")
+            .ready()
+            .await;
+        let is_told = |line: &harness::Line| line.message().starts_with(told);
+        baton.stderr().wait_for_line(told, is_told).await;
+    }
 }
 
 #[tokio::test]
