@@ -204,6 +204,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
 
 fn start_engine() -> Result<V8Engine, SnapshotError> {
     descriptors::raise_limit();
+    descriptors::keep_reserve();
     let folder = cache_folder();
     let code = code_cache(&folder);
     V8Engine::start(folder, code, snapshot(&cli::snapshot_maker()))

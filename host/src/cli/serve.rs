@@ -230,6 +230,7 @@ impl Host {
             project: root.display().to_string().into(),
             calls: calls.clone(),
             hold,
+            held: Arc::default(),
             slow_call,
             watch: watching.mode,
             serve_path,

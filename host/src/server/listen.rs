@@ -23,6 +23,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use js_runtime_api::regular_file;
 use miette::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, UnixListener};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
+use crate::descriptors;
 use crate::generation::Role;
 
 /// How long a connection may be silent after another host took over. Whoever sends nothing for so long
@@ -237,7 +239,15 @@ impl Connections {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => self.clone().connection(stream, Peer::Control),
-                Err(error) => pause(&error).await,
+                Err(error) => {
+                    // A command that helps out may want the last descriptor.
+                    let _room = regular_file::is_lack(&error).then(descriptors::make_room);
+                    match tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
+                        Ok(Ok((stream, _))) => self.clone().connection(stream, Peer::Control),
+                        Ok(Err(error)) => pause(&error).await,
+                        Err(_) => {}
+                    }
+                }
             }
         }
     }
