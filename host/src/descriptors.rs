@@ -1,7 +1,52 @@
 //! The limit of open files and connections (`RLIMIT_NOFILE`): raised to what the system allows, as Node, Bun, Deno and Go
 //! do. A service manager's soft limit of 256 or 1,024 is less than calls, isolates and watched folders may want.
 
+use std::fs::File;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The descriptors that are kept for a load and for a command to get through: user code may take all others.
+static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// The number of descriptors that an isolate's load wants at once, and some more.
+const RESERVED: u64 = 64;
+
+/// Keeps descriptors for later; fewer where the limit is small.
+pub fn keep_reserve() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    let wanted = usize::try_from((limit / 8).min(RESERVED)).unwrap_or_default();
+    let mut reserve = lock();
+    while reserve.len() < wanted {
+        // Where none is free, the next time may find some.
+        let Ok(nothing) = File::open("/dev/null") else {
+            return;
+        };
+        reserve.push(nothing);
+    }
+}
+
+/// The reserve, free for whoever wants descriptors until this is dropped.
+#[derive(Debug)]
+pub struct Room(());
+
+/// Frees the reserve.
+#[must_use]
+pub fn make_room() -> Room {
+    lock().clear();
+    Room(())
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        keep_reserve();
+    }
+}
+
+fn lock() -> MutexGuard<'static, Vec<File>> {
+    // A panicked holder leaves a list that is whole.
+    RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Raises the soft limit to the hard one. Where the system refuses, the limit stays.
 pub fn raise_limit() {

@@ -214,6 +214,7 @@ fn start_engine_and_log() -> Result<V8Engine, SnapshotError> {
 
 fn start_engine() -> Result<V8Engine, SnapshotError> {
     descriptors::raise_limit();
+    descriptors::keep_reserve();
     let folder = cache_folder();
     let code = code_cache(&folder);
     V8Engine::start(folder, code, snapshot(&cli::snapshot_maker()))

@@ -248,9 +248,19 @@ struct Identity {
     build: String,
 }
 
+/// The file of this process's program, and the place where it is or was: another file may have taken its place, which
+/// Linux says at the end of the path.
+fn this_binary(told: PathBuf) -> (PathBuf, PathBuf) {
+    let place = told.to_str().and_then(|told| told.strip_suffix(" (deleted)"));
+    match place.filter(|_| cfg!(target_os = "linux")) {
+        Some(place) => (PathBuf::from("/proc/self/exe"), PathBuf::from(place)),
+        None => (told.clone(), told),
+    }
+}
+
 impl Identity {
     fn of_this_binary() -> io::Result<Self> {
-        let binary = std::env::current_exe()?;
+        let (binary, place) = this_binary(std::env::current_exe()?);
         let metadata = binary.metadata()?;
         let modified = metadata
             .modified()?
@@ -265,7 +275,7 @@ impl Identity {
         );
         let short = |text: &[u8]| blake3::hash(text).to_hex()[..16].to_owned();
         Ok(Self {
-            place: short(binary.as_os_str().as_encoded_bytes()),
+            place: short(place.as_os_str().as_encoded_bytes()),
             build: short(build.as_bytes()),
             binary,
         })

@@ -10,6 +10,8 @@ const SOMEBODY: &str = "54321";
 pub enum Resource {
     Threads,
     Descriptors,
+    /// Files can be no larger than they are, as on a disk that is full.
+    FileSize,
 }
 
 /// While it lives, a process gets nothing more of the resource. What the process has it keeps.
@@ -28,6 +30,7 @@ impl Shortage {
             Resource::Threads => ("--nproc", 1),
             // Those of 0 to 2 count, too: none is free below it.
             Resource::Descriptors => ("--nofile", 3),
+            Resource::FileSize => ("--fsize", 0),
         };
         let shown = prlimit(pid, &[option, "--output=SOFT", "--noheadings", "--raw"])?;
         let before = String::from_utf8_lossy(&shown.stdout).trim().to_owned();

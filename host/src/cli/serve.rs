@@ -243,6 +243,7 @@ impl Host {
             calls: calls.clone(),
             streams_end: end_of_streams(table.draining().clone(), stream_drain),
             hold,
+            held: Arc::default(),
             slow_call,
             watch: watching.mode,
             serve_path,

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::reload::{Reason, Want};
 use super::state::GenerationId;
-use crate::{blocking, git};
+use crate::{blocking, descriptors, git};
 
 /// The one request that is worked on.
 pub(super) struct Running {
@@ -232,6 +232,7 @@ async fn load_or_say_why(
         git: None,
         restored_from: making.sources.as_ref().and_then(|(origin, _)| origin.restored_from),
     };
+    let _room = descriptors::make_room();
     let loading = load(engine, making, reading.clone(), progress);
     AssertUnwindSafe(loading)
         .catch_unwind()

@@ -115,6 +115,8 @@ impl HostEvent {
 pub enum Gone {
     #[error("no generation was ready within {0:?}")]
     HeldTooLong(Duration),
+    #[error("too many calls wait for a generation")]
+    TooManyHeld,
     #[error("the host is shutting down")]
     Draining,
     #[error("another host of the project has taken over")]

@@ -116,10 +116,18 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         .as_ref()
         .map(|traces| traces.call(&info, &mut request.headers));
     let is_held = is_held(&route, &request.method);
-    let lease = if is_held {
-        server.table.lease(info.clone(), server.hold).await
-    } else {
-        server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await
+    let bytes = match &request.body {
+        Bytewise::Full(body) => body.len(),
+        Bytewise::Stream(_) | Bytewise::Upgraded(_) => 0,
+    };
+    let lease = match server.held.hold(bytes) {
+        Some(_held) if is_held => server.table.lease(info.clone(), server.hold).await,
+        Some(_held) => server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await,
+        // It is answered if it need not wait.
+        None => match server.table.lease(info.clone(), Duration::ZERO).await {
+            Err(Gone::HeldTooLong(_)) => Err(Gone::TooManyHeld),
+            lease => lease,
+        },
     };
     let lease = match lease {
         Ok(lease) => lease,

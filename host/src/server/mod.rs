@@ -10,6 +10,7 @@ mod dashboard;
 mod edge;
 mod feed;
 mod forward;
+mod held;
 mod hosts;
 mod inspect;
 mod listen;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 pub use auth::Access;
 pub use calls::GENERATION_HEADER;
 pub use forward::Successor;
+pub use held::HeldBytes;
 pub use inspect::Inspector;
 pub(crate) use listen::owner_of;
 pub use listen::{ListenError, Listeners, Peer, bind, own_control_socket};
@@ -65,6 +67,8 @@ pub struct Server {
     pub streams_end: CancellationToken,
     /// How long a call waits while nothing can serve it.
     pub hold: Duration,
+    /// The memory of calls that wait.
+    pub held: Arc<HeldBytes>,
     /// A call that takes longer is logged.
     pub slow_call: Duration,
     pub watch: WatchMode,

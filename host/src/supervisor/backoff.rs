@@ -19,10 +19,14 @@ impl Backoff {
     /// No host has died.
     pub const NONE: Self = Self { young: 0 };
 
-    /// Whether hosts die at once again and again.
+    /// Whether the next host is to be of another binary: hosts die at once again and again. Of each two one is, for the
+    /// other binary may be worse.
     #[must_use]
-    pub const fn is_pattern(self) -> bool {
-        self.young > FREE
+    pub const fn prefers_another_binary(self) -> bool {
+        match self.young.checked_sub(FREE + 1) {
+            Some(since) => since.is_multiple_of(2),
+            None => false,
+        }
     }
 
     /// A host has died that had lived for so long; tells how long to wait before the next one.
@@ -64,5 +68,17 @@ mod tests {
         assert_eq!(waits.last(), Some(&LONGEST));
         assert_eq!(backoff.died(STABLE), Duration::ZERO, "and then all is well again");
         assert_eq!(backoff.died(young), Duration::ZERO);
+    }
+
+    #[test]
+    fn another_binary_is_tried_in_turn_with_the_same_once_hosts_die_again_and_again() {
+        let mut backoff = Backoff::default();
+        let turns: Vec<_> = (0..6)
+            .map(|_| {
+                backoff.died(Duration::ZERO);
+                backoff.prefers_another_binary()
+            })
+            .collect();
+        assert_eq!(turns, [false, false, true, false, true, false]);
     }
 }

@@ -324,8 +324,8 @@ impl Supervision {
     /// Starts a host because nobody accepts.
     fn rise(&mut self, actions: &mut Vec<Action>) {
         if self.ending == Ending::No && self.accepting.is_none() && self.rising.is_none() && self.upgrade.is_none() {
-            // Where hosts die again and again, a newer binary may be the remedy.
-            let binary = if self.backoff.is_pattern() {
+            // Where hosts die again and again, a newer binary may be the remedy, or the fault.
+            let binary = if self.backoff.prefers_another_binary() {
                 Binary::Usual
             } else {
                 Binary::Same

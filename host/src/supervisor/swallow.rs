@@ -11,6 +11,8 @@ pub(super) const WITHOUT_MEANING: &[i32] = &[
     libc::SIGIO,
     libc::SIGPROF,
     libc::SIGVTALRM,
+    // A file that may not grow: whoever writes to it is told.
+    libc::SIGXFSZ,
     #[cfg(target_os = "linux")]
     libc::SIGPWR,
     #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{STOP_GRACE, Task};
+use crate::descriptors;
 use crate::generation::live::{CallInfo, Generation};
 use crate::generation::load::panicked;
 use crate::generation::pool::{EndedFor, IsolateId, Observed};
@@ -257,7 +258,10 @@ impl Task {
             progress: LoadProgress::default(),
         };
         let made = AssertUnwindSafe(self.engine.load(request)).catch_unwind();
-        let make = async move { (id, made.await.unwrap_or_else(|_| Err(panicked()))) };
+        let make = async move {
+            let _room = descriptors::make_room();
+            (id, made.await.unwrap_or_else(|_| Err(panicked())))
+        };
         self.isolates.making.spawn(make);
     }
 }

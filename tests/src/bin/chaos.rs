@@ -1,0 +1,365 @@
+//! `chaos MINUTES [SEED]`: twenty callers and a stream of saves, while at random moments a host lacks threads, descriptors
+//! or room on the disk, is stopped, killed or upgraded, an isolate runs out of memory, and clients stall. It ends well if
+//!
+//! - each call of a well-behaved function is answered by code that was current while it ran, unless its host was killed,
+//! - nothing has grown, and
+//! - five seconds after the last fault everything is as before.
+//!
+//! Clocks do not jump here: they are the machine's.
+
+#[cfg(target_os = "linux")]
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    linux::chaos().await
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() -> std::process::ExitCode {
+    eprintln!("the faults are made as Linux makes them");
+    std::process::ExitCode::FAILURE
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::process::ExitCode;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use harness::process::Memory;
+    use harness::{Baton, Project, Resource, Run, Shortage, send_signal};
+    use serde_json::Value;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpStream;
+
+    const CALLERS: usize = 20;
+    /// A call may wait for a host that is stopped, and for the next one of one that was killed.
+    const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+    /// After the last fault.
+    const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
+    /// The connections of clients that stall.
+    const STALLED: usize = 30;
+
+    /// A function whose call takes memory without end.
+    const FILLS: &str = r#"import { inngest } from "../lib/client";
+export const fills = inngest.createFunction(
+  { id: "fills", retries: 0, checkpointing: false, triggers: [{ event: "fixture/fills" }] },
+  async () => {
+    const all: unknown[] = [];
+    for (;;) {
+      all.push(new Array(1000).fill({}));
+      await null;
+    }
+  },
+);
+"#;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Fault {
+        Lack(Resource),
+        Stop,
+        Kill,
+        /// The supervisor can start nothing when the host dies.
+        KillWithoutThreads,
+        Upgrade,
+        OutOfMemory,
+        StalledClients,
+    }
+
+    const FAULTS: [Fault; 9] = [
+        Fault::Lack(Resource::Threads),
+        Fault::Lack(Resource::Descriptors),
+        Fault::Lack(Resource::FileSize),
+        Fault::Stop,
+        Fault::Kill,
+        Fault::KillWithoutThreads,
+        Fault::Upgrade,
+        Fault::OutOfMemory,
+        Fault::StalledClients,
+    ];
+
+    /// Numbers that look like chance, the same ones for the same seed.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % limit
+        }
+
+        fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
+            Duration::from_millis(from + self.below(to - from))
+        }
+    }
+
+    /// What callers compare answers with.
+    #[derive(Debug, Default)]
+    struct Course {
+        over: AtomicBool,
+        /// The newest version that was written, and the newest that was seen to serve.
+        written: AtomicU64,
+        serves: AtomicU64,
+        /// When hosts or isolates were killed, each from when to when.
+        deaths: Mutex<Vec<(Instant, Instant)>>,
+        answered: AtomicU64,
+        lost: AtomicU64,
+        broken: Mutex<Vec<String>>,
+    }
+
+    impl Course {
+        fn died(&self, from: Instant) {
+            let until = Instant::now() + Duration::from_secs(2);
+            self.deaths.lock().expect("no poison").push((from, until));
+        }
+
+        fn somebody_died(&self, from: Instant, until: Instant) -> bool {
+            let deaths = self.deaths.lock().expect("no poison");
+            deaths.iter().any(|(died, gone)| *died <= until && from <= *gone)
+        }
+
+        fn breaks(&self, what: String) {
+            println!("BROKEN: {what}");
+            self.broken.lock().expect("no poison").push(what);
+        }
+    }
+
+    pub(super) async fn chaos() -> ExitCode {
+        let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<f64>());
+        let (Some(Ok(minutes)), Ok(seed)) = (arguments.next(), arguments.next().unwrap_or(Ok(1.0))) else {
+            eprintln!("chaos MINUTES [SEED]: two numbers");
+            return ExitCode::from(2);
+        };
+        let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+        let mut chance = Chance((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let project = Project::new();
+        project.write("functions/fills.ts", FILLS);
+        project.set_version("0");
+        let baton = Baton::start(&project)
+            .argument("--heap-limit=96")
+            .argument("--drain-timeout=10")
+            .whose_threads_can_run_short()
+            .ready()
+            .await;
+        let before = [baton.pid(), baton.host().await].map(Held::by);
+        let course = Arc::new(Course::default());
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| tokio::spawn(call(baton.executor(), course.clone())))
+            .collect();
+        let saving = save(&baton, &project, &course);
+        let faults = async {
+            let mut counts = [0_u32; FAULTS.len()];
+            while Instant::now() < end {
+                tokio::time::sleep(chance.milliseconds(200, 1500)).await;
+                let at = chance.below(FAULTS.len() as u64) as usize;
+                counts[at] += 1;
+                make(FAULTS[at], &baton, &course, &mut chance).await;
+            }
+            course.over.store(true, Ordering::Relaxed);
+            counts
+        };
+        let (counts, ()) = tokio::join!(faults, saving);
+        let last_fault = Instant::now();
+        for caller in callers {
+            let _ = caller.await;
+        }
+        recovers(&baton, &project, &course, last_fault).await;
+        let after = [baton.pid(), baton.host().await].map(Held::by);
+        for (what, (before, after)) in ["supervisor", "host"].iter().zip(before.into_iter().zip(after)) {
+            println!("{what}: {before:?} before, {after:?} after");
+            if after.grew_from(before) {
+                course.breaks(format!("the {what} has grown"));
+            }
+        }
+        for (fault, count) in FAULTS.iter().zip(counts) {
+            println!("{count:>4} {fault:?}");
+        }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        println!(
+            "seed {seed}: {} calls answered, {} lost with what was killed, {} versions saved",
+            count(&course.answered),
+            count(&course.lost),
+            count(&course.written)
+        );
+        let broken = course.broken.lock().expect("no poison").len();
+        if broken > 0 {
+            println!("{broken} promises broken\n{}", baton.stderr().tail());
+            return ExitCode::FAILURE;
+        }
+        ExitCode::SUCCESS
+    }
+
+    /// One caller: a call after another.
+    async fn call(executor: harness::Executor, course: Arc<Course>) {
+        while !course.over.load(Ordering::Relaxed) {
+            let run = Run::of("fixture-version");
+            let least = course.serves.load(Ordering::Acquire);
+            let began = Instant::now();
+            let answer = tokio::time::timeout(ANSWERED_WITHIN, executor.discover(&run)).await;
+            let ended = Instant::now();
+            let most = course.written.load(Ordering::Acquire);
+            let failure = match answer {
+                Ok(Ok(answer)) if answer.status == 200 => {
+                    let version = answer.json()["version"]
+                        .as_str()
+                        .and_then(|version| version.parse().ok());
+                    course.answered.fetch_add(1, Ordering::Relaxed);
+                    match version {
+                        Some(version) if (least..=most).contains(&version) => None,
+                        _ => {
+                            course.breaks(format!("answered by {version:?}, current were {least} to {most}"));
+                            None
+                        }
+                    }
+                }
+                Ok(Ok(answer)) => Some(format!("{answer}")),
+                Ok(Err(lost)) => Some(format!("{lost}")),
+                Err(_) => Some(format!("no answer within {ANSWERED_WITHIN:?}")),
+            };
+            match failure {
+                None => {}
+                Some(_) if course.somebody_died(began, ended) => {
+                    course.lost.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(failure) => course.breaks(format!("a call failed: {failure}")),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Saves one version after another, and asks for each to be served.
+    async fn save(baton: &Baton, project: &Project, course: &Course) {
+        let mut version = 0;
+        while !course.over.load(Ordering::Relaxed) {
+            version += 1;
+            course.written.store(version, Ordering::Release);
+            project.set_version(&version.to_string());
+            let door = baton.door();
+            let reload = baton.admin("PUT", "/api/reload").send(&door);
+            if let Ok(Ok(answer)) = tokio::time::timeout(ANSWERED_WITHIN, reload).await {
+                let answer: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
+                if answer["status"] == "activated" || answer["status"] == "unchanged" {
+                    course.serves.store(version, Ordering::Release);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    async fn make(fault: Fault, baton: &Baton, course: &Course, chance: &mut Chance) {
+        let began = Instant::now();
+        let lasts = chance.milliseconds(50, 1500);
+        let Some(host) = host(baton).await else {
+            return course.breaks("no host accepts".to_owned());
+        };
+        match fault {
+            Fault::Lack(resource) => {
+                let lack = Shortage::of(resource, host);
+                tokio::time::sleep(lasts).await;
+                drop(lack);
+            }
+            Fault::Stop => {
+                send_signal("STOP", host).await;
+                tokio::time::sleep(lasts * 2).await;
+                send_signal("CONT", host).await;
+            }
+            Fault::Kill => {
+                send_signal("KILL", host).await;
+                course.died(began);
+            }
+            Fault::KillWithoutThreads => {
+                let lack = Shortage::of(Resource::Threads, baton.pid());
+                send_signal("KILL", host).await;
+                course.died(began);
+                tokio::time::sleep(lasts / 2).await;
+                drop(lack);
+            }
+            Fault::Upgrade => drop(baton.upgrade(&[]).await),
+            Fault::OutOfMemory => {
+                let run = Run::of("fixture-fills");
+                let filled = tokio::time::timeout(ANSWERED_WITHIN, baton.executor().discover(&run)).await;
+                drop(filled);
+                course.died(began);
+            }
+            Fault::StalledClients => {
+                let mut stalled = Vec::new();
+                for _ in 0..STALLED {
+                    if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", baton.port())).await {
+                        let _ = stream
+                            .write_all(b"POST /api/inngest?fnId=fixture-version HTTP/1.1\r\nHost: lo")
+                            .await;
+                        stalled.push(stream);
+                    }
+                }
+                tokio::time::sleep(lasts).await;
+            }
+        }
+    }
+
+    /// The host that accepts, once it answers.
+    async fn host(baton: &Baton) -> Option<u32> {
+        let asked = async {
+            loop {
+                let answer = baton.admin("GET", "/-/status").send(&baton.door()).await;
+                let answer = answer.map(|answer| answer.text()).unwrap_or_default();
+                let status: Value = serde_json::from_str(&answer).unwrap_or_default();
+                if let Some(pid) = status["pid"].as_u64() {
+                    return u32::try_from(pid).ok();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(ANSWERED_WITHIN, asked).await.ok().flatten()
+    }
+
+    /// The newest version is saved, and serves soon.
+    async fn recovers(baton: &Baton, project: &Project, course: &Course, last_fault: Instant) {
+        project.set_version("last");
+        let serves = async {
+            loop {
+                let _ = baton.admin("PUT", "/api/reload").send(&baton.door()).await;
+                let answer = baton.executor().discover(&Run::of("fixture-version")).await;
+                let ready = baton.get("/-/ready").await.status;
+                if answer.is_ok_and(|answer| answer.status == 200 && answer.json()["version"] == "last") && ready == 200
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(RECOVERED_WITHIN, serves).await {
+            Ok(()) => println!("the last save serves {:?} after the last fault", last_fault.elapsed()),
+            Err(_) => course.breaks(format!("not as before {RECOVERED_WITHIN:?} after the last fault")),
+        }
+        // Hosts and generations before have ended.
+        tokio::time::sleep(RECOVERED_WITHIN).await;
+    }
+
+    /// What a process holds.
+    #[derive(Debug, Clone, Copy)]
+    #[allow(dead_code, reason = "shown")]
+    struct Held {
+        threads: usize,
+        descriptors: usize,
+        resident_mib: f64,
+    }
+
+    impl Held {
+        fn by(pid: u32) -> Self {
+            let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count);
+            Self {
+                threads: count("task"),
+                descriptors: count("fd"),
+                resident_mib: Memory::of(pid).resident / 1024.0,
+            }
+        }
+
+        /// Twenty connections of callers and the threads of a spare come and go.
+        fn grew_from(self, before: Self) -> bool {
+            self.threads > before.threads + 20
+                || self.descriptors > before.descriptors + 60
+                || self.resident_mib > before.resident_mib * 2.0 + 100.0
+        }
+    }
+}
