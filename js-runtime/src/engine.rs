@@ -9,8 +9,8 @@ use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits, Preparation,
-    Project, Sources,
+    Engine, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses, MemoryLimits,
+    Preparation, Project, Sources,
 };
 
 use tempfile::TempDir;
@@ -172,6 +172,10 @@ impl Engine for V8Engine {
 
     fn expect_another(&self) {
         self.spares.warm_up();
+    }
+
+    fn losses(&self) -> Losses {
+        isolate::losses()
     }
 
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::cores::Place;
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
+use super::memory::FamilyMemory;
 use super::{cores, interrupt, memory, room};
 
 /// Why an isolate is to leave its loop at once.
@@ -64,9 +65,12 @@ pub(crate) struct Control {
     /// The isolate is nearly out of memory.
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
+    /// Its thread is gone: the system may give its number to another one.
+    has_no_thread: AtomicBool,
     place: OnceLock<u64>,
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
+    pub(super) memory: FamilyMemory,
     finishing: watch::Sender<Finishing>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
@@ -225,7 +229,7 @@ impl Control {
     /// How the isolate is doing; asks it for a sign of life.
     pub(crate) fn vitals(&self) -> Vitals {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         if self.debug.is_paused() {
             signs.asked = None;
         }
@@ -249,6 +253,16 @@ impl Control {
         vitals
     }
 
+    /// Called by the thread as the last thing that it does with the isolate.
+    pub(super) fn thread_ends(&self) {
+        self.has_no_thread.store(true, Ordering::Release);
+    }
+
+    fn cpu_clock(&self) -> Option<&ThreadClock> {
+        let has_thread = !self.has_no_thread.load(Ordering::Acquire);
+        has_thread.then(|| self.cpu_clock.get()).flatten()
+    }
+
     /// Where its thread runs, from when it is for calls.
     pub(super) fn placed(&self, place: &Place) {
         // Set once, by the one thread.
@@ -257,7 +271,7 @@ impl Control {
 
     /// The host looks at it, and takes it for blocked or not.
     pub(crate) fn looked_at(&self, blocked: bool) {
-        let used = self.cpu_clock.get().and_then(|clock| clock.read());
+        let used = self.cpu_clock().and_then(|clock| clock.read());
         if let (Some(place), Some(used)) = (self.place.get(), used) {
             cores::look_at(*place, blocked, used);
         }
@@ -277,7 +291,7 @@ impl Control {
     /// Keeps the answer until the call has ended or the isolate is stopped.
     pub(crate) fn call_begun(&self, id: u64, answer: Answer) {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         let call = Begun {
             cpu: Duration::ZERO,
             answer: self.stopped().is_none().then_some(answer),
@@ -288,14 +302,14 @@ impl Control {
     /// The answer to be given, unless it was lost.
     pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         signs.calls.remove(&id)?.answer
     }
 
     /// The answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
     pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         signs.calls.get_mut(&id)?.answer.take()
     }
 

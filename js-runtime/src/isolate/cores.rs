@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::resolve::analysis::BESIDE_STACK;
+
 use super::affinity::{
     Core, core_of, cores_of, has_children, set_cores, this_thread, threads, threads_named, threads_of_children,
 };
@@ -122,7 +124,7 @@ pub(super) fn event_loop() -> io::Result<Runtime> {
         .enable_all()
         // Of those that read files and compute beside the loop, each with room for a parser.
         .max_blocking_threads(32)
-        .thread_stack_size(if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 })
+        .thread_stack_size(BESIDE_STACK)
         .on_thread_park(falls_asleep)
         .on_thread_unpark(wakes)
         .build()

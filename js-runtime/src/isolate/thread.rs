@@ -99,6 +99,7 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, 
     event_loop.shutdown_background();
     drop(family);
     return_memory();
+    control.thread_ends();
     match control.stopped() {
         None if control.condemned() => Ended::Condemned,
         None => Ended::Closed,
@@ -129,7 +130,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         Err(error) => return refuse(assigned, error).await,
     };
     control.booted(&mut worker.js_runtime);
-    memory::stop_at_heap_limit(&mut worker.js_runtime, control);
+    memory::stop_at_heap_limit(&mut worker.js_runtime, spec.memory.heap, control);
     compat::begin_zone(&mut worker.js_runtime);
 
     let root = &spec.sources.project().root;

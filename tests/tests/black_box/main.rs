@@ -24,6 +24,7 @@ mod dashboard;
 mod differential;
 mod doctor;
 mod entries;
+mod extremes;
 mod inspect;
 mod invoke;
 // As Linux counts it.
