@@ -9,8 +9,8 @@ use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits,
-    Preparation, Project, Sources, regular_file,
+    Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses,
+    MemoryLimits, Preparation, Project, Sources, regular_file,
 };
 
 use tempfile::TempDir;
@@ -181,6 +181,10 @@ impl Engine for V8Engine {
             }
         }
         .boxed()
+    }
+
+    fn losses(&self) -> Losses {
+        isolate::losses()
     }
 
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {

@@ -4,6 +4,7 @@
 //! servers; the host sees it through `js-runtime-api`. Only the prelude has heard of Inngest.
 
 mod compat;
+mod contained;
 mod diagnostics;
 mod engine;
 #[cfg(test)]

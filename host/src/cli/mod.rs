@@ -27,7 +27,7 @@ pub use host::{greet, host};
 pub use plan::{Mode, Plan, plan};
 pub use serve::{ServeError, serve};
 
-use crate::config::{PinMode, RegisterMode, WatchMode, parse_duration};
+use crate::config::{Bounds, PinMode, RegisterMode, WatchMode, parse_duration};
 use crate::supervisor::HOST_COMMAND;
 use crate::telemetry::LogFileSettings;
 use crate::telemetry::logs::LogSettings;
@@ -149,13 +149,13 @@ pub struct ServeArgs {
     /// How many isolates a generation may have; a second one is made when the first is blocked, or has left calls
     /// waiting for a second.
     /// [default: the number of cores, at most 4]
-    #[arg(long, env = "BATON_ISOLATES", value_parser = parse_count)]
+    #[arg(long, env = "BATON_ISOLATES", value_parser = |text: &str| Bounds::ISOLATES.parse(text))]
     isolates: Option<usize>,
     /// How large the JavaScript heap of an isolate may grow, in MiB. [default: 2048]
-    #[arg(long, env = "BATON_HEAP_LIMIT", value_parser = parse_count)]
+    #[arg(long, env = "BATON_HEAP_LIMIT", value_parser = |text: &str| Bounds::HEAP.parse(text))]
     heap_limit: Option<usize>,
     /// How much the array buffers of an isolate may hold, in MiB. [default: 2048]
-    #[arg(long, env = "BATON_BUFFER_LIMIT", value_parser = parse_count)]
+    #[arg(long, env = "BATON_BUFFER_LIMIT", value_parser = |text: &str| Bounds::BUFFERS.parse(text))]
     buffer_limit: Option<usize>,
     /// Keeps no isolate ready for the next reload: saves its memory, and reloads take longer.
     #[arg(long, env = "BATON_NO_SPARE", value_parser = BoolishValueParser::new())]

@@ -38,12 +38,15 @@ pub struct ConfigFile {
     /// How many generations may be live before the oldest is hurried.
     pub max_generations: Option<NonZeroUsize>,
     /// How many isolates a generation may have.
+    #[serde(default, deserialize_with = "isolates")]
     pub isolates: Option<NonZeroUsize>,
     /// Whether an isolate is kept ready for the next reload.
     pub spare: Option<bool>,
     /// How large the JavaScript heap of an isolate may grow, in MiB.
+    #[serde(default, deserialize_with = "heap_limit")]
     pub heap_limit: Option<NonZeroUsize>,
     /// How much the array buffers of an isolate may hold, in MiB.
+    #[serde(default, deserialize_with = "buffer_limit")]
     pub buffer_limit: Option<NonZeroUsize>,
     /// How much processor time a call may use before its isolate is ended.
     #[serde(default, deserialize_with = "duration")]
@@ -265,6 +268,81 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| wrong())
 }
 
+/// The bounds of a number in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    least: usize,
+    most: usize,
+    unit: &'static str,
+}
+
+impl Bounds {
+    /// Of the JavaScript heap. V8 ends the process where an isolate cannot boot.
+    pub const HEAP: Self = Self {
+        least: 32,
+        most: 1 << 20,
+        unit: " MiB",
+    };
+    /// Of array buffers.
+    pub const BUFFERS: Self = Self {
+        least: 1,
+        most: 1 << 20,
+        unit: " MiB",
+    };
+    /// Of the isolates of a generation.
+    pub const ISOLATES: Self = Self {
+        least: 1,
+        most: 1024,
+        unit: "",
+    };
+
+    /// Parses a number within the bounds.
+    ///
+    /// # Errors
+    /// With a text for the person who wrote it.
+    pub fn parse(self, text: &str) -> Result<usize, String> {
+        let number = text.trim().parse::<usize>();
+        let number = number.map_err(|_| format!("expected a number from {self}, got {text:?}"))?;
+        self.check(number)
+    }
+
+    fn check(self, number: usize) -> Result<usize, String> {
+        let is_within = (self.least..=self.most).contains(&number);
+        is_within
+            .then_some(number)
+            .ok_or_else(|| format!("expected a number from {self}, got {number}"))
+    }
+
+    fn deserialize<'de, D: Deserializer<'de>>(
+        self,
+        key: &str,
+        deserializer: D,
+    ) -> Result<Option<NonZeroUsize>, D::Error> {
+        let number = Option::<usize>::deserialize(deserializer)?;
+        let number = number.map(|number| self.check(number)).transpose();
+        let number = number.map_err(|error| serde::de::Error::custom(format!("{key}: {error}")))?;
+        Ok(number.and_then(NonZeroUsize::new))
+    }
+}
+
+impl std::fmt::Display for Bounds {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} to {}{}", self.least, self.most, self.unit)
+    }
+}
+
+fn heap_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    Bounds::HEAP.deserialize("heap_limit", deserializer)
+}
+
+fn buffer_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    Bounds::BUFFERS.deserialize("buffer_limit", deserializer)
+}
+
+fn isolates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    Bounds::ISOLATES.deserialize("isolates", deserializer)
+}
+
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom))
@@ -307,6 +385,32 @@ fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Code>, D::Err
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn numbers_beyond_their_bounds_are_errors_that_name_the_key() {
+        for (text, said) in [
+            (
+                "heap_limit = 8",
+                "heap_limit: expected a number from 32 to 1048576 MiB, got 8",
+            ),
+            ("heap_limit = 17592186044416", "heap_limit: expected a number from 32"),
+            (
+                "buffer_limit = 17592186044416",
+                "buffer_limit: expected a number from 1 to",
+            ),
+            ("buffer_limit = 0", "buffer_limit: expected a number from 1 to"),
+            (
+                "isolates = 9223372036854775807",
+                "isolates: expected a number from 1 to 1024, got",
+            ),
+        ] {
+            let error = toml::from_str::<super::ConfigFile>(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        let accepted: super::ConfigFile = toml::from_str("heap_limit = 32\nisolates = 1024").unwrap();
+        assert_eq!(accepted.isolates, std::num::NonZeroUsize::new(1024));
+        assert!(super::Bounds::HEAP.parse("x").unwrap_err().contains("from 32"));
+    }
+
     use std::num::NonZeroUsize;
     use std::path::Path;
     use std::time::Duration;

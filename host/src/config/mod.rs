@@ -7,7 +7,7 @@ mod state_folder;
 
 pub use conditions::ResolveSection;
 pub use file::{
-    ConfigFile, ConfigFileError, FunctionsSection, InngestSection, PinMode, RegisterMode, Retries, WatchMode,
+    Bounds, ConfigFile, ConfigFileError, FunctionsSection, InngestSection, PinMode, RegisterMode, Retries, WatchMode,
     parse_duration,
 };
 pub use project::{ProjectError, discover, working_folder};

@@ -2,7 +2,8 @@
 //!
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
-//! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here.
+//! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here, `stripping` parses with
+//! room on the stack.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`) and reads what it is sent (`channel`). Both it tells through the object in `host`,
@@ -28,6 +29,7 @@ mod process;
 mod response;
 mod signals;
 pub(crate) mod stdio;
+mod stripping;
 pub(crate) mod witness;
 mod zone;
 
@@ -64,6 +66,7 @@ extension!(
         | "op_node_process_setgid" | "op_node_process_setegid" =>
             op.with_implementation_from(&process::op_baton_set_id()),
         "op_node_os_set_priority" => op.with_implementation_from(&process::op_baton_set_priority()),
+        "op_node_strip_typescript_types" => op.with_implementation_from(&stripping::op_baton_strip_typescript_types()),
         "op_http_new_response_native_headers" => op.with_implementation_from(&response::op_baton_no_native_response()),
         "op_v8_set_heap_snapshot_near_heap_limit" =>
             op.with_implementation_from(&process::op_baton_snapshot_near_heap_limit()),

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
+use super::memory::FamilyMemory;
 use super::{interrupt, memory};
 
 /// Why an isolate is to leave its loop at once.
@@ -63,8 +64,11 @@ pub(crate) struct Control {
     /// The isolate is nearly out of memory.
     condemned: AtomicBool,
     cpu_clock: OnceLock<ThreadClock>,
+    /// Its thread is gone: the system may give its number to another one.
+    has_no_thread: AtomicBool,
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
+    pub(super) memory: FamilyMemory,
     finishing: watch::Sender<Finishing>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
@@ -232,7 +236,7 @@ impl Control {
     /// How the isolate is doing; asks it for a sign of life.
     pub(crate) fn vitals(&self) -> Vitals {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         if self.debug.is_paused() {
             signs.asked = None;
         }
@@ -260,6 +264,16 @@ impl Control {
         vitals
     }
 
+    /// Called by the thread as the last thing that it does with the isolate.
+    pub(super) fn thread_ends(&self) {
+        self.has_no_thread.store(true, Ordering::Release);
+    }
+
+    fn cpu_clock(&self) -> Option<&ThreadClock> {
+        let has_thread = !self.has_no_thread.load(Ordering::Acquire);
+        has_thread.then(|| self.cpu_clock.get()).flatten()
+    }
+
     /// The driver has a turn: whoever asked is answered. True when somebody had.
     pub(crate) fn sign_of_life(&self) -> bool {
         self.signs().asked.take().is_some()
@@ -274,7 +288,7 @@ impl Control {
     /// Keeps the answer until the call has ended or the isolate is stopped.
     pub(crate) fn call_begun(&self, id: u64, answer: Answer) {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         let call = Begun {
             cpu: Duration::ZERO,
             answer: self.stopped().is_none().then_some(answer),
@@ -285,14 +299,14 @@ impl Control {
     /// The answer to be given, unless it was lost.
     pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         signs.calls.remove(&id)?.answer
     }
 
     /// The answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
     pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
-        signs.charge(self.cpu_clock.get());
+        signs.charge(self.cpu_clock());
         signs.calls.get_mut(&id)?.answer.take()
     }
 

@@ -224,16 +224,17 @@ impl Driver<'_> {
 
     fn watch_memory(&mut self) -> Held {
         let isolate = self.runtime.v8_isolate();
-        let held = Held::by(isolate);
+        let own = Held::by(isolate);
+        let held = own.with_workers(self.control);
         self.control.note_memory(held);
         let looked = self.collected.is_some_and(|last| last.elapsed() < COLLECT_EVERY);
         if held.is_near(self.memory) && !looked && !self.control.condemned() {
             self.collected = Some(Instant::now());
-            if is_nearly_full(isolate, self.memory) {
+            if is_nearly_full(isolate, self.memory, self.control) {
                 self.control.condemn();
             }
         }
-        held
+        own
     }
 
     /// One a turn, so that what it does to this thread is seen before the next is taken.

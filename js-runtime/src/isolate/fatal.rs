@@ -9,19 +9,23 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use deno_core::v8;
-use js_runtime_api::Ended;
+use js_runtime_api::{Ended, Losses};
 use tokio::sync::watch;
 
 use super::control::{Control, Stop};
+use crate::contained::is_contained;
 
 /// Who is told when an isolate's thread cannot go on.
 pub(super) struct Told {
     pub(super) control: Arc<Control>,
     /// Nobody, where the thread is one that the isolate started: the isolate ends by itself then.
     pub(super) ended: Option<watch::Sender<Option<End>>>,
+    /// Of a worker that runs out of memory: tells the isolate that started it, which lives on.
+    pub(super) out_of_memory: Option<Box<dyn FnOnce()>>,
 }
 
 /// How an isolate's thread ended.
@@ -34,6 +38,8 @@ pub(super) struct End {
 
 thread_local! {
     static TOLD: Cell<Option<Told>> = const { Cell::new(None) };
+    /// What V8 may have for the heap of this thread's isolate, in bytes.
+    static HEAP: Cell<usize> = const { Cell::new(0) };
 }
 
 /// From now on what would end the process ends only the isolate of this thread.
@@ -42,6 +48,9 @@ pub(super) fn guard_this_thread(told: Told) {
     HOOKS.call_once(|| {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
+            if is_contained() {
+                return;
+            }
             lose_this_thread(Stop::Panicked, Ended::Panicked, &panic.to_string());
             previous(panic);
         }));
@@ -50,22 +59,52 @@ pub(super) fn guard_this_thread(told: Told) {
     TOLD.set(Some(told));
 }
 
-/// To be called for each isolate, on its thread.
-pub(super) fn guard_memory(isolate: &mut v8::Isolate) {
+/// To be called for each isolate, on its thread, with what its heap may hold.
+pub(super) fn guard_memory(isolate: &mut v8::Isolate, heap: usize) {
+    HEAP.set(heap);
     isolate.set_oom_error_handler(v8_out_of_memory);
+}
+
+/// The isolate of this thread may have a larger heap.
+pub(super) fn heap_may_grow_to(heap: usize) {
+    HEAP.set(heap);
+}
+
+static LOST_THREADS: AtomicU64 = AtomicU64::new(0);
+static LOST_MEMORY: AtomicU64 = AtomicU64::new(0);
+
+/// What the process has lost with threads that sleep for ever.
+pub(crate) fn losses() -> Losses {
+    Losses {
+        threads: LOST_THREADS.load(Ordering::Relaxed),
+        memory: LOST_MEMORY.load(Ordering::Relaxed),
+    }
 }
 
 /// Returns only where no isolate is to be lost.
 fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
-    let Ok(Some(Told { control, ended })) = TOLD.try_with(Cell::take) else {
+    let Ok(Some(told)) = TOLD.try_with(Cell::take) else {
         return;
     };
+    let Told {
+        control,
+        ended,
+        out_of_memory,
+    } = told;
+    let heap = HEAP.get();
+    LOST_THREADS.fetch_add(1, Ordering::Relaxed);
+    LOST_MEMORY.fetch_add(heap as u64, Ordering::Relaxed);
+    let heap_mb = heap >> 20;
     match why {
-        Ended::OutOfMemory => tracing::error!(what, "V8 is out of memory: its thread and memory are lost"),
+        Ended::OutOfMemory => tracing::error!(what, heap_mb, "V8 is out of memory: its thread and memory are lost"),
         _ => {
             let backtrace = std::backtrace::Backtrace::force_capture();
             tracing::error!(what, %backtrace, "an isolate's thread failed: a fault of Baton, please report it");
         }
+    }
+    if let (Ended::OutOfMemory, Some(tell)) = (&why, out_of_memory) {
+        tell();
+        sleep_for_ever();
     }
     control.stop(stop);
     if let Some(ended) = ended {
@@ -159,6 +198,7 @@ mod tests {
                 guard_this_thread(Told {
                     control,
                     ended: Some(ended),
+                    out_of_memory: None,
                 });
                 operation();
             }

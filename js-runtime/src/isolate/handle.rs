@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    CallQueue, DebugSession, Ended, Isolate, LoadError, LoadErrorKind, LoadProgress, Loaded, Manifest, Vitals,
+    CallQueue, DebugSession, Ended, Isolate, LoadError, LoadErrorKind, LoadProgress, LoadStage, Loaded, Manifest,
+    Vitals,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -21,6 +22,10 @@ use crate::compat::stdio;
 
 /// The limit for an isolate to tell user code that its generation drains.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// The limit for a thread to end once it was stopped. JavaScript ends at once; native code that waits for something does
+/// not, and is left behind: nothing may wait for it.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
@@ -36,6 +41,45 @@ struct Running {
     thread: JoinHandle<()>,
     /// Reads what the isolate writes.
     output: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits for the end of a thread that was stopped, but not for longer than it may take.
+    async fn ended_or_left_behind(self, name: &Name, mut ended: watch::Receiver<Option<End>>) {
+        let mut end = Box::pin(async move {
+            let _ = ended.wait_for(Option::is_some).await;
+            let _ = self.output.await;
+        });
+        if tokio::time::timeout(ENDS_WITHIN, &mut end).await.is_ok() {
+            return;
+        }
+        let isolate = name.get();
+        tracing::warn!(
+            isolate = &*isolate,
+            reason = "native code keeps its thread, which ends when that returns",
+            "isolate left behind"
+        );
+        tokio::spawn(async move {
+            end.await;
+            tracing::info!(isolate = &*isolate, "isolate that was left behind ended");
+        });
+    }
+}
+
+/// The failure of a load whose thread does not listen.
+fn kept_by_native_code(stage: &LoadStage) -> LoadError {
+    LoadError {
+        kind: LoadErrorKind::Timeout,
+        message: "the module did not finish in time: it still waits in a synchronous call".to_owned(),
+        file: match stage {
+            LoadStage::Evaluating(module) => Some(module.clone()),
+            _ => None,
+        },
+        help: Some(
+            "Look for a program that is waited for (execSync), or a pipe that is read (readFileSync).".to_owned(),
+        ),
+        ..LoadError::default()
+    }
 }
 
 /// An isolate that has begun, and loads its project once it is told to. Dropping it ends it.
@@ -106,6 +150,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
                 guard_this_thread(Told {
                     control: control.clone(),
                     ended: Some(ended_sender.clone()),
+                    out_of_memory: None,
                 });
                 let coming = Coming {
                     assigned,
@@ -158,17 +203,17 @@ impl Begun {
         *self.waits.borrow() && self.is_alive()
     }
 
-    /// Ends it; resolves when its thread is gone.
+    /// Ends it; resolves when its thread is gone, or is left behind.
     pub(crate) async fn end(self) {
         let Self {
-            mut ended,
+            name,
+            ended,
             running,
             abandoned,
             ..
         } = self;
         drop(abandoned);
-        let _ = ended.wait_for(Option::is_some).await;
-        let _ = running.output.await;
+        running.ended_or_left_behind(&name, ended).await;
     }
 
     /// Loads the project, and resolves when the isolate takes calls from the queue.
@@ -204,7 +249,8 @@ impl Begun {
             Ok(outcome) => outcome,
             Err(_) => {
                 control.stop(Stop::TimedOut);
-                outcome_of(&mut loaded, &mut ended).await
+                let outcome = tokio::time::timeout(ENDS_WITHIN, outcome_of(&mut loaded, &mut ended)).await;
+                outcome.unwrap_or_else(|_| Err(NotLoaded::Failed(kept_by_native_code(&progress.stage()))))
             }
         };
         match outcome {
@@ -219,9 +265,8 @@ impl Begun {
                 Ok(Loaded { isolate, manifest })
             }
             Err(error) => {
-                // Whoever is told that a load failed may rely on its thread being gone.
-                let _ = ended.wait_for(Option::is_some).await;
-                let _ = running.output.await;
+                // Whoever is told that a load failed may rely on its thread being gone, or on a line of the log.
+                running.ended_or_left_behind(&known_as, ended).await;
                 Err(error)
             }
         }

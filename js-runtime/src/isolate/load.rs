@@ -134,7 +134,7 @@ impl Load<'_> {
             Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
         // It would be condemned before its first call.
-        if is_nearly_full(runtime.v8_isolate(), self.memory) {
+        if is_nearly_full(runtime.v8_isolate(), self.memory, control) {
             return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
         }
         match served {

@@ -32,19 +32,44 @@ impl Held {
         }
     }
 
+    /// With what the isolate's workers hold.
+    pub(super) fn with_workers(self, control: &Control) -> Self {
+        let family = &control.memory;
+        Self {
+            heap: self.heap + family.worker_heaps.load(Ordering::Relaxed),
+            buffers: self.buffers.max(family.buffers.load(Ordering::Relaxed)),
+        }
+    }
+
     pub(super) const fn is_near(self, limits: MemoryLimits) -> bool {
         self.heap > limits.heap / 100 * NEAR || self.buffers > limits.buffers / 100 * NEAR
     }
 }
 
+/// What an isolate and its workers hold together beside the isolate's own heap.
+#[derive(Debug, Default)]
+pub(super) struct FamilyMemory {
+    /// The workers' heaps, each as it was when V8 had collected its garbage.
+    pub(super) worker_heaps: AtomicUsize,
+    /// All array buffers.
+    buffers: AtomicUsize,
+}
+
 /// Whether what user code still refers to nearly fills what it may have. Collects garbage to find
 /// out, which takes a while.
-pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits) -> bool {
-    if !Held::by(isolate).is_near(limits) {
+pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits, control: &Control) -> bool {
+    if !Held::by(isolate).with_workers(control).is_near(limits) {
         return false;
     }
     collect(isolate);
-    Held::by(isolate).is_near(limits)
+    Held::by(isolate).with_workers(control).is_near(limits)
+}
+
+/// The heap that V8 gets at its limit so that it comes to see that it is stopped. V8 that is given no more ends its thread,
+/// and a loop that it has optimised sees nothing: all that it is given is lost then.
+pub(super) fn leeway(current: usize, limit: usize) -> usize {
+    const LEAST: usize = 64 << 20;
+    limit.saturating_add(limit.max(LEAST)).max(current)
 }
 
 /// Returns what V8 has of the system for the heap, used or not, in bytes.
@@ -57,8 +82,8 @@ pub(super) fn collect(isolate: &mut v8::Isolate) {
     isolate.low_memory_notification();
 }
 
-/// V8 gets some room to unwind, once, and the isolate is stopped.
-pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, control: &Arc<Control>) {
+/// V8 gets some room to unwind, and the isolate is stopped.
+pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, heap: usize, control: &Arc<Control>) {
     let control = control.clone();
     // SAFETY: V8 calls back only while the isolate lives.
     let raw = unsafe { runtime.v8_isolate().as_raw_isolate_ptr() };
@@ -71,20 +96,20 @@ pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, control: &Arc<Control>
         if used < current / 4 * 3 {
             return current;
         }
-        let first = control.stopped().is_none();
         control.stop(Stop::OutOfMemory);
-        if first { current * 2 } else { current }
+        let more = leeway(current, heap);
+        fatal::heap_may_grow_to(more);
+        more
     });
-    fatal::guard_memory(runtime.v8_isolate());
+    fatal::guard_memory(runtime.v8_isolate(), heap);
 }
 
 /// Buffers of this size and more, in bytes, are refused at the limit. Smaller ones are what Deno's own
 /// operations ask for, which cannot be refused.
 const LARGE: usize = 64 << 10;
 
-/// Counts what V8 allocates for array buffers.
+/// Counts what V8 allocates for array buffers, of an isolate and its workers together.
 struct Account {
-    held: AtomicUsize,
     limit: usize,
     control: Arc<Control>,
 }
@@ -94,7 +119,7 @@ impl Account {
     /// user code by a `RangeError`. Small buffers have room for a quarter more, then the isolate is
     /// stopped.
     fn take(&self, length: usize) -> bool {
-        let held = self.held.fetch_add(length, Ordering::Relaxed).saturating_add(length);
+        let held = self.held().fetch_add(length, Ordering::Relaxed).saturating_add(length);
         if held > self.limit && length >= LARGE {
             self.give_back(length);
             return false;
@@ -106,7 +131,19 @@ impl Account {
     }
 
     fn give_back(&self, length: usize) {
-        self.held.fetch_sub(length, Ordering::Relaxed);
+        self.held().fetch_sub(length, Ordering::Relaxed);
+    }
+
+    fn held(&self) -> &AtomicUsize {
+        &self.control.memory.buffers
+    }
+
+    /// Counts what the system gave, if it gave any.
+    fn given(&self, memory: *mut c_void, length: usize) -> *mut c_void {
+        if memory.is_null() && length > 0 {
+            self.give_back(length);
+        }
+        memory
     }
 }
 
@@ -118,11 +155,7 @@ pub(super) fn buffer_allocator(limit: usize, control: Arc<Control>) -> v8::Uniqu
         free,
         drop: drop_account,
     };
-    let account = Arc::new(Account {
-        held: AtomicUsize::new(0),
-        limit,
-        control,
-    });
+    let account = Arc::new(Account { limit, control });
     // SAFETY: the functions take what is given here, and `drop` takes it back.
     unsafe { v8::new_rust_allocator(Arc::into_raw(account), &FUNCTIONS) }
 }
@@ -132,7 +165,7 @@ unsafe extern "C" fn allocate(account: &Account, length: usize) -> *mut c_void {
         return std::ptr::null_mut();
     }
     // SAFETY: any length may be asked for; null says that there is no memory.
-    unsafe { libc::calloc(1, length) }
+    account.given(unsafe { libc::calloc(1, length) }, length)
 }
 
 unsafe extern "C" fn allocate_uninitialized(account: &Account, length: usize) -> *mut c_void {
@@ -140,7 +173,7 @@ unsafe extern "C" fn allocate_uninitialized(account: &Account, length: usize) ->
         return std::ptr::null_mut();
     }
     // SAFETY: as above.
-    unsafe { libc::malloc(length) }
+    account.given(unsafe { libc::malloc(length) }, length)
 }
 
 unsafe extern "C" fn free(account: &Account, data: *mut c_void, length: usize) {
@@ -152,4 +185,45 @@ unsafe extern "C" fn free(account: &Account, data: *mut c_void, length: usize) {
 unsafe extern "C" fn drop_account(account: *const Account) {
     // SAFETY: made by `Arc::into_raw` in `buffer_allocator`, and dropped once.
     drop(unsafe { Arc::from_raw(account) });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::{Account, allocate, allocate_uninitialized, free, leeway};
+    use crate::isolate::Control;
+
+    #[test]
+    fn a_buffer_that_the_system_refuses_is_not_counted_and_workers_share_a_limit() {
+        let control = Arc::new(Control::default());
+        let limit = usize::MAX / 2;
+        let [own, workers] = [0, 1].map(|_| Account {
+            limit,
+            control: control.clone(),
+        });
+        let held = || control.memory.buffers.load(Ordering::Relaxed);
+        // SAFETY: what is allocated is freed once, with its length.
+        unsafe {
+            assert!(allocate(&own, limit - 1).is_null());
+            assert!(allocate_uninitialized(&own, limit - 1).is_null());
+            assert_eq!(held(), 0);
+            let (one, other) = (allocate(&own, 10), allocate(&workers, 20));
+            assert_eq!(held(), 30);
+            free(&own, one, 10);
+            free(&workers, other, 20);
+        }
+        assert_eq!(held(), 0);
+    }
+
+    #[test]
+    fn v8_gets_more_of_the_heap_but_not_without_end() {
+        for initial in [1 << 20, 128 << 20, 2 << 30] {
+            let mut steps = std::iter::successors(Some(initial), |current| Some(leeway(*current, initial)));
+            let settled = steps.nth(100).unwrap();
+            assert!(settled > initial && settled <= initial + initial.max(64 << 20));
+            assert_eq!(leeway(settled, initial), settled);
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod thread;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
+pub(crate) use fatal::losses;
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use name::{Name, SPARE};
 pub(crate) use thread::Spec;

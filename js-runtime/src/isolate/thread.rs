@@ -33,6 +33,7 @@ use crate::compat::{self, certificates};
 use crate::diagnostics::relative_to;
 use crate::loader::{Loader, Modules};
 use crate::prelude;
+use crate::resolve::analysis::BESIDE_STACK;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
 use crate::source::ahead::{Ahead, Imported};
@@ -110,6 +111,7 @@ pub(crate) fn run(
     event_loop.shutdown_background();
     drop(family);
     return_memory();
+    control.thread_ends();
     match control.stopped() {
         None if control.condemned() => Ended::Condemned,
         None => Ended::Closed,
@@ -143,7 +145,7 @@ pub(super) fn event_loop() -> io::Result<Runtime> {
         // Each with room for a parser.
         .max_blocking_threads(32)
         .thread_keep_alive(STAY)
-        .thread_stack_size(if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 })
+        .thread_stack_size(BESIDE_STACK)
         .build()?;
     let begin = || drop(event_loop.spawn_blocking(|| ()));
     match catch_unwind(AssertUnwindSafe(begin)) {
@@ -163,7 +165,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         Err(error) => return refuse(assigned, error).await,
     };
     control.booted(&mut worker.js_runtime);
-    memory::stop_at_heap_limit(&mut worker.js_runtime, control);
+    memory::stop_at_heap_limit(&mut worker.js_runtime, spec.memory.heap, control);
     compat::begin_zone(&mut worker.js_runtime);
 
     let root = &spec.sources.project().root;

@@ -1,25 +1,35 @@
 //! The threads that user code starts with `node:worker_threads` and `new Worker`: each runs a V8 isolate of its own,
 //! with the modules of the same generation, and ends with the isolate that started it.
 //!
-//! A worker that runs out of memory ends alone. One whose thread panics takes the isolate that started it along, as a
-//! panic there would.
+//! A worker that runs out of memory ends alone, also where it has less than it boots with. One whose thread panics takes
+//! the isolate that started it along, as a panic there would. Workers may hold no more than the isolate that started
+//! them: of buffers together with it, of heaps together with each other.
 
+#![allow(unsafe_code, reason = "V8 calls back as a C function")]
+
+use std::cell::RefCell;
+use std::ffi::c_void;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use deno_core::error::{CoreError, CoreErrorKind};
 use deno_core::{CompiledWasmModuleStore, SharedArrayBufferStore, v8};
+use deno_error::JsErrorBox;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_web::{BlobStore, InMemoryBroadcastChannel};
 use deno_runtime::ops::worker_host::{CreateWebWorkerArgs, CreateWebWorkerCb};
-use deno_runtime::web_worker::{SendableWebWorkerHandle, WebWorker, WebWorkerOptions, WebWorkerServiceOptions};
+use deno_runtime::web_worker::{
+    SendableWebWorkerHandle, WebWorker, WebWorkerInternalHandle, WebWorkerOptions, WebWorkerServiceOptions,
+    WorkerControlEvent,
+};
 use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
 use js_runtime_api::{Certificates, Sources as _};
 use sys_traits::impls::RealSys;
 
 use super::control::Control;
 use super::fatal::{self, Told, guard_this_thread};
-use super::memory;
+use super::memory::{self, Held};
 use super::name::Name;
 use super::thread::{Spec, bootstrap_options};
 use crate::compat::files::WitnessedFiles;
@@ -35,6 +45,80 @@ const WORKER: &str = "worker";
 /// A mebibyte.
 const MIB: usize = 1 << 20;
 
+/// The heap that a worker needs to boot, in bytes. V8 ends the process where there is less.
+const BOOTS_WITH: usize = 32 * MIB;
+
+/// The workers that an isolate may have at a time. Each is a thread, and some memory of V8's own.
+const MOST_WORKERS: usize = 256;
+
+thread_local! {
+    /// Of a worker's own thread: gives back at its end what the worker counts for.
+    static SHARE: RefCell<Option<Share>> = const { RefCell::new(None) };
+}
+
+/// What a worker counts for in its family.
+struct Share {
+    control: Arc<Control>,
+    alive: Arc<AtomicUsize>,
+    heap: usize,
+}
+
+impl Share {
+    /// Notes the heap as it is without garbage; says whether the workers' heaps together are larger than one may be.
+    fn note_heap(&mut self, heap: usize, most: usize) -> bool {
+        let all = &self.control.memory.worker_heaps;
+        all.fetch_add(heap, Ordering::Relaxed);
+        all.fetch_sub(self.heap, Ordering::Relaxed);
+        self.heap = heap;
+        all.load(Ordering::Relaxed) > most
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.control.memory.worker_heaps.fetch_sub(self.heap, Ordering::Relaxed);
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a worker's heap may be, and who ends it.
+struct HeapLimit {
+    /// Of all workers together.
+    family: usize,
+    handle: v8::IsolateHandle,
+    out_of_memory: Arc<AtomicBool>,
+}
+
+impl HeapLimit {
+    /// Ends the worker, which tells who started it.
+    fn exceeded(&self) {
+        self.out_of_memory.store(true, Ordering::SeqCst);
+        self.handle.terminate_execution();
+    }
+}
+
+/// Called by V8 when it has collected a worker's garbage.
+unsafe extern "C" fn collected(
+    isolate: v8::UnsafeRawIsolatePtr,
+    _: v8::GCType,
+    _: v8::GCCallbackFlags,
+    limit: *mut c_void,
+) {
+    // SAFETY: V8 calls back while the isolate lives, on its thread.
+    let heap = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) }
+        .get_heap_statistics()
+        .used_heap_size();
+    // SAFETY: it is leaked where it is given to V8.
+    let limit = unsafe { &*limit.cast::<HeapLimit>() };
+    let is_too_much = SHARE.try_with(|share| {
+        let mut share = share.try_borrow_mut().ok()?;
+        Some(share.as_mut()?.note_heap(heap, limit.family))
+    });
+    if is_too_much == Ok(Some(true)) {
+        limit.exceeded();
+    }
+}
+
 /// What an isolate and its workers have in common.
 pub(crate) struct Family {
     pub(crate) spec: Spec,
@@ -47,6 +131,8 @@ pub(crate) struct Family {
     pub(crate) certificates: Arc<Certificates>,
     /// Of the workers that were started; `None` once they are to end.
     workers: Mutex<Option<Vec<v8::IsolateHandle>>>,
+    /// How many of them have not ended.
+    alive: Arc<AtomicUsize>,
 }
 
 impl Family {
@@ -61,6 +147,7 @@ impl Family {
             buffers: SharedArrayBufferStore::default(),
             wasm: CompiledWasmModuleStore::default(),
             workers: Mutex::new(Some(Vec::new())),
+            alive: Arc::default(),
         })
     }
 
@@ -85,7 +172,14 @@ impl Family {
         guard_this_thread(Told {
             control: self.control.clone(),
             ended: None,
+            out_of_memory: None,
         });
+        let workers = self.alive.fetch_add(1, Ordering::Relaxed) + 1;
+        SHARE.set(Some(Share {
+            control: self.control.clone(),
+            alive: self.alive.clone(),
+            heap: 0,
+        }));
         let Spec {
             sources,
             caches,
@@ -107,7 +201,8 @@ impl Family {
         let heap = arguments
             .resource_limits
             .and_then(|asked| asked.max_old_generation_size_mb);
-        let heap = heap.map_or(limits.heap, |asked| (asked * MIB).min(limits.heap));
+        let asked = heap.map_or(limits.heap, |asked| asked.saturating_mul(MIB).min(limits.heap));
+        let heap = asked.max(BOOTS_WITH);
         let services = WebWorkerServiceOptions::<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys> {
             blob_store: self.blobs.clone(),
             broadcast_channel: self.channels.clone(),
@@ -161,17 +256,50 @@ impl Family {
             wait_for_page_wait_for_debugger: false,
         };
         let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
-        self.keep(&mut worker);
         compat::begin_zone(&mut worker.js_runtime);
+        self.keep(&mut worker, heap);
+        let used = Held::by(worker.js_runtime.v8_isolate()).heap;
+        if used > asked || workers > MOST_WORKERS {
+            worker.oom_triggered.store(true, Ordering::SeqCst);
+            worker.js_runtime.v8_isolate().terminate_execution();
+        }
         (worker, handle)
     }
 
-    fn keep(&self, worker: &mut WebWorker) {
+    fn keep(&self, worker: &mut WebWorker, heap: usize) {
+        let teller = worker
+            .js_runtime
+            .op_state()
+            .borrow()
+            .borrow::<WebWorkerInternalHandle>()
+            .clone();
+        guard_this_thread(Told {
+            control: self.control.clone(),
+            ended: None,
+            out_of_memory: Some(Box::new(move || {
+                // A channel that is closed has nobody who would want to know.
+                let _ = teller.post_event(WorkerControlEvent::TerminalError(out_of_memory(), 1));
+            })),
+        });
         let isolate = worker.js_runtime.v8_isolate();
-        fatal::guard_memory(isolate);
+        fatal::guard_memory(isolate, heap);
         let handle = isolate.thread_safe_handle();
+        let limit = Box::new(HeapLimit {
+            family: self.spec.memory.heap,
+            handle: handle.clone(),
+            out_of_memory: worker.oom_triggered.clone(),
+        });
+        // The isolate may collect garbage until the very end: what V8 is given is a few bytes, and stays.
+        let limit = Box::into_raw(limit).cast::<c_void>();
+        isolate.add_gc_epilogue_callback(collected, limit, v8::GCType::kGCTypeMarkSweepCompact);
         match &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(workers) => workers.push(handle.clone()),
+            Some(workers) => {
+                // Of one that has ended there is nothing to end.
+                if workers.len() >= 2 * MOST_WORKERS {
+                    workers.drain(..MOST_WORKERS);
+                }
+                workers.push(handle.clone());
+            }
             // A worker made this one while all were ended.
             None => drop(handle.terminate_execution()),
         }
@@ -179,10 +307,20 @@ impl Family {
         worker
             .js_runtime
             .add_near_heap_limit_callback(move |current, _initial| {
-                // V8 gets some room to unwind, once.
-                let first = !out_of_memory.swap(true, Ordering::SeqCst);
+                out_of_memory.store(true, Ordering::SeqCst);
                 handle.terminate_execution();
-                if first { current * 2 } else { current }
+                let more = memory::leeway(current, heap);
+                fatal::heap_may_grow_to(more);
+                more
             });
     }
+}
+
+/// As Deno tells it.
+fn out_of_memory() -> CoreError {
+    CoreErrorKind::JsBox(JsErrorBox::new(
+        "ERR_WORKER_OUT_OF_MEMORY",
+        "Worker terminated due to reaching memory limit: JS heap out of memory",
+    ))
+    .into_box()
 }

@@ -99,7 +99,7 @@ impl Modules {
         let is_script = self.caches.is_script(url, &file.hash, || {
             let text = String::from_utf8_lossy(&file.bytes);
             let parsed = crate::source::transpile::parse(url, media_type, text.trim_start_matches('\u{feff}').into())?;
-            Ok::<_, js_runtime_api::LoadError>(parsed.compute_is_script())
+            Ok::<_, js_runtime_api::LoadError>(parsed.is_script())
         });
         match is_script {
             Ok(is_script) => self.node.is_cjs(url, media_type, is_script),

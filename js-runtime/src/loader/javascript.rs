@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use deno_ast::{MediaType, ParsedSource};
+use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_error::JsErrorBox;
 use js_runtime_api::LoadErrorKind;
@@ -17,7 +17,7 @@ use crate::resolve::reexports;
 use crate::source::bundled;
 use crate::source::findings::{self, Findings};
 use crate::source::snapshot::SourceFile;
-use crate::source::transpile::{self, EmitKind, Emitted};
+use crate::source::transpile::{self, EmitKind, Emitted, Parsed};
 use crate::source::tsconfig::CompilerOptions;
 
 impl Modules {
@@ -62,7 +62,7 @@ impl Modules {
         let mut parsed = None;
         let is_script = self.caches.is_script(url, &file.hash, || {
             let source = self.parse(url, media_type, &text)?;
-            let is_script = source.compute_is_script();
+            let is_script = source.is_script();
             parsed = Some(source);
             Ok::<_, JsErrorBox>(is_script)
         })?;
@@ -92,14 +92,36 @@ impl Modules {
 
     async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
         let file = &interop::without_mark(url.clone());
+        self.analyse(file, &code).await?;
         let made = match self.node.cjs_to_esm(file, code.clone(), self).await {
             Err(_) => {
-                let code = self.without_unknown(file, &code).into();
+                let code: Arc<str> = self.without_unknown(file, &code).into();
+                self.analyse(file, &code).await?;
                 self.node.cjs_to_esm(file, code, &WithoutUnknown(self)).await
             }
             made => made,
         };
         made.map(|wrapper| interop::wrapped(url, wrapper))
+    }
+
+    /// Looks a file through for what it exports, at once; nothing when it is nested too deeply.
+    fn look_through(&self, url: &Url, code: &Arc<str>) -> Option<()> {
+        let analysis = self.node.analysis(url, code).ok()?;
+        if analysis.is_done() {
+            return Some(());
+        }
+        analysis.run().ok()
+    }
+
+    /// Has a file looked through for what it exports, beside the loop.
+    async fn analyse(&self, url: &Url, code: &Arc<str>) -> Result<(), JsErrorBox> {
+        let analysis = self.node.analysis(url, code)?;
+        if analysis.is_done() {
+            return Ok(());
+        }
+        let analysed = tokio::task::spawn_blocking(move || analysis.run()).await;
+        let analysed = analysed.map_err(JsErrorBox::from_err)?;
+        analysed.map_err(|too_deep| self.fail(transpile::nested_too_deeply(url, code, too_deep)))
     }
 
     fn without_unknown<'a>(&self, url: &Url, code: &'a str) -> Cow<'a, str> {
@@ -136,7 +158,7 @@ impl Modules {
         media_type: MediaType,
         file: &SourceFile,
         text: &Arc<str>,
-        parsed: Option<ParsedSource>,
+        parsed: Option<Parsed>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
         let options = self.compiler_options(url)?;
@@ -179,7 +201,7 @@ impl Modules {
         }
     }
 
-    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedSource, JsErrorBox> {
+    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<Parsed, JsErrorBox> {
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
     }
 
@@ -204,6 +226,7 @@ impl CjsAnalysisSourceProvider for Modules {
         let path = url.to_file_path().ok()?;
         self.sources.read(&path).ok()?;
         let code = self.required(url, &path).ok()?;
+        self.look_through(url, &code)?;
         Some(Cow::Owned(code.to_string()))
     }
 }
@@ -213,7 +236,9 @@ struct WithoutUnknown<'a>(&'a Modules);
 
 impl CjsAnalysisSourceProvider for WithoutUnknown<'_> {
     fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
-        let code = self.0.load_source(url)?;
-        Some(Cow::Owned(self.0.without_unknown(url, &code).into_owned()))
+        let code: Arc<str> = self.0.load_source(url)?.into();
+        let code: Arc<str> = self.0.without_unknown(url, &code).into();
+        self.0.look_through(url, &code)?;
+        Some(Cow::Owned(code.to_string()))
     }
 }

@@ -1,8 +1,8 @@
 // Runs first in every isolate: imports the project's modules, collects their Inngest functions,
 // builds the handlers with the project's own `inngest` package, and answers calls.
 //
-// It is evaluated as a file in the project's root, so that `inngest` below is the project's copy. Inngest functions are known by the SDK's own tag and not by `instanceof`, since a workspace
-// package may bring a second copy.
+// It is evaluated as a file in the project's root, so that `inngest` below is the project's copy. Inngest functions
+// are known by the SDK's own tag and not by `instanceof`, since a workspace package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import "baton:fetch";
@@ -60,6 +60,33 @@ interface IncomingCall extends SdkRequest {
   sync: boolean;
 }
 
+// User code may replace what is global, and change its prototypes: what answers calls is taken before it runs.
+const { Request, Response, Uint8Array, Headers, URL, Promise, setTimeout, clearTimeout } = globalThis;
+const taken = <This, Values extends unknown[], Result>(method: (this: This, ...values: Values) => Result) =>
+  Function.prototype.call.bind(method) as unknown as (self: This, ...values: Values) => Result;
+const getter = <Value>(prototype: object, name: string) =>
+  taken<unknown, [], Value>(Object.getOwnPropertyDescriptor(prototype, name)!.get!);
+const statusOf = getter<number>(Response.prototype, "status");
+const headersOf = getter<Headers>(Response.prototype, "headers");
+const bodyOf = getter<ReadableStream<Uint8Array> | null>(Response.prototype, "body");
+const bytesOf = taken(Response.prototype.arrayBuffer);
+const eachHeader = taken(Headers.prototype.forEach);
+const readerOf = taken(ReadableStream.prototype.getReader as () => ReadableStreamDefaultReader<Uint8Array>);
+const readNext = taken(ReadableStreamDefaultReader.prototype.read);
+const isOfHeaders = (value: unknown) => isOf(() => hasHeader(value as Headers, "a"));
+const hasHeader = taken(Headers.prototype.has);
+const isOfResponse = (value: unknown) => isOf(() => statusOf(value));
+
+/** Whether a method of the platform takes the value. */
+function isOf(ask: () => unknown): boolean {
+  try {
+    ask();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const DEV_SERVER = "http://localhost:8288";
 const CLOUD = "https://api.inngest.com";
 /** How long Inngest may take to answer a registration. */
@@ -79,6 +106,8 @@ const streamed = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 const STREAMS = 201;
 /** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
 const ASK_TIMEOUT = 5_000;
+/** How long that answer may be, in bytes. */
+const ASK_LENGTH = 4 << 20;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Of a default export: where Bun listens, and what it does there. */
 const BUNS = ["port", "hostname", "idleTimeout", "development", "maxRequestBodySize", "tls", "unix", "routes", "error"];
@@ -276,23 +305,36 @@ async function askSdk(app: string, request: SdkRequest): Promise<Answer> {
 async function askApp({ method, url, headers, body, id, peer }: IncomingCall): Promise<Answer> {
   const request = new Request(url, { method, headers, body: BODYLESS.has(method) ? undefined : body });
   // Of a server that listens only what the host itself asks comes this way.
-  const response = await (isDirect() ? answer(request, peer, id) : ask(request));
-  const streams = response.status === STREAMS && response.body !== null;
-  if (streams) streamed.set(id, response.body!.getReader());
-  const bytes = streams ? new Uint8Array() : new Uint8Array(await response.arrayBuffer());
-  return { status: response.status, headers: pairs(response.headers), bytes, streams };
+  const answered = partsOf(await (isDirect() ? answer(request, peer, id) : ask(request)));
+  const streams = answered.status === STREAMS && answered.body !== null;
+  if (streams) streamed.set(id, readerOf(answered.body!));
+  const bytes = streams ? new Uint8Array() : new Uint8Array(await answered.bytes());
+  return { status: answered.status, headers: pairs(answered.headers), bytes, streams };
+}
+
+/** A response may be of a class of the project's own. */
+function partsOf(response: Response) {
+  if (isOfResponse(response)) {
+    const [status, headers, body] = [statusOf(response), headersOf(response), bodyOf(response)];
+    return { status, headers, body, bytes: () => bytesOf(response) };
+  }
+  const { status, headers, body } = response;
+  return { status, headers, body, bytes: () => response.arrayBuffer() };
 }
 
 /** As `[...headers]`, which in Deno sorts them anew for each. */
 function pairs(headers: Headers): [string, string][] {
   const pairs: [string, string][] = [];
-  headers.forEach((value, name) => pairs.push([name, value]));
+  const add = (value: string, name: string) => void pairs.push([name, value]);
+  if (isOfHeaders(headers)) eachHeader(headers, add);
+  else headers.forEach(add);
   return pairs;
 }
 
 /** The next part of a streamed body; null at its end. */
 export async function pull(id: number): Promise<Uint8Array | null> {
-  const { done, value } = (await streamed.get(id)?.read()) ?? { done: true };
+  const reader = streamed.get(id);
+  const { done, value } = reader ? await readNext(reader) : { done: true };
   if (!done) return value!;
   streamed.delete(id);
   return null;
@@ -425,8 +467,9 @@ async function introspect(path: string) {
   const patience = Promise.withResolvers<never>();
   const timer = setTimeout(patience.reject, ASK_TIMEOUT);
   try {
-    const response = await Promise.race([ask(request), patience.promise]);
-    const { app_id: id, functions, inspection, url: own } = await response.json();
+    const answered = ask(request).then((response) => textOf(response, patience.promise));
+    const text = await Promise.race([answered, patience.promise]);
+    const { app_id: id, functions, inspection, url: own } = JSON.parse(text);
     // What its own code says of where it is to be reached.
     const client = {
       dev: inspection?.mode ? inspection.mode === "dev" : null,
@@ -441,6 +484,26 @@ async function introspect(path: string) {
     return [];
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** The text of an answer that is to come to an end; one that does not is given up. */
+async function textOf(response: Response, patience: Promise<never>): Promise<string> {
+  const reader = response.body?.getReader();
+  if (!reader) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  try {
+    for (let length = 0; ; ) {
+      const { done, value } = await Promise.race([reader.read(), patience]);
+      if (done) return text + decoder.decode();
+      length += value.length;
+      if (length > ASK_LENGTH) throw new RangeError("the answer is too long");
+      text += decoder.decode(value, { stream: true });
+    }
+  } finally {
+    // Of one that has come to its end this does nothing.
+    reader.cancel().catch(() => {});
   }
 }
 

@@ -1,6 +1,7 @@
 //! From an import specifier to a file: npm packages as Node finds them, the project's own modules
 //! as TypeScript users write them.
 
+pub(crate) mod analysis;
 pub(crate) mod node;
 pub(crate) mod package_json;
 pub(crate) mod reexports;

@@ -22,6 +22,7 @@ use node_resolver::{
 };
 use sys_traits::impls::RealSys;
 
+use super::analysis::Analysis;
 use super::package_json::PackageJsons;
 use super::relative;
 use crate::source::caches::{Analyses, Caches, first_eight_bytes};
@@ -33,7 +34,7 @@ pub(crate) type NodeServices = NodeExtInitServices<DenoInNpmPackageChecker, NpmR
 
 /// Made anew for each isolate: it remembers what the disk said. The files that decide come from the
 /// source snapshot.
-pub(crate) struct NodeResolution(ResolverFactory<RealSys>);
+pub(crate) struct NodeResolution(ResolverFactory<RealSys>, Arc<Analyses>);
 
 impl NodeResolution {
     pub(crate) fn new(sources: &Arc<SourceSnapshot>, deno_dir: PathBuf, caches: Arc<Caches>) -> Self {
@@ -62,14 +63,15 @@ impl NodeResolution {
             // A package.json that cannot be read is told where it is needed.
             caches.workspaces.put(root, content, found.clone());
         }
-        Self(ResolverFactory::new(
+        let analyses = Arc::new(Analyses {
+            caches,
+            sources: sources.clone(),
+        });
+        let factory = ResolverFactory::new(
             Arc::new(workspace),
             ResolverFactoryOptions {
                 is_cjs_resolution_mode: IsCjsResolutionMode::ImplicitTypeCommonJs,
-                node_analysis_cache: Some(Arc::new(Analyses {
-                    caches,
-                    sources: sources.clone(),
-                })),
+                node_analysis_cache: Some(analyses.clone()),
                 package_json_cache: Some(Arc::new(PackageJsons(sources.clone()))),
                 node_resolver_options: NodeResolverOptions {
                     conditions: NodeConditionOptions {
@@ -82,7 +84,18 @@ impl NodeResolution {
                 },
                 ..Default::default()
             },
-        ))
+        );
+        Self(factory, analyses)
+    }
+
+    /// Looks for what a CommonJS file exports.
+    pub(crate) fn analysis(&self, url: &Url, code: &Arc<str>) -> Result<Analysis, JsErrorBox> {
+        Ok(Analysis {
+            analyses: self.1.clone(),
+            tracker: self.cjs_tracker()?.clone(),
+            url: url.clone(),
+            code: code.clone(),
+        })
     }
 
     pub(crate) fn services(&self, require: Rc<dyn NodeRequireLoader>) -> Result<NodeServices, JsErrorBox> {

@@ -5,6 +5,8 @@ use deno_ast::ParsedSource;
 use deno_ast::swc::ast::{Decl, ImportSpecifier, ModuleDecl, ModuleItem, ObjectPatProp, Pat, Program, Stmt};
 use deno_core::url::Url;
 
+use super::transpile::Parsed;
+
 /// The specifier of a module that gives CommonJS's names to the one that imports it.
 pub(crate) const COMMONJS_NAMES: &str = "baton:commonjs-names";
 
@@ -26,7 +28,11 @@ pub(crate) fn may_use_names(text: &str) -> bool {
 
 /// An import, for the end of an ES module, of the names that its text has and that it does not declare. Imports count
 /// before all else, so no line moves.
-pub(crate) fn import_of_names(parsed: &ParsedSource) -> Option<String> {
+pub(crate) fn import_of_names(parsed: &Parsed) -> Option<String> {
+    parsed.walk(names_to_import)
+}
+
+fn names_to_import(parsed: &ParsedSource) -> Option<String> {
     let text = parsed.text();
     let declared = declared(parsed);
     let names: Vec<_> = NAMES

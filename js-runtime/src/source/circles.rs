@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deno_ast::MediaType;
 use deno_ast::swc::ast::{ImportSpecifier, ModuleDecl, ModuleItem, Program};
+use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
 
 use super::snapshot::{Read, SourceSnapshot};
@@ -54,6 +54,10 @@ impl Read {
 /// The specifier that a module imports a name from.
 fn specifier_of(url: &Url, text: &str, name: &str) -> Option<String> {
     let parsed = transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()?;
+    parsed.walk(|parsed| specifier_in(parsed, name))
+}
+
+fn specifier_in(parsed: &ParsedSource, name: &str) -> Option<String> {
     let program = parsed.program();
     let Program::Module(module) = &*program else {
         return None;

@@ -13,6 +13,8 @@ use deno_ast::swc::ast::{
 use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{MediaType, ParsedSource};
 
+use super::transpile::Parsed;
+
 /// Functions that begin something, or let somebody else's code run.
 const BEGIN: [&str; 12] = [
     "eval",
@@ -76,7 +78,11 @@ pub(crate) fn may_be(media_type: MediaType) -> bool {
 }
 
 /// See the module's documentation.
-pub(crate) fn only(parsed: &ParsedSource) -> bool {
+pub(crate) fn only(parsed: &Parsed) -> bool {
+    parsed.walk(only_declares)
+}
+
+fn only_declares(parsed: &ParsedSource) -> bool {
     if parsed.compute_is_script() {
         return false;
     }

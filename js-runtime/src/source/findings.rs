@@ -14,6 +14,8 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{ParsedSource, SourcePos, SourceRangedForSpanned};
 use js_runtime_api::{Definition, Warning};
 
+use super::transpile::Parsed;
+
 pub(super) use kept::{from_bytes, to_bytes};
 
 /// What one module's text tells. Files are named by whoever knows them.
@@ -68,7 +70,11 @@ pub(crate) fn may_tell(text: &str) -> bool {
     text.contains("createFunction") || text.contains("step.")
 }
 
-pub(crate) fn look(parsed: &ParsedSource) -> Findings {
+pub(crate) fn look(parsed: &Parsed) -> Findings {
+    parsed.walk(findings_in)
+}
+
+fn findings_in(parsed: &ParsedSource) -> Findings {
     let mut looking = Looking {
         parsed,
         findings: Findings::default(),

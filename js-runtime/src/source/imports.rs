@@ -1,7 +1,7 @@
 //! Where in a text an import stands.
 
 use deno_ast::swc::ast::{ModuleDecl, ModuleItem, Program};
-use deno_ast::{MediaType, SourceRangedForSpanned};
+use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
 use super::transpile;
@@ -19,10 +19,17 @@ pub(crate) fn offset_of_import(url: &Url, text: &str, specifier: &str) -> usize 
     let Ok(parsed) = transpile::parse(url, MediaType::from_specifier(url), text.into()) else {
         return literal();
     };
-    let Program::Module(module) = &*parsed.program() else {
-        return literal();
+    parsed
+        .walk(|parsed| offset_of_declaration(parsed, specifier))
+        .unwrap_or_else(literal)
+}
+
+fn offset_of_declaration(parsed: &ParsedSource, specifier: &str) -> Option<usize> {
+    let program = parsed.program();
+    let Program::Module(module) = &*program else {
+        return None;
     };
-    let imported = module.body.iter().find_map(|item| {
+    module.body.iter().find_map(|item| {
         let source = match item {
             ModuleItem::ModuleDecl(ModuleDecl::Import(import)) => Some(&import.src),
             ModuleItem::ModuleDecl(ModuleDecl::ExportAll(export)) => Some(&export.src),
@@ -31,8 +38,7 @@ pub(crate) fn offset_of_import(url: &Url, text: &str, specifier: &str) -> usize 
         }?;
         let found = source.value.to_string_lossy() == specifier;
         found.then(|| source.range().start.as_byte_index(parsed.range().start))
-    });
-    imported.unwrap_or_else(literal)
+    })
 }
 
 #[cfg(test)]

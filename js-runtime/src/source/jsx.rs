@@ -115,7 +115,7 @@ mod tests {
         options.unwrap()
     }
 
-    fn parsed(text: &str) -> deno_ast::ParsedSource {
+    fn parsed(text: &str) -> transpile::Parsed {
         let url = Url::parse("file:///p/a.tsx").unwrap();
         transpile::parse(&url, MediaType::Tsx, text.into()).unwrap()
     }
@@ -140,7 +140,7 @@ mod tests {
             (r#"{ "jsx": "react" }"#, "/** @jsxImportSource preact */", true),
             (r#"{ "jsx": "react" }"#, "/* @jsxRuntime automatic */", true),
         ] {
-            let pragmas = Pragmas::of(&parsed(&format!("{text} export {{}};")));
+            let pragmas = parsed(&format!("{text} export {{}};")).walk(Pragmas::of);
             assert_eq!(
                 is_automatic(&options(settings), pragmas),
                 automatic,
@@ -153,9 +153,9 @@ mod tests {
     fn a_factory_is_passed_over_only_in_the_first_comments_and_nothing_moves() {
         let text = "/** @jsx h @jsxFrag F */\nexport const a = \"/** @jsx h */\";";
         let parsed = parsed(text);
-        let pragmas = Pragmas::of(&parsed);
-        assert_eq!(without_factory(&parsed, &options("{}"), pragmas), None);
-        let without = without_factory(&parsed, &options(r#"{ "jsx": "react-jsx" }"#), pragmas).unwrap();
+        let without = |settings| parsed.walk(|parsed| without_factory(parsed, &options(settings), Pragmas::of(parsed)));
+        assert_eq!(without("{}"), None);
+        let without = without(r#"{ "jsx": "react-jsx" }"#).unwrap();
         assert_eq!(without.len(), text.len());
         assert!(
             without.ends_with("\"/** @jsx h */\";") && !without.starts_with("/** @jsx"),

@@ -21,6 +21,7 @@ mod jsx;
 pub(crate) mod kept;
 mod leads;
 pub(crate) mod looks;
+pub(crate) mod nesting;
 mod rewritten;
 pub(crate) mod secrets;
 pub(crate) mod shared;

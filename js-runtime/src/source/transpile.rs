@@ -1,5 +1,8 @@
 //! TypeScript and JSX to JavaScript, one file at a time, never type-checked.
 
+#![allow(unsafe_code, reason = "a syntax tree is dropped on another stack than its owner")]
+
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -7,14 +10,16 @@ use base64::prelude::BASE64_STANDARD;
 use deno_ast::swc::ast::Program;
 use deno_ast::{
     DecoratorsTranspileOption, EmitOptions, MediaType, ModuleKind, ParseDiagnostic, ParseParams, ParsedSource,
-    SourceMapOption, TranspileModuleOptions, TranspileOptions,
+    SourceMapOption, TranspileError, TranspileModuleOptions, TranspileOptions,
 };
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use super::jsx::{self, Pragmas};
+use super::nesting::{Room, TooDeep};
 use super::tsconfig::CompilerOptions;
 use super::{decorated, fields};
+use crate::contained::contained;
 use crate::diagnostics::Position;
 
 /// The module system that a file is emitted for.
@@ -65,12 +70,63 @@ impl Emitted {
     }
 }
 
+/// A text and its syntax tree, which is walked and dropped on a stack with room for it.
+pub(crate) struct Parsed {
+    room: Room,
+    source: ManuallyDrop<ParsedSource>,
+}
+
+impl Parsed {
+    fn new(room: Room, source: ParsedSource) -> Self {
+        Self {
+            room,
+            source: ManuallyDrop::new(source),
+        }
+    }
+
+    /// Does work that walks the tree.
+    pub(crate) fn walk<T>(&self, work: impl FnOnce(&ParsedSource) -> T) -> T {
+        self.room.run(|| work(&self.source))
+    }
+
+    /// The same, for work that wants the tree for itself.
+    fn consume<T>(self, work: impl FnOnce(ParsedSource) -> T) -> T {
+        let mut parsed = ManuallyDrop::new(self);
+        // SAFETY: it is not dropped here, and nobody sees what it was taken of any more.
+        let source = unsafe { ManuallyDrop::take(&mut parsed.source) };
+        parsed.room.run(|| work(source))
+    }
+
+    /// Whether it has neither import nor export.
+    pub(crate) fn is_script(&self) -> bool {
+        self.walk(ParsedSource::compute_is_script)
+    }
+}
+
+impl Drop for Parsed {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped once, here.
+        self.room.run(|| unsafe { ManuallyDrop::drop(&mut self.source) });
+    }
+}
+
 /// Parses a module or script.
 ///
 /// # Errors
-/// With the position, when it is no JavaScript or TypeScript.
-pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<ParsedSource, LoadError> {
+/// With the position, when it is no JavaScript or TypeScript, or is nested too deeply.
+pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<Parsed, LoadError> {
     parse_changed(url, media_type, text, |_| {})
+}
+
+/// Says where a text is nested too deeply.
+pub(crate) fn nested_too_deeply(url: &Url, text: &str, TooDeep { offset }: TooDeep) -> LoadError {
+    LoadError {
+        help: Some("Split the expression or block at this place into several.".to_owned()),
+        ..Position::of_offset(url, text, offset).into_error(
+            LoadErrorKind::Syntax,
+            "the code is nested too deeply to be parsed".to_owned(),
+        )
+    }
 }
 
 fn parse_changed(
@@ -78,7 +134,19 @@ fn parse_changed(
     media_type: MediaType,
     text: Arc<str>,
     change: impl FnOnce(&mut Program),
-) -> Result<ParsedSource, LoadError> {
+) -> Result<Parsed, LoadError> {
+    let room = Room::of(&text, media_type).map_err(|too_deep| nested_too_deeply(url, &text, too_deep))?;
+    parse_in(room, url, media_type, text, change)
+}
+
+/// Parses with room for it.
+pub(super) fn parse_in(
+    room: Room,
+    url: &Url,
+    media_type: MediaType,
+    text: Arc<str>,
+    change: impl FnOnce(&mut Program),
+) -> Result<Parsed, LoadError> {
     let params = ParseParams {
         specifier: url.clone(),
         text: text.clone(),
@@ -87,13 +155,20 @@ fn parse_changed(
         scope_analysis: false,
         maybe_syntax: None,
     };
-    let parsed = deno_ast::parse_program_with_post_process(params, |mut program, _| {
-        change(&mut program);
-        program
+    let parsed = contained(|| {
+        room.run(|| {
+            deno_ast::parse_program_with_post_process(params, |mut program, _| {
+                change(&mut program);
+                program
+            })
+        })
     });
-    let parsed = parsed.map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
-    match parsed.diagnostics().first() {
-        Some(diagnostic) => Err(syntax_error(diagnostic, &text)),
+    let parsed = parsed.map_err(|panic| not_compiled(url, &text, &panic))?;
+    let source = parsed.map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
+    let refused = source.diagnostics().first().map(|first| syntax_error(first, &text));
+    let parsed = Parsed::new(room, source);
+    match refused {
+        Some(error) => Err(error),
         None => Ok(parsed),
     }
 }
@@ -102,22 +177,17 @@ fn parse_changed(
 ///
 /// # Errors
 /// When a construct cannot be transpiled.
-pub(crate) fn emit(
-    url: &Url,
-    parsed: ParsedSource,
-    kind: EmitKind,
-    options: &CompilerOptions,
-) -> Result<Emitted, LoadError> {
-    let text = parsed.text().clone();
-    let pragmas = Pragmas::of(&parsed);
-    let without_factory = jsx::without_factory(&parsed, options, pragmas);
+pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &CompilerOptions) -> Result<Emitted, LoadError> {
+    let (text, media_type) = (parsed.source.text().clone(), parsed.source.media_type());
+    let (pragmas, without_factory) = parsed.walk(|source| {
+        let pragmas = Pragmas::of(source);
+        (pragmas, jsx::without_factory(source, options, pragmas))
+    });
     let changes_classes = changes_classes(options) && text.contains("class");
     let parsed = if changes_classes || without_factory.is_some() {
         // What is parsed cannot be changed any more.
         let text = without_factory.unwrap_or_else(|| text.clone());
-        parse_changed(url, parsed.media_type(), text, |program| {
-            change_classes(program, options)
-        })?
+        parse_changed(url, media_type, text, |program| change_classes(program, options))?
     } else {
         parsed
     };
@@ -125,23 +195,35 @@ pub(crate) fn emit(
         EmitKind::Esm => ModuleKind::Esm,
         EmitKind::Cjs => ModuleKind::Cjs,
     };
-    let emitted = parsed
-        .transpile(
-            &transpile_options(options, pragmas),
-            &TranspileModuleOptions {
-                module_kind: Some(module_kind),
-            },
-            &EmitOptions {
-                source_map: SourceMapOption::Separate,
-                ..Default::default()
-            },
-        )
-        .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?
-        .into_source();
+    let module_options = TranspileModuleOptions {
+        module_kind: Some(module_kind),
+    };
+    let emit_options = EmitOptions {
+        source_map: SourceMapOption::Separate,
+        ..Default::default()
+    };
+    let transpile_options = transpile_options(options, pragmas);
+    let emitted = contained(|| {
+        parsed.consume(|source| {
+            let emitted = source.transpile(&transpile_options, &module_options, &emit_options)?;
+            Ok::<_, TranspileError>(emitted.into_source())
+        })
+    });
+    let emitted = emitted
+        .map_err(|panic| not_compiled(url, &text, &panic))?
+        .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?;
     Ok(Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
     })
+}
+
+fn not_compiled(url: &Url, text: &str, panic: &str) -> LoadError {
+    LoadError {
+        help: Some("This is a fault of the compiler: please report it with the file.".to_owned()),
+        ..Position::start_of(url, text)
+            .into_error(LoadErrorKind::Syntax, format!("the file cannot be compiled: {panic}"))
+    }
 }
 
 fn changes_classes(options: &CompilerOptions) -> bool {

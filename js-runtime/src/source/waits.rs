@@ -7,7 +7,7 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
-use super::transpile;
+use super::transpile::{self, Parsed};
 
 /// An `await` outside of functions: also that of `for await` and `await using`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,13 @@ pub(crate) struct Wait {
 /// The places, in their order; none where the text cannot be parsed.
 pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
     // Most have none.
-    let Some(parsed) = text.contains("await").then(|| parse(url, text)).flatten() else {
-        return Vec::new();
-    };
+    let parsed = text.contains("await").then(|| parse(url, text)).flatten();
+    parsed.map(|parsed| parsed.walk(waits_in)).unwrap_or_default()
+}
+
+fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
     let mut looking = Looking {
-        parsed: &parsed,
+        parsed,
         exported: None,
         waits: Vec::new(),
     };
@@ -41,6 +43,10 @@ pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
 /// Where the module imports a specifier by a declaration.
 pub(crate) fn import_of(url: &Url, text: &str, specifier: &str) -> Option<usize> {
     let parsed = text.contains(specifier).then(|| parse(url, text)).flatten()?;
+    parsed.walk(|parsed| import_in(parsed, specifier))
+}
+
+fn import_in(parsed: &ParsedSource, specifier: &str) -> Option<usize> {
     let start = parsed.text_info_lazy().range().start;
     parsed.program_ref().body().find_map(|item| match item {
         deno_ast::ModuleItemRef::ModuleDecl(ModuleDecl::Import(import))
@@ -52,7 +58,7 @@ pub(crate) fn import_of(url: &Url, text: &str, specifier: &str) -> Option<usize>
     })
 }
 
-fn parse(url: &Url, text: &str) -> Option<ParsedSource> {
+fn parse(url: &Url, text: &str) -> Option<Parsed> {
     transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()
 }
 

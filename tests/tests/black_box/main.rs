@@ -26,6 +26,7 @@ mod differential;
 mod dispatchers;
 mod doctor;
 mod entries;
+mod extremes;
 mod inspect;
 mod invoke;
 // As Linux counts it.

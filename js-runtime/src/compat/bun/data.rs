@@ -6,6 +6,8 @@ use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
+use crate::source::nesting::Room;
+
 /// What a document says. Not JSON's values, which have no infinity.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
@@ -46,6 +48,12 @@ impl Serialize for Value {
 /// # Errors
 /// With the line and column of what is no YAML.
 pub(super) fn yaml(text: &str) -> Result<Value, String> {
+    let too_deep = || "YAML Parse error: it is nested too deeply".to_owned();
+    let room = Room::of_data(text).ok_or_else(too_deep)?;
+    room.run(|| shallow(yaml_of(text)?).ok_or_else(too_deep))
+}
+
+fn yaml_of(text: &str) -> Result<Value, String> {
     let documents = Yaml::load_from_str(text).map_err(|error| format!("YAML Parse error: {error}"))?;
     let mut values = documents.iter().map(from_yaml).collect::<Result<Vec<_>, _>>()?;
     Ok(match values.len() {
@@ -106,6 +114,12 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
 /// # Errors
 /// With the place of what is no TOML.
 pub(super) fn toml(text: &str) -> Result<Value, String> {
+    let too_deep = || "TOML Parse error: it is nested too deeply".to_owned();
+    let room = Room::of_data(text).ok_or_else(too_deep)?;
+    room.run(|| shallow(toml_of(text)?).ok_or_else(too_deep))
+}
+
+fn toml_of(text: &str) -> Result<Value, String> {
     let table: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| format!("TOML Parse error: {error}"))?;
@@ -127,9 +141,42 @@ fn from_toml(value: toml::Value) -> Value {
     }
 }
 
+/// How deep values may be nested that become V8's.
+const DEEPEST: usize = 512;
+
+/// Nothing for what is nested more deeply than V8 may be given it.
+fn shallow(value: Value) -> Option<Value> {
+    let mut below = vec![(&value, 0)];
+    while let Some((value, depth)) = below.pop() {
+        if depth > DEEPEST {
+            return None;
+        }
+        match value {
+            Value::List(values) => below.extend(values.iter().map(|value| (value, depth + 1))),
+            Value::Map(entries) => below.extend(entries.iter().map(|(_, value)| (value, depth + 1))),
+            Value::Null | Value::Boolean(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    Some(value)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Value, yaml};
+    use super::{Value, toml, yaml};
+
+    #[test]
+    fn what_is_nested_without_end_is_an_error() {
+        let deep = |open: &str, middle: &str, times: usize| format!("{}{middle}", open.repeat(times));
+        for times in [2_000, 20_000] {
+            for text in [deep("a.", "a = 1", times), deep("a = [", "", times)] {
+                assert!(toml(&text).is_err(), "{}", &text[..20]);
+            }
+            for text in [deep("- ", "1", times), deep("[", "", times)] {
+                assert!(yaml(&text).is_err(), "{}", &text[..20]);
+            }
+        }
+        assert!(toml(&deep("a.", "a = 1", 20)).is_ok() && yaml(&deep("- ", "1", 300)).is_ok());
+    }
 
     #[test]
     fn what_a_map_says_itself_wins_over_what_is_merged() {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use deno_core::{serde_v8, v8};
 use deno_semver::{Version, VersionReq};
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -60,23 +60,35 @@ fn glob_match(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut re
 fn glob_matches(pattern: &str, path: &str) -> bool {
     thread_local! {
         /// One pattern is asked for many paths.
-        static LAST: RefCell<Option<(String, Option<GlobMatcher>)>> = const { RefCell::new(None) };
+        static LAST: RefCell<Option<(String, Option<GlobSet>)>> = const { RefCell::new(None) };
     }
     let positive = pattern.trim_start_matches('!');
     let negated = (pattern.len() - positive.len()) % 2 == 1;
     let matched = LAST.with_borrow_mut(|last| {
         if last.as_ref().is_none_or(|(known, _)| known != positive) {
-            let glob = GlobBuilder::new(positive)
-                .literal_separator(true)
-                .backslash_escape(true)
-                .empty_alternates(true)
-                .build();
-            *last = Some((positive.to_owned(), glob.ok().map(|glob| glob.compile_matcher())));
+            *last = Some((positive.to_owned(), matcher_of(positive)));
         }
         let matcher = last.as_ref().and_then(|(_, matcher)| matcher.as_ref());
         matcher.is_some_and(|matcher| matcher.is_match(path))
     });
     matched != negated
+}
+
+/// How many braces a pattern may have: each may be within the one before, and is parsed by recursion.
+const MOST_BRACES: usize = 256;
+
+/// Nothing for what is no pattern, or too large a one.
+fn matcher_of(pattern: &str) -> Option<GlobSet> {
+    if pattern.matches('{').count() > MOST_BRACES {
+        return None;
+    }
+    let glob = GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .empty_alternates(true)
+        .build();
+    // A matcher of a single pattern panics where its expression is too large.
+    GlobSet::builder().add(glob.ok()?).build().ok()
 }
 
 /// Version and range.
