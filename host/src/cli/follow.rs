@@ -12,16 +12,18 @@ use crate::generation::{Keeper, Outcome, Reason, Table, Want};
 use crate::git::{self, Head};
 use crate::server::Successor;
 use crate::telemetry::Metrics;
-use crate::watch::{Changes, FileWatch, Polling, WatchError, WatchSet};
+use crate::watch::{Changes, FileWatch, Patterns, Polling, WatchError, WatchSet};
 
 /// Which changes are followed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Watching {
     pub(super) mode: WatchMode,
     /// A commit is served only while no file differs from it.
     pub(super) require_clean: bool,
     /// Files are looked at instead of waiting to be told.
     pub(super) poll: bool,
+    /// Files that matter, or do not, by their names.
+    pub(super) patterns: Patterns,
 }
 
 /// Reloads whenever there is something new, for as long as the host runs.
@@ -48,7 +50,9 @@ pub(super) async fn follow(
         WatchMode::GitRef => FileWatch::start(polling).map(|watch| (watch, true)),
     };
     match followed {
-        Ok(((watch, changes), false)) => files(&watch, changes, &root, &table, &reloads).await,
+        Ok(((watch, changes), false)) => {
+            files(&watch, changes, &root, watching.patterns, &table, &reloads).await;
+        }
         Ok(((watch, changes), true)) => commits(&watch, changes, &root, watching.require_clean, &reloads).await,
         Err(error @ WatchError::Thread(_)) => error!(%error, "files are not watched: reload by `baton reload`"),
     }
@@ -78,7 +82,14 @@ impl Reloads {
     }
 }
 
-async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Table, reloads: &Reloads) {
+async fn files(
+    watch: &FileWatch,
+    mut changes: Changes,
+    root: &Path,
+    patterns: Patterns,
+    table: &Table,
+    reloads: &Reloads,
+) {
     let settings = root.join("baton.toml");
     let read_settings = || std::fs::read(&settings).ok();
     let mut known = read_settings();
@@ -91,6 +102,7 @@ async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Tab
             watch.follow(WatchSet {
                 paths: paths.collect(),
                 trees: now.trees,
+                patterns: patterns.clone(),
             });
         }
         tokio::select! {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use js_runtime_api::Sources as _;
 
 use super::ahead::is_of_package;
-use super::entries;
 use super::environment::Environment;
 use super::snapshot::{SourceFile, SourceSnapshot};
 use super::stamp::Stamp;
+use super::{entries, included};
 
 impl SourceSnapshot {
     fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
@@ -79,9 +79,20 @@ impl SourceSnapshot {
         }
     }
 
+    /// The files that the project includes and that were not there. Reads the disk.
+    pub(super) fn new_included(&self) -> Vec<PathBuf> {
+        let mut included = included::list(&self.project);
+        let read = self.lock();
+        included.retain(|path| !read.files.contains_key(path.as_path()));
+        included.into_iter().collect()
+    }
+
     /// Tells whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
-        self.changed_files().next().is_none() && self.looks_the_same() && !self.secrets_changed()
+        self.changed_files().next().is_none()
+            && self.new_included().is_empty()
+            && self.looks_the_same()
+            && !self.secrets_changed()
     }
 }

@@ -16,6 +16,7 @@ mod fields;
 pub(crate) mod findings;
 pub(crate) mod hashes;
 pub(crate) mod imports;
+mod included;
 mod joined;
 mod jsx;
 pub(crate) mod kept;
