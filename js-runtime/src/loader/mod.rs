@@ -2,10 +2,13 @@
 //! source snapshot, makes JavaScript of it ([`javascript`]), and remembers why one could not be given.
 
 mod code_cache;
+mod commonjs;
+mod data;
 mod import_meta;
 pub(crate) mod interop;
 mod javascript;
 mod resolving;
+mod sdk;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -50,6 +53,8 @@ pub(crate) struct Modules {
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
     fresh: RefCell<Vec<Fresh>>,
+    /// Whether modules become CommonJS that is made of ES modules.
+    compiled: RefCell<HashMap<Url, bool>>,
 }
 
 impl Modules {
@@ -63,6 +68,7 @@ impl Modules {
             source_maps: RefCell::default(),
             failures: RefCell::default(),
             fresh: RefCell::default(),
+            compiled: RefCell::default(),
         }
     }
 
@@ -114,6 +120,10 @@ impl Modules {
             let code = ModuleSourceCode::String(names.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
         }
+        if let Some(exports) = self.exports_module(url) {
+            let code = ModuleSourceCode::String(exports.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
+        }
         if url.scheme() == "data" {
             return self.load_data(url, &requested);
         }
@@ -129,24 +139,19 @@ impl Modules {
             RequestedModuleType::Bytes => (bytes(file), ModuleType::Bytes),
             RequestedModuleType::Json => (bytes(file), ModuleType::Json),
             _ if media_type == MediaType::Wasm => (bytes(file), ModuleType::Wasm),
-            // Bundlers import JSON without an attribute; JSON is a JavaScript expression.
-            _ if media_type == MediaType::Json => {
-                let module = format!("export default {};", self.text(url, &file)?);
-                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
-            }
-            _ if bundled::is_text(url) => {
-                let module = format!("export default {};", serde_json::Value::from(&*self.text(url, &file)?));
-                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
-            }
             _ => {
+                if let Some(content) = self.content(url, &file)? {
+                    let code = ModuleSourceCode::String(content.as_module().into());
+                    let cache = Some(self.code_cache(url, code.as_bytes()));
+                    return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, cache));
+                }
                 let code = self.javascript(url, media_type, &file).await?;
                 let cache = self.code_cache_of_module(url, &code);
                 let code = ModuleSourceCode::String(code.into());
                 return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
             }
         };
-        let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
-        Ok(ModuleSource::new(module_type, code, url, cache))
+        Ok(ModuleSource::new(module_type, code, url, None))
     }
 
     /// A module that is its own specifier.

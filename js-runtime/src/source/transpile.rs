@@ -14,14 +14,17 @@ use js_runtime_api::{LoadError, LoadErrorKind};
 
 use super::jsx::{self, Pragmas};
 use super::tsconfig::CompilerOptions;
-use super::{decorated, fields};
+use super::{commonjs, decorated, fields};
 use crate::diagnostics::Position;
 
 /// The module system that a file is emitted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EmitKind {
     Esm,
+    /// A script that has neither imports nor exports of ES modules.
     Cjs,
+    /// CommonJS that is made of an ES module.
+    Compiled,
 }
 
 /// What a file became.
@@ -112,17 +115,22 @@ pub(crate) fn emit(
     let pragmas = Pragmas::of(&parsed);
     let without_factory = jsx::without_factory(&parsed, options, pragmas);
     let changes_classes = changes_classes(options) && text.contains("class");
-    let parsed = if changes_classes || without_factory.is_some() {
+    let is_prepared = kind == EmitKind::Compiled && commonjs::wants_preparation(&parsed);
+    let mut assigns_exports = false;
+    let parsed = if changes_classes || without_factory.is_some() || is_prepared {
         // What is parsed cannot be changed any more.
         let text = without_factory.unwrap_or_else(|| text.clone());
         parse_changed(url, parsed.media_type(), text, |program| {
-            change_classes(program, options)
+            if is_prepared {
+                assigns_exports = commonjs::prepare(program);
+            }
+            change_classes(program, options);
         })?
     } else {
         parsed
     };
     let module_kind = match kind {
-        EmitKind::Esm => ModuleKind::Esm,
+        EmitKind::Esm | EmitKind::Compiled => ModuleKind::Esm,
         EmitKind::Cjs => ModuleKind::Cjs,
     };
     let emitted = parsed
@@ -138,10 +146,18 @@ pub(crate) fn emit(
         )
         .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?
         .into_source();
-    Ok(Emitted {
+    let emitted = Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
-    })
+    };
+    if kind != EmitKind::Compiled {
+        return Ok(emitted);
+    }
+    let settings = commonjs::Settings {
+        interop: options.has_interop(),
+        assigns_exports,
+    };
+    commonjs::convert(url, &emitted, settings)
 }
 
 fn changes_classes(options: &CompilerOptions) -> bool {
