@@ -103,7 +103,7 @@ impl Modules {
         is_code && (!is_package || !self.node.is_maybe_cjs(url, media_type).unwrap_or(true))
     }
 
-    fn facts(&self, url: &Url) -> Result<Option<Arc<Facts>>, JsErrorBox> {
+    pub(super) fn facts(&self, url: &Url) -> Result<Option<Arc<Facts>>, JsErrorBox> {
         let Ok(path) = url.to_file_path() else {
             return Ok(None);
         };

@@ -16,6 +16,7 @@ use crate::diagnostics::{Position, source_text};
 use crate::resolve::reexports;
 use crate::source::bundled;
 use crate::source::findings::{self, Findings};
+use crate::source::marks;
 use crate::source::snapshot::SourceFile;
 use crate::source::transpile::{self, EmitKind, Emitted};
 use crate::source::tsconfig::CompilerOptions;
@@ -91,7 +92,14 @@ impl Modules {
         };
         let (code, source_map) = if self.is_emitted(url, media_type)? {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
-            (emitted.code.clone(), emitted.source_map.clone())
+            let (code, source_map) = (emitted.code.clone(), emitted.source_map.clone());
+            let waits = !is_cjs && text.contains("await") && self.facts(url)?.is_some_and(|facts| facts.waits);
+            if waits {
+                let marked = marks::mark(url, Emitted { code, source_map });
+                (marked.code, marked.source_map)
+            } else {
+                (code, source_map)
+            }
         } else {
             (text, None)
         };

@@ -55,6 +55,8 @@ pub(crate) struct Modules {
     fresh: RefCell<Vec<Fresh>>,
     /// Whether modules become CommonJS that is made of ES modules.
     compiled: RefCell<HashMap<Url, bool>>,
+    /// By the URLs of modules that wait the numbers of the awaits that they have come to.
+    waiting: RefCell<HashMap<String, usize>>,
 }
 
 impl Modules {
@@ -69,6 +71,7 @@ impl Modules {
             failures: RefCell::default(),
             fresh: RefCell::default(),
             compiled: RefCell::default(),
+            waiting: RefCell::default(),
         }
     }
 
@@ -79,6 +82,19 @@ impl Modules {
             .iter()
             .find(|failure| message.contains(&failure.message))
             .cloned()
+    }
+
+    /// Notes to which of its top-level awaits a module has come, or, with another number, that it is at its end.
+    pub(crate) fn note_await(&self, url: String, number: i32) {
+        match usize::try_from(number) {
+            Ok(number) => self.waiting.borrow_mut().insert(url, number),
+            Err(_) => self.waiting.borrow_mut().remove(&url),
+        };
+    }
+
+    /// The number of the top-level await at which a module waits, among those in its text.
+    pub(crate) fn awaits_at(&self, url: &Url) -> Option<usize> {
+        self.waiting.borrow().get(url.as_str()).copied()
     }
 
     /// Where a 1-based position in the code that V8 has lies in the original source.

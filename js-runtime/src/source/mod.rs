@@ -23,6 +23,7 @@ mod jsx;
 pub(crate) mod kept;
 mod leads;
 pub(crate) mod looks;
+pub(crate) mod marks;
 mod rewritten;
 pub(crate) mod secrets;
 pub(crate) mod shared;

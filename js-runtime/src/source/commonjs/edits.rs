@@ -7,7 +7,7 @@ use sourcemap::{SourceMap, SourceMapBuilder};
 
 /// Edits that do not overlap; insertions at one place come in the order in which they were asked for.
 #[derive(Default)]
-pub(super) struct Edits(Vec<(Range<usize>, String)>);
+pub(in crate::source) struct Edits(Vec<(Range<usize>, String)>);
 
 /// What edits move.
 #[derive(Default)]
@@ -19,16 +19,16 @@ struct Moves {
 }
 
 impl Edits {
-    pub(super) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
+    pub(in crate::source) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
         self.0.push((range, text.into()));
     }
 
-    pub(super) fn insert(&mut self, at: usize, text: impl Into<String>) {
+    pub(in crate::source) fn insert(&mut self, at: usize, text: impl Into<String>) {
         self.replace(at..at, text);
     }
 
     /// Returns the edited text and its source map.
-    pub(super) fn apply(mut self, text: &str, map: Option<&[u8]>) -> (String, Option<Vec<u8>>) {
+    pub(in crate::source) fn apply(mut self, text: &str, map: Option<&[u8]>) -> (String, Option<Vec<u8>>) {
         self.0.sort_by_key(|(range, _)| (range.start, range.end));
         let mut moves = Moves::default();
         let mut edited = String::with_capacity(text.len() + text.len() / 4);
