@@ -16,13 +16,16 @@ function compile(folder, instead) {
   if (error) throw new Error(`${file}: ${ts.flattenDiagnosticMessageText(error.messageText, "\n")}`);
   const host = { ...ts.sys };
   const { options, fileNames } = ts.parseJsonConfigFileContent(config, host, join(root, folder), instead, file);
-  const program = ts.createProgram(fileNames, { ...options, noEmit: false, skipLibCheck: true, types: [] });
+  // JavaScript would be written over itself.
+  const out = options.allowJs ? { rootDir: join(root, folder), outDir: join(root, folder, "out") } : {};
+  const program = ts.createProgram(fileNames, { ...options, ...out, noEmit: false, skipLibCheck: true, types: [] });
   if (program.emit().emitSkipped) throw new Error(`${folder}: nothing was emitted`);
+  return out.outDir ?? join(root, folder);
 }
 
 async function run(folder, program) {
   try {
-    const module = await import(pathToFileURL(join(root, folder, `${program}.js`)).href);
+    const module = await import(pathToFileURL(join(folder, `${program}.js`)).href);
     return await (module.told ?? module.default.told);
   } catch (error) {
     return { threw: error.name, message: error.message };
@@ -30,10 +33,9 @@ async function run(folder, program) {
 }
 
 const told = {};
-const compiled = new Set();
+const compiled = new Map();
 for (const { folder, program, instead } of rows) {
-  if (!compiled.has(folder)) compile(folder, instead);
-  compiled.add(folder);
-  told[`${folder}/${program}`] = await run(folder, program);
+  if (!compiled.has(folder)) compiled.set(folder, compile(folder, instead));
+  told[`${folder}/${program}`] = await run(compiled.get(folder), program);
 }
 console.log(JSON.stringify(told));

@@ -15,7 +15,7 @@ use crate::generation::{Keeper, Outcome, Reason, Table, Want};
 use crate::git::{self, Head};
 use crate::server::Successor;
 use crate::telemetry::Metrics;
-use crate::watch::{Changes, FileWatch, Polling, WatchError, WatchSet};
+use crate::watch::{Changes, FileWatch, Patterns, Polling, WatchError, WatchSet};
 
 /// The wait before a thread that could not be had is asked for again, which doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -26,13 +26,15 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 const LARGEST_SETTINGS: u64 = 1 << 20;
 
 /// Which changes are followed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Watching {
     pub(super) mode: WatchMode,
     /// A commit is served only while no file differs from it.
     pub(super) require_clean: bool,
     /// Files are looked at instead of waiting to be told.
     pub(super) poll: bool,
+    /// Files that matter, or do not, by their names.
+    pub(super) patterns: Patterns,
 }
 
 /// Reloads whenever there is something new, for as long as the host runs.
@@ -57,7 +59,7 @@ pub(super) async fn follow(
         WatchMode::Off => std::future::pending().await,
         WatchMode::Files => {
             let (watch, changes) = start(polling).await;
-            files(&watch, changes, &root, &table, &reloads).await;
+            files(&watch, changes, &root, watching.patterns, &table, &reloads).await;
         }
         WatchMode::GitRef => {
             let (watch, changes) = start(polling).await;
@@ -105,7 +107,14 @@ impl Reloads {
     }
 }
 
-async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Table, reloads: &Reloads) {
+async fn files(
+    watch: &FileWatch,
+    mut changes: Changes,
+    root: &Path,
+    patterns: Patterns,
+    table: &Table,
+    reloads: &Reloads,
+) {
     let settings = root.join("baton.toml");
     let read_settings = async || {
         let settings = settings.clone();
@@ -125,6 +134,7 @@ async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Tab
             watch.follow(WatchSet {
                 paths: paths.collect(),
                 trees: now.trees,
+                patterns: patterns.clone(),
             });
         }
         tokio::select! {

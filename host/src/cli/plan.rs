@@ -15,6 +15,7 @@ use crate::config::{ConfigFile, PinMode, RegisterMode, Retries, StateFolder, Wat
 use crate::generation::{Limits, Pin};
 use crate::registration::Settings;
 use crate::supervisor::Setup;
+use crate::watch::Patterns;
 
 pub(super) const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
@@ -164,6 +165,9 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Mode::Start(host) => host,
     };
+    // As the code has it: files are followed by the names that symbolic links lead to.
+    let watched = project.root.canonicalize().unwrap_or_else(|_| project.root.clone());
+    let patterns = Patterns::new(watched, &watch.include, &watch.ignore);
     let drain = args.drain_timeout.or(drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT);
     Ok(Plan {
         state: StateFolder::of(&project.root, state_dir)?,
@@ -178,13 +182,14 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             mode: match args.watch {
                 _ if args.no_watch => WatchMode::Off,
                 Some(asked) => asked,
-                None => watch.unwrap_or(match mode {
+                None => watch.mode.unwrap_or(match mode {
                     Mode::Dev => WatchMode::Files,
                     Mode::Start(_) => WatchMode::Off,
                 }),
             },
             require_clean: args.require_clean || require_clean.unwrap_or_default(),
             poll: args.poll || poll.unwrap_or_default(),
+            patterns,
         },
         pin: match args.pin.or(pin) {
             Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),

@@ -9,7 +9,7 @@ use js_runtime_api::regular_file;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ResolveSection;
+use super::{ResolveSection, WatchSection};
 use crate::lint::{Code, parse_code};
 
 /// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
@@ -52,7 +52,8 @@ pub struct ConfigFile {
     #[serde(default, deserialize_with = "duration")]
     pub cpu_limit: Option<Duration>,
     /// Which changes on the disk lead to a reload.
-    pub watch: Option<WatchMode>,
+    #[serde(default)]
+    pub watch: WatchSection,
     /// Whether a commit is served only while no file differs from it.
     pub require_clean: Option<bool>,
     /// Whether files are looked at instead of waiting for the system to tell.
@@ -419,6 +420,27 @@ mod tests {
 
     use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode, parse_duration};
 
+    #[test]
+    fn watching_is_a_mode_or_a_table_with_globs_and_what_is_wrong_in_it_is_named() {
+        let table =
+            read("[watch]\nmode = \"files\"\ninclude = [\"prompts/**/*.md\"]\nignore = [\"data/**\"]\n").unwrap();
+        assert_eq!(table.watch.mode, Some(WatchMode::Files));
+        assert_eq!(table.watch.include, ["prompts/**/*.md"]);
+        assert_eq!(table.watch.ignore, ["data/**"]);
+        assert_eq!(read("watch = \"off\"").unwrap().watch.mode, Some(WatchMode::Off));
+        assert_eq!(read("").unwrap().watch, super::WatchSection::default());
+        for (text, named) in [
+            ("watch = \"often\"", "watch"),
+            ("watch = 1", "or a table with mode, include and ignore"),
+            ("[watch]\ninclude = [\"a[\"]", "\"a[\" is no glob"),
+            ("[watch]\nignore = [\"../a\"]", "leads out of the project"),
+            ("[watch]\nincludes = []", "includes"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
     fn read(text: &str) -> Result<ConfigFile, String> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("baton.toml"), text).unwrap();
@@ -473,7 +495,7 @@ mod tests {
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(
-            (config.watch, config.require_clean, config.poll),
+            (config.watch.mode, config.require_clean, config.poll),
             (Some(WatchMode::GitRef), Some(true), Some(true))
         );
         assert_eq!(

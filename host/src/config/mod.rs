@@ -4,6 +4,7 @@ mod conditions;
 mod file;
 mod project;
 mod state_folder;
+mod watching;
 
 pub use conditions::ResolveSection;
 pub use file::{
@@ -12,3 +13,4 @@ pub use file::{
 };
 pub use project::{ProjectError, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};
+pub use watching::WatchSection;

@@ -47,6 +47,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             serve_path: serve_path(&config),
             default_retries: None,
             conditions: conditions_of(&config),
+            includes: config.watch.include.clone(),
         };
         return Ok((project, config));
     }
@@ -70,6 +71,7 @@ pub fn discover(path: Option<&Path>, working_folder: &Path) -> Result<(Project, 
             serve_path: serve_path(&config),
             default_retries: None,
             conditions: conditions_of(&config),
+            includes: config.watch.include.clone(),
         },
         config,
     ))

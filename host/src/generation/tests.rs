@@ -49,6 +49,7 @@ impl Host {
             serve_path: DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
             conditions: Vec::new(),
+            includes: Vec::new(),
         };
         let limits = Limits {
             max_generations: 3,

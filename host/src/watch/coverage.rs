@@ -275,6 +275,7 @@ mod tests {
                 .iter()
                 .map(|(path, inode)| (path.into(), folder(*inode)))
                 .collect(),
+            ..Survey::default()
         }
     }
 

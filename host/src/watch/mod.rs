@@ -24,6 +24,7 @@ mod event;
 mod filesystem;
 mod limit;
 mod names;
+mod patterns;
 mod poll;
 mod relevance;
 mod settle;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 pub use changes::Changes;
 pub use limit::probe;
+pub use patterns::{Patterns, check_glob};
 use worker::{Message, Worker};
 
 /// What is to be followed. All paths are absolute.
@@ -51,6 +53,8 @@ pub struct WatchSet {
     /// Folders in which any module matters, at any depth; except in `node_modules` and dot-folders,
     /// and not through symlinks below the folder. (Modules are told by their extension.)
     pub trees: BTreeSet<PathBuf>,
+    /// Files that matter by their names, and files that never do.
+    pub patterns: Patterns,
 }
 
 /// Something happened: time to compare.

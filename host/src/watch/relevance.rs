@@ -52,9 +52,11 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
     if paths.is_empty() && !on_the_way && !in_tree {
         return None;
     }
-    if in_tree && is_module(name) {
-        paths.extend(folder.trees.iter().map(|tree| tree.join(name)));
+    if in_tree {
+        let named = folder.trees.iter().map(|tree| tree.join(name));
+        paths.extend(named.filter(|path| is_module(name) || survey.patterns.includes(path)));
     }
+    paths.retain(|path| !survey.patterns.ignores(path));
     if matches!(what, What::Written | What::Modified) {
         let progress = match what {
             What::Written => Progress::Complete,
@@ -69,7 +71,8 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
         return finding(paths, false, Progress::Complete, on_the_way || is_folder);
     }
     if is_folder {
-        paths.extend(folder.trees.iter().map(|tree| tree.join(name)));
+        let named = folder.trees.iter().map(|tree| tree.join(name));
+        paths.extend(named.filter(|path| !survey.patterns.ignores(path)));
     }
     let progress = match (what, kind) {
         (_, Kind::Missing) | (What::Gone, _) => Progress::Gone,
@@ -96,6 +99,7 @@ mod tests {
 
     use super::{Finding, Kind, judge};
     use crate::watch::event::What;
+    use crate::watch::patterns::Patterns;
     use crate::watch::settle::Progress;
     use crate::watch::survey::{Folder, Survey};
 
@@ -171,6 +175,29 @@ mod tests {
                 "/elsewhere/a.ts",
             ] {
                 assert_eq!(check(other, what, Kind::File), None, "{other} {what:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_matter_or_do_not_where_a_pattern_says_so() {
+        let mut survey = survey();
+        let globs = |globs: &[&str]| -> Vec<String> { globs.iter().map(|glob| (*glob).to_owned()).collect() };
+        let include = globs(&["functions/*.csv"]);
+        survey.patterns = Patterns::new("/link".into(), &include, &globs(&["package.json", "functions/own/**"]));
+        survey.folders.insert(
+            "/p/functions/own".into(),
+            Folder {
+                trees: ["/link/functions/own".into()].into(),
+                ..Folder::default()
+            },
+        );
+        let check = |path: &str, what| judge(&survey, Path::new(path), what, |_| Kind::File);
+        for what in EVERY {
+            let found = check("/p/functions/in.csv", what).unwrap();
+            assert_eq!(found.paths, paths(["/link/functions/in.csv"]), "{what:?}");
+            for ignored in ["/p/package.json", "/p/functions/own/a.ts", "/p/functions/in.txt"] {
+                assert_eq!(check(ignored, what), None, "{ignored} {what:?}");
             }
         }
     }

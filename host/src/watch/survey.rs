@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::WatchSet;
 use super::names::{is_module, is_skipped};
+use super::patterns::Patterns;
 
 /// So many symlinks on one way are a circle (Linux gives up at 40, too).
 const MOST_LINKS: usize = 40;
@@ -20,6 +21,7 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     pub(super) folders: BTreeMap<PathBuf, Folder>,
+    pub(super) patterns: Patterns,
 }
 
 /// What matters in a folder.
@@ -59,10 +61,11 @@ impl Survey {
     /// Looks at the disk.
     pub(super) fn of(set: &WatchSet) -> Self {
         let mut surveyor = Surveyor::default();
+        surveyor.survey.patterns = set.patterns.clone();
         for path in &set.paths {
             surveyor.follow(path, path, 0);
         }
-        for tree in &set.trees {
+        for tree in set.trees.iter().map(PathBuf::as_path).chain(set.patterns.tree()) {
             match surveyor.folder(tree, 0) {
                 Way::Leads(real) => surveyor.walk(&real, tree),
                 Way::Ends(folder, name) => surveyor.stands_for(&folder, &name, tree),
@@ -91,7 +94,8 @@ impl Survey {
                 .iter()
                 .filter(|name| known.is_none_or(|known| !known.contains(*name)));
             for name in new {
-                missing.extend(folder.trees.iter().map(|tree| tree.join(name)));
+                let named = folder.trees.iter().map(|tree| tree.join(name));
+                missing.extend(named.filter(|path| !other.patterns.ignores(path)));
             }
         }
         missing
@@ -197,7 +201,7 @@ impl Surveyor {
                     self.walk(&real.join(&name), &named.join(&name));
                     self.at(real).members.insert(name);
                 }
-            } else if is_module(&name) {
+            } else if is_module(&name) || self.survey.patterns.includes(&named.join(&name)) {
                 self.at(real).members.insert(name);
             }
         }

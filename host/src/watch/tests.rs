@@ -76,6 +76,7 @@ impl Disk {
         let mut set = WatchSet {
             paths: all(paths),
             trees: all(trees),
+            ..WatchSet::default()
         };
         set.paths.insert(self.path(MARKER));
         set

@@ -44,6 +44,8 @@ pub struct Project {
     pub default_retries: Option<u32>,
     /// Conditions of `exports` and `imports` in a `package.json` that hold beside those of Node and of `tsconfig.json`.
     pub conditions: Vec<String>,
+    /// Globs of files that belong to the code though no module reads them, relative to the root.
+    pub includes: Vec<String>,
 }
 
 /// Where an app serves Inngest, unless the project says otherwise.

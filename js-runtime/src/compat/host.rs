@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use deno_core::{JsRuntime, v8};
@@ -13,6 +14,7 @@ use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 use super::witness;
 use crate::isolate::{Control, Name};
+use crate::loader::Modules;
 use crate::source::snapshot::SourceSnapshot;
 
 /// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
@@ -59,6 +61,7 @@ pub(crate) fn object<'s>(
         ("isHungUp", v8::Function::new(scope, is_hung_up)?),
         ("bunNatives", v8::Function::new(scope, bun_natives)?),
         ("act", v8::Function::new(scope, act)?),
+        ("mark", v8::Function::new(scope, mark)?),
     ];
     for (name, function) in functions {
         let name = v8::String::new(scope, name)?;
@@ -172,6 +175,17 @@ fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> O
 /// A child process begins, of which Deno's audit is not told.
 fn act(_: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, _: Returned<'_>) {
     witness::act();
+}
+
+/// A module's URL, and the number of the top-level await that it has come to.
+fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+    let url = arguments.get(0).to_rust_string_lossy(scope);
+    let Some(number) = arguments.get(1).int32_value(scope) else {
+        return;
+    };
+    let state = JsRuntime::op_state_from(scope);
+    let modules = state.borrow().borrow::<Rc<Modules>>().clone();
+    modules.note_await(url, number);
 }
 
 fn bun_natives(scope: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, mut returned: Returned<'_>) {

@@ -2,14 +2,15 @@
 //!
 //! Deno's own operations read and change the whole process, so this extension replaces them:
 //! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
-//! in it (with `zone`, what the variable TZ says), `process` by errors that say what to write instead. `response` saves work that is for nothing here, `stripping` parses with
-//! room on the stack.
+//! in it (with `zone`, what the variable TZ says), `require`'s first look by the project's own, `process` by errors that
+//! say what to write instead. `response` saves work that is for nothing here, `stripping` parses with room on the stack.
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`) and reads what it is sent (`channel`). Both it tells through the object in `host`,
 //! which also has the parts of the modules `bun` and `bun:*` (`bun`). `witness` sees
 //! what it asks of the system while it is evaluated, by `files` and by Deno's audit.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use deno_core::{Extension, JsRuntime, extension};
@@ -34,12 +35,14 @@ pub(crate) mod witness;
 mod zone;
 
 use crate::isolate::Control;
+use crate::loader::Modules;
+use crate::resolve::require;
 use crate::source;
 use environment::Environment;
 
 extension!(
     baton_compat,
-    options = { control: Arc<Control>, environment: Environment },
+    options = { control: Arc<Control>, environment: Environment, modules: Rc<Modules> },
     middleware = |op| match op.name {
         "op_exit" => op.with_implementation_from(&ending::op_baton_exit()),
         "op_process_abort" => op.with_implementation_from(&ending::op_baton_abort()),
@@ -70,17 +73,23 @@ extension!(
         "op_http_new_response_native_headers" => op.with_implementation_from(&response::op_baton_no_native_response()),
         "op_v8_set_heap_snapshot_near_heap_limit" =>
             op.with_implementation_from(&process::op_baton_snapshot_near_heap_limit()),
+        "op_require_try_self" => op.with_implementation_from(&require::op_baton_require_first()),
         _ => op,
     },
     state = |state, options| {
         state.put(options.control);
         state.put(options.environment);
+        state.put(options.modules);
     },
 );
 
 /// The extension for one isolate of a generation with these variables.
-pub(crate) fn extension(control: Arc<Control>, variables: &source::environment::Environment) -> Extension {
-    baton_compat::init(control, Environment::with(variables))
+pub(crate) fn extension(
+    control: Arc<Control>,
+    variables: &source::environment::Environment,
+    modules: Rc<Modules>,
+) -> Extension {
+    baton_compat::init(control, Environment::with(variables), modules)
 }
 
 /// Has a new isolate, to which that extension belongs, tell the time in its generation's zone.

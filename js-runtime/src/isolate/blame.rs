@@ -12,6 +12,7 @@ use crate::diagnostics::{self, Position, source_text};
 use crate::loader::Modules;
 use crate::prelude::Duplicate;
 use crate::source::ahead::is_of_package;
+use crate::source::types::{self, Export};
 use crate::source::waits::{self, Wait};
 
 /// Why a function of the prelude did not return.
@@ -35,16 +36,18 @@ pub(super) enum Failure {
 
 const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
 
+/// What the prelude throws where user code calls `connect()` of inngest/connect while it is loaded.
+const CONNECTS: &str = "a worker of Inngest Connect";
+
+const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting them (`export { hello }`), or an app: \
+    `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. Run the worker with \
+    Node until then.";
+
 impl Failure {
     /// Tells the user, given the module that was being imported and those that were before.
     pub(super) fn explain(self, module: &Url, modules: &Modules, evaluated: &[Url]) -> LoadError {
         match self {
             Self::Threw(error) => explain_throw(&error, module, modules),
-            Self::NeverSettles | Self::TimedOut(None)
-                if let Some(error) = connects(modules, LoadErrorKind::Timeout) =>
-            {
-                error
-            }
             Self::NeverSettles => at_await(module, modules, evaluated, NEVER_SETTLES),
             Self::TimedOut(stood_at) => match stood_at.and_then(|at| running_at(&at, modules)) {
                 Some(position) => {
@@ -78,6 +81,23 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     if let Some(failure) = modules.failure_behind(message) {
         return failure;
     }
+    if message.contains(CONNECTS) {
+        let found = diagnostics::from_js_error(error, LoadErrorKind::NoFunctions, module, &modules.sources);
+        return LoadError {
+            message: format!(
+                "this is {CONNECTS} (`connect()` of inngest/connect), which is not served: Inngest calls functions here \
+                 by HTTP"
+            ),
+            help: Some(INSTEAD_OF_CONNECTING.to_owned()),
+            ..found
+        };
+    }
+    if let Some((specifier, file)) = unresolved(message)
+        && let Ok(referrer) = Url::from_file_path(file)
+        && modules.is_compiled(&referrer).unwrap_or(false)
+    {
+        return modules.missing(specifier, &referrer, message.lines().next().unwrap_or(message));
+    }
     if message.contains("Top-level await promise never resolved") {
         let found = diagnostics::from_js_error(error, LoadErrorKind::Timeout, module, &modules.sources);
         return LoadError {
@@ -102,7 +122,51 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
         return diagnostics::from_js_error(error, kind, module, &modules.sources);
     };
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
-    position.into_error(kind, message.to_owned())
+    LoadError {
+        help: missing_export(message).and_then(|(specifier, name)| advice_on_type(modules, &url, specifier, name)),
+        ..position.into_error(kind, message.to_owned())
+    }
+}
+
+/// `./b` and `Foo` of `The requested module './b' does not provide an export named 'Foo'`.
+fn missing_export(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("The requested module '")?;
+    let (specifier, rest) = rest.split_once("' does not provide an export named '")?;
+    Some((specifier, rest.split_once('\'')?.0))
+}
+
+/// How many modules a name is followed through.
+const LONGEST_WAY: usize = 64;
+
+/// Advises to import or export a name as a type, if it is one where it comes from.
+fn advice_on_type(modules: &Modules, importer: &Url, specifier: &str, name: &str) -> Option<String> {
+    let mut left = vec![(importer.clone(), specifier.to_owned(), name.to_owned())];
+    for _ in 0..LONGEST_WAY {
+        let (from, specifier, looked_for) = left.pop()?;
+        let Some(url) = modules.found(&specifier, &from) else {
+            continue;
+        };
+        let text = source_text(&url, &modules.sources);
+        match types::export_of(&url, &text, &looked_for) {
+            Export::Type => {
+                let path = url.to_file_path().unwrap_or_default();
+                let root = &modules.sources.project().root;
+                let file = path.strip_prefix(root).unwrap_or(&path).display();
+                return Some(format!(
+                    "{looked_for} is a type in {file}, which no module has when it runs: write `import type {{ {name} }}` \
+                     or `export type {{ {name} }}`."
+                ));
+            }
+            Export::Elsewhere(places) => {
+                left.extend(
+                    places
+                        .into_iter()
+                        .map(|(specifier, name)| (url.clone(), specifier, name)),
+                );
+            }
+        }
+    }
+    None
 }
 
 /// Names the modules that import each other, where an export was used before it was made.
@@ -131,6 +195,13 @@ fn name_before_initialization(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("Cannot access '")?;
     let (name, rest) = rest.split_once('\'')?;
     (rest == " before initialization").then_some(name)
+}
+
+/// The specifier and the file of `Cannot find module './b'\nRequire stack:\n- /p/a.ts`.
+fn unresolved(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("Cannot find module '")?;
+    let (specifier, stack) = rest.split_once("'\nRequire stack:\n- ")?;
+    Some((specifier, stack.lines().next()?))
 }
 
 /// Takes ` at file:///a.ts:1:10` from the end of a message.
@@ -166,8 +237,8 @@ fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
     }
 }
 
-/// At the top-level `await` that waits, as far as it is known: V8 says exactly where a module waits only when nothing
-/// else is left to run.
+/// At the top-level `await` that waits: of a module in TypeScript, which has marks, exactly. Of others as far as it is
+/// known: V8 says exactly where a module waits only when nothing else is left to run.
 ///
 /// A module of the project comes before packages, as its packages are evaluated by others every day. What was evaluated
 /// before does not wait. Of several in one module the one comes first whose value is exported; the others are named.
@@ -182,6 +253,16 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         .into_iter()
         .filter(|path| !settled.contains(path))
         .partition(|path| is_of_package(path));
+    let known = own.iter().find_map(|path| {
+        let url = Url::from_file_path(path).ok()?;
+        let number = modules.awaits_at(&url)?;
+        let text = source_text(&url, &modules.sources);
+        let wait = *waits::waits(&url, &text).get(number)?;
+        Some(Position::of_offset(&url, &text, wait.offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
+    });
+    if let Some(known) = known {
+        return known;
+    }
     let waiting = own
         .iter()
         .chain(&of_packages)
@@ -258,9 +339,6 @@ fn offset_of_id(text: &str, id: &str) -> usize {
 
 /// There is nothing to serve.
 pub(super) fn no_functions(modules: &Modules) -> LoadError {
-    if let Some(error) = connects(modules, LoadErrorKind::NoFunctions) {
-        return error;
-    }
     let path = modules.sources.project().entry.path();
     let count = modules.sources.entries().len();
     let message = match (&modules.sources.project().entry, count) {
@@ -292,33 +370,6 @@ pub(super) fn no_functions(modules: &Modules) -> LoadError {
     }
 }
 
-/// The specifier of the workers that call Inngest, instead of being called.
-const CONNECT: &str = "inngest/connect";
-
-/// The entry file is such a worker, and nothing else.
-pub(super) fn connects(modules: &Modules, kind: LoadErrorKind) -> Option<LoadError> {
-    let Entry::File(entry) = &modules.sources.project().entry else {
-        return None;
-    };
-    let entry = modules.sources.canonical(entry).unwrap_or_else(|_| entry.clone());
-    let own = modules.sources.evaluation_order(&entry);
-    let mut own = own.into_iter().filter(|path| !is_of_package(path));
-    own.find_map(|path| {
-        let url = Url::from_file_path(path).ok()?;
-        let text = source_text(&url, &modules.sources);
-        let offset = waits::import_of(&url, &text, CONNECT)?;
-        let message = "this is a worker of Inngest Connect (`connect()` of inngest/connect), which is not served: \
-                       Inngest calls functions here by HTTP";
-        let help = "Export the functions instead of connecting them (`export { hello }`), or an app: \
-                    `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. \
-                    Run the worker with Node until then.";
-        Some(LoadError {
-            help: Some(help.to_owned()),
-            ..Position::of_offset(&url, &text, offset).into_error(kind, message.to_owned())
-        })
-    })
-}
-
 /// An error that no code of the user's causes.
 pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
     LoadError {
@@ -329,7 +380,7 @@ pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-    use super::{name_before_initialization, offset_of_id, split_place};
+    use super::{missing_export, name_before_initialization, offset_of_id, split_place, unresolved};
 
     #[test]
     fn an_id_is_found_where_it_is_an_id() {
@@ -347,6 +398,20 @@ mod tests {
         assert_eq!(name_before_initialization(said), Some("FEED"));
         assert_eq!(name_before_initialization("Error: Cannot access 'x' today"), None);
         assert_eq!(name_before_initialization("TypeError: x is not a function"), None);
+    }
+
+    #[test]
+    fn the_module_and_the_name_are_taken_from_what_v8_says_about_an_export() {
+        let said = "SyntaxError: The requested module './b' does not provide an export named 'Foo'";
+        assert_eq!(missing_export(said), Some(("./b", "Foo")));
+        assert_eq!(missing_export("SyntaxError: Unexpected token"), None);
+    }
+
+    #[test]
+    fn the_first_file_of_a_require_stack_is_the_one_that_requires() {
+        let said = "Error: Cannot find module './b'\nRequire stack:\n- /p/a.ts\n- /p/main.ts";
+        assert_eq!(unresolved(said), Some(("./b", "/p/a.ts")));
+        assert_eq!(unresolved("Error: Cannot find module './b'"), None);
     }
 
     #[test]

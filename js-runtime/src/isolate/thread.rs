@@ -327,7 +327,11 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
         WorkerOptions {
             bootstrap: bootstrap_options(WorkerExecutionMode::None),
             create_web_worker_cb: family.creator(),
-            extensions: vec![compat::extension(control.clone(), spec.sources.variables())],
+            extensions: vec![compat::extension(
+                control.clone(),
+                spec.sources.variables(),
+                modules.clone(),
+            )],
             create_params: Some(
                 v8::CreateParams::default()
                     .heap_limits(0, spec.memory.heap)

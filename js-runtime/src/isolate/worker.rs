@@ -211,7 +211,7 @@ impl Family {
             feature_checker: Arc::default(),
             fs: Arc::new(WitnessedFiles),
             main_inspector_session_tx: Default::default(),
-            module_loader: Rc::new(Loader(modules)),
+            module_loader: Rc::new(Loader(modules.clone())),
             node_services: Some(node_services),
             npm_process_state_provider: None,
             permissions: arguments.permissions,
@@ -228,7 +228,11 @@ impl Family {
                 ..bootstrap_options(WorkerExecutionMode::Worker)
             },
             main_module: arguments.main_module,
-            extensions: vec![compat::extension(self.control.clone(), sources.variables())],
+            extensions: vec![compat::extension(
+                self.control.clone(),
+                sources.variables(),
+                modules.clone(),
+            )],
             startup_snapshot: Some(startup.blob),
             residual_lazy_js_sources: startup.lazy_js,
             residual_lazy_esm_sources: startup.lazy_esm,

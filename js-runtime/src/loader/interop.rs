@@ -65,7 +65,8 @@ impl Modules {
     /// Returns the URL of a module for one importer: the second one, if that is compiled code to which a default export
     /// is `exports.default`, and the module is CommonJS.
     pub(super) fn for_importer(&self, referrer: &Url, found: Url) -> Result<Url, JsErrorBox> {
-        if !is_marked(&found) && self.takes_exports_default(referrer)? && self.is_commonjs(&found)? {
+        let may_be = !is_marked(&found) && !self.is_compiled(&found)?;
+        if may_be && self.takes_exports_default(referrer)? && self.is_commonjs(&found)? {
             return Ok(with_mark(found));
         }
         Ok(found)

@@ -11,11 +11,12 @@ use deno_error::JsErrorBox;
 use js_runtime_api::LoadErrorKind;
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 
-use super::{Modules, interop};
+use super::{Modules, interop, sdk};
 use crate::diagnostics::{Position, source_text};
 use crate::resolve::reexports;
 use crate::source::bundled;
 use crate::source::findings::{self, Findings};
+use crate::source::marks;
 use crate::source::snapshot::SourceFile;
 use crate::source::transpile::{self, EmitKind, Emitted, Parsed};
 use crate::source::tsconfig::CompilerOptions;
@@ -50,14 +51,27 @@ impl Modules {
         file: &SourceFile,
     ) -> Result<Emitted, JsErrorBox> {
         let text = self.text(url, file)?;
+        if let Some(around) = sdk::around_connect(url) {
+            let (code, source_map) = (around.into(), None);
+            return Ok(Emitted { code, source_map });
+        }
         if self.node.is_package(url)? && !media_type.is_emittable() {
             let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
             let code = if is_cjs {
                 self.cjs_to_esm(url, text).await?
             } else {
-                text
+                match sdk::behind_module(url, &text) {
+                    Some(behind) => format!("{text}{behind}").into(),
+                    None => text,
+                }
             };
             return Ok(Emitted { code, source_map: None });
+        }
+        if self.is_compiled(url)? {
+            let emitted = self.emitted(url, media_type, file, &text, None, EmitKind::Compiled)?;
+            let code = Self::around(url, &emitted).into();
+            let source_map = emitted.source_map.clone();
+            return Ok(Emitted { code, source_map });
         }
         let mut parsed = None;
         let is_script = self.caches.is_script(url, &file.hash, || {
@@ -76,9 +90,16 @@ impl Modules {
         } else {
             None
         };
-        let (code, source_map) = if media_type.is_emittable() {
+        let (code, source_map) = if self.is_emitted(url, media_type)? {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
-            (emitted.code.clone(), emitted.source_map.clone())
+            let (code, source_map) = (emitted.code.clone(), emitted.source_map.clone());
+            let waits = !is_cjs && text.contains("await") && self.facts(url)?.is_some_and(|facts| facts.waits);
+            if waits {
+                let marked = marks::mark(url, Emitted { code, source_map });
+                (marked.code, marked.source_map)
+            } else {
+                (code, source_map)
+            }
         } else {
             (text, None)
         };
@@ -144,10 +165,23 @@ impl Modules {
         let file = self.read(url, path)?;
         let media_type = MediaType::from_specifier(url);
         let text = self.text(url, &file)?;
-        if media_type.is_emittable() {
-            let emitted = self.emitted(url, media_type, &file, &text, None, EmitKind::Cjs)?;
+        if self.is_emitted(url, media_type)? {
+            let kind = match self.is_compiled(url)? {
+                true => EmitKind::Compiled,
+                false => EmitKind::Cjs,
+            };
+            let emitted = self.emitted(url, media_type, &file, &text, None, kind)?;
             self.keep_source_map(url, &emitted);
             return Ok(emitted.code.clone());
+        }
+        if let Some(behind) = sdk::behind_required_connect(url) {
+            return Ok(format!("{text}{behind}").into());
+        }
+        // JSON is told from code by Node itself.
+        if media_type != MediaType::Json
+            && let Some(content) = self.content(url, &file)?
+        {
+            return Ok(content.as_commonjs().into());
         }
         Ok(text)
     }
@@ -161,7 +195,11 @@ impl Modules {
         parsed: Option<Parsed>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
-        let options = self.compiler_options(url)?;
+        let mut options = self.compiler_options(url)?;
+        if !media_type.is_emittable() {
+            // Of JavaScript TypeScript takes no import for one of types.
+            options = Rc::new((*options).clone().keeping_imports());
+        }
         self.caches.emitted((url, kind), &file.hash, &options, || {
             let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
             if findings::may_tell(text) {
@@ -201,7 +239,23 @@ impl Modules {
         }
     }
 
+    /// Whether what V8 is given is made of the file: of TypeScript and JSX, and of JavaScript under `allowJs`.
+    pub(super) fn is_emitted(&self, url: &Url, media_type: MediaType) -> Result<bool, JsErrorBox> {
+        let is_javascript = matches!(media_type, MediaType::JavaScript | MediaType::Mjs | MediaType::Cjs);
+        Ok(media_type.is_emittable()
+            || is_javascript && url.scheme() == "file" && self.compiler_options(url)?.allow_js.unwrap_or(false))
+    }
+
+    /// The kind that a file is parsed as: JavaScript that TypeScript compiles may have JSX.
+    pub(super) fn read_as(&self, url: &Url, media_type: MediaType) -> Result<MediaType, JsErrorBox> {
+        if !media_type.is_emittable() && self.is_emitted(url, media_type)? {
+            return Ok(MediaType::Jsx);
+        }
+        Ok(media_type)
+    }
+
     fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<Parsed, JsErrorBox> {
+        let media_type = self.read_as(url, media_type)?;
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
     }
 

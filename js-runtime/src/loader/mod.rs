@@ -2,10 +2,13 @@
 //! source snapshot, makes JavaScript of it ([`javascript`]), and remembers why one could not be given.
 
 mod code_cache;
+mod commonjs;
+mod data;
 mod import_meta;
 pub(crate) mod interop;
 mod javascript;
 mod resolving;
+mod sdk;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -48,6 +51,10 @@ pub(crate) struct Modules {
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
+    /// Whether modules become CommonJS that is made of ES modules.
+    compiled: RefCell<HashMap<Url, bool>>,
+    /// By the URLs of modules that wait the numbers of the awaits that they have come to.
+    waiting: RefCell<HashMap<String, usize>>,
 }
 
 impl Modules {
@@ -60,6 +67,8 @@ impl Modules {
             found: RefCell::default(),
             source_maps: RefCell::default(),
             failures: RefCell::default(),
+            compiled: RefCell::default(),
+            waiting: RefCell::default(),
         }
     }
 
@@ -70,6 +79,19 @@ impl Modules {
             .iter()
             .find(|failure| message.contains(&failure.message))
             .cloned()
+    }
+
+    /// Notes to which of its top-level awaits a module has come, or, with another number, that it is at its end.
+    pub(crate) fn note_await(&self, url: String, number: i32) {
+        match usize::try_from(number) {
+            Ok(number) => self.waiting.borrow_mut().insert(url, number),
+            Err(_) => self.waiting.borrow_mut().remove(&url),
+        };
+    }
+
+    /// The number of the top-level await at which a module waits, among those in its text.
+    pub(crate) fn awaits_at(&self, url: &Url) -> Option<usize> {
+        self.waiting.borrow().get(url.as_str()).copied()
     }
 
     /// Where a 1-based position in the code that V8 has lies in the original source.
@@ -111,6 +133,10 @@ impl Modules {
             let code = ModuleSourceCode::String(names.into());
             return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
         }
+        if let Some(exports) = self.exports_module(url) {
+            let code = ModuleSourceCode::String(exports.into());
+            return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, None));
+        }
         if url.scheme() == "data" {
             return self.load_data(url, &requested);
         }
@@ -126,24 +152,19 @@ impl Modules {
             RequestedModuleType::Bytes => (bytes(file), ModuleType::Bytes),
             RequestedModuleType::Json => (bytes(file), ModuleType::Json),
             _ if media_type == MediaType::Wasm => (bytes(file), ModuleType::Wasm),
-            // Bundlers import JSON without an attribute; JSON is a JavaScript expression.
-            _ if media_type == MediaType::Json => {
-                let module = format!("export default {};", self.text(url, &file)?);
-                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
-            }
-            _ if bundled::is_text(url) => {
-                let module = format!("export default {};", serde_json::Value::from(&*self.text(url, &file)?));
-                (ModuleSourceCode::String(module.into()), ModuleType::JavaScript)
-            }
             _ => {
+                if let Some(content) = self.content(url, &file)? {
+                    let code = ModuleSourceCode::String(content.as_module().into());
+                    let cache = Some(self.code_cache(url, code.as_bytes()));
+                    return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, cache));
+                }
                 let code = self.javascript(url, media_type, &file).await?;
                 let cache = self.code_cache(url, code.as_bytes());
                 let code = ModuleSourceCode::String(code.into());
                 return Ok(ModuleSource::new(ModuleType::JavaScript, code, url, Some(cache)));
             }
         };
-        let cache = (module_type == ModuleType::JavaScript).then(|| self.code_cache(url, code.as_bytes()));
-        Ok(ModuleSource::new(module_type, code, url, cache))
+        Ok(ModuleSource::new(module_type, code, url, None))
     }
 
     /// A module that is its own specifier.

@@ -4,7 +4,7 @@ use deno_core::url::Url;
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::Modules;
+use super::{Modules, commonjs};
 use crate::compat::bun;
 use crate::diagnostics::{Position, display_path, source_text};
 use crate::prelude;
@@ -60,13 +60,13 @@ impl Modules {
         if specifier == bundled::COMMONJS_NAMES {
             return bundled::names_for(&referrer).ok_or_else(|| JsErrorBox::generic("not a file"));
         }
+        if specifier == commonjs::EXPORTS {
+            return commonjs::exports_for(&referrer).ok_or_else(|| JsErrorBox::generic("not a file"));
+        }
         let is_package = self.node.is_package(&referrer)?;
         let found = if relative::is_relative(specifier) && !is_package {
             let url = referrer.join(specifier).map_err(JsErrorBox::from_err)?;
-            relative::find(&url, &self.sources).ok_or_else(|| {
-                let message = format!("cannot find {specifier:?}: there is no file {}", display_path(&url));
-                self.fail(self.resolve_error(specifier, &referrer, message, None))
-            })?
+            relative::find(&url, &self.sources).ok_or_else(|| self.fail(self.missing(specifier, &referrer, "")))?
         } else if let Some(known) = self.found.borrow().get(&Place::of(specifier, &referrer)) {
             known.clone()
         } else if let Some(found) = self.mapped(specifier, &referrer, is_package)? {
@@ -75,17 +75,7 @@ impl Modules {
             self.note_linked_package(specifier, &referrer);
             let found = self.node.resolve(specifier, &referrer);
             let found = found.or_else(|error| self.as_bundlers_find(specifier, &referrer, is_package).ok_or(error));
-            found.map_err(|error| {
-                let root = &self.sources.project().root;
-                let (message, help) = match package_name(specifier) {
-                    Some(package) if folder_of_package(package, &referrer).is_none() => (
-                        format!("cannot find the package {package:?}"),
-                        Some(format!("Install it: run `npm install {package}` in {}", root.display())),
-                    ),
-                    _ => (error.to_string(), None),
-                };
-                self.fail(self.resolve_error(specifier, &referrer, message, help))
-            })?
+            found.map_err(|error| self.fail(self.missing(specifier, &referrer, &error.to_string())))?
         };
         let found = self.for_importer(&referrer, found)?;
         if !relative::is_relative(specifier) {
@@ -97,8 +87,16 @@ impl Modules {
         Ok(found)
     }
 
+    /// The file of the project that a specifier leads to, for what is told about it.
+    pub(crate) fn found(&self, specifier: &str, referrer: &Url) -> Option<Url> {
+        if relative::is_relative(specifier) {
+            return relative::find(&referrer.join(specifier).ok()?, &self.sources);
+        }
+        self.mapped(specifier, referrer, false).ok()?
+    }
+
     /// Where `paths` and `baseUrl` of the importing file's tsconfig.json lead.
-    fn mapped(&self, specifier: &str, referrer: &Url, is_package: bool) -> Result<Option<Url>, JsErrorBox> {
+    pub(crate) fn mapped(&self, specifier: &str, referrer: &Url, is_package: bool) -> Result<Option<Url>, JsErrorBox> {
         if is_package || specifier.contains(':') || specifier.starts_with('#') || self.node.is_builtin(specifier) {
             return Ok(None);
         }
@@ -120,7 +118,7 @@ impl Modules {
             .then(|| relative::find(&url, &self.sources))?
     }
 
-    fn note_import(&self, referrer: &Url, found: &Url) {
+    pub(crate) fn note_import(&self, referrer: &Url, found: &Url) {
         if let (Ok(from), Ok(to)) = (referrer.to_file_path(), found.to_file_path()) {
             self.sources.note_import(&from, &to);
         }
@@ -133,6 +131,23 @@ impl Modules {
             // A link that leads nowhere fails below.
             let _ = self.sources.canonical(&folder);
         }
+    }
+
+    /// What to tell of a specifier that leads nowhere; in other words than `reason` where more is known.
+    pub(crate) fn missing(&self, specifier: &str, referrer: &Url, reason: &str) -> LoadError {
+        let root = &self.sources.project().root;
+        let (message, help) = match (package_name(specifier), referrer.join(specifier)) {
+            (Some(package), _) if folder_of_package(package, referrer).is_none() => (
+                format!("cannot find the package {package:?}"),
+                Some(format!("Install it: run `npm install {package}` in {}", root.display())),
+            ),
+            (None, Ok(url)) if relative::is_relative(specifier) => {
+                let path = display_path(&url);
+                (format!("cannot find {specifier:?}: there is no file {path}"), None)
+            }
+            _ => (reason.to_owned(), None),
+        };
+        self.resolve_error(specifier, referrer, message, help)
     }
 
     fn resolve_error(&self, specifier: &str, referrer: &Url, message: String, help: Option<String>) -> LoadError {

@@ -34,6 +34,8 @@ interface Host {
   remember(request: string, from: string, found?: string): string | undefined;
   /** User code starts a child process. */
   act(): void;
+  /** A module has come to one of its top-level awaits, or to its end. */
+  mark(url: string, number: number): void;
   /** The functions of the module `bun` that are the host's. */
   bunNatives(): object;
   /** The isolate's own standard output and error, by the numbers of the process's. */
@@ -85,6 +87,14 @@ let thrown: { error: unknown; call: Call | undefined } | undefined;
 export function connect(to: Host): void {
   host = to;
 }
+
+// What modules of the project call that await at their top (`source/marks.rs`).
+Object.defineProperty(globalThis, Symbol.for("baton:mark"), {
+  value: (url: string, number: number, value: unknown) => {
+    host.mark(url, number);
+    return value;
+  },
+});
 
 /** Runs a function for a call, and all that it starts. */
 export function runFor<T>(call: Call | undefined, run: () => T): T {

@@ -5,12 +5,15 @@
 // are known by the SDK's own tag and not by `instanceof`, since a workspace package may bring a second copy.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { types as nodeTypes } from "node:util";
 import "baton:fetch";
 import "baton:hooks";
 import { type Call, raise, runFor } from "baton:host";
 import {
   answer,
   ask,
+  connected,
+  endLoad,
   type Handler,
   isDirect,
   isServed,
@@ -135,15 +138,48 @@ export async function evaluate(url: string): Promise<void> {
 /** Imports modules and keeps what they export for `serve`. */
 export async function importModules(urls: string[]): Promise<void> {
   for (const url of urls) {
-    const exports = evaluated.get(url) ?? (await import(url));
+    const exports = evaluated.get(url) ?? (await Promise.race([import(url), connected.promise]));
     for (const fn of functionsOf(exports)) {
       if (!collected.has(fn)) collected.set(fn, url);
     }
   }
 }
 
+/**
+ * How deep functions may be within what a module exports, and how many values are looked at. Of an entry file only in
+ * lists: one that has an app listen later may well have its functions in an object beside the client.
+ */
+const DEEPEST = 6;
+const DEEPEST_IN_ENTRY = 2;
+const MOST = 50_000;
+
+/** The functions that a module exports: themselves, or in lists and plain objects. No getter is called but an export. */
 function functionsOf(exports: object): InngestFunction[] {
-  return Object.values(exports).flat().filter(isInngestFunction);
+  const found = new Set<InngestFunction>();
+  const seen = new Set<unknown>();
+  let left = Object.values(exports);
+  const deepest = isEntry ? DEEPEST_IN_ENTRY : DEEPEST;
+  for (let depth = 0; depth < deepest && left.length > 0 && seen.size < MOST; depth++) {
+    const inside: unknown[] = [];
+    for (const value of left) {
+      if (value === null || typeof value !== "object" || seen.has(value) || seen.size >= MOST) continue;
+      seen.add(value);
+      if (isInngestFunction(value)) found.add(value);
+      else if (!isEntry || Array.isArray(value)) inside.push(...valuesOf(value));
+    }
+    left = inside;
+  }
+  return [...found];
+}
+
+function valuesOf(value: object): unknown[] {
+  if (nodeTypes.isProxy(value)) return [];
+  if (Array.isArray(value)) return value.slice(0, MOST);
+  if (nodeTypes.isMap(value) || nodeTypes.isSet(value)) return [...value.values()].slice(0, MOST);
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return [];
+  const properties = Object.values(Object.getOwnPropertyDescriptors(value));
+  return properties.flatMap((property) => ("value" in property ? [property.value] : []));
 }
 
 /** Imports an entry file: it exports an app, or has one listen, or exports Inngest functions. */
@@ -219,7 +255,10 @@ export async function serve({ path, retries, copies }: { path: string; retries: 
     defaulted.add(fn);
   }
   // A file that starts its server later, after it has connected to something.
-  if (isEntry && collected.size === 0 && !isServed()) await served.promise;
+  if (isEntry && collected.size === 0 && !isServed()) {
+    await Promise.race([served.promise, connected.promise]);
+  }
+  endLoad();
   listenForReal();
   if (isServed()) return { fetch: true, direct: isDirect(), notes, apps: await introspect(path) };
 

@@ -2,7 +2,7 @@
 //! `node_modules`.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use deno_runtime::deno_node::{NodeExtInitServices, NodeRequireLoader};
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 use node_resolver::{
     DenoIsBuiltInNodeModuleChecker, InNpmPackageChecker, IsBuiltInNodeModuleChecker as _, NodeConditionOptions,
-    NodeResolutionKind, NodeResolverOptions,
+    NodeResolutionKind, NodeResolverOptions, ResolutionMode, UrlOrPathRef,
 };
 use sys_traits::impls::RealSys;
 
@@ -126,6 +126,42 @@ impl NodeResolution {
             .resolve(specifier, referrer, mode, NodeResolutionKind::Execution)
             .and_then(node_resolver::NodeResolution::into_url)
             .map_err(JsErrorBox::from_err)
+    }
+
+    /// Resolves as Node does for a `require`.
+    pub(crate) fn resolve_required(&self, specifier: &str, referrer: &Url) -> Result<Url, JsErrorBox> {
+        self.0
+            .node_resolver()
+            .map_err(js_error)?
+            .resolve(
+                specifier,
+                referrer,
+                ResolutionMode::Require,
+                NodeResolutionKind::Execution,
+            )
+            .and_then(node_resolver::NodeResolution::into_url)
+            .map_err(JsErrorBox::from_err)
+    }
+
+    /// Resolves a package's own name in one of its files, as `require` does.
+    pub(crate) fn resolve_self(&self, specifier: &str, file: &Path) -> Option<PathBuf> {
+        let package = self.0.pkg_json_resolver().get_closest_package_json(file).ok()??;
+        let exports = package.exports.as_ref()?;
+        let rest = specifier.strip_prefix(package.name.as_deref()?)?;
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let resolver = self.0.node_resolver().ok()?;
+        let found = resolver.package_exports_resolve(
+            &package.path,
+            &format!(".{rest}"),
+            exports,
+            Some(&UrlOrPathRef::from_path(&package.path)),
+            ResolutionMode::Require,
+            resolver.require_conditions(),
+            NodeResolutionKind::Execution,
+        );
+        found.ok()?.into_path().ok()
     }
 
     /// Whether a package's file is CommonJS.

@@ -16,6 +16,7 @@ use deno_core::v8;
 use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnalysisCacheSourceHash};
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
+use super::commonjs::Facts;
 use super::disk::{self, Disk, Kind};
 use super::findings::{self, Findings};
 use super::shared::Shared;
@@ -36,6 +37,7 @@ pub(crate) struct Caches {
     is_script: Newest<Url, bool>,
     findings: Newest<Url, Arc<Findings>>,
     only_declares: Newest<Url, bool>,
+    facts: Newest<Url, Option<Arc<Facts>>>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
     script_code: Newest<Url, Arc<[u8]>>,
@@ -74,6 +76,7 @@ impl Caches {
             is_script: Newest::default(),
             findings: Newest::default(),
             only_declares: Newest::default(),
+            facts: Newest::default(),
             cjs: Newest::default(),
             module_code: Newest::default(),
             script_code: Newest::default(),
@@ -210,8 +213,12 @@ impl Caches {
         options: &CompilerOptions,
     ) -> disk::Key {
         let options = options.of_emitting();
-        let is_cjs = [u8::from(kind == EmitKind::Cjs)];
-        let parts = [url.as_str().as_bytes(), file.as_bytes(), &is_cjs, options.as_bytes()];
+        let kind = match kind {
+            EmitKind::Esm => [0],
+            EmitKind::Cjs => [1],
+            EmitKind::Compiled => [2],
+        };
+        let parts = [url.as_str().as_bytes(), file.as_bytes(), &kind, options.as_bytes()];
         self.disk.key(Kind::Emitted, &parts)
     }
 
@@ -260,6 +267,21 @@ impl Caches {
         self.only_declares.get(url, content).unwrap_or_else(|| {
             let made = make();
             self.only_declares.put(url.clone(), content, made);
+            made
+        })
+    }
+
+    /// What decides whether a module can be CommonJS; `make` looks, and has nothing for a text that does not parse.
+    pub(crate) fn facts(
+        &self,
+        url: &Url,
+        file: &blake3::Hash,
+        make: impl FnOnce() -> Option<Facts>,
+    ) -> Option<Arc<Facts>> {
+        let content = first_eight_bytes(file);
+        self.facts.get(url, content).unwrap_or_else(|| {
+            let made = make().map(Arc::new);
+            self.facts.put(url.clone(), content, made.clone());
             made
         })
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use js_runtime_api::{Sources as _, regular_file};
 
 use super::ahead::is_of_package;
-use super::entries;
 use super::environment::Environment;
 use super::snapshot::{LARGEST, SourceFile, SourceSnapshot};
 use super::stamp::Stamp;
+use super::{entries, included};
 
 /// The hash of a regular file's content, without holding all of it.
 fn hash_of(path: &Path) -> io::Result<blake3::Hash> {
@@ -87,10 +87,21 @@ impl SourceSnapshot {
         }
     }
 
+    /// The files that the project includes and that were not there. Reads the disk.
+    pub(super) fn new_included(&self) -> Vec<PathBuf> {
+        let mut included = included::list(&self.project);
+        let read = self.lock();
+        included.retain(|path| !read.files.contains_key(path.as_path()));
+        included.into_iter().collect()
+    }
+
     /// Tells whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
-        self.changed_files().next().is_none() && self.looks_the_same() && !self.secrets_changed()
+        self.changed_files().next().is_none()
+            && self.new_included().is_empty()
+            && self.looks_the_same()
+            && !self.secrets_changed()
     }
 }
 
@@ -124,6 +135,7 @@ mod tests {
             serve_path: DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
             conditions: Vec::new(),
+            includes: Vec::new(),
         };
         let snapshot = SourceSnapshot::begin(project.clone(), Arc::default()).unwrap();
         snapshot.read(&module).unwrap();

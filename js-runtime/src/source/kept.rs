@@ -93,6 +93,7 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
         serve_path: asked.serve_path.clone(),
         default_retries: asked.default_retries,
         conditions,
+        includes: asked.includes.clone(),
     };
     let file = |(path, hash): (Arc<Path>, String)| {
         let bytes = kept
@@ -140,6 +141,7 @@ mod tests {
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
             conditions: Vec::new(),
+            includes: Vec::new(),
         }
     }
 

@@ -207,6 +207,7 @@ mod tests {
             serve_path: js_runtime_api::DEFAULT_SERVE_PATH.to_owned(),
             default_retries: None,
             conditions: Vec::new(),
+            includes: Vec::new(),
         };
         SourceSnapshot::begin(project, Arc::default()).unwrap()
     }

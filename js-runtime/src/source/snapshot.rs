@@ -24,7 +24,7 @@ use super::environment::Environment;
 use super::looks::{Look, territory};
 use super::stamp::Stamp;
 use super::transpile::Emitted;
-use super::{entries, kept};
+use super::{entries, included, kept};
 
 /// The most bytes that a file may have. V8 takes no longer text than twice that.
 pub(super) const LARGEST: u64 = 256 << 20;
@@ -122,6 +122,7 @@ impl SourceSnapshot {
             serve_path: asked.serve_path.clone(),
             default_retries: asked.default_retries,
             conditions: asked.conditions.clone(),
+            includes: asked.includes.clone(),
         };
         let entries = entries::list(&project.entry)?;
         let snapshot = Self::new(asked, project, entries, environment, Read::default(), common);
@@ -191,6 +192,10 @@ impl SourceSnapshot {
         for name in SETTINGS {
             // An absent one is remembered as missing, which is all that matters here.
             let _ = self.read(&self.project.root.join(name));
+        }
+        for path in included::list(&self.project) {
+            // One that went meanwhile counts as missing.
+            let _ = self.read(&path);
         }
     }
 
@@ -452,7 +457,11 @@ impl Sources for SourceSnapshot {
     }
 
     fn changed_on_disk(&self) -> Vec<PathBuf> {
-        let changed: BTreeSet<PathBuf> = self.changed_files().chain(self.changed_entries()).collect();
+        let changed: BTreeSet<PathBuf> = self
+            .changed_files()
+            .chain(self.changed_entries())
+            .chain(self.new_included())
+            .collect();
         let named = |path: PathBuf| {
             path.strip_prefix(&self.project.root)
                 .map_or(path.clone(), Path::to_owned)
@@ -461,7 +470,7 @@ impl Sources for SourceSnapshot {
     }
 
     fn is_changed_on_disk(&self) -> bool {
-        self.changed_files().next().is_some() || !self.changed_entries().is_empty()
+        self.changed_files().next().is_some() || !self.changed_entries().is_empty() || !self.new_included().is_empty()
     }
 
     fn revision(&self) -> usize {

@@ -18,7 +18,7 @@ use js_runtime_api::{LoadError, LoadErrorKind};
 use super::jsx::{self, Pragmas};
 use super::nesting::{Room, TooDeep};
 use super::tsconfig::CompilerOptions;
-use super::{decorated, fields};
+use super::{commonjs, decorated, fields};
 use crate::contained::contained;
 use crate::diagnostics::Position;
 
@@ -26,7 +26,10 @@ use crate::diagnostics::Position;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum EmitKind {
     Esm,
+    /// A script that has neither imports nor exports of ES modules.
     Cjs,
+    /// CommonJS that is made of an ES module.
+    Compiled,
 }
 
 /// What a file became.
@@ -95,6 +98,12 @@ impl Parsed {
         // SAFETY: it is not dropped here, and nobody sees what it was taken of any more.
         let source = unsafe { ManuallyDrop::take(&mut parsed.source) };
         parsed.room.run(|| work(source))
+    }
+
+    /// Analyses which declaration each name means.
+    pub(super) fn with_scopes(self) -> Self {
+        let room = self.room;
+        Self::new(room, self.consume(ParsedSource::into_with_scope_analysis))
     }
 
     /// Whether it has neither import nor export.
@@ -184,15 +193,22 @@ pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &Compiler
         (pragmas, jsx::without_factory(source, options, pragmas))
     });
     let changes_classes = changes_classes(options) && text.contains("class");
-    let parsed = if changes_classes || without_factory.is_some() {
+    let is_prepared = kind == EmitKind::Compiled && parsed.walk(commonjs::wants_preparation);
+    let mut assigns_exports = false;
+    let parsed = if changes_classes || without_factory.is_some() || is_prepared {
         // What is parsed cannot be changed any more.
         let text = without_factory.unwrap_or_else(|| text.clone());
-        parse_changed(url, media_type, text, |program| change_classes(program, options))?
+        parse_changed(url, media_type, text, |program| {
+            if is_prepared {
+                assigns_exports = commonjs::prepare(program);
+            }
+            change_classes(program, options);
+        })?
     } else {
         parsed
     };
     let module_kind = match kind {
-        EmitKind::Esm => ModuleKind::Esm,
+        EmitKind::Esm | EmitKind::Compiled => ModuleKind::Esm,
         EmitKind::Cjs => ModuleKind::Cjs,
     };
     let module_options = TranspileModuleOptions {
@@ -212,10 +228,18 @@ pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &Compiler
     let emitted = emitted
         .map_err(|panic| not_compiled(url, &text, &panic))?
         .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?;
-    Ok(Emitted {
+    let emitted = Emitted {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
-    })
+    };
+    if kind != EmitKind::Compiled {
+        return Ok(emitted);
+    }
+    let settings = commonjs::Settings {
+        interop: options.has_interop(),
+        assigns_exports,
+    };
+    commonjs::convert(url, &emitted, settings)
 }
 
 fn not_compiled(url: &Url, text: &str, panic: &str) -> LoadError {

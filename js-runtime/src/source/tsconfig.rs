@@ -31,6 +31,9 @@ pub(crate) struct CompilerOptions {
     pub(crate) experimental_decorators: Option<bool>,
     pub(crate) emit_decorator_metadata: Option<bool>,
     pub(crate) verbatim_module_syntax: Option<bool>,
+    pub(crate) allow_js: Option<bool>,
+    module: Option<String>,
+    es_module_interop: Option<bool>,
     target: Option<String>,
     use_define_for_class_fields: Option<bool>,
     pub(crate) custom_conditions: Option<Vec<String>>,
@@ -223,7 +226,19 @@ impl CompilerOptions {
         );
         let decorators = (self.experimental_decorators, self.emit_decorator_metadata);
         let classes = self.defines_class_fields();
-        format!("{jsx:?} {decorators:?} {:?} {classes}", self.verbatim_module_syntax)
+        let interop = self.has_interop();
+        format!(
+            "{jsx:?} {decorators:?} {:?} {classes} {interop}",
+            self.verbatim_module_syntax
+        )
+    }
+
+    /// The same, with imports left as they are.
+    pub(crate) fn keeping_imports(self) -> Self {
+        Self {
+            verbatim_module_syntax: Some(true),
+            ..self
+        }
     }
 
     /// Whether there is more than a version of the language, which each project of a solution names.
@@ -243,6 +258,23 @@ impl CompilerOptions {
         self.use_define_for_class_fields.unwrap_or_else(by_target)
     }
 
+    /// Whether files become CommonJS that neither their extension nor their package makes ES modules.
+    pub(crate) fn makes_commonjs(&self) -> bool {
+        match self.module.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            Some(module) => module == "commonjs" || module.starts_with("node"),
+            None => self.target.as_deref().is_some_and(is_before_modules),
+        }
+    }
+
+    /// `esModuleInterop`, which is on where Node's own interplay is meant.
+    pub(crate) fn has_interop(&self) -> bool {
+        let by_module = || {
+            let module = self.module.as_deref().map(str::to_ascii_lowercase);
+            module.is_some_and(|module| module.starts_with("node"))
+        };
+        self.es_module_interop.unwrap_or_else(by_module)
+    }
+
     /// What these say, and what the others say about the rest.
     fn over(self, below: Self) -> Self {
         let own_paths = self.paths.is_some();
@@ -255,6 +287,9 @@ impl CompilerOptions {
             experimental_decorators: self.experimental_decorators.or(below.experimental_decorators),
             emit_decorator_metadata: self.emit_decorator_metadata.or(below.emit_decorator_metadata),
             verbatim_module_syntax: self.verbatim_module_syntax.or(below.verbatim_module_syntax),
+            allow_js: self.allow_js.or(below.allow_js),
+            module: self.module.or(below.module),
+            es_module_interop: self.es_module_interop.or(below.es_module_interop),
             target: self.target.or(below.target),
             use_define_for_class_fields: self.use_define_for_class_fields.or(below.use_define_for_class_fields),
             custom_conditions: self.custom_conditions.or(below.custom_conditions),
@@ -293,6 +328,11 @@ fn has_class_fields(target: &str) -> bool {
         Some(Ok(version)) => version >= 2022,
         _ => true,
     }
+}
+
+/// Whether the version of the language has no modules of its own.
+fn is_before_modules(target: &str) -> bool {
+    ["es3", "es5"].contains(&target.to_ascii_lowercase().as_str())
 }
 
 /// How well a pattern fits, and what its star stands for. One without a star fits best.
@@ -353,6 +393,27 @@ mod tests {
         assert!(!defines(r#"{ "target": "ES2022", "useDefineForClassFields": false }"#));
         let below = options(r#"{ "target": "ES2017", "useDefineForClassFields": true }"#);
         assert!(options(r#"{ "target": "ES2021" }"#).over(below).defines_class_fields());
+    }
+
+    #[test]
+    fn commonjs_is_made_where_the_module_or_an_old_target_says_so() {
+        for settings in [
+            r#"{ "module": "CommonJS" }"#,
+            r#"{ "module": "NodeNext" }"#,
+            r#"{ "module": "node16" }"#,
+            r#"{ "target": "es5" }"#,
+        ] {
+            assert!(options(settings).makes_commonjs(), "{settings}");
+        }
+        for settings in [
+            "{}",
+            r#"{ "module": "ESNext", "target": "es5" }"#,
+            r#"{ "target": "es2017" }"#,
+        ] {
+            assert!(!options(settings).makes_commonjs(), "{settings}");
+        }
+        assert!(!options(r#"{ "module": "commonjs" }"#).has_interop());
+        assert!(options(r#"{ "module": "nodenext" }"#).has_interop());
     }
 
     #[test]

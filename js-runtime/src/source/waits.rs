@@ -40,24 +40,6 @@ fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
     looking.waits
 }
 
-/// Where the module imports a specifier by a declaration.
-pub(crate) fn import_of(url: &Url, text: &str, specifier: &str) -> Option<usize> {
-    let parsed = text.contains(specifier).then(|| parse(url, text)).flatten()?;
-    parsed.walk(|parsed| import_in(parsed, specifier))
-}
-
-fn import_in(parsed: &ParsedSource, specifier: &str) -> Option<usize> {
-    let start = parsed.text_info_lazy().range().start;
-    parsed.program_ref().body().find_map(|item| match item {
-        deno_ast::ModuleItemRef::ModuleDecl(ModuleDecl::Import(import))
-            if !import.type_only && import.src.value.as_str() == Some(specifier) =>
-        {
-            Some(import.range().as_byte_range(start).start)
-        }
-        _ => None,
-    })
-}
-
 fn parse(url: &Url, text: &str) -> Option<Parsed> {
     transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()
 }
@@ -131,7 +113,7 @@ impl Visit for Looking<'_> {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{import_of, waits};
+    use super::waits;
 
     fn told(text: &str) -> Vec<(&str, bool)> {
         let url = Url::parse("file:///p/db.ts").unwrap();
@@ -176,14 +158,5 @@ const { a = await ninth() } = await tenth();
             assert!(found.contains(name), "{found} {name}");
             assert_eq!(*is_exported, matches!(name, "second" | "eighth"), "{name}");
         }
-    }
-
-    #[test]
-    fn an_import_is_found_by_its_specifier() {
-        let url = Url::parse("file:///p/a.ts").unwrap();
-        let find = |text| import_of(&url, text, "inngest/connect");
-        assert_eq!(find("let a;\nimport { connect } from 'inngest/connect';"), Some(7));
-        assert_eq!(find("import type { A } from 'inngest/connect';"), None);
-        assert_eq!(find("// import { connect } from 'inngest/connect'"), None);
     }
 }

@@ -194,7 +194,28 @@ const NEVER_LOADED: &[Broken] = &[
         ],
         kinds: &["timeout"],
         blamed: &["lib/db.ts"],
-        names: &["other top-level awaits, on line 7"],
+        names: &[],
+    },
+    Broken {
+        sentence: "the first of two awaits, of which the other one is exported",
+        files: &[(
+            "functions/broken.ts",
+            "const never: Promise<number> = new Promise(() => setInterval(() => {}, 1000));\nconst settled = await Promise.resolve(1);\n\
+             await Promise.all([settled, never]); // here\nexport const db = await never;\n",
+        )],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.ts"],
+        names: &[],
+    },
+    Broken {
+        sentence: "one of two awaits in JavaScript, where the others are named",
+        files: &[(
+            "functions/broken.js",
+            "const never = new Promise(() => setInterval(() => {}, 1000));\nawait Promise.resolve(1);\nexport const db = await never; // here\n",
+        )],
+        kinds: &["timeout"],
+        blamed: &["functions/broken.js"],
+        names: &["other top-level awaits, on line 2"],
     },
     Broken {
         sentence: "an iteration that never goes on, after awaits in functions and texts",

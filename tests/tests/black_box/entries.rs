@@ -345,7 +345,7 @@ const hello = inngest.createFunction({ id: "hello", triggers: [{ event: "connect
 "#;
 
 #[tokio::test]
-async fn slow_a_worker_of_inngest_connect_is_told_what_it_is_and_what_serves_its_functions() {
+async fn a_worker_of_inngest_connect_is_told_at_once_what_it_is_and_what_serves_its_functions() {
     for (how, rest) in [
         (
             "awaits",
@@ -354,6 +354,10 @@ async fn slow_a_worker_of_inngest_connect_is_told_what_it_is_and_what_serves_its
         (
             "goes on",
             "void connect({ apps: [{ client: inngest, functions: [hello] }] });\n",
+        ),
+        (
+            "catches",
+            "connect({ apps: [{ client: inngest, functions: [hello] }] }).catch(() => process.exit(1));\n",
         ),
         (
             "in a module of its own",
@@ -370,12 +374,13 @@ async fn slow_a_worker_of_inngest_connect_is_told_what_it_is_and_what_serves_its
         };
         project.write("src/worker.ts", entry);
         project.write(file, format!("{CONNECTS}{rest}"));
+        // No load may take as long.
         let launch = Baton::dev_on(&project, "src/worker.ts")
             .argument("--load-timeout")
-            .argument("3");
+            .argument("600");
         let baton = launch.listening().await;
         let line = baton
-            .wait_for("generation rejected", json!({ "file": file, "line": 2 }))
+            .wait_for("generation rejected", json!({ "file": file, "line": 6 }))
             .await;
         for told in ["a worker of Inngest Connect", "Export the functions instead"] {
             assert!(line.text.contains(told), "{how}: {}", line.text);

@@ -2,8 +2,10 @@
 //! both kinds, files that are imported as data (docs/typescript.md).
 
 mod circles;
+mod commonjs;
 mod conditions;
 mod fields;
+mod found;
 mod interop;
 mod jsx;
 mod table;

@@ -68,6 +68,30 @@ async fn a_file_renamed_into_its_place() {
 }
 
 #[tokio::test]
+async fn what_the_settings_include_leads_to_a_generation_and_what_they_ignore_does_not() {
+    let project = Project::new();
+    let settings = "[watch]\ninclude = [\"prompts/**/*.md\"]\nignore = [\"lib/ignored.ts\"]\n";
+    project.write("baton.toml", settings);
+    project.write("prompts/a.md", "one");
+    project.write("lib/ignored.ts", "export const ignored = 1;\n");
+    project.write("functions/ignores.ts", "export { ignored } from \"../lib/ignored\";\n");
+    let baton = watching(&project).await;
+    let becomes = async |generation: u64| {
+        let wanted = json!({ "generation": generation });
+        baton.wait_for("generation activated", wanted).await;
+    };
+    project.write("prompts/deep/b.md", "new");
+    becomes(3).await;
+    project.write("prompts/a.md", "two");
+    becomes(4).await;
+    fs::remove_file(project.root().join("prompts/deep/b.md")).unwrap();
+    becomes(5).await;
+    project.write("prompts/a.txt", "no");
+    project.write("lib/ignored.ts", "export const ignored = 2;\n");
+    assert_next_is(&baton, &project, 6).await;
+}
+
+#[tokio::test]
 async fn a_file_saved_as_vim_does_with_a_backup() {
     let project = Project::new();
     let baton = watching(&project).await;

@@ -10,7 +10,7 @@ use crate::source::nesting::Room;
 
 /// What a document says. Not JSON's values, which have no infinity.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Boolean(bool),
     Number(f64),
@@ -43,11 +43,48 @@ impl Serialize for Value {
     }
 }
 
+impl Value {
+    /// The keys of a map.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match self {
+            Self::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// The value as an expression of JavaScript.
+    pub(crate) fn expression(&self) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Number(value) if value.is_nan() => "NaN".to_owned(),
+            Self::Number(value) if value.is_infinite() => {
+                if *value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
+            }
+            Self::Number(value) => value.to_string(),
+            Self::String(value) => quoted(value),
+            Self::List(values) => {
+                let values: Vec<_> = values.iter().map(Self::expression).collect();
+                format!("[{}]", values.join(", "))
+            }
+            Self::Map(entries) => {
+                // A name in brackets is never the prototype's.
+                let entries = entries
+                    .iter()
+                    .map(|(key, value)| format!("[{}]: {}", quoted(key), value.expression()));
+                format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
 /// Parses YAML 1.2: one document is its value, several are a list, none is null.
 ///
 /// # Errors
 /// With the line and column of what is no YAML.
-pub(super) fn yaml(text: &str) -> Result<Value, String> {
+pub(crate) fn yaml(text: &str) -> Result<Value, String> {
     let too_deep = || "YAML Parse error: it is nested too deeply".to_owned();
     let room = Room::of_data(text).ok_or_else(too_deep)?;
     room.run(|| shallow(yaml_of(text)?).ok_or_else(too_deep))
@@ -113,7 +150,7 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
 ///
 /// # Errors
 /// With the place of what is no TOML.
-pub(super) fn toml(text: &str) -> Result<Value, String> {
+pub(crate) fn toml(text: &str) -> Result<Value, String> {
     let too_deep = || "TOML Parse error: it is nested too deeply".to_owned();
     let room = Room::of_data(text).ok_or_else(too_deep)?;
     room.run(|| shallow(toml_of(text)?).ok_or_else(too_deep))
@@ -189,6 +226,13 @@ mod tests {
             ("b".to_owned(), Value::Number(2.0)),
         ];
         assert_eq!(map[1].1, Value::Map(expected.into()));
+    }
+
+    #[test]
+    fn a_value_is_an_expression_of_javascript() {
+        let text = "a: [1, 1.5, .inf, -.inf, true, null]\n__proto__: \"q\\\"\"\n";
+        let expected = r#"{ ["a"]: [1, 1.5, Infinity, -Infinity, true, null], ["__proto__"]: "q\"" }"#;
+        assert_eq!(yaml(text).unwrap().expression(), expected);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use js_runtime_api::LoadError;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
-mod data;
+pub(crate) mod data;
 mod natives;
 mod passwords;
 

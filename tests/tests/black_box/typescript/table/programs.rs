@@ -37,7 +37,15 @@ fn has_standard_decorators(tsconfig: &str) -> bool {
 }
 
 fn is_commonjs(tsconfig: &str) -> bool {
-    tsconfig.contains("commonjs")
+    tsconfig.contains("commonjs") || tsconfig.contains("/* typeless */")
+}
+
+fn has_no_interop(tsconfig: &str) -> bool {
+    tsconfig.contains("\"esModuleInterop\": false")
+}
+
+fn takes_javascript(tsconfig: &str) -> bool {
+    tsconfig.contains("allowJs")
 }
 
 fn has_jsx(tsconfig: &str) -> bool {
@@ -80,7 +88,67 @@ pub(super) const PROGRAMS: &[Program] = &[
         )],
         ..program("circles", any, CIRCLES)
     },
-    program("interop", any, INTEROP),
+    program("interop", |tsconfig| !has_no_interop(tsconfig), INTEROP),
+    Program {
+        beside: &[
+            ("seen.ts", "export const seen: string[] = [];\n"),
+            (
+                "second.ts",
+                "import { seen } from \"./seen.js\";\nseen.push(\"second\");\nexport const second = 2;\nexport default 2;\n",
+            ),
+        ],
+        ..program("interleaved", any, INTERLEAVED)
+    },
+    Program {
+        beside: &[
+            (
+                "owner.ts",
+                "import { on } from \"./seeing.js\";\nimport { Pet } from \"./pet.js\";\n@on\nexport class Owner { @on pet!: Pet; @on tell(_pet: Pet): Pet { return new Pet(); } constructor(@on readonly first?: Pet) {} }\n",
+            ),
+            (
+                "pet.ts",
+                "import { on } from \"./seeing.js\";\nimport { Owner } from \"./owner.js\";\n@on\nexport class Pet { @on owner!: Owner; make() { return new Owner(this) instanceof Owner; } }\n",
+            ),
+            (
+                "seeing.ts",
+                "export const seen: unknown[] = [];\n// Of a class that is not there yet TypeScript tells nothing, and Object where it reads one file at a time.\n(Reflect as any).metadata = (key: string, value: any = Object) => () => { if (key !== \"design:type\" || value !== Function) seen.push([key, Array.isArray(value) ? value.map((one) => one?.name) : value.name]); };\nexport const on = (..._all: any[]): any => {};\n",
+            ),
+        ],
+        ..program(
+            "relations",
+            |tsconfig| is_commonjs(tsconfig) && has_metadata(tsconfig),
+            RELATIONS,
+        )
+    },
+    Program {
+        beside: &[(
+            "early.ts",
+            "import { later, Later, called, all } from \"./until.js\";\nimport * as whole from \"./until.js\";\nimport other from \"./until.js\";\nexport const seen = [typeof later, typeof Later, typeof called, called(), typeof all, Object.keys(whole).length > 3, typeof other];\nexport const now = () => [later, typeof Later, all, typeof other];\n",
+        )],
+        ..program("until", is_commonjs, UNTIL)
+    },
+    program("callable", has_no_interop, CALLABLE),
+    Program {
+        beside: &[
+            (
+                "parts.ts",
+                "export let count = 0;\nexport function up() { count++; ++count; count += 1; return count; }\nexport const { a, b: [c, ...d], e = 5 } = { a: 1, b: [2, 3, 4] } as any;\nlet own = 1;\nexport { own as renamed, own };\nexport const change = () => { [own] = [own + 1]; return own--; };\nexport const arrow = () => arrow.name, named = class {};\nexport default class { static who = \"default\"; }\nexport namespace Space { export const inside = 1; }\nexport enum Kind { A, B }\nexport var hoisted = typeof hoisted;\n",
+            ),
+            (
+                "barrel.ts",
+                "export * from \"./parts.js\";\nexport { default, a as again } from \"./parts.js\";\nexport * as whole from \"./parts.js\";\nexport type Nothing = string;\n",
+            ),
+        ],
+        ..program("exports", any, EXPORTS)
+    },
+    program("given", is_commonjs, GIVEN),
+    Program {
+        beside: &[(
+            "plainly.js",
+            "import React from \"react\";\nconst calls = [];\nclass Base { set name(value) { calls.push(value); } }\nexport class Child extends Base { name = \"child\"; }\nexport const make = () => [new Child() instanceof Base, calls, typeof React, JSON.stringify(<b id=\"x\" />).length > 2];\n",
+        )],
+        ..program("javascript", takes_javascript, JAVASCRIPT)
+    },
     program("equals", is_commonjs, EQUALS),
     Program {
         extension: "tsx",
@@ -343,6 +411,62 @@ export { default as reexported } from "compiled";
 const kinds = [compiled, again, all.default].map((value: any) => typeof value);
 const called = typeof compiled === "function" ? (compiled as any)() : (compiled as any).default();
 export const told = import("compiled").then((dynamic: any) => [kinds, called, named, all.named, plain(), typeof chosen, other, typeof path.join, basename("/a/b"), typeof namespace.join, typeof dynamic.default, dynamic.named]);
+"#;
+
+const INTERLEAVED: &str = r#"
+import { seen } from "./seen.js";
+seen.push("before");
+import { second } from "./second.js";
+seen.push(`after ${second}`);
+import again from "./second.js";
+export { second as third } from "./second.js";
+export const told = [[...seen], second, again];
+"#;
+
+const RELATIONS: &str = r#"
+import { Owner } from "./owner.js";
+import { Pet } from "./pet.js";
+import { seen } from "./seeing.js";
+delete (Reflect as any).metadata;
+export const told = [seen, new Pet().make(), typeof Owner, Owner.name, new Owner().tell(new Pet()) instanceof Pet];
+"#;
+
+const UNTIL: &str = r#"
+export function called() { return typeof later; }
+import { now, seen } from "./early.js";
+export const later = 1;
+export class Later {}
+export let all = { later };
+export default Later;
+export const told = [seen, now()];
+"#;
+
+const CALLABLE: &str = r#"
+import * as plain from "plain";
+import * as compiled from "compiled";
+import chosen from "chosen";
+export { plain };
+export const told = [(plain as any)(), typeof compiled.default, typeof chosen, typeof (plain as any).default];
+"#;
+
+const EXPORTS: &str = r#"
+import Default, { a, again, arrow, c, change, count, d, e, hoisted, Kind, named, own, renamed, Space, up, whole } from "./barrel.js";
+const before = [count, own];
+export const told = [before, up(), count, change(), own, renamed, a, again, c, d, e, arrow(), named.name, Default.who, Space.inside, Kind.B, Kind[0], hoisted, Object.keys(whole).sort(), { own }, `${count}`];
+"#;
+
+const GIVEN: &str = r#"
+import { basename } from "node:path";
+const self: any = (globalThis as any).undefined ?? this;
+exports.more = 1;
+module.exports.most = 2;
+const { extname } = require("node:path");
+export const told = [basename(__filename).replace(/\.[jt]s$/, ""), basename(__dirname).length > 0, self === exports, module.exports === exports, exports.more, exports.most, extname("a.b"), require.main === module, typeof require.resolve, Object.keys(require.cache).length > 0, module.id === __filename, exports.__esModule];
+"#;
+
+const JAVASCRIPT: &str = r#"
+import { make } from "./plainly.js";
+export const told = make();
 "#;
 
 const EQUALS: &str = r#"
