@@ -15,6 +15,8 @@ pub(crate) mod entries;
 pub(crate) mod environment;
 mod fields;
 pub(crate) mod findings;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod hashes;
 pub(crate) mod imports;
 mod included;
