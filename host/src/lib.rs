@@ -4,6 +4,7 @@
 //! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
 //! against a fake one.
 
+pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
@@ -18,5 +19,6 @@ pub mod runner;
 pub mod server;
 pub mod service;
 pub mod supervisor;
+pub mod tasks;
 pub mod telemetry;
 pub mod watch;

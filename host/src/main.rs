@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use host::blocking;
 use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::InvokeArgs;
 use host::cli::{self, Cli, Command, Mode, ServeArgs};
@@ -165,7 +166,7 @@ fn invoke(args: &InvokeArgs) -> ExitCode {
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match blocking::runtime(&mut tokio::runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -192,7 +193,7 @@ fn doctor(args: &DoctorArgs) -> ExitCode {
             Err(error) => return fail(1, &miette::miette!("{error}")),
         };
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match blocking::runtime(&mut tokio::runtime::Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &miette::miette!("cannot start threads: {error}")),
     };
@@ -227,7 +228,7 @@ fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
 fn serving_threads() -> std::io::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut threads = tokio::runtime::Builder::new_multi_thread();
-    threads.worker_threads((cores / 2).max(1)).enable_all().build()
+    blocking::runtime(threads.worker_threads((cores / 2).max(1)))
 }
 
 /// The startup snapshot that `bin/release` puts into the binary; others make their own.

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
     Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, MemoryLimits,
-    Preparation, Project, Sources,
+    Preparation, Project, Sources, regular_file,
 };
 
 use tempfile::TempDir;
@@ -127,8 +127,13 @@ impl Engine for V8Engine {
         }
         let root = project.root.clone();
         let sources = SourceSnapshot::begin(project, self.common.clone()).map_err(|(path, error)| {
+            let kind = if regular_file::is_lack(&error) {
+                LoadErrorKind::System
+            } else {
+                LoadErrorKind::Resolve
+            };
             let error = LoadError {
-                kind: LoadErrorKind::Resolve,
+                kind,
                 message: format!("cannot read {}: {error}", path.display()),
                 file: Some(path.display().to_string()),
                 ..LoadError::default()
@@ -146,7 +151,13 @@ impl Engine for V8Engine {
         let (maker, spares) = (self.maker(), self.spares.clone());
         async move {
             let sources = own(request.sources.clone())?;
-            let loaded = load(request, sources.clone(), &maker, &spares).await;
+            sources.take_lack();
+            let mut loaded = load(request, sources.clone(), &maker, &spares).await;
+            if let Err(error) = &mut loaded
+                && sources.take_lack()
+            {
+                error.kind = LoadErrorKind::System;
+            }
             spares.note_read(&sources);
             loaded
         }
@@ -264,7 +275,10 @@ impl Maker {
             Entry::Folder(_) => None,
             Entry::File(_) => {
                 let made = socket_folder();
-                Some(made.map_err(|failed| error(format!("cannot make a folder for the isolate's sockets: {failed}")))?)
+                Some(made.map_err(|failed| LoadError {
+                    kind: LoadErrorKind::System,
+                    ..error(format!("cannot make a folder for the isolate's sockets: {failed}"))
+                })?)
             }
         };
         let spec = Spec {

@@ -2,9 +2,10 @@
 //! requests that an operator would send to it.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -81,6 +82,16 @@ impl Launch {
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
         self
+    }
+
+    /// Starts it so that its threads can run short, whoever runs the tests; see [`crate::Shortage`].
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn whose_threads_can_run_short(self) -> Self {
+        let script = self.folder.join("with-a-limit-of-threads");
+        fs::write(&script, crate::shortage::script(&baton_binary())).expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+        self.program(script)
     }
 
     /// Adds an argument.

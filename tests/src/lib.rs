@@ -40,6 +40,8 @@ pub mod signature;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
+mod shortage;
+#[cfg(target_os = "linux")]
 pub mod soak;
 #[cfg(target_os = "linux")]
 mod systemd;
@@ -59,6 +61,8 @@ pub use op::{Op, step_id};
 pub use pattern::{ANY, mismatch};
 pub use project::{Gate, Project, Sdk};
 pub use run::Run;
+#[cfg(target_os = "linux")]
+pub use shortage::{Resource, Shortage};
 pub use started::Started;
 pub use status::{Report, Status};
 pub use stderr::{Follower, Line, Stderr};

@@ -2,17 +2,28 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, Uri};
+use js_runtime_api::regular_file;
 use tracing::{error, info, warn};
 
+use crate::blocking;
 use crate::config::{ConfigFile, WatchMode};
 use crate::generation::{Keeper, Outcome, Reason, Table, Want};
 use crate::git::{self, Head};
 use crate::server::Successor;
 use crate::telemetry::Metrics;
 use crate::watch::{Changes, FileWatch, Polling, WatchError, WatchSet};
+
+/// The wait before a thread that could not be had is asked for again, which doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The limit for the disk to give a project's settings, and their most bytes.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+const LARGEST_SETTINGS: u64 = 1 << 20;
 
 /// Which changes are followed.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +53,31 @@ pub(super) async fn follow(
         metrics,
         successor,
     };
-    let followed = match watching.mode {
-        WatchMode::Off => return,
-        WatchMode::Files => FileWatch::start(polling).map(|watch| (watch, false)),
-        WatchMode::GitRef => FileWatch::start(polling).map(|watch| (watch, true)),
-    };
-    match followed {
-        Ok(((watch, changes), false)) => files(&watch, changes, &root, &table, &reloads).await,
-        Ok(((watch, changes), true)) => commits(&watch, changes, &root, watching.require_clean, &reloads).await,
-        Err(error @ WatchError::Thread(_)) => error!(%error, "files are not watched: reload by `baton reload`"),
+    match watching.mode {
+        WatchMode::Off => std::future::pending().await,
+        WatchMode::Files => {
+            let (watch, changes) = start(polling).await;
+            files(&watch, changes, &root, &table, &reloads).await;
+        }
+        WatchMode::GitRef => {
+            let (watch, changes) = start(polling).await;
+            commits(&watch, changes, &root, watching.require_clean, &reloads).await;
+        }
+    }
+}
+
+/// Starts to watch, as soon as the system has a thread for it.
+async fn start(polling: Polling) -> (FileWatch, Changes) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        match FileWatch::start(polling) {
+            Ok(started) => return started,
+            Err(error @ WatchError::Thread(_)) => {
+                error!(%error, ?wait, "files are not watched yet: reload by `baton reload`");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
     }
 }
 
@@ -80,8 +107,15 @@ impl Reloads {
 
 async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Table, reloads: &Reloads) {
     let settings = root.join("baton.toml");
-    let read_settings = || std::fs::read(&settings).ok();
-    let mut known = read_settings();
+    let read_settings = async || {
+        let settings = settings.clone();
+        let read = move || regular_file::read(&settings, LARGEST_SETTINGS).ok();
+        blocking::run("reading baton.toml", READ_WITHIN, read)
+            .await
+            .ok()
+            .flatten()
+    };
+    let mut known = read_settings().await;
     let mut watched = table.watched();
     loop {
         let now = watched.borrow_and_update().clone();
@@ -97,12 +131,15 @@ async fn files(watch: &FileWatch, mut changes: Changes, root: &Path, table: &Tab
             changed = watched.changed() => if changed.is_err() { return },
             change = changes.next() => match change {
                 Some(_) => {
-                    let now = read_settings();
+                    reloads.noticed(Reason::File);
+                    let now = read_settings().await;
                     if now != known {
-                        check_settings(root);
+                        let root = root.to_owned();
+                        let check = move || check_settings(&root);
+                        // What takes too long is told by nobody, and changes nothing.
+                        let _ = blocking::run("reading baton.toml", READ_WITHIN, check).await;
                         known = now;
                     }
-                    reloads.noticed(Reason::File);
                 }
                 None => return,
             },

@@ -65,7 +65,8 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
             beginning,
         },
     )?;
-    tokio::spawn(tell_numbers(host.table.clone(), supervised.clone()));
+    let numbers = tell_numbers(host.table.clone(), supervised.clone());
+    host.table.tasks().spawn("numbers for the supervisor", numbers);
     let loading = tokio::spawn(load(host.keeper.clone(), beginning, watch, supervised.clone()));
     let ending = serve(&host, beginning, &supervised, &mut orders, &mut signals).await;
     loading.abort();
@@ -139,6 +140,7 @@ async fn serve(
                 SIGQUIT => Ending::Now(signal),
                 signal => Ending::Leave(signal),
             },
+            _ = host.table.tasks().failure() => return Ending::Leave("a task of the host failed"),
         };
         match order {
             Some(ToHost::Accept) => {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use js_runtime_api::{EnvironmentSource, MemoryLimits, Project};
+use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
 
 use super::ServeArgs;
 use super::follow::Watching;
@@ -65,6 +65,9 @@ pub struct Plan {
 pub(super) const NAME_THE_ENV_FILE: &str =
     "Write `[env]` and `file = \".env\"` into baton.toml, or give `--env-file .env`.";
 
+/// The most bytes of a `package.json` that is looked into.
+const LARGEST_MANIFEST: u64 = 16 << 20;
+
 impl Plan {
     /// What a supervisor needs to know of it. `arguments`: for its hosts.
     #[must_use]
@@ -85,7 +88,8 @@ impl Plan {
         if self.project.environment.file.is_some() || self.project.environment.secret_command.is_some() {
             return None;
         }
-        let manifest = std::fs::read_to_string(root.join("package.json")).unwrap_or_default();
+        let manifest = regular_file::read(&root.join("package.json"), LARGEST_MANIFEST).unwrap_or_default();
+        let manifest = String::from_utf8_lossy(&manifest);
         (file.is_file() && !manifest.contains("\"dotenv")).then_some(file)
     }
 

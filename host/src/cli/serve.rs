@@ -22,6 +22,7 @@ use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, ListenError, Listeners, Room, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Occasion, Supervised};
+use crate::tasks::TaskFailure;
 use crate::telemetry::{Metrics, Traces, TracesError};
 
 /// When a stop says for the first time what it waits for; each pause is twice as long, up to the last.
@@ -45,6 +46,9 @@ pub enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Traces(#[from] TracesError),
+    #[error(transparent)]
+    #[diagnostic(help("The calls in flight were finished. Start the host again."))]
+    Task(#[from] TaskFailure),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -77,9 +81,10 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         watch,
     ));
     let mut signals = Signals::listen()?;
-    let reason = tokio::select! {
-        signal = signals.end() => signal,
-        () = host.table.draining().cancelled() => "a drain was asked for",
+    let (reason, failure) = tokio::select! {
+        signal = signals.end() => (signal, None),
+        () = host.table.draining().cancelled() => ("a drain was asked for", None),
+        failure = host.table.tasks().failure() => ("a task of the host failed", Some(failure)),
     };
     host.table.drain();
     loading.abort();
@@ -94,7 +99,7 @@ pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         host.finish(drain, signals.end()).await;
     }
     info!("ended");
-    Ok(())
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
 /// A host that serves; nothing is loaded before it is asked for.
@@ -107,7 +112,7 @@ pub(super) struct Host {
     /// Whether the port is served at the moment.
     pub(super) accepting: watch::Receiver<bool>,
     room: Room,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     following: JoinHandle<()>,
     _lock: Option<Lock>,
 }
@@ -245,25 +250,28 @@ impl Host {
         };
         let ending = table.draining().clone();
         let room = listeners.room.clone();
-        let serving = tokio::spawn(listeners.serve(router(server), table.role(), ending, accepts, calls));
+        let tasks = table.tasks();
+        let served = listeners.serve(router(server), table.role(), ending, accepts, calls);
+        let serving = tasks.spawn("connections", served);
         if let Some(inspector) = inspector {
             // Until the process ends: what is paused then must be resumed by somebody.
-            tokio::spawn(inspector.serve(table.clone()));
+            tasks.spawn("inspector", inspector.serve(table.clone()));
         }
         if let Mode::Start(_) = mode {
             tokio::spawn(warn_of_unsigned_calls(table.clone()));
         }
         if let Some(traces) = traces.clone() {
-            tokio::spawn(trace_reloads(traces, table.events()));
+            tasks.spawn("spans of reloads", trace_reloads(traces, table.events()));
         }
-        let following = tokio::spawn(follow::follow(
+        let followed = follow::follow(
             watching,
             root,
             keeper.clone(),
             table.clone(),
             metrics.clone(),
             successor,
-        ));
+        );
+        let following = tasks.spawn("watcher of files", followed);
         Ok(Self {
             keeper,
             table,
@@ -313,6 +321,7 @@ impl Host {
         let finished = tokio::select! {
             biased;
             () = served => {
+                table.tasks().may_end();
                 following.abort();
                 keeper.stop().await;
                 true
@@ -451,4 +460,39 @@ pub(super) fn calls_in_flight(table: &Table) -> usize {
     let view = table.view();
     let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
     live.map(|generation| generation.in_flight().len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{ServeError, serve};
+    use crate::cli::{Cli, Command, Mode, plan};
+    use crate::generation::fake_engine::{Code, FakeEngine};
+    use crate::tasks::TaskFailure;
+
+    #[tokio::test]
+    async fn a_host_whose_keeper_panicked_ends_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(path("functions")).unwrap();
+        std::fs::write(path("package.json"), "{}").unwrap();
+        let arguments = [
+            "baton",
+            "dev",
+            &path("functions"),
+            "--port=0",
+            "--state-dir",
+            &path("state"),
+        ];
+        let Command::Dev(args) = Cli::parse_from(arguments).command else {
+            panic!("another command");
+        };
+        let plan = plan(&args, Mode::Dev).unwrap();
+        let ended = serve(plan, FakeEngine::new(Code::PanicsKeeper)).await;
+        let Err(ServeError::Task(failure)) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(failure, TaskFailure::Panicked("keeper"));
+    }
 }

@@ -1,11 +1,11 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use js_runtime_api::ownership::{self, NotOurs};
+use js_runtime_api::regular_file;
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -202,9 +202,6 @@ const KEYS: [&str; 24] = [
     "deny",
 ];
 
-/// The most that is read of it, in bytes.
-const LARGEST: u64 = 1 << 20;
-
 /// What is wrong with the file. No retry can mend it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigFileError {
@@ -219,6 +216,9 @@ pub enum ConfigFileError {
     UnknownKey { path: PathBuf, key: String },
 }
 
+/// The most bytes that the file may have.
+const LARGEST: u64 = 1 << 20;
+
 impl ConfigFile {
     /// Reads the project's file; all absent when there is none.
     ///
@@ -226,16 +226,8 @@ impl ConfigFile {
     /// When it cannot be read, is no TOML, or has a key or value that is not known.
     pub fn read(root: &Path) -> Result<Self, ConfigFileError> {
         let path = root.join("baton.toml");
-        let read = ownership::open_plain(&path)
-            .map_err(|error| match error {
-                NotOurs::Unusable(_, error) => error,
-                other => io::Error::other(other),
-            })
-            .and_then(|file| {
-                let mut text = String::new();
-                file.take(LARGEST).read_to_string(&mut text).map(|_| text)
-            });
-        let text = match read {
+        let read = regular_file::read(&path, LARGEST);
+        let text = match read.and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(ConfigFileError::Unreadable { path, error }),

@@ -22,31 +22,35 @@ use tokio_util::sync::CancellationToken;
 
 /// What is on the fake disk: code that loads and answers with its text, or code that does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Code {
+pub(crate) enum Code {
     Good(&'static str),
     Broken(&'static str),
     /// Code that throws while it is evaluated.
     Throwing(&'static str),
+    /// Code at which the engine panics.
+    PanicsEngine,
+    /// Code that loads, and at which the keeper panics.
+    PanicsKeeper,
 }
 
 /// See [`compute`].
-pub(super) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
+pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
 
 #[derive(Debug)]
-pub(super) struct FakeEngine {
+pub(crate) struct FakeEngine {
     disk: Arc<Mutex<Code>>,
     /// A permit for each load that may go on.
-    pub(super) loads_allowed: Arc<Semaphore>,
+    pub(crate) loads_allowed: Arc<Semaphore>,
     /// How many loads have begun, with the disk read.
-    pub(super) loads: watch::Sender<usize>,
+    pub(crate) loads: watch::Sender<usize>,
     /// A permit for each slow call that may be answered.
-    pub(super) answers_allowed: Arc<Semaphore>,
+    pub(crate) answers_allowed: Arc<Semaphore>,
     /// Isolates that exist.
-    pub(super) alive: Arc<AtomicUsize>,
+    pub(crate) alive: Arc<AtomicUsize>,
 }
 
 impl FakeEngine {
-    pub(super) fn new(code: Code) -> Arc<Self> {
+    pub(crate) fn new(code: Code) -> Arc<Self> {
         Arc::new(Self {
             disk: Arc::new(Mutex::new(code)),
             loads_allowed: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
@@ -56,21 +60,21 @@ impl FakeEngine {
         })
     }
 
-    pub(super) fn write(&self, code: Code) {
+    pub(crate) fn write(&self, code: Code) {
         *self.disk.lock().unwrap() = code;
     }
 
-    pub(super) fn loads(&self) -> usize {
+    pub(crate) fn loads(&self) -> usize {
         *self.loads.borrow()
     }
 
     /// Waits until so many loads have read the disk.
-    pub(super) async fn loads_are(&self, count: usize) {
+    pub(crate) async fn loads_are(&self, count: usize) {
         let _ = self.loads.subscribe().wait_for(|loads| *loads == count).await;
     }
 
     /// From now on loads wait for a permit each.
-    pub(super) fn hold_loads(&self) {
+    pub(crate) fn hold_loads(&self) {
         self.loads_allowed.forget_permits(Semaphore::MAX_PERMITS);
     }
 }
@@ -99,6 +103,8 @@ impl Engine for FakeEngine {
             allowed.acquire().await.unwrap().forget();
             let version = match read {
                 Code::Good(version) => version,
+                Code::PanicsKeeper => "never",
+                Code::PanicsEngine => panic!("in the test"),
                 Code::Broken(message) | Code::Throwing(message) => {
                     return Err(LoadError {
                         kind: match read {
@@ -144,6 +150,7 @@ struct FakeSources {
 
 impl Sources for FakeSources {
     fn hash(&self) -> String {
+        assert_ne!(self.read, Code::PanicsKeeper, "in the test");
         format!("{:?}", self.read)
     }
 
@@ -181,7 +188,7 @@ impl Sources for FakeSources {
                 description: version.to_owned(),
                 files: BTreeMap::new(),
             }),
-            Code::Broken(_) | Code::Throwing(_) => Err("it never served".to_owned()),
+            _ => Err("it never served".to_owned()),
         }
     }
 
@@ -312,37 +319,37 @@ fn response(version: &'static str) -> Response {
 }
 
 /// A request that holds the isolate's thread until its answer is permitted.
-pub(super) fn block() -> Request {
+pub(crate) fn block() -> Request {
     request("http://localhost/block")
 }
 
 /// A request that holds the isolate's thread for [`COMPUTING`].
-pub(super) fn compute() -> Request {
+pub(crate) fn compute() -> Request {
     request("http://localhost/compute")
 }
 
 /// A request that uses processor time until its answer is permitted.
-pub(super) fn burn() -> Request {
+pub(crate) fn burn() -> Request {
     request("http://localhost/burn")
 }
 
 /// A request that leaves its isolate nearly out of memory; its answer waits for a permit.
-pub(super) fn fill() -> Request {
+pub(crate) fn fill() -> Request {
     request("http://localhost/fill")
 }
 
 /// A request that kills its isolate.
-pub(super) fn die() -> Request {
+pub(crate) fn die() -> Request {
     request("http://localhost/die")
 }
 
 /// A request whose answer waits for a permit.
-pub(super) fn slow() -> Request {
+pub(crate) fn slow() -> Request {
     request("http://localhost/slow")
 }
 
 /// A request that is answered at once.
-pub(super) fn quick() -> Request {
+pub(crate) fn quick() -> Request {
     request("http://localhost/quick")
 }
 

@@ -13,9 +13,12 @@ use tracing::{debug, error, warn};
 use super::report::NotKept;
 use super::state::GenerationId;
 use super::store::{Kept, Store};
+use crate::blocking;
 
 /// How many can be gone back to, the current one included.
 pub const KEPT: usize = 5;
+/// The limit for the disk to give back what earlier hosts kept.
+const READ_WITHIN: Duration = Duration::from_secs(15);
 /// How long the disk may take for what is still to be kept when the host ends.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 
@@ -47,7 +50,7 @@ struct Writer {
 impl History {
     /// What an earlier host kept. A store that cannot be read counts as empty.
     pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, project: Project) -> Self {
-        let restored = tokio::task::spawn_blocking(move || {
+        let restored = blocking::run("reading the kept sources", READ_WITHIN, move || {
             let kept = store.load();
             let restored = kept.into_iter().filter_map(|kept| restore(&kept, &*engine, &project));
             (restored.collect(), store)
@@ -119,12 +122,13 @@ impl History {
             return;
         };
         let all = self.all.clone();
-        let written = tokio::task::spawn_blocking(move || {
+        let write_missing = move || {
             let kept = store.ids();
             let missing = all.into_iter().filter(|past| !kept.contains(&past.id));
             missing.for_each(|past| write(&store, past));
-        });
-        if tokio::time::timeout(WRITE_GRACE, written).await.is_err() {
+        };
+        let written = blocking::run("writing sources", WRITE_GRACE, write_missing);
+        if written.await.is_err() {
             warn!("the disk is slow: the next host may not have all earlier generations");
         }
     }

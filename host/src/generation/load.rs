@@ -1,17 +1,21 @@
 //! A request while it is worked on: first, is there anything new? Then the load itself, beside
 //! whatever serves.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
-    CallQueue, Engine, LoadError, LoadProgress, LoadRequest, LoadStage, Loaded, MemoryLimits, Project, Sources,
+    CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, Loaded, MemoryLimits, Project,
+    Sources,
 };
+
+use tracing::warn;
 
 use super::reload::{Reason, Want};
 use super::state::GenerationId;
-use crate::git;
+use crate::{blocking, git};
 
 /// The one request that is worked on.
 pub(super) struct Running {
@@ -27,6 +31,12 @@ pub(super) struct Running {
 
 /// The time after which whoever waits for a load is told its stage.
 const LONG: Duration = Duration::from_secs(1);
+
+/// The limit for the disk to say whether it changed. One that does not answer for so long is loaded from.
+const COMPARED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The limit for the disk to list a project's modules.
+const LISTED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The number of loads in a row that are given up for newer edits. The next one runs to its end, so that edits without
 /// end are served too.
@@ -120,7 +130,7 @@ impl Running {
         let read_last = read_last.filter(|last| current.as_ref().is_none_or(|current| !Arc::ptr_eq(current, last)));
         let compared = async {
             let reads_as = |sources: Arc<dyn Sources>| !sources.is_changed_on_disk() && !sources.secrets_changed();
-            let compared = tokio::task::spawn_blocking(move || {
+            let compared = blocking::run("comparing the files", COMPARED_WITHIN, move || {
                 if current.is_some_and(reads_as) {
                     Comparison::AsCurrent
                 } else if read_last.is_some_and(reads_as) {
@@ -129,8 +139,11 @@ impl Running {
                     Comparison::Changed
                 }
             });
-            // A comparison that panicked is settled by a load.
-            compared.await.unwrap_or(Comparison::Changed)
+            // A comparison without an outcome is settled by a load.
+            compared.await.unwrap_or_else(|error| {
+                warn!(%error, "the files could not be compared with what serves: loading them");
+                Comparison::Changed
+            })
         };
         Self {
             want,
@@ -152,7 +165,10 @@ impl Running {
             want,
             reason,
             began,
-            phase: Phase::Loading(id, load(engine, making, sources.clone(), progress.clone()).boxed()),
+            phase: Phase::Loading(
+                id,
+                load_or_say_why(engine, making, sources.clone(), progress.clone()).boxed(),
+            ),
             sources,
             load_began: Instant::now(),
             progress,
@@ -187,8 +203,10 @@ pub(super) type Outdated = BoxFuture<'static, (GenerationId, bool)>;
 
 /// Begins to find out whether the disk differs from what the load has read so far.
 pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn Sources>)) -> Outdated {
-    let changed = tokio::task::spawn_blocking(move || sources.is_changed_on_disk());
-    async move { (id, changed.await.unwrap_or(true)) }.boxed()
+    let compare = move || sources.is_changed_on_disk();
+    let changed = blocking::run("comparing the files", COMPARED_WITHIN, compare);
+    // A load that reads a disk that does not answer has a limit of its own.
+    async move { (id, changed.await.unwrap_or(false)) }.boxed()
 }
 
 /// Resolves when that is known; never while nobody asks.
@@ -200,6 +218,40 @@ pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (Generatio
             answer
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Loads a generation. A panic of the engine is an answer, too: the keeper is to outlive it.
+async fn load_or_say_why(
+    engine: Arc<dyn Engine>,
+    making: Making,
+    reading: Arc<OnceLock<Arc<dyn Sources>>>,
+    progress: LoadProgress,
+) -> LoadResult {
+    let origin = Origin {
+        git: None,
+        restored_from: making.sources.as_ref().and_then(|(origin, _)| origin.restored_from),
+    };
+    let loading = load(engine, making, reading.clone(), progress);
+    AssertUnwindSafe(loading)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| LoadResult {
+            loaded: Err(panicked()),
+            sources: reading.get().cloned(),
+            origin,
+            torn: false,
+            queue: Arc::default(),
+        })
+}
+
+/// The error of a load that panicked.
+pub(super) fn panicked() -> LoadError {
+    LoadError {
+        kind: LoadErrorKind::System,
+        message: "the load panicked".to_owned(),
+        help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
+        ..LoadError::default()
     }
 }
 
@@ -236,12 +288,13 @@ async fn load(
     }
     let root = project.root.clone();
     let loading = async {
-        let begin = tokio::task::spawn_blocking({
+        let begin = blocking::run("listing the modules", LISTED_WITHIN, {
             let engine = engine.clone();
             move || engine.read(project)
         });
         let read = begin.await.unwrap_or_else(|error| {
             Err(LoadError {
+                kind: LoadErrorKind::System,
                 message: format!("the project's folder could not be read: {error}"),
                 ..LoadError::default()
             })
@@ -258,8 +311,9 @@ async fn load(
     let ((loaded, sources), git) = tokio::join!(loading, git::head(&root));
     let torn = match (&loaded, sources.clone()) {
         (Err(_), Some(read)) => {
-            let changed = tokio::task::spawn_blocking(move || read.is_changed_on_disk());
-            changed.await.unwrap_or_default()
+            let compare = move || read.is_changed_on_disk();
+            let changed = blocking::run("comparing the files", COMPARED_WITHIN, compare).await;
+            changed.unwrap_or_default()
         }
         _ => false,
     };

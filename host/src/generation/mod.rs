@@ -22,7 +22,7 @@ mod table;
 mod timeline;
 
 #[cfg(test)]
-mod fake_engine;
+pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 

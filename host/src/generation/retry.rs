@@ -1,5 +1,5 @@
-//! Trying again to load what failed for a reason that may pass: a database that is not up yet, for
-//! example. Only while nothing that is on the disk serves; pure.
+//! Trying again to load what failed for a reason that may pass: a database that is not up yet, or a system without a free
+//! thread, for example. Pure.
 
 use std::time::Duration;
 
@@ -8,6 +8,10 @@ use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_mins(5);
+
+/// The same for what the system lacked, which may be there again in a moment.
+const FIRST_OF_SYSTEM: Duration = Duration::from_millis(500);
+const LONGEST_OF_SYSTEM: Duration = Duration::from_secs(5);
 
 /// When code that failed is tried again.
 #[derive(Debug, Default)]
@@ -21,17 +25,20 @@ struct Waiting {
 
 impl Retry {
     /// Code that is to serve failed; tells for how long to wait, each time twice as long. `None` where
-    /// only an edit helps.
-    pub(super) fn failed(&mut self, kind: LoadErrorKind, now: Instant) -> Option<Duration> {
-        let may_pass = matches!(
-            kind,
-            LoadErrorKind::Evaluate | LoadErrorKind::Timeout | LoadErrorKind::Memory | LoadErrorKind::Environment
-        );
-        if !may_pass {
+    /// only an edit helps. While code of the disk serves (`served`), only what says nothing of the code is tried again.
+    pub(super) fn failed(&mut self, kind: LoadErrorKind, served: bool, now: Instant) -> Option<Duration> {
+        let bounds = match kind {
+            LoadErrorKind::System => Some((FIRST_OF_SYSTEM, LONGEST_OF_SYSTEM)),
+            LoadErrorKind::Evaluate | LoadErrorKind::Timeout | LoadErrorKind::Memory | LoadErrorKind::Environment => {
+                (!served).then_some((FIRST, LONGEST))
+            }
+            _ => None,
+        };
+        let Some((first, longest)) = bounds else {
             self.0 = None;
             return None;
-        }
-        let wait = self.0.map_or(FIRST, |last| (last.wait * 2).min(LONGEST));
+        };
+        let wait = self.0.map_or(first, |last| (last.wait * 2).min(longest));
         self.0 = Some(Waiting {
             until: now + wait,
             wait,
@@ -64,22 +71,22 @@ mod tests {
     use js_runtime_api::LoadErrorKind;
     use tokio::time::Instant;
 
-    use super::{FIRST, LONGEST, Retry};
+    use super::{FIRST, FIRST_OF_SYSTEM, LONGEST, LONGEST_OF_SYSTEM, Retry};
 
     #[test]
     fn each_failure_doubles_the_wait_up_to_the_longest() {
         let mut retry = Retry::default();
         let now = Instant::now();
         assert!(!retry.is_due(now));
-        assert_eq!(retry.failed(LoadErrorKind::Evaluate, now), Some(FIRST));
+        assert_eq!(retry.failed(LoadErrorKind::Evaluate, false, now), Some(FIRST));
         assert!(!retry.is_due(now));
         assert!(retry.is_due(now + FIRST));
         assert!(!retry.is_due(now + FIRST), "once");
-        assert_eq!(retry.failed(LoadErrorKind::Timeout, now), Some(FIRST * 2));
+        assert_eq!(retry.failed(LoadErrorKind::Timeout, false, now), Some(FIRST * 2));
         for _ in 0..20 {
-            let _ = retry.failed(LoadErrorKind::Evaluate, now);
+            let _ = retry.failed(LoadErrorKind::Evaluate, false, now);
         }
-        assert_eq!(retry.failed(LoadErrorKind::Evaluate, now), Some(LONGEST));
+        assert_eq!(retry.failed(LoadErrorKind::Evaluate, false, now), Some(LONGEST));
         retry.succeeded();
         assert!(!retry.is_due(now + Duration::from_secs(100_000)));
     }
@@ -88,7 +95,20 @@ mod tests {
     fn what_only_an_edit_can_mend_is_not_tried_again() {
         let mut retry = Retry::default();
         let now = Instant::now();
-        assert_eq!(retry.failed(LoadErrorKind::Syntax, now), None);
+        assert_eq!(retry.failed(LoadErrorKind::Syntax, false, now), None);
         assert!(!retry.is_due(now + LONGEST));
+    }
+
+    #[test]
+    fn what_the_system_lacked_is_tried_again_soon_whatever_serves() {
+        let mut retry = Retry::default();
+        let now = Instant::now();
+        assert_eq!(retry.failed(LoadErrorKind::Evaluate, true, now), None);
+        assert_eq!(retry.failed(LoadErrorKind::System, true, now), Some(FIRST_OF_SYSTEM));
+        assert!(retry.is_due(now + FIRST_OF_SYSTEM));
+        for _ in 0..20 {
+            let _ = retry.failed(LoadErrorKind::System, true, now);
+        }
+        assert_eq!(retry.failed(LoadErrorKind::System, true, now), Some(LONGEST_OF_SYSTEM));
     }
 }

@@ -17,6 +17,7 @@ use super::report::Report;
 use super::role::Role;
 use super::state::{GenerationId, State};
 use super::timeline::Timeline;
+use crate::tasks::WatchedTasks;
 
 /// Shared by the keeper, the server and the commands.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Table {
     /// Cancelled when the host is to end: nothing is held any longer.
     draining: CancellationToken,
     role: watch::Sender<Role>,
+    /// Those without which nobody would serve, load or look after isolates.
+    tasks: WatchedTasks,
 }
 
 /// All generations at one moment.
@@ -133,6 +136,7 @@ impl Table {
             events: broadcast::Sender::new(EVENTS_KEPT),
             draining: CancellationToken::new(),
             role: watch::Sender::default(),
+            tasks: WatchedTasks::default(),
         }
     }
 
@@ -255,6 +259,9 @@ impl Table {
 
     /// From the next call on.
     pub fn set_role(&self, role: Role) {
+        if role == Role::HandedOver {
+            self.tasks.may_end();
+        }
         self.role.send_replace(role);
     }
 
@@ -283,6 +290,7 @@ impl Table {
 
     /// The host is to end: readiness says so, and calls that wait are told.
     pub fn drain(&self) {
+        self.tasks.may_end();
         self.draining.cancel();
         // Streams end only if user code ends them.
         for live in self.view().entries.iter().filter_map(|entry| entry.live.as_ref()) {
@@ -293,6 +301,12 @@ impl Table {
     #[must_use]
     pub fn draining(&self) -> &CancellationToken {
         &self.draining
+    }
+
+    /// The tasks that the host cannot do without.
+    #[must_use]
+    pub const fn tasks(&self) -> &WatchedTasks {
+        &self.tasks
     }
 
     pub(super) fn publish(&self, current: Option<Arc<Generation>>) {

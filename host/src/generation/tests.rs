@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use js_runtime_api::{
-    Body, CallError, DEFAULT_SERVE_PATH, Entry, EnvironmentSource, MemoryLimits, Project, Request, Response,
+    Body, CallError, DEFAULT_SERVE_PATH, Entry, EnvironmentSource, LoadErrorKind, MemoryLimits, Project, Request,
+    Response,
 };
 use tokio::task::JoinHandle;
 
@@ -649,6 +650,21 @@ async fn code_that_throws_at_the_start_is_tried_again_until_it_loads() {
     assert!(!held.is_finished());
     host.engine.write(Code::Good("up"));
     assert_eq!(text(held.await.unwrap()), "up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_at_which_the_engine_panics_is_rejected_and_tried_again_soon() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::PanicsEngine);
+    let outcome = host.reload().await;
+    let Outcome::Rejected { error, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(error.kind, LoadErrorKind::System);
+    host.engine.write(Code::Good("two"));
+    host.until(3, State::Current).await;
+    assert_eq!(text(host.call(quick()).await), "two");
+    assert_eq!(host.table.tasks().failed(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,7 +86,8 @@ impl Registration {
     pub fn start(table: Arc<Table>, settings: Settings, allowed: watch::Receiver<bool>) -> Self {
         let (shown_sender, shown) = watch::channel(Arc::default());
         let (asks, asked) = mpsc::unbounded_channel();
-        tokio::spawn(task::run(table, settings, allowed, asked, shown_sender));
+        let tasks = table.tasks().clone();
+        tasks.spawn("registration", task::run(table, settings, allowed, asked, shown_sender));
         Self { shown, asks }
     }
 

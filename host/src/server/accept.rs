@@ -76,7 +76,8 @@ impl Accepting {
         }
     }
 
-    async fn make_way(&mut self, error: &io::Error) {
+    /// Makes a descriptor free after a failure, or waits.
+    pub(super) async fn make_way(&mut self, error: &io::Error) {
         if self.told.is_none_or(|told| told.elapsed() >= SILENT_FOR) {
             self.told = Some(Instant::now());
             tracing::warn!(%error, "a connection cannot be accepted");

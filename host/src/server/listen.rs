@@ -161,9 +161,6 @@ impl Listeners {
     /// Serves as the role says until the token is cancelled or another host accepts, then finishes the
     /// requests and calls it has. The control socket is served to the end, so that one can look.
     /// `accepting`: whether the port is served at the moment.
-    ///
-    /// # Errors
-    /// When the port cannot be listened on.
     pub async fn serve(
         self,
         router: Router,
@@ -171,7 +168,7 @@ impl Listeners {
         ending: CancellationToken,
         accepting: watch::Sender<bool>,
         calls: TaskTracker,
-    ) -> io::Result<()> {
+    ) {
         let path = self.control_path;
         let port = Connections {
             router: router.clone(),
@@ -188,21 +185,24 @@ impl Listeners {
             // Of the port's connections none takes a seat from commands.
             room: Room::for_descriptors(descriptors::limit()),
         };
-        let looked_at = tokio::spawn(control.clone().control(self.control));
-        let served = port.clone().port(self.tcp, &path, &accepting).await;
-        accepting.send_replace(false);
-        port.finish().await;
-        // What is left are calls whose callers hung up.
-        calls.close();
-        calls.wait().await;
-        looked_at.abort();
+        let serving = async {
+            port.clone().port(self.tcp, &path, &accepting).await;
+            accepting.send_replace(false);
+            port.finish().await;
+            // What is left are calls whose callers hung up.
+            calls.close();
+            calls.wait().await;
+        };
+        tokio::select! {
+            () = serving => {}
+            () = control.clone().control(self.control) => {}
+        }
         control.ending.cancel();
         control.finish().await;
         if *control.role.borrow() != Role::HandedOver {
             let _ = std::fs::remove_file(&path.shared);
         }
         let _ = std::fs::remove_file(&path.own);
-        served
     }
 }
 
@@ -233,19 +233,26 @@ impl Connections {
     }
 
     /// Accepts while the role says so; ends with the host, or when another one accepts.
-    async fn port(mut self, bound: TcpListener, path: &ControlPath, accepting: &watch::Sender<bool>) -> io::Result<()> {
+    async fn port(mut self, bound: TcpListener, path: &ControlPath, accepting: &watch::Sender<bool>) {
         let ending = self.ending.clone();
         let mut incoming = Accepting::new(self.room.clone());
         loop {
             let role = tokio::select! {
                 role = Role::reached(&mut self.role, |role| matches!(role, Role::Accepting | Role::HandedOver)) => role,
-                () = ending.cancelled() => return Ok(()),
+                () = ending.cancelled() => return,
             };
             // Without a table there is nothing to serve either.
             if role != Some(Role::Accepting) {
-                return Ok(());
+                return;
             }
-            let listener = tokio::net::TcpListener::from_std(bound.try_clone()?)?;
+            let listener = match bound.try_clone().and_then(tokio::net::TcpListener::from_std) {
+                Ok(listener) => listener,
+                // Whoever connects meanwhile waits.
+                Err(error) => {
+                    incoming.make_way(&error).await;
+                    continue;
+                }
+            };
             if let Err(error) = path.share() {
                 // Calls come in all the same.
                 tracing::error!(%error, path = %path.shared.display(), "commands will not find this host");
@@ -255,7 +262,7 @@ impl Connections {
             loop {
                 tokio::select! {
                     _ = Role::reached(&mut stopped, |role| *role != Role::Accepting) => break,
-                    () = ending.cancelled() => return Ok(()),
+                    () = ending.cancelled() => return,
                     ((stream, peer), seat) = incoming.next(&listener) => {
                         connection::prepare(&stream);
                         self.clone().connection(stream, Peer::Tcp(peer), seat);

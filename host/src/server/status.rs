@@ -47,6 +47,8 @@ pub(super) enum NotReady {
     IsolatesBlocked,
     /// The host finishes its calls and ends.
     Draining,
+    /// A task that the host cannot do without failed: it ends, and another takes over.
+    Failing,
 }
 
 impl NotReady {
@@ -54,6 +56,9 @@ impl NotReady {
     pub(super) fn of(table: &Table) -> Option<Self> {
         if table.draining().is_cancelled() {
             return Some(Self::Draining);
+        }
+        if table.tasks().failed().is_some() {
+            return Some(Self::Failing);
         }
         match table.current() {
             Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),

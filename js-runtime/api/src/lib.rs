@@ -11,6 +11,7 @@ mod latin1;
 pub mod ownership;
 mod progress;
 mod queue;
+pub mod regular_file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -516,6 +517,8 @@ pub enum LoadErrorKind {
     Environment,
     /// A warning that the project does not want to live with.
     Lint,
+    /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
+    System,
 }
 
 impl LoadErrorKind {
@@ -532,6 +535,7 @@ impl LoadErrorKind {
             Self::Memory => "memory",
             Self::Environment => "environment",
             Self::Lint => "lint",
+            Self::System => "system",
         }
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use js_runtime_api::{CallQueue, DebugSession, Ended, Isolate, LoadError, LoadProgress, Loaded, Manifest, Vitals};
+use js_runtime_api::{
+    CallQueue, DebugSession, Ended, Isolate, LoadError, LoadErrorKind, LoadProgress, Loaded, Manifest, Vitals,
+};
 use tokio::sync::{oneshot, watch};
 
 use super::control::{Control, Finishing, Stop};
@@ -81,6 +83,7 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
     let known_as = Name::new(name);
 
     let (pipes, output) = stdio::pipes().map_err(|error| LoadError {
+        kind: LoadErrorKind::System,
         message: format!("cannot open pipes for what the isolate writes: {error}"),
         ..LoadError::default()
     })?;
@@ -98,6 +101,8 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
             let (control, known_as) = (control.clone(), known_as.clone());
             let acts = acts.clone();
             move || {
+                // Before a panic would cost the thread.
+                let event_loop = thread::event_loop();
                 guard_this_thread(Told {
                     control: control.clone(),
                     ended: Some(ended_sender.clone()),
@@ -107,11 +112,12 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
                     waits: waits_sender,
                     acts,
                 };
-                let why = thread::run(spec, pipes, &control, known_as, coming);
+                let why = thread::run(spec, pipes, &control, known_as, coming, event_loop);
                 ended_sender.send_replace(Some(End { why, lost: false }));
             }
         })
         .map_err(|error| LoadError {
+            kind: LoadErrorKind::System,
             message: format!("cannot start a thread for the isolate: {error}"),
             ..LoadError::default()
         })?;

@@ -1,6 +1,7 @@
 //! The life of an isolate's thread: boot, load, answer calls, give everything back.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
-use js_runtime_api::{CallQueue, Ended, LoadError, LoadProgress, Manifest, MemoryLimits};
+use js_runtime_api::{CallQueue, Ended, LoadError, LoadErrorKind, LoadProgress, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -66,6 +67,9 @@ pub(crate) struct Assignment {
 /// processor time that the first calls of the other one want.
 const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 
+/// Threads that work beside an isolate's loop stay for as long as it lives.
+const STAY: Duration = Duration::from_hours(24 * 365 * 10);
+
 pub(super) type Assigned = oneshot::Receiver<Assignment>;
 
 /// How it comes to know what it is for.
@@ -78,13 +82,21 @@ pub(crate) struct Coming {
 }
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
-pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, coming: Coming) -> Ended {
+pub(crate) fn run(
+    spec: Spec,
+    pipes: Pipes,
+    control: &Arc<Control>,
+    name: Name,
+    coming: Coming,
+    event_loop: io::Result<Runtime>,
+) -> Ended {
     let family = Family::new(spec, control.clone(), pipes);
-    let event_loop = match event_loop() {
+    let event_loop = match event_loop {
         Ok(event_loop) => event_loop,
         Err(error) => {
             let message = format!("cannot make an event loop for the isolate: {error}");
             let error = LoadError {
+                kind: LoadErrorKind::System,
                 message,
                 ..LoadError::default()
             };
@@ -112,17 +124,24 @@ pub(crate) fn run(spec: Spec, pipes: Pipes, control: &Arc<Control>, name: Name, 
     }
 }
 
-/// Makes the event loop of an isolate's thread, as Deno makes it.
+/// Makes the event loop of an isolate's thread, as Deno makes it. One thread for what reads files and computes beside the
+/// loop is there from the start, and such threads stay: tokio panics where there is none and none can be had.
 ///
 /// # Errors
-/// When the system has no descriptors left.
-fn event_loop() -> io::Result<Runtime> {
-    Builder::new_current_thread()
+/// When the system has no descriptors or threads left.
+pub(super) fn event_loop() -> io::Result<Runtime> {
+    let event_loop = Builder::new_current_thread()
         .enable_all()
-        // Of those that read files and compute beside the loop, each with room for a parser.
+        // Each with room for a parser.
         .max_blocking_threads(32)
+        .thread_keep_alive(STAY)
         .thread_stack_size(if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 })
-        .build()
+        .build()?;
+    let begin = || drop(event_loop.spawn_blocking(|| ()));
+    match catch_unwind(AssertUnwindSafe(begin)) {
+        Ok(()) => Ok(event_loop),
+        Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
@@ -267,7 +286,10 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
         .services(Rc::new(RequireLoader(modules.clone())))
         .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
     let stdio = family.pipes.stdio();
-    let stdio = stdio.map_err(|error| internal(format!("cannot open pipes for what the isolate writes: {error}")))?;
+    let stdio = stdio.map_err(|error| LoadError {
+        kind: LoadErrorKind::System,
+        ..internal(format!("cannot open pipes for what the isolate writes: {error}"))
+    })?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
     Ok(MainWorker::bootstrap_from_options::<
         DenoInNpmPackageChecker,

@@ -1,16 +1,24 @@
 //! What differs on the disk from what a snapshot has read.
 
 use std::collections::BTreeSet;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use js_runtime_api::Sources as _;
+use js_runtime_api::{Sources as _, regular_file};
 
 use super::ahead::is_of_package;
 use super::entries;
 use super::environment::Environment;
-use super::snapshot::{SourceFile, SourceSnapshot};
+use super::snapshot::{LARGEST, SourceFile, SourceSnapshot};
 use super::stamp::Stamp;
+
+/// The hash of a regular file's content, without holding all of it.
+fn hash_of(path: &Path) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(regular_file::open(path)?.take(LARGEST))?;
+    Ok(hasher.finalize())
+}
 
 impl SourceSnapshot {
     fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
@@ -18,7 +26,7 @@ impl SourceSnapshot {
         if now.is_some() && now == stamp {
             return false;
         }
-        let same = std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes) == hash);
+        let same = hash_of(path).is_ok_and(|now| now == hash);
         if let (true, Some(now)) = (same, now) {
             let path = self.common.path(path);
             self.lock().stamps.insert(path, now);
@@ -83,5 +91,56 @@ impl SourceSnapshot {
     /// prints variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
         self.changed_files().next().is_none() && self.looks_the_same() && !self.secrets_changed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use js_runtime_api::{DEFAULT_SERVE_PATH, Entry, EnvironmentSource, Project, Sources as _};
+
+    use super::SourceSnapshot;
+
+    #[test]
+    fn a_file_that_has_become_a_pipe_has_changed_and_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let [module, variables] = ["a.ts", ".env"].map(|name| root.join(name));
+        let write = || {
+            std::fs::write(&module, "export {}").unwrap();
+            std::fs::write(&variables, "A=1").unwrap();
+        };
+        write();
+        let project = Project {
+            root: root.clone(),
+            entry: Entry::Folder(root.clone()),
+            environment: EnvironmentSource {
+                file: Some(variables.clone()),
+                ..EnvironmentSource::default()
+            },
+            serve_path: DEFAULT_SERVE_PATH.to_owned(),
+            default_retries: None,
+            conditions: Vec::new(),
+        };
+        let snapshot = SourceSnapshot::begin(project.clone(), Arc::default()).unwrap();
+        snapshot.read(&module).unwrap();
+        assert!(!snapshot.is_changed_on_disk());
+        let become_pipe = |path: &Path| {
+            std::fs::remove_file(path).unwrap();
+            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        };
+        become_pipe(&module);
+        assert_eq!(snapshot.changed_on_disk(), [Path::new("a.ts")]);
+        become_pipe(&variables);
+        assert_eq!(snapshot.changed_on_disk(), [Path::new(".env"), Path::new("a.ts")]);
+        assert!(SourceSnapshot::begin(project, Arc::default()).is_err());
+        for path in [&module, &variables] {
+            std::fs::remove_file(path).unwrap();
+        }
+        write();
+        assert!(!snapshot.is_changed_on_disk());
     }
 }

@@ -6,9 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use js_runtime_api::{EnvironmentDigest, EnvironmentSource};
+use js_runtime_api::{EnvironmentDigest, EnvironmentSource, regular_file};
 
 use super::secrets::{self, Secrets, SecretsError};
+
+/// The most bytes that an environment file may have, or a command may print.
+pub(super) const LARGEST: u64 = 1 << 20;
 
 /// A generation's variables, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,10 +29,13 @@ impl Environment {
     /// # Errors
     /// When it cannot be read; with its path.
     pub(super) fn read(source: &EnvironmentSource) -> Result<Self, (PathBuf, io::Error)> {
-        let parsed = source.file.as_ref().map(|path| match std::fs::read(path) {
-            Ok(bytes) => Ok(parse(&String::from_utf8_lossy(&bytes))),
-            Err(error) => Err((path.clone(), error)),
-        });
+        let parsed = source
+            .file
+            .as_ref()
+            .map(|path| match regular_file::read(path, LARGEST) {
+                Ok(bytes) => Ok(parse(&String::from_utf8_lossy(&bytes))),
+                Err(error) => Err((path.clone(), error)),
+            });
         Ok(Self {
             file: parsed.transpose()?,
             secrets: OnceLock::new(),

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::environment::parse;
+use super::environment::{LARGEST, parse};
 use crate::compat::posix;
 
 /// How long the command may take.
@@ -34,6 +35,8 @@ pub(crate) enum SecretsError {
     Failed { program: String, ended: String },
     #[error("secret_command: {program:?} did not end within {} seconds", LIMIT.as_secs())]
     TooLong { program: String },
+    #[error("secret_command: {program:?} printed more than {} MiB", LARGEST >> 20)]
+    TooMuch { program: String },
     #[error(
         "secret_command: what {program:?} printed begins as a JSON object and is none: line {line}, column {column}"
     )]
@@ -56,7 +59,9 @@ impl SecretsError {
             Self::Failed { .. } | Self::TooLong { .. } => {
                 "Run it in the project's folder to see why: what it says is not shown here, for it may be secret."
             }
-            Self::Json { .. } | Self::Value { .. } => "It may print lines of NAME=value, or one JSON object of texts.",
+            Self::TooMuch { .. } | Self::Json { .. } | Self::Value { .. } => {
+                "It may print lines of NAME=value, or one JSON object of texts."
+            }
         }
     }
 }
@@ -69,7 +74,7 @@ pub(super) fn run(command: &[String], folder: &Path) -> Result<Secrets, SecretsE
     let [program, arguments @ ..] = command else {
         return Err(SecretsError::Empty);
     };
-    let Output { status, stdout, .. } = output(program, arguments, folder)?;
+    let (status, stdout) = output(program, arguments, folder)?;
     if !status.success() {
         return Err(SecretsError::Failed {
             program: program.clone(),
@@ -79,12 +84,12 @@ pub(super) fn run(command: &[String], folder: &Path) -> Result<Secrets, SecretsE
     read(program, &String::from_utf8_lossy(&stdout)).map(Secrets)
 }
 
-fn output(program: &str, arguments: &[String], folder: &Path) -> Result<Output, SecretsError> {
+fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitStatus, Vec<u8>), SecretsError> {
     let not_started = |error: std::io::Error| SecretsError::NotStarted {
         program: program.to_owned(),
         reason: error.to_string(),
     };
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -94,20 +99,51 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<Output, 
         .spawn()
         .map_err(not_started)?;
     let group = child.id().cast_signed();
-    let (sender, ended) = mpsc::channel();
-    // Ends with the command.
-    std::thread::Builder::new()
-        .name("secret-command".to_owned())
-        .spawn(move || sender.send(child.wait_with_output()))
-        .map_err(not_started)?;
-    if let Ok(output) = ended.recv_timeout(LIMIT) {
-        return output.map_err(not_started);
-    }
     // With all that it started; one that has ended meanwhile is as good.
-    let _ = posix::kill(-group, libc::SIGKILL);
-    Err(SecretsError::TooLong {
-        program: program.to_owned(),
-    })
+    let kill = || drop(posix::kill(-group, libc::SIGKILL));
+    let Some(printed) = child.stdout.take() else {
+        return Err(not_started(io::ErrorKind::BrokenPipe.into()));
+    };
+    let (sender, ended) = mpsc::channel();
+    let (hand_over, handed_over) = mpsc::channel::<Child>();
+    // Ends with the command.
+    let waiting = std::thread::Builder::new()
+        .name("secret-command".to_owned())
+        .spawn(move || {
+            let mut stdout = Vec::new();
+            let read = printed.take(LARGEST + 1).read_to_end(&mut stdout);
+            let Ok(mut child) = handed_over.recv() else {
+                return;
+            };
+            if stdout.len() as u64 > LARGEST {
+                // Its pipe is closed, and what it prints further ends it.
+                let _ = sender.send(Ok(None));
+                let _ = child.wait();
+                return;
+            }
+            let status = read.and_then(|_| child.wait());
+            let _ = sender.send(status.map(|status| Some((status, stdout))));
+        });
+    if let Err(error) = waiting {
+        kill();
+        let _ = child.wait();
+        return Err(not_started(error));
+    }
+    // The thread waits for it.
+    let _ = hand_over.send(child);
+    let program = program.to_owned();
+    match ended.recv_timeout(LIMIT) {
+        Ok(Ok(Some(output))) => Ok(output),
+        Ok(Ok(None)) => {
+            kill();
+            Err(SecretsError::TooMuch { program })
+        }
+        Ok(Err(error)) => Err(not_started(error)),
+        Err(_) => {
+            kill();
+            Err(SecretsError::TooLong { program })
+        }
+    }
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -182,6 +218,7 @@ mod tests {
             ("echo A=hush; kill -9 $$", "was ended by signal 9"),
             ("echo '{\"A\": \"hush\"'", "line 2, column 0"),
             ("echo '{\"A\": [\"hush\"]}'", "\"A\" is no text"),
+            ("yes hush", "printed more than 1 MiB"),
         ] {
             let error = shell(line).unwrap_err().to_string();
             assert!(error.contains(told) && !error.contains("hush"), "{error}");

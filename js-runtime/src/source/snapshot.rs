@@ -8,12 +8,14 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use deno_core::url::Url;
 use deno_package_json::PackageJsonRc;
 use js_runtime_api::{
     Certificates, Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched,
+    regular_file,
 };
 
 use super::ahead::is_of_package;
@@ -23,6 +25,9 @@ use super::looks::{Look, territory};
 use super::stamp::Stamp;
 use super::transpile::Emitted;
 use super::{entries, kept};
+
+/// The most bytes that a file may have. V8 takes no longer text than twice that.
+pub(super) const LARGEST: u64 = 256 << 20;
 
 /// One file as it was read.
 #[derive(Debug, Clone)]
@@ -47,6 +52,8 @@ pub(crate) struct SourceSnapshot {
     pub(super) common: Arc<Common>,
     /// Files below it are the project's own.
     pub(super) territory: PathBuf,
+    /// A file could not be read since the system had no descriptor or memory left.
+    lack: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -134,6 +141,7 @@ impl SourceSnapshot {
         common: Arc<Common>,
     ) -> Self {
         Self {
+            lack: AtomicBool::new(false),
             territory: territory(&project.root),
             asked,
             project,
@@ -195,7 +203,7 @@ impl SourceSnapshot {
             return Ok(file.clone());
         }
         let stamp = Stamp::of(path);
-        match std::fs::read(path) {
+        match regular_file::read(path, LARGEST) {
             Ok(bytes) => {
                 let (hash, bytes) = self.common.bytes.one(bytes.into());
                 let file = SourceFile { bytes, hash };
@@ -216,10 +224,19 @@ impl SourceSnapshot {
                 Ok(file)
             }
             Err(error) => {
-                self.note_missing(path);
+                if regular_file::is_lack(&error) {
+                    self.lack.store(true, Ordering::Relaxed);
+                } else {
+                    self.note_missing(path);
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Forgets and tells whether a file could not be read because the system had no descriptor or memory left.
+    pub(crate) fn take_lack(&self) -> bool {
+        self.lack.swap(false, Ordering::Relaxed)
     }
 
     /// A file as it was read, if it was.

@@ -49,6 +49,9 @@ mod said;
 mod secrets;
 mod service;
 mod shipping;
+// Limits of a process that runs.
+#[cfg(target_os = "linux")]
+mod shortage;
 mod snapshot;
 mod spare;
 mod streaming;

@@ -2,9 +2,11 @@
 //! out, as are those that have more calls than they can take; those that died are replaced.
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -12,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::Task;
 use crate::generation::live::{CallInfo, Generation};
+use crate::generation::load::panicked;
 use crate::generation::pool::{EndedFor, IsolateId, Observed};
 use crate::generation::state::{GenerationId, State};
 
@@ -19,8 +22,9 @@ use crate::generation::state::{GenerationId, State};
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many times the limit of isolates there may be with those that are about to end.
 const ENDING_TOO: usize = 4;
-/// How long after an isolate could not be made the next is tried.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The wait after an isolate could not be made before the next is tried, which doubles up to the longest.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Isolates that live, and further ones that are being made.
 #[derive(Debug, Default)]
@@ -29,8 +33,25 @@ pub(super) struct Isolates {
     making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
     /// Generations for which one is being made.
     wanted: BTreeSet<GenerationId>,
-    /// Generations for which none could be made, until when none is tried.
-    failed: HashMap<GenerationId, Instant>,
+    /// Generations for which none could be made the last time.
+    failed: HashMap<GenerationId, Patience>,
+}
+
+/// The wait before another isolate of a generation is tried.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    until: Instant,
+    wait: Duration,
+}
+
+impl Patience {
+    fn after(before: Option<Self>) -> Self {
+        let wait = before.map_or(TRY_AGAIN_AFTER, |before| (before.wait * 2).min(LONGEST_WAIT));
+        Self {
+            until: Instant::now() + wait,
+            wait,
+        }
+    }
 }
 
 /// What happened to an isolate.
@@ -62,7 +83,10 @@ impl Task {
     pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
         let ended = isolate.ended();
         let (id, isolate) = (generation.id, generation.pool.add(isolate));
-        self.isolates.living.spawn(async move { (id, isolate, ended.await) });
+        // A panic on the way to its end is one of the isolate.
+        let ended = AssertUnwindSafe(ended).catch_unwind();
+        let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
+        self.isolates.living.spawn(end);
     }
 
     pub(super) fn isolate_news(&mut self, news: News) {
@@ -70,6 +94,7 @@ impl Task {
             News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
             News::Made(id, Ok(loaded)) => {
                 self.isolates.wanted.remove(&id);
+                self.isolates.failed.remove(&id);
                 self.preparing.is_due_later();
                 let Some(generation) = self.live(id) else {
                     // Dropping its handle ends it.
@@ -87,8 +112,10 @@ impl Task {
             News::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
                 self.preparing.is_due_later();
-                self.isolates.failed.insert(id, Instant::now() + TRY_AGAIN_AFTER);
-                error!(generation = id.0, error = %load_error, "another isolate could not be made");
+                let patience = Patience::after(self.isolates.failed.get(&id).copied());
+                self.isolates.failed.insert(id, patience);
+                let Patience { wait, .. } = patience;
+                error!(generation = id.0, error = %load_error, ?wait, "another isolate could not be made");
                 self.close_if_nothing_is_left(id);
             }
         }
@@ -175,12 +202,12 @@ impl Task {
             .isolates
             .failed
             .get(&id)
-            .is_some_and(|until| Instant::now() < *until);
-        let full = pool.lasting() >= self.limits.isolates || pool.len() >= self.limits.isolates * ENDING_TOO;
+            .is_some_and(|patience| Instant::now() < patience.until);
+        let full =
+            pool.lasting() >= self.limits.isolates || pool.len() >= self.limits.isolates.saturating_mul(ENDING_TOO);
         if !calls_would_wait || full || patient || !self.isolates.wanted.insert(id) {
             return;
         }
-        self.isolates.failed.remove(&id);
         let request = LoadRequest {
             name: format!("generation-{id}+"),
             sources: generation.sources.clone(),
@@ -189,8 +216,9 @@ impl Task {
             memory: self.limits.memory,
             progress: LoadProgress::default(),
         };
-        let made = self.engine.load(request);
-        self.isolates.making.spawn(async move { (id, made.await) });
+        let made = AssertUnwindSafe(self.engine.load(request)).catch_unwind();
+        let make = async move { (id, made.await.unwrap_or_else(|_| Err(panicked()))) };
+        self.isolates.making.spawn(make);
     }
 }
 

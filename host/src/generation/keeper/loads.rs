@@ -273,8 +273,9 @@ impl Task {
         );
         let generation = self.generations.current();
         if matches!(want, Want::Reload { .. })
-            && !self.serves_the_disk()
-            && let Some(wait) = self.retry.failed(load_error.kind, tokio::time::Instant::now())
+            && let Some(wait) = self
+                .retry
+                .failed(load_error.kind, self.serves_the_disk(), tokio::time::Instant::now())
         {
             info!("the reason may pass: trying again in {wait:?}");
         }

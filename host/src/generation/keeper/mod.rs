@@ -106,7 +106,8 @@ impl Keeper {
     ) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let (emptied_sender, emptied) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let tasks = table.tasks().clone();
+        tasks.spawn("keeper", async move {
             let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
             let task = Task {
                 engine,
@@ -209,11 +210,15 @@ impl Task {
                     Some(Request::Resume { given }) => self.resume(given),
                     Some(Request::HandOver) => self.hand_over().await,
                     Some(Request::Stop { done }) => {
+                        self.table.tasks().may_end();
                         self.stop().await;
                         let _ = done.send(());
                         return;
                     }
-                    None => return self.stop().await,
+                    None => {
+                        self.table.tasks().may_end();
+                        return self.stop().await;
+                    }
                 },
                 done = next_done(&mut self.running) => self.proceed(done),
                 (id, changed) = next_outdated(&mut self.outdated) => if changed {

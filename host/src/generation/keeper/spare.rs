@@ -1,5 +1,6 @@
 //! What is done ahead of the next load: the engine prepares for it while nothing is asked for.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -69,7 +70,8 @@ impl Task {
             });
             let later = async move {
                 tokio::time::sleep(after).await;
-                prepared.await;
+                // A panic says what it is by itself; the next load is made without a spare.
+                let _ = AssertUnwindSafe(prepared).catch_unwind().await;
             };
             self.preparing = Preparing::Runs(later.boxed());
         }

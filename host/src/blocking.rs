@@ -1,0 +1,126 @@
+//! Work that blocks its thread: reading files, running commands, asking name servers. It has threads that are made at the
+//! start and stay, for a system may have none left when one is wanted: without a thread of its own for such work tokio
+//! panics then. More are made while there is more to do, and work waits for one where none can be made.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The number of threads that are there from the start.
+const FROM_THE_START: usize = 4;
+/// The most that there are. A disk that does not answer holds those that wait for it.
+const MOST: usize = 64;
+/// Threads stay: one that has ended may not be had again.
+const STAY: Duration = Duration::from_hours(24 * 365 * 10);
+/// The limit for the threads of the start to be there.
+const START_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why blocking work has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    #[error("{what} did not end within {limit:?}")]
+    TooLong { what: &'static str, limit: Duration },
+    #[error("{what} panicked: a fault of Baton, please report it")]
+    Panicked { what: &'static str },
+}
+
+/// Builds a runtime whose threads for blocking work are there from the start.
+///
+/// # Errors
+/// When the system has no threads or descriptors for it.
+pub fn runtime(builder: &mut Builder) -> io::Result<Runtime> {
+    let builder = builder.max_blocking_threads(MOST).thread_keep_alive(STAY);
+    // tokio panics where it cannot start a thread.
+    let built = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = builder.enable_all().build()?;
+        start_threads(&runtime)?;
+        Ok(runtime)
+    }));
+    built.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::WouldBlock)))
+}
+
+fn start_threads(runtime: &Runtime) -> io::Result<()> {
+    // Each holds its thread until all are there.
+    let all = Arc::new(Barrier::new(FROM_THE_START));
+    let (sender, there) = mpsc::channel();
+    for _ in 0..FROM_THE_START {
+        let (all, sender) = (all.clone(), sender.clone());
+        drop(runtime.spawn_blocking(move || {
+            all.wait();
+            // Whoever waits may have given up.
+            let _ = sender.send(());
+        }));
+    }
+    for _ in 0..FROM_THE_START {
+        if there.recv_timeout(START_WITHIN).is_err() {
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+        }
+    }
+    Ok(())
+}
+
+/// Does blocking work, and waits for it. Work that takes too long keeps its thread until it ends, and nobody waits for it
+/// any more.
+///
+/// # Errors
+/// When it has no result within the limit.
+pub async fn run<T: Send + 'static>(
+    what: &'static str,
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotDone> {
+    match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|_| NotDone::Panicked { what }),
+        Err(_) => Err(NotDone::TooLong { what, limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier, mpsc};
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+
+    use super::{FROM_THE_START, NotDone, run, runtime};
+
+    /// The threads of this process that are a runtime's.
+    fn threads() -> usize {
+        let all = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let names = all.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("tokio")).count()
+    }
+
+    #[test]
+    fn threads_are_there_before_they_are_wanted() {
+        let runtime = runtime(&mut Builder::new_multi_thread()).unwrap();
+        let before = threads();
+        let all = Arc::new(Barrier::new(FROM_THE_START));
+        let hold = || {
+            let all = all.clone();
+            runtime.spawn_blocking(move || {
+                all.wait();
+            })
+        };
+        let begun: Vec<_> = (0..FROM_THE_START).map(|_| hold()).collect();
+        begun.into_iter().for_each(|begun| runtime.block_on(begun).unwrap());
+        assert!(threads() <= before, "none was made for it");
+    }
+
+    #[tokio::test]
+    async fn work_that_never_ends_or_panics_is_an_answer() {
+        let limit = Duration::from_millis(10);
+        let (end, ended) = mpsc::channel::<()>();
+        let what = "the test";
+        let stuck = run(what, limit, move || ended.recv().is_ok()).await;
+        assert_eq!(stuck, Err(NotDone::TooLong { what, limit }));
+        drop(end);
+        let panicked = run(what, Duration::from_secs(60), || panic!("in the test")).await;
+        assert_eq!(panicked, Err::<(), _>(NotDone::Panicked { what }));
+        assert_eq!(run(what, Duration::from_secs(60), || 7).await, Ok(7));
+    }
+}

@@ -1,0 +1,79 @@
+//! A process that gets nothing more of something for a while: no thread, or no descriptor.
+
+use std::process::{Command, Output};
+
+/// The user whose threads are counted; root's are not.
+const SOMEBODY: &str = "54321";
+
+/// Something that a system may have no more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    Threads,
+    Descriptors,
+}
+
+/// While it lives, a process gets nothing more of the resource. What the process has it keeps.
+#[derive(Debug)]
+pub struct Shortage {
+    pid: u32,
+    option: &'static str,
+    before: String,
+}
+
+impl Shortage {
+    /// Begins a shortage; `None` where the process has ended.
+    #[must_use]
+    pub fn of(resource: Resource, pid: u32) -> Option<Self> {
+        let (option, least) = match resource {
+            Resource::Threads => ("--nproc", 1),
+            // Those of 0 to 2 count, too: none is free below it.
+            Resource::Descriptors => ("--nofile", 3),
+        };
+        let shown = prlimit(pid, &[option, "--output=SOFT", "--noheadings", "--raw"])?;
+        let before = String::from_utf8_lossy(&shown.stdout).trim().to_owned();
+        prlimit(pid, &[&format!("{option}={least}:")])?;
+        Some(Self { pid, option, before })
+    }
+}
+
+impl Drop for Shortage {
+    fn drop(&mut self) {
+        // A process that has ended has none either.
+        let _ = prlimit(self.pid, &[&format!("{}={}:", self.option, self.before)]);
+    }
+}
+
+fn prlimit(pid: u32, arguments: &[&str]) -> Option<Output> {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("--reuid={SOMEBODY}"), "prlimit"]);
+        command
+    } else {
+        Command::new("prlimit")
+    };
+    let output = command
+        .arg(format!("--pid={pid}"))
+        .args(arguments)
+        .output()
+        .expect("prlimit (util-linux) runs");
+    let ended = !std::path::Path::new(&format!("/proc/{pid}")).exists();
+    assert!(output.status.success() || ended, "{output:?}");
+    output.status.success().then_some(output)
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().expect("id runs");
+    String::from_utf8_lossy(&id.stdout).trim() == "0"
+}
+
+/// The text of a script that runs a program so that [`Resource::Threads`] can run short. Root's threads have no limit, so
+/// the program gets another user, who may do with files what root may.
+pub(crate) fn script(program: &std::path::Path) -> String {
+    const RIGHTS: &str = "+dac_override,+dac_read_search,+fowner";
+    let prefix = if is_root() {
+        format!("setpriv --reuid={SOMEBODY} --inh-caps={RIGHTS} --ambient-caps={RIGHTS} ")
+    } else {
+        String::new()
+    };
+    format!("#!/bin/sh\nexec {prefix}'{}' \"$@\"\n", program.display())
+}
