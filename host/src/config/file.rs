@@ -206,9 +206,6 @@ const KEYS: [&str; 24] = [
     "deny",
 ];
 
-/// The most that is read of it, in bytes.
-const LARGEST: u64 = 1 << 20;
-
 /// What is wrong with the file. No retry can mend it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigFileError {
@@ -222,6 +219,9 @@ pub enum ConfigFileError {
     #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
     UnknownKey { path: PathBuf, key: String },
 }
+
+/// The most that is read of it, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 impl ConfigFile {
     /// Reads the project's file; all absent when there is none.

@@ -76,15 +76,20 @@ enum Stalled {
 
 /// The body of a request to an app, as it comes; a client that sends nothing while it is waited for has gone.
 pub(super) fn patient(body: Body) -> BodyStream {
-    let parts = body.into_data_stream();
-    let next = |mut parts: axum::body::BodyDataStream| async move {
-        let part = match tokio::time::timeout(BODY_PAUSE, parts.next()).await {
-            Ok(part) => part?.map_err(|error| BodyError(error.to_string())),
-            Err(_) => Err(BodyError(Stalled::Pause.to_string())),
-        };
-        Some((part, parts))
+    // It ends with its first failure.
+    let next = |parts: Option<axum::body::BodyDataStream>| async move {
+        let mut parts = parts?;
+        match tokio::time::timeout(BODY_PAUSE, parts.next()).await {
+            Ok(part) => match part? {
+                Ok(part) => Some((Ok(part), Some(parts))),
+                Err(error) => Some((Err(BodyError(error.to_string())), None)),
+            },
+            Err(_) => Some((Err(BodyError(Stalled::Pause.to_string())), None)),
+        }
     };
-    futures::stream::unfold(parts, next).fuse().boxed()
+    futures::stream::unfold(Some(body.into_data_stream()), next)
+        .fuse()
+        .boxed()
 }
 
 /// The whole body of a request.
@@ -140,7 +145,7 @@ mod tests {
         assert_eq!(read, "part part part ");
         let stalled = super::read(&mut parts(&[1, 31])).await.unwrap_err();
         assert!(stalled.is::<super::Stalled>(), "{stalled}");
-        let to_app: Vec<_> = super::patient(parts(&[29, 31])).take(2).collect().await;
+        let to_app: Vec<_> = super::patient(parts(&[29, 31, 1])).collect().await;
         assert!(
             matches!(&to_app[..], [Ok(_), Err(error)] if error.0.contains("30 s")),
             "{to_app:?}"
