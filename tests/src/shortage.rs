@@ -73,10 +73,15 @@ fn is_root() -> bool {
 /// the program gets another user, who may do with files what root may.
 pub(crate) fn script(program: &std::path::Path) -> String {
     const RIGHTS: &str = "+dac_override,+dac_read_search,+fowner";
-    let prefix = if is_root() {
-        format!("setpriv --reuid={SOMEBODY} --inh-caps={RIGHTS} --ambient-caps={RIGHTS} ")
-    } else {
-        String::new()
-    };
-    format!("#!/bin/sh\nexec {prefix}'{}' \"$@\"\n", program.display())
+    if !is_root() {
+        return format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display());
+    }
+    // What is kept in a cache of root's is not believed by another user.
+    let cache = program.with_file_name(format!("cache-of-{SOMEBODY}"));
+    format!(
+        "#!/bin/sh\ninstall -d -o {SOMEBODY} -m 700 '{cache}' && export XDG_CACHE_HOME='{cache}' || exit\n\
+         exec setpriv --reuid={SOMEBODY} --inh-caps={RIGHTS} --ambient-caps={RIGHTS} '{program}' \"$@\"\n",
+        cache = cache.display(),
+        program = program.display()
+    )
 }

@@ -146,6 +146,7 @@ async fn serve(
                 signal => Ending::Leave(signal),
             },
             _ = host.table.tasks().failure() => return Ending::Leave("a task of the host failed"),
+            () = host.table.losses.too_much() => return Ending::Leave("too much memory is lost"),
         };
         match order {
             Some(ToHost::Accept) => {

@@ -11,6 +11,7 @@ mod keeper;
 pub mod lease;
 mod live;
 mod load;
+mod losses;
 mod pool;
 mod reload;
 mod report;

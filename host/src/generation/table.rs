@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
+use super::losses::LossCount;
 use super::reload::Reason;
 use super::report::Report;
 use super::role::Role;
@@ -36,6 +37,8 @@ pub struct Table {
     role: watch::Sender<Role>,
     /// Those without which nobody would serve, load or look after isolates.
     tasks: WatchedTasks,
+    /// What isolates that V8 could not end have cost.
+    pub losses: LossCount,
 }
 
 /// All generations at one moment.
@@ -139,6 +142,7 @@ impl Table {
             draining: CancellationToken::new(),
             role: watch::Sender::default(),
             tasks: WatchedTasks::default(),
+            losses: LossCount::default(),
         }
     }
 

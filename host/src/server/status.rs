@@ -156,6 +156,8 @@ struct Status {
     /// What deserves attention in the code that serves.
     warnings: Vec<Warning>,
     source: SourceStatus,
+    /// What isolates that V8 could not end have cost, until the host ends.
+    lost: LossStatus,
 }
 
 #[derive(Debug, Serialize)]
@@ -234,6 +236,12 @@ struct SourceStatus {
 }
 
 #[derive(Debug, Serialize)]
+struct LossStatus {
+    threads: u64,
+    memory_mb: u64,
+}
+
+#[derive(Debug, Serialize)]
 struct RejectedStatus {
     generation: GenerationId,
     error: LoadError,
@@ -276,6 +284,7 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
         Whose::ThisHost => (None, Vec::new()),
         Whose::AllHosts => hosts::all(server).await,
     };
+    let lost = server.table.losses.lost();
     Status {
         current: current.as_ref().map(|current| current.id),
         uptime_s: server.started.elapsed().as_secs(),
@@ -310,6 +319,10 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
             .iter()
             .flat_map(|current| current.manifest.warnings.clone())
             .collect(),
+        lost: LossStatus {
+            threads: lost.threads,
+            memory_mb: lost.memory >> 20,
+        },
         source: SourceStatus {
             newer_than_loaded: !changed.is_empty(),
             changed: changed.iter().map(|path| path.display().to_string()).collect(),

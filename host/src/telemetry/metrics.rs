@@ -39,6 +39,8 @@ pub struct Metrics {
     buffers: Family<IsolateLabels, Gauge>,
     registration: Family<StateLabel, Gauge>,
     log_lines_dropped: Counter,
+    lost_threads: Gauge,
+    lost_memory: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -129,6 +131,8 @@ impl Default for Metrics {
             buffers: Family::default(),
             registration: Family::default(),
             log_lines_dropped: Counter::default(),
+            lost_threads: Gauge::default(),
+            lost_memory: Gauge::default(),
         };
         metrics.registry = metrics.registered();
         metrics
@@ -207,6 +211,17 @@ impl Metrics {
             "Lines of the log that were dropped, since nobody took them in time",
             self.log_lines_dropped.clone(),
         );
+        registry.register(
+            "lost_threads",
+            "Threads of isolates that V8 could not end",
+            self.lost_threads.clone(),
+        );
+        registry.register_with_unit(
+            "lost_memory",
+            "What the heaps of these may hold",
+            Unit::Bytes,
+            self.lost_memory.clone(),
+        );
         registry
     }
 
@@ -268,6 +283,9 @@ impl Metrics {
         let dropped = writer::dropped();
         self.log_lines_dropped
             .inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
+        let lost = table.losses.lost();
+        self.lost_threads.set(gauge(lost.threads));
+        self.lost_memory.set(gauge(lost.memory));
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
         for entry in &table.view().entries {

@@ -207,11 +207,14 @@ impl Begun {
     pub(crate) async fn end(self) {
         let Self {
             name,
+            assign,
             ended,
             running,
             abandoned,
             ..
         } = self;
+        // One that could not boot waits for whom to tell.
+        drop(assign);
         drop(abandoned);
         running.ended_or_left_behind(&name, ended).await;
     }

@@ -200,6 +200,23 @@ async fn sigterm_with_nothing_in_flight_exits_at_once_and_leaves_the_folder_free
 }
 
 #[tokio::test]
+async fn a_host_that_ends_while_a_spare_is_made_waits_for_no_isolate() {
+    let project = Project::new();
+    // The spare is made a moment after a reload, and has come to another place each time.
+    for requests in [0, 10, 20, 40, 80] {
+        let mut baton = Baton::dev(&project).ready().await;
+        project.edit("functions/versioned.ts", "Answers", "Answers at once and");
+        let _ = baton.reload().await.activated();
+        for _ in 0..requests {
+            assert_eq!(baton.get("/-/live").await.status, 200);
+        }
+        baton.signal("TERM").await;
+        assert_eq!(baton.ended().await.code(), Some(0));
+        assert_eq!(baton.stderr().count("isolate left behind", &json!({})), 0);
+    }
+}
+
+#[tokio::test]
 async fn sigterm_ends_a_host_that_never_had_good_code() {
     let project = Project::without_functions(Sdk::V4);
     let mut baton = Baton::dev(&project).listening().await;

@@ -192,6 +192,18 @@ impl Task {
             self.help(&generation);
         }
         self.table.timeline.isolates_blocked(blocked, LOOK_EVERY);
+        self.count_losses();
+    }
+
+    fn count_losses(&self) {
+        let lost = self.engine.losses();
+        if self.table.losses.note(lost, self.limits.memory.heap) {
+            let lost_mb = lost.memory >> 20;
+            warn!(
+                threads = lost.threads,
+                lost_mb, "too much is lost with isolates that V8 could not end: another host is to take over"
+            );
+        }
     }
 
     pub(super) fn live_generations(&self) -> Vec<Arc<Generation>> {
