@@ -10,7 +10,7 @@ use deno_core::error::CoreErrorKind;
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
-use js_runtime_api::{Entry, LoadError, LoadProgress, LoadStage, Manifest, MemoryLimits};
+use js_runtime_api::{Entry, LoadError, LoadErrorKind, LoadProgress, LoadStage, Manifest, MemoryLimits};
 
 use super::blame::{Failure, duplicate_id, internal, no_functions};
 use super::control::{Control, Stop};
@@ -20,6 +20,7 @@ use super::name::Name;
 use crate::compat;
 use crate::loader::Modules;
 use crate::prelude::{self, Prelude, SdkCopy, ServeArgument, Served};
+use crate::source::entries;
 
 /// How the project's app is reached.
 pub(crate) struct Serving {
@@ -105,6 +106,9 @@ impl Load<'_> {
         let mut evaluated = Vec::new();
         // Of those that are evaluated as many at once as there are; of others one, which is to blame if it fails.
         for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
+            if let Some(error) = together.iter().find_map(|path| not_a_module(path, modules)) {
+                return Err(error);
+            }
             let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
             let urls = urls.map_err(|()| internal("a module's path is not absolute"))?;
             if let Some(module) = together.last() {
@@ -149,6 +153,21 @@ impl Load<'_> {
             }
         }
     }
+}
+
+/// Refuses what has a module's name, and is no file that could be read.
+fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
+    if modules.sources.is_file(path) {
+        return None;
+    }
+    let reason = entries::not_a_file(path)?;
+    Some(LoadError {
+        kind: LoadErrorKind::Resolve,
+        message: format!("the module cannot be loaded: {reason}"),
+        file: Some(path.display().to_string()),
+        help: Some("Remove it, or give it a name that is no module's.".to_owned()),
+        ..LoadError::default()
+    })
 }
 
 /// The copies of the SDK that were loaded, unless there is one, which serves all clients then.

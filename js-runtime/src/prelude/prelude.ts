@@ -153,21 +153,23 @@ const DEEPEST = 6;
 const DEEPEST_IN_ENTRY = 2;
 const MOST = 50_000;
 
-/** The functions that a module exports: themselves, or in lists and plain objects. No getter is called but an export. */
+/**
+ * The functions that a module exports, in their order: themselves, or in lists and plain objects. No getter is called but
+ * an export.
+ */
 function functionsOf(exports: object): InngestFunction[] {
   const found = new Set<InngestFunction>();
   const seen = new Set<unknown>();
-  let left = Object.values(exports);
   const deepest = isEntry ? DEEPEST_IN_ENTRY : DEEPEST;
-  for (let depth = 0; depth < deepest && left.length > 0 && seen.size < MOST; depth++) {
-    const inside: unknown[] = [];
-    for (const value of left) {
-      if (value === null || typeof value !== "object" || seen.has(value) || seen.size >= MOST) continue;
-      seen.add(value);
-      if (isInngestFunction(value)) found.add(value);
-      else if (!isEntry || Array.isArray(value)) inside.push(...valuesOf(value));
+  const left = Object.values(exports).map((value): [unknown, number] => [value, 1]).reverse();
+  while (left.length > 0 && seen.size < MOST) {
+    const [value, depth] = left.pop()!;
+    if (value === null || typeof value !== "object" || seen.has(value)) continue;
+    seen.add(value);
+    if (isInngestFunction(value)) found.add(value);
+    else if (depth < deepest && (!isEntry || Array.isArray(value))) {
+      for (const inside of valuesOf(value).reverse()) left.push([inside, depth + 1]);
     }
-    left = inside;
   }
   return [...found];
 }

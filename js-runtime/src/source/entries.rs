@@ -1,6 +1,8 @@
 //! Which modules of a project are imported.
 
+use std::fs::FileType;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use js_runtime_api::Entry;
@@ -23,22 +25,47 @@ pub(crate) fn list(entry: &Entry) -> io::Result<Vec<PathBuf>> {
 }
 
 fn walk(folder: &Path, modules: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        if path.is_dir() {
-            let skipped = name.starts_with('.') || name == "node_modules" || name == "__tests__";
-            // A symlinked folder may lead back here; its modules are reached by imports.
-            if !skipped && !path.is_symlink() {
-                walk(&path, modules)?;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if path.is_dir() {
+                let skipped = name.starts_with('.') || name == "node_modules" || name == "__tests__";
+                // A symlinked folder may lead back here; its modules are reached by imports.
+                if !skipped && !path.is_symlink() {
+                    folders.push(path);
+                }
+            } else if is_module(name) {
+                modules.push(path);
             }
-        } else if is_module(name) {
-            modules.push(path);
         }
     }
     Ok(())
+}
+
+/// Returns the reason why what has a module's name is none: a pipe, a link that leads nowhere. Reads the disk.
+pub(crate) fn not_a_file(path: &Path) -> Option<String> {
+    let is_link = path.is_symlink();
+    match std::fs::metadata(path) {
+        Ok(metadata) => kind(metadata.file_type()).map(|kind| format!("it is {kind}, and no file")),
+        Err(error) if is_link && error.kind() == io::ErrorKind::NotFound => {
+            Some("it is a symbolic link to what does not exist".to_owned())
+        }
+        Err(_) if is_link => Some("it is a symbolic link that leads to itself, or to what cannot be read".to_owned()),
+        Err(_) => None,
+    }
+}
+
+fn kind(kind: FileType) -> Option<&'static str> {
+    match () {
+        () if kind.is_fifo() => Some("a pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () if kind.is_char_device() || kind.is_block_device() => Some("a device"),
+        () => None,
+    }
 }
 
 fn is_module(name: &str) -> bool {
@@ -53,7 +80,12 @@ fn is_module(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_module;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use js_runtime_api::Entry;
+
+    use super::{is_module, list, not_a_file};
 
     #[test]
     fn modules_are_told_from_declarations_tests_and_other_files() {
@@ -71,5 +103,43 @@ mod tests {
         ] {
             assert!(!is_module(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, nowhere, circle, socket] =
+            ["file.ts", "nowhere.ts", "circle.ts", "socket.ts"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "").unwrap();
+        symlink(folder.path().join("none"), &nowhere).unwrap();
+        symlink(&circle, &circle).unwrap();
+        let _listening = UnixListener::bind(&socket).unwrap();
+        assert_eq!(not_a_file(&file), None);
+        assert_eq!(not_a_file(&folder.path().join("none")), None, "the loader says so");
+        for (path, reason) in [
+            (nowhere, "it is a symbolic link to what does not exist"),
+            (
+                circle,
+                "it is a symbolic link that leads to itself, or to what cannot be read",
+            ),
+            (socket, "it is a socket, and no file"),
+        ] {
+            assert_eq!(not_a_file(&path).as_deref(), Some(reason));
+        }
+    }
+
+    #[test]
+    fn folders_are_listed_however_deep_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut deep = folder.path().to_owned();
+        while deep.as_os_str().len() < 3900 {
+            deep.push("d");
+        }
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("a.ts"), "").unwrap();
+        assert_eq!(
+            list(&Entry::Folder(folder.path().to_owned())).unwrap(),
+            [deep.join("a.ts")]
+        );
     }
 }

@@ -6,7 +6,6 @@ import hooks, {
   createHook,
   executionAsyncId,
   executionAsyncResource,
-  triggerAsyncId,
 } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
@@ -172,10 +171,6 @@ export default {
     const same = executionAsyncId() === hooks.executionAsyncId() && executionAsyncId() !== 0;
     hook.disable();
     return same;
-  },
-  "createHook: triggerAsyncId": async () => {
-    const outer = executionAsyncId();
-    return new Promise((resolve) => setTimeout(() => resolve([executionAsyncId() !== outer, triggerAsyncId() === outer]), 1));
   },
   "a manager of contexts: timers": async () => {
     const contexts = manager();

@@ -10,14 +10,8 @@ use super::row::{self, Row, Standing};
 /// Set, the file is written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
-const HEAD: &str = "\
-# Packages
-
-Made by `tests/tests/black_box/compat/`; do not edit. Each row is a function of `tests/compat/rows/` whose step uses the
-package: databases are real ones, browsers too, APIs are played by a local server. The test loads it, runs it to its end,
-and compares what it returns.
-
-";
+/// What is written by hand.
+const HEAD: &str = include_str!("../../../compat/head.md");
 
 #[test]
 fn the_table_of_packages_is_up_to_date() {
