@@ -260,8 +260,8 @@ fn remove_variable(name: &OsStr) {
     }
 }
 
-/// Where what can be made again is kept: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a home in a folder
-/// for temporary files, of this user alone.
+/// Returns the folder for what can be made again: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a home in a
+/// folder for temporary files, of this user alone.
 fn cache_folder() -> PathBuf {
     let variable = |name: &str| {
         std::env::var_os(name)

@@ -19,7 +19,7 @@ pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     outcome.map_err(|panic| message_of(&*panic))
 }
 
-/// Whether a panic on this thread is somebody's answer.
+/// True where a panic on this thread is somebody's answer.
 pub(crate) fn is_contained() -> bool {
     IS_CONTAINED.try_with(Cell::get).unwrap_or(false)
 }

@@ -137,7 +137,7 @@ pub struct ServeArgs {
     /// [default: 2h]
     #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
     drain_timeout: Option<std::time::Duration>,
-    /// How long an app's streams and WebSockets may last when the host was told to end. [default: 10s]
+    /// The longest time for an app's streams and WebSockets once the host was told to end. [default: 10s]
     #[arg(long, env = "BATON_STREAM_DRAIN", value_parser = parse_duration)]
     stream_drain: Option<std::time::Duration>,
     /// How long a call may take before its isolate is ended. [default: 2h, as Inngest allows]

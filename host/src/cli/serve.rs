@@ -25,10 +25,11 @@ use crate::supervisor::{Beginning, Occasion, Supervised, swallow};
 use crate::tasks::TaskFailure;
 use crate::telemetry::{Metrics, Traces, TracesError};
 
-/// When a stop says for the first time what it waits for; each pause is twice as long, up to the last.
+/// The pause before a stop says for the first time what it waits for; each is twice as long as the one before, up to
+/// the last.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 const LAST_WORD: Duration = Duration::from_mins(5);
-/// How many calls and streams are named each time.
+/// The most calls and streams that are named each time.
 const NAMED_WAITING: usize = 20;
 
 /// Why a host did not start.

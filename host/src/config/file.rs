@@ -29,7 +29,7 @@ pub struct ConfigFile {
     /// How long a superseded generation, or a host that was told to end, may finish its calls.
     #[serde(default, deserialize_with = "duration")]
     pub drain_timeout: Option<Duration>,
-    /// How long an app's streams and WebSockets may last when the host was told to end.
+    /// The longest time for an app's streams and WebSockets once the host was told to end.
     #[serde(default, deserialize_with = "duration")]
     pub stream_drain: Option<Duration>,
     /// How long a call may take before its isolate is ended.

@@ -196,8 +196,8 @@ impl StateFolder {
         Ok(Lock { file, last_seen })
     }
 
-    /// What another user's host wrote here, it must be able to write again. (The folder itself may be root's: that of
-    /// a volume, for example.)
+    /// Refuses a folder in which another user's host wrote: it must be able to write there again. (The folder itself
+    /// may be root's: that of a volume, for example.)
     fn check_owner(&self, lock: &Path) -> Result<(), StateError> {
         let own = effective_user();
         let owner = match lock.metadata() {
@@ -259,8 +259,8 @@ impl StateFolder {
         }
     }
 
-    /// Where the control socket is: in the folder, or, when that path is too long for a socket, in a folder that was
-    /// made for it and whose name is kept here.
+    /// Returns the place of the control socket: in the folder, or, when that path is too long for a socket, in a folder
+    /// that was made for it and whose name is kept here.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         let socket = self.0.join(CONTROL_SOCKET);

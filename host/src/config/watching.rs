@@ -12,7 +12,7 @@ use crate::watch;
 /// `watch = "files"`, or `[watch]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchSection {
-    /// Which changes lead to a reload.
+    /// The changes that lead to a reload.
     pub mode: Option<WatchMode>,
     /// Files that belong to the code though no module reads them, relative to the project's root.
     pub include: Vec<String>,

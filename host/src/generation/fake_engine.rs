@@ -33,7 +33,7 @@ pub(crate) enum Code {
     PanicsKeeper,
 }
 
-/// What the code of an isolate does once it is closed and has answered its calls.
+/// The behaviour of an isolate's code once it is closed and has answered its calls.
 #[derive(Debug, Clone, Copy)]
 enum AtItsEnd {
     Ends,

@@ -23,7 +23,7 @@ pub const STREAMS: u16 = 201;
 const PLAN_TTL: Duration = Duration::from_mins(10);
 /// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
 const MOST: usize = 10_000;
-/// How many plans of one answer are remembered: Inngest takes as many steps of a run.
+/// The most plans of one answer that are remembered: Inngest takes as many steps of a run.
 const MOST_OF_ANSWER: usize = 1000;
 /// A longer id is none of the SDK's, whose hashes have 40 characters.
 const LONGEST_ID: usize = 512;

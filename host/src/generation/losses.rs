@@ -1,4 +1,4 @@
-//! What a host has lost for good with isolates that V8 could not end: threads that sleep, and their heaps. The keeper
+//! The losses of a host, for good, with isolates that V8 could not end: threads that sleep, and their heaps. The keeper
 //! counts them. A host that has lost too much leaves its place to another one, as in an upgrade; where nobody starts
 //! another one, it says so.
 
@@ -11,7 +11,7 @@ const MOST_THREADS: u64 = 16;
 /// The most memory that a host may lose, in heaps of an isolate.
 const MOST_HEAPS: u64 = 4;
 
-/// What a host has lost, and whether that is too much.
+/// The losses of a host, and whether they are too much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Count {
     lost: Losses,

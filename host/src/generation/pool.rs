@@ -16,7 +16,7 @@ pub struct IsolateId(pub u64);
 
 /// An isolate that owes a sign of life for this long is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-/// How long user code may finish work before somebody is told.
+/// The time that user code may finish work before somebody is told.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// Isolates that left calls waiting at every look for this long have more to do than they can.
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub(super) struct Member {
     finishing: Finishing,
 }
 
-/// How long user code has been finishing work beside calls.
+/// The time for which user code has been finishing work beside calls.
 #[derive(Debug, Clone, Copy)]
 enum Finishing {
     No,
@@ -281,7 +281,7 @@ impl Pool {
         ended
     }
 
-    /// Whether each isolate that is left was told to end now.
+    /// Tells whether each isolate that is left was told to end now.
     pub(super) fn all_terminated(&self) -> bool {
         self.lock().isolates.iter().all(|member| member.terminated)
     }
@@ -339,7 +339,7 @@ impl Member {
         self.lasts() && !self.blocked
     }
 
-    /// Whether its code has been finishing work for a while, which is said once.
+    /// Tells, once, that its code has been finishing work for a while.
     fn has_finished_for_a_while(&mut self) -> bool {
         self.finishing = match (self.vitals.finishing, self.finishing) {
             (None, _) => Finishing::No,

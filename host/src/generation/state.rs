@@ -82,7 +82,7 @@ impl State {
         )
     }
 
-    /// Whether no calls are left and its isolate is to end.
+    /// Tells whether no calls are left and its isolate is to end.
     #[must_use]
     pub const fn is_closing(self) -> bool {
         matches!(self, Self::Closing | Self::Stopping)

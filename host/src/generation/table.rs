@@ -37,7 +37,7 @@ pub struct Table {
     role: watch::Sender<Role>,
     /// Those without which nobody would serve, load or look after isolates.
     tasks: WatchedTasks,
-    /// What isolates that V8 could not end have cost.
+    /// The cost of isolates that V8 could not end.
     pub losses: LossCount,
 }
 

@@ -180,7 +180,7 @@ impl Unsigned {
         reasons.min_by_key(|reason| *reason != Self::DevMode)
     }
 
-    /// What it means, and what to do.
+    /// Says its meaning, and what to do.
     #[must_use]
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {

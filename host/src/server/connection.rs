@@ -37,12 +37,12 @@ use super::room::{Phase, Place, Seat, Standing, Tier};
 
 /// The time for the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between two requests: as nginx has it. A shorter one would close more
+/// The longest time that a connection may be idle between two requests: as nginx has it. A shorter one would close more
 /// connections in the moment in which their clients use them again.
 const IDLE_WITHIN: Duration = Duration::from_secs(75);
-/// How long a client may take no byte of an answer: as nginx has it.
+/// The longest time that a client may take no byte of an answer: as nginx has it.
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
-/// How long a connection may be silent after another host took over. Whoever sends nothing for so long
+/// The longest silence of a connection after another host took over. Whoever sends nothing for so long
 /// is not in the middle of sending.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// The largest head of a request.
@@ -303,7 +303,7 @@ mod tests {
         (client, tokio::spawn(serving))
     }
 
-    /// How long the connection lasts, in whole seconds.
+    /// The age of the connection, in whole seconds.
     async fn lasts(serving: JoinHandle<()>) -> u64 {
         let began = Instant::now();
         serving.await.unwrap();

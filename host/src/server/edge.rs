@@ -1,4 +1,4 @@
-//! What is settled about a request before anybody looks at it: of which host it is, and which path.
+//! Checks of a request before anybody looks at it: they settle its host and its path.
 //!
 //! The target of the request line wins over the `Host` header (RFC 9112, 3.2.2), which afterwards names the same host.
 //! It never decides about the path. What no app can be asked is refused here, and is no failure of the app.

@@ -156,7 +156,7 @@ struct Status {
     /// What deserves attention in the code that serves.
     warnings: Vec<Warning>,
     source: SourceStatus,
-    /// What isolates that V8 could not end have cost, until the host ends.
+    /// The cost of isolates that V8 could not end, until the host ends.
     lost: LossStatus,
 }
 

@@ -17,7 +17,7 @@ use crate::generation::{CallInfo, Head, Lease, STREAMS};
 /// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
 const LEARNED_FROM: usize = 32 << 20;
 
-/// How an answer may last when the host ends.
+/// The way in which an answer may last when the host ends.
 pub(super) enum Lasting {
     /// As long as calls of functions may.
     Call,

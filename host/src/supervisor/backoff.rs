@@ -19,8 +19,8 @@ impl Backoff {
     /// No host has died.
     pub const NONE: Self = Self { young: 0 };
 
-    /// Whether the next host is to be of another binary: hosts die at once again and again. Of each two one is, for the
-    /// other binary may be worse.
+    /// Tells whether the next host is to be of another binary: hosts die at once again and again. Of each two one is,
+    /// for the other binary may be worse.
     #[must_use]
     pub const fn prefers_another_binary(self) -> bool {
         match self.young.checked_sub(FREE + 1) {

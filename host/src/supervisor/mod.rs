@@ -67,7 +67,7 @@ use crate::server::{ListenError, own_control_socket};
 /// How often the clock is looked at, and systemd asked for more time.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How often the host that accepts is asked for an answer.
+/// The time between two questions to the host that accepts.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How long a host may take to give the port back whose supervisor was killed.

@@ -88,7 +88,7 @@ impl Pulse {
         }
     }
 
-    /// Whether it owes its answer since so many looks.
+    /// Tells whether it owes its answer since so many looks.
     const fn owes(self, looks: u32) -> bool {
         matches!(self, Self::Known { owed, .. } if owed >= looks)
     }
@@ -494,7 +494,7 @@ impl Supervision {
         self.go_on_without(Duration::ZERO, actions);
     }
 
-    /// Whether the host that accepts answers, as far as it is known.
+    /// Tells whether the host that accepts answers, as far as it is known.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
@@ -668,7 +668,7 @@ impl Supervision {
         self.fail_upgrade(error, actions);
     }
 
-    /// Whether the host that accepts owes answers, while somebody waits for it.
+    /// Tells whether the host that accepts owes answers, while somebody waits for it.
     fn hangs(&self) -> bool {
         let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
         accepting.is_some_and(|host| host.pulse.owes(HUNG_WHEN_WAITED_FOR))

@@ -71,7 +71,7 @@ pub fn start_quietly() {
     start_with(QUIET_FILTER, None);
 }
 
-/// Where lines go in this process.
+/// The places that lines go to in this process.
 static WRITERS: OnceLock<Vec<LogWriter>> = OnceLock::new();
 
 /// Has lines written by threads from now on. To be called once V8 is up, or is not to come up.

@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::supervisor::hold_signals;
 
-/// How much may wait for one place, in bytes. A single line that is larger is taken when nothing else waits.
+/// The most that may wait for one place, in bytes. A single line that is larger is taken when nothing else waits.
 const MOST_WAITING: usize = 8 << 20;
 /// The most that is written at once.
 const CHUNK: usize = 64 << 10;
@@ -37,7 +37,7 @@ pub fn dropped() -> u64 {
 pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
-    /// What lines go to, for people.
+    /// The name of the place that lines go to, for people.
     place: &'static str,
     queue: Mutex<Queue>,
     /// Something waits.

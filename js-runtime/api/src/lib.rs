@@ -132,17 +132,17 @@ pub trait Engine: Send + Sync + 'static {
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
-    /// What the process has lost for good.
+    /// Tells what the process has lost for good.
     fn losses(&self) -> Losses {
         Losses::default()
     }
 }
 
-/// What a process has lost with isolates and workers that V8 could not end: their threads sleep until it ends.
+/// The losses of a process with isolates and workers that V8 could not end: their threads sleep until it ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Losses {
     pub threads: u64,
-    /// What their heaps may hold at most, in bytes.
+    /// The most that their heaps may hold, in bytes.
     pub memory: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What `child_process.fork` sends with `serialization: "advanced"`, in a form that the V8 of Node reads.
+//! Messages that `child_process.fork` sends with `serialization: "advanced"`, in a form that the V8 of Node reads.
 //!
 //! Deno writes the same bytes, but under the version of its own V8, which is newer than Node's: Node refuses to read them
 //! and the child ends. Nothing that a message can hold is written otherwise in the version before.
@@ -15,7 +15,7 @@ use deno_runtime::deno_process::ipc::{INITIAL_CAPACITY, IpcAdvancedStreamResourc
 
 /// The newest version of the format that Node 20 to 24 read.
 const VERSION: u8 = 15;
-/// Where the version is: after the message's length in four bytes, and a byte that announces it.
+/// The offset of the version: after the message's length in four bytes, and a byte that announces it.
 const VERSION_AT: usize = LENGTH + 1;
 const LENGTH: usize = 4;
 

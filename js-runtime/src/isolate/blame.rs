@@ -36,7 +36,7 @@ pub(super) enum Failure {
 
 const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
 
-/// What the prelude throws where user code calls `connect()` of inngest/connect while it is loaded.
+/// The error that the prelude throws where user code calls `connect()` of inngest/connect while it is loaded.
 const CONNECTS: &str = "a worker of Inngest Connect";
 
 const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting them (`export { hello }`), or an app: \
@@ -135,7 +135,7 @@ fn missing_export(message: &str) -> Option<(&str, &str)> {
     Some((specifier, rest.split_once('\'')?.0))
 }
 
-/// How many modules a name is followed through.
+/// The most modules that a name is followed through.
 const LONGEST_WAY: usize = 64;
 
 /// Advises to import or export a name as a type, if it is one where it comes from.

@@ -207,7 +207,7 @@ impl Control {
         self.finishing.subscribe()
     }
 
-    /// Whether user code was told to end: it may call `process.exit`.
+    /// True once user code was told to end: it may call `process.exit`.
     pub(crate) fn was_signalled(&self) -> bool {
         *self.finishing.borrow() == Finishing::Signalled
     }

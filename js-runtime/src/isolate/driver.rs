@@ -69,7 +69,7 @@ struct Driver<'a> {
     draining: Draining,
     /// The work that user code's listeners wait for, once it drains.
     finishing: Option<LocalBoxFuture<'static, ()>>,
-    /// What its handlers of SIGTERM do, once no call is left.
+    /// The work of its handlers of SIGTERM, once no call is left.
     leaving: Option<LocalBoxFuture<'static, ()>>,
     memory: MemoryLimits,
     /// When garbage was collected to learn whether memory is nearly used up.

@@ -38,7 +38,7 @@ pub(super) struct End {
 
 thread_local! {
     static TOLD: Cell<Option<Told>> = const { Cell::new(None) };
-    /// What V8 may have for the heap of this thread's isolate, in bytes.
+    /// The most heap of this thread's isolate, in bytes.
     static HEAP: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -73,7 +73,7 @@ pub(super) fn heap_may_grow_to(heap: usize) {
 static LOST_THREADS: AtomicU64 = AtomicU64::new(0);
 static LOST_MEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// What the process has lost with threads that sleep for ever.
+/// Returns what the process has lost with threads that sleep for ever.
 pub(crate) fn losses() -> Losses {
     Losses {
         threads: LOST_THREADS.load(Ordering::Relaxed),

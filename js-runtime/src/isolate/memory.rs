@@ -46,7 +46,7 @@ impl Held {
     }
 }
 
-/// What an isolate and its workers hold together beside the isolate's own heap.
+/// The memory that an isolate and its workers hold together beside the isolate's own heap.
 #[derive(Debug, Default)]
 pub(super) struct FamilyMemory {
     /// The workers' heaps, each as it was when V8 had collected its garbage.

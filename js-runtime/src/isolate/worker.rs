@@ -56,7 +56,7 @@ thread_local! {
     static SHARE: RefCell<Option<Share>> = const { RefCell::new(None) };
 }
 
-/// What a worker counts for in its family.
+/// The share of a worker in its family's memory.
 struct Share {
     control: Arc<Control>,
     alive: Arc<AtomicUsize>,
@@ -81,7 +81,7 @@ impl Drop for Share {
     }
 }
 
-/// What a worker's heap may be, and who ends it.
+/// The limit of a worker's heap, and the handle that ends it.
 struct HeapLimit {
     /// Of all workers together.
     family: usize,
@@ -131,7 +131,7 @@ pub(crate) struct Family {
     pub(crate) certificates: Arc<Certificates>,
     /// Of the workers that were started; `None` once they are to end.
     workers: Mutex<Option<Vec<v8::IsolateHandle>>>,
-    /// How many of them have not ended.
+    /// The number of those that have not ended.
     alive: Arc<AtomicUsize>,
 }
 

@@ -22,11 +22,11 @@ use crate::source::transpile::{self, Emitted};
 /// The specifier of the module that gives a compiled module's `module.exports` to the ES module around it.
 pub(super) const EXPORTS: &str = "baton:commonjs-exports";
 
-/// How many modules are looked at for one that has to be an ES module.
+/// The most modules that are looked at for one that has to be an ES module.
 const MOST: usize = 10_000;
 
 impl Modules {
-    /// Whether a module becomes CommonJS that is made of an ES module.
+    /// Tells whether a module becomes CommonJS that is made of an ES module.
     pub(crate) fn is_compiled(&self, url: &Url) -> Result<bool, JsErrorBox> {
         // With a query it is to be evaluated once more, which `require` does not do.
         if url.query().is_some() || url.scheme() != "file" {
@@ -42,7 +42,7 @@ impl Modules {
         Ok(is_compiled)
     }
 
-    /// Whether extension, package and settings make a file CommonJS.
+    /// Tells whether extension, package and settings make a file CommonJS.
     fn asks_for_commonjs(&self, url: &Url) -> Result<bool, JsErrorBox> {
         let media_type = MediaType::from_specifier(url);
         let Ok(path) = url.to_file_path() else {
@@ -62,7 +62,7 @@ impl Modules {
         Ok(package.is_none_or(|package| package.typ != "module"))
     }
 
-    /// Whether a module, or one that it imports, directly or not, can only be an ES module.
+    /// Tells whether a module, or one that it imports, directly or not, can only be an ES module.
     fn leads_to_es_only(&self, url: &Url) -> Result<bool, JsErrorBox> {
         let mut seen = HashSet::new();
         let mut left = vec![url.clone()];

@@ -11,7 +11,7 @@ use crate::diagnostics::Position;
 use crate::source::bundled;
 use crate::source::snapshot::SourceFile;
 
-/// What a file holds, as an expression of JavaScript.
+/// The content of a file, as an expression of JavaScript.
 pub(super) struct Content {
     expression: String,
     /// The keys of a map, which can be imported by their names.
@@ -37,7 +37,7 @@ impl Content {
 }
 
 impl Modules {
-    /// What a file holds that is no code; nothing for one that is.
+    /// Returns the content of a file that is no code; nothing for one that is.
     pub(super) fn content(&self, url: &Url, file: &SourceFile) -> Result<Option<Content>, JsErrorBox> {
         let extension = url.path().rsplit_once('.').map_or("", |(_, extension)| extension);
         let parsed = match extension {
@@ -75,7 +75,7 @@ impl Modules {
     }
 }
 
-/// Whether a key is another export than the default one.
+/// Tells whether a key is another export than the default one.
 fn is_importable(key: &str) -> bool {
     key != "default"
 }

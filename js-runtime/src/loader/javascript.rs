@@ -239,7 +239,7 @@ impl Modules {
         }
     }
 
-    /// Whether what V8 is given is made of the file: of TypeScript and JSX, and of JavaScript under `allowJs`.
+    /// Tells whether what V8 is given is made of the file: of TypeScript and JSX, and of JavaScript under `allowJs`.
     pub(super) fn is_emitted(&self, url: &Url, media_type: MediaType) -> Result<bool, JsErrorBox> {
         let is_javascript = matches!(media_type, MediaType::JavaScript | MediaType::Mjs | MediaType::Cjs);
         Ok(media_type.is_emittable()

@@ -51,7 +51,7 @@ pub(crate) struct Modules {
     /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
     /// catch it.
     failures: RefCell<Vec<LoadError>>,
-    /// Whether modules become CommonJS that is made of ES modules.
+    /// True, by URL, for modules that become CommonJS that is made of ES modules.
     compiled: RefCell<HashMap<Url, bool>>,
     /// By the URLs of modules that wait the numbers of the awaits that they have come to.
     waiting: RefCell<HashMap<String, usize>>,

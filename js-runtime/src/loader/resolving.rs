@@ -133,7 +133,7 @@ impl Modules {
         }
     }
 
-    /// What to tell of a specifier that leads nowhere; in other words than `reason` where more is known.
+    /// Returns what to tell of a specifier that leads nowhere; in other words than `reason` where more is known.
     pub(crate) fn missing(&self, specifier: &str, referrer: &Url, reason: &str) -> LoadError {
         let root = &self.sources.project().root;
         let (message, help) = match (package_name(specifier), referrer.join(specifier)) {

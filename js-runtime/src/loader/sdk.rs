@@ -16,7 +16,7 @@ const OWN: &str = "sdk";
 
 const WRAPPED: &str = "(globalThis[Symbol.for(\"baton:connect\")]?.(real) ?? real)";
 
-/// Whether a specifier names the SDK, or a part of it.
+/// Tells whether a specifier names the SDK, or a part of it.
 pub(crate) fn is_of_sdk(specifier: &str) -> bool {
     let rest = specifier.strip_prefix("inngest");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

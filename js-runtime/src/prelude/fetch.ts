@@ -36,7 +36,7 @@ interface Hop {
   body: Body | null;
 }
 
-/** What Deno's requests and responses have inside. */
+/** The insides of Deno's requests and responses. */
 interface Body {
   source: unknown;
   length: number | null;
@@ -54,7 +54,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const BODYLESS = new Set([101, 103, 204, 205, 304]);
 const OF_A_BODY = new Set(["content-encoding", "content-language", "content-location", "content-type", "content-length"]);
 const OF_AN_ORIGIN = new Set(["authorization", "proxy-authorization", "cookie", "host"]);
-/** How many encodings of one body are undone. */
+/** The most encodings of one body that are undone. */
 const MAX_ENCODINGS = 5;
 
 const fetchOfDeno = globalThis.fetch;
@@ -139,7 +139,7 @@ function proxyClient(input: RequestInfo | URL): unknown {
   return client;
 }
 
-/** Whether NO_PROXY excepts a host. */
+/** Tells whether NO_PROXY excepts a host. */
 function isDirect(hostname: string, port: string): boolean {
   const entries = (process.env.NO_PROXY ?? process.env.no_proxy ?? "").split(/[\s,]+/).filter(Boolean);
   return entries.some((entry) => {

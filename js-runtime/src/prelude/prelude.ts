@@ -80,7 +80,7 @@ const isOfHeaders = (value: unknown) => isOf(() => hasHeader(value as Headers, "
 const hasHeader = taken(Headers.prototype.has);
 const isOfResponse = (value: unknown) => isOf(() => statusOf(value));
 
-/** Whether a method of the platform takes the value. */
+/** Tells whether a method of the platform takes the value. */
 function isOf(ask: () => unknown): boolean {
   try {
     ask();
@@ -109,7 +109,7 @@ const streamed = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 const STREAMS = 201;
 /** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
 const ASK_TIMEOUT = 5_000;
-/** How long that answer may be, in bytes. */
+/** The longest such answer, in bytes. */
 const ASK_LENGTH = 4 << 20;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /** Of a default export: where Bun listens, and what it does there. */

@@ -16,7 +16,7 @@ use sys_traits::impls::RealSys;
 use crate::source::caches::Analyses;
 use crate::source::nesting::{Room, TooDeep};
 
-/// What the threads beside an isolate's loop have of the stack, where Deno parses what is not looked through here.
+/// The stack of the threads beside an isolate's loop, where Deno parses what is not looked through here.
 pub(crate) const BESIDE_STACK: usize = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
 
 /// A file that is to be looked through.
@@ -28,7 +28,7 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    /// Whether there is nothing to do: it has been looked through, or is no CommonJS.
+    /// Tells whether there is nothing to do: it has been looked through, or is no CommonJS.
     pub(crate) fn is_done(&self) -> bool {
         let code = self.code();
         let media_type = MediaType::from_specifier(&self.url);

@@ -16,8 +16,8 @@ use node_resolver::errors::PackageJsonLoadError;
 use super::relative;
 use crate::loader::Modules;
 
-/// What `require` finds before it looks as Node does: in place of Deno's look at whether a package requires itself, which
-/// comes at the same point.
+/// Finds what `require` takes before it looks as Node does: in place of Deno's look at whether a package requires
+/// itself, which comes at the same point.
 ///
 /// A module of the project that was compiled finds what TypeScript finds, `paths` included; so does any other of the
 /// project where it names what `paths` have, or what is there in TypeScript only.
@@ -64,7 +64,7 @@ impl Modules {
     }
 }
 
-/// Whether Node finds something at the path.
+/// Tells whether Node finds something at the path.
 fn is_for_node(path: &Path) -> bool {
     let with = |end: &str| {
         let mut path = path.as_os_str().to_owned();

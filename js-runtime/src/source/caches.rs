@@ -271,7 +271,8 @@ impl Caches {
         })
     }
 
-    /// What decides whether a module can be CommonJS; `make` looks, and has nothing for a text that does not parse.
+    /// Returns the facts that decide whether a module can be CommonJS; `make` looks, and has nothing for a text that
+    /// does not parse.
     pub(crate) fn facts(
         &self,
         url: &Url,

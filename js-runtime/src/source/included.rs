@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use js_runtime_api::Project;
 
-/// How many entries are looked at below the root.
+/// The most entries that are looked at below the root.
 const MOST: usize = 200_000;
 
 /// Lists the files below the root that the globs of a project name, but for those of packages and in dot-folders.

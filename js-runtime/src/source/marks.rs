@@ -17,7 +17,7 @@ use super::transpile::{self, Emitted};
 /// The number of the mark behind the end.
 pub(crate) const DONE: i32 = -1;
 
-/// Where there is no prelude, as in worker threads, nobody is told.
+/// The call that marks. Nobody is told where there is no prelude, as in worker threads.
 const MARK: &str = "(globalThis[Symbol.for(\"baton:mark\")] ?? ((_url, _n, value) => value))";
 
 /// Marks what a module was emitted as; the numbers are those of its awaits in the order of their beginnings.
@@ -60,7 +60,7 @@ fn marked(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
 
 struct Looking<'a> {
     parsed: &'a ParsedSource,
-    /// Where each begins, and what it waits for.
+    /// The beginning of each, and what it waits for.
     awaited: Vec<(usize, Vec<Range<usize>>)>,
 }
 

@@ -45,13 +45,13 @@ const BY_DROPPED_BYTE: usize = FACTOR * 160;
 /// The same for a byte of data.
 const BY_DATA_BYTE: usize = FACTOR << 10;
 
-/// What there is for one text.
+/// The most for one text.
 const MOST: usize = 512 << 20;
 
-/// What native code wants that does not go by the text.
+/// The stack that native code wants whatever the text is.
 const BASE: usize = 1 << 20;
 
-/// How much more of the stack the parser may use than the one that measures, unless levels say more.
+/// The factor by which the parser may use more of the stack than the one that measures, unless levels say more.
 const MARGIN: usize = 3;
 
 /// Stack for everything that walks the tree of one text, in bytes.
@@ -98,7 +98,7 @@ impl Room {
     }
 }
 
-/// Whether the system gives so much, which it is asked for before a stack is made: that one must not fail.
+/// Tells whether the system gives so much, which it is asked for before a stack is made: that one must not fail.
 fn is_there(length: usize) -> bool {
     if stacker::remaining_stack().is_some_and(|left| left >= length) {
         return true;
@@ -370,7 +370,7 @@ mod tests {
     use crate::source::tsconfig::CompilerOptions;
     use crate::source::{declares, findings};
 
-    /// What is before, what is repeated, what is innermost, what closes each.
+    /// A text before, one that is repeated, the innermost one, and the one that closes each.
     const SHAPES: [[&str; 4]; 23] = [
         ["x=", "[", "", "]"],
         ["x=", "(", "1", ")"],

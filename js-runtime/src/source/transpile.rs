@@ -106,7 +106,7 @@ impl Parsed {
         Self::new(room, self.consume(ParsedSource::into_with_scope_analysis))
     }
 
-    /// Whether it has neither import nor export.
+    /// Tells whether it has neither import nor export.
     pub(crate) fn is_script(&self) -> bool {
         self.walk(ParsedSource::compute_is_script)
     }

@@ -258,7 +258,7 @@ impl CompilerOptions {
         self.use_define_for_class_fields.unwrap_or_else(by_target)
     }
 
-    /// Whether files become CommonJS that neither their extension nor their package makes ES modules.
+    /// Tells whether files become CommonJS that neither their extension nor their package makes ES modules.
     pub(crate) fn makes_commonjs(&self) -> bool {
         match self.module.as_deref().map(str::to_ascii_lowercase).as_deref() {
             Some(module) => module == "commonjs" || module.starts_with("node"),
@@ -330,7 +330,7 @@ fn has_class_fields(target: &str) -> bool {
     }
 }
 
-/// Whether the version of the language has no modules of its own.
+/// Tells whether the version of the language has no modules of its own.
 fn is_before_modules(target: &str) -> bool {
     ["es3", "es5"].contains(&target.to_ascii_lowercase().as_str())
 }

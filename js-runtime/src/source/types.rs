@@ -6,7 +6,7 @@ use deno_core::url::Url;
 
 use super::transpile;
 
-/// What a module's text says of a name that it does not export as a value.
+/// The answer of a module's text about a name that it does not export as a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Export {
     Type,
@@ -78,7 +78,7 @@ fn type_name(declaration: &Decl) -> Option<&str> {
     }
 }
 
-/// Where a name comes from that the module imports: the specifier, and the name there.
+/// Returns the origin of a name that the module imports: the specifier, and the name there.
 fn imported(body: &[ModuleItem], local: &str) -> Option<(String, String)> {
     body.iter().find_map(|item| {
         let ModuleItem::ModuleDecl(ModuleDecl::Import(import)) = item else {

@@ -94,14 +94,14 @@ export const fills = inngest.createFunction(
         }
     }
 
-    /// What callers compare answers with.
+    /// The facts that callers compare answers with.
     #[derive(Debug, Default)]
     struct Course {
         over: AtomicBool,
         /// The newest version that was written, and the newest that was seen to serve.
         written: AtomicU64,
         serves: AtomicU64,
-        /// When hosts or isolates were killed, each from when to when.
+        /// The times in which hosts or isolates were killed, each from its beginning to its end.
         deaths: Mutex<Vec<(Instant, Instant)>>,
         answered: AtomicU64,
         lost: AtomicU64,
@@ -336,7 +336,7 @@ export const fills = inngest.createFunction(
         tokio::time::sleep(RECOVERED_WITHIN).await;
     }
 
-    /// What a process holds.
+    /// The resources of a process.
     #[derive(Debug, Clone, Copy)]
     #[allow(dead_code, reason = "shown")]
     struct Held {

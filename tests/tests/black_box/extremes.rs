@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::calls::version_of;
 use crate::typescript::{returned, returning};
 
-/// What is before, what is repeated, what is innermost, what closes each.
+/// A text before, one that is repeated, the innermost one, and the one that closes each.
 const NESTED: [[&str; 4]; 8] = [
     ["const x = ", "[", "", "]"],
     ["const x = ", "(", "1", ")"],

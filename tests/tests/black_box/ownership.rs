@@ -1,5 +1,5 @@
-//! Whose a file is decides whether it is believed: the admin token, the state folder, sockets, caches, and what lies in
-//! folders that others can write to.
+//! The owner of a file decides whether it is believed: the admin token, the state folder, sockets, caches, and what
+//! lies in folders that others can write to.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

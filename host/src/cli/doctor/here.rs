@@ -165,7 +165,7 @@ pub(super) fn watching(root: &Path) -> Check {
 /// An engine that is older lacks fixes of its security: V8 has some in each of its versions, one every four weeks.
 const OLD_ENGINE_DAYS: i32 = 180;
 
-/// Which engine runs the functions, and how old it is.
+/// The engine that runs the functions, and its age.
 pub(super) fn engine(release: &EngineRelease, today: Date) -> Check {
     let EngineRelease {
         name,

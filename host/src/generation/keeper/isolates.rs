@@ -19,7 +19,7 @@ use crate::generation::load::panicked;
 use crate::generation::pool::{EndedFor, IsolateId, Observed};
 use crate::generation::state::{GenerationId, State};
 
-/// How long user code may hold the thread of an isolate that is to end.
+/// The longest time that user code may hold the thread of an isolate that is to end.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How often isolates are asked for a sign of life.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -37,7 +37,7 @@ use crate::lint::Code;
 pub struct Limits {
     /// How many may be live before the oldest is hurried.
     pub max_generations: usize,
-    /// How long a superseded generation may finish its calls, and what its code does after them.
+    /// The longest time that a superseded generation may finish its calls, and what its code does after them.
     pub drain: Duration,
     /// The same for one that is hurried.
     pub hurried_drain: Duration,
@@ -59,7 +59,7 @@ pub struct Limits {
 
 /// How many generations that ended are still shown.
 const SHOWN_ENDED: usize = 20;
-/// How long user code may hold the thread of an isolate that ends together with the host.
+/// The longest time that user code may hold the thread of an isolate that ends together with the host.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Sends requests to the task.

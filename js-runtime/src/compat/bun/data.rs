@@ -178,7 +178,7 @@ fn from_toml(value: toml::Value) -> Value {
     }
 }
 
-/// How deep values may be nested that become V8's.
+/// The deepest nesting of values that become V8's.
 const DEEPEST: usize = 512;
 
 /// Nothing for what is nested more deeply than V8 may be given it.

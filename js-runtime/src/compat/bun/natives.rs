@@ -74,7 +74,7 @@ fn glob_matches(pattern: &str, path: &str) -> bool {
     matched != negated
 }
 
-/// How many braces a pattern may have: each may be within the one before, and is parsed by recursion.
+/// The most braces of a pattern: each may be within the one before, and is parsed by recursion.
 const MOST_BRACES: usize = 256;
 
 /// Nothing for what is no pattern, or too large a one.

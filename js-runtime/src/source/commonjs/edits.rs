@@ -9,12 +9,12 @@ use sourcemap::{SourceMap, SourceMapBuilder};
 #[derive(Default)]
 pub(in crate::source) struct Edits(Vec<(Range<usize>, String)>);
 
-/// What edits move.
+/// The places that edits move.
 #[derive(Default)]
 struct Moves {
     /// By line the columns, in UTF-16, behind the edits: as they were and as they are.
     columns: BTreeMap<u32, Vec<(u32, u32)>>,
-    /// What is replaced, by line and column.
+    /// The replacements, by line and column.
     replaced: Vec<Range<(u32, u32)>>,
 }
 

@@ -12,7 +12,7 @@ use deno_ast::{ModuleItemRef, ParsedSource};
 /// its types are used, as TypeScript does.
 pub(super) const REQUIRE: &str = "baton:require=";
 
-/// Whether a module has one of the two.
+/// Tells whether a module has one of the two.
 pub(crate) fn wants_preparation(parsed: &ParsedSource) -> bool {
     parsed.program_ref().body().any(|item| {
         let ModuleItemRef::ModuleDecl(declaration) = item else {

@@ -20,7 +20,7 @@ pub(crate) struct Facts {
     pub(crate) waits: bool,
     /// It uses what only ES modules have, or declares a name that a CommonJS module is given.
     pub(crate) is_es_only: bool,
-    /// What it imports by declarations, but for what it names types.
+    /// The specifiers of its import declarations, but for those of types.
     pub(crate) imports: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ fn is_of_types(import: &ImportDecl) -> bool {
     import.type_only || !import.specifiers.is_empty() && import.specifiers.iter().all(is_type)
 }
 
-/// Whether attributes say more than that the module is JSON, which `require` knows by itself.
+/// Tells whether attributes say more than that the module is JSON, which `require` knows by itself.
 fn says_more_than_json(attributes: &ObjectLit) -> bool {
     attributes.props.iter().any(|property| {
         let value = match property {

@@ -32,10 +32,10 @@ pub(crate) use self::facts::Facts;
 pub(crate) use self::names::{Names, names};
 use super::transpile::{self, Emitted};
 
-/// How the code of a compiled ES module begins.
+/// The beginning of the code of a compiled ES module.
 const MARK: &str = "\"use strict\"; Object.defineProperty(exports, \"__esModule\", { value: true });";
 
-/// How the code begins of a module whose `exports` are assigned as a whole.
+/// The beginning of the code of a module whose `exports` are assigned as a whole.
 const ASSIGNED: &str = "\"use strict\";";
 
 const IMPORT_DEFAULT: &str = "var __importDefault = function (mod) { return mod && mod.__esModule ? mod : \
@@ -56,7 +56,7 @@ const EXPORT_STAR: &str = "var __exportStar = function (mod, exports) { \
     for (const key in mod) if (key !== \"default\" && !Object.prototype.hasOwnProperty.call(exports, key)) \
     Object.defineProperty(exports, key, { enumerable: true, get: function () { return mod[key]; } }); };";
 
-/// What of a module's settings decides what comes of it.
+/// The settings of a module that decide what comes of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     /// `esModuleInterop`.
@@ -102,7 +102,7 @@ struct Converting<'a> {
     top_level: SyntaxContext,
     settings: Settings,
     edits: Edits,
-    /// How names are read that are imported.
+    /// The expressions by which imported names are read.
     imported: HashMap<String, String>,
     /// Variables that are declared where they are exported: they are properties of `exports` and nothing else.
     direct: HashSet<String>,
@@ -465,7 +465,7 @@ impl<'a> Converting<'a> {
         }
     }
 
-    /// How a name of the module's top is read, unless as itself.
+    /// Returns the expression by which a name of the module's top is read, unless that is the name.
     fn read(&self, name: &Ident) -> Option<String> {
         if name.ctxt != self.top_level {
             return None;
@@ -486,7 +486,7 @@ impl<'a> Converting<'a> {
         true
     }
 
-    /// What the declaration of this name is exported as.
+    /// Returns the names that the declaration of this name is exported as.
     fn exports_of(&self, name: &Ident) -> Vec<String> {
         if name.ctxt != self.top_level {
             return Vec::new();

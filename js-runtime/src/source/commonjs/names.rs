@@ -1,4 +1,4 @@
-//! What compiled CommonJS exports, for ES modules that import it.
+//! The exports of compiled CommonJS, for ES modules that import it.
 
 use deno_core::url::Url;
 

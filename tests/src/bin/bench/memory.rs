@@ -15,7 +15,7 @@ use crate::row::{Goal, Row, Statistic};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Readings that differ by less, in KiB, are the same.
 const STEADY: f64 = 128.0;
-/// How long memory has to be the same after a load.
+/// The time for which memory has to be the same after a load.
 const AFTER_LOAD: Duration = Duration::from_secs(5);
 /// And after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them back.
 pub(crate) const AFTER_RETIREMENT: Duration = Duration::from_secs(18);

@@ -10,7 +10,7 @@ use super::row::{self, Row, Standing};
 /// Set, the file is written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
-/// What is written by hand.
+/// The part that is written by hand.
 const HEAD: &str = include_str!("../../../compat/head.md");
 
 #[test]
