@@ -19,7 +19,7 @@ const STAY: Duration = Duration::from_hours(24 * 365 * 10);
 /// The limit for the threads of the start to be there.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why blocking work has no result.
+/// The reason why blocking work has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDone {
     #[error("{what} did not end within {limit:?}")]

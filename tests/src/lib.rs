@@ -33,6 +33,7 @@ mod status;
 mod stderr;
 
 pub mod canonical;
+mod chance;
 pub mod deadline;
 pub mod http;
 pub mod signature;
@@ -50,6 +51,7 @@ mod websocket;
 pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
 pub use browser::Browser;
+pub use chance::Chance;
 pub use cli::{Cli, Finished, clean_environment};
 pub use collector::{Collector, Span};
 pub use debugger::Debugger;

@@ -158,7 +158,7 @@ impl Subject {
     }
 }
 
-/// Why calls of functions are not checked, or cannot be.
+/// The reason why calls of functions are not checked, or cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsigned {
     DevMode,

@@ -60,7 +60,11 @@ pub(super) async fn whole(mut body: Body, place: Option<&Place>) -> Result<Bytes
         }
         Err(error) => {
             let message = format!("the request's body ended early: {error}");
-            Err(answer::error(StatusCode::BAD_REQUEST, message, "Send it again."))
+            Err(answer::error(
+                StatusCode::BAD_REQUEST,
+                message,
+                "Send the request again, with its whole body.",
+            ))
         }
     }
 }

@@ -27,7 +27,7 @@ mod linux {
     use std::time::{Duration, Instant};
 
     use harness::process::Memory;
-    use harness::{Baton, Project, Resource, Run, Shortage, send_signal};
+    use harness::{Baton, Chance, Project, Resource, Run, Shortage, send_signal};
     use serde_json::Value;
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpStream;
@@ -77,22 +77,6 @@ export const fills = inngest.createFunction(
         Fault::OutOfMemory,
         Fault::StalledClients,
     ];
-
-    /// Numbers that look like chance, the same ones for the same seed.
-    struct Chance(u64);
-
-    impl Chance {
-        fn below(&mut self, limit: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % limit
-        }
-
-        fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
-            Duration::from_millis(from + self.below(to - from))
-        }
-    }
 
     /// The facts that callers compare answers with.
     #[derive(Debug, Default)]

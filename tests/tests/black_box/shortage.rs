@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::{Baton, Launch, Project, Resource, Run, Shortage, deadline};
+use harness::{Baton, Chance, Launch, Project, Resource, Run, Shortage, deadline};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
@@ -90,18 +90,6 @@ async fn slow_an_isolate_that_ends_while_nothing_more_can_be_had_is_replaced_aft
         drop(ended.answer(&baton).await);
         assert_eq!(version_of(&baton, "version").await, "1");
         assert_eq!(baton.reload().await.status(), "unchanged");
-    }
-}
-
-/// A few numbers that look like chance, the same ones for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }
 
