@@ -10,9 +10,10 @@ use std::time::Duration;
 use deno_core::{JsRuntime, v8};
 
 use super::control::{Control, StoodAt};
+use crate::prelude;
 
-/// As far as one looks for a module of Deno's that is evaluated. Deno does that when one is wanted first, does not expect
-/// to be stopped there, and panics.
+/// The number of frames that are looked at for a module of Deno's that is being evaluated. Deno does that when one is
+/// wanted first, does not expect to be stopped there, and panics.
 const FRAMES: usize = 1000;
 
 /// How long it is left alone then.
@@ -59,8 +60,14 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
             let trace = trace.iter();
             trace.flat_map(|trace| (0..trace.get_frame_count()).map_while(|at| trace.get_frame(scope, at)))
         };
-        let mut denos = frames().take_while(|frame| is_denos(scope, frame));
-        if denos.any(|frame| evaluates(scope, frame)) && interrupt_again(control.clone()) {
+        // V8's own functions, such as `Array.prototype.forEach`, are in no script.
+        let mut scripts = frames().filter_map(|frame| Some((frame, frame.get_script_name(scope)?)));
+        let evaluates = scripts.find_map(|(frame, script)| {
+            let function = frame.get_function_name(scope);
+            let function = function.map(|name| name.to_rust_string_lossy(scope));
+            evaluates(&script.to_rust_string_lossy(scope), &function.unwrap_or_default())
+        });
+        if evaluates == Some(true) && interrupt_again(control.clone()) {
             return;
         }
         // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
@@ -76,18 +83,14 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
     isolate.terminate_execution();
 }
 
-fn is_denos(scope: &v8::PinScope<'_, '_>, frame: &v8::StackFrame) -> bool {
-    let script = frame
-        .get_script_name(scope)
-        .map(|name| name.to_rust_string_lossy(scope));
-    script.is_some_and(|script| script.starts_with("ext:") || script.starts_with("node:"))
-}
-
-/// Whether a frame of Deno's is the code of a module that is in no function, or the function that has one evaluated.
-fn evaluates(scope: &v8::PinScope<'_, '_>, frame: v8::Local<'_, v8::StackFrame>) -> bool {
-    let function = frame.get_function_name(scope);
-    let function = function.map(|name| name.to_rust_string_lossy(scope));
-    function.is_none_or(|name| name.is_empty() || name == "lazyLoad")
+/// Tells of a frame, from the innermost on, whether a module of Deno's is being evaluated; `None` where the next frame
+/// tells. A frame without a name is the code of a module that is in no function.
+fn evaluates(script: &str, function: &str) -> Option<bool> {
+    if script.starts_with("ext:") || script.starts_with("node:") {
+        return matches!(function, "" | "lazyLoad").then_some(true);
+    }
+    // V8 tells of no frame while a module of Deno's begins. This function does nothing but import.
+    Some(script.ends_with(prelude::FILE_NAME) && function == prelude::IMPORTS_A_PACKAGE)
 }
 
 /// Whether that will be done.

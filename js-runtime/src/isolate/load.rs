@@ -67,7 +67,7 @@ impl Load<'_> {
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,
-            import_package: export(worker, &prelude, "importPackage")?,
+            import_package: export(worker, &prelude, prelude::IMPORTS_A_PACKAGE)?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,

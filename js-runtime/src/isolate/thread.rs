@@ -313,7 +313,10 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
             deno_rt_native_addon_loader: None,
             feature_checker: Default::default(),
             fs: Arc::new(WitnessedFiles),
-            module_loader: Rc::new(Loader(modules.clone())),
+            module_loader: Rc::new(Loader {
+                modules: modules.clone(),
+                control: control.clone(),
+            }),
             node_services: Some(node_services),
             npm_process_state_provider: None,
             permissions: PermissionsContainer::allow_all(permissions),

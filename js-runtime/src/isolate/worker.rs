@@ -211,7 +211,10 @@ impl Family {
             feature_checker: Arc::default(),
             fs: Arc::new(WitnessedFiles),
             main_inspector_session_tx: Default::default(),
-            module_loader: Rc::new(Loader(modules.clone())),
+            module_loader: Rc::new(Loader {
+                modules: modules.clone(),
+                control: self.control.clone(),
+            }),
             node_services: Some(node_services),
             npm_process_state_provider: None,
             permissions: arguments.permissions,

@@ -31,6 +31,7 @@ use js_runtime_api::{LoadError, LoadErrorKind};
 use self::resolving::Place;
 use crate::compat::bun;
 use crate::diagnostics::{Position, display_path};
+use crate::isolate::Control;
 use crate::prelude;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::relative;
@@ -208,18 +209,31 @@ impl Modules {
 }
 
 /// What V8 asks. A handle, because Deno wants to own its loader.
-pub(crate) struct Loader(pub(crate) Rc<Modules>);
+pub(crate) struct Loader {
+    pub(crate) modules: Rc<Modules>,
+    pub(crate) control: Arc<Control>,
+}
 
 impl ModuleLoader for Loader {
-    fn resolve(&self, specifier: &str, referrer: &str, _kind: ResolutionKind) -> Result<Url, JsErrorBox> {
-        self.0.resolve(specifier, referrer)
+    /// # Errors
+    /// Also where an isolate that ends imports at run time: Deno evaluates a module of its own within that call, and
+    /// panics when V8 stops it there.
+    fn resolve(&self, specifier: &str, referrer: &str, kind: ResolutionKind) -> Result<Url, JsErrorBox> {
+        if kind == ResolutionKind::DynamicImport && self.control.stopped().is_some() {
+            return Err(JsErrorBox::generic(format!(
+                "{specifier} is not imported: the isolate ends"
+            )));
+        }
+        self.modules.resolve(specifier, referrer)
     }
 
     /// As in Node: a file need not be there.
     fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
-            Ok(url) if relative::is_relative(specifier) => Ok(relative::find(&url, &self.0.sources).unwrap_or(url)),
-            _ => self.0.resolve(specifier, referrer).map(interop::without_mark),
+            Ok(url) if relative::is_relative(specifier) => {
+                Ok(relative::find(&url, &self.modules.sources).unwrap_or(url))
+            }
+            _ => self.modules.resolve(specifier, referrer).map(interop::without_mark),
         }
     }
 
@@ -229,7 +243,7 @@ impl ModuleLoader for Loader {
         _referrer: Option<&ModuleLoadReferrer>,
         options: ModuleLoadOptions,
     ) -> ModuleLoadResponse {
-        let modules = self.0.clone();
+        let modules = self.modules.clone();
         let url = url.clone();
         let load = async move { modules.load(&url, options.requested_module_type).await };
         if options.is_synchronous {
@@ -242,16 +256,16 @@ impl ModuleLoader for Loader {
     }
 
     fn code_cache_ready(&self, url: Url, hash: u64, code: &[u8]) -> Pin<Box<dyn Future<Output = ()>>> {
-        self.0.caches.keep_module_code(url, hash, code);
+        self.modules.caches.keep_module_code(url, hash, code);
         Box::pin(std::future::ready(()))
     }
 
     fn get_code_cache(&self, url: &Url, source: &str) -> Option<SourceCodeCacheInfo> {
-        Some(self.0.code_cache(url, source.as_bytes()))
+        Some(self.modules.code_cache(url, source.as_bytes()))
     }
 
     fn get_source_map(&self, file_name: &str) -> Option<Cow<'_, [u8]>> {
-        let maps = self.0.source_maps.borrow();
+        let maps = self.modules.source_maps.borrow();
         maps.get(file_name).map(|map| Cow::Owned(map.to_vec()))
     }
 }

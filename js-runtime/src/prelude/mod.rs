@@ -17,6 +17,9 @@ use crate::source::tsconfig::CompilerOptions;
 /// The prelude's name in the project's root, where it is evaluated but never written.
 pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
 
+/// The prelude's function that evaluates a package before the load, and does nothing else.
+pub(crate) const IMPORTS_A_PACKAGE: &str = "importPackage";
+
 /// The module that tells the host what user code says and starts.
 const HOST: &str = "baton:host";
 
