@@ -2,6 +2,7 @@
 //! reload of its own, driven to its end, compared with what the row expects. What comes of it is
 //! `docs/compatibility.md`.
 
+mod cases;
 mod row;
 mod services;
 mod stand_in;

@@ -179,7 +179,7 @@ async fn service(name: &str, mut command: Command, port: u16) -> Service {
     Service { process, port }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
