@@ -257,8 +257,8 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         let url = Url::from_file_path(path).ok()?;
         let number = modules.awaits_at(&url)?;
         let text = source_text(&url, &modules.sources);
-        let wait = *waits::waits(&url, &text).get(number)?;
-        Some(Position::of_offset(&url, &text, wait.offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
+        let offset = waits::waits(&url, &text).get(number)?.offset;
+        Some(Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
     });
     if let Some(known) = known {
         return known;
@@ -270,9 +270,9 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         .find_map(|url| {
             let text = source_text(&url, &modules.sources);
             let waits = waits::waits(&url, &text);
-            let likely = *waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
-            let others = waits.into_iter().filter(|wait| *wait != likely);
-            let position = |wait: Wait| Position::of_offset(&url, &text, wait.offset);
+            let likely = waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
+            let others = waits.iter().filter(|wait| *wait != likely);
+            let position = |wait: &Wait| Position::of_offset(&url, &text, wait.offset);
             let error = position(likely).into_error(LoadErrorKind::Timeout, message.to_owned());
             Some((error, others.map(|wait| position(wait).line()).collect::<Vec<_>>()))
         });
