@@ -18,6 +18,7 @@ pub mod registration;
 pub mod runner;
 pub mod server;
 pub mod service;
+pub mod status;
 pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;

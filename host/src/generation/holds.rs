@@ -60,7 +60,8 @@ struct Hold {
 }
 
 /// How many calls are to come that belong to a generation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Expected {
     /// Steps that it planned.
     pub plans: usize,

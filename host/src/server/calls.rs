@@ -21,10 +21,10 @@ use js_runtime_api::{Body as Bytewise, CallError, Caller, LoadError, Manifest, T
 
 use super::listen::Peer;
 use super::room::{Place, Tier};
-use super::status::NotReady;
 use super::way_back::{Lasting, into_http, learn};
 use super::{Server, answer, auth, request_body, session};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
+use crate::status::NotReady;
 use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
 

@@ -13,6 +13,7 @@ mod progress;
 mod queue;
 pub mod regular_file;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
@@ -64,7 +65,8 @@ pub struct EnvironmentSource {
 }
 
 /// The variables that a generation's file and command gave it: what may be shown of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EnvironmentDigest {
     pub names: Vec<String>,
     /// Hex digest over names and values; `None` without a file and a command.
@@ -493,10 +495,11 @@ pub struct Definition {
 }
 
 /// Something worth knowing about a loaded project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Warning {
     /// Stable, for machines: `retries_zero`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// The function concerned, if it is about one.
     pub function: Option<String>,
     pub message: String,
@@ -509,7 +512,8 @@ pub struct Warning {
 }
 
 /// Why a project could not be loaded, written for the person who edits it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(default)]
 #[error("{message}")]
 pub struct LoadError {
     pub kind: LoadErrorKind,
@@ -529,7 +533,7 @@ pub struct LoadError {
 }
 
 /// What went wrong in a load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadErrorKind {
     /// A file does not parse, or is no text.
