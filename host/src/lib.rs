@@ -23,3 +23,4 @@ pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;
 pub mod watch;
+pub mod wire;

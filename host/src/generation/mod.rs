@@ -27,7 +27,7 @@ pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 
-pub use holds::{Expected, Head, Holds, Pin, STREAMS};
+pub use holds::{Expected, Holds, Pin};
 pub use keeper::{Frozen, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use pool::{IsolateId, Observed, Pool};

@@ -17,6 +17,7 @@ use crate::runner::answer::Raw;
 use crate::runner::fetch::fetch;
 use crate::runner::op::HttpRequest;
 use crate::status::FailureKind;
+use crate::wire;
 
 /// How long it may take to be connected.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -87,7 +88,7 @@ impl Inngest {
             headers.push(("authorization".to_owned(), format!("Bearer {}", bearer(key))));
         }
         if let Some(env) = &self.env {
-            headers.push(("x-inngest-env".to_owned(), env.clone()));
+            headers.push((wire::ENVIRONMENT.to_owned(), env.clone()));
         }
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));

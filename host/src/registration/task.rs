@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
-use js_runtime_api::{Body, Caller, Request, Response};
+use js_runtime_api::{Body, CallSubject, Caller, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -363,6 +363,7 @@ async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubje
             ("content-length".to_owned(), body.len().to_string()),
         ],
         body: Body::Full(body.into()),
+        subject: CallSubject::default(),
         target: app.target.clone(),
         caller: Caller::default(),
     };

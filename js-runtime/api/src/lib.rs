@@ -12,6 +12,7 @@ pub mod ownership;
 mod progress;
 mod queue;
 pub mod regular_file;
+mod subject;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
 pub use latin1::{header_bytes, header_text};
 pub use progress::{LoadProgress, LoadStage};
 pub use queue::{Answer, Call, CallQueue};
+pub use subject::CallSubject;
 
 /// Where a project lives and which of its modules are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -367,6 +369,7 @@ pub struct Request {
     /// Values are bytes, each of them a character ([`header_text`]).
     pub headers: Vec<(String, String)>,
     pub body: Body,
+    pub subject: CallSubject,
     pub target: Target,
     pub caller: Caller,
 }

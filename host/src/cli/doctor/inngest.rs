@@ -6,10 +6,10 @@ use js_runtime_api::Sources;
 
 use super::check::{Check, Finding};
 use crate::registration::{CLOUD, Inngest};
-use crate::runner::answer::Raw;
 use crate::runner::fetch::{self, fetch};
 use crate::runner::op::HttpRequest;
 use crate::status::{AppStatus, Difference, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus};
+use crate::wire;
 
 /// How long the functions may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ async fn server_kind(inngest: &Inngest) -> Option<String> {
         return Some("cloud".to_owned());
     }
     let answer = inngest.ask("GET", "/health", None).await.ok()?;
-    header(&answer, "x-inngest-server-kind").map(str::to_owned)
+    answer.header(wire::SERVER_KIND).map(str::to_owned)
 }
 
 /// Whether the functions are in another mode than the server.
@@ -207,7 +207,7 @@ async fn from_here(url: &str) -> Result<(), Finding> {
         Ok(Err(lost)) => return Err(wrong(lost.to_string())),
         Err(_) => return Err(wrong(format!("{url} has not answered for {ANSWER_LIMIT:?}"))),
     };
-    let is_sdk = header(&answer, "x-inngest-sdk").or_else(|| header(&answer, "x-inngest-sdk-handled"));
+    let is_sdk = answer.header(wire::SDK).or_else(|| answer.header(wire::SDK_HANDLED));
     match is_sdk {
         Some(_) => Ok(()),
         None => Err(wrong(format!(
@@ -296,11 +296,6 @@ async fn forget(inngest: &Inngest, url: &str) {
     for id in nameless.filter_map(|app| app["id"].as_str()) {
         let _ = inngest.query(&format!("mutation {{ deleteApp(id: {id:?}) }}")).await;
     }
-}
-
-fn header<'a>(answer: &'a Raw, name: &str) -> Option<&'a str> {
-    let mut found = answer.headers.iter().filter(|(known, _)| known == name);
-    found.next().map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]
