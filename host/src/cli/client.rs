@@ -10,6 +10,7 @@ use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use miette::Diagnostic;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
@@ -32,12 +33,22 @@ pub(super) enum ClientError {
     },
     #[error("cannot tell the working folder: {0}")]
     WorkingFolder(#[source] std::io::Error),
+    #[error("the host's answer is not understood: {0}")]
+    #[diagnostic(help("Ask it with the version of Baton that it is, or give --json."))]
+    Foreign(#[source] serde_json::Error),
 }
 
 /// A host's answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Value,
+}
+
+impl Answer {
+    /// Reads the body.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        T::deserialize(&self.body).map_err(ClientError::Foreign)
+    }
 }
 
 /// The lock of the host that a command means.

@@ -15,6 +15,7 @@ use clap::Args;
 use hyper::Method;
 
 use super::{HostArgs, client};
+use crate::status::{Answer, DrainStatus};
 
 /// How often it is looked whether the host has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -39,16 +40,14 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
     };
     if args.host.json {
         println!("{}", answer.body);
-    } else if answer.status.is_success() {
-        println!(
-            "draining: {} call(s) in flight, no new ones; then it ends",
-            answer.body["in_flight"]
-        );
     } else {
-        eprintln!(
-            "not draining: {}",
-            answer.body["error"]["message"].as_str().unwrap_or_default()
-        );
+        match answer.read() {
+            Ok(Answer::Done(DrainStatus { in_flight, .. })) => {
+                println!("draining: {in_flight} call(s) in flight, no new ones; then it ends");
+            }
+            Ok(Answer::Refused { error }) => eprintln!("not draining: {}", error.message),
+            Err(error) => eprintln!("{:?}", miette::Report::new(error)),
+        }
     }
     if !answer.status.is_success() {
         return ExitCode::FAILURE;

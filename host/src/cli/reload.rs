@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::Value;
+use js_runtime_api::{LoadError, Warning};
 
 use super::{HostArgs, client};
+use crate::generation::{FunctionChanges, GenerationId, Outcome, Report};
+use crate::status::{Answer, Status};
 
 /// The pause between two looks of a command that waits for a load.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -58,10 +60,13 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
     let succeeded = answer.status.is_success();
     if host.json {
         println!("{}", answer.body);
-    } else if succeeded {
-        print!("{}", summary(&answer.body));
     } else {
-        eprint!("{}", refusal(&answer.body));
+        match answer.read() {
+            Ok(Answer::Done(report)) if succeeded => print!("{}", summary(&report)),
+            Ok(Answer::Done(report)) => eprint!("{}", refusal(&report)),
+            Ok(Answer::Refused { error }) => eprint!("{}", refused(&error.message, &error.help)),
+            Err(error) => eprintln!("{:?}", miette::Report::new(error)),
+        }
     }
     if succeeded {
         ExitCode::SUCCESS
@@ -78,12 +83,14 @@ async fn tell_long_loads(socket: &Path) {
         let Ok(status) = client::exchange(socket, Method::GET, "/-/status", String::new()).await else {
             continue;
         };
-        let generations = status.body["generations"].as_array();
-        for generation in generations.into_iter().flatten() {
-            let Some(stage) = generation["load_stage"].as_str() else {
+        let Ok(status) = status.read::<Status>() else {
+            continue;
+        };
+        for generation in status.generations {
+            let Some(stage) = generation.load_stage else {
                 continue;
             };
-            let line = format!("generation {} is still loading: it {stage}", generation["id"]);
+            let line = format!("generation {} is still loading: it {stage}", generation.id);
             if line != told {
                 eprintln!("{line}");
                 told = line;
@@ -92,84 +99,122 @@ async fn tell_long_loads(socket: &Path) {
     }
 }
 
-/// What a reload changed, for people.
-fn summary(report: &Value) -> String {
-    let generation = &report["generation"];
-    let took = &report["took_ms"];
-    let mut text = match report["status"].as_str() {
-        Some("unchanged") => format!("unchanged: generation {generation} still serves\n"),
-        Some("checked") if generation.is_null() => {
-            format!("checked ({took} ms): the code is good; nothing serves yet\n")
+/// The changes of a reload that succeeded, for people.
+fn summary(report: &Report) -> String {
+    let took = report.took_ms;
+    let checked = format!("checked ({took:.1} ms): the code is good");
+    match &report.outcome {
+        Outcome::Activated {
+            generation,
+            previous,
+            restored_from,
+            functions,
+            draining,
+            warnings,
+            ..
+        } => {
+            let mut text = format!("activated ({took:.1} ms): generation {generation} serves");
+            match previous {
+                None => text.push('\n'),
+                Some(previous) => text.push_str(&format!(", {previous} did\n")),
+            }
+            if let Some(restored) = restored_from {
+                let _ = writeln!(
+                    text,
+                    "  with the code of generation {restored}; what is on the disk serves again once it changes, or at `baton reload`"
+                );
+            }
+            text.push_str(&changes(functions));
+            for draining in draining {
+                let (generation, calls) = (draining.generation, draining.in_flight);
+                let _ = writeln!(text, "  generation {generation} finishes {calls} call(s)");
+            }
+            text.extend(warnings.iter().map(warning_text));
+            text
         }
-        Some("checked") => format!("checked ({took} ms): the code is good; generation {generation} still serves\n"),
-        _ => match &report["previous"] {
-            Value::Null => format!("activated ({took} ms): generation {generation} serves\n"),
-            previous => format!("activated ({took} ms): generation {generation} serves, {previous} did\n"),
-        },
-    };
-    if let Value::Number(restored) = &report["restored_from"] {
-        let _ = writeln!(
-            text,
-            "  with the code of generation {restored}; what is on the disk serves again once it changes, or at `baton reload`"
-        );
-    }
-    for kind in ["added", "changed", "removed"] {
-        for id in report["functions"][kind].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "  {kind:<8} {}", id.as_str().unwrap_or_default());
+        Outcome::Checked {
+            generation,
+            functions,
+            warnings,
+            ..
+        } => {
+            let mut text = match generation {
+                None => format!("{checked}; nothing serves yet\n"),
+                Some(generation) => format!("{checked}; generation {generation} still serves\n"),
+            };
+            text.push_str(&changes(functions));
+            text.extend(warnings.iter().map(warning_text));
+            text
+        }
+        Outcome::Unchanged { generation, .. } => format!("unchanged: generation {generation} still serves\n"),
+        Outcome::Rejected { .. } | Outcome::NotKept { .. } | Outcome::ShuttingDown | Outcome::HandedOver => {
+            refusal(report)
         }
     }
-    for draining in report["draining"].as_array().into_iter().flatten() {
-        let _ = writeln!(
-            text,
-            "  generation {} finishes {} call(s)",
-            draining["generation"], draining["in_flight"]
-        );
-    }
-    for warning in report["warnings"].as_array().into_iter().flatten() {
-        text.push_str(&told(warning));
-    }
-    text
+}
+
+fn changes(functions: &FunctionChanges) -> String {
+    let kinds = [
+        ("added", &functions.added),
+        ("changed", &functions.changed),
+        ("removed", &functions.removed),
+    ];
+    let lines = kinds
+        .iter()
+        .flat_map(|(kind, ids)| ids.iter().map(move |id| (kind, id)));
+    lines.map(|(kind, id)| format!("  {kind:<8} {id}\n")).collect()
 }
 
 /// A warning for people: its place, what it says, and what to write instead.
-pub(super) fn told(warning: &Value) -> String {
-    let field = |name: &str| warning[name].as_str().unwrap_or_default();
-    let mut text = format!("  warning: {} ({})\n", field("message"), field("code"));
-    if let Some(file) = warning["file"].as_str() {
-        let line = warning["line"].as_u64().map(|line| format!(":{line}"));
+pub(super) fn warning_text(warning: &Warning) -> String {
+    let mut text = format!("  warning: {} ({})\n", warning.message, warning.code);
+    if let Some(file) = &warning.file {
+        let line = warning.line.map(|line| format!(":{line}"));
         let _ = writeln!(text, "           at {file}{}", line.unwrap_or_default());
     }
-    if let Some(help) = warning["help"].as_str() {
+    if let Some(help) = &warning.help {
         let _ = writeln!(text, "           {help}");
     }
     text
 }
 
-/// Why there is no new generation, with the code frame.
-pub(super) fn refusal(answer: &Value) -> String {
-    let error = &answer["error"];
-    if error.is_null() {
-        let status = answer["status"].as_str().unwrap_or("no answer that is understood");
-        return format!("The host says: {status}\n");
+/// The reason why there is no new generation.
+pub(super) fn refusal(report: &Report) -> String {
+    let mut text = match &report.outcome {
+        Outcome::Rejected { error, .. } => rejection(error),
+        Outcome::NotKept { error, .. } => refused(&error.message, &error.help),
+        other => format!("The host says: {}\n", other.word()),
+    };
+    if let Some(GenerationId(generation)) = report.outcome.serving() {
+        let _ = writeln!(text, "generation {generation} still serves");
     }
-    let field = |name: &str| error[name].as_str().filter(|text| !text.is_empty());
-    let mut text = format!("rejected: {}\n", field("message").unwrap_or_default());
-    if let Some(file) = field("file") {
-        let place = match (&error["line"], &error["column"]) {
-            (Value::Number(line), Value::Number(column)) => format!("{file}:{line}:{column}"),
-            (Value::Number(line), _) => format!("{file}:{line}"),
-            _ => file.to_owned(),
+    text
+}
+
+/// The error of a load, with the code frame.
+pub(super) fn rejection(error: &LoadError) -> String {
+    let mut text = format!("rejected: {}\n", error.message);
+    if let Some(file) = &error.file {
+        let place = match (error.line, error.column) {
+            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            (Some(line), None) => format!("{file}:{line}"),
+            (None, _) => file.clone(),
         };
-        let _ = writeln!(text, "  at {place} ({})", field("kind").unwrap_or_default());
+        let _ = writeln!(text, "  at {place} ({})", error.kind.as_str());
     }
-    if let Some(frame) = field("frame") {
+    if let Some(frame) = &error.frame {
         let _ = writeln!(text, "\n{frame}\n");
     }
-    if let Some(help) = field("help") {
+    if let Some(help) = &error.help {
         let _ = writeln!(text, "{help}");
     }
-    if let Value::Number(generation) = &answer["generation"] {
-        let _ = writeln!(text, "generation {generation} still serves");
+    text
+}
+
+fn refused(message: &str, help: &str) -> String {
+    let mut text = format!("rejected: {message}\n");
+    if !help.is_empty() {
+        let _ = writeln!(text, "{help}");
     }
     text
 }
@@ -184,17 +229,17 @@ mod tests {
     fn a_swap_is_told_in_a_few_lines() {
         let report = json!({"status": "activated", "generation": 3, "previous": 2, "took_ms": 21.4,
             "functions": {"count": 2, "added": ["app-new"], "removed": [], "changed": ["app-hello"]},
-            "draining": [{"generation": 2, "in_flight": 1}], "warnings": []});
+            "hash": "00", "draining": [{"generation": 2, "in_flight": 1}], "warnings": []});
         let expected = "activated (21.4 ms): generation 3 serves, 2 did\n  added    app-new\n  changed  app-hello\n  \
                         generation 2 finishes 1 call(s)\n";
-        assert_eq!(summary(&report), expected);
+        assert_eq!(summary(&serde_json::from_value(report).unwrap()), expected);
     }
 
     #[test]
     fn a_rejection_shows_place_frame_and_what_still_serves() {
-        let report = json!({"status": "rejected", "generation": 2, "error": {"kind": "syntax", "message": "Expected ident",
+        let report = json!({"status": "rejected", "generation": 2, "took_ms": 1.0, "error": {"kind": "syntax", "message": "Expected ident",
             "file": "functions/a.ts", "line": 2, "column": 7, "frame": "> 2 | x"}});
-        let text = refusal(&report);
+        let text = refusal(&serde_json::from_value(report).unwrap());
         assert!(text.contains("at functions/a.ts:2:7 (syntax)"), "{text}");
         assert!(
             text.contains("> 2 | x") && text.contains("generation 2 still serves"),

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::Value;
 
-use super::reload::told;
+use super::reload::warning_text;
 use super::{HostArgs, client};
-use crate::registration::in_words;
+use crate::generation::Reason;
+use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStatus, Status};
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -47,13 +47,8 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
 /// Shows the status once; while it is watched and goes into a file, only what is not as it was shown.
 fn show(args: &StatusArgs, shown: &mut String) -> ExitCode {
     let terminal = io::stdout().is_terminal();
-    match client::ask(&args.host, Method::GET, "/-/status", String::new()) {
-        Ok(answer) => {
-            let text = if args.host.json {
-                format!("{}\n", answer.body)
-            } else {
-                summary(&answer.body)
-            };
+    match text(&args.host) {
+        Ok(text) => {
             if args.watch && terminal && !args.host.json {
                 print!("{HOME}{text}");
             } else if text != *shown {
@@ -70,125 +65,96 @@ fn show(args: &StatusArgs, shown: &mut String) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn text(host: &HostArgs) -> Result<String, client::ClientError> {
+    let answer = client::ask(host, Method::GET, "/-/status", String::new())?;
+    if host.json {
+        Ok(format!("{}\n", answer.body))
+    } else {
+        answer.read().map(|status| summary(&status))
+    }
+}
+
 /// How many files are named that differ from what is loaded.
 const FILES_SHOWN: usize = 10;
 
 /// The status for people: a line each generation that is not over, a line each call in it.
-fn summary(status: &Value) -> String {
-    let functions = status["functions"].as_array().map_or(0, Vec::len);
-    let mut text = match &status["current"] {
-        Value::Null => "no generation serves yet\n".to_owned(),
-        current => format!("generation {current} serves {functions} function(s)\n"),
+fn summary(status: &Status) -> String {
+    let functions = status.functions.len();
+    let mut text = match status.current {
+        None => "no generation serves yet\n".to_owned(),
+        Some(current) => format!("generation {current} serves {functions} function(s)\n"),
     };
-    for generation in status["generations"].as_array().into_iter().flatten() {
-        let state = generation["state"].as_str().unwrap_or_default();
-        if matches!(state, "retired" | "rejected" | "abandoned") {
-            continue;
-        }
-        let hash: String = generation["hash"]
-            .as_str()
-            .unwrap_or_default()
-            .chars()
-            .take(8)
-            .collect();
-        let git = generation["git"].as_str().unwrap_or_default();
-        let calls = generation["in_flight"].as_array().cloned().unwrap_or_default();
-        let id = &generation["id"];
-        let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {} in flight", calls.len());
-        let _ = writeln!(text, "{}", line.trim_end());
-        if let Some(stage) = generation["load_stage"].as_str() {
-            let _ = writeln!(text, "        its load {stage}");
-        }
-        if let Value::Number(restored) = &generation["restored_from"] {
-            let why = match generation["reason"].as_str() {
-                Some("last_good") => ", since the code on the disk cannot be served",
-                _ => "",
-            };
-            let _ = writeln!(text, "        with the code of generation {restored}{why}");
-        }
-        let expected = |what: &str| generation["expected"][what].as_u64().filter(|count| *count > 0);
-        if let Some(plans) = expected("plans") {
-            let _ = writeln!(text, "        waits for {plans} step(s) that it planned");
-        }
-        if let Some(runs) = expected("runs") {
-            let _ = writeln!(text, "        {runs} run(s) are pinned to it");
-        }
-        for call in &calls {
-            text.push_str(&call_line(call));
-        }
-        for isolate in generation["isolates"].as_array().into_iter().flatten() {
-            if let Some(event) = isolate["finishes_for"].as_str() {
-                let _ = writeln!(
-                    text,
-                    "        isolate {} finishes what its code does at {event}",
-                    isolate["id"]
-                );
-            }
-            let seconds = isolate["blocked_ms"].as_f64().unwrap_or_default() / 1000.0;
-            if seconds > 0.0 {
-                let _ = writeln!(
-                    text,
-                    "        isolate {} blocked by user code for {seconds:.1} s",
-                    isolate["id"]
-                );
-            }
-        }
+    let live = |generation: &&GenerationStatus| !generation.state.is_final();
+    text.extend(status.generations.iter().filter(live).map(generation_lines));
+    text.push_str(&other_hosts(status));
+    text.push_str(&registration(&status.registration));
+    text.extend(status.warnings.iter().map(warning_text));
+    text.push_str(&source_lines(&status.source));
+    text
+}
+
+fn generation_lines(generation: &GenerationStatus) -> String {
+    let mut text = String::new();
+    let hash: String = generation.hash.iter().flat_map(|hash| hash.chars()).take(8).collect();
+    let git = generation.git.as_deref().unwrap_or_default();
+    let (id, state, calls) = (generation.id.0, generation.state.as_str(), generation.in_flight.len());
+    let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {calls} in flight");
+    let _ = writeln!(text, "{}", line.trim_end());
+    if let Some(stage) = &generation.load_stage {
+        let _ = writeln!(text, "        its load {stage}");
     }
-    text.push_str(&hosts(status));
-    text.push_str(&registration(&status["registration"]));
-    for warning in status["warnings"].as_array().into_iter().flatten() {
-        text.push_str(&told(warning));
+    if let Some(restored) = generation.restored_from {
+        let why = match generation.reason {
+            Some(Reason::LastGood) => ", since the code on the disk cannot be served",
+            _ => "",
+        };
+        let _ = writeln!(text, "        with the code of generation {restored}{why}");
     }
-    let source = &status["source"];
-    if let Some(message) = source["last_rejected"]["error"]["message"].as_str() {
-        let error = &source["last_rejected"]["error"];
-        let place = error["file"].as_str().map(|file| match error["line"].as_u64() {
-            Some(line) => format!(" ({file}:{line})"),
-            None => format!(" ({file})"),
-        });
+    if generation.expected.plans > 0 {
         let _ = writeln!(
             text,
-            "the newest code was rejected: {message}{}",
-            place.unwrap_or_default()
+            "        waits for {} step(s) that it planned",
+            generation.expected.plans
         );
-    } else if source["newer_than_loaded"] == true {
-        let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
     }
-    let changed = source["changed"].as_array().cloned().unwrap_or_default();
-    for file in changed.iter().take(FILES_SHOWN) {
-        let _ = writeln!(text, "  {}", file.as_str().unwrap_or_default());
+    if generation.expected.runs > 0 {
+        let _ = writeln!(text, "        {} run(s) are pinned to it", generation.expected.runs);
     }
-    if changed.len() > FILES_SHOWN {
-        let _ = writeln!(text, "  and {} more", changed.len() - FILES_SHOWN);
+    text.extend(generation.in_flight.iter().map(call_line));
+    for isolate in &generation.isolates {
+        let id = isolate.id.0;
+        if let Some(event) = &isolate.finishes_for {
+            let _ = writeln!(text, "        isolate {id} finishes what its code does at {event}");
+        }
+        if isolate.blocked_ms > 0 {
+            let seconds = seconds(isolate.blocked_ms);
+            let _ = writeln!(text, "        isolate {id} blocked by user code for {seconds:.1} s");
+        }
     }
     text
 }
 
 /// The hosts beside the one that answers: one that loads, and those that finish their calls.
-fn hosts(status: &Value) -> String {
+fn other_hosts(status: &Status) -> String {
     let mut text = String::new();
-    for host in status["hosts"].as_array().into_iter().flatten() {
-        if host["pid"] == status["pid"] {
-            continue;
-        }
-        let calls = host["in_flight"].as_array().cloned().unwrap_or_default();
-        let state = match host["state"].as_str().unwrap_or_default() {
-            "draining" => format!("finishes {} call(s)", calls.len()),
+    for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) {
+        let state = match host.line.state.as_str() {
+            "draining" => format!("finishes {} call(s)", host.in_flight.len()),
             state => format!("is {state}"),
         };
-        let version = host["version"].as_str().filter(|version| !version.is_empty());
-        let version = version.map(|version| format!(" (baton {version})")).unwrap_or_default();
-        let _ = writeln!(text, "process {}{version} {state}", host["pid"]);
-        for call in &calls {
-            text.push_str(&call_line(call));
-        }
+        let version = match host.line.version.as_str() {
+            "" => String::new(),
+            version => format!(" (baton {version})"),
+        };
+        let _ = writeln!(text, "process {}{version} {state}", host.line.pid);
+        text.extend(host.in_flight.iter().map(call_line));
     }
     text
 }
 
 /// Whether Inngest knows the functions, in a line, and a line for each thing that it holds otherwise.
-pub(super) fn registration(registration: &Value) -> String {
-    let Some(words) = in_words(registration) else {
+fn registration(registration: &RegistrationStatus) -> String {
+    let Some(words) = registration.words() else {
         return String::new();
     };
     let mut text = words.headline + "\n";
@@ -198,18 +164,40 @@ pub(super) fn registration(registration: &Value) -> String {
     text
 }
 
-fn call_line(call: &Value) -> String {
-    let field = |name: &str| call[name].as_str().unwrap_or("-");
-    let seconds = call["since_ms"].as_f64().unwrap_or_default() / 1000.0;
-    if let Some(request) = call["request"].as_str() {
+/// The code on the disk, where it is not what serves.
+fn source_lines(source: &SourceStatus) -> String {
+    let mut text = String::new();
+    if let Some(rejected) = &source.last_rejected {
+        let error = &rejected.error;
+        let place = error.file.as_ref().map(|file| match error.line {
+            Some(line) => format!(" ({file}:{line})"),
+            None => format!(" ({file})"),
+        });
+        let (message, place) = (&error.message, place.unwrap_or_default());
+        let _ = writeln!(text, "the newest code was rejected: {message}{place}");
+    } else if source.newer_than_loaded {
+        let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
+    }
+    for file in source.changed.iter().take(FILES_SHOWN) {
+        let _ = writeln!(text, "  {file}");
+    }
+    if source.changed.len() > FILES_SHOWN {
+        let _ = writeln!(text, "  and {} more", source.changed.len() - FILES_SHOWN);
+    }
+    text
+}
+
+fn call_line(call: &CallStatus) -> String {
+    let seconds = seconds(call.since_ms);
+    if let Some(request) = &call.request {
         return format!("        {request} for {seconds:.1} s\n");
     }
-    format!(
-        "        {} run {} step {} for {seconds:.1} s\n",
-        field("function"),
-        field("run"),
-        field("step")
-    )
+    let [function, run, step] = [&call.function, &call.run, &call.step].map(|field| field.as_deref().unwrap_or("-"));
+    format!("        {function} run {run} step {step} for {seconds:.1} s\n")
+}
+
+fn seconds(ms: u64) -> f64 {
+    Duration::from_millis(ms).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -227,7 +215,7 @@ mod tests {
                 "isolates": [{"id": 0, "blocked_ms": 4200}, {"id": 1, "blocked_ms": 0}]},
             {"id": 3, "state": "current", "hash": "9876543210", "git": "46c2113-dirty", "in_flight": []}],
             "source": {"newer_than_loaded": true, "changed": ["functions/a.ts"], "last_rejected": null}});
-        let text = summary(&status);
+        let text = summary(&serde_json::from_value(status).unwrap());
         assert!(text.starts_with("generation 3 serves 2 function(s)\n"), "{text}");
         assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
         assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
@@ -244,7 +232,7 @@ mod tests {
             {"pid": 7, "version": "0.2.0", "state": "accepting", "in_flight": []},
             {"pid": 8, "version": "", "state": "starting", "in_flight": []},
             {"pid": 6, "version": "0.1.0", "state": "draining", "in_flight": [call]}]});
-        let text = summary(&status);
+        let text = summary(&serde_json::from_value(status).unwrap());
         assert!(!text.contains("process 7"), "{text}");
         assert!(text.contains("process 8 is starting\n"), "{text}");
         assert!(

@@ -11,9 +11,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{HostArgs, client};
+use crate::status::Answer;
+use crate::supervisor::Upgraded;
 
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
@@ -42,43 +44,44 @@ pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
     let upgraded = answer.status.is_success();
     if args.host.json {
         println!("{}", answer.body);
-    } else if upgraded {
-        print!("{}", summary(&answer.body));
     } else {
-        eprint!("{}", refusal(&answer.body));
+        match answer.read() {
+            Ok(Answer::Done(upgraded)) => print!("{}", summary(&upgraded)),
+            Ok(Answer::Refused { error }) => eprintln!("not upgraded: {}\n{}", error.message, error.help),
+            Err(error) => eprintln!("{:?}", miette::Report::new(error)),
+        }
     }
     if upgraded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn summary(body: &Value) -> String {
-    let version = body["version"].as_str().unwrap_or_default();
-    let mut text = format!(
-        "upgraded: process {} (baton {version}) serves as generation {}\n",
-        body["pid"], body["generation"]
-    );
-    if let Value::Number(draining) = &body["draining"] {
+fn summary(upgraded: &Upgraded) -> String {
+    let Upgraded { pid, version, .. } = upgraded;
+    let generation = upgraded
+        .generation
+        .map_or_else(|| "null".to_owned(), |id| id.to_string());
+    let mut text = format!("upgraded: process {pid} (baton {version}) serves as generation {generation}\n");
+    if let Some(draining) = upgraded.draining {
         text.push_str(&format!("  process {draining} finishes its calls\n"));
     }
     text
-}
-
-fn refusal(body: &Value) -> String {
-    let field = |name: &str| body["error"][name].as_str().unwrap_or_default();
-    format!("not upgraded: {}\n{}\n", field("message"), field("help"))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{refusal, summary};
+    use super::{Answer, Upgraded, summary};
 
     #[test]
     fn who_serves_and_who_finishes_is_told() {
-        let body = json!({"pid": 12, "version": "0.2.0", "generation": 4, "draining": 7});
+        let body = json!({"status": "upgraded", "pid": 12, "version": "0.2.0", "generation": 4, "draining": 7});
         let expected = "upgraded: process 12 (baton 0.2.0) serves as generation 4\n  process 7 finishes its calls\n";
-        assert_eq!(summary(&body), expected);
+        let Answer::Done(upgraded) = serde_json::from_value::<Answer<Upgraded>>(body).unwrap() else {
+            panic!("it was");
+        };
+        assert_eq!(summary(&upgraded), expected);
         let body = json!({"error": {"message": "it hangs", "help": "Nothing was changed."}});
-        assert_eq!(refusal(&body), "not upgraded: it hangs\nNothing was changed.\n");
+        let refused = serde_json::from_value::<Answer<Upgraded>>(body).unwrap();
+        assert!(matches!(refused, Answer::Refused { error } if error.message == "it hangs"));
     }
 }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, Body, CallQueue, Caller, Certificates, Ended, Engine, EnvironmentDigest, Function, Isolate, KeptSources,
-    LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall, Sources, Target,
-    Vitals, Watched,
+    App, Body, CallQueue, CallSubject, Caller, Certificates, Ended, Engine, EnvironmentDigest, Function, Isolate,
+    KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall,
+    Sources, Target, Vitals, Watched,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -389,6 +389,7 @@ fn request(url: &str) -> Request {
         url: url.to_owned(),
         headers: Vec::new(),
         body: Body::Full(Bytes::new()),
+        subject: CallSubject::default(),
         target: Target::App("app".to_owned()),
         caller: Caller::default(),
     }

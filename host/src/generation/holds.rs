@@ -6,7 +6,6 @@
 //! generation as a call does, until its step has been run, its time is up, or the generation has to
 //! go.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +15,8 @@ use tokio::time::Instant;
 
 use super::live::{CallInfo, Generation, Held};
 use super::state::GenerationId;
+use crate::wire::{DISCOVERY, Head, SdkAnswer};
 
-/// What the SDK answers with when it streams: the answer proper is what the body holds.
-pub const STREAMS: u16 = 201;
 /// How long a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
 /// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
@@ -27,8 +25,6 @@ const MOST: usize = 10_000;
 const MOST_OF_ANSWER: usize = 1000;
 /// A longer id is none of the SDK's, whose hashes have 40 characters.
 const LONGEST_ID: usize = 512;
-/// The `stepId` of a call that names no step.
-const DISCOVERY: &str = "step";
 
 /// Where a run's calls go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +56,8 @@ struct Hold {
 }
 
 /// How many calls are to come that belong to a generation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Expected {
     /// Steps that it planned.
     pub plans: usize,
@@ -95,7 +92,7 @@ impl Holds {
         let Some(run) = info.run.as_deref() else {
             return;
         };
-        let response = &Answer::of(head, body);
+        let answer = SdkAnswer::read(head, body);
         let hold = |ttl| {
             let held = generation.hold()?;
             let until = Instant::now() + ttl;
@@ -105,18 +102,18 @@ impl Holds {
         let mut forgotten = Vec::new();
         let mut inner = self.lock();
         if let Some(step) = &info.step
-            && is_done(response)
+            && answer.is_done()
         {
             forgotten.extend(inner.plans.remove(&(run.to_owned(), step.clone())));
         }
-        let planned = planned_steps(response).into_iter();
+        let planned = answer.planned_steps().into_iter();
         for step in planned.filter(|step| step.len() <= LONGEST_ID).take(MOST_OF_ANSWER) {
             if let Some(hold) = hold(PLAN_TTL) {
                 forgotten.extend(inner.plans.insert((run.to_owned(), step), hold));
             }
         }
         match self.pin {
-            _ if ends_run(response) => forgotten.extend(inner.runs.remove(run)),
+            _ if answer.ends_run() => forgotten.extend(inner.runs.remove(run)),
             Pin::Run(ttl) => {
                 if let Some(hold) = hold(ttl) {
                     forgotten.extend(inner.runs.insert(run.to_owned(), hold));
@@ -182,147 +179,4 @@ fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Vec
         .take(excess)
         .filter_map(|(_, key)| holds.remove(&key))
         .collect()
-}
-
-/// How an answer begins: its status and headers.
-pub type Head<'a> = (u16, &'a [(String, String)]);
-
-/// What the SDK answered.
-struct Answer<'a> {
-    status: u16,
-    headers: Cow<'a, [(String, String)]>,
-    body: Cow<'a, [u8]>,
-}
-
-impl<'a> Answer<'a> {
-    /// Where the SDK streamed, the answer proper is what the body holds (`createStream` of its handler).
-    fn of((status, headers): Head<'a>, body: &'a [u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Streamed {
-            status: u16,
-            headers: HashMap<String, String>,
-            body: String,
-        }
-        if status == STREAMS
-            && let Ok(streamed) = serde_json::from_slice::<Streamed>(body.trim_ascii())
-        {
-            return Self {
-                status: streamed.status,
-                headers: streamed.headers.into_iter().collect(),
-                body: streamed.body.into_bytes().into(),
-            };
-        }
-        Self {
-            status,
-            headers: headers.into(),
-            body: body.into(),
-        }
-    }
-}
-
-/// An operation that the SDK reports in the body of a 206.
-#[derive(Deserialize)]
-struct Operation {
-    id: String,
-    op: String,
-}
-
-/// Hashed ids of the steps that an answer plans: each will be called for.
-fn planned_steps(response: &Answer<'_>) -> Vec<String> {
-    let plans = response.status == 206 && memchr::memmem::find(&response.body, b"\"StepPlanned\"").is_some();
-    if !plans {
-        return Vec::new();
-    }
-    let operations: Vec<Operation> = serde_json::from_slice(&response.body).unwrap_or_default();
-    let planned = operations.into_iter().filter(|operation| operation.op == "StepPlanned");
-    planned.map(|operation| operation.id).collect()
-}
-
-/// Whether the step that was called for has its result; one that failed is called for again.
-fn is_done(response: &Answer<'_>) -> bool {
-    response.status == 206 && memchr::memmem::find(&response.body, b"\"StepError\"").is_none()
-}
-
-/// Whether the run goes on after this answer, as far as one can tell: Inngest knows how many attempts
-/// are left.
-fn ends_run(response: &Answer<'_>) -> bool {
-    let no_retry =
-        |(name, value): &(String, String)| name.eq_ignore_ascii_case("x-inngest-no-retry") && value == "true";
-    response.status == 200 || (response.status >= 400 && response.headers.iter().any(no_retry))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Answer, ends_run, is_done, planned_steps};
-
-    fn answer(status: u16, body: &'static str) -> Answer<'static> {
-        Answer::of((status, &[]), body.as_bytes())
-    }
-
-    #[test]
-    fn plans_are_told_from_results_and_from_data_that_reads_like_plans() {
-        let planned = answer(
-            206,
-            r#"[{"id":"a1","op":"StepPlanned"},{"id":"b2","op":"StepRun"},{"id":"c3","op":"StepPlanned"}]"#,
-        );
-        assert_eq!(planned_steps(&planned), ["a1", "c3"]);
-        let data = answer(206, r#"[{"id":"a1","op":"StepRun","data":{"op":"StepPlanned"}}]"#);
-        assert!(planned_steps(&data).is_empty());
-        assert!(planned_steps(&answer(200, r#"[{"id":"a1","op":"StepPlanned"}]"#)).is_empty());
-        let streamed = r#"   {"status":206,"headers":{},"body":"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]"}"#;
-        assert_eq!(planned_steps(&answer(201, streamed)), ["a1"]);
-    }
-
-    #[test]
-    fn a_step_that_failed_is_not_done_and_a_run_ends_with_its_result_or_for_good() {
-        assert!(is_done(&answer(206, r#"[{"id":"a1","op":"StepRun"}]"#)));
-        assert!(!is_done(&answer(206, r#"[{"id":"a1","op":"StepError"}]"#)));
-        assert!(!is_done(&answer(500, "{}")));
-        assert!(ends_run(&answer(200, "{}")));
-        assert!(!ends_run(&answer(206, "[]")));
-        assert!(!ends_run(&answer(500, "{}")));
-        let mut failed = answer(400, "{}");
-        failed
-            .headers
-            .to_mut()
-            .push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
-        assert!(ends_run(&failed));
-    }
-
-    #[test]
-    fn fuzz_of_answers() {
-        const PARTS: &[&[u8]] = &[
-            b"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]",
-            b"{\"status\":206,\"headers\":{},\"body\":\"[]\"}",
-            b"\"StepPlanned\"",
-            b"\"StepError\"",
-            b"\"status\":",
-            b"\"headers\":{\"a\":1}",
-            b"\"body\":",
-            b"70000",
-            b"{",
-            b"}",
-            b"[",
-            b"]",
-            b",",
-            b":",
-            b"\"",
-            b"\\",
-            b" ",
-            b"null",
-            b"\xff",
-            b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
-        ];
-        let statuses = prop::sample::select(vec![200_u16, 201, 206, 400, 500, 0, u16::MAX]);
-        let inputs = (statuses, crate::fuzz::bytes_of(PARTS, 24));
-        crate::fuzz::fuzz("answers of the SDK", &inputs, |(status, body)| {
-            let answer = Answer::of((status, &[]), &body);
-            let planned = planned_steps(&answer);
-            prop_assert!(planned.is_empty() || answer.status == 206);
-            let _ = (is_done(&answer), ends_run(&answer));
-            Ok(())
-        });
-    }
 }

@@ -27,14 +27,14 @@ pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 
-pub use holds::{Expected, Head, Holds, Pin, STREAMS};
+pub use holds::{Expected, Holds, Pin};
 pub use keeper::{Frozen, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use pool::{IsolateId, Observed, Pool};
 pub use reload::{Reason, Want};
 pub use report::{FunctionChanges, NotKept, Outcome, Report};
 pub use role::Role;
-pub use state::{GenerationId, State};
+pub use state::{GenerationId, PublicState, State};
 pub use store::Store;
 pub use table::{Entry, Gone, HostEvent, Table, View};
 pub use timeline::{Answered, Begun, Ended, Last, Mark, Moment, News, Reloaded, SECONDS_KEPT, Timeline};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use js_runtime_api::{Function, LoadError, Manifest, Warning};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
 
 /// The answer, whatever it is. Serialised as the routes answer it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -17,7 +17,7 @@ pub struct Report {
 }
 
 /// What became of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
     /// New code serves.
@@ -64,7 +64,7 @@ pub enum Outcome {
 }
 
 /// Why a rollback has nothing to go back to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotKept {
     pub message: String,
     pub help: String,
@@ -114,7 +114,7 @@ impl Outcome {
 }
 
 /// How the functions of two generations differ; ids.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionChanges {
     pub count: usize,
     pub added: Vec<String>,
@@ -124,7 +124,7 @@ pub struct FunctionChanges {
 }
 
 /// A generation that finishes its calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
     pub generation: GenerationId,
     pub in_flight: usize,

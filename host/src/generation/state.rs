@@ -23,7 +23,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A generation's number. The first one of a project is 1; each host goes on where the last one ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GenerationId(pub u64);
 
@@ -58,18 +58,56 @@ pub enum State {
     Abandoned,
 }
 
-impl State {
-    /// The word for the outside, which does not tell the three ways of ending apart.
+/// The state of a generation for the outside, which does not tell the ways of ending apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicState {
+    Loading,
+    Ready,
+    Current,
+    Draining,
+    Retired,
+    Rejected,
+    Abandoned,
+    /// The word of another version.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl PublicState {
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Loading => "loading",
             Self::Ready => "ready",
             Self::Current => "current",
-            Self::Draining | Self::Terminating | Self::Closing | Self::Stopping => "draining",
+            Self::Draining => "draining",
             Self::Retired => "retired",
             Self::Rejected => "rejected",
             Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the generation is over.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Retired | Self::Rejected | Self::Abandoned)
+    }
+}
+
+impl State {
+    #[must_use]
+    pub const fn public(self) -> PublicState {
+        match self {
+            Self::Loading => PublicState::Loading,
+            Self::Ready => PublicState::Ready,
+            Self::Current => PublicState::Current,
+            Self::Draining | Self::Terminating | Self::Closing | Self::Stopping => PublicState::Draining,
+            Self::Retired => PublicState::Retired,
+            Self::Rejected => PublicState::Rejected,
+            Self::Abandoned => PublicState::Abandoned,
         }
     }
 

@@ -30,7 +30,9 @@ pub fn look(new: &Manifest, before: Option<&Before<'_>>) -> Vec<Warning> {
 /// The error that denied warnings are, if there are some.
 #[must_use]
 pub fn denied(warnings: &[Warning], deny: &[Code]) -> Option<LoadError> {
-    let mut denied = warnings.iter().filter(|warning| deny.contains(&warning.code));
+    let mut denied = warnings
+        .iter()
+        .filter(|warning| deny.iter().any(|code| *code == warning.code));
     let first = denied.next()?;
     let mut message = format!("{} ({})", first.message, first.code);
     for other in denied {
@@ -65,7 +67,7 @@ fn warning(code: Code, function: &Function, text: Option<&str>, message: String,
     let definition = function.definition.as_ref();
     let module = || function.file.as_ref().map(|file| file.display().to_string());
     Warning {
-        code,
+        code: code.into(),
         function: Some(function.id.clone()),
         message,
         file: definition.map(|definition| definition.file.clone()).or_else(module),
@@ -118,7 +120,10 @@ mod tests {
     /// Code, line.
     fn check(function: Function, expected: &[(&str, u32)]) {
         let warnings = look(&manifest(vec![function]), None);
-        let found: Vec<_> = warnings.iter().map(|found| (found.code, found.line.unwrap())).collect();
+        let found: Vec<_> = warnings
+            .iter()
+            .map(|found| (&*found.code, found.line.unwrap()))
+            .collect();
         assert_eq!(found, expected, "{warnings:#?}");
         for warning in warnings {
             assert_eq!(warning.file.as_deref(), Some("functions/a.ts"));
@@ -222,7 +227,7 @@ mod tests {
         );
         let told: Vec<_> = warnings
             .iter()
-            .map(|told| (told.code, told.function.as_deref().unwrap()))
+            .map(|told| (&*told.code, told.function.as_deref().unwrap()))
             .collect();
         assert_eq!(told, [("id_changed", "app-new"), ("function_gone", "app-gone")]);
         assert!(warnings[1].message.contains("1 call"), "{:?}", warnings[1]);

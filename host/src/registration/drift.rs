@@ -4,42 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use js_runtime_api::Function;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::subject::AppSubject;
+use crate::status::{Difference, DifferenceKind};
 
 /// What Inngest does for a function that says nothing (inngest/inngest: `pkg/consts/consts.go`).
 const DEFAULT_RETRIES: u64 = 4;
-
-/// One thing that Inngest has otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Difference {
-    pub app: String,
-    /// `None`: it is about the app.
-    pub function: Option<String>,
-    pub kind: DifferenceKind,
-    /// What it should hold.
-    pub expected: Value,
-    /// What it holds.
-    pub held: Value,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DifferenceKind {
-    /// It knows no such app or function.
-    Missing,
-    /// It has a function that the code has not.
-    Extra,
-    /// It would call somewhere else.
-    Url,
-    Triggers,
-    Retries,
-    Concurrency,
-    /// Its own report of what is wrong with the app.
-    Error,
-}
 
 /// An app as Inngest holds it.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -9,7 +9,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_rustls::rustls;
 
@@ -17,6 +16,7 @@ use super::state::HolderReading;
 use super::subject::{AppSubject, Subject, is_local};
 use crate::runner::answer::Raw;
 use crate::runner::fetch::{Error, exchange};
+use crate::status::{NotReady, Readiness};
 
 /// The limit for an answer, the connection included. The route that is asked first needs no user code at a
 /// host of Baton's; a host that is stuck for longer answers no call either.
@@ -105,15 +105,13 @@ async fn get(url: &str) -> Result<Raw, Error> {
 
 /// The answer of `GET /-/ready`; `None` when it is not of a host of Baton's.
 fn of_readiness(answer: &Raw) -> Option<HolderReading> {
-    let body: Value = serde_json::from_slice(&answer.body).ok()?;
-    let ready = body["ready"].as_bool()?;
-    body.get("last_good")?;
-    Some(match body["reason"].as_str() {
-        _ if ready => HolderReading::Serves,
-        Some("draining") => HolderReading::Draining,
+    let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
+    Some(match readiness.reason {
+        _ if readiness.ready => HolderReading::Serves,
+        Some(NotReady::Draining) => HolderReading::Draining,
         // Calls are held there, and would be answered here. It registers by itself once its code loads.
-        Some(reason @ ("loading" | "rejected")) => {
-            HolderReading::Gone(format!("that host has no code that serves ({reason})"))
+        Some(reason @ (NotReady::Loading | NotReady::Rejected)) => {
+            HolderReading::Gone(format!("that host has no code that serves ({})", reason.as_str()))
         }
         // User code holds its isolates: calls wait for it.
         _ => HolderReading::Serves,

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::Uri;
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -17,6 +16,8 @@ use super::subject::AppSubject;
 use crate::runner::answer::Raw;
 use crate::runner::fetch::fetch;
 use crate::runner::op::HttpRequest;
+use crate::status::FailureKind;
+use crate::wire;
 
 /// How long it may take to be connected.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -28,38 +29,10 @@ const APPS: &str = "{ apps { id externalID name url error functions { slug name 
                     configuration { retries { value } concurrency { limit { value isPlanLimit } key } } } } }";
 
 /// Why Inngest was not told, or does not tell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     pub kind: FailureKind,
     pub text: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// Nobody listens there.
-    Unreachable,
-    /// It took the connection and said nothing.
-    Silent,
-    /// It does not accept the key.
-    Unauthorized,
-    /// It said no, or what nobody understands.
-    Refused,
-    /// The project's own code did not get so far.
-    NoIsolate,
-}
-
-impl FailureKind {
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Silent => "silent",
-            Self::Unauthorized => "unauthorized",
-            Self::Refused => "refused",
-            Self::NoIsolate => "no_isolate",
-        }
-    }
 }
 
 impl Failure {
@@ -115,7 +88,7 @@ impl Inngest {
             headers.push(("authorization".to_owned(), format!("Bearer {}", bearer(key))));
         }
         if let Some(env) = &self.env {
-            headers.push(("x-inngest-env".to_owned(), env.clone()));
+            headers.push((wire::ENVIRONMENT.to_owned(), env.clone()));
         }
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));

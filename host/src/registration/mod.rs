@@ -32,11 +32,9 @@ mod drift;
 mod holder;
 mod inngest;
 mod key;
-mod shown;
 mod state;
 mod subject;
 mod task;
-mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,15 +43,13 @@ use std::time::Duration;
 use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use drift::Difference;
-pub use inngest::{Failure, FailureKind, Inngest};
+pub use inngest::{Failure, Inngest};
 pub use key::{bearer, flaw};
-pub use shown::Shown;
 pub use subject::{CLOUD, DEV_SERVER, Off, Unsigned, is_local};
-pub use words::{Words, in_words};
 
 use self::subject::Subject;
 use crate::generation::Table;
+use crate::status::RegistrationStatus;
 
 /// How long whoever asks waits for what becomes of it.
 const ASKED_LIMIT: Duration = Duration::from_secs(30);
@@ -69,14 +65,18 @@ pub struct Settings {
 
 /// What a host with these settings would have to tell of a project, and to whom.
 #[must_use]
-pub fn preview(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>, settings: &Settings) -> Shown {
-    Shown::of(&Subject::of(manifest, variable, settings))
+pub fn preview(
+    manifest: &Manifest,
+    variable: impl Fn(&str) -> Option<String>,
+    settings: &Settings,
+) -> RegistrationStatus {
+    subject::status(&Subject::of(manifest, variable, settings))
 }
 
 /// The running task, to look at and to ask.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    shown: watch::Receiver<Arc<Shown>>,
+    shown: watch::Receiver<Arc<RegistrationStatus>>,
     asks: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
@@ -84,7 +84,7 @@ impl Registration {
     /// Starts the task. It ends with the sender of `allowed`.
     #[must_use]
     pub fn start(table: Arc<Table>, settings: Settings, allowed: watch::Receiver<bool>) -> Self {
-        let (shown_sender, shown) = watch::channel(Arc::default());
+        let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(Off::NoGeneration))));
         let (asks, asked) = mpsc::unbounded_channel();
         let tasks = table.tasks().clone();
         tasks.spawn("registration", task::run(table, settings, allowed, asked, shown_sender));
@@ -93,12 +93,12 @@ impl Registration {
 
     /// How it stands.
     #[must_use]
-    pub fn shown(&self) -> Arc<Shown> {
+    pub fn shown(&self) -> Arc<RegistrationStatus> {
         self.shown.borrow().clone()
     }
 
     /// Registers now, and says how it stands then.
-    pub async fn ask(&self) -> Arc<Shown> {
+    pub async fn ask(&self) -> Arc<RegistrationStatus> {
         let (ticket, settled) = oneshot::channel();
         // A task that has ended drops the ticket.
         let _ = self.asks.send(ticket);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::drift::{Difference, DifferenceKind};
 use super::inngest::Failure;
+use crate::status::{Difference, DifferenceKind, RegistrationState};
 
 /// How often things are done, which depends on how far away Inngest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,18 +397,18 @@ impl Machine {
         self.holder.as_ref()
     }
 
-    /// How it is called.
-    pub(super) fn word(&self) -> &'static str {
+    /// The state that the status tells.
+    pub(super) fn state(&self) -> RegistrationState {
         match (&self.standing, self.phase) {
-            (_, Phase::Off) => "off",
-            (Standing::Drifted(_), _) => "drifted",
-            (Standing::Registered { .. }, _) => "registered",
+            (_, Phase::Off) => RegistrationState::Off,
+            (Standing::Drifted(_), _) => RegistrationState::Drifted,
+            (Standing::Registered { .. }, _) => RegistrationState::Registered,
             (Standing::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
                 if self.failures == 0 =>
             {
-                "registering"
+                RegistrationState::Registering
             }
-            (Standing::Unregistered, _) => "unregistered",
+            (Standing::Unregistered, _) => RegistrationState::Unregistered,
         }
     }
 

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::{Act, Event, HolderReading, Machine, Pace, RECHECK, Reading, Standing};
-use crate::registration::drift::{Difference, DifferenceKind};
-use crate::registration::inngest::{Failure, FailureKind};
+use crate::registration::inngest::Failure;
+use crate::status::{Difference, DifferenceKind, FailureKind, RegistrationState};
 
 fn current(digest: &str) -> Event {
     Event::Current {
@@ -27,16 +27,16 @@ fn difference() -> Vec<Difference> {
 #[test]
 fn what_is_told_is_looked_at_before_it_counts() {
     let mut machine = Machine::default();
-    assert_eq!(machine.word(), "off");
+    assert_eq!(machine.state(), RegistrationState::Off);
     assert_eq!(machine.apply(current("1"), 0.5), Act::Register);
-    assert_eq!(machine.word(), "registering");
+    assert_eq!(machine.state(), RegistrationState::Registering);
     assert_eq!(machine.apply(Event::Told(Ok(())), 0.5), Act::ReadBack);
     assert_eq!(*machine.standing(), Standing::Unregistered);
     assert_eq!(
         machine.apply(Event::Read(Reading::Agrees), 0.5),
         Act::Wait(Pace::NEAR.look)
     );
-    assert_eq!(machine.word(), "registered");
+    assert_eq!(machine.state(), RegistrationState::Registered);
     assert_eq!(machine.apply(Event::Due, 0.5), Act::ReadBack);
 }
 
@@ -51,7 +51,7 @@ fn an_inngest_that_forgot_is_told_at_once() {
         machine.apply(Event::Read(Reading::Differs(difference())), 0.5),
         Act::Register
     );
-    assert_eq!(machine.word(), "drifted");
+    assert_eq!(machine.state(), RegistrationState::Drifted);
     machine.apply(Event::Told(Ok(())), 0.5);
     // It took the call and nothing else: it is not called in a loop.
     let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
@@ -96,7 +96,7 @@ const RESTS: Act = Act::Wait(Pace::NEAR.standby);
 fn another_host_that_registered_since_is_left_in_its_place_while_it_serves_until_somebody_asks() {
     let mut machine = replaced_by("http://b");
     assert_eq!(machine.apply(Event::Holder(HolderReading::Serves), 0.5), RESTS);
-    assert_eq!(machine.word(), "drifted");
+    assert_eq!(machine.state(), RegistrationState::Drifted);
     machine.apply(Event::Due, 0.5);
     assert_eq!(machine.apply(Event::Read(Reading::Failed(failure())), 0.5), RESTS);
     assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
@@ -119,7 +119,7 @@ fn a_registered_host_that_two_looks_in_a_row_do_not_find_is_replaced() {
     assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
     assert_eq!(ask_again(&mut machine, gone()), Act::Wait(RECHECK));
     assert_eq!(ask_again(&mut machine, gone()), Act::Register);
-    assert_eq!(machine.word(), "registering");
+    assert_eq!(machine.state(), RegistrationState::Registering);
 }
 
 #[test]
@@ -420,7 +420,7 @@ proptest! {
                 Act::Continue => {}
                 act => doing = act,
             }
-            prop_assert_eq!(doing == Act::Rest, machine.word() == "off");
+            prop_assert_eq!(doing == Act::Rest, machine.state() == RegistrationState::Off);
             prop_assert!(!off || doing == Act::Rest);
             if let Act::Wait(wait) = doing {
                 prop_assert!(wait <= Pace::NEAR.refresh.mul_f64(1.2));

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Settings;
 use super::state::Pace;
+use crate::status::{AppStatus, OffKind, RegistrationState, RegistrationStatus};
 
 /// Where a dev server listens when nobody says otherwise.
 pub const DEV_SERVER: &str = "http://localhost:8288";
@@ -57,20 +58,41 @@ pub enum Off {
 }
 
 impl Off {
-    pub(super) const fn word(&self) -> &'static str {
+    const fn kind(&self) -> OffKind {
         match self {
-            Self::SwitchedOff => "switched_off",
-            Self::NoGeneration => "no_generation",
-            Self::NotCurrent => "not_current",
-            Self::NoFunctions(_) => "no_functions",
-            Self::NoOrigin { .. } => "no_origin",
-            Self::NoKey { .. } => "no_key",
+            Self::SwitchedOff => OffKind::SwitchedOff,
+            Self::NoGeneration => OffKind::NoGeneration,
+            Self::NotCurrent => OffKind::NotCurrent,
+            Self::NoFunctions(_) => OffKind::NoFunctions,
+            Self::NoOrigin { .. } => OffKind::NoOrigin,
+            Self::NoKey { .. } => OffKind::NoKey,
         }
     }
 
     /// Somebody has to do something.
     pub(super) const fn is_wrong(&self) -> bool {
         matches!(self, Self::NoOrigin { .. } | Self::NoKey { .. })
+    }
+}
+
+/// The status before Inngest was told anything.
+pub(super) fn status(subject: &Result<Subject, Off>) -> RegistrationStatus {
+    let apps = subject.iter().flat_map(|subject| &subject.apps).map(|app| AppStatus {
+        id: app.id.clone(),
+        url: app.url.clone(),
+        inngest: app.api.clone(),
+    });
+    let off = subject.as_ref().err();
+    RegistrationStatus {
+        state: match off {
+            Some(_) => RegistrationState::Off,
+            None => RegistrationState::Unregistered,
+        },
+        reason: off.map(ToString::to_string),
+        off: off.map(Off::kind),
+        dev: subject.as_ref().ok().map(|subject| subject.dev),
+        apps: apps.collect(),
+        ..RegistrationStatus::default()
     }
 }
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
-use js_runtime_api::{Body, Caller, Request, Response};
+use js_runtime_api::{Body, CallSubject, Caller, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use super::Settings;
 use super::holder;
-use super::inngest::{Failure, FailureKind, Inngest};
-use super::shown::{Shown, ShownHolder};
+use super::inngest::{Failure, Inngest};
 use super::state::{Act, Event, Holder, HolderReading, Machine, Reading, Standing};
-use super::subject::{AppSubject, Off, Subject};
+use super::subject::{self, AppSubject, Off, Subject};
 use crate::generation::{Generation, HostEvent, Table};
 use crate::runner::fetch;
+use crate::status::{Difference, FailureKind, HolderStatus, RegistrationStatus};
 
 /// How long an isolate may take; the SDK in it gives Inngest less.
 const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
@@ -33,7 +33,7 @@ pub(super) async fn run(
     settings: Settings,
     mut allowed: watch::Receiver<bool>,
     mut asks: Asks,
-    shown: watch::Sender<Arc<Shown>>,
+    shown: watch::Sender<Arc<RegistrationStatus>>,
 ) {
     let mut changes = table.views();
     let mut task = Task {
@@ -94,7 +94,7 @@ struct Task {
     told: Told,
     /// Who waits until nothing is under way.
     tickets: Vec<oneshot::Sender<()>>,
-    shown: watch::Sender<Arc<Shown>>,
+    shown: watch::Sender<Arc<RegistrationStatus>>,
 }
 
 /// What the log was told last, so that it is told once.
@@ -192,8 +192,8 @@ impl Task {
     fn show(&self) {
         let machine = &self.machine;
         let standing = machine.standing();
-        let now = Shown {
-            state: machine.word(),
+        let now = RegistrationStatus {
+            state: machine.state(),
             generation: self.generation.as_ref().map(|generation| generation.id.0),
             verified: matches!(standing, Standing::Registered { verified: true } | Standing::Drifted(_)),
             last_ok: self.last_ok,
@@ -204,14 +204,14 @@ impl Task {
                 Standing::Drifted(differences) => differences.clone(),
                 Standing::Unregistered | Standing::Registered { .. } => Vec::new(),
             },
-            holder: self.holder().map(|holder| ShownHolder {
+            holder: self.holder().map(|holder| HolderStatus {
                 urls: holder.urls.clone(),
                 answers: (holder.answered || holder.error.is_some()).then_some(holder.serves()),
                 silent_since: self.silent_since,
                 silences: holder.silences,
                 error: holder.error.clone(),
             }),
-            ..Shown::of(&self.subject)
+            ..subject::status(&self.subject)
         };
         let state = self.shown.borrow().state;
         let (next, error) = (now.state, now.error.clone());
@@ -221,7 +221,10 @@ impl Task {
             news
         });
         if state != next {
-            self.table.tell(HostEvent::Registration { state: next, error });
+            self.table.tell(HostEvent::Registration {
+                state: next.as_str(),
+                error,
+            });
         }
     }
 
@@ -263,7 +266,7 @@ impl Task {
                 } else {
                     warn!(
                         error,
-                        kind = kind.word(),
+                        kind = kind.as_str(),
                         "not registered at Inngest: trying again until it is"
                     );
                 }
@@ -311,7 +314,7 @@ fn say_replaced(reading: &HolderReading, holder: &Holder) {
     }
 }
 
-fn lines(differences: &[super::Difference]) -> String {
+fn lines(differences: &[Difference]) -> String {
     let lines: Vec<_> = differences.iter().map(ToString::to_string).collect();
     lines.join("; ")
 }
@@ -360,6 +363,7 @@ async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubje
             ("content-length".to_owned(), body.len().to_string()),
         ],
         body: Body::Full(body.into()),
+        subject: CallSubject::default(),
         target: app.target.clone(),
         caller: Caller::default(),
     };

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::moment::Moment;
 use super::op::Op;
+use crate::wire::{self, StreamedAnswer};
 
 /// An HTTP answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +38,9 @@ pub enum Answer {
 }
 
 impl Raw {
-    fn header(&self, name: &str) -> Option<&str> {
+    /// The first header of this name, which is in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known == name)
@@ -53,13 +56,13 @@ impl Answer {
         let failed = |error| Self::Failed {
             error,
             // Nobody signs the next one either.
-            again: raw.status != 401 && raw.header("x-inngest-no-retry") != Some("true"),
+            again: raw.status != 401 && raw.header(wire::NO_RETRY) != Some("true"),
             after: after.clone(),
         };
-        if !matches!(raw.status, 200 | 201 | 206) {
+        if !matches!(raw.status, 200 | wire::STREAMED | wire::OPERATIONS) {
             return failed(error_of(raw.status, body.ok(), &raw.body));
         }
-        if raw.header("x-inngest-sdk").is_none() {
+        if raw.header(wire::SDK).is_none() {
             return failed(error(
                 "NotTheSdk",
                 "the answer is not from Inngest's SDK: what the project serves at /api/inngest is something else",
@@ -69,10 +72,11 @@ impl Answer {
             return failed(error("UnreadableAnswer", "the SDK's answer is no JSON"));
         };
         match raw.status {
-            // Streamed: the answer is in an envelope.
-            201 if body["status"].is_u64() => Self::read(&enveloped(raw, &body)),
-            206 => Self::Ops {
-                version: raw.header("x-inngest-req-version").and_then(|text| text.parse().ok()),
+            wire::STREAMED if let Some(streamed) = StreamedAnswer::read(&raw.body) => {
+                Self::read(&taken_out(raw, streamed))
+            }
+            wire::OPERATIONS => Self::Ops {
+                version: raw.header(wire::VERSION).and_then(|text| text.parse().ok()),
                 ops: match &body {
                     Value::Array(ops) => ops.iter().map(Op::read).collect(),
                     op => vec![Op::read(op)],
@@ -100,25 +104,19 @@ pub fn error(name: &str, message: &str) -> Value {
     json!({"name": name, "message": message})
 }
 
-fn enveloped(raw: &Raw, body: &Value) -> Raw {
+fn taken_out(raw: &Raw, streamed: StreamedAnswer) -> Raw {
     let mut headers = raw.headers.clone();
-    for (name, value) in body["headers"].as_object().into_iter().flatten() {
-        headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-        if let Some(value) = value.as_str() {
-            headers.push((name.to_ascii_lowercase(), value.to_owned()));
-        }
-    }
-    let inner = match &body["body"] {
-        Value::String(text) => text.clone().into_bytes(),
-        other => other.to_string().into_bytes(),
-    };
+    headers.retain(|(known, _)| !streamed.headers.keys().any(|name| name.eq_ignore_ascii_case(known)));
+    headers.extend(streamed.headers());
     Raw {
-        status: body["status"]
-            .as_u64()
-            .and_then(|status| u16::try_from(status).ok())
-            .unwrap_or(500),
+        // An envelope within an envelope is none of the SDK's.
+        status: if streamed.status == wire::STREAMED {
+            200
+        } else {
+            streamed.status
+        },
         headers,
-        body: inner,
+        body: streamed.into_body(),
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::moment::Moment;
+use crate::wire::Opcode;
 
 /// One op, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,28 +78,28 @@ pub struct HttpRequest {
 impl Op {
     #[must_use]
     pub fn read(op: &Value) -> Self {
-        let code = op["op"].as_str().unwrap_or_default();
+        let code = || op["op"].as_str().unwrap_or_default().to_owned();
         let step = Step::read(op);
         let opts = &op["opts"];
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let timeout = text(&opts["timeout"]).map(|text| Moment::read(&text));
         let named = |option: &str| text(&opts[option]).or_else(|| text(&op["name"])).unwrap_or_default();
-        match code {
-            "StepRun" | "Step" => Self::Ran {
+        match Opcode::of(op) {
+            Opcode::StepRun => Self::Ran {
                 step,
                 data: op["data"].clone(),
             },
-            "StepError" | "StepFailed" => Self::Threw {
-                again: code == "StepError" && op["error"]["noRetry"] != true,
+            code @ (Opcode::StepError | Opcode::StepFailed) => Self::Threw {
+                again: code == Opcode::StepError && op["error"]["noRetry"] != true,
                 error: op["error"].clone(),
                 step,
             },
-            "StepPlanned" => Self::Planned(step),
-            "Sleep" => Self::Waits {
+            Opcode::StepPlanned => Self::Planned(step),
+            Opcode::Sleep => Self::Waits {
                 step,
                 wait: Wait::Sleep(Moment::read(&named("duration"))),
             },
-            "WaitForEvent" => Self::Waits {
+            Opcode::WaitForEvent => Self::Waits {
                 step,
                 wait: Wait::Event {
                     name: named("event"),
@@ -106,14 +107,14 @@ impl Op {
                     timeout,
                 },
             },
-            "WaitForSignal" => Self::Waits {
+            Opcode::WaitForSignal => Self::Waits {
                 step,
                 wait: Wait::Signal {
                     signal: named("signal"),
                     timeout,
                 },
             },
-            "InvokeFunction" => Self::Waits {
+            Opcode::InvokeFunction => Self::Waits {
                 step,
                 wait: Wait::Invoke {
                     function: text(&opts["function_id"]).unwrap_or_default(),
@@ -121,18 +122,18 @@ impl Op {
                     timeout,
                 },
             },
-            "AIGateway" => Self::Waits {
+            Opcode::AiGateway => Self::Waits {
                 step,
                 wait: Wait::Http(HttpRequest::infer(opts)),
             },
-            "Gateway" => Self::Waits {
+            Opcode::Gateway => Self::Waits {
                 step,
                 wait: Wait::Http(HttpRequest::fetch(opts)),
             },
-            "RunComplete" | "SyncRunComplete" => Self::Returned(op["data"].clone()),
-            "DiscoveryRequest" => Self::Rediscover,
-            "DeferAdd" | "DeferAbort" => Self::Lazy { code: code.to_owned() },
-            _ => Self::Unknown { code: code.to_owned() },
+            Opcode::RunComplete => Self::Returned(op["data"].clone()),
+            Opcode::DiscoveryRequest => Self::Rediscover,
+            Opcode::DeferAdd | Opcode::DeferAbort => Self::Lazy { code: code() },
+            Opcode::Unknown => Self::Unknown { code: code() },
         }
     }
 

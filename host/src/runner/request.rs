@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::id;
 use super::machine::{Call, Machine};
+use crate::wire::{self, FUNCTION_PARAMETER, STEP_PARAMETER};
 
 /// The largest body that a call may have; more state than that is fetched by the SDK.
 const BODY_LIMIT: usize = 4 << 20;
@@ -50,15 +51,19 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
     let headers = [
         ("content-type", "application/json"),
         ("user-agent", "Inngest"),
-        ("x-run-id", &address.run),
-        ("x-request-id", &dispatch.request),
-        ("x-inngest-generation-id", "1"),
-        ("x-inngest-job-id", &dispatch.job),
-        ("x-inngest-req-version", &machine.version().to_string()),
-        ("x-inngest-step-id", step),
+        (wire::RUN, &address.run),
+        (wire::REQUEST, &dispatch.request),
+        (wire::QUEUE_GENERATION, "1"),
+        (wire::JOB, &dispatch.job),
+        (wire::VERSION, &machine.version().to_string()),
+        (wire::STEP, step),
     ];
     Request {
-        path: format!("{}?fnId={}&stepId={step}", address.path, encoded(&address.function)),
+        path: format!(
+            "{}?{FUNCTION_PARAMETER}={}&{STEP_PARAMETER}={step}",
+            address.path,
+            encoded(&address.function)
+        ),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         body,
         use_api,

@@ -17,7 +17,8 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
 use super::{Server, answer, feed};
-use crate::generation::{GenerationId, Outcome, Reason, Report, Role, State as GenerationState, Want};
+use crate::generation::{GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, Want};
+use crate::status::DrainStatus;
 use crate::supervisor::UpgradeError;
 
 /// The query of `PUT /api/reload`.
@@ -126,8 +127,8 @@ pub(super) async fn rollback(
 /// `POST /-/register`: tells Inngest now, and says how it stands then.
 pub(super) async fn register(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     let shown = server.registration.ask().await;
-    tracing::info!(target: "audit", action = "register", %peer, state = shown.state, "admin action");
-    Json(shown.as_ref().clone()).into_response()
+    tracing::info!(target: "audit", action = "register", %peer, state = shown.state.as_str(), "admin action");
+    Json(shown).into_response()
 }
 
 /// `POST /-/drain`: as SIGTERM does.
@@ -147,7 +148,10 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
     }
     (
         StatusCode::ACCEPTED,
-        Json(json!({"status": "draining", "in_flight": in_flight})),
+        Json(DrainStatus {
+            status: PublicState::Draining,
+            in_flight,
+        }),
     )
         .into_response()
 }

@@ -17,23 +17,25 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use js_runtime_api::{Body as Bytewise, CallError, Caller, LoadError, Manifest, Target, header_bytes, header_text};
+use js_runtime_api::{
+    Body as Bytewise, CallError, CallSubject, Caller, LoadError, Manifest, Target, header_bytes, header_text,
+};
 
 use super::listen::Peer;
 use super::room::{Place, Tier};
-use super::status::NotReady;
 use super::way_back::{Lasting, into_http, learn};
 use super::{Server, answer, auth, request_body, session};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
+use crate::status::NotReady;
 use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
+use crate::wire;
 
 /// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
 /// SDK's answer and nothing else.
 pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generation");
 
 /// Bytes of a name that a caller sends. Inngest's own are shorter by far: a run's id has 26, a step's 40.
-const NAME_LIMIT: usize = 512;
 /// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most
 /// projects load in less, so that a sync right after a start is answered; Inngest gives one up after 10 s
 /// (inngest/inngest: `pkg/deploy/deploy.go`), and would then report a host that is there as unreachable.
@@ -96,7 +98,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let mut info = call_info(&request);
     if let Route::Other { path } = &route {
-        info.request = Some(cut(&format!("{} {path}", request.method)));
+        info.request = Some(wire::cut(&format!("{} {path}", request.method)));
     }
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
@@ -361,6 +363,7 @@ async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<
         Route::Other { .. } => Bytewise::Stream(request_body::patient(body)),
     };
     Ok(js_runtime_api::Request {
+        subject: wire::subject(&url, &headers),
         method: parts.method.as_str().to_owned(),
         url,
         headers,
@@ -371,34 +374,17 @@ async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<
 }
 
 fn call_info(request: &js_runtime_api::Request) -> CallInfo {
-    let query = request.url.split_once('?').map_or("", |(_, query)| query);
-    let parameter = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| cut(value))
-    };
-    let run = request
-        .headers
-        .iter()
-        .find(|(name, _)| name == "x-inngest-run-id" || name == "x-run-id");
+    let CallSubject { function, run, step } = request.subject.clone();
     CallInfo {
-        function: parameter("fnId"),
-        run: run.map(|(_, value)| cut(value)),
-        step: parameter("stepId"),
+        function,
+        run,
+        step,
         body: match &request.body {
             Bytewise::Full(body) => body.clone(),
             Bytewise::Stream(_) | Bytewise::Upgraded(_) => Bytes::new(),
         },
         request: None,
     }
-}
-
-/// The part of a caller's name (a function's, a run's, a step's, a path) that the host keeps. The timeline keeps
-/// thousands of them, and anybody can send one.
-fn cut(name: &str) -> String {
-    let end = (0..=NAME_LIMIT.min(name.len()))
-        .rev()
-        .find(|end| name.is_char_boundary(*end));
-    name[..end.unwrap_or_default()].to_owned()
 }
 
 /// Which handler answers, given what the generation has.
@@ -524,10 +510,10 @@ fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
     let mut response = answer::retry_after(response, 1);
     let headers = response.headers_mut();
     headers.insert(
-        "x-inngest-sdk",
+        wire::SDK,
         HeaderValue::from_static(concat!("baton:v", env!("CARGO_PKG_VERSION"))),
     );
-    headers.insert("x-inngest-no-retry", HeaderValue::from_static("false"));
+    headers.insert(wire::NO_RETRY, HeaderValue::from_static("false"));
     response.into_response()
 }
 
@@ -575,14 +561,18 @@ mod tests {
     use bytes::Bytes;
     use js_runtime_api::{App, Body, CallError, Caller, Manifest, Request, Target};
 
-    use super::{Details, FailureId, NAME_LIMIT, Route, call_info, failed, is_held, target};
+    use super::{Details, FailureId, Route, call_info, failed, is_held, target};
+    use crate::wire::subject;
 
     #[test]
     fn a_call_tells_its_function_run_step_and_attempt() {
+        let url = "http://127.0.0.1:3111/api/inngest?fnId=app-hello&stepId=step";
+        let headers = vec![("x-run-id".to_owned(), "01RUN".to_owned())];
         let info = call_info(&Request {
             method: "POST".to_owned(),
-            url: "http://127.0.0.1:3111/api/inngest?fnId=app-hello&stepId=step".to_owned(),
-            headers: vec![("x-run-id".to_owned(), "01RUN".to_owned())],
+            url: url.to_owned(),
+            subject: subject(url, &headers),
+            headers,
             body: Body::Full(Bytes::from_static(
                 b"{\"ctx\":{\"attempt\":2,\"run_id\":\"01RUN\"},\"steps\":{}}",
             )),
@@ -608,21 +598,6 @@ mod tests {
             assert!(!is_held(&inngest, method), "{method}");
             assert!(is_held(&other, method), "{method}");
         }
-    }
-
-    #[test]
-    fn names_that_a_caller_sends_are_cut_before_they_are_kept() {
-        let long = "ł".repeat(200_000);
-        let info = call_info(&Request {
-            method: "POST".to_owned(),
-            url: format!("http://x/api/inngest?fnId=f{long}&stepId={long}"),
-            headers: vec![("x-run-id".to_owned(), long)],
-            body: Body::Full(Bytes::new()),
-            target: Target::Fetch,
-            caller: Caller::default(),
-        });
-        let lengths = [info.function, info.run, info.step].map(|name| name.unwrap_or_default().len());
-        assert_eq!(lengths, [NAME_LIMIT - 1, NAME_LIMIT, NAME_LIMIT]);
     }
 
     #[tokio::test]

@@ -5,27 +5,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::Value;
 
 use super::forward::Successor;
 use super::{Server, own_control_socket};
-use crate::supervisor::{HostLine, SupervisorLine};
+use crate::status::{CallStatus, HostStatus, Status, SupervisorLine};
 
 /// A host that does not answer within this is shown without its calls.
 const WITHIN: Duration = Duration::from_secs(1);
 /// The largest status of another host that is read, in bytes.
 const LARGEST_STATUS: usize = 16 << 20;
-
-/// A host beside this one, or this one.
-#[derive(Debug, Serialize)]
-pub(super) struct HostStatus {
-    #[serde(flatten)]
-    line: HostLine,
-    /// The calls that it is answering, each with its generation; of this host they are with the
-    /// generations.
-    in_flight: Vec<Value>,
-}
 
 /// What the supervisor has told of itself and its hosts, and what those are answering.
 pub(super) async fn all(server: &Server) -> (Option<SupervisorLine>, Vec<HostStatus>) {
@@ -43,7 +31,7 @@ pub(super) async fn all(server: &Server) -> (Option<SupervisorLine>, Vec<HostSta
     (shown.supervisor, futures::future::join_all(hosts).await)
 }
 
-async fn calls_of(server: &Server, pid: u32) -> Option<Vec<Value>> {
+async fn calls_of(server: &Server, pid: u32) -> Option<Vec<CallStatus>> {
     let host = Successor {
         socket: own_control_socket(&server.successor.socket, pid),
         hold: Duration::ZERO,
@@ -53,16 +41,13 @@ async fn calls_of(server: &Server, pid: u32) -> Option<Vec<Value>> {
     let asked = async {
         let answer = host.get(Method::GET, &uri, HeaderMap::new(), Bytes::new()).await.ok()?;
         let body = axum::body::to_bytes(answer.into_body(), LARGEST_STATUS).await.ok()?;
-        serde_json::from_slice::<Value>(&body).ok()
+        serde_json::from_slice::<Status>(&body).ok()
     };
     let status = tokio::time::timeout(WITHIN, asked).await.ok()??;
-    let mut calls = Vec::new();
-    for generation in status["generations"].as_array().into_iter().flatten() {
-        for call in generation["in_flight"].as_array().into_iter().flatten() {
-            let mut call = call.clone();
-            call["generation"] = generation["id"].clone();
-            calls.push(call);
-        }
-    }
-    Some(calls)
+    let calls = status.generations.into_iter().flat_map(|generation| {
+        let of = Some(generation.id);
+        let calls = generation.in_flight.into_iter();
+        calls.map(move |call| CallStatus { generation: of, ..call })
+    });
+    Some(calls.collect())
 }

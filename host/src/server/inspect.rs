@@ -36,7 +36,7 @@ use super::auth::is_local;
 use super::listen::{ListenError, Peer};
 use super::room::{Phase, Place, Room};
 use super::{answer, connection};
-use crate::generation::{Generation, GenerationId, IsolateId, Table, View};
+use crate::generation::{Generation, GenerationId, IsolateId, PublicState, Table, View};
 
 const CURRENT: &str = "current";
 /// WebSocket's code for a server that is there again soon (RFC 6455, IANA's registry).
@@ -139,7 +139,7 @@ async fn list(State(table): State<Arc<Table>>, headers: HeaderMap) -> Json<Value
     }
     for entry in table.view().entries.iter().rev() {
         for isolate in entry.live.iter().flat_map(|live| live.pool.observed()) {
-            let (generation, state, isolate) = (entry.id.0, entry.state.word(), isolate.id.0);
+            let (generation, state, isolate) = (entry.id.0, entry.state.public().as_str(), isolate.id.0);
             let title = format!("Baton: generation {generation} ({state}), isolate {isolate}");
             targets.push(target(&format!("{generation}-{isolate}"), title));
         }
@@ -213,7 +213,7 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
         if follows {
             let is_over = |view: &View| {
                 let entry = view.entries.iter().find(|entry| entry.id == id);
-                entry.is_none_or(|entry| entry.state.word() != "current")
+                entry.is_none_or(|entry| entry.state.public() != PublicState::Current)
             };
             table.wait_until(is_over).await;
         } else {

@@ -1,71 +1,24 @@
 //! What one can see: liveness, readiness, metrics, and the whole status.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
-use js_runtime_api::{EnvironmentDigest, Finishing, LoadError, Warning};
-use serde::{Deserialize, Serialize};
+use js_runtime_api::Finishing;
+use serde::Deserialize;
 
-use super::Server;
-use super::hosts::{self, HostStatus};
-use crate::config::WatchMode;
-use crate::generation::{Entry, Expected, GenerationId, Holds, IsolateId, Observed, Reason, Role, Table, View};
-use crate::registration::Shown;
-use crate::supervisor::SupervisorLine;
+use super::{Server, hosts};
+use crate::generation::{Entry, GenerationId, Holds, Observed, PublicState, Reason, Role, Table, View};
+use crate::status::{
+    CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, NotReady, Readiness, RejectedStatus,
+    SourceStatus, Status,
+};
 
 /// `GET /-/live`: that the process answers is the answer.
 pub(super) async fn live() -> Json<serde_json::Value> {
     Json(serde_json::json!({"live": true}))
-}
-
-/// `GET /-/ready`.
-#[derive(Debug, Serialize)]
-pub(super) struct Readiness {
-    ready: bool,
-    generation: Option<GenerationId>,
-    /// Why not.
-    reason: Option<NotReady>,
-    /// The code on the disk cannot be served: what serves is what served last.
-    last_good: bool,
-}
-
-/// The reason why a call would not be answered at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum NotReady {
-    /// No generation has been loaded yet.
-    Loading,
-    /// The code cannot be loaded.
-    Rejected,
-    /// User code holds the thread of every isolate: calls wait.
-    IsolatesBlocked,
-    /// The host finishes its calls and ends.
-    Draining,
-    /// A task that the host cannot do without failed: it ends, and another takes over.
-    Failing,
-}
-
-impl NotReady {
-    /// `None` while a generation serves.
-    pub(super) fn of(table: &Table) -> Option<Self> {
-        if table.draining().is_cancelled() {
-            return Some(Self::Draining);
-        }
-        if table.tasks().failed().is_some() {
-            return Some(Self::Failing);
-        }
-        match table.current() {
-            Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),
-            None if table.view().last_rejected.is_some() => Some(Self::Rejected),
-            None => Some(Self::Loading),
-        }
-    }
 }
 
 /// The query of `GET /-/ready`. Anything else in it is ignored: health checks may add what they like.
@@ -116,7 +69,9 @@ fn is_last_good(view: &View, current: Option<GenerationId>) -> bool {
 
 /// `GET /-/metrics`.
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
-    server.metrics.registration_is(server.registration.shown().state);
+    server
+        .metrics
+        .registration_is(server.registration.shown().state.as_str());
     match server.metrics.render(&server.table) {
         Ok(text) => (
             [(
@@ -132,119 +87,6 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
             "Please report it.",
         ),
     }
-}
-
-/// `GET /-/status`.
-#[derive(Debug, Serialize)]
-struct Status {
-    current: Option<GenerationId>,
-    uptime_s: u64,
-    version: &'static str,
-    pid: u32,
-    /// Where it listens.
-    address: SocketAddr,
-    /// Under `baton start`.
-    supervisor: Option<SupervisorLine>,
-    /// Under `baton start`: this host, and those that load or finish their calls beside it.
-    hosts: Vec<HostStatus>,
-    functions: Vec<FunctionStatus>,
-    generations: Vec<GenerationStatus>,
-    /// Which changes on the disk lead to a reload.
-    watch: WatchMode,
-    /// Whether Inngest knows the functions.
-    registration: Arc<Shown>,
-    /// What deserves attention in the code that serves.
-    warnings: Vec<Warning>,
-    source: SourceStatus,
-    /// The cost of isolates that V8 could not end, until the host ends.
-    lost: LossStatus,
-}
-
-#[derive(Debug, Serialize)]
-struct FunctionStatus {
-    id: String,
-    app: String,
-    name: String,
-    triggers: Vec<serde_json::Value>,
-    /// `null`: the function says nothing and Inngest's default applies.
-    retries: Option<u32>,
-    /// Who says so: `code`, `baton.toml`, or `null` for Inngest's default.
-    retries_from: Option<&'static str>,
-    /// The rest of the SDK's function configuration.
-    config: std::collections::BTreeMap<String, serde_json::Value>,
-}
-
-#[derive(Debug, Serialize)]
-struct GenerationStatus {
-    id: GenerationId,
-    state: &'static str,
-    reason: Reason,
-    /// The earlier generation whose code this is.
-    restored_from: Option<GenerationId>,
-    hash: Option<String>,
-    git: Option<String>,
-    /// What its environment file gave it; never values.
-    environment: Option<EnvironmentDigest>,
-    /// The stage of its load, while that takes longer than a second.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    load_stage: Option<String>,
-    loaded_at: Option<Timestamp>,
-    in_flight: Vec<CallStatus>,
-    /// How many of these no isolate has begun.
-    queued: usize,
-    /// What keeps it although no call runs in it.
-    expected: Expected,
-    isolates: Vec<IsolateStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct IsolateStatus {
-    id: IsolateId,
-    calls: usize,
-    heap_mb: f64,
-    buffers_mb: f64,
-    /// Nearly out of memory: it finishes its calls and is replaced.
-    condemned: bool,
-    /// A debugger has stopped it.
-    paused: bool,
-    /// How long user code has held its thread; 0 while it does not.
-    blocked_ms: u64,
-    /// User code finishes work beside calls before its generation goes.
-    finishing: bool,
-    /// The event or signal that it hears then: `baton:draining`, `SIGTERM`.
-    finishes_for: Option<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct CallStatus {
-    function: Option<String>,
-    run: Option<String>,
-    step: Option<String>,
-    attempt: Option<u32>,
-    /// Of what is no call of Inngest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<String>,
-    since_ms: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceStatus {
-    /// Files on the disk differ from what the current generation read.
-    newer_than_loaded: bool,
-    changed: Vec<String>,
-    last_rejected: Option<RejectedStatus>,
-}
-
-#[derive(Debug, Serialize)]
-struct LossStatus {
-    threads: u64,
-    memory_mb: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct RejectedStatus {
-    generation: GenerationId,
-    error: LoadError,
 }
 
 /// The query of `GET /-/status`.
@@ -271,7 +113,7 @@ pub(super) enum Whose {
 }
 
 /// The whole, for the dashboard too.
-pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> {
+pub(super) async fn of(server: &Server, whose: Whose) -> Status {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match &current {
@@ -279,7 +121,6 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
         Some(current) => tokio::task::block_in_place(|| current.sources.changed_on_disk()),
         None => Vec::new(),
     };
-    let functions = current.iter().flat_map(|current| current.manifest.functions());
     let (supervisor, hosts) = match whose {
         Whose::ThisHost => (None, Vec::new()),
         Whose::AllHosts => hosts::all(server).await,
@@ -288,32 +129,21 @@ pub(super) async fn of(server: &Server, whose: Whose) -> impl Serialize + use<> 
     Status {
         current: current.as_ref().map(|current| current.id),
         uptime_s: server.started.elapsed().as_secs(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        address: server.address,
+        address: Some(server.address),
         supervisor,
         hosts,
-        functions: functions
-            .map(|(app, function)| FunctionStatus {
-                id: function.id.clone(),
-                app: app.id.clone(),
-                name: function.name.clone(),
-                triggers: function.triggers.clone(),
-                retries: function.retries,
-                retries_from: match (function.retries, function.retries_defaulted) {
-                    (None, _) => None,
-                    (Some(_), true) => Some("baton.toml"),
-                    (Some(_), false) => Some("code"),
-                },
-                config: function.config.clone(),
-            })
+        functions: current
+            .iter()
+            .flat_map(|current| FunctionStatus::all(&current.manifest))
             .collect(),
         generations: view
             .entries
             .iter()
             .map(|entry| generation_status(entry, &server.table.holds))
             .collect(),
-        watch: server.watch,
+        watch: Some(server.watch),
         registration: server.registration.shown(),
         warnings: current
             .iter()
@@ -335,8 +165,8 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
     let in_flight = entry.live.iter().flat_map(|live| live.in_flight());
     GenerationStatus {
         id: entry.id,
-        state: entry.state.word(),
-        reason: entry.reason,
+        state: entry.state.public(),
+        reason: Some(entry.reason),
         restored_from: entry.restored_from,
         hash: entry.hash.clone(),
         git: entry.git.clone(),
@@ -344,7 +174,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
         load_stage: entry
             .load_stage
             .as_ref()
-            .filter(|_| entry.state.word() == "loading")
+            .filter(|_| entry.state.public() == PublicState::Loading)
             .map(ToString::to_string),
         loaded_at: entry.loaded_at,
         in_flight: in_flight
@@ -355,6 +185,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
                 step: call.step,
                 request: call.request,
                 since_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+                generation: None,
             })
             .collect(),
         expected: holds.expected(entry.id),
@@ -381,7 +212,7 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
         finishing: vitals.finishing.is_some(),
-        finishes_for: vitals.finishing.map(Finishing::as_str),
+        finishes_for: vitals.finishing.map(|event| Finishing::as_str(event).to_owned()),
     }
 }
 

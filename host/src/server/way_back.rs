@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::room::{Phase, Place};
-use crate::generation::{CallInfo, Head, Lease, STREAMS};
+use crate::generation::{CallInfo, Lease};
+use crate::wire::{Head, STREAMED};
 
 /// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
 const LEARNED_FROM: usize = 32 << 20;
@@ -43,7 +44,7 @@ pub(super) async fn learn(
         upgraded @ Bytewise::Upgraded(_) => return Ok(upgraded),
     };
     let mut whole = Vec::new();
-    if head.0 != STREAMS {
+    if head.0 != STREAMED {
         while let Some(part) = parts.next().await {
             whole.extend_from_slice(&part.map_err(|error: BodyError| CallError::NoAnswer(error.to_string()))?);
             if whole.len() > LEARNED_FROM {
@@ -66,7 +67,7 @@ pub(super) async fn learn(
             }
             let _ = passed_on.send(part).await;
         }
-        table.holds.learn(&generation, &info, (STREAMS, &[]), &whole);
+        table.holds.learn(&generation, &info, (STREAMED, &[]), &whole);
     });
     Ok(Bytewise::Stream(body.boxed()))
 }

@@ -15,8 +15,9 @@ use tokio::task::JoinHandle;
 use tracing::error;
 
 use super::ledger::Ledger;
-use super::message::{FromHost, HostLine, SupervisorLine, ToHost, UpgradeError, Upgraded};
+use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
 use super::posix::take_inherited;
+use crate::status::{HostLine, SupervisorLine};
 
 /// Why a host has no supervisor.
 #[derive(Debug, thiserror::Error, Diagnostic)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::{Frozen, GenerationId};
+use crate::status::{HostLine, SupervisorLine};
 
 /// Changes when either side would no longer understand the other.
 pub const PROTOCOL: u32 = 1;
@@ -115,22 +116,6 @@ pub enum Occasion {
     Restart,
     /// It takes over from one that runs.
     Upgrade,
-}
-
-/// A host, for the status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostLine {
-    pub pid: u32,
-    pub version: String,
-    /// `starting`, `loading`, `accepting`, `draining`.
-    pub state: String,
-}
-
-/// The supervisor, for the status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SupervisorLine {
-    pub pid: u32,
-    pub version: String,
 }
 
 /// An upgrade that was done.

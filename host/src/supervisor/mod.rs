@@ -49,7 +49,7 @@ pub use child::{HOST_COMMAND, LISTENER_OPTION};
 pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
 pub use ledger::{Ledger, Noted};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
-pub use message::{Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded};
+pub use message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
 pub use posix::effective_user;
 pub(crate) use posix::hold_signals;
 
@@ -63,6 +63,7 @@ use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::server::{ListenError, own_control_socket};
+use crate::status::SupervisorLine;
 
 /// How often the clock is looked at, and systemd asked for more time.
 const TICK: Duration = Duration::from_secs(5);

@@ -25,10 +25,9 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::event::{Action, Asker, Binary, Event, HostId, Notice};
 use super::handover_record::{HandoverRecord, HostRole, VERSION};
-use super::message::{
-    Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded,
-};
+use super::message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
 use crate::generation::{Frozen, GenerationId};
+use crate::status::{HostLine, SupervisorLine};
 
 /// How long a host may take until it says something, and then until its engine is up (which makes its
 /// startup snapshot first, when the binary is new).

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::event::{Action, Asker, Binary, Event, HostId, Notice};
 use super::handover_record::{HandoverRecord, HostRole};
-use super::message::{FromHost, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError};
+use super::message::{FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
 use super::state::Supervision;
 use crate::generation::{Frozen, GenerationId};
+use crate::status::SupervisorLine;
 
 const A: HostId = HostId(1);
 const B: HostId = HostId(2);

@@ -289,7 +289,7 @@ impl Metrics {
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
         for entry in &table.view().entries {
-            let state = entry.state.word();
+            let state = entry.state.public().as_str();
             self.live.get_or_create(&StateLabel { state }).inc();
             let generation = entry.id.0;
             let Some(live) = &entry.live else {

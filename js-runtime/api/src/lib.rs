@@ -12,7 +12,9 @@ pub mod ownership;
 mod progress;
 mod queue;
 pub mod regular_file;
+mod subject;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,13 +24,14 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
 pub use latin1::{header_bytes, header_text};
 pub use progress::{LoadProgress, LoadStage};
 pub use queue::{Answer, Call, CallQueue};
+pub use subject::CallSubject;
 
 /// Where a project lives and which of its modules are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +67,8 @@ pub struct EnvironmentSource {
 }
 
 /// The variables that a generation's file and command gave it: what may be shown of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EnvironmentDigest {
     pub names: Vec<String>,
     /// Hex digest over names and values; `None` without a file and a command.
@@ -365,6 +369,7 @@ pub struct Request {
     /// Values are bytes, each of them a character ([`header_text`]).
     pub headers: Vec<(String, String)>,
     pub body: Body,
+    pub subject: CallSubject,
     pub target: Target,
     pub caller: Caller,
 }
@@ -493,10 +498,11 @@ pub struct Definition {
 }
 
 /// Something worth knowing about a loaded project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Warning {
     /// Stable, for machines: `retries_zero`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// The function concerned, if it is about one.
     pub function: Option<String>,
     pub message: String,
@@ -509,7 +515,8 @@ pub struct Warning {
 }
 
 /// Why a project could not be loaded, written for the person who edits it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(default)]
 #[error("{message}")]
 pub struct LoadError {
     pub kind: LoadErrorKind,
@@ -529,7 +536,7 @@ pub struct LoadError {
 }
 
 /// What went wrong in a load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadErrorKind {
     /// A file does not parse, or is no text.

@@ -160,6 +160,7 @@ mod tests {
             url: "http://localhost/".to_owned(),
             headers: Vec::new(),
             body: Body::Full(Bytes::new()),
+            subject: crate::CallSubject::default(),
             target: Target::Fetch,
             caller: Caller::default(),
         }

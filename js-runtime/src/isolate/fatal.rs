@@ -142,7 +142,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures::executor::block_on;
-    use js_runtime_api::{Body, CallError, CallQueue, Caller, Ended, Request, Target};
+    use js_runtime_api::{Body, CallError, CallQueue, CallSubject, Caller, Ended, Request, Target};
     use tokio::sync::watch;
 
     use super::{Told, guard_this_thread};
@@ -187,6 +187,7 @@ mod tests {
             headers: Vec::new(),
             body: Body::Full(bytes::Bytes::new()),
             caller: Caller::default(),
+            subject: CallSubject::default(),
             target: Target::Fetch,
         };
         let answer = queue.push(1, None, request);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use deno_core::url::form_urlencoded;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -19,7 +20,7 @@ use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body, BodyError, CallError, Keeping, Request, Response, header_bytes, header_text};
+use js_runtime_api::{Body, BodyError, CallError, CallSubject, Keeping, Request, Response, header_bytes, header_text};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
@@ -147,6 +148,7 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
         url,
         headers,
         body,
+        subject,
         caller,
         target: _,
     } = request;
@@ -176,11 +178,25 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
             http.headers_mut().append(name, value);
         }
     }
-    http.headers_mut().insert(CALL, id.into());
+    if let Ok(call) = HeaderValue::try_from(told(id, &subject)) {
+        http.headers_mut().insert(CALL, call);
+    }
     if let Some(peer) = caller.peer.and_then(|peer| HeaderValue::try_from(peer).ok()) {
         http.headers_mut().insert(PEER, peer);
     }
     Ok(http)
+}
+
+/// The call as `prelude/serving.ts` reads it: the fields of a form.
+fn told(id: u64, subject: &CallSubject) -> String {
+    let mut form = form_urlencoded::Serializer::new(format!("id={id}"));
+    let CallSubject { function, run, step } = subject;
+    for (name, value) in [("function", function), ("run", run), ("step", step)] {
+        if let Some(value) = value {
+            form.append_pair(name, value);
+        }
+    }
+    form.finish()
 }
 
 fn never(never: Infallible) -> BodyError {
@@ -233,7 +249,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Kept<T> {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
-    use js_runtime_api::{Body, CallError, Caller, Request, Target};
+    use js_runtime_api::{Body, CallError, CallSubject, Caller, Request, Target};
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixListener;
@@ -256,6 +272,7 @@ mod tests {
             url: "http://localhost/".to_owned(),
             headers: vec![("upgrade".to_owned(), "websocket".to_owned())],
             body: Body::Full(bytes::Bytes::new()),
+            subject: CallSubject::default(),
             target: Target::Fetch,
             caller: Caller::default(),
         };

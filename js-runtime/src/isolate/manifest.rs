@@ -34,7 +34,7 @@ pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
     if fetch && apps.is_empty() {
         let path = &modules.sources.project().serve_path;
         warnings.push(Warning {
-            code: "functions_unknown",
+            code: "functions_unknown".into(),
             message: format!("the app did not tell its functions at {path}: they are served all the same"),
             help: Some("If it serves them elsewhere, say where: serve_path below [inngest] in baton.toml.".to_owned()),
             ..Warning::default()
@@ -49,7 +49,8 @@ fn warning(Note { code, message }: Note) -> Warning {
         code: match code.as_str() {
             "not_served" => "not_served",
             _ => "ignored_option",
-        },
+        }
+        .into(),
         message,
         ..Warning::default()
     }

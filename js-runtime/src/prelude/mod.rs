@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use deno_ast::MediaType;
-use deno_core::url::{Url, form_urlencoded};
+use deno_core::url::Url;
 use deno_core::{JsBuffer, ToJsBuffer, v8};
-use js_runtime_api::{Body, LoadError, Request, Response, Target};
+use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::source::caches::Caches;
@@ -156,19 +156,11 @@ pub(crate) struct CallArgument {
     url: String,
     headers: Vec<(String, String)>,
     body: WholeBody,
-    whose: Whose,
+    whose: CallSubject,
     app: Option<String>,
     id: u64,
     peer: Option<String>,
     sync: bool,
-}
-
-/// Whose call it is, for what is logged.
-#[derive(Serialize)]
-struct Whose {
-    function: Option<String>,
-    run: Option<String>,
-    step: Option<String>,
 }
 
 /// The body of a request.
@@ -197,8 +189,8 @@ impl CallArgument {
     /// Of a request whose body is there.
     pub(crate) fn new(id: u64, request: Request, body: &[u8]) -> Self {
         Self {
-            whose: Whose::of(&request),
             body: WholeBody::of(&request, body),
+            whose: request.subject,
             method: request.method,
             url: request.url,
             headers: request.headers,
@@ -210,21 +202,6 @@ impl CallArgument {
             },
             id,
             peer: request.caller.peer,
-        }
-    }
-}
-
-impl Whose {
-    fn of(request: &Request) -> Self {
-        let query = request.url.split_once('?').map_or("", |(_, query)| query);
-        let parameter = |name| {
-            let mut pairs = form_urlencoded::parse(query.as_bytes());
-            pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
-        Self {
-            function: parameter("fnId"),
-            run: header(request, "x-run-id").map(str::to_owned),
-            step: parameter("stepId"),
         }
     }
 }

@@ -211,19 +211,18 @@ function prepare(server: Server, { port, hostname = "::" }: { port: number; host
     if (event !== "request" && event !== "upgrade" && event !== "checkContinue") {
       return Reflect.apply(emit, this, [event, ...values]);
     }
-    unwrap(request);
+    const { call } = unwrap(request);
     open++;
     request.socket.once("close", () => {
       open--;
       ended();
     });
-    const call = callOf(new URL(request.url ?? "/", "http://localhost"), (name) => request.headers[name] as string);
     return runFor(call, () => Reflect.apply(emit, this, [event, ...values]));
   } as any;
 }
 
 /** Takes out what the host told, and gives the connection its real other end. */
-function unwrap(request: IncomingMessage) {
+function unwrap(request: IncomingMessage): { id: number; call: Call } {
   // The first two are made of the third when they are asked for first, and not again.
   const { headers, headersDistinct, rawHeaders } = request;
   for (let at = rawHeaders.length - 2; at >= 0; at -= 2) {
@@ -240,10 +239,12 @@ function unwrap(request: IncomingMessage) {
       remoteFamily: { ...own, value: family },
     });
   }
+  const told = callOf(headers[CALL] as string | undefined);
   for (const known of [headers, headersDistinct]) {
     delete known[PEER];
     delete known[CALL];
   }
+  return told;
 }
 
 function addressFrom(peer: string | null | undefined): { hostname: string; port: number } {
@@ -256,9 +257,11 @@ export function fromPeer(peer: string | null): From {
   return { remoteAddr: { transport: "tcp", ...addressFrom(peer) } };
 }
 
-/** Which call of which function a request is, for what is logged. */
-export function callOf({ searchParams }: URL, header: (name: string) => string | null | undefined): Call {
-  return { function: searchParams.get("fnId"), run: header("x-run-id") ?? null, step: searchParams.get("stepId") };
+/** The number of a call at the host, and its run and step for the log, as the host tells them. */
+function callOf(told: string | null | undefined): { id: number; call: Call } {
+  const fields = new URLSearchParams(told ?? "");
+  const call = { function: fields.get("function"), run: fields.get("run"), step: fields.get("step") };
+  return { id: Number(fields.get("id")), call };
 }
 
 /** The app's answer to a request that came directly; `call` is its number at the host. */
@@ -271,7 +274,8 @@ export async function answer(request: Request, peer: string | null, call: number
 async function answerRaw(raw: Request, run: Handler): Promise<Response> {
   const headers = new Headers(raw.headers);
   const peer = headers.get(PEER);
-  const context = new Background(Number(headers.get(CALL)));
+  const { id, call } = callOf(headers.get(CALL));
+  const context = new Background(id);
   headers.delete(PEER);
   headers.delete(CALL);
   const { pathname, search } = new URL(raw.url);
@@ -286,7 +290,6 @@ async function answerRaw(raw: Request, run: Handler): Promise<Response> {
     // be found out. A hang-up that was before, it does not tell.
     const signal = () => (context.isHungUp() ? AbortSignal.abort() : raw.signal);
     Object.defineProperty(request, "signal", { configurable: true, get: signal });
-    const call = callOf(url, (name) => headers.get(name));
     return checked(await runFor(call, () => run(request, fromPeer(peer), context.forUser())));
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? String(error)) : String(error);

@@ -122,7 +122,7 @@ impl Looking<'_> {
             .function
             .and_then(|function| self.findings.functions.get(function));
         let warning = Warning {
-            code,
+            code: code.into(),
             function: function.and_then(|function| function.id.clone()),
             message,
             line: Some(self.line(at)),
@@ -428,7 +428,7 @@ mod tests {
     use deno_ast::MediaType;
     use deno_core::url::Url;
 
-    use super::{Findings, look};
+    use super::{Findings, STEP_ID_REPEATED, STEP_NESTED, look};
     use crate::source::transpile;
 
     fn findings(text: &str) -> Findings {
@@ -446,7 +446,11 @@ mod tests {
         }
         warnings
             .iter()
-            .map(|warning| (warning.code, warning.line.unwrap()))
+            .map(|warning| {
+                let mut known = [STEP_NESTED, STEP_ID_REPEATED].into_iter();
+                let code = known.find(|code| *code == warning.code);
+                (code.unwrap(), warning.line.unwrap())
+            })
             .collect()
     }
 

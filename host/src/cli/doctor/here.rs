@@ -1,6 +1,6 @@
 //! What is to be seen on this machine: the host, its port, files, keys, limits.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -12,12 +12,13 @@ use super::super::plan::{NAME_THE_ENV_FILE, Plan};
 use super::check::{Check, Finding};
 use crate::config::StateError;
 use crate::registration::{self, Unsigned, is_local};
+use crate::status::{OffKind, RegistrationStatus, Status};
 use crate::watch;
 
 /// Whether the project has a host, and one that answers.
-pub(super) fn host(plan: &Plan, status: Option<&Value>) -> Check {
+pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
     if let Some(status) = status {
-        let (pid, version) = (&status["pid"], status["version"].as_str().unwrap_or_default());
+        let Status { pid, version, .. } = status;
         let own = env!("CARGO_PKG_VERSION");
         if version != own {
             let message = format!("process {pid} is version {version}, this command is {own}");
@@ -51,12 +52,12 @@ pub(super) fn host(plan: &Plan, status: Option<&Value>) -> Check {
 }
 
 /// Who has the port.
-pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
+pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
     let port = plan.address.port();
     if port == 0 {
         return Check::skipped("port", "any free one");
     }
-    let address = status.and_then(|status| status["address"].as_str()?.parse::<SocketAddr>().ok());
+    let address = status.and_then(|status| status.address);
     if address.is_some_and(|address| address.port() == port) {
         return Check::good("port", format!("{port} is the host's"));
     }
@@ -70,9 +71,9 @@ pub(super) fn port(plan: &Plan, status: Option<&Value>) -> Check {
         );
     }
     let owner = listeners::get_process_by_port(port, listeners::Protocol::TCP).ok();
-    let host = status.and_then(|status| status["pid"].as_u64());
+    let host = status.map(|status| status.pid);
     match owner {
-        Some(owner) if Some(u64::from(owner.pid)) == host => Check::good("port", format!("{port} is the host's")),
+        Some(owner) if Some(owner.pid) == host => Check::good("port", format!("{port} is the host's")),
         Some(owner) if owner.name.starts_with("baton") => Check::failed(
             "port",
             Finding::new(
@@ -229,15 +230,15 @@ fn is_blocked(version: &str) -> bool {
 }
 
 /// Whether mode and keys fit each other.
-pub(super) fn keys(sources: &dyn Sources, registration: &Value, host: Option<&Value>) -> Check {
-    let is_production = host.is_some_and(|status| !status["supervisor"].is_null());
-    if is_production && registration["dev"] == true {
+pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, host: Option<&Status>) -> Check {
+    let is_production = host.is_some_and(|status| status.supervisor.is_some());
+    if is_production && registration.dev == Some(true) {
         let (message, fix) = Unsigned::DevMode.words();
         return Check::failed("keys", Finding::new("unsigned_calls", message, fix));
     }
     let variable = |name: &str| sources.variable(name).filter(|value| !value.is_empty());
-    if registration["off"] == "no_key" {
-        let reason = registration["reason"].as_str().unwrap_or_default();
+    if registration.off == Some(OffKind::NoKey) {
+        let reason = registration.reason.as_deref().unwrap_or_default();
         return Check::failed(
             "keys",
             Finding::new(
@@ -248,7 +249,7 @@ pub(super) fn keys(sources: &dyn Sources, registration: &Value, host: Option<&Va
         );
     }
     let Some(key) = variable("INNGEST_SIGNING_KEY") else {
-        return match registration["dev"].as_bool() {
+        return match registration.dev {
             Some(true) => Check::good("keys", "dev mode: none are needed"),
             _ => Check::good("keys", "the code has its own"),
         };
@@ -258,14 +259,14 @@ pub(super) fn keys(sources: &dyn Sources, registration: &Value, host: Option<&Va
         let message = format!("INNGEST_SIGNING_KEY cannot be right: {flaw}");
         return Check::failed("keys", Finding::new("signing_key_malformed", message, fix));
     }
-    let near = registration["apps"][0]["inngest"].as_str().is_some_and(is_local);
-    if near && registration["dev"] == false && key.starts_with("signkey-") {
+    let near = registration.apps.first().is_some_and(|app| is_local(&app.inngest));
+    if near && registration.dev == Some(false) && key.starts_with("signkey-") {
         let message =
             "`inngest start` signs with its key as it is, the SDK takes the prefix off: none of its calls is accepted";
         let fix = "Use a key without `signkey-…-` on both sides: openssl rand -hex 32.";
         return Check::failed("keys", Finding::new("signing_key_prefix", message, fix));
     }
-    if registration["dev"] == false && variable("INNGEST_EVENT_KEY").is_none() {
+    if registration.dev == Some(false) && variable("INNGEST_EVENT_KEY").is_none() {
         let message = "there is no INNGEST_EVENT_KEY: functions cannot send events";
         let fix = "INNGEST_EVENT_KEY=… in the environment file, if they do.";
         return Check::warning("keys", Finding::new("no_event_key", message, fix));

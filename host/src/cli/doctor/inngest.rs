@@ -3,25 +3,24 @@
 use std::time::Duration;
 
 use js_runtime_api::Sources;
-use serde_json::Value;
 
 use super::check::{Check, Finding};
-use crate::registration::{CLOUD, FailureKind, Inngest};
-use crate::runner::answer::Raw;
+use crate::registration::{CLOUD, Inngest};
 use crate::runner::fetch::{self, fetch};
 use crate::runner::op::HttpRequest;
+use crate::status::{AppStatus, Difference, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus};
+use crate::wire;
 
 /// How long the functions may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks Inngest, and asks it to ask the functions. `host`: whether one runs.
-pub(super) async fn look(sources: &dyn Sources, registration: &Value, host: bool) -> Vec<Check> {
-    let app = &registration["apps"][0];
-    let (Some(api), Some(url)) = (app["inngest"].as_str(), app["url"].as_str()) else {
+pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatus, host: bool) -> Vec<Check> {
+    let Some(AppStatus { inngest: api, url, .. }) = registration.apps.first() else {
         return vec![untold(registration)];
     };
     fetch::trust(sources.certificates());
-    let dev = registration["dev"] == true;
+    let dev = registration.dev == Some(true);
     let inngest = Inngest {
         api: api.to_owned(),
         key: sources
@@ -62,13 +61,10 @@ pub(super) async fn look(sources: &dyn Sources, registration: &Value, host: bool
 }
 
 /// Why nothing is to be registered.
-fn untold(registration: &Value) -> Check {
-    let reason = registration["reason"]
-        .as_str()
-        .unwrap_or("the code cannot be loaded")
-        .to_owned();
-    match registration["off"].as_str() {
-        Some("no_origin") => Check::failed(
+fn untold(registration: &RegistrationStatus) -> Check {
+    let reason = registration.reason.clone().unwrap_or_default();
+    match registration.off {
+        Some(OffKind::NoOrigin) => Check::failed(
             "registration",
             Finding::new(
                 "no_serve_origin",
@@ -76,7 +72,7 @@ fn untold(registration: &Value) -> Check {
                 "serve_origin = \"https://…\" below [inngest] in baton.toml.",
             ),
         ),
-        Some("no_key") => Check::failed(
+        Some(OffKind::NoKey) => Check::failed(
             "registration",
             Finding::new(
                 "no_signing_key",
@@ -103,7 +99,7 @@ async fn server_kind(inngest: &Inngest) -> Option<String> {
         return Some("cloud".to_owned());
     }
     let answer = inngest.ask("GET", "/health", None).await.ok()?;
-    header(&answer, "x-inngest-server-kind").map(str::to_owned)
+    answer.header(wire::SERVER_KIND).map(str::to_owned)
 }
 
 /// Whether the functions are in another mode than the server.
@@ -124,9 +120,9 @@ fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
 }
 
 /// Another host of the app is registered, and this one is its stand-in.
-fn elsewhere(holder: &Value) -> Check {
-    let url = holder["urls"][0].as_str().unwrap_or_default();
-    match holder["error"].as_str() {
+fn elsewhere(holder: &HolderStatus) -> Check {
+    let url = holder.urls.first().map_or("", String::as_str);
+    match &holder.error {
         None => Check::good(
             "registration",
             format!("Inngest calls another host, at {url}; this one registers when that one does not answer"),
@@ -142,37 +138,28 @@ fn elsewhere(holder: &Value) -> Check {
     }
 }
 
-fn registered(registration: &Value) -> Check {
-    let error = registration["error"].as_str().unwrap_or_default();
-    let kind = registration["error_kind"].as_str().unwrap_or_default();
-    match registration["state"].as_str() {
-        Some("registered") if registration["verified"] == true => {
+fn registered(registration: &RegistrationStatus) -> Check {
+    use RegistrationState::{Drifted, Off, Registered};
+    let error = registration.error.as_deref().unwrap_or_default();
+    let kind = registration.error_kind;
+    match registration.state {
+        Registered if registration.verified => {
             Check::good("registration", "Inngest holds exactly the functions that serve")
         }
-        Some("registered") => Check::good("registration", "Inngest was told; it does not tell what it holds"),
-        Some("drifted") if registration["holder"].is_object() => elsewhere(&registration["holder"]),
-        Some("drifted") => {
-            let what: Vec<_> = registration["drift"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|difference| {
-                    let of = difference["function"].as_str().or(difference["app"].as_str());
-                    format!(
-                        "{} ({})",
-                        of.unwrap_or_default(),
-                        difference["kind"].as_str().unwrap_or_default()
-                    )
-                })
-                .collect();
-            let message = format!(
-                "Inngest holds something else than the code, also after it was told: {}",
-                what.join(", ")
-            );
+        Registered => Check::good("registration", "Inngest was told; it does not tell what it holds"),
+        Drifted if let Some(holder) = &registration.holder => elsewhere(holder),
+        Drifted => {
+            let of = |one: &Difference| {
+                let of = one.function.as_ref().unwrap_or(&one.app);
+                format!("{of} ({})", one.kind.as_str())
+            };
+            let all: Vec<_> = registration.drift.iter().map(of).collect();
+            let all = all.join(", ");
+            let message = format!("Inngest holds something else than the code, also after it was told: {all}");
             let fix = "Remove the app in Inngest: it is registered anew at once. `baton status` shows what differs.";
             Check::failed("registration", Finding::new("drift", message, fix))
         }
-        _ if kind == FailureKind::Unauthorized.word() => Check::failed(
+        _ if kind == Some(FailureKind::Unauthorized) => Check::failed(
             "registration",
             Finding::new(
                 "wrong_key",
@@ -188,7 +175,7 @@ fn registered(registration: &Value) -> Check {
                 "INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
             ),
         ),
-        _ if kind == FailureKind::Silent.word() => Check::failed(
+        _ if kind == Some(FailureKind::Silent) => Check::failed(
             "registration",
             Finding::new(
                 "inngest_silent",
@@ -196,7 +183,7 @@ fn registered(registration: &Value) -> Check {
                 "Look at Inngest's log: it takes requests and answers none.",
             ),
         ),
-        Some("off") => untold(registration),
+        Off => untold(registration),
         _ => Check::failed(
             "registration",
             Finding::new("refused", error, "Look at Inngest's log; Baton tries again by itself."),
@@ -220,7 +207,7 @@ async fn from_here(url: &str) -> Result<(), Finding> {
         Ok(Err(lost)) => return Err(wrong(lost.to_string())),
         Err(_) => return Err(wrong(format!("{url} has not answered for {ANSWER_LIMIT:?}"))),
     };
-    let is_sdk = header(&answer, "x-inngest-sdk").or_else(|| header(&answer, "x-inngest-sdk-handled"));
+    let is_sdk = answer.header(wire::SDK).or_else(|| answer.header(wire::SDK_HANDLED));
     match is_sdk {
         Some(_) => Ok(()),
         None => Err(wrong(format!(
@@ -311,11 +298,6 @@ async fn forget(inngest: &Inngest, url: &str) {
     }
 }
 
-fn header<'a>(answer: &'a Raw, name: &str) -> Option<&'a str> {
-    let mut found = answer.headers.iter().filter(|(known, _)| known == name);
-    found.next().map(|(_, value)| value.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -333,7 +315,10 @@ mod tests {
 
     #[test]
     fn refusals_are_told_apart() {
-        let finding = |registration| serde_json::to_value(registered(&registration)).unwrap()["finding"].clone();
+        let finding = |said| {
+            let registration = serde_json::from_value(said).unwrap();
+            serde_json::to_value(registered(&registration)).unwrap()["finding"].clone()
+        };
         let refused = |kind: &str, error: &str| json!({"state": "unregistered", "error_kind": kind, "error": error});
         assert_eq!(finding(refused("unauthorized", "401")), "wrong_key");
         assert_eq!(

@@ -17,12 +17,13 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 use js_runtime_api::{Engine, LoadErrorKind, Sources};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use self::check::{Check, Finding};
 use super::plan::{Mode, Plan, plan};
 use super::serve::ServeError;
 use super::{ServeArgs, client};
+use crate::status::{RegistrationStatus, Status};
 
 pub(super) const HELP: &str =
     "Example:\n  baton doctor\n  baton doctor --json | jq '.checks[] | select(.status == \"failed\")'";
@@ -115,7 +116,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     let registration = match &host {
         Some(status) => {
             checks.extend(code::of_host(status));
-            status["registration"].clone()
+            RegistrationStatus::clone(&status.registration)
         }
         None => {
             let (more, registration) = code::load(&plan, &engine, sources.clone()).await;
@@ -126,7 +127,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     checks.push(here::keys(sources.as_ref(), &registration, host.as_ref()));
     let asked = match &host {
         // Asking for a registration would take it from the host that has it.
-        Some(_) if !registration["holder"].is_null() => registration,
+        Some(_) if registration.holder.is_some() => registration,
         Some(_) => ask(&plan).await.unwrap_or(registration),
         None => registration,
     };
@@ -163,18 +164,18 @@ async fn read(plan: &Plan, engine: &Arc<dyn Engine>) -> Result<Arc<dyn Sources>,
 }
 
 /// The status of the project's running host.
-async fn running(plan: &Plan) -> Option<Value> {
+async fn running(plan: &Plan) -> Option<Status> {
     control(&plan.state.control_socket(), Method::GET, "/-/status").await
 }
 
 /// How the registration stands after another one.
-async fn ask(plan: &Plan) -> Option<Value> {
+async fn ask(plan: &Plan) -> Option<RegistrationStatus> {
     control(&plan.state.control_socket(), Method::POST, "/-/register").await
 }
 
-async fn control(socket: &Path, method: Method, path: &str) -> Option<Value> {
+async fn control<T: DeserializeOwned>(socket: &Path, method: Method, path: &str) -> Option<T> {
     let asked = client::exchange(socket, method, path, String::new());
     // A host that hangs is a finding.
     let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await.ok()?.ok()?;
-    answer.status.is_success().then_some(answer.body)
+    answer.status.is_success().then(|| answer.read().ok())?
 }

@@ -9,7 +9,6 @@ use clap::Parser;
 use hyper::Method;
 use js_runtime_api::Engine;
 use miette::Diagnostic;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::plan::{Mode, Plan, plan};
@@ -19,7 +18,8 @@ use super::args::InvokeArgs;
 use super::reloads::Reloads;
 use crate::config::{StateFolder, discover, find_running, working_folder};
 use crate::generation::{Outcome, Reason, Want};
-use crate::runner::catalogue::{Catalogue, Function};
+use crate::runner::catalogue::Catalogue;
+use crate::status::Status;
 
 /// How long what is left may take once the result is shown.
 const END: Duration = Duration::from_secs(3);
@@ -224,27 +224,24 @@ impl Home {
                 .request(Want::Reload { force: false }, Reason::Start)
                 .await;
             if let Outcome::Rejected { .. } = &report.outcome {
-                let report = serde_json::to_value(&*report).unwrap_or_default();
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
             }
         }
         let status = loop {
-            let status = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
+            let answer = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
                 .await
-                .map_err(|error| self.silent(error))?
-                .body;
-            let rejected = &status["source"]["last_rejected"];
-            match (&status["current"], &rejected["error"]) {
-                (Value::Null, Value::Null) => tokio::time::sleep(LOADING_PAUSE).await,
-                (Value::Null, error) => {
-                    let text = reload::refusal(&json!({ "error": error }));
+                .map_err(|error| self.silent(error))?;
+            let status: Status = answer.read().map_err(|error| self.silent(error.into()))?;
+            match (status.current, &status.source.last_rejected) {
+                (None, None) => tokio::time::sleep(LOADING_PAUSE).await,
+                (None, Some(rejected)) => {
+                    let text = reload::rejection(&rejected.error);
                     return Err(HomeError::Rejected(text.trim_end().to_owned()));
                 }
-                _ => break status,
+                (Some(_), _) => break status,
             }
         };
-        let functions: Result<Vec<Function>, _> = serde_json::from_value(status["functions"].clone());
-        functions.map(Catalogue::new).map_err(|error| self.silent(error.into()))
+        Ok(status.catalogue())
     }
 
     pub(super) async fn reloads(&self) -> Result<Reloads, HomeError> {

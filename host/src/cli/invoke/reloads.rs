@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use serde_json::Value;
 
 use super::super::client;
+use crate::generation::{Outcome, Report};
 
 pub(super) struct Reloads {
     body: Incoming,
@@ -18,8 +18,7 @@ pub(super) struct Reloads {
 /// What became of a reload.
 pub(super) enum Reloaded {
     Swapped,
-    /// The report of it.
-    Rejected(Value),
+    Rejected(Box<Report>),
 }
 
 impl Reloads {
@@ -39,14 +38,15 @@ impl Reloads {
     pub(super) async fn next(&mut self) -> Option<Reloaded> {
         loop {
             while let Some((line, rest)) = self.unread.split_once('\n') {
-                let data = line.strip_prefix("data:").map(serde_json::from_str::<Value>);
+                let data = line.strip_prefix("data:").map(serde_json::from_str::<Report>);
                 self.unread = rest.to_owned();
+                // (Other events are no reports.)
                 let Some(Ok(report)) = data else {
                     continue;
                 };
-                match report["status"].as_str() {
-                    Some("activated") => return Some(Reloaded::Swapped),
-                    Some("rejected") => return Some(Reloaded::Rejected(report)),
+                match report.outcome {
+                    Outcome::Activated { .. } => return Some(Reloaded::Swapped),
+                    Outcome::Rejected { .. } => return Some(Reloaded::Rejected(Box::new(report))),
                     _ => {}
                 }
             }

@@ -361,7 +361,7 @@ impl Task {
         }
         for warning in &generation.manifest.warnings {
             warn!(
-                code = warning.code,
+                code = &*warning.code,
                 function = warning.function,
                 file = warning.file,
                 line = warning.line,

@@ -27,7 +27,7 @@ use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
 use super::reload::{Reason, ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::retry::Retry;
-use super::state::{Decision, Event, GenerationId, Generations, State};
+use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
 use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
 use crate::lint::Code;
@@ -349,7 +349,10 @@ impl Task {
     }
 
     fn draining(&self) -> Vec<Draining> {
-        let draining = self.entries.values().filter(|entry| entry.state.word() == "draining");
+        let draining = self
+            .entries
+            .values()
+            .filter(|entry| entry.state.public() == PublicState::Draining);
         let all = draining
             .filter_map(|entry| entry.live.as_ref())
             .map(|generation| Draining {
@@ -376,14 +379,14 @@ impl Task {
     /// Shows one generation's new state, and tells those who follow.
     fn show(&mut self, id: GenerationId) {
         if let (Some(entry), Some(state)) = (self.entries.get_mut(&id), self.generations.state(id)) {
-            let word = state.word();
-            let news = entry.state.word() != word || !entry.announced;
+            let public = state.public();
+            let news = entry.state.public() != public || !entry.announced;
             entry.state = state;
             entry.announced = true;
             if news {
                 self.table.tell(HostEvent::Generation {
                     generation: id,
-                    state: word,
+                    state: public.as_str(),
                 });
             }
         }

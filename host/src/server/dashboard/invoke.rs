@@ -23,13 +23,14 @@ use super::super::calls::{self, GENERATION_HEADER};
 use super::super::listen::Peer;
 use super::super::{Server, answer};
 use crate::runner::answer::Raw;
-use crate::runner::catalogue::{Catalogue, Function};
+use crate::runner::catalogue::Catalogue;
 use crate::runner::fetch::fetch;
 use crate::runner::op::HttpRequest;
 use crate::runner::report::Origin;
 use crate::runner::request::Request as RunRequest;
 use crate::runner::sdk::{Answered, Lost, Sdk};
 use crate::runner::session::{Options, Order, Session};
+use crate::status::FunctionStatus;
 
 /// The largest answer of a function that is read, in bytes: Inngest takes none of this size.
 const LARGEST_ANSWER: usize = 32 << 20;
@@ -108,15 +109,10 @@ pub(super) async fn invoke(
 
 fn catalogue(server: &Server) -> Catalogue {
     let current = server.table.current();
-    let functions = current.iter().flat_map(|current| current.manifest.functions());
-    let functions = functions.map(|(app, function)| Function {
-        id: function.id.clone(),
-        app: app.id.clone(),
-        triggers: function.triggers.clone(),
-        retries: function.retries,
-        config: json!(function.config),
-    });
-    Catalogue::new(functions.collect())
+    let functions = current
+        .iter()
+        .flat_map(|current| FunctionStatus::all(&current.manifest));
+    Catalogue::new(functions.map(FunctionStatus::into_function).collect())
 }
 
 /// The project's SDK behind the same routes that Inngest calls.

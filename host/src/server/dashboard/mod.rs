@@ -78,7 +78,7 @@ async fn panels(State(server): State<Server>) -> Response {
 }
 
 async fn render(server: &Server) -> Panels {
-    let status = serde_json::to_value(status::of(server, status::Whose::AllHosts).await).unwrap_or_default();
+    let status = status::of(server, status::Whose::AllHosts).await;
     let timeline = &server.table.timeline;
     Panels::new(&status, &timeline.reloads(), &timeline.last_calls())
 }

@@ -1,13 +1,15 @@
 //! What of the page changes, rendered from the status that everybody reads. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use js_runtime_api::{LoadError, Warning};
 use maud::{Markup, html};
-use serde_json::Value;
 
-use crate::generation::{Last, Outcome, Reloaded};
-use crate::registration::{Words, in_words};
+use crate::config::WatchMode;
+use crate::generation::{Last, Outcome, PublicState, Reason, Reloaded};
+use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
 /// Of as many colours.
 const HUES: u32 = 8;
@@ -26,7 +28,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    pub(super) fn new(status: &Value, reloads: &[Reloaded], last: &BTreeMap<String, Last>) -> Self {
+    pub(super) fn new(status: &Status, reloads: &[Reloaded], last: &BTreeMap<String, Last>) -> Self {
         Self {
             live: live(status),
             attention: attention(status),
@@ -42,9 +44,11 @@ impl Panels {
     }
 }
 
-fn live(status: &Value) -> Markup {
-    let current = &status["current"];
-    let generation = generations_of(status).find(|generation| generation["id"] == *current);
+fn live(status: &Status) -> Markup {
+    let generation = status
+        .generations
+        .iter()
+        .find(|generation| Some(generation.id) == status.current);
     html! {
         section #live data-panel aria-labelledby="live-title" {
             @match generation {
@@ -53,18 +57,18 @@ fn live(status: &Value) -> Markup {
                     p.quiet { "Calls are held until one does." }
                 }
                 Some(generation) => {
-                    h2 #live-title { "Generation " b { (number(current)) } " serves" }
+                    h2 #live-title { "Generation " b { (generation.id) } " serves" }
                     dl {
-                        div { dt { "since" } dd { (time(&generation["loaded_at"])) } }
-                        div { dt { "code" } dd { code title=(text(&generation["hash"])) { (short(&generation["hash"])) } } }
-                        div { dt { "commit" } dd { (commit(&generation["git"])) } }
+                        div { dt { "since" } dd { (time(generation.loaded_at)) } }
+                        div { dt { "code" } dd { code title=(generation.hash.as_deref().unwrap_or_default()) { (short(generation)) } } }
+                        div { dt { "commit" } dd { (commit(generation.git.as_deref())) } }
                         div { dt { "why" } dd { (reason(generation)) } }
-                        div { dt { "functions" } dd { (list(&status["functions"]).len()) } }
-                        div { dt { "reloads by" } dd { (watching(&status["watch"])) } }
-                        @if let Some(words) = in_words(&status["registration"]) {
+                        div { dt { "functions" } dd { (status.functions.len()) } }
+                        div { dt { "reloads by" } dd { (watching(status.watch)) } }
+                        @if let Some(words) = status.registration.words() {
                             div { dt { "Inngest" } dd { (words.headline) } }
                         }
-                        div { dt { "host" } dd { "Baton " (text(&status["version"])) ", process " (number(&status["pid"])) } }
+                        div { dt { "host" } dd { "Baton " (status.version) ", process " (status.pid) } }
                     }
                 }
             }
@@ -73,30 +77,25 @@ fn live(status: &Value) -> Markup {
 }
 
 /// What wants to be looked at. Empty, it takes no room.
-fn attention(status: &Value) -> Markup {
-    let source = &status["source"];
-    let rejected = &source["last_rejected"];
-    let changed = list(&source["changed"]);
-    let blocked: Vec<(&Value, &Value)> = generations_of(status)
-        .flat_map(|generation| {
-            list(&generation["isolates"])
-                .iter()
-                .map(move |isolate| (generation, isolate))
-        })
-        .filter(|(_, isolate)| isolate["blocked_ms"].as_u64().unwrap_or_default() > 0 || isolate["condemned"] == true)
-        .collect();
+fn attention(status: &Status) -> Markup {
+    let changed = &status.source.changed;
+    let isolates = status
+        .generations
+        .iter()
+        .flat_map(|generation| generation.isolates.iter().map(move |isolate| (generation, isolate)));
+    let blocked = isolates.filter(|(_, isolate)| is_blocked(isolate) || isolate.condemned);
     html! {
         section #attention data-panel aria-label="Wants attention" {
-            @if !rejected.is_null() {
+            @if let Some(rejected) = &status.source.last_rejected {
                 article.notice.bad {
                     h2 { "The newest code cannot be served" }
-                    (load_error(&rejected["error"]))
+                    (load_error(&rejected.error))
                 }
             } @else if !changed.is_empty() {
                 article.notice {
                     h2 { "The code on the disk is newer than what serves" }
                     ul.files {
-                        @for file in changed.iter().take(FILES_SHOWN) { li { code { (text(file)) } } }
+                        @for file in changed.iter().take(FILES_SHOWN) { li { code { (file) } } }
                         @if changed.len() > FILES_SHOWN { li { "and " (changed.len() - FILES_SHOWN) " more" } }
                     }
                 }
@@ -104,41 +103,41 @@ fn attention(status: &Value) -> Markup {
             @for (generation, isolate) in blocked {
                 article.notice.bad {
                     h2 {
-                        "Isolate " (number(&isolate["id"])) " of generation " (number(&generation["id"]))
-                        @if isolate["condemned"] == true { " is nearly out of memory" } @else { " is blocked by user code" }
+                        "Isolate " (isolate.id.0) " of generation " (generation.id)
+                        @if isolate.condemned { " is nearly out of memory" } @else { " is blocked by user code" }
                     }
-                    @if isolate["condemned"] == true {
+                    @if isolate.condemned {
                         p { "It finishes its calls and is replaced." }
                     } @else {
-                        p { "for " (seconds(isolate["blocked_ms"].as_f64().unwrap_or_default())) }
+                        p { "for " (seconds(isolate.blocked_ms)) }
                     }
                 }
             }
-            @if let Some(words) = in_words(&status["registration"]).filter(|words| words.wrong) { (registration(&words)) }
-            @for host in list(&status["hosts"]).iter().filter(|host| host["pid"] != status["pid"]) { (other_host(host)) }
-            @for warning in list(&status["warnings"]) { (warning_notice(warning)) }
+            @if let Some(words) = status.registration.words().filter(|words| words.wrong) { (registration(&words)) }
+            @for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) { (other_host(host)) }
+            @for warning in &status.warnings { (warning_notice(warning)) }
         }
     }
 }
 
-fn warning_notice(warning: &Value) -> Markup {
+fn warning_notice(warning: &Warning) -> Markup {
     html! {
         article.notice {
-            h2 { (text(&warning["message"])) }
+            h2 { (warning.message) }
             p.quiet {
-                code { (text(&warning["code"])) }
-                @if let Some(function) = warning["function"].as_str() { " · " (function_name(function)) }
-                @if let Some(file) = warning["file"].as_str() {
-                    " · " (file) @if let Some(line) = warning["line"].as_u64() { ":" (line) }
+                code { (warning.code) }
+                @if let Some(function) = &warning.function { " · " (function_name(function)) }
+                @if let Some(file) = &warning.file {
+                    " · " (file) @if let Some(line) = warning.line { ":" (line) }
                 }
             }
-            @if let Some(help) = warning["help"].as_str() { p.quiet { (help) } }
+            @if let Some(help) = &warning.help { p.quiet { (help) } }
         }
     }
 }
 
 /// What is wrong with it.
-fn registration(words: &Words) -> Markup {
+fn registration(words: &RegistrationWords) -> Markup {
     html! {
         article.notice.bad {
             h2 { "Inngest may not call these functions" }
@@ -149,23 +148,23 @@ fn registration(words: &Words) -> Markup {
 }
 
 /// A host of the project that is not this one.
-fn other_host(host: &Value) -> Markup {
-    let calls = list(&host["in_flight"]);
+fn other_host(host: &HostStatus) -> Markup {
+    let calls = &host.in_flight;
     html! {
         article.notice {
-            h2 { "Process " (number(&host["pid"])) " " (words(&text(&host["state"]))) }
+            h2 { "Process " (host.line.pid) " " (words(&host.line.state)) }
             @if !calls.is_empty() {
                 p { "It has " (calls.len()) " call(s) of before an upgrade:" }
                 ul { @for call in calls {
-                    li { (function_name(&text(&call["function"]))) " for " (seconds(call["since_ms"].as_f64().unwrap_or_default())) }
+                    li { (function_name(call.function.as_deref().unwrap_or_default())) " for " (seconds(call.since_ms)) }
                 } }
             }
         }
     }
 }
 
-fn functions(status: &Value, last: &BTreeMap<String, Last>) -> Markup {
-    let functions = list(&status["functions"]);
+fn functions(status: &Status, last: &BTreeMap<String, Last>) -> Markup {
+    let functions = &status.functions;
     html! {
         section #functions data-panel aria-labelledby="functions-title" {
             h2 #functions-title { "Functions " span.count { (functions.len()) } }
@@ -177,12 +176,12 @@ fn functions(status: &Value, last: &BTreeMap<String, Last>) -> Markup {
                     } }
                     tbody {
                         @for function in functions {
-                            @let id = text(&function["id"]);
+                            @let id = &function.id;
                             tr {
-                                th scope="row" { (function_name(&id)) }
+                                th scope="row" { (function_name(id)) }
                                 td { (triggers(function)) }
-                                td.n data-calls=(id) { (last.get(&id).map_or(0, |last| last.calls)) }
-                                td data-last=(id) { @if let Some(last) = last.get(&id) { (last_call(last)) } @else { "–" } }
+                                td.n data-calls=(id) { (last.get(id).map_or(0, |last| last.calls)) }
+                                td data-last=(id) { @if let Some(last) = last.get(id) { (last_call(last)) } @else { "–" } }
                                 td {
                                     button.small type="button" data-invoke=(id) id={ "invoke-" (id) }
                                         aria-label={ "Invoke " (id) } { "Invoke" }
@@ -193,15 +192,15 @@ fn functions(status: &Value, last: &BTreeMap<String, Last>) -> Markup {
                 }
             }
             datalist #known-functions {
-                @for function in functions { option value=(text(&function["id"])) {} }
+                @for function in functions { option value=(function.id) {} }
             }
         }
     }
 }
 
-fn triggers(function: &Value) -> Markup {
+fn triggers(function: &FunctionStatus) -> Markup {
     html! {
-        @for trigger in list(&function["triggers"]) {
+        @for trigger in &function.triggers {
             @if let Some(event) = trigger["event"].as_str() { code.tag { (event) } " " }
             @if let Some(cron) = trigger["cron"].as_str() { code.tag { "cron " (cron) } " " }
             @if let Some(expression) = trigger["expression"].as_str() { span.quiet { "if " (expression) } }
@@ -223,13 +222,10 @@ fn last_call(last: &Last) -> Markup {
     }
 }
 
-fn generations(status: &Value) -> Markup {
-    let mut all: Vec<&Value> = generations_of(status).collect();
-    all.reverse();
+fn generations(status: &Status) -> Markup {
+    let newest_first = status.generations.iter().rev();
     // Those that work are never left out for ones that are over.
-    let over =
-        |generation: &&&Value| matches!(generation["state"].as_str(), Some("retired" | "rejected" | "abandoned"));
-    let (ended, lives): (Vec<&Value>, Vec<&Value>) = all.into_iter().partition(|generation| over(&generation));
+    let (ended, lives): (Vec<_>, Vec<_>) = newest_first.partition(|generation| generation.state.is_final());
     let room = GENERATIONS_SHOWN.saturating_sub(lives.len());
     let shown = lives.into_iter().chain(ended.into_iter().take(room));
     html! {
@@ -250,33 +246,28 @@ fn generations(status: &Value) -> Markup {
     }
 }
 
-fn generation_row(generation: &Value) -> Markup {
-    let state = text(&generation["state"]);
-    let id = number(&generation["id"]);
-    let isolates = list(&generation["isolates"]);
-    let queued = generation["queued"].as_u64().unwrap_or_default();
-    let served = matches!(&*state, "retired" | "draining") && !generation["hash"].is_null();
+fn generation_row(generation: &GenerationStatus) -> Markup {
+    let GenerationStatus { id, queued, .. } = generation;
+    let state = generation.state.as_str();
+    let served = matches!(generation.state, PublicState::Retired | PublicState::Draining) && generation.hash.is_some();
     html! {
         tr {
             th scope="row" .n { (id) }
             td { span class={ "state " (state) } { (state) } }
-            td { (time(&generation["loaded_at"])) }
-            td { code { (short(&generation["hash"])) } }
-            td { (commit(&generation["git"])) }
+            td { (time(generation.loaded_at)) }
+            td { code { (short(generation)) } }
+            td { (commit(generation.git.as_deref())) }
             td { (reason(generation)) }
             td.n {
-                (list(&generation["in_flight"]).len())
-                @if queued > 0 { span.bad { ", " (queued) " wait" } }
+                (generation.in_flight.len())
+                @if *queued > 0 { span.bad { ", " (queued) " wait" } }
             }
             td {
-                @for isolate in isolates {
-                    span.isolate .bad[isolate["blocked_ms"].as_u64().unwrap_or_default() > 0] {
-                        @match isolate["heap_mb"].as_f64() {
-                            // Not looked at yet.
-                            None | Some(0.0) => "–",
-                            Some(heap) => { (heap.round()) " MB" }
-                        }
-                        @if isolate["blocked_ms"].as_u64().unwrap_or_default() > 0 { " blocked" }
+                @for isolate in &generation.isolates {
+                    span.isolate .bad[is_blocked(isolate)] {
+                        // (Not looked at yet.)
+                        @if isolate.heap_mb == 0.0 { "–" } @else { (isolate.heap_mb.round()) " MB" }
+                        @if is_blocked(isolate) { " blocked" }
                     }
                 }
             }
@@ -308,7 +299,7 @@ fn reload(reloaded: &Reloaded) -> Markup {
     html! {
         li {
             p {
-                (time(&Value::String(reloaded.at.to_string()))) " "
+                (time(Some(reloaded.at))) " "
                 span class={ "state " (word) } { (words(word)) }
                 @match (outcome, outcome.serving()) {
                     (_, None) => {}
@@ -330,7 +321,7 @@ fn reload(reloaded: &Reloaded) -> Markup {
                 Outcome::Rejected { error, .. } => {
                     details {
                         summary { (error.message) }
-                        (load_error(&serde_json::to_value(error).unwrap_or_default()))
+                        (load_error(error))
                     }
                 }
                 Outcome::NotKept { error, .. } => { p { (error.message) } p.quiet { (error.help) } }
@@ -360,19 +351,18 @@ fn changes(functions: &crate::generation::FunctionChanges) -> Markup {
 }
 
 /// With the lines around the position.
-fn load_error(error: &Value) -> Markup {
-    let place = error["file"].as_str().map(|file| {
-        let at =
-            [&error["line"], &error["column"]].map(|at| at.as_u64().map(|at| format!(":{at}")).unwrap_or_default());
-        format!("{file}{}{}", at[0], at[1])
+fn load_error(error: &LoadError) -> Markup {
+    let place = error.file.as_ref().map(|file| {
+        let [line, column] = [error.line, error.column].map(|at| at.map(|at| format!(":{at}")).unwrap_or_default());
+        format!("{file}{line}{column}")
     });
     html! {
-        p { span.state.rejected { (words(&text(&error["kind"]))) } " " (text(&error["message"])) }
+        p { span.state.rejected { (words(error.kind.as_str())) } " " (error.message) }
         @if let Some(place) = place { p { code { (place) } } }
-        @if let Some(frame) = error["frame"].as_str() {
+        @if let Some(frame) = &error.frame {
             pre tabindex="0" role="group" aria-label="The lines around it" { (frame) }
         }
-        @if let Some(help) = error["help"].as_str() { p.quiet { (help) } }
+        @if let Some(help) = &error.help { p.quiet { (help) } }
     }
 }
 
@@ -387,8 +377,8 @@ fn hue(id: &str) -> u32 {
     }) % HUES
 }
 
-fn commit(git: &Value) -> Markup {
-    match git.as_str() {
+fn commit(git: Option<&str>) -> Markup {
+    match git {
         None => html! { span.quiet { "none" } },
         Some(git) => {
             let (commit, dirty) = git.strip_suffix("-dirty").map_or((git, false), |commit| (commit, true));
@@ -400,37 +390,38 @@ fn commit(git: &Value) -> Markup {
     }
 }
 
-fn reason(generation: &Value) -> Markup {
-    let why = match generation["reason"].as_str().unwrap_or_default() {
-        "start" => "start",
-        "api" => "asked for",
-        "file" => "a file changed",
-        "git" => "another commit",
-        "rollback" => "roll back",
-        "last_good" => "last good code",
-        "retry" => "tried again",
-        "check" => "dry run",
-        other => other,
+fn reason(generation: &GenerationStatus) -> Markup {
+    let why = match generation.reason {
+        Some(Reason::Start) => "start",
+        Some(Reason::Api) => "asked for",
+        Some(Reason::File) => "a file changed",
+        Some(Reason::Git) => "another commit",
+        Some(Reason::Rollback) => "roll back",
+        Some(Reason::LastGood) => "last good code",
+        Some(Reason::Retry) => "tried again",
+        Some(Reason::Check) => "dry run",
+        Some(Reason::Upgrade) => "upgrade",
+        Some(Reason::Restart) => "restart",
+        None => "",
     };
     html! {
         (why)
-        @if let Some(from) = generation["restored_from"].as_u64() { ", code of " (from) }
+        @if let Some(from) = generation.restored_from { ", code of " (from) }
     }
 }
 
-fn watching(watch: &Value) -> &'static str {
-    match watch.as_str() {
-        Some("files") => "saving a file",
-        Some("git-ref" | "git_ref") => "checking out a commit",
-        _ => "asking for it",
+const fn watching(watch: Option<WatchMode>) -> &'static str {
+    match watch {
+        Some(WatchMode::Files) => "saving a file",
+        Some(WatchMode::GitRef) => "checking out a commit",
+        Some(WatchMode::Off) | None => "asking for it",
     }
 }
 
-fn time(at: &Value) -> Markup {
-    let at = at.as_str().unwrap_or_default();
-    match at.parse::<Timestamp>() {
-        Ok(moment) => html! { time datetime=(at) { (moment.strftime("%H:%M:%S")) } },
-        Err(_) => html! { "–" },
+fn time(at: Option<Timestamp>) -> Markup {
+    match at {
+        Some(moment) => html! { time datetime=(moment) { (moment.strftime("%H:%M:%S")) } },
+        None => html! { "–" },
     }
 }
 
@@ -441,31 +432,23 @@ fn clock(millis: f64) -> String {
 }
 
 fn duration(ms: f64) -> String {
-    if ms >= 1000.0 { seconds(ms) } else { format!("{ms} ms") }
+    if ms >= 1000.0 {
+        format!("{:.1} s", ms / 1000.0)
+    } else {
+        format!("{ms} ms")
+    }
 }
 
-fn seconds(ms: f64) -> String {
-    format!("{:.1} s", ms / 1000.0)
+fn seconds(ms: u64) -> String {
+    format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
 }
 
-fn generations_of(status: &Value) -> impl Iterator<Item = &Value> {
-    list(&status["generations"]).iter()
+const fn is_blocked(isolate: &IsolateStatus) -> bool {
+    isolate.blocked_ms > 0
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
-}
-
-fn short(hash: &Value) -> String {
-    text(hash).chars().take(8).collect()
+fn short(generation: &GenerationStatus) -> String {
+    generation.hash.iter().flat_map(|hash| hash.chars()).take(8).collect()
 }
 
 /// `not_kept` as people write it.
@@ -493,11 +476,13 @@ mod tests {
                  "frame": "> 12 | export const = 1;"}}},
             "registration": {"state": "drifted", "apps": [{"inngest": "http://localhost:8288"}],
                 "drift": [{"kind": "missing", "function": "app-x", "expected": "app-x", "held": null}]},
-            "pid": 1, "hosts": [{"pid": 1, "state": "serving"},
-                {"pid": 2, "state": "draining", "in_flight": [{"function": "app-old", "since_ms": 1500}]}],
+            "pid": 1, "hosts": [{"pid": 1, "version": "", "state": "serving"},
+                {"pid": 2, "version": "", "state": "draining", "in_flight": [{"function": "app-old", "since_ms": 1500}]}],
             "warnings": [{"code": "retries_zero", "function": "app-x", "message": "a step is tried once",
                 "file": "functions/x.ts", "line": 7, "help": "say retries: 2"}]});
-        let html = Panels::new(&status, &[], &BTreeMap::new()).all().into_string();
+        let html = Panels::new(&serde_json::from_value(status).unwrap(), &[], &BTreeMap::new())
+            .all()
+            .into_string();
         for part in [
             "Generation <b>3</b> serves",
             "03:04:05",

@@ -41,7 +41,7 @@ pub(crate) fn to_bytes(findings: &Findings) -> Option<Vec<u8>> {
         starts_program: definition.starts_program.clone(),
     };
     let warning = |warning: &Warning| KeptWarning {
-        code: warning.code.to_owned(),
+        code: warning.code.clone().into_owned(),
         function: warning.function.clone(),
         message: warning.message.clone(),
         line: warning.line,
@@ -72,7 +72,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Findings> {
             .into_iter()
             .find(|known| *known == kept.code)?;
         Some(Warning {
-            code,
+            code: code.into(),
             function: kept.function,
             message: kept.message,
             line: kept.line,

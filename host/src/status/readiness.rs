@@ -1,0 +1,65 @@
+//! The body of `GET /-/ready`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::{GenerationId, Table};
+
+/// A host's readiness for calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    pub ready: bool,
+    pub generation: Option<GenerationId>,
+    /// Why not.
+    pub reason: Option<NotReady>,
+    /// The code on the disk cannot be served: what serves is what served last.
+    pub last_good: bool,
+}
+
+/// The reason why a call would not be answered at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotReady {
+    /// No generation has been loaded yet.
+    Loading,
+    /// The code cannot be loaded.
+    Rejected,
+    /// User code holds the thread of every isolate: calls wait.
+    IsolatesBlocked,
+    /// The host finishes its calls and ends.
+    Draining,
+    /// A task that the host cannot do without failed: it ends, and another takes over.
+    Failing,
+    /// The word of another version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl NotReady {
+    /// `None` while a generation serves.
+    #[must_use]
+    pub fn of(table: &Table) -> Option<Self> {
+        if table.draining().is_cancelled() {
+            return Some(Self::Draining);
+        }
+        if table.tasks().failed().is_some() {
+            return Some(Self::Failing);
+        }
+        match table.current() {
+            Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),
+            None if table.view().last_rejected.is_some() => Some(Self::Rejected),
+            None => Some(Self::Loading),
+        }
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Rejected => "rejected",
+            Self::IsolatesBlocked => "isolates_blocked",
+            Self::Draining => "draining",
+            Self::Failing => "failing",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Inngest's wire, as the SDK and its executor speak it (inngest/inngest: `pkg/execution/driver/httpdriver`,
+//! `pkg/enums/opcode.go`; inngest/inngest-js: `helpers/consts.ts`): the names of headers, query parameters, statuses and
+//! operations, the subject of a call, and the answer within a streamed one.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use js_runtime_api::CallSubject;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The headers of a call.
+pub const RUN: &str = "x-run-id";
+pub const STEP: &str = "x-inngest-step-id";
+pub const JOB: &str = "x-inngest-job-id";
+pub const REQUEST: &str = "x-request-id";
+pub const QUEUE_GENERATION: &str = "x-inngest-generation-id";
+pub const ENVIRONMENT: &str = "x-inngest-env";
+/// The execution version, in a call and in its answer.
+pub const VERSION: &str = "x-inngest-req-version";
+/// The headers of an answer.
+pub const SDK: &str = "x-inngest-sdk";
+pub const SDK_HANDLED: &str = "x-inngest-sdk-handled";
+pub const NO_RETRY: &str = "x-inngest-no-retry";
+/// The header by which a server says which kind it is.
+pub const SERVER_KIND: &str = "x-inngest-server-kind";
+
+/// The query parameters of a call.
+pub const FUNCTION_PARAMETER: &str = "fnId";
+pub const STEP_PARAMETER: &str = "stepId";
+
+/// The `stepId` of a call that names no step.
+pub const DISCOVERY: &str = "step";
+
+/// The status of an answer that streams: the answer proper is in its body.
+pub const STREAMED: u16 = 201;
+/// The status of an answer whose body holds operations.
+pub const OPERATIONS: u16 = 206;
+
+/// The length that a name is cut to, in bytes. The timeline keeps thousands of them, and anybody can send one.
+pub const NAME_LIMIT: usize = 512;
+
+/// The operations that an SDK reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Opcode {
+    #[serde(alias = "Step")]
+    StepRun,
+    StepError,
+    StepFailed,
+    StepPlanned,
+    Sleep,
+    WaitForEvent,
+    WaitForSignal,
+    InvokeFunction,
+    /// A request to a language model.
+    #[serde(rename = "AIGateway")]
+    AiGateway,
+    /// A request.
+    Gateway,
+    #[serde(alias = "SyncRunComplete")]
+    RunComplete,
+    DiscoveryRequest,
+    DeferAdd,
+    DeferAbort,
+    /// An operation that is not known here.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Opcode {
+    /// Reads the `op` of an operation.
+    #[must_use]
+    pub fn of(operation: &Value) -> Self {
+        Self::deserialize(&operation["op"]).unwrap_or(Self::Unknown)
+    }
+}
+
+/// Reads the subject of a request from its URL and headers.
+#[must_use]
+pub fn subject(url: &str, headers: &[(String, String)]) -> CallSubject {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| cut(&value))
+    };
+    let run = headers.iter().find(|(name, _)| name == RUN);
+    CallSubject {
+        function: parameter(FUNCTION_PARAMETER),
+        run: run.map(|(_, value)| cut(value)),
+        step: parameter(STEP_PARAMETER),
+    }
+}
+
+/// The part of a caller's name (a function's, a run's, a step's, a path) that the host keeps.
+#[must_use]
+pub fn cut(name: &str) -> String {
+    let end = name.floor_char_boundary(NAME_LIMIT);
+    // A name may be shown in a line of a terminal.
+    name[..end].replace(char::is_control, "?")
+}
+
+/// The answer proper of one that streams (`createStream` of the SDK's handler).
+#[derive(Debug, Deserialize)]
+pub struct StreamedAnswer {
+    pub status: u16,
+    #[serde(default)]
+    pub headers: HashMap<String, Value>,
+    #[serde(default)]
+    pub body: Value,
+}
+
+impl StreamedAnswer {
+    /// Reads it from the body of an answer with the status [`STREAMED`], which begins with blanks.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body.trim_ascii()).ok()
+    }
+
+    /// The headers whose values are texts, with names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (String, String)> {
+        let headers = self.headers.iter();
+        headers.filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned())))
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        match self.body {
+            Value::String(text) => text.into_bytes(),
+            other => other.to_string().into_bytes(),
+        }
+    }
+}
+
+/// How an answer begins: its status and headers.
+pub type Head<'a> = (u16, &'a [(String, String)]);
+
+/// An answer of the SDK, taken out of its envelope where it was streamed.
+#[derive(Debug)]
+pub struct SdkAnswer<'a> {
+    status: u16,
+    headers: Cow<'a, [(String, String)]>,
+    body: Cow<'a, [u8]>,
+}
+
+/// An element of the body of an answer with the status [`OPERATIONS`].
+#[derive(Deserialize)]
+struct Operation {
+    id: String,
+    op: Opcode,
+}
+
+impl<'a> SdkAnswer<'a> {
+    #[must_use]
+    pub fn read((status, headers): Head<'a>, body: &'a [u8]) -> Self {
+        let streamed = Some(body).filter(|_| status == STREAMED).and_then(StreamedAnswer::read);
+        match streamed {
+            Some(streamed) => Self {
+                status: streamed.status,
+                headers: streamed.headers().collect(),
+                body: streamed.into_body().into(),
+            },
+            None => Self {
+                status,
+                headers: headers.into(),
+                body: body.into(),
+            },
+        }
+    }
+
+    /// The hashed ids of the steps that the answer plans: each will be called for.
+    #[must_use]
+    pub fn planned_steps(&self) -> Vec<String> {
+        if self.status != OPERATIONS || !self.mentions("\"StepPlanned\"") {
+            return Vec::new();
+        }
+        let operations: Vec<Operation> = serde_json::from_slice(&self.body).unwrap_or_default();
+        let planned = operations
+            .into_iter()
+            .filter(|operation| operation.op == Opcode::StepPlanned);
+        planned.map(|operation| operation.id).collect()
+    }
+
+    /// Whether the step that was called for has its result; a step that failed is called for again.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.status == OPERATIONS && !self.mentions("\"StepError\"")
+    }
+
+    /// Whether the run ends with this answer, as far as one can tell: Inngest knows how many attempts are left.
+    #[must_use]
+    pub fn ends_run(&self) -> bool {
+        let no_retry = |(name, value): &(String, String)| name.eq_ignore_ascii_case(NO_RETRY) && value == "true";
+        self.status == 200 || (self.status >= 400 && self.headers.iter().any(no_retry))
+    }
+
+    /// Spares most answers a parse.
+    fn mentions(&self, text: &str) -> bool {
+        memchr::memmem::find(&self.body, text.as_bytes()).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{NAME_LIMIT, SdkAnswer, subject};
+
+    fn answer(status: u16, body: &'static str) -> SdkAnswer<'static> {
+        SdkAnswer::read((status, &[]), body.as_bytes())
+    }
+
+    #[test]
+    fn plans_are_told_from_results_and_from_data_that_reads_like_plans() {
+        let planned = answer(
+            206,
+            r#"[{"id":"a1","op":"StepPlanned"},{"id":"b2","op":"StepRun"},{"id":"c3","op":"StepPlanned"}]"#,
+        );
+        assert_eq!(planned.planned_steps(), ["a1", "c3"]);
+        let data = answer(206, r#"[{"id":"a1","op":"StepRun","data":{"op":"StepPlanned"}}]"#);
+        assert!(data.planned_steps().is_empty());
+        assert!(
+            answer(200, r#"[{"id":"a1","op":"StepPlanned"}]"#)
+                .planned_steps()
+                .is_empty()
+        );
+        let streamed = r#"   {"status":206,"headers":{},"body":"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]"}"#;
+        assert_eq!(answer(201, streamed).planned_steps(), ["a1"]);
+    }
+
+    #[test]
+    fn a_step_that_failed_is_not_done_and_a_run_ends_with_its_result_or_for_good() {
+        assert!(answer(206, r#"[{"id":"a1","op":"StepRun"}]"#).is_done());
+        assert!(!answer(206, r#"[{"id":"a1","op":"StepError"}]"#).is_done());
+        assert!(!answer(500, "{}").is_done());
+        assert!(answer(200, "{}").ends_run());
+        assert!(!answer(206, "[]").ends_run());
+        assert!(!answer(500, "{}").ends_run());
+        let mut failed = answer(400, "{}");
+        failed
+            .headers
+            .to_mut()
+            .push(("X-Inngest-No-Retry".to_owned(), "true".to_owned()));
+        assert!(failed.ends_run());
+    }
+
+    #[test]
+    fn fuzz_of_answers() {
+        const PARTS: &[&[u8]] = &[
+            b"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]",
+            b"{\"status\":206,\"headers\":{},\"body\":\"[]\"}",
+            b"\"StepPlanned\"",
+            b"\"StepError\"",
+            b"\"status\":",
+            b"\"headers\":{\"a\":1}",
+            b"\"body\":",
+            b"70000",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b"\"",
+            b"\\",
+            b" ",
+            b"null",
+            b"\xff",
+            b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+        ];
+        let statuses = prop::sample::select(vec![200_u16, 201, 206, 400, 500, 0, u16::MAX]);
+        let inputs = (statuses, crate::fuzz::bytes_of(PARTS, 24));
+        crate::fuzz::fuzz("answers of the SDK", &inputs, |(status, body)| {
+            let answer = SdkAnswer::read((status, &[]), &body);
+            let planned = answer.planned_steps();
+            prop_assert!(planned.is_empty() || answer.status == 206);
+            let _ = (answer.is_done(), answer.ends_run());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_call_says_its_function_run_and_step() {
+        let headers = [("x-run-id".to_owned(), "01RUN".to_owned())];
+        let said = subject(
+            "http://127.0.0.1:3111/api/inngest?fnId=app-hello%201&stepId=step",
+            &headers,
+        );
+        assert_eq!(said.function.as_deref(), Some("app-hello 1"));
+        assert_eq!(said.run.as_deref(), Some("01RUN"));
+        assert_eq!(said.step.as_deref(), Some("step"));
+        assert_eq!(subject("http://127.0.0.1:3111/", &[]), Default::default());
+    }
+
+    #[test]
+    fn names_that_a_caller_sends_are_cut_and_command_no_terminal() {
+        let long = "ł".repeat(200_000);
+        let headers = [("x-run-id".to_owned(), long.clone())];
+        let said = subject(&format!("http://x/api/inngest?fnId=f{long}&stepId={long}"), &headers);
+        let lengths = [said.function, said.run, said.step].map(|name| name.unwrap_or_default().len());
+        assert_eq!(lengths, [NAME_LIMIT - 1, NAME_LIMIT, NAME_LIMIT]);
+        assert_eq!(
+            subject("http://x/?fnId=a%0Ab%1B", &[]).function.as_deref(),
+            Some("a?b?")
+        );
+    }
+}
