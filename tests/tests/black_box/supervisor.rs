@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -360,7 +361,8 @@ async fn a_socket_that_systemd_passes_is_served_and_keeps_calls_over_a_restart()
 /// The process has ended, and has given back what it held.
 async fn has_ended(pid: u32) {
     deadline::until("the process ends", String::new, async || {
-        (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        let asked = Command::new("kill").args(["-0", &pid.to_string()]).output();
+        (!asked.expect("kill").status.success()).then_some(())
     })
     .await;
 }
