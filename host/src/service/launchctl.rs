@@ -104,7 +104,7 @@ pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(
         let started = start(&domain, &label, &path.display().to_string());
         if let Err(error) = started {
             return Err(refused(service, &domain, error, as_root, &|| {
-                if is_first {
+                if is_first && !is_loaded(&target)? {
                     take_back(&file, &folder, say)
                 } else {
                     Ok(())
@@ -115,8 +115,8 @@ pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(
             Scope::System => "loaded: it starts with the machine, whoever is logged in".to_owned(),
             Scope::User => format!(
                 "loaded: it starts when you log in on the screen, and ends when you log out; to start it with the \
-                 machine: `baton service uninstall --launchd --user --name {}`, then `{as_root}`",
-                service.name
+                 machine: `{}`, then `{as_root}`",
+                uninstall_command(Scope::User, &service.name)
             ),
         });
     }
@@ -222,21 +222,28 @@ pub fn uninstall(
 /// A job of that label in the other domain would be a second host of the project: now, or as soon as somebody logs
 /// in and launchd loads its file.
 fn refuse_twin(service: &Service, label: &str) -> Result<(), ServiceError> {
-    let (scope, flag) = match service.scope {
-        Scope::System => (Scope::User, "--user"),
-        Scope::User => (Scope::System, "--system"),
+    let scope = match service.scope {
+        Scope::System => Scope::User,
+        Scope::User => Scope::System,
     };
     let domain = domain(scope, &service.owner);
     let file = folder(scope, &service.owner).join(format!("{label}.plist"));
     if !is_loaded(&format!("{domain}/{label}"))? && !file.exists() {
         return Ok(());
     }
-    let sudo = if scope == Scope::System { "sudo " } else { "" };
     Err(ServiceError::Twin {
         label: label.to_owned(),
         domain,
-        command: format!("{sudo}baton service uninstall --launchd {flag} --name {}", service.name),
+        command: uninstall_command(scope, &service.name),
     })
+}
+
+fn uninstall_command(scope: Scope, name: &str) -> String {
+    let (sudo, flag) = match scope {
+        Scope::System => ("sudo ", "--system"),
+        Scope::User => ("", "--user"),
+    };
+    format!("{sudo}baton service uninstall --launchd {flag} --name {name}")
 }
 
 /// Names that differ only in what a label cannot have make one label, and installing the second one would take the
@@ -259,6 +266,7 @@ fn refuse_another_project(
     Err(ServiceError::OtherProject {
         label: label.to_owned(),
         folder,
+        command: uninstall_command(service.scope, &service.name),
     })
 }
 

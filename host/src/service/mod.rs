@@ -147,8 +147,12 @@ pub enum ServiceError {
         command: String,
     },
     #[error("{label} is the service of another project, {folder}", folder = .folder.display())]
-    #[diagnostic(help("Give this one a name of its own with --name."))]
-    OtherProject { label: String, folder: PathBuf },
+    #[diagnostic(help("Give this one a name of its own with --name, or remove that one first: `{command}`"))]
+    OtherProject {
+        label: String,
+        folder: PathBuf,
+        command: String,
+    },
     #[error("launchd has no domain {domain}: you are not logged in on the screen of this machine")]
     #[diagnostic(help("Install as root, a LaunchDaemon that runs as you and starts with the machine: `{as_root}`"))]
     NoSession { domain: String, as_root: String },

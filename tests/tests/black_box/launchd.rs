@@ -190,7 +190,8 @@ async fn a_label_that_another_project_has_is_left_to_it() {
     let refused = cli.baton(&install).await;
     let root = machine.project.root();
     let words = format!("baton.project is the service of another project, {}", root.display());
-    refused.refuses(1, &[&words, "--name"]);
+    let command = "`baton service uninstall --launchd --user --name project`";
+    refused.refuses(1, &[&words, "--name", command]);
     assert_eq!(fs::read(machine.launchd_job()).expect("a job"), before);
     machine.unload(&gui());
 }
@@ -344,9 +345,11 @@ async fn doctor_says_in_which_domain_the_job_is_and_who_else_has_its_label() {
     machine.unload("system");
 
     machine.unload(&domain);
-    while machine.launchctl(&["print", &format!("{domain}/baton.project")]) == Some(0) {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let target = format!("{domain}/baton.project");
+    harness::deadline::until("the job is gone", String::new, async || {
+        (machine.launchctl(&["print", &target]) != Some(0)).then_some(())
+    })
+    .await;
     machine.tell("no-session", "");
     let away = service_line(&machine).await;
     assert_eq!(away["finding"], "service_not_loaded", "{away}");

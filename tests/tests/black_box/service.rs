@@ -150,6 +150,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        // Or what launchd's stand-in looks after would be started again.
+        let _ = fs::write(self.stand_in().join("stop"), "");
         if let Some(pid) = self.pid() {
             let _ = Command::new("kill").args(["-KILL", &pid]).status();
         }

@@ -2,7 +2,9 @@
 //! service manager (README, Production).
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+#[cfg(target_os = "linux")]
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -10,11 +12,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(target_os = "linux")]
+use harness::Door;
 use harness::http::Call;
-use harness::{Baton, Cli, Door, Launch, Line, Project, Run, deadline, mismatch, send_signal};
+use harness::{Baton, Cli, Launch, Line, Project, Run, deadline, mismatch, send_signal};
 use serde_json::{Value, json};
 
 use crate::calls::{DueCalls, gated, slow_to_load, start, version_of};
+#[cfg(target_os = "linux")]
 use crate::service::free_port;
 
 /// Kills the host that accepts, as the kernel does when memory is out, and waits for the next one.
