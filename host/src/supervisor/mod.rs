@@ -19,6 +19,7 @@ mod child;
 mod clock;
 mod event;
 mod handover_record;
+mod launchd_sockets;
 mod ledger;
 mod link;
 mod message;

@@ -68,6 +68,7 @@ pub(crate) fn name_this_thread(name: &str) {
     unsafe {
         libc::pthread_setname_np(libc::pthread_self(), name.as_ptr());
     }
+    // On macOS pthread_setname_np(3) names the thread that calls it, and no other.
     #[cfg(target_vendor = "apple")]
     // SAFETY: the name ends with a nul.
     unsafe {

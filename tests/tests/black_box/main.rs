@@ -33,6 +33,7 @@ mod invoke;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod last_good;
+mod launchd;
 mod leaving;
 mod lifecycle;
 mod limits;

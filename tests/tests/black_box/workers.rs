@@ -3,7 +3,9 @@
 
 use std::process::Command;
 
-use harness::{Baton, Project, deadline};
+#[cfg(target_os = "linux")]
+use harness::deadline;
+use harness::{Baton, Project};
 use serde_json::json;
 
 use crate::typescript::{returned, returning};
