@@ -21,6 +21,7 @@ mod event;
 mod handover_record;
 mod ledger;
 mod link;
+mod mapped_file;
 mod message;
 mod notify;
 mod outage;
@@ -47,7 +48,7 @@ use tracing::{error, info, warn};
 
 pub use child::{HOST_COMMAND, LISTENER_OPTION};
 pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
-pub use ledger::{Ledger, Noted};
+pub use ledger::{Ledger, Noted, tell_all_lost};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
 pub use message::{Beginning, FromHost, HostLine, Occasion, PROTOCOL, SupervisorLine, ToHost, UpgradeError, Upgraded};
 pub use posix::effective_user;

@@ -39,6 +39,7 @@ mod limits;
 mod lint;
 mod logs;
 mod metrics;
+mod native_crashes;
 mod ownership;
 mod plans_and_runs;
 mod process;
