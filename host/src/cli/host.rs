@@ -15,7 +15,7 @@ use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
 use crate::supervisor::swallow;
 use crate::supervisor::{
-    Beginning, FromHost, HANDOVER_RECORD_VERSION, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
+    Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
 
 /// How long a host that was told to end by itself waits for a load that runs.
@@ -52,11 +52,10 @@ enum Ending {
 /// When the state folder cannot be written.
 pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
-    let ledger = Ledger::create(plan.state.path(), std::process::id());
     // One of a terminal's is for the supervisor.
     swallow::signals_without_meaning(&[SignalKind::hangup()]);
     let mut signals = Signals::listen()?;
-    let (supervised, listener, mut orders) = link.start(ledger)?;
+    let (supervised, listener, mut orders) = link.start()?;
     supervised.say(FromHost::Booted);
     let Some(beginning) = first_order(&mut orders, &mut signals).await else {
         return Ok(());
@@ -100,16 +99,12 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
         host.table.set_role(Role::HandedOver);
     }
     let table = host.table.clone();
-    let finished = match ending {
+    match ending {
         Ending::Now(reason) => host.finish(drain, std::future::ready(reason)).await,
         _ => {
             host.finish(drain, told_to_end(&table, &supervised, &mut orders, &mut signals))
                 .await
         }
-    };
-    if !finished {
-        // They are named.
-        supervised.ledger.clear();
     }
     info!("ended");
     supervised.fall_silent().await;

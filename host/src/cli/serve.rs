@@ -21,7 +21,7 @@ use crate::config::{Lock, ProjectError, StateError, WatchMode};
 use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, ListenError, Listeners, Room, Server, Successor, bind, router};
-use crate::supervisor::{Beginning, Occasion, Supervised, swallow};
+use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, swallow, tell_all_lost};
 use crate::tasks::TaskFailure;
 use crate::telemetry::{Metrics, Traces, TracesError};
 
@@ -117,6 +117,7 @@ pub(super) struct Host {
     serving: JoinHandle<()>,
     room: Room,
     following: JoinHandle<()>,
+    ledger: Arc<Ledger>,
     _lock: Option<Lock>,
 }
 
@@ -134,6 +135,7 @@ impl Host {
     /// When it cannot start: another host, a taken port, a state folder that cannot be written.
     pub(super) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
         let lock = plan.state.lock()?;
+        tell_all_lost(plan.state.path(), &[]);
         let listener = bind(plan.address)?;
         let mut host = Self::with(plan, engine, listener, None)?;
         host._lock = Some(lock);
@@ -231,6 +233,7 @@ impl Host {
             address,
         };
         let (accepts, accepting) = watch::channel(false);
+        let ledger = Arc::new(Ledger::create(state.path(), pid));
         let server = Server {
             registration: Registration::start(table.clone(), settings, accepting.clone()),
             table: table.clone(),
@@ -249,6 +252,7 @@ impl Host {
             watch: watching.mode,
             serve_path,
             successor: successor.clone(),
+            ledger: ledger.clone(),
             supervised: supervised.map(|(supervised, _)| supervised),
             started: Instant::now(),
         };
@@ -286,6 +290,7 @@ impl Host {
             room,
             serving,
             following,
+            ledger,
             _lock: None,
         })
     }
@@ -304,8 +309,8 @@ impl Host {
     }
 
     /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
-    /// used up or when it is to end `now`. True when none was cut.
-    pub(super) async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) -> bool {
+    /// used up or when it is to end `now`.
+    pub(super) async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
         let Self {
             serving,
             following,
@@ -313,6 +318,7 @@ impl Host {
             table,
             traces,
             room,
+            ledger,
             ..
         } = self;
         let ended = async {
@@ -342,10 +348,12 @@ impl Host {
         if let Some(traces) = traces {
             traces.end().await;
         }
-        if finished {
-            return true;
-        }
-        for entry in &table.view().entries {
+        let cut = if finished {
+            Vec::new()
+        } else {
+            table.view().entries.clone()
+        };
+        for entry in &cut {
             for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
                 warn!(
                     generation = entry.id.0,
@@ -357,7 +365,7 @@ impl Host {
                 );
             }
         }
-        false
+        ledger.clear();
     }
 }
 

@@ -22,6 +22,7 @@ mod handover_record;
 mod launchd_sockets;
 mod ledger;
 mod link;
+mod mapped_file;
 mod message;
 mod notify;
 mod outage;
@@ -48,7 +49,7 @@ use tracing::{error, info, warn};
 
 pub use child::{HOST_COMMAND, LISTENER_OPTION};
 pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
-pub use ledger::{Ledger, Noted};
+pub use ledger::{Ledger, Noted, tell_all_lost};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
 pub use message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
 pub use posix::effective_user;

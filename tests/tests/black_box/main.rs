@@ -40,6 +40,7 @@ mod limits;
 mod lint;
 mod logs;
 mod metrics;
+mod native_crashes;
 mod ownership;
 mod plans_and_runs;
 mod process;
