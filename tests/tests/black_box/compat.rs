@@ -14,6 +14,11 @@ use serde_json::Value;
 use row::{Row, Standing};
 use services::Services;
 
+/// The script of `tsx`, which has Node run TypeScript.
+pub(crate) fn tsx() -> std::path::PathBuf {
+    row::folder().join("node_modules/tsx/dist/cli.mjs")
+}
+
 /// Set as every CI does: nothing may be skipped then.
 const CI: &str = "CI";
 

@@ -167,7 +167,7 @@ impl Case {
         let _ = std::fs::remove_dir_all(project.root().join("generated"));
         let mut command = runtime.program();
         let before: &[PathBuf] = match runtime {
-            Runtime::Node => &[folder().join("node_modules/tsx/dist/cli.mjs")],
+            Runtime::Node => &[super::tsx()],
             Runtime::Deno => &["run".into(), "-A".into()],
             Runtime::Bun | Runtime::Baton => &[],
         };
