@@ -178,22 +178,22 @@ mod tests {
     #[test]
     fn a_text_that_had_no_source_map_keeps_its_places() {
         let mut edits = Edits::default();
-        edits.insert(5, "mark(");
-        edits.insert(6, ")");
-        edits.insert(10, "\nend");
+        edits.insert(7, "mark(");
+        edits.insert(8, ")");
+        edits.insert(11, "\nend");
         let url = Url::parse("file:///a.js").unwrap();
         let emitted = Emitted {
             code: "x\nö = y; z".into(),
             source_map: None,
         };
         let edited = edits.apply_to(&url, &emitted);
-        assert_eq!(&*edited.code, "x\nö =mark( )y; z\nend");
+        assert_eq!(&*edited.code, "x\nö = mark(y); z\nend");
         let map = SourceMap::from_slice(&edited.source_map.unwrap()).unwrap();
-        let places = [(0, 0), (1, 0), (1, 10)].map(|(line, column)| {
+        let places = [(0, 0), (1, 0), (1, 9), (1, 11)].map(|(line, column)| {
             let token = map.lookup_token(line, column).unwrap();
             (token.get_src_line(), token.get_src_col())
         });
-        assert_eq!(places, [(0, 0), (1, 0), (1, 4)]);
+        assert_eq!(places, [(0, 0), (1, 0), (1, 4), (1, 5)]);
     }
 
     #[test]
