@@ -27,6 +27,7 @@ mod dispatchers;
 mod doctor;
 mod entries;
 mod extremes;
+mod hostile_errors;
 mod inspect;
 mod invoke;
 // As Linux counts it.
