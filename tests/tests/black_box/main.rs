@@ -70,6 +70,7 @@ mod traces;
 mod typescript;
 mod under_load;
 mod upgrade;
+mod users;
 mod watching;
 mod worker;
 mod workers;
