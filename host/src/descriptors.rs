@@ -14,16 +14,26 @@ const RESERVED: u64 = 64;
 
 /// Keeps descriptors for later; fewer where the limit is small.
 pub fn keep_reserve() {
-    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-    let wanted = usize::try_from((limit / 8).min(RESERVED)).unwrap_or_default();
     let mut reserve = lock();
-    while reserve.len() < wanted {
+    while reserve.len() < wanted() {
         // Where none is free, the next time may find some.
         let Ok(nothing) = File::open("/dev/null") else {
             return;
         };
         reserve.push(nothing);
     }
+}
+
+/// Frees one descriptor for a connection; false where the reserve is not whole, as all but one are for loads and commands.
+/// [`keep_reserve`] takes it back once there is one.
+pub fn lend_one() -> bool {
+    let mut reserve = lock();
+    reserve.len() >= wanted() && reserve.pop().is_some()
+}
+
+fn wanted() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from((limit / 8).min(RESERVED)).unwrap_or_default()
 }
 
 /// The reserve, free for whoever wants descriptors until this is dropped.
@@ -71,4 +81,22 @@ pub fn raise_limit() {
 #[must_use]
 pub fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keep_reserve, lend_one, lock, make_room};
+
+    #[test]
+    fn one_descriptor_is_lent_to_connections_and_all_to_loads() {
+        assert!(!lend_one(), "nothing is kept yet");
+        keep_reserve();
+        let whole = lock().len();
+        assert!(lend_one());
+        assert!(!lend_one(), "one at a time");
+        assert_eq!(lock().len(), whole - 1);
+        drop(make_room());
+        assert_eq!(lock().len(), whole, "whoever made room keeps the reserve again");
+        assert!(lend_one());
+    }
 }

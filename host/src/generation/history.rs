@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use js_runtime_api::{Engine, Project, Sources};
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
 
@@ -43,7 +43,8 @@ pub(super) struct Past {
 /// Writes to the disk, one after another, beside everything else.
 #[derive(Debug)]
 struct Writer {
-    past: mpsc::UnboundedSender<Past>,
+    /// The newest one that is to be written: while the disk hangs, one waits.
+    past: watch::Sender<Option<Past>>,
     task: JoinHandle<()>,
 }
 
@@ -100,7 +101,7 @@ impl History {
         if let Some(writer) = &self.writer {
             self.on_disk.insert(past.id, past.sources.revision());
             // A writer that has ended has said why.
-            let _ = writer.past.send(past);
+            writer.past.send_replace(Some(past));
         }
     }
 
@@ -179,13 +180,13 @@ fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> 
 
 impl Writer {
     fn start(store: Arc<Store>) -> Self {
-        let (past, mut to_write) = mpsc::unbounded_channel::<Past>();
+        let (past, mut to_write) = watch::channel(None::<Past>);
         let task = tokio::spawn(async move {
-            while let Some(mut newest) = to_write.recv().await {
-                // What is superseded already need not be written.
-                while let Ok(newer) = to_write.try_recv() {
-                    newest = newer;
-                }
+            // What is superseded already is not written.
+            while to_write.changed().await.is_ok() {
+                let Some(newest) = to_write.borrow_and_update().clone() else {
+                    continue;
+                };
                 let store = store.clone();
                 // One that panicked has said so.
                 let _ = tokio::task::spawn_blocking(move || write(&store, newest)).await;

@@ -1,7 +1,6 @@
 //! Accepting connections, whatever the system says: a lack of descriptors or memory is answered by closing what is
-//! idle, by a descriptor that is kept for this, and by trying again ever less often.
+//! idle, by one descriptor of the reserve, and by trying again ever less often.
 
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::Instant;
 
 use super::room::{Room, Seat};
+use crate::descriptors;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -42,8 +42,8 @@ impl Listener for UnixListener {
 /// The accepting side of one way in.
 pub(super) struct Accepting {
     room: Room,
-    /// Closed where there is no other descriptor for a connection; had again as soon as there is one.
-    spare: Option<File>,
+    /// A descriptor of the reserve was taken for a connection, and is given back as soon as there is one.
+    owes: bool,
     pause: Duration,
     told: Option<Instant>,
 }
@@ -52,7 +52,7 @@ impl Accepting {
     pub(super) fn new(room: Room) -> Self {
         Self {
             room,
-            spare: spare(),
+            owes: false,
             pause: FIRST_PAUSE,
             told: None,
         }
@@ -60,8 +60,8 @@ impl Accepting {
 
     /// The next connection, with its seat. May be dropped while it is awaited.
     pub(super) async fn next<L: Listener>(&mut self, listener: &L) -> (L::Accepted, Seat) {
-        if self.spare.is_none() {
-            self.spare = spare();
+        if std::mem::take(&mut self.owes) {
+            descriptors::keep_reserve();
         }
         loop {
             self.room.available().await;
@@ -82,7 +82,8 @@ impl Accepting {
             self.told = Some(Instant::now());
             tracing::warn!(%error, "a connection cannot be accepted");
         }
-        if self.spare.take().is_some() {
+        if descriptors::lend_one() {
+            self.owes = true;
             return;
         }
         if self.room.close_one() {
@@ -100,10 +101,6 @@ fn concerns_one(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
-}
-
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
 }
 
 #[cfg(test)]

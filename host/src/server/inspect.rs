@@ -11,6 +11,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -44,6 +45,8 @@ const RESTART: u16 = 1012;
 /// A step resumes before it pauses again: for so long it is not taken for the end.
 const STEP: Duration = Duration::from_secs(1);
 const LARGEST_MESSAGE: usize = 256 << 20;
+/// The most bytes of messages that wait for a debugger: a heap snapshot is as large.
+const MOST_WAITING: usize = 512 << 20;
 /// Pongs that may wait for a debugger that reads nothing; further ones are left out.
 const MOST_PONGS: usize = 16;
 /// Debuggers, and who looks for them.
@@ -220,11 +223,37 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
             std::future::pending().await
         }
     };
-    // Neither is begun again: a message that was read in part would be lost.
+    let (queue, queued) = mpsc::unbounded();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let taken = waiting.clone();
+    let queued = queued.inspect(move |message: &String| {
+        taken.fetch_sub(message.len(), Ordering::Relaxed);
+    });
+    // None is begun again: a message that was read in part would be lost.
     tokio::select! {
         () = read(reader, to_isolate, pings) => {}
-        () = write(writer, from_isolate, pinged, superseded) => {}
+        () = write(writer, queued.boxed(), pinged, superseded) => {}
+        () = too_much_waits(from_isolate, queue, &waiting, MOST_WAITING) => {
+            tracing::warn!("a debugger that takes no messages is disconnected");
+        }
     }
+}
+
+/// Queues what an isolate says until more bytes wait than may. Without end once the isolate has ended.
+async fn too_much_waits(
+    mut from_isolate: BoxStream<'static, String>,
+    queue: mpsc::UnboundedSender<String>,
+    waiting: &AtomicUsize,
+    most: usize,
+) {
+    while let Some(message) = from_isolate.next().await {
+        let length = message.len();
+        if waiting.fetch_add(length, Ordering::Relaxed) + length > most || queue.unbounded_send(message).is_err() {
+            return;
+        }
+    }
+    drop(queue);
+    std::future::pending().await
 }
 
 /// From the debugger, until it goes.
@@ -296,8 +325,10 @@ async fn write(
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
+    use std::sync::atomic::AtomicUsize;
+
     use futures::channel::mpsc;
+    use futures::{FutureExt as _, StreamExt as _};
     use proptest::prelude::*;
     use tokio::io::AsyncWriteExt as _;
 
@@ -312,6 +343,21 @@ mod tests {
         let (pings, _pinged) = mpsc::channel(super::MOST_PONGS);
         super::read(reader, to_isolate, pings).await;
         messages.map(|message| message.len()).collect().await
+    }
+
+    #[tokio::test]
+    async fn messages_wait_for_a_slow_debugger_up_to_a_limit() {
+        let waiting = AtomicUsize::new(0);
+        let said = |count: usize| futures::stream::iter(vec!["x".repeat(10); count]).boxed();
+        let (queue, mut queued) = mpsc::unbounded();
+        let within = super::too_much_waits(said(10), queue.clone(), &waiting, 100);
+        assert!(
+            within.now_or_never().is_none(),
+            "the isolate has ended, and what waits is written"
+        );
+        assert_eq!(queued.next().await.map(|message| message.len()), Some(10));
+        let beyond = super::too_much_waits(said(1), queue, &waiting, 100);
+        assert_eq!(beyond.now_or_never(), Some(()));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Prometheus metrics. Counters are kept here; what the table knows is read when somebody asks.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use js_runtime_api::Manifest;
@@ -18,6 +19,8 @@ use crate::generation::{Answered, Report, Table};
 
 /// What a call's function is called that the project does not have: whoever can call may name any.
 const UNKNOWN: &str = "unknown";
+/// The most functions with labels of their own, over all generations of a host.
+const MOST_FUNCTIONS: usize = 1000;
 
 /// All metrics of a host; docs/metrics.md lists them.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     call_duration: Family<FunctionLabel, Histogram, fn() -> Histogram>,
+    /// The functions that have labels.
+    labels: Mutex<HashSet<Arc<str>>>,
     reloads: Family<OutcomeLabel, Counter>,
     reload_duration: Family<OutcomeLabel, Histogram, fn() -> Histogram>,
     blocked: Counter<f64, std::sync::atomic::AtomicU64>,
@@ -117,6 +122,7 @@ impl Default for Metrics {
             registry: Registry::default(),
             calls: Family::default(),
             call_duration: Family::new_with_constructor(durations),
+            labels: Mutex::default(),
             reloads: Family::default(),
             reload_duration: Family::new_with_constructor(durations),
             blocked: Counter::default(),
@@ -228,7 +234,8 @@ impl Metrics {
     /// A call that a generation of this manifest answered.
     pub fn call_answered(&self, manifest: &Manifest, function: Option<&str>, answer: Answered, took: Duration) {
         let known = function.filter(|function| manifest.functions().any(|(_, known)| known.id == **function));
-        let function: Arc<str> = known.unwrap_or(UNKNOWN).into();
+        let function = known.and_then(|function| self.label(function));
+        let function: Arc<str> = function.unwrap_or_else(|| UNKNOWN.into());
         let outcome = match answer.status {
             Some(206) => CallOutcome::stepped,
             Some(..400) => CallOutcome::completed,
@@ -242,6 +249,16 @@ impl Metrics {
         self.calls.get_or_create(&labels).inc();
         let duration = self.call_duration.get_or_create(&FunctionLabel { function });
         duration.observe(took.as_secs_f64());
+    }
+
+    /// The label of a function; `None` where that many have one, of which most are renamed or gone by then.
+    fn label(&self, function: &str) -> Option<Arc<str>> {
+        let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(label) = labels.get(function) {
+            return Some(label.clone());
+        }
+        let label: Arc<str> = function.into();
+        (labels.len() < MOST_FUNCTIONS && labels.insert(label.clone())).then_some(label)
     }
 
     pub fn reload_answered(&self, report: &Report) {
@@ -344,8 +361,22 @@ mod tests {
 
     use js_runtime_api::{App, Function, Manifest};
 
-    use super::Metrics;
+    use super::{MOST_FUNCTIONS, Metrics};
     use crate::generation::{Answered, Outcome, Pin, Report, Table};
+
+    #[test]
+    fn functions_that_are_renamed_again_and_again_share_a_label_in_the_end() {
+        let metrics = Metrics::default();
+        for renamed in 0..=MOST_FUNCTIONS {
+            let label = metrics.label(&format!("app-{renamed}"));
+            assert_eq!(label.is_some(), renamed < MOST_FUNCTIONS);
+        }
+        assert_eq!(
+            metrics.label("app-7").as_deref(),
+            Some("app-7"),
+            "whoever has one keeps it"
+        );
+    }
 
     #[tokio::test]
     async fn what_was_counted_is_rendered_and_made_up_functions_are_one() {

@@ -279,7 +279,7 @@ impl Control {
         self.signs().asked.take().is_some()
     }
 
-    pub(super) fn note_memory(&self, memory::Held { heap, buffers }: memory::Held) {
+    pub(super) fn note_memory(&self, memory::Held { heap, buffers, .. }: memory::Held) {
         let mut signs = self.signs();
         signs.heap_used = heap as u64;
         signs.buffers_used = buffers as u64;

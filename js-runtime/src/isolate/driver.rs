@@ -21,7 +21,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
-use super::control::{Control, Finishing};
+use super::control::{Control, Finishing, Stop};
 use super::forward::{Taken, forward};
 use super::load::Serving;
 use super::memory::{self, Held, is_nearly_full};
@@ -229,10 +229,14 @@ impl Driver<'_> {
         let held = own.with_workers(self.control);
         self.control.note_memory(held);
         let looked = self.collected.is_some_and(|last| last.elapsed() < COLLECT_EVERY);
-        if held.is_near(self.memory) && !looked && !self.control.condemned() {
+        let is_news = !self.control.condemned() || held.is_beyond(self.memory);
+        if held.is_near(self.memory) && is_news && !looked {
             self.collected = Some(Instant::now());
             if is_nearly_full(isolate, self.memory, self.control) {
                 self.control.condemn();
+                if Held::by(isolate).with_workers(self.control).is_beyond(self.memory) {
+                    self.control.stop(Stop::OutOfMemory);
+                }
             }
         }
         own

@@ -21,24 +21,37 @@ const NEAR: usize = 85;
 pub(super) struct Held {
     pub(super) heap: usize,
     pub(super) buffers: usize,
+    /// The memories of WebAssembly, which no allocator is asked for, and whatever else V8 counts beside its heap.
+    pub(super) webassembly: usize,
 }
 
 impl Held {
     pub(super) fn by(isolate: &mut v8::Isolate) -> Self {
+        // By nothing: it returns the whole.
+        let outside = isolate.adjust_amount_of_external_allocated_memory(0);
+        let outside = usize::try_from(outside).unwrap_or_default();
         let statistics = isolate.get_heap_statistics();
         Self {
             heap: statistics.used_heap_size(),
             buffers: statistics.external_memory(),
+            webassembly: outside.saturating_sub(statistics.external_memory()),
         }
     }
 
-    /// With what the isolate's workers hold.
+    /// With what the isolate's workers hold; memories of WebAssembly count as buffers.
     pub(super) fn with_workers(self, control: &Control) -> Self {
         let family = &control.memory;
+        let webassembly = self.webassembly + family.worker_webassembly.load(Ordering::Relaxed);
         Self {
             heap: self.heap + family.worker_heaps.load(Ordering::Relaxed),
-            buffers: self.buffers.max(family.buffers.load(Ordering::Relaxed)),
+            buffers: self.buffers.max(family.buffers.load(Ordering::Relaxed)) + webassembly,
+            webassembly: 0,
         }
+    }
+
+    /// Tells whether buffers hold more than even many small ones may: memories of WebAssembly are not refused.
+    pub(super) const fn is_beyond(self, limits: MemoryLimits) -> bool {
+        self.buffers > limits.buffers / 4 * 5
     }
 
     pub(super) const fn is_near(self, limits: MemoryLimits) -> bool {
@@ -51,6 +64,8 @@ impl Held {
 pub(super) struct FamilyMemory {
     /// The workers' heaps, each as it was when V8 had collected its garbage.
     pub(super) worker_heaps: AtomicUsize,
+    /// The memories of WebAssembly of the workers, as of then.
+    pub(super) worker_webassembly: AtomicUsize,
     /// All array buffers.
     buffers: AtomicUsize,
 }

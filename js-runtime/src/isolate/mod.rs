@@ -20,6 +20,7 @@ mod load;
 mod manifest;
 mod memory;
 mod name;
+mod stack;
 mod thread;
 mod worker;
 

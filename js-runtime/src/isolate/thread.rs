@@ -25,7 +25,7 @@ use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
-use super::{driver, memory};
+use super::{driver, memory, stack};
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
@@ -336,7 +336,7 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
                 modules.clone(),
             )],
             create_params: Some(
-                v8::CreateParams::default()
+                stack::bounded(v8::CreateParams::default())
                     .heap_limits(0, spec.memory.heap)
                     .array_buffer_allocator(memory::buffer_allocator(spec.memory.buffers, control.clone())),
             ),

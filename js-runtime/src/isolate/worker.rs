@@ -31,6 +31,7 @@ use super::control::Control;
 use super::fatal::{self, Told, guard_this_thread};
 use super::memory::{self, Held};
 use super::name::Name;
+use super::stack;
 use super::thread::{Spec, bootstrap_options};
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
@@ -61,22 +62,30 @@ struct Share {
     control: Arc<Control>,
     alive: Arc<AtomicUsize>,
     heap: usize,
+    webassembly: usize,
 }
 
 impl Share {
-    /// Notes the heap as it is without garbage; says whether the workers' heaps together are larger than one may be.
-    fn note_heap(&mut self, heap: usize, most: usize) -> bool {
-        let all = &self.control.memory.worker_heaps;
-        all.fetch_add(heap, Ordering::Relaxed);
-        all.fetch_sub(self.heap, Ordering::Relaxed);
-        self.heap = heap;
-        all.load(Ordering::Relaxed) > most
+    /// Notes the memory as it is without garbage; says whether the workers' heaps together are larger than one may be.
+    fn note(&mut self, held: Held, most: usize) -> bool {
+        let family = &self.control.memory;
+        for (all, is, was) in [
+            (&family.worker_heaps, held.heap, self.heap),
+            (&family.worker_webassembly, held.webassembly, self.webassembly),
+        ] {
+            all.fetch_add(is, Ordering::Relaxed);
+            all.fetch_sub(was, Ordering::Relaxed);
+        }
+        (self.heap, self.webassembly) = (held.heap, held.webassembly);
+        family.worker_heaps.load(Ordering::Relaxed) > most
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.control.memory.worker_heaps.fetch_sub(self.heap, Ordering::Relaxed);
+        let family = &self.control.memory;
+        family.worker_heaps.fetch_sub(self.heap, Ordering::Relaxed);
+        family.worker_webassembly.fetch_sub(self.webassembly, Ordering::Relaxed);
         self.alive.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -105,14 +114,12 @@ unsafe extern "C" fn collected(
     limit: *mut c_void,
 ) {
     // SAFETY: V8 calls back while the isolate lives, on its thread.
-    let heap = unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) }
-        .get_heap_statistics()
-        .used_heap_size();
+    let held = Held::by(&mut unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) });
     // SAFETY: it is leaked where it is given to V8.
     let limit = unsafe { &*limit.cast::<HeapLimit>() };
     let is_too_much = SHARE.try_with(|share| {
         let mut share = share.try_borrow_mut().ok()?;
-        Some(share.as_mut()?.note_heap(heap, limit.family))
+        Some(share.as_mut()?.note(held, limit.family))
     });
     if is_too_much == Ok(Some(true)) {
         limit.exceeded();
@@ -179,6 +186,7 @@ impl Family {
             control: self.control.clone(),
             alive: self.alive.clone(),
             heap: 0,
+            webassembly: 0,
         }));
         let Spec {
             sources,
@@ -242,7 +250,7 @@ impl Family {
             residual_lazy_esm_sources: startup.lazy_esm,
             unsafely_ignore_certificate_errors: certificates::ignored(self.certificates.trusts_everybody()),
             create_params: Some(
-                v8::CreateParams::default()
+                stack::bounded(v8::CreateParams::default())
                     .heap_limits(0, heap)
                     .array_buffer_allocator(memory::buffer_allocator(limits.buffers, self.control.clone())),
             ),

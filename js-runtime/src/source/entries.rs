@@ -18,18 +18,38 @@ pub(crate) fn list(entry: &Entry) -> io::Result<Vec<PathBuf>> {
     let mut modules = Vec::new();
     match entry {
         Entry::File(path) => modules.push(path.clone()),
-        Entry::Folder(path) => walk(path, &mut modules)?,
+        Entry::Folder(path) => modules = walk(path)?.modules,
     }
     modules.sort();
     Ok(modules)
 }
 
-fn walk(folder: &Path, modules: &mut Vec<PathBuf>) -> io::Result<()> {
+/// Lists the modules and folders that [`list`] leaves out because their names are not UTF-8: no import could name them.
+/// Reads the disk.
+pub(crate) fn not_utf8(entry: &Entry) -> Vec<PathBuf> {
+    match entry {
+        Entry::File(_) => Vec::new(),
+        Entry::Folder(path) => walk(path).map(|found| found.not_utf8).unwrap_or_default(),
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    modules: Vec<PathBuf>,
+    not_utf8: Vec<PathBuf>,
+}
+
+fn walk(folder: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            let name = path.file_name().unwrap_or_default();
+            let Some(name) = name.to_str() else {
+                if is_module(&name.to_string_lossy()) || path.is_dir() {
+                    found.not_utf8.push(path);
+                }
                 continue;
             };
             if path.is_dir() {
@@ -39,11 +59,11 @@ fn walk(folder: &Path, modules: &mut Vec<PathBuf>) -> io::Result<()> {
                     folders.push(path);
                 }
             } else if is_module(name) {
-                modules.push(path);
+                found.modules.push(path);
             }
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Returns the reason why what has a module's name is none: a pipe, a link that leads nowhere. Reads the disk.
@@ -85,7 +105,7 @@ mod tests {
 
     use js_runtime_api::Entry;
 
-    use super::{is_module, list, not_a_file};
+    use super::{is_module, list, not_a_file, not_utf8};
 
     #[test]
     fn modules_are_told_from_declarations_tests_and_other_files() {
@@ -126,6 +146,26 @@ mod tests {
         ] {
             assert_eq!(not_a_file(&path).as_deref(), Some(reason));
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn modules_and_folders_whose_names_are_not_utf8_are_listed_apart() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        std::fs::write(path(b"\xe9.ts"), "").unwrap();
+        std::fs::write(path(b"\xe9.txt"), "").unwrap();
+        std::fs::write(path("\u{e9}.ts".as_bytes()), "").unwrap();
+        std::fs::create_dir(path(b"\xe9")).unwrap();
+        std::fs::write(path(b"\xe9/a.ts"), "").unwrap();
+        let entry = Entry::Folder(folder.path().to_owned());
+        let mut left_out = not_utf8(&entry);
+        left_out.sort();
+        assert_eq!(left_out, [path(b"\xe9"), path(b"\xe9.ts")]);
+        assert_eq!(list(&entry).unwrap(), [path("\u{e9}.ts".as_bytes())]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use deno_ast::MediaType;
 use deno_core::url::Url;
+use deno_package_json::PackageJson;
 
 use super::transpile::{self, EmitKind};
 use super::tsconfig::CompilerOptions;
@@ -105,6 +106,33 @@ const JSON: [&str; 20] = [
     "/*",
     "\\u00",
     "\u{1f600}",
+];
+
+const PACKAGE: [&str; 24] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"name\"",
+    "\"version\"",
+    "\"type\"",
+    "\"module\"",
+    "\"main\"",
+    "\"exports\"",
+    "\"imports\"",
+    "\"#a\"",
+    "\".\"",
+    "\"./a*\"",
+    "\"import\"",
+    "\"default\"",
+    "\"dependencies\"",
+    "\"npm:a@^1\"",
+    "\"workspace:*\"",
+    "null",
+    "1e999",
+    "\"\\ud800\"",
 ];
 
 const VARIABLES: [&str; 16] = [
@@ -208,4 +236,26 @@ fn any_text_of_a_tsconfig_is_read() {
 #[test]
 fn any_text_of_a_file_of_variables_is_read() {
     fuzz(&VARIABLES, |text| drop(environment::parse(text)));
+}
+
+#[test]
+fn any_text_of_a_package_json_is_read() {
+    fuzz(&PACKAGE, |text| {
+        for text in [text.to_owned(), format!("{{ \"name\": \"a\", {text} }}")] {
+            if let Ok(package) = PackageJson::load_from_string("/p/package.json".into(), &text) {
+                let _ = package.resolve_local_package_json_deps();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_package_json_that_is_nested_without_end_is_refused() {
+    for nested in [
+        format!("{{ \"exports\": {}", "{ \"a\": ".repeat(100_000)),
+        "[".repeat(1_000_000),
+        format!("{{ \"exports\": {}1{} }}", "[".repeat(100_000), "]".repeat(100_000)),
+    ] {
+        assert!(PackageJson::load_from_string("/p/package.json".into(), &nested).is_err());
+    }
 }

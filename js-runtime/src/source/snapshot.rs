@@ -349,9 +349,16 @@ impl SourceSnapshot {
         }
     }
 
-    /// Notes that an isolate has loaded the project.
+    /// Notes that an isolate has loaded the project. The first time it warns of what has no name that could be imported.
     pub(crate) fn note_loaded(&self) {
-        self.lock().is_loaded = true;
+        if std::mem::replace(&mut self.lock().is_loaded, true) {
+            return;
+        }
+        let left_out = entries::not_utf8(&self.project.entry);
+        if let Some(first) = left_out.first() {
+            let (files, first) = (left_out.len(), first.display());
+            tracing::warn!(files, %first, "modules are left out: their names are not valid UTF-8");
+        }
     }
 
     /// A module and everything that it imports, directly or not; what is imported comes first.

@@ -1,5 +1,6 @@
 //! `chaos MINUTES [SEED]`: twenty callers and a stream of saves, while at random moments a host lacks threads, descriptors
-//! or room on the disk, is stopped, killed or upgraded, an isolate runs out of memory, and clients stall. It ends well if
+//! or room on the disk, is stopped, killed or upgraded, an isolate runs out of memory, clients stall, and nobody reads
+//! standard error. It ends well if
 //!
 //! - each call of a well-behaved function is answered by code that was current while it ran, unless its host was killed,
 //! - nothing has grown, and
@@ -54,6 +55,16 @@ export const fills = inngest.createFunction(
 );
 "#;
 
+    /// A function that writes more lines to the log than a pipe holds.
+    const TALKS: &str = r#"import { inngest } from "../lib/client";
+export const talks = inngest.createFunction(
+  { id: "talks", retries: 0, checkpointing: false, triggers: [{ event: "fixture/talks" }] },
+  async () => {
+    for (let line = 0; line < 400; line++) console.log("x".repeat(1000));
+  },
+);
+"#;
+
     #[derive(Debug, Clone, Copy)]
     enum Fault {
         Lack(Resource),
@@ -64,9 +75,11 @@ export const fills = inngest.createFunction(
         Upgrade,
         OutOfMemory,
         StalledClients,
+        /// Nobody reads standard error for a while.
+        BlockedStandardError,
     }
 
-    const FAULTS: [Fault; 9] = [
+    const FAULTS: [Fault; 10] = [
         Fault::Lack(Resource::Threads),
         Fault::Lack(Resource::Descriptors),
         Fault::Lack(Resource::FileSize),
@@ -76,6 +89,7 @@ export const fills = inngest.createFunction(
         Fault::Upgrade,
         Fault::OutOfMemory,
         Fault::StalledClients,
+        Fault::BlockedStandardError,
     ];
 
     /// The facts that callers compare answers with.
@@ -119,6 +133,7 @@ export const fills = inngest.createFunction(
         let mut chance = Chance((seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let project = Project::new();
         project.write("functions/fills.ts", FILLS);
+        project.write("functions/talks.ts", TALKS);
         project.set_version("0");
         let baton = Baton::start(&project)
             .argument("--heap-limit=96")
@@ -277,6 +292,18 @@ export const fills = inngest.createFunction(
                     }
                 }
                 tokio::time::sleep(lasts).await;
+            }
+            Fault::BlockedStandardError => {
+                baton.stderr().reads(false);
+                let run = Run::of("fixture-talks");
+                let talked = tokio::time::timeout(ANSWERED_WITHIN, baton.executor().discover(&run)).await;
+                match talked {
+                    Ok(Ok(answer)) if answer.status == 200 => {}
+                    _ if course.somebody_died(began, Instant::now()) => {}
+                    other => course.breaks(format!("a call that logs failed while nobody read: {other:?}")),
+                }
+                tokio::time::sleep(lasts).await;
+                baton.stderr().reads(true);
             }
         }
     }

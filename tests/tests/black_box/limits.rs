@@ -103,6 +103,41 @@ async fn small_array_buffers_without_end_end_their_isolate_and_nothing_else() {
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
+/// Takes so many memories of WebAssembly of a MiB each, in a turn of the loop each.
+const TAKES_MEMORIES: &str = "    const { Memory } = (globalThis as any).WebAssembly;\n    for (let i = 0; i < event.data.mib; i++) {\n      \
+    kept.push(new Memory({ initial: 16 }));\n      await new Promise((resolve) => setTimeout(resolve, 5));\n    }\n    \
+    return \"took them\";";
+
+#[tokio::test]
+async fn memories_of_webassembly_count_as_buffers() {
+    let project = project_with(TAKES_MEMORIES);
+    let baton = Baton::dev(&project).argument("--buffer-limit=128").ready().await;
+    let nearly_all = start(&baton, &Run::of("fixture-extra").with_data(json!({ "mib": 120 })));
+    let answer = nearly_all.answer(&baton).await;
+    assert_eq!(answer.json(), "took them", "{answer}");
+    let line = baton.wait_for("isolate ended", json!({ "isolate": 0 })).await;
+    assert!(line.text.contains("nearly used up"), "{}", line.text);
+
+    let all = start(&baton, &Run::of("fixture-extra").with_data(json!({ "mib": 100_000 })));
+    assert_to_be_tried_again(&all.answer(&baton).await);
+    let line = baton.wait_for("isolate ended", json!({ "isolate": 1 })).await;
+    assert!(line.text.contains("out of memory"), "{}", line.text);
+    assert_eq!(version_of(&baton, "version").await, "1");
+}
+
+#[tokio::test]
+async fn memories_of_webassembly_that_are_dropped_do_not_count() {
+    let body = TAKES_MEMORIES
+        .replace("kept.push(", "void (")
+        .replace("resolve, 5", "resolve, 0");
+    let project = project_with(&body);
+    let baton = Baton::dev(&project).argument("--buffer-limit=128").ready().await;
+    let run = Run::of("fixture-extra").with_data(json!({ "mib": 1000 }));
+    let answer = start(&baton, &run).answer(&baton).await;
+    assert_eq!(answer.json(), "took them", "{answer}");
+    assert_eq!(baton.status().await.generation(1)["isolates"][0]["id"], 0);
+}
+
 #[tokio::test]
 async fn array_buffers_that_are_dropped_do_not_count() {
     let project = project_with(

@@ -27,6 +27,7 @@ mod dispatchers;
 mod doctor;
 mod entries;
 mod extremes;
+mod hostile_errors;
 mod inspect;
 mod invoke;
 // As Linux counts it.
@@ -70,6 +71,7 @@ mod traces;
 mod typescript;
 mod under_load;
 mod upgrade;
+mod users;
 mod watching;
 mod worker;
 mod workers;

@@ -645,3 +645,59 @@ async fn status_names_the_supervisor_and_dev_has_none() {
     let status = baton.status().await.0;
     assert_eq!((&status["supervisor"], &status["hosts"]), (&Value::Null, &json!([])));
 }
+
+/// A function that costs its isolate for good: what it imports throws what Deno cannot read.
+const LOSES: &str = r#"import { inngest } from "../lib/client";
+export const loses = inngest.createFunction(
+  { id: "loses", retries: 0, checkpointing: false, triggers: [{ event: "fixture/loses" }] },
+  async () => await import("../lib/unreadable.mjs"),
+);
+"#;
+
+#[tokio::test]
+async fn a_host_that_has_lost_too_much_is_replaced_and_no_other_call_is_lost() {
+    let project = DueCalls::project();
+    project.write("functions/loses.ts", LOSES);
+    project.write(
+        "lib/unreadable.mjs",
+        "throw Object.create(Error.prototype, { message: { value: 42 } });\n",
+    );
+    let baton = Baton::start(&project).ready().await;
+    let host = baton.host().await;
+    let gate = project.gate("finish");
+    let lasting = start(&baton, &gated(&gate));
+    baton.in_flight(1, 1).await;
+    // What is lost is of another generation.
+    project.set_version("2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    // Each holds a heap; four may be lost.
+    for lost in 1..=5 {
+        let _ = start(&baton, &Run::of("fixture-loses")).answer(&baton).await;
+        baton
+            .status_when("a thread is lost", |status| {
+                status.0["lost"]["threads"].as_u64() >= Some(lost.min(4))
+            })
+            .await;
+    }
+    let leaves = json!({ "reason": "too much memory is lost" });
+    baton
+        .wait_for(
+            "ending: the calls in flight are finished, another host gets the next",
+            leaves,
+        )
+        .await;
+    DueCalls::send(&baton.door()).await.all_end().await;
+    let next = async || (baton.host().await != host).then_some(());
+    deadline::until("another host serves", || baton.stderr().tail(), next).await;
+    assert_eq!(version_of(&baton, "version").await, "2");
+    let lost = baton.status().await.0["lost"].clone();
+    assert_eq!(lost["threads"], 0, "the next host has lost nothing");
+    gate.open();
+    assert_eq!(
+        lasting.version(&baton).await,
+        "1",
+        "a call of before is finished by the host that has it"
+    );
+    baton.wait_for("host ended", json!({ "host": host })).await;
+    assert_eq!(lost_calls(&baton), 0, "{}", baton.stderr().tail());
+}

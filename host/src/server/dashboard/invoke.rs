@@ -15,7 +15,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -34,6 +34,8 @@ use crate::status::FunctionStatus;
 
 /// The largest answer of a function that is read, in bytes: Inngest takes none of this size.
 const LARGEST_ANSWER: usize = 32 << 20;
+/// The most reports of a run that wait for its page.
+const MOST_REPORTS: usize = 10_000;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -87,14 +89,15 @@ pub(super) async fn invoke(
         deliver: false,
         reached: false,
     };
-    let (reports, lines) = mpsc::unbounded_channel();
+    let (reports, to_page) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
+    let lines = bounded(to_page, stop.clone());
     let stop_with_page = stop.clone().drop_guard();
     let sdk = Arc::new(OwnSdk::new(server));
     let (session, deliveries) = Session::new(sdk, catalogue, options, Vec::new(), reports, stop);
     // Ends with the run, which ends with the page.
     tokio::spawn(session.conduct(vec![order], deliveries));
-    let lines = UnboundedReceiverStream::new(lines).map(move |report| {
+    let lines = ReceiverStream::new(lines).map(move |report| {
         let _ = &stop_with_page;
         let mut line = serde_json::to_vec(&report).unwrap_or_default();
         line.push(b'\n');
@@ -105,6 +108,20 @@ pub(super) async fn invoke(
         Body::from_stream(lines),
     )
         .into_response()
+}
+
+/// Hands reports on to a page, of which so many may wait. A run whose page takes none is stopped.
+fn bounded<R: Send + 'static>(mut reports: mpsc::UnboundedReceiver<R>, stop: CancellationToken) -> mpsc::Receiver<R> {
+    let (to_page, lines) = mpsc::channel(MOST_REPORTS);
+    tokio::spawn(async move {
+        while let Some(report) = reports.recv().await {
+            if to_page.try_send(report).is_err() {
+                stop.cancel();
+                return;
+            }
+        }
+    });
+    lines
 }
 
 fn catalogue(server: &Server) -> Catalogue {
@@ -162,4 +179,25 @@ async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError>
             body: axum::body::to_bytes(body, LARGEST_ANSWER).await?.into(),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::{MOST_REPORTS, bounded};
+
+    #[tokio::test]
+    async fn a_run_whose_page_takes_no_reports_is_stopped() {
+        let (reports, to_page) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let mut lines = bounded(to_page, stop.clone());
+        for report in 0..=MOST_REPORTS {
+            reports.send(report).unwrap();
+        }
+        stop.cancelled().await;
+        assert_eq!(lines.recv().await, Some(0), "what waits is for the page still");
+        assert_eq!(lines.len(), MOST_REPORTS - 1);
+    }
 }

@@ -55,7 +55,11 @@ mod tests {
     use crate::isolate::memory::Held;
 
     const fn heap(heap: usize) -> Held {
-        Held { heap, buffers: 0 }
+        Held {
+            heap,
+            buffers: 0,
+            webassembly: 0,
+        }
     }
 
     #[test]
