@@ -28,6 +28,24 @@ pub enum NotDone {
     Panicked { what: &'static str },
 }
 
+/// Starts the threads that take requests and answer them: on half of the cores, since isolates need the others, and since
+/// a thread that is woken for a call wakes the next to look for more.
+///
+/// # Errors
+/// When the system has no threads or descriptors for it.
+pub fn serving_threads() -> io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    runtime(Builder::new_multi_thread().worker_threads((cores / 2).max(1)))
+}
+
+/// Starts threads for a command that ends soon.
+///
+/// # Errors
+/// When the system has no threads or descriptors for it.
+pub fn any_threads() -> io::Result<Runtime> {
+    runtime(&mut Builder::new_multi_thread())
+}
+
 /// Builds a runtime whose threads for blocking work are there from the start.
 ///
 /// # Errors

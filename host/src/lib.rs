@@ -13,6 +13,7 @@ mod expressions;
 mod fuzz;
 pub mod generation;
 mod git;
+pub mod life;
 pub mod lint;
 pub mod registration;
 pub mod runner;

@@ -16,8 +16,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum as _};
 use miette::{Diagnostic, Report};
 
-use super::plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
 use crate::config::{ConfigFile, ProjectError, WatchMode, discover, parse_duration, working_folder};
+use crate::life::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
 use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
 
 pub(super) const HELP: &str = "Examples:

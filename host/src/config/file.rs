@@ -179,7 +179,8 @@ pub enum PinMode {
     Run,
 }
 
-const KEYS: [&str; 24] = [
+/// The keys on the first level.
+pub const KEYS: [&str; 24] = [
     "path",
     "port",
     "state_dir",

@@ -48,6 +48,43 @@ async fn commands_find_the_host_by_its_state_folder() {
 }
 
 #[tokio::test]
+async fn every_setting_is_told_with_the_place_that_says_so() {
+    let project = Project::new();
+    project.write(
+        "baton.toml",
+        "load_timeout = \"9s\"\n[env]\nsecret_command = \"echo TOKEN=hunter2\"\n",
+    );
+    let cli = Cli::within(project.root()).env("BATON_HOLD", "7m");
+    let finished = cli.baton(&["config", "--json", "--port", "4711"]).await;
+    assert_eq!(finished.code, Some(0), "{finished}");
+    let settings = finished.json()["settings"].clone();
+    let told = |setting: &str| {
+        let all = settings.as_array().expect("settings");
+        let mut one = all.iter().find(|one| one["setting"] == setting).expect(setting).clone();
+        let fields = one.as_object_mut().expect("an object");
+        fields.remove("help");
+        fields.remove("setting");
+        one
+    };
+    assert_eq!(told("port"), json!({"value": "4711", "from": "flag", "flag": "--port"}));
+    assert_eq!(
+        told("hold"),
+        json!({"value": "7m", "from": "variable", "variable": "BATON_HOLD"})
+    );
+    assert_eq!(
+        told("load_timeout"),
+        json!({"value": "9s", "from": "baton.toml", "line": 1})
+    );
+    assert_eq!(told("drain_timeout"), json!({"value": "2h", "from": "default"}));
+    let text = cli.baton(&["config"]).await.to_string();
+    assert!(text.contains("baton.toml:3") && !text.contains("hunter2"), "{text}");
+
+    project.write("baton.toml", "load_timeout = \"soon\"\n");
+    let inside = Cli::within(project.root());
+    inside.baton(&["config"]).await.refuses(78, &["load_timeout"]);
+}
+
+#[tokio::test]
 async fn without_a_host_the_commands_say_how_to_start_one() {
     let project = Project::new();
     let home = project.scratch().join("home");

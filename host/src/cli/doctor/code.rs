@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use js_runtime_api::{CallQueue, Engine, LoadError, LoadProgress, LoadRequest, Sources, Warning};
 
-use super::super::plan::Plan;
 use super::check::{Check, Finding};
+use crate::life::Plan;
 use crate::lint;
 use crate::registration;
 use crate::status::{RegistrationStatus, Status};

@@ -8,9 +8,9 @@ use jiff::civil::Date;
 use js_runtime_api::{EngineRelease, Sources};
 use serde_json::Value;
 
-use super::super::plan::{NAME_THE_ENV_FILE, Plan};
 use super::check::{Check, Finding};
 use crate::config::StateError;
+use crate::life::{NAME_THE_ENV_FILE, Plan};
 use crate::registration::{self, Unsigned, is_local};
 use crate::status::{OffKind, RegistrationStatus, Status};
 use crate::watch;

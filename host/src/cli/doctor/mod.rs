@@ -21,9 +21,8 @@ use js_runtime_api::{Engine, LoadErrorKind, Sources};
 use serde::de::DeserializeOwned;
 
 use self::check::{Check, Finding};
-use super::plan::{Mode, Plan, plan};
-use super::serve::ServeError;
-use super::{ServeArgs, client};
+use super::client;
+use crate::life::{Mode, Plan, ServeArgs, ServeError, plan as plan_of};
 use crate::status::{RegistrationStatus, Status};
 
 pub(super) const HELP: &str =
@@ -56,7 +55,7 @@ impl Prepared {
 /// Finds the project and its settings; that there is none is a finding.
 #[must_use]
 pub fn prepare(args: &DoctorArgs) -> Prepared {
-    Prepared(plan(&args.serve, Mode::Dev))
+    Prepared(plan_of(&args.serve, Mode::Dev))
 }
 
 /// Looks at everything, tells it, and says by its code whether all is well.
@@ -103,7 +102,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
         && sources
             .variable("INNGEST_SIGNING_KEY")
             .is_some_and(|key| !key.is_empty())
-        && let Ok(production) = super::plan::plan(&args.serve, Mode::Start(plan.address.ip()))
+        && let Ok(production) = plan_of(&args.serve, Mode::Start(plan.address.ip()))
     {
         plan = production;
         read_as_dev = read(&plan, &engine).await;

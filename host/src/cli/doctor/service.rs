@@ -4,8 +4,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::super::plan::Plan;
 use super::check::{Check, Finding};
+use crate::life::Plan;
 use crate::service::installed_jobs::{InstalledJob, jobs_in};
 use crate::service::{JobState, Owner, Scope, ToolError, launchctl, launchd, name_of};
 

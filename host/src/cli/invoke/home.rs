@@ -11,13 +11,12 @@ use js_runtime_api::Engine;
 use miette::Diagnostic;
 use tempfile::TempDir;
 
-use super::super::plan::{Mode, Plan, plan};
-use super::super::serve::{Host, ServeError};
-use super::super::{ServeArgs, client, reload};
+use super::super::{client, reload};
 use super::args::InvokeArgs;
 use super::reloads::Reloads;
 use crate::config::{StateFolder, discover, find_running, working_folder};
 use crate::generation::{Outcome, Reason, Want};
+use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
 

@@ -1,4 +1,4 @@
-//! `baton dev` and `baton start`: the life of a host from its start to its last answer.
+//! A host that serves: its parts put together, and how it comes to its end.
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use js_runtime_api::Engine;
-use miette::Diagnostic;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,106 +13,45 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::follow;
 use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
-use super::signals::{SIGQUIT, Signals};
-use crate::config::{Lock, ProjectError, StateError, WatchMode};
-use crate::generation::{HostEvent, Keeper, Outcome, Reason, Role, Table, Want};
+use super::{ServeError, follow};
+use crate::config::Lock;
+use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::registration::{Registration, Settings, Unsigned};
-use crate::server::{Access, Inspector, ListenError, Listeners, Room, Server, Successor, bind, router};
-use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, swallow, tell_all_lost};
-use crate::tasks::TaskFailure;
-use crate::telemetry::{Metrics, Traces, TracesError};
+use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, bind, router};
+use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
+use crate::telemetry::{Metrics, Traces};
 
 /// The pause before a stop says for the first time what it waits for; each is twice as long as the one before, up to
 /// the last.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 const LAST_WORD: Duration = Duration::from_mins(5);
+/// The longest wait of a host that ends by itself for a load that runs.
+const FREEZE_WITHIN: Duration = Duration::from_secs(10);
 /// The most calls and streams that are named each time.
 const NAMED_WAITING: usize = 20;
 
-/// Why a host did not start.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum ServeError {
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Project(#[from] ProjectError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    State(#[from] StateError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Listen(#[from] ListenError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Traces(#[from] TracesError),
-    #[error(transparent)]
-    #[diagnostic(help("The calls in flight were finished. Start the host again."))]
-    Task(#[from] TaskFailure),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl ServeError {
-    /// 2 for what was asked wrongly, 78 (`EX_CONFIG`) for what no retry can mend, else 1.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Project(ProjectError::Unreadable { .. }) => 2,
-            Self::Project(ProjectError::ConfigFile(_)) => 78,
-            Self::State(error) if error.is_lasting() => 78,
-            Self::Listen(error) if error.is_lasting() => 78,
-            _ => 1,
-        }
-    }
-}
-
-/// Serves until it is told to end, then finishes the calls it has.
-///
-/// # Errors
-/// When it cannot start: another host, a taken port, a state folder that cannot be written.
-pub async fn serve(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
-    let (drain, watch) = (plan.limits.drain, plan.watching.mode);
-    let host = Host::begin(plan, engine).await?;
-    let loading = tokio::spawn(first_load(
-        host.keeper.clone(),
-        host.metrics.clone(),
-        host.address,
-        watch,
-    ));
-    // Of a terminal that is closed the default is right.
-    swallow::signals_without_meaning(&[]);
-    let mut signals = Signals::listen()?;
-    let (reason, failure) = tokio::select! {
-        signal = signals.end() => (signal, None),
-        () = host.table.draining().cancelled() => ("a drain was asked for", None),
-        failure = host.table.tasks().failure() => ("a task of the host failed", Some(failure)),
-    };
-    host.table.drain();
-    loading.abort();
-    info!(
-        reason,
-        in_flight = calls_in_flight(&host.table),
-        "ending: no new calls, the ones in flight are finished"
-    );
-    if reason == SIGQUIT {
-        host.finish(drain, std::future::ready(reason)).await;
-    } else {
-        host.finish(drain, signals.end()).await;
-    }
-    info!("ended");
-    failure.map_or(Ok(()), |failure| Err(failure.into()))
+/// The way in which a host's work comes to its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ending {
+    /// Another host accepts.
+    HandedOver,
+    /// No other host will.
+    Drain(&'static str),
+    /// It was asked to end, and its supervisor was not; or the supervisor is gone.
+    Leave(&'static str),
+    Now(&'static str),
 }
 
 /// A host that serves; nothing is loaded before it is asked for.
-pub(super) struct Host {
-    pub(super) keeper: Keeper,
-    pub(super) table: Arc<Table>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) traces: Option<Arc<Traces>>,
-    pub(super) address: SocketAddr,
+pub(crate) struct Host {
+    pub(crate) keeper: Keeper,
+    pub(crate) table: Arc<Table>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) traces: Option<Arc<Traces>>,
+    pub(crate) address: SocketAddr,
     /// Whether the port is served at the moment.
-    pub(super) accepting: watch::Receiver<bool>,
+    pub(crate) accepting: watch::Receiver<bool>,
     serving: JoinHandle<()>,
     room: Room,
     following: JoinHandle<()>,
@@ -133,7 +71,7 @@ impl Host {
     ///
     /// # Errors
     /// When it cannot start: another host, a taken port, a state folder that cannot be written.
-    pub(super) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
+    pub(crate) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
         let lock = plan.state.lock()?;
         tell_all_lost(plan.state.path(), &[]);
         let listener = bind(plan.address)?;
@@ -308,9 +246,52 @@ impl Host {
         let _ = self.accepting.clone().wait_for(|accepting| !*accepting).await;
     }
 
+    /// Begins nothing new, waits for the last answer, then ends what is left. `leaving` tells that another host gets the
+    /// next calls.
+    pub(super) async fn end(
+        self,
+        ending: Ending,
+        budget: Duration,
+        leaving: impl FnOnce(),
+        now: impl Future<Output = &'static str>,
+    ) {
+        let in_flight = calls_in_flight(&self.table);
+        match ending {
+            Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
+            Ending::Drain(reason) => {
+                info!(
+                    reason,
+                    in_flight, "ending: no new calls, the ones in flight are finished"
+                );
+                // Whoever waits for a reload is answered, too.
+                self.keeper.resume(None);
+                self.table.drain();
+            }
+            Ending::Leave(reason) => {
+                info!(
+                    reason,
+                    in_flight, "ending: the calls in flight are finished, another host gets the next"
+                );
+                self.stops_accepting().await;
+                let _ = tokio::time::timeout(FREEZE_WITHIN, self.keeper.freeze()).await;
+                leaving();
+            }
+            Ending::Now(reason) => info!(reason, in_flight, "ending now"),
+        }
+        if matches!(ending, Ending::HandedOver | Ending::Leave(_)) {
+            self.keeper.hand_over();
+            self.table.set_role(Role::HandedOver);
+        }
+        match ending {
+            Ending::Now(reason) => self.finish(budget, std::future::ready(reason)).await,
+            _ => self.finish(budget, now).await,
+        }
+        info!("ended");
+    }
+
     /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
     /// used up or when it is to end `now`.
-    pub(super) async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
+    async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
         let Self {
             serving,
             following,
@@ -451,59 +432,8 @@ async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<Host
     }
 }
 
-async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
-    let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
-    metrics.reload_answered(&report);
-    let Outcome::Activated { functions, .. } = &report.outcome else {
-        // The keeper has said what becomes of it.
-        return;
-    };
-    info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
-    info!("dashboard: http://{address}/-/");
-    match watch {
-        WatchMode::Files => info!("edit a function: it is swapped in as you save"),
-        WatchMode::GitRef => info!("check out another commit: it is swapped in"),
-        WatchMode::Off => info!("edit a function, then: baton reload"),
-    }
-}
-
-pub(super) fn calls_in_flight(table: &Table) -> usize {
+fn calls_in_flight(table: &Table) -> usize {
     let view = table.view();
     let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
     live.map(|generation| generation.in_flight().len()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::{ServeError, serve};
-    use crate::cli::{Cli, Command, Mode, plan};
-    use crate::generation::fake_engine::{Code, FakeEngine};
-    use crate::tasks::TaskFailure;
-
-    #[tokio::test]
-    async fn a_host_whose_keeper_panicked_ends_and_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::create_dir(path("functions")).unwrap();
-        std::fs::write(path("package.json"), "{}").unwrap();
-        let arguments = [
-            "baton",
-            "dev",
-            &path("functions"),
-            "--port=0",
-            "--state-dir",
-            &path("state"),
-        ];
-        let Command::Dev(args) = Cli::parse_from(arguments).command else {
-            panic!("another command");
-        };
-        let plan = plan(&args, Mode::Dev).unwrap();
-        let ended = serve(plan, FakeEngine::new(Code::PanicsKeeper)).await;
-        let Err(ServeError::Task(failure)) = ended else {
-            panic!("{ended:?}");
-        };
-        assert_eq!(failure, TaskFailure::Panicked("keeper"));
-    }
 }

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
 
-use super::ServeArgs;
+use super::ServeError;
 use super::follow::Watching;
-use super::serve::ServeError;
+use super::settings::ServeArgs;
 use crate::config::{ConfigFile, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder};
 use crate::generation::{Limits, Pin};
 use crate::registration::Settings;
 use crate::supervisor::Setup;
 use crate::watch::Patterns;
 
-pub(super) const DEFAULT_PORT: u16 = 3111;
+pub(crate) const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
 /// More than a step takes that talks to one other service.
 const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// As long as Inngest lets a call take.
-pub(super) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
+pub(crate) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
 /// Long enough for a client of events to hear that they end; nobody waits for hours for a page.
 const DEFAULT_STREAM_DRAIN: Duration = Duration::from_secs(10);
 /// As long as Inngest waits for an answer.
@@ -48,22 +48,22 @@ pub enum Mode {
 /// What is known before anything is opened.
 #[derive(Debug)]
 pub struct Plan {
-    pub(super) mode: Mode,
-    pub(super) project: Project,
-    pub(super) state: StateFolder,
-    pub(super) address: SocketAddr,
-    pub(super) inspect: Option<u16>,
-    pub(super) hold: Duration,
-    pub(super) slow_call: Duration,
-    pub(super) stream_drain: Duration,
-    pub(super) watching: Watching,
-    pub(super) pin: Pin,
-    pub(super) register: bool,
-    pub(super) limits: Limits,
+    pub(crate) mode: Mode,
+    pub(crate) project: Project,
+    pub(crate) state: StateFolder,
+    pub(crate) address: SocketAddr,
+    pub(crate) inspect: Option<u16>,
+    pub(crate) hold: Duration,
+    pub(crate) slow_call: Duration,
+    pub(crate) stream_drain: Duration,
+    pub(crate) watching: Watching,
+    pub(crate) pin: Pin,
+    pub(crate) register: bool,
+    pub(crate) limits: Limits,
 }
 
 /// What has a generation read its `.env`.
-pub(super) const NAME_THE_ENV_FILE: &str =
+pub(crate) const NAME_THE_ENV_FILE: &str =
     "Write `[env]` and `file = \".env\"` into baton.toml, or give `--env-file .env`.";
 
 /// The most bytes of a `package.json` that is looked into.
@@ -100,7 +100,7 @@ impl Plan {
         self.limits.load
     }
 
-    pub(super) const fn settings(&self) -> Settings {
+    pub(crate) const fn settings(&self) -> Settings {
         Settings {
             wanted: self.register,
             address: self.address,

@@ -27,7 +27,7 @@ const LARGEST_SETTINGS: u64 = 1 << 20;
 
 /// Which changes are followed.
 #[derive(Debug, Clone)]
-pub(super) struct Watching {
+pub(crate) struct Watching {
     pub(super) mode: WatchMode,
     /// A commit is served only while no file differs from it.
     pub(super) require_clean: bool,

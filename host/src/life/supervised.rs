@@ -1,25 +1,22 @@
-//! The hidden command `baton host`: a host that its supervisor has started. It loads, accepts, hands
+//! A host that its supervisor has started (the hidden command `baton host`). It loads, accepts, hands
 //! over and ends as it is told.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use js_runtime_api::Engine;
 use tokio::signal::unix::SignalKind;
 use tracing::{info, warn};
 
+use super::ServeError;
 use super::plan::Plan;
-use super::serve::{Host, ServeError, Supervision, calls_in_flight};
+use super::serving::{Ending, Host, Supervision};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
-use crate::generation::{GenerationId, Keeper, Outcome, Reason, Role, Table, Want};
+use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
 use crate::supervisor::swallow;
 use crate::supervisor::{
     Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
-
-/// How long a host that was told to end by itself waits for a load that runs.
-const FREEZE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The first words to the supervisor.
 ///
@@ -35,22 +32,11 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
     })
 }
 
-/// How a host's work comes to its end.
-enum Ending {
-    /// Another host accepts.
-    HandedOver,
-    /// No other host will.
-    Drain,
-    /// It was asked to end, and its supervisor was not; or the supervisor is gone.
-    Leave(&'static str),
-    Now(&'static str),
-}
-
 /// Serves as the supervisor says, until the last call is answered.
 ///
 /// # Errors
 /// When the state folder cannot be written.
-pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
+pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     // One of a terminal's is for the supervisor.
     swallow::signals_without_meaning(&[SignalKind::hangup()]);
@@ -74,39 +60,10 @@ pub async fn host(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(),
     let loading = tokio::spawn(load(host.keeper.clone(), beginning, watch, supervised.clone()));
     let ending = serve(&host, beginning, &supervised, &mut orders, &mut signals).await;
     loading.abort();
-    let in_flight = calls_in_flight(&host.table);
-    match ending {
-        Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
-        Ending::Drain => {
-            info!(in_flight, "ending: no new calls, the ones in flight are finished");
-            // Whoever waits for a reload is answered, too.
-            host.keeper.resume(None);
-            host.table.drain();
-        }
-        Ending::Leave(reason) => {
-            info!(
-                reason,
-                in_flight, "ending: the calls in flight are finished, another host gets the next"
-            );
-            host.stops_accepting().await;
-            let _ = tokio::time::timeout(FREEZE_WITHIN, host.keeper.freeze()).await;
-            supervised.say(FromHost::Leaving);
-        }
-        Ending::Now(reason) => info!(reason, in_flight, "ending now"),
-    }
-    if matches!(ending, Ending::HandedOver | Ending::Leave(_)) {
-        host.keeper.hand_over();
-        host.table.set_role(Role::HandedOver);
-    }
     let table = host.table.clone();
-    match ending {
-        Ending::Now(reason) => host.finish(drain, std::future::ready(reason)).await,
-        _ => {
-            host.finish(drain, told_to_end(&table, &supervised, &mut orders, &mut signals))
-                .await
-        }
-    }
-    info!("ended");
+    let leaving = || supervised.say(FromHost::Leaving);
+    let cut_short = told_to_end(&table, &supervised, &mut orders, &mut signals);
+    host.end(ending, drain, leaving, cut_short).await;
     supervised.fall_silent().await;
     Ok(())
 }
@@ -182,7 +139,7 @@ async fn serve(
                 supervised.say(FromHost::Accepting);
             }
             Some(ToHost::HandedOver) => return Ending::HandedOver,
-            Some(ToHost::Drain) => return Ending::Drain,
+            Some(ToHost::Drain) => return Ending::Drain("the supervisor ends"),
             Some(ToHost::EndNow) => return Ending::Now("the supervisor was told to end now"),
             None => {
                 supervised.orphaned();

@@ -1,0 +1,451 @@
+//! `baton config`: every setting, its value, and the place that says so.
+//!
+//! A setting is declared once: as a flag of `baton start`, whose name, variable, default and text clap has, or as a key
+//! that `baton.toml` alone has. The table of docs/configuration.md is made of the same list.
+
+#![allow(clippy::print_stdout, reason = "a command answers on its terminal")]
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory as _};
+use js_runtime_api::regular_file;
+use serde::Serialize;
+use toml::de::{DeTable, DeValue};
+
+use super::Cli;
+use crate::config::KEYS;
+use crate::life::{Mode, ServeArgs, ServeError, plan};
+use crate::telemetry::logs;
+
+pub(super) const HELP: &str =
+    "Example:\n  baton config\n  baton config --json | jq '.settings[] | select(.from != \"default\")'";
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    serve: ServeArgs,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A setting, as it is declared.
+struct Setting {
+    /// In `baton.toml`.
+    key: Option<&'static str>,
+    /// The flag and its variable.
+    argument: Option<Arg>,
+    default: String,
+    text: String,
+}
+
+/// The keys that have another name than their flag.
+const OTHER_NAMES: [(&str, &str); 4] = [
+    ("env_file", "env.file"),
+    ("no_spare", "spare"),
+    ("register", "inngest.register"),
+    ("watch", "watch.mode"),
+];
+
+/// The keys without a flag: name, default, text.
+const KEYS_ALONE: [(&str, &str, &str); 10] = [
+    ("deny", "none", "Warnings that reject the code that they are about."),
+    (
+        "env.secret_command",
+        "none",
+        "A command that prints variables for the functions, run for each generation anew; comes before `env.file`.",
+    ),
+    (
+        "functions.default_retries",
+        "Inngest's 4",
+        "The retries of functions that say nothing.",
+    ),
+    (
+        "inngest.base_url",
+        "Inngest's cloud",
+        "The URL of Inngest (`INNGEST_BASE_URL`). For `start`.",
+    ),
+    (
+        "inngest.env",
+        "none",
+        "The branch environment (`INNGEST_ENV`). For `start`.",
+    ),
+    (
+        "inngest.serve_origin",
+        "where it listens",
+        "The origin at which Inngest reaches the host (`INNGEST_SERVE_ORIGIN`). For `start`.",
+    ),
+    (
+        "inngest.serve_path",
+        "/api/inngest",
+        "The path there (`INNGEST_SERVE_PATH`), also of the project's own app.",
+    ),
+    (
+        "resolve.conditions",
+        "none",
+        "Further conditions of `exports` and `imports` in a `package.json`.",
+    ),
+    (
+        "watch.ignore",
+        "none",
+        "Files whose changes are no reason to look, as globs.",
+    ),
+    (
+        "watch.include",
+        "none",
+        "Files that belong to the code though no module reads them, as globs.",
+    ),
+];
+
+/// Keys whose values may hold secrets.
+const SECRET: [&str; 1] = ["env.secret_command"];
+
+/// The place that gives a setting its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+enum Origin {
+    Default,
+    #[serde(rename = "baton.toml")]
+    File {
+        line: usize,
+    },
+    Variable {
+        variable: String,
+    },
+    Flag {
+        flag: String,
+    },
+}
+
+/// A setting, its value, and where that is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Settled {
+    setting: String,
+    value: String,
+    #[serde(flatten)]
+    origin: Origin,
+    /// The help of the setting.
+    help: String,
+}
+
+pub(super) fn run(args: &ConfigArgs) -> ExitCode {
+    let settled = match settled(args) {
+        Ok(settled) => settled,
+        Err(error) => {
+            let code = error.exit_code();
+            logs::say_last(&format!("{:?}", miette::Report::new(error)));
+            return ExitCode::from(code);
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::json!({ "settings": settled }));
+    } else {
+        let width = settled
+            .iter()
+            .map(|one| one.value.len())
+            .max()
+            .unwrap_or_default()
+            .min(40);
+        for Settled {
+            setting, value, origin, ..
+        } in settled
+        {
+            println!("{setting:<26} {value:<width$}  {origin}");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn settled(args: &ConfigArgs) -> Result<Vec<Settled>, ServeError> {
+    // Whatever is wrong with a value is said here.
+    let root = plan(&args.serve, Mode::Dev)?.project.root;
+    let text = regular_file::read(&root.join("baton.toml"), LARGEST_FILE).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let written = Written::read(&text);
+    let matches = Cli::command().get_matches();
+    let given = matches.subcommand_matches("config").cloned().unwrap_or_default();
+    Ok(all().iter().map(|setting| setting.settle(&given, &written)).collect())
+}
+
+/// The most bytes of `baton.toml`.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// The settings in the order of `--help`, then the keys without a flag.
+fn all() -> Vec<Setting> {
+    let cli = Cli::command();
+    let start = cli.find_subcommand("start").into_iter();
+    let arguments = start.flat_map(clap::Command::get_arguments);
+    let flags = arguments
+        .filter(|argument| argument.get_id() != "help")
+        .map(Setting::of);
+    let alone = KEYS_ALONE.map(|(key, default, text)| Setting {
+        key: Some(key),
+        argument: None,
+        default: default.to_owned(),
+        text: text.to_owned(),
+    });
+    flags.chain(alone).collect()
+}
+
+impl Setting {
+    fn of(argument: &Arg) -> Self {
+        let id = argument.get_id().as_str();
+        let other = OTHER_NAMES.iter().find(|(flag, _)| *flag == id).map(|(_, key)| *key);
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        let (text, default) = match help.split_once(" [default: ") {
+            Some((text, default)) => (text.to_owned(), default.trim_end_matches(']').to_owned()),
+            None => (help, String::new()),
+        };
+        let of_clap = argument
+            .get_default_values()
+            .first()
+            .map(|value| value.to_string_lossy().into_owned());
+        let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
+        let unsaid = of_clap.unwrap_or_else(|| if is_switch { "false" } else { "none" }.to_owned());
+        Self {
+            key: other.or_else(|| KEYS.into_iter().find(|key| *key == id)),
+            argument: Some(argument.clone()),
+            default: if default.is_empty() { unsaid } else { default },
+            text,
+        }
+    }
+
+    /// The name of the key, else that of the flag.
+    fn name(&self) -> String {
+        let id = |argument: &Arg| argument.get_id().to_string();
+        match (self.is_negated(), self.key) {
+            (false, Some(key)) => key.to_owned(),
+            _ => self.argument.as_ref().map(id).unwrap_or_default(),
+        }
+    }
+
+    /// The flag switches off what the key switches on.
+    fn is_negated(&self) -> bool {
+        let key = self.key.unwrap_or_default();
+        self.argument
+            .as_ref()
+            .is_some_and(|argument| argument.get_id().as_str().strip_prefix("no_") == Some(key))
+    }
+
+    fn flag(&self) -> Option<String> {
+        let argument = self.argument.as_ref()?;
+        Some(match argument.get_long() {
+            Some(long) => format!("--{long}"),
+            None => argument.get_id().as_str().to_ascii_uppercase(),
+        })
+    }
+
+    fn variable(&self) -> Option<String> {
+        let variable = self.argument.as_ref()?.get_env()?;
+        Some(variable.to_string_lossy().into_owned())
+    }
+
+    fn settle(&self, given: &ArgMatches, written: &Written<'_>) -> Settled {
+        let settled = |value: String, origin| Settled {
+            setting: self.name(),
+            value,
+            origin,
+            help: self.text.clone(),
+        };
+        if let Some(argument) = &self.argument {
+            let id = argument.get_id().as_str();
+            let raw = || {
+                let values = given.try_get_raw(id).ok().flatten();
+                let values = values.into_iter().flatten().map(|value| value.to_string_lossy());
+                values.collect::<Vec<_>>().join(" ")
+            };
+            match given.try_contains_id(id).ok().and_then(|_| given.value_source(id)) {
+                Some(ValueSource::CommandLine) => {
+                    return settled(
+                        raw(),
+                        Origin::Flag {
+                            flag: self.flag().unwrap_or_default(),
+                        },
+                    );
+                }
+                Some(ValueSource::EnvVariable) => {
+                    let variable = self.variable().unwrap_or_default();
+                    return settled(raw(), Origin::Variable { variable });
+                }
+                _ => {}
+            }
+        }
+        match self.key.and_then(|key| written.find(key)) {
+            Some((_, line)) if self.key.is_some_and(|key| SECRET.contains(&key)) => {
+                settled("(not shown)".to_owned(), Origin::File { line })
+            }
+            Some((value, line)) if self.is_negated() => settled((value != "true").to_string(), Origin::File { line }),
+            Some((value, line)) => settled(value.to_owned(), Origin::File { line }),
+            None => settled(self.default.clone(), Origin::Default),
+        }
+    }
+}
+
+/// The values of a `baton.toml`: dotted key, text, line.
+struct Written<'t>(Vec<(String, &'t str, usize)>);
+
+impl<'t> Written<'t> {
+    /// Empty where the text is no TOML, which is said elsewhere.
+    fn read(text: &'t str) -> Self {
+        let mut all = Vec::new();
+        if let Ok(table) = DeTable::parse(text) {
+            collect(text, "", table.get_ref(), &mut all);
+        }
+        Self(all)
+    }
+
+    fn find(&self, key: &str) -> Option<(&'t str, usize)> {
+        // `watch = "files"` is short for the mode in `[watch]`.
+        let is = |name: &str| name == key || key.strip_suffix(".mode") == Some(name);
+        let found = self.0.iter().find(|(name, ..)| is(name));
+        found.map(|(_, value, line)| (*value, *line))
+    }
+}
+
+/// (The parser of TOML bounds how deep tables are.)
+fn collect<'t>(text: &'t str, above: &str, table: &DeTable<'_>, all: &mut Vec<(String, &'t str, usize)>) {
+    for (name, value) in table {
+        let key = format!("{above}{}", name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(table) => collect(text, &format!("{key}."), table, all),
+            _ => {
+                let written = text.get(value.span()).unwrap_or_default();
+                let line = text.get(..name.span().start).unwrap_or_default().matches('\n').count() + 1;
+                all.push((key, written.trim_matches('"'), line));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { line } => write!(f, "baton.toml:{line}"),
+            Self::Variable { variable } => f.write_str(variable),
+            Self::Flag { flag } => f.write_str(flag),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use clap::{Args as _, Parser as _};
+
+    use super::{Cli, ConfigArgs, KEYS, Mode, Origin, Settled, Written, all, plan};
+    use crate::cli::Command;
+    use crate::config::parse_duration;
+
+    /// Set, the file is written instead of compared.
+    const RENEW: &str = "BATON_RENEW_COVERAGE";
+
+    const HEAD: &str = "# Configuration\n\n\
+        A flag comes before its variable, that before the key in `baton.toml` (beside `package.json`), and that before the \
+        default. `baton config` prints every value and the place that says so. `baton.toml` is read when the host starts; a \
+        key that is not known is an error. Durations are written `90s`, `10m`, `2h`.\n\n\
+        | key | flag | variable | default | what it does |\n|---|---|---|---|---|\n";
+    const TAIL: &str = "\n`BATON_CODE_CACHE` names the folder for what is made of the project's files; `off` keeps nothing. \
+        This table is made of the command line's declarations by a test.\n";
+
+    fn settle(arguments: &[&str], file: &str) -> Vec<Settled> {
+        let words = ["baton"].iter().chain(arguments);
+        let given = ConfigArgs::augment_args(clap::Command::new("baton")).get_matches_from(words);
+        let written = Written::read(file);
+        all().iter().map(|setting| setting.settle(&given, &written)).collect()
+    }
+
+    #[test]
+    fn a_value_is_from_the_flag_else_the_file_else_the_default() {
+        let file = "port = 4000\nspare = false\nhold = \"5m\"\n\n[env]\nsecret_command = \"print it\"\n[watch]\nmode = \"off\"\n";
+        let all = settle(&["--hold", "7m"], file);
+        let of = |name: &str| {
+            let found = all.iter().find(|one| one.setting == name).unwrap();
+            (found.value.as_str(), found.origin.clone())
+        };
+        let flag = "--hold".to_owned();
+        assert_eq!(of("hold"), ("7m", Origin::Flag { flag }));
+        assert_eq!(of("port"), ("4000", Origin::File { line: 1 }));
+        assert_eq!(of("no_spare"), ("true", Origin::File { line: 2 }));
+        assert_eq!(of("env.secret_command"), ("(not shown)", Origin::File { line: 6 }));
+        assert_eq!(of("watch.mode"), ("off", Origin::File { line: 8 }));
+        assert_eq!(of("load_timeout"), ("60s", Origin::Default));
+    }
+
+    #[test]
+    fn the_defaults_are_as_the_help_says() {
+        let project = tempfile::tempdir().unwrap();
+        std::fs::create_dir(project.path().join("functions")).unwrap();
+        std::fs::write(project.path().join("package.json"), "{}").unwrap();
+        let functions = project.path().join("functions").display().to_string();
+        let Command::Dev(args) = Cli::parse_from(["baton", "dev", &functions]).command else {
+            panic!("another command");
+        };
+        let plan = plan(&args, Mode::Dev).unwrap();
+        let all = all();
+        let said = |id: &str| {
+            let setting = all.iter().find(|setting| setting.name() == id).unwrap();
+            setting.default.split(',').next().unwrap().to_owned()
+        };
+        let durations = [
+            ("hold", plan.hold),
+            ("load_timeout", plan.limits.load),
+            ("drain_timeout", plan.limits.drain),
+            ("stream_drain", plan.stream_drain),
+            ("call_timeout", plan.limits.call),
+            ("slow_call", plan.slow_call),
+        ];
+        for (id, value) in durations {
+            assert_eq!(parse_duration(&said(id)), Ok(value), "{id}");
+        }
+        let numbers = [
+            ("port", usize::from(plan.address.port())),
+            ("max_generations", plan.limits.max_generations),
+            ("heap_limit", plan.limits.memory.heap >> 20),
+            ("buffer_limit", plan.limits.memory.buffers >> 20),
+        ];
+        for (id, value) in numbers {
+            assert_eq!(said(id), value.to_string(), "{id}");
+        }
+    }
+
+    #[test]
+    fn every_key_is_a_setting() {
+        let settings = all();
+        for key in KEYS {
+            let is = |known: &str| known == key || known.starts_with(&format!("{key}."));
+            assert!(settings.iter().filter_map(|setting| setting.key).any(is), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_table_in_the_documents_has_every_setting() {
+        let mut table = HEAD.to_owned();
+        let code = |text: Option<String>| text.map(|text| format!("`{text}`")).unwrap_or_default();
+        for setting in all() {
+            let (key, flag) = (code(setting.key.map(str::to_owned)), code(setting.flag()));
+            let variable = code(setting.variable());
+            let default = match setting.is_negated() {
+                true => "`true`",
+                false => &*setting.default,
+            };
+            let text = setting.text.replace('|', "\\|");
+            writeln!(table, "| {key} | {flag} | {variable} | {default} | {text} |").unwrap();
+        }
+        table.push_str(TAIL);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        if std::env::var_os(RENEW).is_some() {
+            std::fs::write(&file, table).unwrap();
+            return;
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            written == table,
+            "docs/configuration.md is out of date; renew it with\n  {RENEW}=1 cargo nextest run --lib -p baton -E 'test(cli::config)'"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! `baton dev`: a host without a supervisor.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use js_runtime_api::Engine;
+use tracing::info;
+
+use super::ServeError;
+use super::plan::Plan;
+use super::serving::{Ending, Host};
+use super::signals::{SIGQUIT, Signals};
+use crate::config::WatchMode;
+use crate::generation::{Keeper, Outcome, Reason, Want};
+use crate::supervisor::swallow;
+use crate::telemetry::Metrics;
+
+/// Serves until it is told to end, then finishes the calls it has.
+///
+/// # Errors
+/// When it cannot start: another host, a taken port, a state folder that cannot be written.
+pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
+    let (drain, watch) = (plan.limits.drain, plan.watching.mode);
+    let host = Host::begin(plan, engine).await?;
+    let loading = tokio::spawn(first_load(
+        host.keeper.clone(),
+        host.metrics.clone(),
+        host.address,
+        watch,
+    ));
+    // Of a terminal that is closed the default is right.
+    swallow::signals_without_meaning(&[]);
+    let mut signals = Signals::listen()?;
+    let (ending, failure) = tokio::select! {
+        signal = signals.end() => match signal {
+            SIGQUIT => (Ending::Now(signal), None),
+            signal => (Ending::Drain(signal), None),
+        },
+        () = host.table.draining().cancelled() => (Ending::Drain("a drain was asked for"), None),
+        failure = host.table.tasks().failure() => (Ending::Drain("a task of the host failed"), Some(failure)),
+    };
+    loading.abort();
+    host.end(ending, drain, || {}, signals.end()).await;
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
+    let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
+    metrics.reload_answered(&report);
+    let Outcome::Activated { functions, .. } = &report.outcome else {
+        // The keeper has said what becomes of it.
+        return;
+    };
+    info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
+    info!("dashboard: http://{address}/-/");
+    match watch {
+        WatchMode::Files => info!("edit a function: it is swapped in as you save"),
+        WatchMode::GitRef => info!("check out another commit: it is swapped in"),
+        WatchMode::Off => info!("edit a function, then: baton reload"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{ServeError, alone};
+    use crate::cli::{Cli, Command};
+    use crate::generation::fake_engine::{Code, FakeEngine};
+    use crate::life::{Mode, plan};
+    use crate::tasks::TaskFailure;
+
+    #[tokio::test]
+    async fn a_host_whose_keeper_panicked_ends_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::create_dir(path("functions")).unwrap();
+        std::fs::write(path("package.json"), "{}").unwrap();
+        let arguments = [
+            "baton",
+            "dev",
+            &path("functions"),
+            "--port=0",
+            "--state-dir",
+            &path("state"),
+        ];
+        let Command::Dev(args) = Cli::parse_from(arguments).command else {
+            panic!("another command");
+        };
+        let plan = plan(&args, Mode::Dev).unwrap();
+        let ended = alone(plan, FakeEngine::new(Code::PanicsKeeper)).await;
+        let Err(ServeError::Task(failure)) = ended else {
+            panic!("{ended:?}");
+        };
+        assert_eq!(failure, TaskFailure::Panicked("keeper"));
+    }
+}

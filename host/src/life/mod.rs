@@ -1,0 +1,70 @@
+//! The life of a host, from the plan to the last answer.
+//!
+//! ```text
+//! plan ──▶ Host::begin ─────────▶ loads, serves ──▶ Ending ──▶ Host::end: the calls in flight are finished
+//!     └──▶ Host::supervised ──▶ waits to accept ──┘   ▲
+//!                                                     └ a signal, a drain, a failed task, the supervisor
+//! ```
+//!
+//! `settings` declares the flags and variables, `plan` settles every value. `alone` is `baton dev`; `supervised` is a
+//! host of `baton start`, which does as its supervisor says. `serving` has what both share: the parts of a host, and its
+//! end. `follow` makes reloads of changes on the disk.
+
+mod alone;
+mod follow;
+mod plan;
+mod serving;
+mod settings;
+mod signals;
+mod supervised;
+
+use miette::Diagnostic;
+
+pub use alone::alone;
+pub use plan::{Mode, Plan, plan};
+pub use settings::ServeArgs;
+pub use supervised::{greet, supervised};
+
+pub(crate) use plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, NAME_THE_ENV_FILE};
+pub(crate) use serving::Host;
+
+use crate::config::{ProjectError, StateError};
+use crate::server::ListenError;
+use crate::tasks::TaskFailure;
+use crate::telemetry::TracesError;
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ServeError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Project(#[from] ProjectError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Traces(#[from] TracesError),
+    #[error(transparent)]
+    #[diagnostic(help("The calls in flight were finished. Start the host again."))]
+    Task(#[from] TaskFailure),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl ServeError {
+    /// 2 for what was asked wrongly, 78 (`EX_CONFIG`) for what no retry can mend, else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Project(ProjectError::Unreadable { .. }) => 2,
+            Self::Project(ProjectError::ConfigFile(_)) => 78,
+            Self::State(error) if error.is_lasting() => 78,
+            Self::Listen(error) if error.is_lasting() => 78,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! V8 in this process: up while there is one thread, with the folders for what it keeps.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use host::telemetry::logs;
+use host::{cli, descriptors, supervisor};
+use js_runtime::startup_snapshot::{self, SnapshotError};
+use js_runtime::{SnapshotSource, V8Engine};
+use js_runtime_api::Engine;
+use tokio::runtime::Runtime;
+
+use super::failure::Failure;
+
+/// The startup snapshot that `bin/release` puts into the binary; others make their own.
+#[cfg(embedded_snapshot)]
+static EMBEDDED_SNAPSHOT: Option<&[u8]> = Some(include_bytes!(env!("BATON_STARTUP_SNAPSHOT")));
+#[cfg(not(embedded_snapshot))]
+static EMBEDDED_SNAPSHOT: Option<&[u8]> = None;
+
+/// Brings V8 up, then the threads that write the log. `source_maps`: for debuggers.
+pub(super) fn start(source_maps: bool) -> Result<Arc<V8Engine>, SnapshotError> {
+    descriptors::raise_limit();
+    descriptors::keep_reserve();
+    let folder = cache_folder();
+    let code = code_cache(&folder);
+    let maker = cli::snapshot_maker();
+    let snapshot = EMBEDDED_SNAPSHOT.map_or(SnapshotSource::Made(&maker), SnapshotSource::Embedded);
+    let engine = V8Engine::start(folder, code, snapshot);
+    logs::flow();
+    engine.map(|engine| Arc::new(if source_maps { engine.with_source_maps() } else { engine }))
+}
+
+/// The same for a command that has a terminal to itself.
+pub(super) fn start_quietly() -> Result<Arc<V8Engine>, SnapshotError> {
+    logs::start_quietly();
+    start(false)
+}
+
+pub(super) fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
+    engine
+}
+
+/// Lives on these threads to the end, then takes them and the engine down.
+pub(super) fn run<T>(
+    engine: Option<Arc<V8Engine>>,
+    threads: io::Result<Runtime>,
+    life: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let threads = threads.map_err(|error| Failure::new(1, miette::miette!("cannot start threads: {error}")))?;
+    let lived = threads.block_on(life);
+    // A call that was cut may still hold a thread; the process ends all the same.
+    threads.shutdown_background();
+    if let Some(engine) = engine {
+        engine.close();
+    }
+    Ok(lived)
+}
+
+/// Makes the startup snapshot, for a process that starts.
+pub(super) fn make_snapshot(path: &Path) -> Result<ExitCode, miette::Report> {
+    match startup_snapshot::make(path) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(miette::miette!(
+            "cannot make the startup snapshot {}: {error}",
+            path.display()
+        )),
+    }
+}
+
+/// Returns the folder for what can be made again: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a home in a
+/// folder for temporary files, of this user alone.
+fn cache_folder() -> PathBuf {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    match cache {
+        Some(cache) => cache.join("baton"),
+        None => std::env::temp_dir().join(format!("baton-{}", supervisor::effective_user())),
+    }
+}
+
+/// Where what is made of the project's files is kept: `BATON_CODE_CACHE`, nowhere if that is `off`, else below
+/// the cache folder.
+fn code_cache(cache_folder: &Path) -> Option<PathBuf> {
+    match std::env::var_os("BATON_CODE_CACHE").filter(|value| !value.is_empty()) {
+        Some(value) if value == "off" => None,
+        Some(folder) => Some(folder.into()),
+        None => Some(cache_folder.join("code")),
+    }
+}
