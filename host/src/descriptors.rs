@@ -51,7 +51,7 @@ fn lock() -> MutexGuard<'static, Vec<File>> {
 /// Raises the soft limit to the hard one. Where the system refuses, the limit stays.
 pub fn raise_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        // macOS refuses more, whatever the hard limit says (`OPEN_MAX`).
+        // macOS refuses more, whatever the hard limit says (`OPEN_MAX`, in its setrlimit(2)).
         let wanted = if cfg!(target_os = "macos") {
             hard.min(10_240)
         } else {

@@ -2,10 +2,9 @@
 //! requests that an operator would send to it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -88,6 +87,9 @@ impl Launch {
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn whose_threads_can_run_short(self) -> Self {
+        use std::fs;
+        use std::os::unix::fs::PermissionsExt as _;
+
         let script = self.folder.join("with-a-limit-of-threads");
         fs::write(&script, crate::shortage::script(&baton_binary())).expect("a script");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script that runs");

@@ -96,6 +96,16 @@ impl Project {
         project
     }
 
+    /// A case of `tests/compat/cases`, in a folder whose parent has the packages, as in a workspace that hoists them.
+    #[must_use]
+    pub fn of_case(name: &str) -> Self {
+        let project = Self::without_package_json();
+        let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("compat");
+        copy(&packages.join("cases").join(name), &project.root());
+        link_packages(&packages, project.root().parent().expect("a folder around it"));
+        project
+    }
+
     /// As [`Project::of`] for tests that are not about the SDK.
     #[must_use]
     pub fn new() -> Self {

@@ -59,10 +59,12 @@ struct WhichArgs {
     /// For launchd. [default: what this system has]
     #[arg(long)]
     launchd: bool,
-    /// From the machine's start on, as the user --run-as. [default for root, and with --run-as]
+    /// From the machine's start on, as the user --run-as, also where nobody logs in. [default for root, and with
+    /// --run-as]
     #[arg(long, conflicts_with = "user")]
     system: bool,
-    /// For the user who installs it. [default for everybody else]
+    /// For the user who installs it; under launchd only while they are logged in on the screen. [default for
+    /// everybody else]
     #[arg(long)]
     user: bool,
     /// The user as whom a service of the machine runs. [default: the owner of the project]
@@ -99,6 +101,9 @@ struct DescribeArgs {
     /// Which changes on the disk lead to a reload. [default: off]
     #[arg(long, value_name = "WHAT")]
     watch: Option<WatchMode>,
+    /// Write the log to this file too; the host rotates it, which launchd does not do with its own.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
     /// A folder of programs that steps start, before the usual ones on PATH; may be given again.
     #[arg(long, value_name = "FOLDER")]
     tools: Vec<PathBuf>,
@@ -171,9 +176,31 @@ fn install(args: &DescribeArgs) -> Result<(), Failure> {
     let service = describe(args)?;
     match args.which.manager() {
         Manager::Systemd => systemctl::install(&service, &say)?,
-        Manager::Launchd => launchctl::install(&service, &say)?,
+        Manager::Launchd => {
+            let this = binary(None)?;
+            let given: Vec<String> = std::env::args().skip(1).collect();
+            launchctl::install(&service, &as_root(&in_unit(&this)?, &given, &service.owner.name), &say)?;
+        }
     }
     Ok(())
+}
+
+/// The command that installs for the machine what was to be installed for the user alone.
+fn as_root(binary: &str, given: &[String], user: &str) -> String {
+    let mut words = vec!["sudo", binary];
+    words.extend(given.iter().map(String::as_str).filter(|word| *word != "--user"));
+    words.extend(["--system", "--run-as", user]);
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn uninstall(args: &WhichArgs) -> Result<(), Failure> {
@@ -229,6 +256,8 @@ fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
         "--drain-timeout",
         args.drain_timeout.map(|drain| format!("{}s", drain.as_secs_f64())),
     );
+    let log_file = args.log_file.as_ref().map(|file| in_unit(&here.join(file)));
+    add("--log-file", log_file.transpose()?);
     let watch = args.watch.as_ref().and_then(WatchMode::to_possible_value);
     add("--watch", watch.map(|value| value.get_name().to_owned()));
 
@@ -375,5 +404,26 @@ fn tell_what_is_left_behind(binary: &Path) {
             "the service will start {}, which the next build replaces; --binary names another one",
             binary.display()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_root;
+
+    #[test]
+    fn the_command_for_root_says_what_was_said_before() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let given = words("service install --user --port 3111 --tools bin");
+        assert_eq!(
+            as_root("/opt/homebrew/bin/baton", &given, "ada"),
+            "sudo /opt/homebrew/bin/baton service install --port 3111 --tools bin --system --run-as ada"
+        );
+        let mut odd = words("service install");
+        odd.push("/srv/Ada's <größter> shop".to_owned());
+        assert_eq!(
+            as_root("/a b/baton", &odd, "ada"),
+            "sudo '/a b/baton' service install '/srv/Ada'\\''s <größter> shop' --system --run-as ada"
+        );
     }
 }

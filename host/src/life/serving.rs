@@ -19,7 +19,7 @@ use crate::config::Lock;
 use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, bind, router};
-use crate::supervisor::{Beginning, Occasion, Supervised};
+use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
 use crate::telemetry::{Metrics, Traces};
 
 /// The pause before a stop says for the first time what it waits for; each is twice as long as the one before, up to
@@ -55,6 +55,7 @@ pub(crate) struct Host {
     serving: JoinHandle<()>,
     room: Room,
     following: JoinHandle<()>,
+    ledger: Arc<Ledger>,
     _lock: Option<Lock>,
 }
 
@@ -72,6 +73,7 @@ impl Host {
     /// When it cannot start: another host, a taken port, a state folder that cannot be written.
     pub(crate) async fn begin(plan: Plan, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
         let lock = plan.state.lock()?;
+        tell_all_lost(plan.state.path(), &[]);
         let listener = bind(plan.address)?;
         let mut host = Self::with(plan, engine, listener, None)?;
         host._lock = Some(lock);
@@ -169,6 +171,7 @@ impl Host {
             address,
         };
         let (accepts, accepting) = watch::channel(false);
+        let ledger = Arc::new(Ledger::create(state.path(), pid));
         let server = Server {
             registration: Registration::start(table.clone(), settings, accepting.clone()),
             table: table.clone(),
@@ -187,6 +190,7 @@ impl Host {
             watch: watching.mode,
             serve_path,
             successor: successor.clone(),
+            ledger: ledger.clone(),
             supervised: supervised.map(|(supervised, _)| supervised),
             started: Instant::now(),
         };
@@ -224,6 +228,7 @@ impl Host {
             room,
             serving,
             following,
+            ledger,
             _lock: None,
         })
     }
@@ -242,14 +247,14 @@ impl Host {
     }
 
     /// Begins nothing new, waits for the last answer, then ends what is left. `leaving` tells that another host gets the
-    /// next calls. True when no call was cut.
+    /// next calls.
     pub(super) async fn end(
         self,
         ending: Ending,
         budget: Duration,
         leaving: impl FnOnce(),
         now: impl Future<Output = &'static str>,
-    ) -> bool {
+    ) {
         let in_flight = calls_in_flight(&self.table);
         match ending {
             Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
@@ -277,17 +282,16 @@ impl Host {
             self.keeper.hand_over();
             self.table.set_role(Role::HandedOver);
         }
-        let finished = match ending {
+        match ending {
             Ending::Now(reason) => self.finish(budget, std::future::ready(reason)).await,
             _ => self.finish(budget, now).await,
-        };
+        }
         info!("ended");
-        finished
     }
 
     /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
-    /// used up or when it is to end `now`. True when none was cut.
-    async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) -> bool {
+    /// used up or when it is to end `now`.
+    async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
         let Self {
             serving,
             following,
@@ -295,6 +299,7 @@ impl Host {
             table,
             traces,
             room,
+            ledger,
             ..
         } = self;
         let ended = async {
@@ -324,10 +329,12 @@ impl Host {
         if let Some(traces) = traces {
             traces.end().await;
         }
-        if finished {
-            return true;
-        }
-        for entry in &table.view().entries {
+        let cut = if finished {
+            Vec::new()
+        } else {
+            table.view().entries.clone()
+        };
+        for entry in &cut {
             for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
                 warn!(
                     generation = entry.id.0,
@@ -339,7 +346,7 @@ impl Host {
                 );
             }
         }
-        false
+        ledger.clear();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
 use crate::supervisor::swallow;
 use crate::supervisor::{
-    Beginning, FromHost, HANDOVER_RECORD_VERSION, Ledger, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
+    Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
 
 /// The first words to the supervisor.
@@ -38,11 +38,10 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
 /// When the state folder cannot be written.
 pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
-    let ledger = Ledger::create(plan.state.path(), std::process::id());
     // One of a terminal's is for the supervisor.
     swallow::signals_without_meaning(&[SignalKind::hangup()]);
     let mut signals = Signals::listen()?;
-    let (supervised, listener, mut orders) = link.start(ledger)?;
+    let (supervised, listener, mut orders) = link.start()?;
     supervised.say(FromHost::Booted);
     let Some(beginning) = first_order(&mut orders, &mut signals).await else {
         return Ok(());
@@ -64,11 +63,7 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
     let table = host.table.clone();
     let leaving = || supervised.say(FromHost::Leaving);
     let cut_short = told_to_end(&table, &supervised, &mut orders, &mut signals);
-    let finished = host.end(ending, drain, leaving, cut_short).await;
-    if !finished {
-        // They are named.
-        supervised.ledger.clear();
-    }
+    host.end(ending, drain, leaving, cut_short).await;
     supervised.fall_silent().await;
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! Of Inngest's calls the body is read first, and so is the answer, unless the SDK streams it. All
 //! others stream both ways, and their callers may hang up: the app hears of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use js_runtime_api::{
-    Body as Bytewise, CallError, CallSubject, Caller, LoadError, Manifest, Target, header_bytes, header_text,
+    Body as Bytewise, CallError, CallSubject, Caller, LoadError, Manifest, RunRecord, Target, header_bytes, header_text,
 };
 
 use super::listen::Peer;
@@ -109,10 +110,8 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     if !is_inngests {
         request.caller.hung_up = Some(hung_up);
     }
-    let noted = server
-        .supervised
-        .as_ref()
-        .map(|supervised| supervised.ledger.note(&info));
+    let noted = server.ledger.note(&info);
+    request.caller.record = noted.clone().map(|noted| noted as Arc<dyn RunRecord>);
     let span = server
         .traces
         .as_ref()
@@ -151,6 +150,9 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let id = generation.id;
     drop(generation);
+    if let Some(noted) = &noted {
+        noted.taken_by(id);
+    }
     let course = Course {
         began,
         is_inngests,
@@ -239,8 +241,8 @@ struct Course {
     /// And not another of the app's requests.
     is_inngests: bool,
     span: Option<CallSpan>,
-    /// In the ledger of a host that has a supervisor.
-    noted: Option<Noted>,
+    /// In the host's ledger.
+    noted: Option<Arc<Noted>>,
 }
 
 async fn run(

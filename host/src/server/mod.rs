@@ -42,7 +42,7 @@ pub use session::Sessions;
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
 use crate::registration::Registration;
-use crate::supervisor::Supervised;
+use crate::supervisor::{Ledger, Supervised};
 use crate::telemetry::{Metrics, Traces};
 
 /// What every route may use.
@@ -76,6 +76,8 @@ pub struct Server {
     pub serve_path: Arc<str>,
     /// What is passed on goes there, once another host has taken over.
     pub successor: Successor,
+    /// The calls that run, for whoever comes after a crash.
+    pub ledger: Arc<Ledger>,
     /// Under `baton start`.
     pub supervised: Option<Arc<Supervised>>,
     pub started: Instant,

@@ -1,22 +1,27 @@
 //! Installs and removes a service with `launchctl`.
 //!
 //! A job that changed has to be taken out and put in again. launchd answers before a job that was taken
-//! out has ended, and refuses its successor until then.
+//! out has ended, and refuses its successor until then. The `gui` domain of a user is there only while the user
+//! is logged in on the screen: on a machine that is reached by SSH alone, the errors name the command that installs
+//! a LaunchDaemon instead.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::job_state::JobState;
+use super::refusal::Refusal;
 use super::tool::{self, ToolError};
-use super::{Owner, Scope, Service, ServiceError, in_words, launchd, port_line, ready, unit_file};
+use super::{
+    Owner, STOP_MARGIN, Scope, Service, ServiceError, UnitFile, in_words, installed_jobs, launchd, port_line, ready,
+    unit_file,
+};
 
-/// launchd's errors that pass: EIO while a predecessor is being taken out, EALREADY while it does something.
-const TRANSIENT: [i32; 2] = [5, 37];
-/// `bootout`: there is no such job (ESRCH), and it is on its way (EINPROGRESS).
-const GONE_OR_GOING: [i32; 2] = [3, 36];
 /// Pauses between attempts, in milliseconds.
 const PAUSES: [u64; 5] = [250, 500, 1000, 2000, 4000];
 
-fn domain(scope: Scope, owner: &Owner) -> String {
+/// launchd's name for where the jobs of a scope are.
+#[must_use]
+pub fn domain(scope: Scope, owner: &Owner) -> String {
     match scope {
         Scope::System => "system".to_owned(),
         Scope::User => format!("gui/{}", owner.uid),
@@ -36,30 +41,49 @@ fn launchctl(arguments: &[&str]) -> Result<String, ToolError> {
     tool::run("launchctl", arguments)
 }
 
-fn is_loaded(target: &str) -> Result<bool, ToolError> {
+/// The job of this target (`DOMAIN/LABEL`), if it is loaded.
+///
+/// # Errors
+/// When there is no `launchctl`.
+pub fn job(target: &str) -> Result<Option<JobState>, ToolError> {
     match launchctl(&["print", target]) {
-        Ok(_) => Ok(true),
-        Err(ToolError::Failed { .. }) => Ok(false),
+        Ok(text) => Ok(Some(JobState::parse(&text))),
+        Err(ToolError::Failed { .. }) => Ok(None),
         Err(missing) => Err(missing),
     }
 }
 
-/// Writes the job, loads and starts it, and waits until it serves. `say` is told what is done.
+fn is_loaded(target: &str) -> Result<bool, ToolError> {
+    Ok(job(target)?.is_some())
+}
+
+/// The reason for which launchd did not do it, where it is one that Baton acts on.
+const fn refusal(error: &ToolError) -> Option<Refusal> {
+    match error {
+        ToolError::Failed { code, .. } => Refusal::of(*code),
+        ToolError::Missing { .. } => None,
+    }
+}
+
+/// Writes the job, loads and starts it, and waits until it serves. `say` is told what is done; `as_root` is the
+/// command that installs the same for the machine.
 ///
 /// # Errors
 /// When it is installed in the other domain too, its file cannot be written, `launchctl` fails, or the
 /// service does not get ready.
-pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
+pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
     let label = launchd::label(&service.name);
     let domain = domain(service.scope, &service.owner);
     let target = format!("{domain}/{label}");
     refuse_twin(service, &label)?;
-    let loaded = is_loaded(&target)?;
-    if !loaded {
-        ready::port_is_free(service)?;
-    }
+    let loaded = job(&target)?;
     let folder = folder(service.scope, &service.owner);
     let file = launchd::unit(service)?;
+    refuse_another_project(service, &label, loaded.as_ref(), &folder.join(&file.name))?;
+    if loaded.is_none() {
+        ready::port_is_free(service)?;
+    }
+    let is_first = !folder.join(&file.name).exists();
     let changed = file.write(&folder)?;
     let path = folder.join(&file.name);
     say(&format!(
@@ -68,20 +92,32 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         path.display()
     ));
     make_log_folder(service)?;
-    if loaded && changed {
+    if let Some(job) = loaded.as_ref().filter(|_| changed) {
+        let patience = patience_for(job, service.stop_timeout());
         say(&format!(
             "taking the running one out: it finishes its calls first, for {} at most",
-            in_words(service.stop_timeout())
+            in_words(patience)
         ));
-        boot_out(&target, &label, service.stop_timeout())?;
+        boot_out(&target, &label, patience)?;
     }
-    if !loaded || changed {
-        launchctl(&["enable", &target])?;
-        boot_in(&domain, &path.display().to_string())?;
-        launchctl(&["kickstart", &target])?;
-        say(match service.scope {
-            Scope::System => "loaded: it starts with the machine",
-            Scope::User => "loaded: it starts when you log in",
+    if loaded.is_none() || changed {
+        let started = start(&domain, &label, &path.display().to_string());
+        if let Err(error) = started {
+            return Err(refused(service, &domain, error, as_root, &|| {
+                if is_first && !is_loaded(&target)? {
+                    take_back(&file, &folder, say)
+                } else {
+                    Ok(())
+                }
+            })?);
+        }
+        say(&match service.scope {
+            Scope::System => "loaded: it starts with the machine, whoever is logged in".to_owned(),
+            Scope::User => format!(
+                "loaded: it starts when you log in on the screen, and ends when you log out; to start it with the \
+                 machine: `{}`, then `{as_root}`",
+                uninstall_command(Scope::User, &service.name)
+            ),
         });
     }
     say(&port_line(service, "launchd"));
@@ -92,6 +128,66 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         service.local_address()
     ));
     Ok(())
+}
+
+fn start(domain: &str, label: &str, path: &str) -> Result<(), ToolError> {
+    let target = format!("{domain}/{label}");
+    launchctl(&["enable", &target])?;
+    boot_in(domain, &target, path)?;
+    match launchctl(&["kickstart", &target]) {
+        // It is being started already.
+        Err(error) if refusal(&error) == Some(Refusal::InProgress) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+/// The error for a job that launchd did not take. A job of a user's own whose domain is not there, or may not be,
+/// is `taken_back`: it would be loaded at the next login, beside the one that is installed instead.
+fn refused(
+    service: &Service,
+    domain: &str,
+    error: ToolError,
+    as_root: &str,
+    take_back: &dyn Fn() -> Result<(), ServiceError>,
+) -> Result<ServiceError, ServiceError> {
+    let reason = refusal(&error).filter(|_| service.scope == Scope::User);
+    let has_domain = || match launchctl(&["print", domain]) {
+        Err(error) => refusal(&error) != Some(Refusal::NoDomain),
+        Ok(_) => true,
+    };
+    let refused = match reason {
+        Some(Refusal::NoDomain) => ServiceError::NoSession {
+            domain: domain.to_owned(),
+            as_root: as_root.to_owned(),
+        },
+        Some(Refusal::Unexplained) if !has_domain() => ServiceError::NoSession {
+            domain: domain.to_owned(),
+            as_root: as_root.to_owned(),
+        },
+        Some(Refusal::Unexplained) => ServiceError::Unexplained {
+            error,
+            as_root: as_root.to_owned(),
+        },
+        _ => return Ok(error.into()),
+    };
+    take_back()?;
+    Ok(refused)
+}
+
+fn take_back(file: &UnitFile, folder: &Path, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
+    let path = folder.join(&file.name);
+    if unit_file::remove(&path)? {
+        say(&format!("removed {}: launchd does not take it", path.display()));
+    }
+    Ok(())
+}
+
+/// launchd gives a job the time that its unit said when it was loaded.
+fn patience_for(job: &JobState, stop_timeout: Duration) -> Duration {
+    let granted = job
+        .exit_timeout
+        .map(|seconds| Duration::from_secs(seconds).saturating_add(STOP_MARGIN));
+    granted.unwrap_or_default().max(stop_timeout)
 }
 
 /// Takes the job out, which finishes its calls first, and removes its file.
@@ -108,11 +204,11 @@ pub fn uninstall(
     let label = launchd::label(name);
     let target = format!("{}/{label}", domain(scope, owner));
     let path = folder(scope, owner).join(format!("{label}.plist"));
-    if is_loaded(&target)? {
+    if let Some(job) = job(&target)? {
         say(&format!(
             "stopping {label}: it finishes its calls first (Ctrl-C: it goes on with that)"
         ));
-        boot_out(&target, &label, patience)?;
+        boot_out(&target, &label, patience_for(&job, patience))?;
     }
     let removed = unit_file::remove(&path)?;
     say(&if removed {
@@ -123,21 +219,54 @@ pub fn uninstall(
     Ok(())
 }
 
-/// A job of that label in the other domain would be a second host of the project.
+/// A job of that label in the other domain would be a second host of the project: now, or as soon as somebody logs
+/// in and launchd loads its file.
 fn refuse_twin(service: &Service, label: &str) -> Result<(), ServiceError> {
-    let (scope, flag) = match service.scope {
-        Scope::System => (Scope::User, "--user"),
-        Scope::User => (Scope::System, "--system"),
+    let scope = match service.scope {
+        Scope::System => Scope::User,
+        Scope::User => Scope::System,
     };
     let domain = domain(scope, &service.owner);
-    if !is_loaded(&format!("{domain}/{label}"))? {
+    let file = folder(scope, &service.owner).join(format!("{label}.plist"));
+    if !is_loaded(&format!("{domain}/{label}"))? && !file.exists() {
         return Ok(());
     }
-    let sudo = if scope == Scope::System { "sudo " } else { "" };
     Err(ServiceError::Twin {
         label: label.to_owned(),
         domain,
-        command: format!("{sudo}baton service uninstall --launchd {flag} --name {}", service.name),
+        command: uninstall_command(scope, &service.name),
+    })
+}
+
+fn uninstall_command(scope: Scope, name: &str) -> String {
+    let (sudo, flag) = match scope {
+        Scope::System => ("sudo ", "--system"),
+        Scope::User => ("", "--user"),
+    };
+    format!("{sudo}baton service uninstall --launchd {flag} --name {name}")
+}
+
+/// Names that differ only in what a label cannot have make one label, and installing the second one would take the
+/// first one out.
+fn refuse_another_project(
+    service: &Service,
+    label: &str,
+    loaded: Option<&JobState>,
+    file: &Path,
+) -> Result<(), ServiceError> {
+    let of_job = loaded.and_then(|job| job.working_folder.clone());
+    let Some(folder) = of_job.or_else(|| installed_jobs::read(file)?.working_folder) else {
+        return Ok(());
+    };
+    let own = Path::new(&service.working_folder);
+    // A folder that is gone needs no service.
+    if folder == own || !folder.exists() || folder.canonicalize().ok() == own.canonicalize().ok() {
+        return Ok(());
+    }
+    Err(ServiceError::OtherProject {
+        label: label.to_owned(),
+        folder,
+        command: uninstall_command(service.scope, &service.name),
     })
 }
 
@@ -159,7 +288,9 @@ fn make_log_folder(service: &Service) -> Result<(), ServiceError> {
 
 fn boot_out(target: &str, label: &str, patience: Duration) -> Result<(), ServiceError> {
     match launchctl(&["bootout", target]) {
-        Err(ToolError::Failed { code: Some(code), .. }) if GONE_OR_GOING.contains(&code) => {}
+        // It has gone, or is on its way, or its domain has gone with it.
+        Err(error) if refusal(&error).is_some_and(|refusal| refusal != Refusal::Unexplained) => {}
+        Err(error) if refusal(&error).is_some() && !is_loaded(target)? => {}
         other => drop(other?),
     }
     let began = Instant::now();
@@ -176,16 +307,25 @@ fn boot_out(target: &str, label: &str, patience: Duration) -> Result<(), Service
     Ok(())
 }
 
-fn boot_in(domain: &str, path: &str) -> Result<(), ToolError> {
-    for pause in PAUSES {
-        match launchctl(&["bootstrap", domain, path]) {
-            Err(ToolError::Failed { code: Some(code), .. }) if TRANSIENT.contains(&code) => {
-                std::thread::sleep(Duration::from_millis(pause));
-            }
-            done => return done.map(drop),
+/// What passes is waited for. Where somebody else puts the job in meanwhile, it is in.
+fn boot_in(domain: &str, target: &str, path: &str) -> Result<(), ToolError> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match launchctl(&["bootstrap", domain, path]) {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if !matches!(refusal(&error), Some(Refusal::Unexplained | Refusal::InProgress)) {
+            return Err(error);
         }
+        if is_loaded(target)? {
+            return Ok(());
+        }
+        let Some(pause) = pauses.next() else {
+            return Err(error);
+        };
+        std::thread::sleep(Duration::from_millis(pause));
     }
-    launchctl(&["bootstrap", domain, path]).map(drop)
 }
 
 /// The job, as one text to read.
@@ -194,4 +334,25 @@ fn boot_in(domain: &str, path: &str) -> Result<(), ToolError> {
 /// When what it says is no property list.
 pub fn print(service: &Service) -> Result<String, ServiceError> {
     Ok(launchd::unit(service)?.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::patience_for;
+    use crate::service::job_state::JobState;
+
+    #[test]
+    fn a_job_is_waited_for_as_long_as_launchd_waits_for_it() {
+        let loaded = |exit_timeout| JobState {
+            exit_timeout,
+            ..JobState::default()
+        };
+        let minutes = Duration::from_mins;
+        for (exit_timeout, patience) in [(None, 11), (Some(5), 11), (Some(7200), 121)] {
+            assert_eq!(patience_for(&loaded(exit_timeout), minutes(11)), minutes(patience));
+        }
+        patience_for(&loaded(Some(u64::MAX)), minutes(11));
+    }
 }

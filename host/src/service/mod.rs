@@ -4,11 +4,14 @@
 //! [`systemctl`] and [`launchctl`] install them with the platform's own tools. No unit holds a secret:
 //! those are in the environment file, whose mode [`private_file`] checks.
 
+pub mod installed_jobs;
+mod job_state;
 pub mod launchctl;
 pub mod launchd;
 mod owner;
 pub mod private_file;
 mod ready;
+mod refusal;
 pub mod systemctl;
 pub mod systemd;
 mod tool;
@@ -21,6 +24,7 @@ use std::time::Duration;
 
 use miette::Diagnostic;
 
+pub use job_state::JobState;
 pub use owner::Owner;
 pub use tool::ToolError;
 pub use unit_file::UnitFile;
@@ -142,6 +146,19 @@ pub enum ServiceError {
         domain: String,
         command: String,
     },
+    #[error("{label} is the service of another project, {folder}", folder = .folder.display())]
+    #[diagnostic(help("Give this one a name of its own with --name, or remove that one first: `{command}`"))]
+    OtherProject {
+        label: String,
+        folder: PathBuf,
+        command: String,
+    },
+    #[error("launchd has no domain {domain}: you are not logged in on the screen of this machine")]
+    #[diagnostic(help("Install as root, a LaunchDaemon that runs as you and starts with the machine: `{as_root}`"))]
+    NoSession { domain: String, as_root: String },
+    #[error("{error}\nlaunchd gives no reason; it says the same where nobody is logged in on the screen")]
+    #[diagnostic(help("Install as root, a LaunchDaemon that runs as you and starts with the machine: `{as_root}`"))]
+    Unexplained { error: ToolError, as_root: String },
     #[error("{label} does not end: launchd has waited for {waited}")]
     #[diagnostic(help("See what it is doing with `baton status`."))]
     DoesNotEnd { label: String, waited: String },

@@ -1,25 +1,33 @@
 //! Which calls a host is answering, kept so that it survives the host: whoever finds the file of a
-//! host that was killed can name what was lost.
+//! host that died can name what was lost, and where it ran.
 //!
-//! `calls/<pid>` in the state folder is a row of slots of [`SLOT`] bytes: a length, and a line of JSON.
-//! A call takes a free slot with one write and gives it back with another. Nothing is synced: the
-//! file is to survive the process, not the machine.
+//! `calls/<pid>` in the state folder is a row of [`SLOTS`] slots of [`SLOT`] bytes, mapped into the host's memory: a
+//! length of two bytes, a line of JSON, and in the last two words the generation and the thread that run the call. A
+//! call takes a free slot, its isolate's thread notes itself, and the slot is given back: stores to memory, no system
+//! call. Nothing is synced: the file is to survive the process, not the machine.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use js_runtime_api::ownership;
+use js_runtime_api::{RunRecord, ownership};
 use serde::{Deserialize, Serialize};
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
-use crate::generation::CallInfo;
+use super::mapped_file::MappedFile;
+use crate::generation::{CallInfo, GenerationId};
 
 const SLOT: usize = 512;
+const WORDS: usize = SLOT / 8;
+/// What comes beyond has no name if the host dies.
+const SLOTS: usize = 2048;
+const GENERATION: usize = WORDS - 2;
+const THREAD: usize = WORDS - 1;
+/// The bytes for the length and the line.
+const TEXT: usize = GENERATION * 8;
 /// As much of a name is kept.
 const NAME: usize = 120;
 
@@ -31,90 +39,128 @@ pub struct LostCall {
     pub step: Option<String>,
     /// Milliseconds since 1970.
     pub since: u64,
+    /// The generation that took it; absent while it was held.
+    #[serde(skip)]
+    pub generation: Option<u64>,
+    /// The system's number of the thread that ran it; absent while it waited for one.
+    #[serde(skip)]
+    pub thread: Option<u64>,
 }
 
 /// The file of this host.
 #[derive(Debug)]
 pub struct Ledger {
-    /// `None` where the disk cannot be written.
-    file: Option<File>,
+    path: PathBuf,
+    /// `None` where there can be none.
+    file: Option<MappedFile>,
     slots: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
-    free: VecDeque<u32>,
-    made: u32,
+    free: VecDeque<usize>,
+    made: usize,
 }
 
 /// While it lives, the call is in the ledger.
 #[derive(Debug)]
 pub struct Noted {
     ledger: Arc<Ledger>,
-    slot: u32,
+    slot: usize,
 }
 
 impl Ledger {
     /// Makes the file of the process with that id. Where it cannot be made nothing is written down.
     #[must_use]
     pub fn create(state_folder: &Path, pid: u32) -> Self {
-        let file = create(&folder(state_folder), pid);
+        let path = folder(state_folder).join(pid.to_string());
+        let file = create(&path);
         if let Err(error) = &file {
             warn!(%error, "calls cannot be written down: if this host dies, nobody knows which it was answering");
         }
         Self {
+            path,
             file: file.ok(),
             slots: Mutex::default(),
         }
     }
 
-    /// Writes a call down. A disk that cannot be written costs its name, not the call.
+    /// Writes a call down. Where there is no file or no slot the call has no name if the host dies.
     #[must_use]
-    pub fn note(self: &Arc<Self>, call: &CallInfo) -> Noted {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.free.pop_front().unwrap_or_else(|| {
-            slots.made += 1;
-            slots.made - 1
-        });
-        drop(slots);
+    pub fn note(self: &Arc<Self>, call: &CallInfo) -> Option<Arc<Noted>> {
+        self.file.as_ref()?;
+        let slot = self.take_slot()?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let call = LostCall {
             function: call.function.as_deref().map(short),
             run: call.run.as_deref().map(short),
             step: call.step.as_deref().map(short),
             since: u64::try_from(since.as_millis()).unwrap_or_default(),
+            generation: None,
+            thread: None,
         };
         let line = serde_json::to_vec(&call).unwrap_or_default();
-        let line = line.get(..SLOT - 2).unwrap_or(&line);
-        let mut bytes = Vec::with_capacity(SLOT);
+        let mut bytes = Vec::with_capacity(TEXT);
         bytes.extend(u16::try_from(line.len()).unwrap_or_default().to_le_bytes());
         bytes.extend(line);
-        self.write(slot, &bytes);
-        Noted {
+        bytes.resize(TEXT.min(bytes.len().next_multiple_of(8)), 0);
+        let noted = Noted {
             ledger: self.clone(),
             slot,
-        }
+        };
+        let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+        let words: Vec<_> = words.enumerate().collect();
+        noted.store(GENERATION, 0);
+        noted.store(THREAD, 0);
+        // The first one last: with its length the call is there.
+        words
+            .into_iter()
+            .rev()
+            .for_each(|(place, word)| noted.store(place, word));
+        Some(Arc::new(noted))
     }
 
-    /// The calls are named already: nobody else is to name them.
+    /// The calls are named already, or there are none: nobody else is to name them.
     pub fn clear(&self) {
-        if let Some(file) = &self.file {
-            let _ = file.set_len(0);
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    fn take_slot(&self) -> Option<usize> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.free.pop_front().or_else(|| {
+            let slot = slots.made;
+            slots.made = (slot + 1).min(SLOTS);
+            (slot < SLOTS).then_some(slot)
+        })
+    }
+}
+
+impl Noted {
+    /// Notes the generation that has taken the call.
+    pub fn taken_by(&self, GenerationId(generation): GenerationId) {
+        self.store(GENERATION, generation);
+    }
+
+    fn store(&self, place: usize, word: u64) {
+        if let Some(stored) = self.word(place) {
+            stored.store(word, Ordering::Release);
         }
     }
 
-    fn write(&self, slot: u32, bytes: &[u8]) {
-        if let Some(file) = &self.file
-            && let Err(error) = file.write_all_at(bytes, u64::from(slot) * SLOT as u64)
-        {
-            debug!(%error, "a call cannot be written down");
-        }
+    fn word(&self, place: usize) -> Option<&AtomicU64> {
+        self.ledger.file.as_ref()?.words().get(self.slot * WORDS + place)
+    }
+}
+
+impl RunRecord for Noted {
+    fn runs_on(&self, thread: u64) {
+        self.store(THREAD, thread);
     }
 }
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        self.ledger.write(self.slot, &0_u16.to_le_bytes());
+        self.store(0, 0);
         let mut slots = self.ledger.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.free.push_back(self.slot);
     }
@@ -129,6 +175,8 @@ pub fn tell_lost(state_folder: &Path, pid: u32) {
             run,
             step,
             since,
+            generation,
+            thread,
         } = call;
         let since = UNIX_EPOCH + Duration::from_millis(since);
         let running = since.elapsed().unwrap_or_default().as_millis();
@@ -137,6 +185,8 @@ pub fn tell_lost(state_folder: &Path, pid: u32) {
             function,
             run,
             step,
+            generation,
+            thread,
             running_ms = running,
             "call lost: its host died"
         );
@@ -153,11 +203,11 @@ pub fn tell_all_lost(state_folder: &Path, except: &[u32]) {
     }
 }
 
-fn create(folder: &Path, pid: u32) -> io::Result<File> {
-    ownership::close_folder(folder).map_err(io::Error::other)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(folder.join(pid.to_string()))
+fn create(path: &Path) -> io::Result<MappedFile> {
+    if let Some(folder) = path.parent() {
+        ownership::close_folder(folder).map_err(io::Error::other)?;
+    }
+    MappedFile::create(path, SLOTS * WORDS)
 }
 
 fn folder(state_folder: &Path) -> PathBuf {
@@ -169,17 +219,28 @@ fn take(path: &Path) -> Vec<LostCall> {
         return Vec::new();
     };
     let _ = std::fs::remove_file(path);
-    let call = |slot: &[u8]| {
-        let (length, rest) = slot.split_first_chunk::<2>()?;
-        let line = rest.get(..usize::from(u16::from_le_bytes(*length)))?;
-        serde_json::from_slice(line).ok()
-    };
-    bytes.chunks(SLOT).filter_map(call).collect()
+    bytes.chunks(SLOT).filter_map(read).collect()
 }
 
+fn read(slot: &[u8]) -> Option<LostCall> {
+    let (length, rest) = slot.split_first_chunk::<2>()?;
+    let line = rest.get(..usize::from(u16::from_le_bytes(*length)))?;
+    let call: LostCall = serde_json::from_slice(line).ok()?;
+    let word = |place: usize| {
+        let word = slot.as_chunks().0.get(place)?;
+        Some(u64::from_le_bytes(*word)).filter(|word| *word > 0)
+    };
+    Some(LostCall {
+        generation: word(GENERATION),
+        thread: word(THREAD),
+        ..call
+    })
+}
+
+/// Leaves out what JSON escapes: a call has to fit into its slot.
 fn short(name: &str) -> String {
     name.chars()
-        .filter(|letter| letter.is_ascii_graphic())
+        .filter(|letter| letter.is_ascii_graphic() && !matches!(letter, '"' | '\\'))
         .take(NAME)
         .collect()
 }
@@ -188,8 +249,10 @@ fn short(name: &str) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Ledger, folder, take};
-    use crate::generation::CallInfo;
+    use js_runtime_api::RunRecord as _;
+
+    use super::{Ledger, SLOTS, folder, take};
+    use crate::generation::{CallInfo, GenerationId};
 
     fn call(function: &str) -> CallInfo {
         CallInfo {
@@ -236,5 +299,55 @@ mod tests {
         let _one = ledger.note(&call("one"));
         ledger.clear();
         assert_eq!(take(&folder(state.path()).join("7")), []);
+    }
+
+    #[test]
+    fn a_lost_call_names_the_generation_and_the_thread_that_ran_it() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
+        let begun = ledger.note(&call("begun")).unwrap();
+        begun.taken_by(GenerationId(3));
+        begun.runs_on(4711);
+        let _held = ledger.note(&call("held"));
+        let lost = take(&folder(state.path()).join("7"));
+        let places: Vec<_> = lost.iter().map(|call| (call.generation, call.thread)).collect();
+        assert_eq!(places, [(Some(3), Some(4711)), (None, None)]);
+        drop(begun);
+        let path = folder(state.path()).join("7");
+        assert!(!path.exists(), "what a host notes after it was found makes no file");
+    }
+
+    #[test]
+    fn names_of_any_length_fit_into_their_slot() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
+        let long = CallInfo {
+            function: Some("\"f\\".repeat(1000)),
+            run: Some("r\u{1}".repeat(1000)),
+            step: Some("s".repeat(1000)),
+            ..CallInfo::default()
+        };
+        let _long = ledger.note(&long);
+        let lost = take(&folder(state.path()).join("7"));
+        let lengths: Vec<_> = lost
+            .iter()
+            .flat_map(|call| [&call.function, &call.run, &call.step])
+            .map(|name| name.as_ref().map(String::len))
+            .collect();
+        assert_eq!(lengths, [Some(120); 3]);
+    }
+
+    #[test]
+    fn more_calls_than_there_are_slots_have_no_name() {
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::create(state.path(), 7));
+        let mut noted: Vec<_> = (0..SLOTS).map(|_| ledger.note(&call("named"))).collect();
+        assert!(noted.iter().all(Option::is_some));
+        assert!(ledger.note(&call("one more")).is_none());
+        noted.pop();
+        assert!(
+            ledger.note(&call("again")).is_some(),
+            "a slot that is given back is used"
+        );
     }
 }

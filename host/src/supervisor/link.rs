@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use super::ledger::Ledger;
 use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
 use super::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
@@ -61,7 +60,7 @@ impl Link {
     ///
     /// # Errors
     /// When the socket cannot be used so.
-    pub fn start(self, ledger: Ledger) -> io::Result<(Arc<Supervised>, TcpListener, Orders)> {
+    pub fn start(self) -> io::Result<(Arc<Supervised>, TcpListener, Orders)> {
         self.stream.set_nonblocking(true)?;
         let (reading, mut writing) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
         let (say, mut to_say) = mpsc::unbounded_channel::<Option<FromHost>>();
@@ -92,7 +91,6 @@ impl Link {
         let supervised = Arc::new(Supervised {
             say,
             speaking: Mutex::new(Some(speaking)),
-            ledger: Arc::new(ledger),
             shown: Mutex::default(),
             asked: Mutex::default(),
         });
@@ -116,8 +114,6 @@ impl Orders {
 pub struct Supervised {
     say: mpsc::UnboundedSender<Option<FromHost>>,
     speaking: Mutex<Option<JoinHandle<()>>>,
-    /// The calls that run, for whoever comes after a crash.
-    pub ledger: Arc<Ledger>,
     shown: Mutex<Shown>,
     asked: Mutex<Asked>,
 }

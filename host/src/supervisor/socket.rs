@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{OwnedFd, RawFd};
 
+use super::launchd_sockets;
 use super::posix::take_inherited;
 use crate::server::{ListenError, bind};
 
@@ -38,7 +39,7 @@ impl Socket {
         let given = Given {
             systemd: count,
             take: &take_inherited,
-            launchd: &launchd::sockets,
+            launchd: &launchd_sockets::take,
         };
         match given.socket()? {
             Some(socket) => Ok(socket),
@@ -88,53 +89,6 @@ fn systemd_count(listen_pid: Option<String>, listen_fds: Option<String>, pid: u3
         return 0;
     }
     listen_fds.and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-/// What launchd passes: asked for by name (`launch_activate_socket(3)`).
-mod launchd {
-    use super::OwnedFd;
-
-    /// The name of the socket in the property list: `Sockets` → `Listeners`.
-    #[cfg(target_os = "macos")]
-    const NAME: &std::ffi::CStr = c"Listeners";
-
-    #[cfg(target_os = "macos")]
-    #[allow(unsafe_code, reason = "a function of macOS that Rust has no name for")]
-    pub(super) fn sockets() -> Vec<OwnedFd> {
-        use std::os::fd::FromRawFd as _;
-        unsafe extern "C" {
-            fn launch_activate_socket(
-                name: *const std::ffi::c_char,
-                fds: *mut *mut std::ffi::c_int,
-                count: *mut usize,
-            ) -> std::ffi::c_int;
-        }
-        let mut descriptors = std::ptr::null_mut();
-        let mut count = 0;
-        // SAFETY: the name is a C string, and both results are there to be written to.
-        if unsafe { launch_activate_socket(NAME.as_ptr(), &raw mut descriptors, &raw mut count) } != 0 {
-            // Not started by launchd, or without such a socket.
-            return Vec::new();
-        }
-        // SAFETY: on success it has made an array of `count` descriptors, which are this process's, as
-        // is the array.
-        let all: Vec<OwnedFd> = unsafe {
-            let numbers = std::slice::from_raw_parts(descriptors, count);
-            let all = numbers.iter().map(|number| OwnedFd::from_raw_fd(*number)).collect();
-            libc::free(descriptors.cast());
-            all
-        };
-        for socket in &all {
-            // A descriptor that is open has flags.
-            let _ = super::super::posix::set_inherited(socket, false);
-        }
-        all
-    }
-
-    #[cfg(not(target_os = "macos"))]
-    pub(super) const fn sockets() -> Vec<OwnedFd> {
-        Vec::new()
-    }
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ impl Coverage {
         }
         Covered {
             fresh: changed || !self.polled.is_subset(&was_polled),
-            // To watch one folder more, FSEvents stops, and begins anew.
+            // To watch one folder more, FSEvents stops, and begins anew (`FSEventStreamCreate` has a fixed list).
             interrupted: changed && cfg!(target_os = "macos"),
         }
     }

@@ -28,6 +28,7 @@ mod patterns;
 mod poll;
 mod relevance;
 mod settle;
+mod spelling;
 mod survey;
 mod worker;
 

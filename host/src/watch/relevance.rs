@@ -1,12 +1,14 @@
 //! Whether something that happened matters, and to what. Pure but for one question.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::event::What;
 use super::names::{is_module, is_skipped};
 use super::settle::Progress;
-use super::survey::Survey;
+use super::spelling::Comparison;
+use super::survey::{Folder, Survey};
 
 /// What an entry is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +46,15 @@ pub(super) struct Finding {
 /// What it means that `what` happened to `path`; `None` if nothing. `kind` is asked what is there
 /// now, at most once.
 pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(&Path) -> Kind) -> Option<Finding> {
-    let folder = survey.folders.get(path.parent()?)?;
+    let folder = survey.folder(path.parent()?)?;
     let name = path.file_name()?;
-    let on_the_way = folder.ways.contains(name);
+    let comparison = survey.spellings.comparison();
+    let on_the_way = match comparison {
+        Comparison::Exact => folder.ways.contains(name),
+        Comparison::Loose => folder.ways.iter().any(|way| comparison.is_same(way, name)),
+    };
     let in_tree = !folder.trees.is_empty() && !is_skipped(name);
-    let mut paths = folder.files.get(name).cloned().unwrap_or_default();
+    let mut paths = followed(folder, name, comparison);
     if paths.is_empty() && !on_the_way && !in_tree {
         return None;
     }
@@ -81,6 +87,15 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
     };
     let leads_elsewhere = on_the_way || is_folder || (!paths.is_empty() && matches!(kind, Kind::Link | Kind::Folder));
     finding(paths, on_the_way || is_folder, progress, leads_elsewhere)
+}
+
+/// The names in the set that an entry has.
+fn followed(folder: &Folder, name: &OsStr, comparison: Comparison) -> BTreeSet<PathBuf> {
+    if comparison == Comparison::Exact {
+        return folder.files.get(name).cloned().unwrap_or_default();
+    }
+    let same = folder.files.iter().filter(|(file, _)| comparison.is_same(file, name));
+    same.flat_map(|(_, paths)| paths.clone()).collect()
 }
 
 fn finding(paths: BTreeSet<PathBuf>, everything: bool, progress: Progress, survey: bool) -> Option<Finding> {

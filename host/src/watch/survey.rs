@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use super::WatchSet;
 use super::names::{is_module, is_skipped};
 use super::patterns::Patterns;
+use super::spelling::{Comparison, Spellings};
 
 /// So many symlinks on one way are a circle (Linux gives up at 40, too).
 const MOST_LINKS: usize = 40;
@@ -22,6 +23,8 @@ const MOST_LINKS: usize = 40;
 pub(super) struct Survey {
     pub(super) folders: BTreeMap<PathBuf, Folder>,
     pub(super) patterns: Patterns,
+    /// The folders as events may spell them.
+    pub(super) spellings: Spellings,
 }
 
 /// What matters in a folder.
@@ -75,12 +78,19 @@ impl Survey {
         for (path, folder) in &mut survey.folders {
             folder.identity = fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
         }
+        survey.spellings = Spellings::of(Comparison::of_this_system(), survey.folders.keys());
         survey
+    }
+
+    /// What matters in a folder that an event names.
+    pub(super) fn folder(&self, path: &Path) -> Option<&Folder> {
+        let other = || self.folders.get(self.spellings.other(path)?);
+        self.folders.get(path).or_else(other)
     }
 
     /// Whether a folder is on the way to something, or in a tree.
     pub(super) fn knows(&self, folder: &Path) -> bool {
-        self.folders.contains_key(folder)
+        self.folder(folder).is_some()
     }
 
     /// The modules and folders of trees that are in `other` and not in this one, by the trees' names
@@ -121,7 +131,7 @@ struct Surveyor {
 impl Surveyor {
     fn at(&mut self, folder: &Path) -> &mut Folder {
         // Most are there already.
-        if !self.survey.knows(folder) {
+        if !self.survey.folders.contains_key(folder) {
             self.survey.folders.insert(folder.to_owned(), Folder::default());
         }
         self.survey.folders.entry(folder.to_owned()).or_default()

@@ -2,6 +2,7 @@
 
 mod anything;
 mod folders;
+mod fsevents;
 mod polling;
 mod saves;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -50,6 +51,14 @@ pub struct Caller {
     pub peer: Option<String>,
     /// Resolves when it has hung up; absent where the call goes on all the same.
     pub hung_up: Option<oneshot::Receiver<()>>,
+    /// Where its isolate's thread notes that it runs the call.
+    pub record: Option<Arc<dyn RunRecord>>,
+}
+
+/// A record of where a call runs, which may be read when the process is gone.
+pub trait RunRecord: fmt::Debug + Send + Sync {
+    /// Notes the thread, by the system's number for it. It never waits.
+    fn runs_on(&self, thread: u64);
 }
 
 /// Resolves when an answer's call is over at its isolate: its body was taken to the end or dropped,

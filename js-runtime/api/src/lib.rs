@@ -26,7 +26,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over};
+pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over, RunRecord};
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
 pub use latin1::{header_bytes, header_text};
 pub use progress::{LoadProgress, LoadStage};

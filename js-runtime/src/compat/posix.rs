@@ -56,6 +56,28 @@ pub(crate) fn share_freed_memory() {
     }
 }
 
+/// Returns the calling thread's number, as the system's log and debuggers have it.
+pub(crate) fn thread_number() -> u64 {
+    thread_local! {
+        static NUMBER: u64 = number_of_this_thread();
+    }
+    NUMBER.with(|number| *number)
+}
+
+#[cfg(target_os = "linux")]
+fn number_of_this_thread() -> u64 {
+    // SAFETY: it takes nothing and cannot fail.
+    u64::try_from(unsafe { libc::gettid() }).unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn number_of_this_thread() -> u64 {
+    let mut number = 0;
+    // SAFETY: 0 means the calling thread, and the number is there to be written to.
+    unsafe { libc::pthread_threadid_np(0, &raw mut number) };
+    number
+}
+
 /// Gives the calling thread its name, as tools show it; what is too long is cut.
 pub(crate) fn name_this_thread(name: &str) {
     const LONGEST: usize = if cfg!(target_os = "linux") { 15 } else { 63 };
@@ -68,6 +90,7 @@ pub(crate) fn name_this_thread(name: &str) {
     unsafe {
         libc::pthread_setname_np(libc::pthread_self(), name.as_ptr());
     }
+    // On macOS pthread_setname_np(3) names the thread that calls it, and no other.
     #[cfg(target_vendor = "apple")]
     // SAFETY: the name ends with a nul.
     unsafe {

@@ -1,7 +1,7 @@
 //! Why a project could not be loaded, and which line of it is to blame.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
@@ -11,6 +11,7 @@ use super::control::{Exit, StoodAt};
 use crate::diagnostics::{self, Position, source_text};
 use crate::loader::Modules;
 use crate::prelude::Duplicate;
+use crate::resolve::other_conditions;
 use crate::source::ahead::is_of_package;
 use crate::source::types::{self, Export};
 use crate::source::waits::{self, Wait};
@@ -109,7 +110,11 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
         return circle;
     }
     if error.name.as_deref() != Some("SyntaxError") {
-        return diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
+        let found = diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
+        return LoadError {
+            help: found.help.or_else(|| advice_on_condition(error, modules)),
+            ..found
+        };
     }
     // V8 found it while it linked or compiled; where, mapped already, stands only in the message.
     let message = diagnostics::message_of(error);
@@ -126,6 +131,30 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
         help: missing_export(message).and_then(|(specifier, name)| advice_on_type(modules, &url, specifier, name)),
         ..position.into_error(kind, message.to_owned())
     }
+}
+
+/// Names a condition where a package throws whose `exports` have another file for it, as `server-only` does.
+fn advice_on_condition(error: &JsError, modules: &Modules) -> Option<String> {
+    let thrown_in = error.frames.first()?.file_name.as_deref()?;
+    let path = Url::parse(thrown_in).ok()?.to_file_path().ok()?;
+    let is_scope = |folder: &Path| {
+        folder
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"))
+    };
+    let is_package = |folder: &&Path| match folder.parent() {
+        Some(scope) if is_scope(scope) => scope.parent().is_some_and(|around| around.ends_with("node_modules")),
+        Some(around) => around.ends_with("node_modules") && !is_scope(folder),
+        None => false,
+    };
+    let folder = path.ancestors().skip(1).find(is_package)?;
+    let package = modules.sources.package_json(&folder.join("package.json"))?;
+    let file = format!("./{}", path.strip_prefix(folder).ok()?.display());
+    let condition = other_conditions::before(package.exports.as_ref()?, &file)?;
+    Some(format!(
+        "The package has another file for the condition {condition:?}. Where that is meant, say so in baton.toml: \
+         conditions = [{condition:?}] below [resolve]."
+    ))
 }
 
 /// `./b` and `Foo` of `The requested module './b' does not provide an export named 'Foo'`.
@@ -257,8 +286,8 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         let url = Url::from_file_path(path).ok()?;
         let number = modules.awaits_at(&url)?;
         let text = source_text(&url, &modules.sources);
-        let wait = *waits::waits(&url, &text).get(number)?;
-        Some(Position::of_offset(&url, &text, wait.offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
+        let offset = waits::waits(&url, &text).get(number)?.offset;
+        Some(Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
     });
     if let Some(known) = known {
         return known;
@@ -270,9 +299,9 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         .find_map(|url| {
             let text = source_text(&url, &modules.sources);
             let waits = waits::waits(&url, &text);
-            let likely = *waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
-            let others = waits.into_iter().filter(|wait| *wait != likely);
-            let position = |wait: Wait| Position::of_offset(&url, &text, wait.offset);
+            let likely = waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
+            let others = waits.iter().filter(|wait| *wait != likely);
+            let position = |wait: &Wait| Position::of_offset(&url, &text, wait.offset);
             let error = position(likely).into_error(LoadErrorKind::Timeout, message.to_owned());
             Some((error, others.map(|wait| position(wait).line()).collect::<Vec<_>>()))
         });

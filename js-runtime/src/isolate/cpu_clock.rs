@@ -49,6 +49,8 @@ mod platform {
     }
 }
 
+/// By `pthread_mach_thread_np(3)` and the kernel's `thread_info` (`mach/thread_info.h`), for macOS has no
+/// `pthread_getcpuclockid(3)`.
 #[cfg(target_os = "macos")]
 mod platform {
     use std::mem::MaybeUninit;

@@ -26,6 +26,7 @@ use super::forward::{Taken, forward};
 use super::load::Serving;
 use super::memory::{self, Held, is_nearly_full};
 use super::script_error;
+use crate::compat::posix;
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 use lasting::Lasting;
 use rest::Rest;
@@ -251,8 +252,18 @@ impl Driver<'_> {
         }
     }
 
-    fn begin(&mut self, Call { id, request, answer }: Call) {
+    fn begin(
+        &mut self,
+        Call {
+            id,
+            mut request,
+            answer,
+        }: Call,
+    ) {
         self.rest.is_over(Instant::now());
+        if let Some(record) = request.caller.record.take() {
+            record.runs_on(posix::thread_number());
+        }
         let is_for_the_app = request.target == Target::Fetch;
         match (&self.serving.socket, &request.body) {
             (Some(_), Body::Full(_)) if self.serving.direct => {}

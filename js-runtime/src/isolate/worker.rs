@@ -190,6 +190,7 @@ impl Family {
         } = &self.spec;
         let node = NodeResolution::new(sources, deno_dir.clone(), caches.clone());
         let modules = Rc::new(Modules::new(sources.clone(), node, caches.clone()));
+        modules.begin_thread(arguments.main_module.clone());
         let (stdio, node_services) = match (
             self.pipes.stdio(),
             modules.node.services(Rc::new(RequireLoader(modules.clone()))),

@@ -13,13 +13,14 @@ use node_resolver::analyze::CjsAnalysisSourceProvider;
 
 use super::{Modules, interop, sdk};
 use crate::diagnostics::{Position, source_text};
+use crate::prelude;
 use crate::resolve::reexports;
-use crate::source::bundled;
 use crate::source::findings::{self, Findings};
 use crate::source::marks;
 use crate::source::snapshot::SourceFile;
 use crate::source::transpile::{self, EmitKind, Emitted, Parsed};
 use crate::source::tsconfig::CompilerOptions;
+use crate::source::{attributes, bundled};
 
 impl Modules {
     /// An ES module, whatever the file is written in: the same one in every isolate.
@@ -40,7 +41,11 @@ impl Modules {
                 self.sources.give(url, Arc::new(Emitted { code, ..made }))
             }
         };
-        self.keep_source_map(url, &given);
+        let given = match self.begins_thread(url) {
+            true => &Arc::new(prelude::before_thread(url, &given)),
+            false => &given,
+        };
+        self.keep_source_map(url, given);
         Ok(given.code.clone())
     }
 
@@ -90,19 +95,23 @@ impl Modules {
         } else {
             None
         };
-        let (code, source_map) = if self.is_emitted(url, media_type)? {
+        let mut emitted = if self.is_emitted(url, media_type)? {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
-            let (code, source_map) = (emitted.code.clone(), emitted.source_map.clone());
-            let waits = !is_cjs && text.contains("await") && self.facts(url)?.is_some_and(|facts| facts.waits);
-            if waits {
-                let marked = marks::mark(url, Emitted { code, source_map });
-                (marked.code, marked.source_map)
-            } else {
-                (code, source_map)
+            Emitted {
+                code: emitted.code.clone(),
+                source_map: emitted.source_map.clone(),
             }
         } else {
-            (text, None)
+            let (code, source_map) = (text.clone(), None);
+            Emitted { code, source_map }
         };
+        if !is_cjs {
+            emitted = attributes::without_types_of_data(url, emitted);
+            if text.contains("await") && self.facts(url)?.is_some_and(|facts| facts.waits) {
+                emitted = marks::mark(url, emitted);
+            }
+        }
+        let Emitted { code, source_map } = emitted;
         let code = match names {
             _ if is_cjs => self.cjs_to_esm(url, code).await?,
             Some(names) => format!("{code}{names}").into(),
@@ -233,7 +242,7 @@ impl Modules {
         Some((url, found))
     }
 
-    fn keep_source_map(&self, url: &Url, emitted: &Emitted) {
+    pub(super) fn keep_source_map(&self, url: &Url, emitted: &Emitted) {
         if let Some(map) = &emitted.source_map {
             self.source_maps.borrow_mut().insert(url.to_string(), map.clone());
         }

@@ -11,7 +11,7 @@ mod resolving;
 mod sdk;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
@@ -38,6 +38,7 @@ use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::caches::Caches;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
+use crate::source::transpile::Emitted;
 use crate::source::tsconfig::TsConfigs;
 
 /// What one isolate knows about its modules. Lives on the isolate's thread.
@@ -56,6 +57,8 @@ pub(crate) struct Modules {
     compiled: RefCell<HashMap<Url, bool>>,
     /// By the URLs of modules that wait the numbers of the awaits that they have come to.
     waiting: RefCell<HashMap<String, usize>>,
+    /// The module with which a worker thread begins.
+    begins_thread: OnceCell<Url>,
 }
 
 impl Modules {
@@ -70,6 +73,7 @@ impl Modules {
             failures: RefCell::default(),
             compiled: RefCell::default(),
             waiting: RefCell::default(),
+            begins_thread: OnceCell::new(),
         }
     }
 
@@ -80,6 +84,16 @@ impl Modules {
             .iter()
             .find(|failure| message.contains(&failure.message))
             .cloned()
+    }
+
+    /// These are the modules of a worker thread, which begins with this one.
+    pub(crate) fn begin_thread(&self, main: Url) {
+        // Once, by the thread that makes them.
+        let _ = self.begins_thread.set(main);
+    }
+
+    fn begins_thread(&self, url: &Url) -> bool {
+        self.begins_thread.get() == Some(url)
     }
 
     /// Notes to which of its top-level awaits a module has come, or, with another number, that it is at its end.
@@ -178,7 +192,15 @@ impl Modules {
             RequestedModuleType::Text => ModuleType::Text,
             _ => ModuleType::JavaScript,
         };
-        let code = ModuleSourceCode::Bytes(bytes.into_boxed_slice().into());
+        let code = match self.begins_thread(url) && module_type == ModuleType::JavaScript {
+            true => {
+                let (code, source_map) = (String::from_utf8_lossy(&bytes).into(), None);
+                let begun = prelude::before_thread(url, &Emitted { code, source_map });
+                self.keep_source_map(url, &begun);
+                ModuleSourceCode::String(begun.code.into())
+            }
+            false => ModuleSourceCode::Bytes(bytes.into_boxed_slice().into()),
+        };
         Ok(ModuleSource::new(module_type, code, url, None))
     }
 

@@ -87,6 +87,18 @@ Request.prototype.clone = function () {
   return clone;
 };
 
+// Deno's takes the client of a proxy, as its `fetch` does.
+const WebSocketOfDeno = globalThis.WebSocket;
+globalThis.WebSocket = new Proxy(WebSocketOfDeno, {
+  construct(target, [url, init, ...rest], made) {
+    const isList = typeof init === "string" || Array.isArray(init);
+    const client = init?.client || init?.dispatcher ? undefined : proxyClient(String(url).replace(/^ws/, "http"));
+    const withClient = client ? { ...(isList ? { protocols: [init].flat() } : init), client } : init;
+    return Reflect.construct(target, [url, withClient, ...rest], made);
+  },
+});
+WebSocket.prototype.constructor = WebSocket;
+
 // Undici and Node have a dispatcher for all under this symbol, whatever the version; from the eighth on undici has one of
 // its own beside it. When it is loaded and finds none, it sets an agent that does what Deno does: that one is left aside.
 const GLOBAL = Symbol.for("undici.globalDispatcher.1");

@@ -389,8 +389,23 @@ if (node) process.execPath = node;
 const spawn = (ChildProcess.prototype as any).spawn;
 (ChildProcess.prototype as any).spawn = function (options: any) {
   const forks = options?.file === Deno.execPath() && options.stdio?.includes?.("ipc");
-  return Reflect.apply(spawn, this, [forks ? { ...options, ...nodeOf(options.args) } : options]);
+  const spawned = Reflect.apply(spawn, this, [forks ? { ...options, ...nodeOf(options.args) } : options]);
+  if (this.send) this.send = withoutHandle(this.send);
+  return spawned;
 };
+
+/** Refuses servers and sockets, which a child would never get. */
+function withoutHandle(send: Function) {
+  return function (this: unknown, message: unknown, handle: unknown, ...rest: unknown[]) {
+    if (typeof handle === "object" && handle !== null) {
+      const error = new TypeError(
+        "a server or a socket cannot be sent to another process from here: it belongs to the isolate. Have the child listen itself.",
+      );
+      throw Object.assign(error, { code: "ERR_INVALID_HANDLE_TYPE" });
+    }
+    return Reflect.apply(send, this, [message, handle, ...rest]);
+  };
+}
 
 function nodeOf([, ...args]: string[]) {
   if (node && !args.includes(Deno.execPath())) return { file: node, args: [node, ...args] };

@@ -11,7 +11,8 @@ use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::source::caches::Caches;
-use crate::source::transpile::{self, EmitKind};
+use crate::source::commonjs::Edits;
+use crate::source::transpile::{self, EmitKind, Emitted};
 use crate::source::tsconfig::CompilerOptions;
 
 /// The prelude's name in the project's root, where it is evaluated but never written.
@@ -37,6 +38,13 @@ const TIMERS: &str = "baton:timers";
 
 /// The module that asks the project's SDK.
 const SDK: &str = "baton:sdk";
+
+/// Has a module with which a worker thread begins import what is evaluated before user code there.
+pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
+    let mut edits = Edits::default();
+    edits.insert(0, format!("import \"{FETCH}\"; import \"{HOOKS}\"; "));
+    edits.apply_to(url, main)
+}
 
 /// Whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {

@@ -154,8 +154,8 @@ const DEEPEST_IN_ENTRY = 2;
 const MOST = 50_000;
 
 /**
- * The functions that a module exports, in their order: themselves, or in lists and plain objects. No getter is called but
- * an export.
+ * The functions that a module exports, in their order: themselves, in lists and plain objects, or as properties of an
+ * instance of a class. No getter is called but an export.
  */
 function functionsOf(exports: object): InngestFunction[] {
   const found = new Set<InngestFunction>();
@@ -178,10 +178,13 @@ function valuesOf(value: object): unknown[] {
   if (nodeTypes.isProxy(value)) return [];
   if (Array.isArray(value)) return value.slice(0, MOST);
   if (nodeTypes.isMap(value) || nodeTypes.isSet(value)) return [...value.values()].slice(0, MOST);
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== null && prototype !== Object.prototype) return [];
+  if (ArrayBuffer.isView(value)) return [];
   const properties = Object.values(Object.getOwnPropertyDescriptors(value));
-  return properties.flatMap((property) => ("value" in property ? [property.value] : []));
+  const values = properties.flatMap((property) => ("value" in property ? [property.value] : []));
+  const prototype = Object.getPrototypeOf(value);
+  const isPlain = prototype === null || prototype === Object.prototype;
+  // What else an instance of a class has may be anything, such as all that a client is connected to.
+  return isPlain ? values : values.filter(isInngestFunction);
 }
 
 /** Imports an entry file: it exports an app, or has one listen, or exports Inngest functions. */

@@ -3,6 +3,7 @@
 
 pub(crate) mod analysis;
 pub(crate) mod node;
+pub(crate) mod other_conditions;
 pub(crate) mod package_json;
 pub(crate) mod reexports;
 pub(crate) mod relative;

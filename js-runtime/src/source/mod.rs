@@ -1,6 +1,7 @@
 //! What a generation's files said, and what is made of them before V8 sees them.
 
 pub(crate) mod ahead;
+pub(crate) mod attributes;
 pub(crate) mod bundled;
 pub(crate) mod caches;
 mod changes;

@@ -10,9 +10,11 @@ use deno_core::url::Url;
 use super::transpile::{self, Parsed};
 
 /// An `await` outside of functions: also that of `for await` and `await using`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) offset: usize,
+    /// The expressions whose values it waits for.
+    pub(super) values: Vec<Range<usize>>,
     /// What it waits for is exported, so that the modules that import it want the value.
     pub(crate) is_exported: bool,
 }
@@ -24,7 +26,7 @@ pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
     parsed.map(|parsed| parsed.walk(waits_in)).unwrap_or_default()
 }
 
-fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
+pub(super) fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
     let mut looking = Looking {
         parsed,
         exported: None,
@@ -56,29 +58,37 @@ impl Looking<'_> {
         node.range().as_byte_range(self.parsed.text_info_lazy().range().start)
     }
 
-    fn note(&mut self, node: &impl SourceRangedForSpanned) {
+    fn note(&mut self, node: &impl SourceRangedForSpanned, values: Vec<Range<usize>>) {
         let offset = self.range(node).start;
         let is_exported = self.exported.as_ref().is_some_and(|range| range.contains(&offset));
-        self.waits.push(Wait { offset, is_exported });
+        self.waits.push(Wait {
+            offset,
+            values,
+            is_exported,
+        });
     }
 }
 
 impl Visit for Looking<'_> {
     fn visit_await_expr(&mut self, node: &AwaitExpr) {
-        self.note(node);
+        let value = self.range(&node.arg);
+        self.note(node, vec![value]);
         node.visit_children_with(self);
     }
 
     fn visit_for_of_stmt(&mut self, node: &ForOfStmt) {
         if node.is_await {
-            self.note(node);
+            let value = self.range(&node.right);
+            self.note(node, vec![value]);
         }
         node.visit_children_with(self);
     }
 
     fn visit_using_decl(&mut self, node: &UsingDecl) {
         if node.is_await {
-            self.note(node);
+            let values = node.decls.iter().filter_map(|declarator| declarator.init.as_ref());
+            let values = values.map(|init| self.range(init)).collect();
+            self.note(node, values);
         }
         node.visit_children_with(self);
     }

@@ -2,6 +2,7 @@
 //! reload of its own, driven to its end, compared with what the row expects. What comes of it is
 //! `docs/compatibility.md`.
 
+mod cases;
 mod row;
 mod services;
 mod stand_in;
@@ -12,6 +13,11 @@ use serde_json::Value;
 
 use row::{Row, Standing};
 use services::Services;
+
+/// The script of `tsx`, which has Node run TypeScript.
+pub(crate) fn tsx() -> std::path::PathBuf {
+    row::folder().join("node_modules/tsx/dist/cli.mjs")
+}
 
 /// Set as every CI does: nothing may be skipped then.
 const CI: &str = "CI";

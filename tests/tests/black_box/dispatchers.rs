@@ -111,3 +111,67 @@ export default {
     let expected = json!(["proxied GET http://127.0.0.1:port/a ", "direct", "direct", "direct"]);
     assert_eq!(baton.get("/").await.json(), expected);
 }
+
+#[tokio::test]
+async fn worker_threads_and_websockets_take_them_too() {
+    let project = Project::of_packages();
+    let asks = |load: &str, tell: &str| {
+        format!(
+            "{load}\nconst dispatcher = new ProxyAgent(process.env.PROXY);\n\
+             const text = async (init) => (await (await fetch(\"http://intranet.invalid/\", init)).text()).slice(0, 7);\n\
+             const told = [text({{ dispatcher }})];\nsetGlobalDispatcher(dispatcher);\ntold.push(text());\n\
+             Promise.all(told).then((told) => {tell}.postMessage(told));\n"
+        )
+    };
+    let required = "const { ProxyAgent, setGlobalDispatcher } = require(\"undici\");";
+    project.write(
+        "thread.mts",
+        asks(
+            "import { parentPort } from \"node:worker_threads\";\nimport { ProxyAgent, setGlobalDispatcher } from \"undici\";",
+            "parentPort",
+        ),
+    );
+    project.write(
+        "thread.cjs",
+        asks(required, "require(\"node:worker_threads\").parentPort"),
+    );
+    project.write(
+        "text.cjs",
+        asks(required, "require(\"node:worker_threads\").parentPort"),
+    );
+    project.write(
+        "serve.ts",
+        r#"import { Worker } from "node:worker_threads";
+const threads = {
+  module: () => new Worker(new URL("./thread.mts", import.meta.url)),
+  commonjs: () => new Worker(new URL("./thread.cjs", import.meta.url)),
+};
+const first = (worker: Worker) => new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+const refused = () =>
+  new Promise((resolve) => {
+    const socket = new WebSocket("ws://intranet.invalid/", ["chat"]);
+    socket.onopen = () => resolve("open");
+    socket.onerror = (event) => resolve((event as ErrorEvent).message);
+  });
+export default {
+  async fetch(request: Request) {
+    if (new URL(request.url).pathname !== "/") return new Response(null, { status: 404 });
+    const told: Record<string, unknown> = {};
+    for (const [name, begin] of Object.entries(threads)) told[name] = await first(begin());
+    const past = await refused();
+    process.env.HTTP_PROXY = process.env.PROXY;
+    told.socket = past !== (await refused());
+    told.class = [WebSocket.name, WebSocket.OPEN, WebSocket.prototype.constructor === WebSocket];
+    return Response.json(told);
+  },
+};
+"#,
+    );
+    let url = format!("http://127.0.0.1:{}", proxy().await);
+    let baton = Baton::dev_on(&project, "serve.ts").env("PROXY", url).ready().await;
+    let by_the_proxy = json!(["proxied", "proxied"]);
+    let expected = json!({
+        "module": by_the_proxy, "commonjs": by_the_proxy, "socket": true, "class": ["WebSocket", 1, true],
+    });
+    assert_eq!(baton.get("/").await.json(), expected, "{}", baton.stderr().tail());
+}

@@ -1,11 +1,13 @@
 //! Work beside calls, such as the job of a queue: a generation, or a host, that ends lets its code finish it.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use harness::{Baton, Gate, Project, Run, Status, deadline};
 use serde_json::json;
 
+use crate::behaviours::runtime::Runtime;
 use crate::calls::{gated, start, version_of};
 
 /// Keeps the event loop alive, as a consumer's connection does.
@@ -87,6 +89,37 @@ async fn a_generation_hears_sigterm_once_it_is_superseded_and_stays_until_its_ha
         "2",
         "the exit ends that isolate alone"
     );
+}
+
+#[tokio::test]
+async fn tsx_lets_the_same_code_finish_before_it_starts_the_edited_one() {
+    let code = format!("{FINISHES_AND_EXITS}\nnote(\"begun\");");
+    let worker = Worker::doing(&code);
+    let file = worker.project.root().join("functions/beside.js");
+    let text = std::fs::read_to_string(&file).expect("the code");
+    let mut peer = Runtime::Node.program();
+    peer.arg(crate::compat::tsx()).arg("watch").arg(&file);
+    peer.current_dir(worker.project.root()).stdin(Stdio::null());
+    peer.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let _peer = peer.spawn().expect("a peer that starts");
+    let noted = async |wanted: &str| {
+        let poll = || async { (worker.noted() == wanted).then_some(()) };
+        deadline::until(&format!("the notes {wanted:?}"), || worker.noted(), poll).await;
+    };
+    noted("begun\n").await;
+    let mut edits = 0;
+    let edited = || {
+        // It may not watch yet.
+        edits += 1;
+        worker
+            .project
+            .write("functions/beside.js", format!("{text}// {edits}\n"));
+        let heard = worker.noted().contains("SIGTERM");
+        async move { heard.then_some(()) }
+    };
+    deadline::until("SIGTERM after an edit", || worker.noted(), edited).await;
+    worker.gate.open();
+    noted("begun\nSIGTERM\nfinished\nbegun\n").await;
 }
 
 #[tokio::test]

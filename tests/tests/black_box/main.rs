@@ -33,12 +33,14 @@ mod invoke;
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod last_good;
+mod launchd;
 mod leaving;
 mod lifecycle;
 mod limits;
 mod lint;
 mod logs;
 mod metrics;
+mod native_crashes;
 mod ownership;
 mod plans_and_runs;
 mod process;

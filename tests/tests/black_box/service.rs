@@ -1,5 +1,6 @@
 //! `baton service`: units for systemd and launchd, and installing them with `systemctl` and `launchctl`,
-//! for which scripts stand in here that note how they are called and start what the unit says.
+//! for which scripts stand in here that note how they are called and start what the unit says. What launchd alone
+//! does is in `launchd`.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,9 +11,9 @@ use std::process::Command;
 use harness::{Cli, Finished, Project};
 
 /// A user's machine with service managers that are scripts.
-struct Machine {
-    project: Project,
-    port: u16,
+pub(crate) struct Machine {
+    pub(crate) project: Project,
+    pub(crate) port: u16,
 }
 
 const SYSTEMCTL: &str = r#"#!/bin/sh
@@ -35,29 +36,10 @@ case "$1" in
 esac
 "#;
 
-const LAUNCHCTL: &str = r#"#!/bin/sh
-echo "launchctl $*" >> "$STAND_IN/calls"
-. "$STAND_IN/run.sh"
-case "$1" in
-  print)
-    case "$2" in system/*) [ -e "$STAND_IN/twin" ] || exit 113; exit 0 ;; esac
-    [ -e "$STAND_IN/loaded" ] || [ -e "$STAND_IN/pid" ] || { echo "Could not find service" >&2; exit 113; } ;;
-  bootstrap)
-    refusals=$(cat "$STAND_IN/refusals" 2>/dev/null || echo 0)
-    if [ "$refusals" -gt 0 ]; then
-      echo $((refusals - 1)) > "$STAND_IN/refusals"
-      echo "Bootstrap failed: 5: Input/output error" >&2; exit 5
-    fi
-    touch "$STAND_IN/loaded"
-    cd "$(grep -A1 WorkingDirectory "$3" | sed -n 's/.*<string>\(.*\)<.*/\1/p')" || exit 1
-    IFS='
-'
-    run $(sed -n '/ProgramArguments/,/<\/array>/s/.*<string>\(.*\)<.*/\1/p' "$3") ;;
-  bootout) rm "$STAND_IN/loaded"; end; echo "Boot-out failed: 36: Operation now in progress" >&2; exit 36 ;;
-esac
-"#;
+/// It keeps jobs as launchd does, and refuses with launchd's numbers; its first lines say how it is told to.
+const LAUNCHCTL: &str = include_str!("../../stand-ins/launchctl");
 
-/// What both do to the program: a shell waits for its end, so that `pid` is there while it runs.
+/// What systemctl does to the program: a shell waits for its end, so that `pid` is there while it runs.
 const RUN: &str = r#"
 run() {
   ( "$@" >"$STAND_IN/log" 2>&1 & echo $! > "$STAND_IN/pid"; wait; rm "$STAND_IN/pid" ) </dev/null >/dev/null 2>&1 &
@@ -67,7 +49,7 @@ end() { kill -TERM "$(cat "$STAND_IN/pid")"; }
 "#;
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Self {
             project: Project::new(),
             port: free_port(),
@@ -86,7 +68,7 @@ impl Machine {
 
     /// The same, for a test that starts hosts: the first start of a new binary makes its startup snapshot,
     /// which may take a debug build on a busy machine longer than a command may take here.
-    fn that_starts_hosts() -> Self {
+    pub(crate) fn that_starts_hosts() -> Self {
         let machine = Self::new();
         let folder = machine.project.scratch().join("first-start");
         fs::create_dir(&folder).expect("a folder");
@@ -106,15 +88,15 @@ impl Machine {
         machine
     }
 
-    fn stand_in(&self) -> PathBuf {
+    pub(crate) fn stand_in(&self) -> PathBuf {
         self.project.scratch().join("stand-in")
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.project.scratch().join("home")
     }
 
-    fn cli(&self) -> Cli {
+    pub(crate) fn cli(&self) -> Cli {
         let path = std::env::var("PATH").expect("PATH");
         Cli::within(self.project.root())
             .env("PATH", format!("{}:{path}", self.stand_in().display()))
@@ -125,17 +107,17 @@ impl Machine {
             .env("XDG_CACHE_HOME", cache())
     }
 
-    async fn service(&self, action: &str, more: &[&str]) -> Finished {
+    pub(crate) async fn service(&self, action: &str, more: &[&str]) -> Finished {
         self.cli().baton(&[&["service", action, "--user"], more].concat()).await
     }
 
-    async fn install(&self, manager: &str) -> Finished {
+    pub(crate) async fn install(&self, manager: &str) -> Finished {
         self.service("install", &[manager, "--port", &self.port.to_string()])
             .await
     }
 
     /// How the service managers were called, without what changes nothing.
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.stand_in().join("calls")).unwrap_or_default();
         let questions = ["--version", "is-active", " print "];
         let calls = calls
@@ -144,11 +126,11 @@ impl Machine {
         calls.map(|call| call.replace("systemctl --user ", "")).collect()
     }
 
-    fn forget_calls(&self) {
+    pub(crate) fn forget_calls(&self) {
         let _ = fs::remove_file(self.stand_in().join("calls"));
     }
 
-    fn pid(&self) -> Option<String> {
+    pub(crate) fn pid(&self) -> Option<String> {
         let pid = fs::read_to_string(self.stand_in().join("pid")).ok()?;
         Some(pid.trim().to_owned())
     }
@@ -161,13 +143,15 @@ impl Machine {
         self.systemd_unit().with_extension("socket")
     }
 
-    fn launchd_job(&self) -> PathBuf {
+    pub(crate) fn launchd_job(&self) -> PathBuf {
         self.home().join("Library/LaunchAgents/baton.project.plist")
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        // Or what launchd's stand-in looks after would be started again.
+        let _ = fs::write(self.stand_in().join("stop"), "");
         if let Some(pid) = self.pid() {
             let _ = Command::new("kill").args(["-KILL", &pid]).status();
         }
@@ -365,71 +349,6 @@ async fn the_service_manager_holds_the_port_unless_it_is_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_service_of_launchd_is_put_in_again_once_its_predecessor_has_ended() {
-    let machine = Machine::that_starts_hosts();
-    fs::write(machine.stand_in().join("refusals"), "2").expect("a file");
-    let installed = machine.install("--launchd").await;
-    assert_eq!(
-        installed.code,
-        Some(0),
-        "an error that passes is waited for: {installed}"
-    );
-    assert!(installed.stdout.contains("ready: generation 1"), "{installed}");
-    assert!(
-        installed
-            .stdout
-            .contains(&format!("launchd holds port {}", machine.port)),
-        "{installed}"
-    );
-    let boots = |calls: &[String]| calls.iter().filter(|call| call.contains("bootstrap gui/")).count();
-    let calls = machine.calls();
-    assert_eq!(boots(&calls), 3, "{calls:?}");
-    let last = calls.last().expect("a call");
-    assert!(last.starts_with("launchctl kickstart gui/"), "{calls:?}");
-    assert!(!last.contains("-k"), "what runs is never killed: {calls:?}");
-    assert!(
-        machine.home().join("Library/Logs/baton").is_dir(),
-        "launchd makes no folders"
-    );
-
-    let pid = machine.pid();
-    machine.forget_calls();
-    let same = machine.install("--launchd").await;
-    assert_eq!(same.code, Some(0), "{same}");
-    assert_eq!(
-        (machine.calls(), machine.pid()),
-        (Vec::new(), pid.clone()),
-        "nothing has changed"
-    );
-
-    let port = machine.port.to_string();
-    let arguments = ["--launchd", "--port", &port, "--tools", "bin"];
-    let changed = machine.service("install", &arguments).await;
-    assert_eq!(changed.code, Some(0), "{changed}");
-    assert!(changed.stdout.contains("finishes its calls first"), "{changed}");
-    assert_ne!(machine.pid(), pid);
-
-    let removed = machine.service("uninstall", &["--launchd"]).await;
-    assert_eq!(removed.code, Some(0), "{removed}");
-    assert_eq!((machine.pid(), machine.launchd_job().exists()), (None, false));
-}
-
-#[tokio::test]
-async fn a_twin_in_the_other_domain_of_launchd_is_refused() {
-    let machine = Machine::new();
-    fs::write(machine.stand_in().join("twin"), "").expect("a file");
-    let refused = machine.install("--launchd").await;
-    refused.refuses(
-        1,
-        &[
-            "system",
-            "sudo baton service uninstall --launchd --system --name project",
-        ],
-    );
-    assert!(!machine.launchd_job().exists());
-}
-
-#[tokio::test]
 async fn what_a_service_manager_says_when_it_fails_is_told() {
     let machine = Machine::new();
     let cli = machine.cli().env("FAILS", "enable");
@@ -444,13 +363,6 @@ async fn what_a_service_manager_says_when_it_fails_is_told() {
             "Failed to enable: Access denied",
         ],
     );
-    fs::write(machine.stand_in().join("refusals"), "99").expect("a file");
-    let failed = machine.install("--launchd").await;
-    failed.refuses(
-        1,
-        &["`launchctl bootstrap gui/", "Bootstrap failed: 5: Input/output error"],
-    );
-
     let none = machine.cli().env("PATH", machine.home());
     let missing = none.baton(&["service", "install", "--user", "--launchd"]).await;
     missing.refuses(1, &["cannot run `launchctl print", "--systemd"]);

@@ -2,18 +2,24 @@
 //! service manager (README, Production).
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+#[cfg(target_os = "linux")]
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(target_os = "linux")]
+use harness::Door;
 use harness::http::Call;
-use harness::{Baton, Cli, Door, Launch, Line, Project, Run, deadline, mismatch, send_signal};
+use harness::{Baton, Cli, Launch, Line, Project, Run, deadline, mismatch, send_signal};
 use serde_json::{Value, json};
 
 use crate::calls::{DueCalls, gated, slow_to_load, start, version_of};
+#[cfg(target_os = "linux")]
 use crate::service::free_port;
 
 /// Kills the host that accepts, as the kernel does when memory is out, and waits for the next one.
@@ -360,7 +366,8 @@ async fn a_socket_that_systemd_passes_is_served_and_keeps_calls_over_a_restart()
 /// The process has ended, and has given back what it held.
 async fn has_ended(pid: u32) {
     deadline::until("the process ends", String::new, async || {
-        (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+        let asked = Command::new("kill").args(["-0", &pid.to_string()]).output();
+        (!asked.expect("kill").status.success()).then_some(())
     })
     .await;
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -498,7 +499,16 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
     let baton = Baton::start(&project).ready().await;
     let copy = project.scratch().join("baton-copy");
     fs::copy(baton_binary(), &copy).expect("a copy of the binary");
-    let runs = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).expect("its binary");
+    let runs = |pid: u32| {
+        if cfg!(target_os = "linux") {
+            return fs::read_link(format!("/proc/{pid}/exe")).expect("its binary");
+        }
+        // Elsewhere `ps` has the whole path.
+        let shown = Command::new("ps")
+            .args(["-o", "comm=", "-p", &pid.to_string()])
+            .output();
+        PathBuf::from(String::from_utf8_lossy(&shown.expect("ps").stdout).trim())
+    };
     assert_ne!(runs(baton.pid()), copy);
     let upgraded = baton.upgrade(&[copy.to_str().expect("text")]).await;
     assert_eq!(upgraded.code, Some(0), "{upgraded}");

@@ -3,7 +3,9 @@
 
 use std::process::Command;
 
-use harness::{Baton, Project, deadline};
+#[cfg(target_os = "linux")]
+use harness::deadline;
+use harness::{Baton, Project};
 use serde_json::json;
 
 use crate::typescript::{returned, returning};
@@ -127,9 +129,14 @@ async fn fork_runs_node_and_says_so_where_there_is_none() {
     project.write("lib/child.mjs", child);
     let beginning = r#"import { fork, execFileSync } from "node:child_process";
 import cluster from "node:cluster";
+import { createServer } from "node:net";
 const child = () => {
   const child = fork(new URL("../lib/child.mjs", import.meta.url));
-  child.send("hello");
+  try {
+    child.send("never", createServer());
+  } catch (error) {
+    child.send((error as NodeJS.ErrnoException).code!);
+  }
   return new Promise((resolve) => child.once("message", resolve).once("exit", (code) => resolve({ exit: code })));
 };
 const clustered = () => new Promise((resolve) => cluster.fork().on("exit", resolve));"#;
@@ -137,7 +144,10 @@ const clustered = () => new Promise((resolve) => cluster.fork().on("exit", resol
     project.write("functions/shape.ts", returning(beginning, expression));
     let baton = Baton::dev(&project).ready().await;
     let value = returned(&baton).await;
-    assert_eq!(value, json!([{ "message": "hello", "here": "undefined" }, 1, "2\n"]));
+    assert_eq!(
+        value,
+        json!([{ "message": "ERR_INVALID_HANDLE_TYPE", "here": "undefined" }, 1, "2\n"])
+    );
     let is_told = |text: &'static str| move |line: &harness::Line| line.message().contains(text);
     let _ = baton
         .stderr()

@@ -2,12 +2,13 @@
 //! It changes nothing, but that a running host registers once more. Without a host the code is loaded
 //! here, to see whether it can be.
 //!
-//! `here` looks at this machine, `code` at the project's code, `inngest` at Inngest and the way back.
+//! `here` looks at this machine, `service` at launchd's jobs, `code` at the project's code, `inngest` at Inngest and the way back.
 
 mod check;
 mod code;
 mod here;
 mod inngest;
+mod service;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -86,6 +87,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     let host = running(&plan).await;
     checks.push(here::host(&plan, host.as_ref()));
     checks.push(here::port(&plan, host.as_ref()));
+    checks.extend(service::look(&plan));
     checks.push(here::environment_file(&plan));
     checks.push(here::watching(&plan.project.root));
     checks.push(here::package(&plan.project.root));

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use deno_core::url::Url;
 use sourcemap::{SourceMap, SourceMapBuilder};
+
+use crate::source::transpile::Emitted;
 
 /// Edits that do not overlap; insertions at one place come in the order in which they were asked for.
 #[derive(Default)]
-pub(in crate::source) struct Edits(Vec<(Range<usize>, String)>);
+pub(crate) struct Edits(Vec<(Range<usize>, String)>);
 
 /// The places that edits move.
 #[derive(Default)]
@@ -23,8 +26,44 @@ impl Edits {
         self.0.push((range, text.into()));
     }
 
-    pub(in crate::source) fn insert(&mut self, at: usize, text: impl Into<String>) {
+    pub(crate) fn insert(&mut self, at: usize, text: impl Into<String>) {
         self.replace(at..at, text);
+    }
+
+    /// Returns what was emitted, edited. A text that was taken as it is gets a source map, so that its columns stay.
+    pub(crate) fn apply_to(self, url: &Url, emitted: &Emitted) -> Emitted {
+        let map = match &emitted.source_map {
+            Some(map) => Some(map.to_vec()),
+            None => self.unmoved(url, &emitted.code),
+        };
+        let (code, source_map) = self.apply(&emitted.code, map.as_deref());
+        Emitted {
+            code: code.into(),
+            source_map: source_map.map(Into::into),
+        }
+    }
+
+    /// Returns the source map of a text to itself: a place at the beginning of each line, and behind each edit.
+    fn unmoved(&self, url: &Url, text: &str) -> Option<Vec<u8>> {
+        let mut ends: Vec<usize> = self.0.iter().map(|(range, _)| range.end).collect();
+        ends.sort_unstable();
+        let mut map = SourceMapBuilder::new(None);
+        let source = map.add_source(url.as_str());
+        let mut ends = ends.into_iter().peekable();
+        let mut begins = 0;
+        for (line, content) in (0..).zip(text.split_inclusive('\n')) {
+            map.add_raw(line, 0, line, 0, Some(source), None, false);
+            let behind = begins + content.len();
+            while let Some(end) = ends.next_if(|end| *end < behind) {
+                let mut place = Place::default();
+                place.pass(text.get(begins..end)?);
+                map.add_raw(line, place.column, line, place.column, Some(source), None, false);
+            }
+            begins = behind;
+        }
+        let mut bytes = Vec::new();
+        map.into_sourcemap().to_writer(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Returns the edited text and its source map.
@@ -130,9 +169,32 @@ fn moved(map: &[u8], moves: &Moves) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use deno_core::url::Url;
     use sourcemap::{SourceMap, SourceMapBuilder};
 
     use super::Edits;
+    use crate::source::transpile::Emitted;
+
+    #[test]
+    fn a_text_that_had_no_source_map_keeps_its_places() {
+        let mut edits = Edits::default();
+        edits.insert(5, "mark(");
+        edits.insert(6, ")");
+        edits.insert(10, "\nend");
+        let url = Url::parse("file:///a.js").unwrap();
+        let emitted = Emitted {
+            code: "x\nö = y; z".into(),
+            source_map: None,
+        };
+        let edited = edits.apply_to(&url, &emitted);
+        assert_eq!(&*edited.code, "x\nö =mark( )y; z\nend");
+        let map = SourceMap::from_slice(&edited.source_map.unwrap()).unwrap();
+        let places = [(0, 0), (1, 0), (1, 10)].map(|(line, column)| {
+            let token = map.lookup_token(line, column).unwrap();
+            (token.get_src_line(), token.get_src_col())
+        });
+        assert_eq!(places, [(0, 0), (1, 0), (1, 4)]);
+    }
 
     #[test]
     fn edits_keep_lines_and_move_what_follows_them_in_a_line() {

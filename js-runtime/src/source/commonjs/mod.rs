@@ -26,7 +26,7 @@ use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 use js_runtime_api::LoadError;
 
-pub(super) use self::edits::Edits;
+pub(crate) use self::edits::Edits;
 pub(super) use self::equals::{prepare, wants_preparation};
 pub(crate) use self::facts::Facts;
 pub(crate) use self::names::{Names, names};

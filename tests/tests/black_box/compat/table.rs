@@ -5,13 +5,23 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::cases;
 use super::row::{self, Row, Standing};
 
 /// Set, the file is written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
 /// The part that is written by hand.
-const HEAD: &str = include_str!("../../../compat/head.md");
+pub(super) const HEAD: &str = include_str!("../../../compat/head.md");
+
+/// The part about cases, which a table follows.
+const CASES: &str = "\
+## Cases beside peers
+
+Small projects of `tests/compat/cases/`, most of them after reports about workers elsewhere. `bin/test` runs each under Node
+24, Bun and Deno of npm, then here. *Right* is what the project's settings mean, or what Node does where they say nothing.
+
+";
 
 #[test]
 fn the_table_of_packages_is_up_to_date() {
@@ -31,7 +41,8 @@ fn the_table_of_packages_is_up_to_date() {
 fn table() -> String {
     let lockfile = std::fs::read(row::folder().join("package-lock.json")).expect("the lockfile");
     let lockfile: Value = serde_json::from_slice(&lockfile).expect("a lockfile in JSON");
-    let mut text = HEAD.to_owned();
+    let (before, packages) = HEAD.split_once("## Packages").expect("a section of packages");
+    let mut text = format!("{before}{CASES}{}\n## Packages{packages}", cases::table());
     text.push_str("| package | version | |\n|---|---|---|\n");
     for row in Row::all() {
         let version = |package: &String| {

@@ -129,6 +129,11 @@ async fn a_module_that_is_only_for_servers_loads_under_its_condition_alone() {
     project.write("functions/only.ts", "import \"server-only\";\n");
     let report = baton.reload().await;
     assert_eq!(report.status(), "rejected", "{report:?}");
+    let help = report.error()["help"].as_str().unwrap_or_default();
+    assert!(
+        help.contains("conditions = [\"react-server\"] below [resolve]"),
+        "{report:?}"
+    );
     project.write(
         "tsconfig.json",
         r#"{ "compilerOptions": { "customConditions": ["react-server"] } }"#,

@@ -12,20 +12,23 @@ fn function(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn functions_in_objects_and_nested_lists_are_found_once_and_no_getter_is_called() {
+async fn functions_in_objects_lists_and_instances_are_found_once_and_no_getter_is_called() {
     let project = Project::new();
     let text = format!(
         "import {{ inngest }} from \"../lib/client\";\nconst a = {};\nconst b = {};\nconst c = {};\nconst d = {};\n\
          export const all: any = {{ a, deep: {{ list: [[b], {{ a }}] }}, get bad() {{ throw new Error(\"called\"); }} }};\n\
-         all.itself = all;\nexport default [[c], new Set([a])];\nexport const map = new Map([[\"d\", d]]);\n",
+         all.itself = all;\nexport default [[c], new Set([a])];\nexport const map = new Map([[\"d\", d]]);\n\
+         class Service {{ bytes = new Uint8Array(1e6); e = {}; get bad() {{ throw new Error(\"called\"); }} }}\n\
+         export const service = new Service();\n",
         function("a"),
         function("b"),
         function("c"),
         function("d"),
+        function("e"),
     );
     project.write("functions/shape.ts", text);
     let baton = Baton::dev(&project).ready().await;
-    for id in ["a", "b", "c", "d"] {
+    for id in ["a", "b", "c", "d", "e"] {
         let answer = baton.executor().discover(&Run::of(&format!("fixture-{id}"))).await;
         let answer = answer.unwrap_or_else(|lost| panic!("{lost}"));
         assert_eq!(answer.status, 200, "{id}: {answer}\n{}", baton.stderr().tail());
@@ -38,17 +41,19 @@ async fn yaml_and_toml_are_imported_as_what_they_say_and_an_edit_of_them_reloads
     project.write("lib/a.yaml", "name: yaml\nlist: [1, 2]\n");
     project.write("lib/b.toml", "name = \"toml\"\n[inside]\nvalue = 1.5\n");
     project.write("lib/c.json", "{ \"name\": \"json\", \"not-a-name\": 1 }");
-    let beginning = "import a, { list } from \"../lib/a.yaml\";\nimport b, { inside } from \"../lib/b.toml\";\n\
+    let beginning = "import a, { list } from \"../lib/a.yaml\" with { type: \"yaml\" };\n\
+                     import b, { inside } from \"../lib/b.toml\";\n\
                      import { name } from \"../lib/c.json\";";
     project.write(
         "functions/shape.ts",
         returning(
             beginning,
-            "[a, list, b.name, inside.value, name, require(\"../lib/a.yaml\").name]",
+            "[a, list, b.name, inside.value, name, require(\"../lib/a.yaml\").name, \
+             (await import(\"../lib/b.toml\", { with: { type: \"toml\" } })).default.name]",
         ),
     );
     let baton = Baton::dev(&project).ready().await;
-    let expected = json!([{ "name": "yaml", "list": [1, 2] }, [1, 2], "toml", 1.5, "json", "yaml"]);
+    let expected = json!([{ "name": "yaml", "list": [1, 2] }, [1, 2], "toml", 1.5, "json", "yaml", "toml"]);
     assert_eq!(returned(&baton).await, expected);
     project.write("lib/b.toml", "name = \"other\"\n[inside]\nvalue = 2\n");
     let _ = baton.reload().await.activated();

@@ -1,0 +1,55 @@
+//! The numbers with which `launchctl` exits when launchd refuses, in this module's few words; `launchctl error
+//! NUMBER` says launchd's own. Pure.
+
+/// Why launchd refuses something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is no such job (ESRCH 3, "Could not find specified service" 113).
+    NoJob,
+    /// It is doing that or the opposite (EINPROGRESS 36, EALREADY 37).
+    InProgress,
+    /// Anything (EIO 5): a predecessor that is being taken out, a job that is in already, no session.
+    Unexplained,
+    /// There is no such domain ("Could not find specified domain" 112, "Domain does not support specified
+    /// action" 125), or one for other sessions ("Service cannot load in requested session" 134). `gui/UID` is there
+    /// only while the user is logged in on the screen, `launchctl(1)` says.
+    NoDomain,
+}
+
+impl Refusal {
+    /// The meaning of an exit code; `None` for one that says all that there is to say.
+    pub(super) const fn of(code: Option<i32>) -> Option<Self> {
+        match code {
+            Some(3 | 113) => Some(Self::NoJob),
+            Some(36 | 37) => Some(Self::InProgress),
+            Some(5) => Some(Self::Unexplained),
+            Some(112 | 125 | 134) => Some(Self::NoDomain),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn each_number_that_baton_acts_on_has_its_word() {
+        for (code, refusal) in [
+            (3, Some(Refusal::NoJob)),
+            (113, Some(Refusal::NoJob)),
+            (36, Some(Refusal::InProgress)),
+            (37, Some(Refusal::InProgress)),
+            (5, Some(Refusal::Unexplained)),
+            (112, Some(Refusal::NoDomain)),
+            (125, Some(Refusal::NoDomain)),
+            (134, Some(Refusal::NoDomain)),
+            (0, None),
+            (109, None),
+            (122, None),
+        ] {
+            assert_eq!(Refusal::of(Some(code)), refusal, "{code}");
+        }
+        assert_eq!(Refusal::of(None), None, "ended by a signal");
+    }
+}

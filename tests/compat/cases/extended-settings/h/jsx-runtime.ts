@@ -1,0 +1,2 @@
+export const jsx = (type: string, props: object) => [type, props];
+export const jsxs = jsx;

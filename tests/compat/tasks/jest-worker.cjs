@@ -1,0 +1,6 @@
+module.exports = {
+  double: (n) => n * 2,
+  fail: async () => {
+    throw new TypeError("refused");
+  },
+};

@@ -1,0 +1,9 @@
+// What pools have their threads and processes do.
+
+export default async function ({ n, fails, spins }) {
+  if (fails) throw new TypeError("refused");
+  while (spins);
+  return n * 2;
+}
+
+export const triple = ({ n }) => n * 3;
