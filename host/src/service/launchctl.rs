@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::tool::{self, ToolError};
 use super::{
     Owner, STOP_MARGIN, Scope, Service, ServiceError, UnitFile, in_words, installed_jobs, launchd, port_line, ready,
-    unit_file,
+    refuse_another_project, uninstall_command, unit_file,
 };
 
 /// Pauses between attempts, in milliseconds.
@@ -79,7 +79,9 @@ pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(
     let loaded = job(&target)?;
     let folder = folder(service.scope, &service.owner);
     let file = launchd::unit(service)?;
-    refuse_another_project(service, &label, loaded.as_ref(), &folder.join(&file.name))?;
+    let of_job = loaded.as_ref().and_then(|job| job.working_folder.clone());
+    let installed = of_job.or_else(|| installed_jobs::read(&folder.join(&file.name))?.working_folder);
+    refuse_another_project(service, &label, installed.as_deref(), "--launchd")?;
     if loaded.is_none() {
         ready::port_is_free(service)?;
     }
@@ -116,7 +118,7 @@ pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(
             Scope::User => format!(
                 "loaded: it starts when you log in on the screen, and ends when you log out; to start it with the \
                  machine: `{}`, then `{as_root}`",
-                uninstall_command(Scope::User, &service.name)
+                uninstall_command("--launchd", Scope::User, &service.name)
             ),
         });
     }
@@ -234,39 +236,7 @@ fn refuse_twin(service: &Service, label: &str) -> Result<(), ServiceError> {
     Err(ServiceError::Twin {
         label: label.to_owned(),
         domain,
-        command: uninstall_command(scope, &service.name),
-    })
-}
-
-fn uninstall_command(scope: Scope, name: &str) -> String {
-    let (sudo, flag) = match scope {
-        Scope::System => ("sudo ", "--system"),
-        Scope::User => ("", "--user"),
-    };
-    format!("{sudo}baton service uninstall --launchd {flag} --name {name}")
-}
-
-/// Names that differ only in what a label cannot have make one label, and installing the second one would take the
-/// first one out.
-fn refuse_another_project(
-    service: &Service,
-    label: &str,
-    loaded: Option<&JobState>,
-    file: &Path,
-) -> Result<(), ServiceError> {
-    let of_job = loaded.and_then(|job| job.working_folder.clone());
-    let Some(folder) = of_job.or_else(|| installed_jobs::read(file)?.working_folder) else {
-        return Ok(());
-    };
-    let own = Path::new(&service.working_folder);
-    // A folder that is gone needs no service.
-    if folder == own || !folder.exists() || folder.canonicalize().ok() == own.canonicalize().ok() {
-        return Ok(());
-    }
-    Err(ServiceError::OtherProject {
-        label: label.to_owned(),
-        folder,
-        command: uninstall_command(service.scope, &service.name),
+        command: uninstall_command("--launchd", scope, &service.name),
     })
 }
 

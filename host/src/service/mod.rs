@@ -106,6 +106,37 @@ pub fn name_of(text: &str) -> String {
     if name.is_empty() { "project" } else { name }.to_owned()
 }
 
+/// Names that differ only in what a unit's name cannot have make one name: installing the second project would take the
+/// service of the first one. `installed` is the working folder of the unit that is there, `manager` the flag of who has it.
+fn refuse_another_project(
+    service: &Service,
+    unit: &str,
+    installed: Option<&Path>,
+    manager: &str,
+) -> Result<(), ServiceError> {
+    let own = Path::new(&service.working_folder);
+    // A folder that is gone needs no service.
+    let other = installed.filter(|folder| {
+        let is_own = *folder == own || folder.canonicalize().ok() == own.canonicalize().ok();
+        folder.exists() && !is_own
+    });
+    other.map_or(Ok(()), |folder| {
+        Err(ServiceError::OtherProject {
+            unit: unit.to_owned(),
+            folder: folder.to_owned(),
+            command: uninstall_command(manager, service.scope, &service.name),
+        })
+    })
+}
+
+fn uninstall_command(manager: &str, scope: Scope, name: &str) -> String {
+    let (sudo, flag) = match scope {
+        Scope::System => ("sudo ", "--system"),
+        Scope::User => ("", "--user"),
+    };
+    format!("{sudo}baton service uninstall {manager} {flag} --name {name}")
+}
+
 /// A path as a unit can have it.
 ///
 /// # Errors
@@ -146,10 +177,10 @@ pub enum ServiceError {
         domain: String,
         command: String,
     },
-    #[error("{label} is the service of another project, {folder}", folder = .folder.display())]
+    #[error("{unit} is the service of another project, {folder}", folder = .folder.display())]
     #[diagnostic(help("Give this one a name of its own with --name, or remove that one first: `{command}`"))]
     OtherProject {
-        label: String,
+        unit: String,
         folder: PathBuf,
         command: String,
     },

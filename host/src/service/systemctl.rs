@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::tool::{self, ToolError};
-use super::{Owner, Scope, Service, ServiceError, UnitFile, port_line, ready, systemd, unit_file};
+use super::{
+    Owner, Scope, Service, ServiceError, UnitFile, port_line, ready, refuse_another_project, systemd, unit_file,
+};
 
 /// The version of this machine's systemd, if it has one.
 #[must_use]
@@ -63,6 +65,10 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     let scope = service.scope;
     let unit = systemd::unit_name(&service.name);
     let socket = systemd::socket_name(&service.name);
+    let folder = folder(scope, &service.owner);
+    let installed = std::fs::read_to_string(folder.join(&unit)).ok();
+    let installed = installed.and_then(|text| systemd::working_folder_in(&text));
+    refuse_another_project(service, &unit, installed.as_deref(), "--systemd")?;
     let before = Installation {
         runs: is_active(scope, &unit),
         listens: is_active(scope, &socket),
@@ -70,7 +76,6 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     if !before.runs && !before.listens {
         ready::port_is_free(service)?;
     }
-    let folder = folder(scope, &service.owner);
     let units = systemd::units(service, version());
     let mut changed = Vec::new();
     for file in &units {

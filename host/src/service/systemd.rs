@@ -7,6 +7,8 @@
 //! `RestartSec=`, exit code 78 too: a service that failed and is not restarted is started by the next
 //! connection at once, again and again.
 
+use std::path::PathBuf;
+
 use super::{Scope, Service, UnitFile};
 
 /// The first version that knows `Type=notify-reload`.
@@ -175,6 +177,13 @@ fn quoted(text: &str, argument: bool) -> String {
     quoted
 }
 
+/// Returns the working folder of a unit that was made here; none for a text that is no such unit.
+pub(super) fn working_folder_in(unit: &str) -> Option<PathBuf> {
+    let mut lines = unit.lines();
+    let folder = lines.find_map(|line| line.strip_prefix("WorkingDirectory="))?;
+    Some(folder.replace("%%", "%").into())
+}
+
 /// The version in what `systemctl --version` says: `systemd 252 (252.38-1~deb12u1)`.
 #[must_use]
 pub fn version_in(text: &str) -> Option<u32> {
@@ -187,7 +196,7 @@ pub fn version_in(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{units, version_in};
+    use super::{units, version_in, working_folder_in};
     use crate::service::tests::service;
     use crate::service::{Scope, Service, UnitFile};
 
@@ -262,6 +271,7 @@ mod tests {
             r#""/opt/my tools/100%%/baton" start "/srv/$$HOME/\"q\"\\""#
         );
         assert_eq!(value(&unit, "WorkingDirectory"), "/srv/a b/50%%");
+        assert_eq!(working_folder_in(&unit), Some("/srv/a b/50%".into()));
     }
 
     fn with_a_socket_at(address: &str) -> Vec<UnitFile> {

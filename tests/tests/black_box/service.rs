@@ -381,6 +381,41 @@ async fn a_port_that_somebody_else_has_is_named_before_anything_is_written() {
 }
 
 #[tokio::test]
+async fn the_unit_of_another_project_is_left_alone_until_that_is_gone() {
+    let machine = Machine::new();
+    assert_eq!(machine.install("--systemd").await.code, Some(0));
+    let before = fs::read(machine.systemd_unit()).expect("a unit");
+    let other = machine.project.scratch().join("other");
+    fs::create_dir(&other).expect("a folder");
+    fs::write(other.join("package.json"), "{}").expect("a file");
+    fs::write(
+        other.join("serve.ts"),
+        "export default { fetch: () => new Response() };\n",
+    )
+    .expect("a file");
+    let cli = machine.cli().at(&other);
+    let install = [
+        "service",
+        "install",
+        "--user",
+        "--systemd",
+        "serve.ts",
+        "--name",
+        "project",
+    ];
+    let refused = cli.baton(&install).await;
+    let root = machine.project.root();
+    let words = format!(
+        "baton-project.service is the service of another project, {}",
+        root.display()
+    );
+    let command = "`baton service uninstall --systemd --user --name project`";
+    refused.refuses(1, &[&words, "--name", command]);
+    assert_eq!(fs::read(machine.systemd_unit()).expect("a unit"), before);
+    assert_eq!(machine.service("uninstall", &["--systemd"]).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn code_that_does_not_load_is_told_and_the_service_waits_for_a_better_one() {
     let machine = Machine::that_starts_hosts();
     let good = machine.project.read("lib/version.ts");
