@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use harness::{Baton, Gate, Project, Run, Status, deadline};
+use harness::{Baton, Gate, Project, Run, Status, deadline, send_signal};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::behaviours::runtime::Runtime;
 use crate::calls::{gated, start, version_of};
@@ -92,34 +93,29 @@ async fn a_generation_hears_sigterm_once_it_is_superseded_and_stays_until_its_ha
 }
 
 #[tokio::test]
-async fn tsx_lets_the_same_code_finish_before_it_starts_the_edited_one() {
-    let code = format!("{FINISHES_AND_EXITS}\nnote(\"begun\");");
-    let worker = Worker::doing(&code);
-    let file = worker.project.root().join("functions/beside.js");
-    let text = std::fs::read_to_string(&file).expect("the code");
+async fn tsx_lets_the_same_code_finish_before_it_starts_it_again() {
+    let worker = Worker::doing(&format!("{FINISHES_AND_EXITS}\nnote(\"begun\");"));
     let mut peer = Runtime::Node.program();
-    peer.arg(crate::compat::tsx()).arg("watch").arg(&file);
-    peer.current_dir(worker.project.root()).stdin(Stdio::null());
+    peer.arg(crate::compat::tsx()).args(["watch", "functions/beside.js"]);
+    peer.current_dir(worker.project.root()).stdin(Stdio::piped());
     peer.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let _peer = peer.spawn().expect("a peer that starts");
+    let mut peer = peer.spawn().expect("a peer that starts");
     let noted = async |wanted: &str| {
         let poll = || async { (worker.noted() == wanted).then_some(()) };
         deadline::until(&format!("the notes {wanted:?}"), || worker.noted(), poll).await;
     };
     noted("begun\n").await;
-    let mut edits = 0;
-    let edited = || {
-        // It may not watch yet.
-        edits += 1;
-        worker
-            .project
-            .write("functions/beside.js", format!("{text}// {edits}\n"));
-        let heard = worker.noted().contains("SIGTERM");
-        async move { heard.then_some(()) }
-    };
-    deadline::until("SIGTERM after an edit", || worker.noted(), edited).await;
+    // As after an edit, which it might not watch for yet.
+    let mut keys = peer.stdin.take().expect("its standard input");
+    keys.write_all(b"\n").await.expect("a key that is pressed");
+    noted("begun\nSIGTERM\n").await;
     worker.gate.open();
     noted("begun\nSIGTERM\nfinished\nbegun\n").await;
+    // It ends with what it has started.
+    send_signal("TERM", peer.id().expect("a peer that runs")).await;
+    let ended = deadline::within("the end of the peer", || worker.noted(), peer.wait()).await;
+    ended.expect("its exit status");
+    noted("begun\nSIGTERM\nfinished\nbegun\nSIGTERM\nfinished\n").await;
 }
 
 #[tokio::test]
