@@ -168,8 +168,14 @@ impl SourceSnapshot {
     /// Of these the ones that read differently on the disk now. Reads the disk.
     pub(super) fn changed_files_of_modules(&self) -> impl Iterator<Item = PathBuf> {
         let read = self.read_by_modules().into_iter();
-        let changed = read.filter(|(path, answer)| Question::Content.answer(path) != *answer);
+        // The project's code may have written to one meanwhile, which is noted before it does.
+        let changed = read.filter(|(path, answer)| Question::Content.answer(path) != *answer && !self.is_written(path));
         changed.map(|(path, _)| path.to_path_buf())
+    }
+
+    fn is_written(&self, path: &Path) -> bool {
+        let written = self.common.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.contains(path)
     }
 }
 
@@ -210,6 +216,19 @@ mod tests {
             includes: Vec::new(),
         };
         SourceSnapshot::begin(project, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_code_writes_while_it_is_compared_has_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("state.txt");
+        std::fs::write(&file, "0").unwrap();
+        let sources = snapshot(folder.path());
+        sources.note_look(&file, Question::Content);
+        let compares = sources.changed_files_of_modules();
+        sources.note_written(&file);
+        std::fs::write(&file, "1").unwrap();
+        assert_eq!(compares.count(), 0);
     }
 
     #[test]
