@@ -181,13 +181,13 @@ impl<'a> SdkAnswer<'a> {
         planned.map(|operation| operation.id).collect()
     }
 
-    /// Whether the step that was called for has its result; a step that failed is called for again.
+    /// Tells whether the step that was called for has its result; a step that failed is called for again.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.status == OPERATIONS && !self.mentions("\"StepError\"")
     }
 
-    /// Whether the run ends with this answer, as far as one can tell: Inngest knows how many attempts are left.
+    /// Tells whether the run ends with this answer, as far as one can tell: Inngest knows how many attempts are left.
     #[must_use]
     pub fn ends_run(&self) -> bool {
         let no_retry = |(name, value): &(String, String)| name.eq_ignore_ascii_case(NO_RETRY) && value == "true";

@@ -35,8 +35,8 @@ pub struct ConfigArgs {
 struct Setting {
     /// In `baton.toml`.
     key: Option<&'static str>,
-    /// The flag and its variable.
     argument: Option<Arg>,
+    variable: Option<String>,
     default: String,
     text: String,
 }
@@ -49,51 +49,65 @@ const OTHER_NAMES: [(&str, &str); 4] = [
     ("watch", "watch.mode"),
 ];
 
-/// The keys without a flag: name, default, text.
-const KEYS_ALONE: [(&str, &str, &str); 10] = [
-    ("deny", "none", "Warnings that reject the code that they are about."),
+/// The keys without a flag: name, variable if there is one, default, text.
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 10] = [
+    (
+        "deny",
+        None,
+        "none",
+        "Warnings that reject the code that they are about.",
+    ),
     (
         "env.secret_command",
+        None,
         "none",
         "A command that prints variables for the functions, run for each generation anew; comes before `env.file`.",
     ),
     (
         "functions.default_retries",
+        None,
         "Inngest's 4",
         "The retries of functions that say nothing.",
     ),
     (
         "inngest.base_url",
+        Some("INNGEST_BASE_URL"),
         "Inngest's cloud",
-        "The URL of Inngest (`INNGEST_BASE_URL`). For `start`.",
+        "The URL of Inngest. For `start`.",
     ),
     (
         "inngest.env",
+        Some("INNGEST_ENV"),
         "none",
-        "The branch environment (`INNGEST_ENV`). For `start`.",
+        "The branch environment. For `start`.",
     ),
     (
         "inngest.serve_origin",
+        Some("INNGEST_SERVE_ORIGIN"),
         "where it listens",
-        "The origin at which Inngest reaches the host (`INNGEST_SERVE_ORIGIN`). For `start`.",
+        "The origin at which Inngest reaches the host. For `start`.",
     ),
     (
         "inngest.serve_path",
+        Some("INNGEST_SERVE_PATH"),
         "/api/inngest",
-        "The path there (`INNGEST_SERVE_PATH`), also of the project's own app.",
+        "The path there, also of the project's own app.",
     ),
     (
         "resolve.conditions",
+        None,
         "none",
         "Further conditions of `exports` and `imports` in a `package.json`.",
     ),
     (
         "watch.ignore",
+        None,
         "none",
         "Files whose changes are no reason to look, as globs.",
     ),
     (
         "watch.include",
+        None,
         "none",
         "Files that belong to the code though no module reads them, as globs.",
     ),
@@ -166,7 +180,12 @@ fn settled(args: &ConfigArgs) -> Result<Vec<Settled>, ServeError> {
     let written = Written::read(&text);
     let matches = Cli::command().get_matches();
     let given = matches.subcommand_matches("config").cloned().unwrap_or_default();
-    Ok(all().iter().map(|setting| setting.settle(&given, &written)).collect())
+    let said = |variable: &str| std::env::var(variable).ok();
+    let all = all();
+    Ok(all
+        .iter()
+        .map(|setting| setting.settle(&given, &written, said))
+        .collect())
 }
 
 /// The most bytes of `baton.toml`.
@@ -180,9 +199,10 @@ fn all() -> Vec<Setting> {
     let flags = arguments
         .filter(|argument| argument.get_id() != "help")
         .map(Setting::of);
-    let alone = KEYS_ALONE.map(|(key, default, text)| Setting {
+    let alone = KEYS_ALONE.map(|(key, variable, default, text)| Setting {
         key: Some(key),
         argument: None,
+        variable: variable.map(str::to_owned),
         default: default.to_owned(),
         text: text.to_owned(),
     });
@@ -207,6 +227,7 @@ impl Setting {
         Self {
             key: other.or_else(|| KEYS.into_iter().find(|key| *key == id)),
             argument: Some(argument.clone()),
+            variable: argument.get_env().map(|name| name.to_string_lossy().into_owned()),
             default: if default.is_empty() { unsaid } else { default },
             text,
         }
@@ -237,12 +258,8 @@ impl Setting {
         })
     }
 
-    fn variable(&self) -> Option<String> {
-        let variable = self.argument.as_ref()?.get_env()?;
-        Some(variable.to_string_lossy().into_owned())
-    }
-
-    fn settle(&self, given: &ArgMatches, written: &Written<'_>) -> Settled {
+    /// `said` gives the value of a variable.
+    fn settle(&self, given: &ArgMatches, written: &Written<'_>, said: impl Fn(&str) -> Option<String>) -> Settled {
         let settled = |value: String, origin| Settled {
             setting: self.name(),
             value,
@@ -266,11 +283,15 @@ impl Setting {
                     );
                 }
                 Some(ValueSource::EnvVariable) => {
-                    let variable = self.variable().unwrap_or_default();
+                    let variable = self.variable.clone().unwrap_or_default();
                     return settled(raw(), Origin::Variable { variable });
                 }
                 _ => {}
             }
+        } else if let Some(variable) = self.variable.clone()
+            && let Some(value) = said(&variable)
+        {
+            return settled(value, Origin::Variable { variable });
         }
         match self.key.and_then(|key| written.find(key)) {
             Some((_, line)) if self.key.is_some_and(|key| SECRET.contains(&key)) => {
@@ -356,12 +377,17 @@ mod tests {
         let words = ["baton"].iter().chain(arguments);
         let given = ConfigArgs::augment_args(clap::Command::new("baton")).get_matches_from(words);
         let written = Written::read(file);
-        all().iter().map(|setting| setting.settle(&given, &written)).collect()
+        let said = |variable: &str| (variable == "INNGEST_ENV").then(|| "branch".to_owned());
+        all()
+            .iter()
+            .map(|setting| setting.settle(&given, &written, said))
+            .collect()
     }
 
     #[test]
-    fn a_value_is_from_the_flag_else_the_file_else_the_default() {
-        let file = "port = 4000\nspare = false\nhold = \"5m\"\n\n[env]\nsecret_command = \"print it\"\n[watch]\nmode = \"off\"\n";
+    fn a_value_is_from_the_flag_else_the_variable_else_the_file_else_the_default() {
+        let file = "port = 4000\nspare = false\nhold = \"5m\"\n\n[env]\nsecret_command = \"print it\"\n[watch]\nmode = \"off\"\n\
+                    [inngest]\nenv = \"other\"\nserve_path = \"/jobs\"\n";
         let all = settle(&["--hold", "7m"], file);
         let of = |name: &str| {
             let found = all.iter().find(|one| one.setting == name).unwrap();
@@ -373,6 +399,9 @@ mod tests {
         assert_eq!(of("no_spare"), ("true", Origin::File { line: 2 }));
         assert_eq!(of("env.secret_command"), ("(not shown)", Origin::File { line: 6 }));
         assert_eq!(of("watch.mode"), ("off", Origin::File { line: 8 }));
+        let variable = "INNGEST_ENV".to_owned();
+        assert_eq!(of("inngest.env"), ("branch", Origin::Variable { variable }));
+        assert_eq!(of("inngest.serve_path"), ("/jobs", Origin::File { line: 11 }));
         assert_eq!(of("load_timeout"), ("60s", Origin::Default));
     }
 
@@ -428,7 +457,7 @@ mod tests {
         let code = |text: Option<String>| text.map(|text| format!("`{text}`")).unwrap_or_default();
         for setting in all() {
             let (key, flag) = (code(setting.key.map(str::to_owned)), code(setting.flag()));
-            let variable = code(setting.variable());
+            let variable = code(setting.variable.clone());
             let default = match setting.is_negated() {
                 true => "`true`",
                 false => &*setting.default,

@@ -90,7 +90,7 @@ impl PublicState {
         }
     }
 
-    /// Whether the generation is over.
+    /// True once the generation is over.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Retired | Self::Rejected | Self::Abandoned)

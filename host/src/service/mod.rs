@@ -116,10 +116,7 @@ fn refuse_another_project(
 ) -> Result<(), ServiceError> {
     let own = Path::new(&service.working_folder);
     // A folder that is gone needs no service.
-    let other = installed.filter(|folder| {
-        let is_own = *folder == own || folder.canonicalize().ok() == own.canonicalize().ok();
-        folder.exists() && !is_own
-    });
+    let other = installed.filter(|folder| folder.exists() && !is_same_folder(folder, own));
     other.map_or(Ok(()), |folder| {
         Err(ServiceError::OtherProject {
             unit: unit.to_owned(),
@@ -127,6 +124,16 @@ fn refuse_another_project(
             command: uninstall_command(manager, service.scope, &service.name),
         })
     })
+}
+
+/// Tells whether two names are of one folder: a link may be in either. Reads the disk.
+#[must_use]
+pub fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let is_linked = || {
+        one.canonicalize()
+            .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+    };
+    one == other || is_linked()
 }
 
 fn uninstall_command(manager: &str, scope: Scope, name: &str) -> String {

@@ -28,7 +28,7 @@ impl Comparison {
         }
     }
 
-    /// Whether two names are of one entry.
+    /// Tells whether two names are of one entry.
     pub(super) fn is_same(self, one: &OsStr, other: &OsStr) -> bool {
         one == other || (self == Self::Loose && folded(one) == folded(other))
     }

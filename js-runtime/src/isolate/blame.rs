@@ -1,7 +1,7 @@
 //! Why a project could not be loaded, and which line of it is to blame.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
@@ -137,20 +137,16 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
 fn advice_on_condition(error: &JsError, modules: &Modules) -> Option<String> {
     let thrown_in = error.frames.first()?.file_name.as_deref()?;
     let path = Url::parse(thrown_in).ok()?.to_file_path().ok()?;
-    let is_scope = |folder: &Path| {
-        folder
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"@"))
-    };
-    let is_package = |folder: &&Path| match folder.parent() {
-        Some(scope) if is_scope(scope) => scope.parent().is_some_and(|around| around.ends_with("node_modules")),
-        Some(around) => around.ends_with("node_modules") && !is_scope(folder),
-        None => false,
-    };
-    let folder = path.ancestors().skip(1).find(is_package)?;
-    let package = modules.sources.package_json(&folder.join("package.json"))?;
+    if !is_of_package(&path) {
+        return None;
+    }
+    let mut folders = path.ancestors().skip(1);
+    let (folder, exports) = folders.find_map(|folder| {
+        let package = modules.sources.package_json(&folder.join("package.json"))?;
+        Some((folder, package.exports.clone()?))
+    })?;
     let file = format!("./{}", path.strip_prefix(folder).ok()?.display());
-    let condition = other_conditions::before(package.exports.as_ref()?, &file)?;
+    let condition = other_conditions::before(&exports, &file)?;
     Some(format!(
         "The package has another file for the condition {condition:?}. Where that is meant, say so in baton.toml: \
          conditions = [{condition:?}] below [resolve]."

@@ -93,7 +93,7 @@ fn evaluates(script: &str, function: &str) -> Option<bool> {
     Some(script.ends_with(prelude::FILE_NAME) && function == prelude::IMPORTS_A_PACKAGE)
 }
 
-/// Whether that will be done.
+/// Interrupts again in a moment; false where no thread can be made for it.
 fn interrupt_again(control: Arc<Control>) -> bool {
     let interrupt = move || {
         std::thread::sleep(A_MOMENT);

@@ -92,7 +92,8 @@ const WebSocketOfDeno = globalThis.WebSocket;
 globalThis.WebSocket = new Proxy(WebSocketOfDeno, {
   construct(target, [url, init, ...rest], made) {
     const isList = typeof init === "string" || Array.isArray(init);
-    const client = init?.client || init?.dispatcher ? undefined : proxyClient(String(url).replace(/^ws/, "http"));
+    const address = String(url).replace(/^ws/, "http");
+    const client = init?.client || init?.dispatcher || !URL.canParse(address) ? undefined : proxyClient(address);
     const withClient = client ? { ...(isList ? { protocols: [init].flat() } : init), client } : init;
     return Reflect.construct(target, [url, withClient, ...rest], made);
   },

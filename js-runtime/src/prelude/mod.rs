@@ -46,7 +46,7 @@ pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
     edits.apply_to(url, main)
 }
 
-/// Whether a specifier names one of these modules.
+/// Tells whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
     [HOST, SDK, SERVING, FETCH, HOOKS, TIMERS].contains(&specifier)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::check::{Check, Finding};
 use crate::life::Plan;
 use crate::service::installed_jobs::{InstalledJob, jobs_in};
-use crate::service::{JobState, Owner, Scope, ToolError, launchctl, launchd, name_of};
+use crate::service::{JobState, Owner, Scope, ToolError, is_same_folder, launchctl, launchd, name_of};
 
 const CHECK: &str = "service";
 
@@ -25,7 +25,7 @@ struct Job {
     working_folder: Option<PathBuf>,
 }
 
-/// What there is on this machine.
+/// The jobs that this machine has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Jobs {
     of_the_project: Vec<Job>,
@@ -52,7 +52,7 @@ fn gather(root: &Path, owner: &Owner) -> Result<Jobs, ToolError> {
         let of_root = |job: &&InstalledJob| {
             job.working_folder
                 .as_deref()
-                .is_some_and(|folder| is_same(folder, root))
+                .is_some_and(|folder| is_same_folder(folder, root))
         };
         let mut labels: Vec<&str> = installed.iter().filter(of_root).map(|job| &*job.label).collect();
         if !labels.contains(&&*usual) {
@@ -78,19 +78,12 @@ fn gather(root: &Path, owner: &Owner) -> Result<Jobs, ToolError> {
     Ok(jobs)
 }
 
-/// Whether two names are of one folder: a link may be in either.
-fn is_same(one: &Path, other: &Path) -> bool {
-    one == other
-        || one
-            .canonicalize()
-            .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
-}
-
 fn judge(jobs: &Jobs, root: &Path, port: u16, user: &str) -> Check {
-    let (own, others): (Vec<&Job>, Vec<&Job>) = jobs
-        .of_the_project
-        .iter()
-        .partition(|job| job.working_folder.as_deref().is_none_or(|folder| is_same(folder, root)));
+    let (own, others): (Vec<&Job>, Vec<&Job>) = jobs.of_the_project.iter().partition(|job| {
+        job.working_folder
+            .as_deref()
+            .is_none_or(|folder| is_same_folder(folder, root))
+    });
     if let Some(other) = others.first() {
         let folder = other.working_folder.as_deref().unwrap_or(root).display();
         let message = format!("{} is the service of another project, {folder}", other.target);
