@@ -80,7 +80,7 @@ impl SourceSnapshot {
         match entries::list(&self.project.entry) {
             Ok(entries) => {
                 let before: BTreeSet<_> = self.entries().iter().cloned().collect();
-                let now: BTreeSet<_> = entries.into_iter().collect();
+                let now: BTreeSet<_> = entries.modules.iter().cloned().collect();
                 before.symmetric_difference(&now).cloned().collect()
             }
             Err(_) => vec![self.project.entry.path().to_owned()],

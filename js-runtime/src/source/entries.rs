@@ -4,43 +4,40 @@ use std::fs::FileType;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use js_runtime_api::Entry;
 
-/// Lists the modules to import, sorted by path.
+/// The modules that a project's entry gives.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Entries {
+    /// To be imported, sorted by path.
+    pub(crate) modules: Arc<[PathBuf]>,
+    /// The modules and folders that are left out because their names are not UTF-8: no import could name them.
+    pub(crate) not_utf8: Vec<PathBuf>,
+}
+
+/// Lists the modules of an entry. Reads the disk.
 ///
 /// A folder gives every `*.{ts,tsx,mts,js,mjs}` below it except declarations, tests
 /// (`*.test.*`, `*.spec.*`, `__tests__`), `node_modules` and dot-folders.
 ///
 /// # Errors
 /// When a folder cannot be read.
-pub(crate) fn list(entry: &Entry) -> io::Result<Vec<PathBuf>> {
-    let mut modules = Vec::new();
+pub(crate) fn list(entry: &Entry) -> io::Result<Entries> {
+    let (mut modules, mut not_utf8) = (Vec::new(), Vec::new());
     match entry {
         Entry::File(path) => modules.push(path.clone()),
-        Entry::Folder(path) => modules = walk(path)?.modules,
+        Entry::Folder(path) => walk(path, &mut modules, &mut not_utf8)?,
     }
     modules.sort();
-    Ok(modules)
+    Ok(Entries {
+        modules: modules.into(),
+        not_utf8,
+    })
 }
 
-/// Lists the modules and folders that [`list`] leaves out because their names are not UTF-8: no import could name them.
-/// Reads the disk.
-pub(crate) fn not_utf8(entry: &Entry) -> Vec<PathBuf> {
-    match entry {
-        Entry::File(_) => Vec::new(),
-        Entry::Folder(path) => walk(path).map(|found| found.not_utf8).unwrap_or_default(),
-    }
-}
-
-#[derive(Default)]
-struct Found {
-    modules: Vec<PathBuf>,
-    not_utf8: Vec<PathBuf>,
-}
-
-fn walk(folder: &Path) -> io::Result<Found> {
-    let mut found = Found::default();
+fn walk(folder: &Path, modules: &mut Vec<PathBuf>, not_utf8: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
@@ -48,7 +45,7 @@ fn walk(folder: &Path) -> io::Result<Found> {
             let name = path.file_name().unwrap_or_default();
             let Some(name) = name.to_str() else {
                 if is_module(&name.to_string_lossy()) || path.is_dir() {
-                    found.not_utf8.push(path);
+                    not_utf8.push(path);
                 }
                 continue;
             };
@@ -59,11 +56,11 @@ fn walk(folder: &Path) -> io::Result<Found> {
                     folders.push(path);
                 }
             } else if is_module(name) {
-                found.modules.push(path);
+                modules.push(path);
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Returns the reason why what has a module's name is none: a pipe, a link that leads nowhere. Reads the disk.
@@ -105,7 +102,7 @@ mod tests {
 
     use js_runtime_api::Entry;
 
-    use super::{is_module, list, not_a_file, not_utf8};
+    use super::{is_module, list, not_a_file};
 
     #[test]
     fn modules_are_told_from_declarations_tests_and_other_files() {
@@ -162,10 +159,11 @@ mod tests {
         std::fs::create_dir(path(b"\xe9")).unwrap();
         std::fs::write(path(b"\xe9/a.ts"), "").unwrap();
         let entry = Entry::Folder(folder.path().to_owned());
-        let mut left_out = not_utf8(&entry);
+        let listed = list(&entry).unwrap();
+        let mut left_out = listed.not_utf8;
         left_out.sort();
         assert_eq!(left_out, [path(b"\xe9"), path(b"\xe9.ts")]);
-        assert_eq!(list(&entry).unwrap(), [path("\u{e9}.ts".as_bytes())]);
+        assert_eq!(*listed.modules, [path("\u{e9}.ts".as_bytes())]);
     }
 
     #[test]
@@ -178,7 +176,7 @@ mod tests {
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(deep.join("a.ts"), "").unwrap();
         assert_eq!(
-            list(&Entry::Folder(folder.path().to_owned())).unwrap(),
+            *list(&Entry::Folder(folder.path().to_owned())).unwrap().modules,
             [deep.join("a.ts")]
         );
     }

@@ -17,7 +17,8 @@ impl SourceSnapshot {
             && self.environment == other.environment
             && self.lock().is_part_of(&other.lock());
         if agrees && self.joined.set(other.clone()).is_ok() {
-            *self.entries.write().unwrap_or_else(PoisonError::into_inner) = other.entries();
+            let entries = other.entries.read().unwrap_or_else(PoisonError::into_inner).clone();
+            *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
             // Of no use any more.
             drop(std::mem::take(
                 &mut *self.read.lock().unwrap_or_else(PoisonError::into_inner),

@@ -8,6 +8,7 @@ use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
 use super::common::Common;
+use super::entries::Entries;
 use super::environment::Environment;
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
 
@@ -112,6 +113,10 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
         links,
         resolved,
         ..Read::default()
+    };
+    let entries = Entries {
+        modules: entries.into(),
+        ..Entries::default()
     };
     Ok(Arc::new(SourceSnapshot::new(
         asked,

@@ -20,6 +20,7 @@ use js_runtime_api::{
 
 use super::ahead::is_of_package;
 use super::common::Common;
+use super::entries::Entries;
 use super::environment::Environment;
 use super::looks::{Look, territory};
 use super::stamp::Stamp;
@@ -44,7 +45,7 @@ pub(crate) struct SourceSnapshot {
     /// Where that led.
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
-    pub(super) entries: RwLock<Arc<[PathBuf]>>,
+    pub(super) entries: RwLock<Entries>,
     pub(super) environment: Environment,
     pub(super) read: Mutex<Read>,
     /// Another one that it has joined.
@@ -136,7 +137,7 @@ impl SourceSnapshot {
     pub(super) fn new(
         asked: Project,
         project: Project,
-        entries: Vec<PathBuf>,
+        entries: Entries,
         environment: Environment,
         read: Read,
         common: Arc<Common>,
@@ -146,7 +147,7 @@ impl SourceSnapshot {
             territory: territory(&project.root),
             asked,
             project,
-            entries: RwLock::new(entries.into()),
+            entries: RwLock::new(entries),
             environment,
             read: Mutex::new(read),
             joined: OnceLock::new(),
@@ -169,7 +170,11 @@ impl SourceSnapshot {
 
     /// The modules to import, sorted.
     pub(crate) fn entries(&self) -> Arc<[PathBuf]> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .modules
+            .clone()
     }
 
     /// Lists the modules to import again, of a snapshot that none was loaded from.
@@ -178,7 +183,7 @@ impl SourceSnapshot {
     /// When the folder or the entry file cannot be read.
     pub(crate) fn list_entries_again(&self) -> io::Result<()> {
         let entries = entries::list(&self.project.entry)?;
-        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries.into();
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
         Ok(())
     }
 
@@ -354,7 +359,8 @@ impl SourceSnapshot {
         if std::mem::replace(&mut self.lock().is_loaded, true) {
             return;
         }
-        let left_out = entries::not_utf8(&self.project.entry);
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let left_out = &entries.not_utf8;
         if let Some(first) = left_out.first() {
             let (files, first) = (left_out.len(), first.display());
             tracing::warn!(files, %first, "modules are left out: their names are not valid UTF-8");
