@@ -3,8 +3,6 @@
 //! A setting is declared once: as a flag of `baton start`, whose name, variable, default and text clap has, or as a key
 //! that `baton.toml` alone has. The table of docs/configuration.md is made of the same list.
 
-#![allow(clippy::print_stdout, reason = "a command answers on its terminal")]
-
 use std::fmt;
 use std::process::ExitCode;
 
@@ -14,7 +12,7 @@ use js_runtime_api::regular_file;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::Cli;
+use super::{Cli, say};
 use crate::config::KEYS;
 use crate::life::{Mode, ServeArgs, ServeError, plan};
 use crate::telemetry::logs;
@@ -154,22 +152,19 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
         }
     };
     if args.json {
-        println!("{}", serde_json::json!({ "settings": settled }));
+        say(format_args!("{}\n", serde_json::json!({ "settings": settled })));
     } else {
-        let width = settled
-            .iter()
-            .map(|one| one.value.len())
-            .max()
-            .unwrap_or_default()
-            .min(40);
-        for Settled {
-            setting, value, origin, ..
-        } in settled
-        {
-            println!("{setting:<26} {value:<width$}  {origin}");
-        }
+        say(in_columns(&settled));
     }
     ExitCode::SUCCESS
+}
+
+/// A line a setting: its name, its value, and where that is from.
+fn in_columns(settled: &[Settled]) -> String {
+    let width = settled.iter().map(|one| one.value.len()).max();
+    let width = width.unwrap_or_default().min(40);
+    let line = |one: &Settled| format!("{:<26} {:<width$}  {}\n", one.setting, one.value, one.origin);
+    settled.iter().map(line).collect()
 }
 
 fn settled(args: &ConfigArgs) -> Result<Vec<Settled>, ServeError> {

@@ -1,17 +1,13 @@
 //! `baton dashboard`: the URL of the page that shows what the host does.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::process::ExitCode;
 
 use clap::Args;
 use hyper::Method;
 
-use super::{HostArgs, client};
+use super::{HostArgs, client, say};
 
 #[derive(Debug, Args)]
 pub struct DashboardArgs {
@@ -21,8 +17,11 @@ pub struct DashboardArgs {
 
 pub(super) fn run(args: &DashboardArgs) -> ExitCode {
     match client::ask(&args.host, Method::POST, "/-/session", String::new()) {
-        Ok(answer) if args.host.json => println!("{}", answer.body),
-        Ok(answer) => println!("{}", answer.body["url"].as_str().unwrap_or_default()),
+        Ok(answer) if args.host.json => drop(say(format_args!("{}\n", answer.body))),
+        Ok(answer) => drop(say(format_args!(
+            "{}\n",
+            answer.body["url"].as_str().unwrap_or_default()
+        ))),
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
             return ExitCode::FAILURE;

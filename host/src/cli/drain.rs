@@ -1,10 +1,6 @@
 //! `baton drain`: the host stops being called, finishes its calls, and ends.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -14,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 
-use super::{HostArgs, client};
+use super::{HostArgs, client, say};
 use crate::status::{Answer, DrainStatus};
 
 /// How often it is looked whether the host has ended.
@@ -39,11 +35,13 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
         }
     };
     if args.host.json {
-        println!("{}", answer.body);
+        say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
             Ok(Answer::Done(DrainStatus { in_flight, .. })) => {
-                println!("draining: {in_flight} call(s) in flight, no new ones; then it ends");
+                say(format_args!(
+                    "draining: {in_flight} call(s) in flight, no new ones; then it ends\n"
+                ));
             }
             Ok(Answer::Refused { error }) => eprintln!("not draining: {}", error.message),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),

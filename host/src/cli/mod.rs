@@ -13,6 +13,8 @@ mod status;
 mod upgrade;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -144,6 +146,12 @@ pub fn ask(command: &Command) -> ExitCode {
         | Command::Doctor(_)
         | Command::MakeStartupSnapshot { .. } => ExitCode::SUCCESS,
     }
+}
+
+/// Writes to the standard output; false once nobody reads it any more (`baton status --watch | head`).
+fn say(text: impl Display) -> bool {
+    let mut output = std::io::stdout().lock();
+    write!(output, "{text}").and_then(|()| output.flush()).is_ok()
 }
 
 /// Errors name paths and commands that people copy: they are not broken into shorter lines.

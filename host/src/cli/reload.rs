@@ -1,10 +1,6 @@
 //! `baton reload`: swaps in the code on the disk and says what changed, or why not.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +11,7 @@ use clap::Args;
 use hyper::Method;
 use js_runtime_api::{LoadError, Warning};
 
-use super::{HostArgs, client};
+use super::{HostArgs, client, say};
 use crate::generation::{FunctionChanges, GenerationId, Outcome, Report};
 use crate::status::{Answer, Status};
 
@@ -59,10 +55,10 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
     };
     let succeeded = answer.status.is_success();
     if host.json {
-        println!("{}", answer.body);
+        say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
-            Ok(Answer::Done(report)) if succeeded => print!("{}", summary(&report)),
+            Ok(Answer::Done(report)) if succeeded => drop(say(summary(&report))),
             Ok(Answer::Done(report)) => eprint!("{}", refusal(&report)),
             Ok(Answer::Refused { error }) => eprint!("{}", refused(&error.message, &error.help)),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),

@@ -1,10 +1,6 @@
 //! `baton service`: `baton start` under launchd or systemd.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::fs::Metadata;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -162,13 +158,10 @@ pub(super) fn run(args: &ServiceArgs) -> ExitCode {
 
 fn print(args: &DescribeArgs) -> Result<(), Failure> {
     let service = describe(args)?;
-    print!(
-        "{}",
-        match args.which.manager() {
-            Manager::Systemd => systemctl::print(&service),
-            Manager::Launchd => launchctl::print(&service)?,
-        }
-    );
+    super::say(match args.which.manager() {
+        Manager::Systemd => systemctl::print(&service),
+        Manager::Launchd => launchctl::print(&service)?,
+    });
     Ok(())
 }
 
@@ -223,7 +216,7 @@ fn uninstall(args: &WhichArgs) -> Result<(), Failure> {
 }
 
 fn say(line: &str) {
-    println!("{line}");
+    super::say(format_args!("{line}\n"));
 }
 
 fn note(line: &str) {

@@ -1,10 +1,6 @@
 //! `baton status`: what is live.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
@@ -15,7 +11,7 @@ use clap::Args;
 use hyper::Method;
 
 use super::reload::warning_text;
-use super::{HostArgs, client};
+use super::{HostArgs, client, say};
 use crate::generation::Reason;
 use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStatus, Status};
 
@@ -36,33 +32,33 @@ const HOME: &str = "\x1b[H\x1b[J";
 pub(super) fn run(args: &StatusArgs) -> ExitCode {
     let mut shown = String::new();
     loop {
-        let code = show(args, &mut shown);
-        if !args.watch || code != ExitCode::SUCCESS {
-            return code;
+        match show(args, &mut shown) {
+            Some(code) => return code,
+            None if !args.watch => return ExitCode::SUCCESS,
+            None => std::thread::sleep(WATCH_PAUSE),
         }
-        std::thread::sleep(WATCH_PAUSE);
     }
 }
 
 /// Shows the status once; while it is watched and goes into a file, only what is not as it was shown.
-fn show(args: &StatusArgs, shown: &mut String) -> ExitCode {
+/// Returns the exit code once there is nothing to show, or nobody to show it to.
+fn show(args: &StatusArgs, shown: &mut String) -> Option<ExitCode> {
     let terminal = io::stdout().is_terminal();
     match text(&args.host) {
         Ok(text) => {
-            if args.watch && terminal && !args.host.json {
-                print!("{HOME}{text}");
-            } else if text != *shown {
-                print!("{text}");
-            }
-            let _ = io::Write::flush(&mut io::stdout());
+            let is_read = if args.watch && terminal && !args.host.json {
+                say(format_args!("{HOME}{text}"))
+            } else {
+                text == *shown || say(&text)
+            };
             *shown = text;
+            (!is_read).then_some(ExitCode::SUCCESS)
         }
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
-            return ExitCode::FAILURE;
+            Some(ExitCode::FAILURE)
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn text(host: &HostArgs) -> Result<String, client::ClientError> {

@@ -1,10 +1,6 @@
 //! `baton upgrade`: another host, of a newer binary, takes over from the running one.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on its terminal"
-)]
+#![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +9,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{HostArgs, client};
+use super::{HostArgs, client, say};
 use crate::status::Answer;
 use crate::supervisor::Upgraded;
 
@@ -43,10 +39,10 @@ pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
     };
     let upgraded = answer.status.is_success();
     if args.host.json {
-        println!("{}", answer.body);
+        say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
-            Ok(Answer::Done(upgraded)) => print!("{}", summary(&upgraded)),
+            Ok(Answer::Done(upgraded)) => drop(say(summary(&upgraded))),
             Ok(Answer::Refused { error }) => eprintln!("not upgraded: {}\n{}", error.message, error.help),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),
         }

@@ -1,7 +1,9 @@
 //! The commands that talk to a running host (README): found from any
 //! folder of the project, exit codes, JSON for programs.
 
-use harness::{Baton, Cli, Project, mismatch};
+use std::process::Stdio;
+
+use harness::{Baton, Cli, Project, baton_binary, deadline, mismatch};
 use serde_json::json;
 
 use crate::calls::{gated, start};
@@ -45,6 +47,27 @@ async fn commands_find_the_host_by_its_state_folder() {
     let finished = outside.baton(&["reload", "--force", "--state-dir", state_dir]).await;
     assert_eq!(finished.code, Some(0), "no token has to be given: {finished}");
     assert_eq!(baton.status().await.current(), 2);
+}
+
+/// As before `| head`, once that has what it wants.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_to_its_end_is_no_failure() {
+    let project = Project::new();
+    let baton = Baton::dev(&project).ready().await;
+    let state = project.state_dir();
+    for arguments in [&["config"][..], &["status"], &["status", "--watch"], &["reload"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = tokio::process::Command::new(baton_binary());
+        command.args(arguments).arg("--state-dir").arg(&state);
+        command.current_dir(project.root()).stdin(Stdio::null());
+        command.stdout(writer).stderr(Stdio::piped()).kill_on_drop(true);
+        let ended = command.spawn().expect("a command that runs").wait_with_output();
+        let output = deadline::within("the end of the command", || baton.stderr().tail(), ended).await;
+        let output = output.expect("what it says");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! One check and how it ended, for people and for machines.
 
-#![allow(clippy::print_stdout, reason = "a command answers on its terminal")]
-
 use serde::Serialize;
 use serde_json::json;
+
+use super::super::say;
 
 /// A check that was made, or could not be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,12 +91,10 @@ impl Check {
 pub(super) fn tell(checks: &[Check], as_json: bool) {
     if as_json {
         let ok = !checks.iter().any(Check::is_bad);
-        println!("{}", json!({ "ok": ok, "checks": checks }));
+        say(format_args!("{}\n", json!({ "ok": ok, "checks": checks })));
         return;
     }
-    for check in checks {
-        println!("{}", check.line());
-    }
+    say(checks.iter().map(|check| check.line() + "\n").collect::<String>());
 }
 
 #[cfg(test)]
