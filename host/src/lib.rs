@@ -4,15 +4,22 @@
 //! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
 //! against a fake one.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")
+)]
+
 pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
+mod exit_code;
 mod expressions;
 #[cfg(test)]
 mod fuzz;
 pub mod generation;
 mod git;
+mod http_connection;
 pub mod life;
 pub mod lint;
 pub mod registration;

@@ -87,7 +87,7 @@ impl Registration {
         let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(Off::NoGeneration))));
         let (asks, asked) = mpsc::unbounded_channel();
         let tasks = table.tasks().clone();
-        tasks.spawn("registration", task::run(table, settings, allowed, asked, shown_sender));
+        tasks.keep("registration", task::run(table, settings, allowed, asked, shown_sender));
         Self { shown, asks }
     }
 

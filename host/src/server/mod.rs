@@ -14,6 +14,7 @@ mod held;
 mod hosts;
 mod inspect;
 mod listen;
+mod refusal;
 mod request_body;
 mod room;
 mod router;

@@ -64,6 +64,7 @@ use self::replace::AsDescriptor;
 use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
+use crate::exit_code;
 use crate::server::{ListenError, own_control_socket};
 use crate::status::SupervisorLine;
 
@@ -111,9 +112,9 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::State(error) if error.is_lasting() => 78,
-            Self::Listen(error) if error.is_lasting() => 78,
-            _ => 1,
+            Self::State(error) => exit_code::of_failed_start(error.is_lasting()),
+            Self::Listen(error) => exit_code::of_failed_start(error.is_lasting()),
+            Self::Record(_) | Self::Io(_) => exit_code::of_failed_start(false),
         }
     }
 }

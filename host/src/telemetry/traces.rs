@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
 use crate::runner::fetch;
+use crate::tasks::OwnedTask;
 
 /// Any of these turns it on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
@@ -210,10 +211,10 @@ impl HttpClient for Client {
             })
             .collect();
         let url = head.uri.to_string();
-        let sent = self
-            .0
-            .spawn(async move { fetch::exchange(&url, head.method.as_str(), &headers, body).await });
-        let answer = sent.await??;
+        let sent = OwnedTask::spawn_on(&self.0, "export of spans", async move {
+            fetch::exchange(&url, head.method.as_str(), &headers, body).await
+        });
+        let answer = sent.ended().await.ok_or("the request was given up")??;
         Ok(Response::builder().status(answer.status).body(answer.body.into())?)
     }
 }
