@@ -38,21 +38,27 @@ use crate::telemetry::TracesError;
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ServeError {
+    /// There is no project, or its configuration is wrong.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Project(#[from] ProjectError),
+    /// The state folder cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     State(#[from] StateError),
+    /// The port cannot be listened on.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    /// Spans cannot be exported.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Traces(#[from] TracesError),
+    /// The host served, and one of its tasks failed.
     #[error(transparent)]
     #[diagnostic(help("The calls in flight were finished. Start the host again."))]
     Task(#[from] TaskFailure),
+    /// The system refused something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }

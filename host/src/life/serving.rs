@@ -163,7 +163,7 @@ impl Host {
         let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
         let kept = state.path().join("kept");
-        let keeper = Keeper::start_after(engine, project, limits, table.clone(), kept, given);
+        let keeper = Keeper::start(engine, project, limits, table.clone(), kept, given);
         let successor = Successor {
             socket: state.control_socket(),
             hold,

@@ -43,9 +43,9 @@ use std::time::Duration;
 use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use inngest::{Failure, Inngest};
-pub use key::{bearer, flaw};
-pub use subject::{CLOUD, DEV_SERVER, Off, Unsigned, is_local};
+pub use inngest::Inngest;
+pub use key::flaw;
+pub use subject::{CLOUD, Off, Unsigned, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;

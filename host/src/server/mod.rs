@@ -35,7 +35,7 @@ pub use forward::Successor;
 pub use held::HeldBytes;
 pub use inspect::Inspector;
 pub(crate) use listen::owner_of;
-pub use listen::{ListenError, Listeners, Peer, bind, own_control_socket};
+pub use listen::{ListenError, Listeners, bind, own_control_socket};
 pub use room::Room;
 pub use router::router;
 pub use session::Sessions;

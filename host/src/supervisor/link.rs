@@ -128,7 +128,9 @@ struct Tasks {
 /// What the supervisor has said of itself and its hosts.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
+    /// The hosts that live, this one among them.
     pub hosts: Vec<HostLine>,
+    /// The supervisor; `None` until it has said so.
     pub supervisor: Option<SupervisorLine>,
 }
 
@@ -148,6 +150,7 @@ impl Asked {
 }
 
 impl Supervised {
+    /// Says something to the supervisor, without waiting until it is written.
     pub fn say(&self, message: FromHost) {
         // Without a supervisor there is nobody to tell.
         let _ = self.say.send(Some(message));
@@ -182,10 +185,12 @@ impl Supervised {
         self.say(FromHost::Drain);
     }
 
+    /// Notes what the supervisor has said of itself and its hosts.
     pub fn show(&self, shown: Shown) {
         *lock(&self.shown) = shown;
     }
 
+    /// Returns what the supervisor has said of itself and its hosts.
     #[must_use]
     pub fn shown(&self) -> Shown {
         lock(&self.shown).clone()

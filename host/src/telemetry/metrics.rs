@@ -259,6 +259,7 @@ impl Metrics {
         (labels.len() < MOST_FUNCTIONS && labels.insert(label.clone())).then_some(label)
     }
 
+    /// Counts a reload or rollback that was answered.
     pub fn reload_answered(&self, report: &Report) {
         let label = OutcomeLabel {
             outcome: report.outcome.word(),

@@ -30,9 +30,16 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// The collector's address, or what else the environment says, cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum TracesError {
+    /// A variable holds no URL.
     #[error("{name} is no URL of a collector: {value:?}")]
     #[diagnostic(help("Give it one such as http://127.0.0.1:4318."))]
-    Url { name: &'static str, value: String },
+    Url {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The exporter refuses the rest of the environment.
     #[error("spans cannot be exported: {0}")]
     #[diagnostic(help("Look at the variables OTEL_EXPORTER_OTLP_*."))]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),

@@ -38,15 +38,19 @@ use crate::tasks::OwnedTask;
 /// Why nothing was run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InvokeError {
+    /// An argument is not understood.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Input(#[from] InputError),
+    /// The project has no such function, or none for the event.
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotFound(#[from] NotFound),
+    /// There is no host that could run it.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Home(#[from] HomeError),
+    /// A signal came first.
     #[error("cancelled: interrupted before anything was run")]
     Interrupted,
 }

@@ -73,14 +73,9 @@ pub(super) enum Request {
 }
 
 impl Keeper {
-    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the
-    /// folder for the sources of the generations that served last.
-    pub fn start(engine: Arc<dyn Engine>, project: Project, limits: Limits, table: Arc<Table>, kept: PathBuf) -> Self {
-        Self::start_after(engine, project, limits, table, kept, None)
-    }
-
-    /// As [`Self::start`], where another host has given numbers up to this one.
-    pub fn start_after(
+    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the folder for the
+    /// sources of the generations that served last. `given`: the newest number that another host has given.
+    pub fn start(
         engine: Arc<dyn Engine>,
         project: Project,
         limits: Limits,
