@@ -19,13 +19,11 @@ use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::compat::witness;
 use crate::diagnostics::relative_to;
 use crate::isolate::{self, Begun, NotLoaded, Spec};
-use crate::preparing::Preparing;
-use crate::source::ahead::Ahead;
 use crate::source::caches::Caches;
 use crate::source::common::Common;
 use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
-use crate::spare::Spares;
+use crate::spare::{Ahead, Preparing, Spares};
 use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
 use crate::v8_release;
 

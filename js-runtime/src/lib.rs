@@ -13,7 +13,6 @@ mod fuzz;
 mod isolate;
 mod loader;
 mod prelude;
-mod preparing;
 mod resolve;
 mod source;
 mod spare;

@@ -12,13 +12,13 @@ use crate::diagnostics::{self, Position, source_text};
 use crate::loader::Modules;
 use crate::prelude::Duplicate;
 use crate::resolve::other_conditions;
-use crate::source::ahead::is_of_package;
+use crate::source::packages::is_of_package;
 use crate::source::types::{self, Export};
 use crate::source::waits::{self, Wait};
 
 /// Why a function of the prelude did not return.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// JavaScript threw.
     Threw(Box<JsError>),
     /// Nothing is left to run, and the promise is still pending.

@@ -323,7 +323,7 @@ impl Control {
     }
 
     /// The number of worker threads that user code has started so far.
-    pub(super) fn workers(&self) -> u64 {
+    pub(crate) fn workers(&self) -> u64 {
         self.workers.load(Ordering::Relaxed)
     }
 

@@ -68,6 +68,7 @@ impl Load<'_> {
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,
             import_package: export(worker, &prelude, prelude::IMPORTS_A_PACKAGE)?,
+            rehearse: export(worker, &prelude, "rehearse")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,
@@ -215,7 +216,7 @@ fn export(
 }
 
 /// Calls a function and runs the event loop until its promise settles or the isolate is stopped.
-pub(super) async fn run(
+pub(crate) async fn run(
     runtime: &mut JsRuntime,
     control: &Control,
     function: &v8::Global<v8::Function>,
@@ -249,7 +250,7 @@ pub(super) async fn run(
     }
 }
 
-pub(super) fn to_v8(
+pub(crate) fn to_v8(
     runtime: &mut JsRuntime,
     value: &impl serde::Serialize,
 ) -> Result<v8::Global<v8::Value>, LoadError> {

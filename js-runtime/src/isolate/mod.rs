@@ -2,11 +2,10 @@
 //! generations overlap.
 //!
 //! `handle` is what the host holds, `control` what both sides share (and `name`; `interrupt` stops what runs), `thread` the
-//! life from boot to drop, `load` the modules' evaluation (`ahead` that of some before, `blame` what went wrong in it,
+//! life from boot to drop, `load` the modules' evaluation (`blame` what went wrong in it,
 //! `manifest` what came of it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
 //! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code starts.
 
-mod ahead;
 mod blame;
 mod control;
 mod cpu_clock;
@@ -27,6 +26,7 @@ mod worker;
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use fatal::losses;
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
+pub(crate) use load::{Load, run, to_v8};
 pub(crate) use name::{Name, SPARE};
 pub(crate) use thread::Spec;
 

@@ -5,21 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
-use deno_core::v8;
+use deno_core::{PollEventLoopOptions, v8};
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
+use futures::FutureExt as _;
 use js_runtime_api::{CallQueue, Ended, LoadError, LoadErrorKind, LoadProgress, Manifest, MemoryLimits};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{oneshot, watch};
 
-use super::ahead::Acts;
 use super::control::{Control, Stop};
 use super::handle::{NotLoaded, Unsuited};
 use super::load::Load;
@@ -36,9 +37,9 @@ use crate::prelude;
 use crate::resolve::analysis::BESIDE_STACK;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::require::RequireLoader;
-use crate::source::ahead::{Ahead, Imported};
 use crate::source::caches::{Caches, ScriptCodeCache};
 use crate::source::snapshot::SourceSnapshot;
+use crate::spare::{self, Acts, Ahead, Imported};
 use crate::startup_snapshot::StartupSnapshot;
 
 /// What an isolate is made of.
@@ -71,7 +72,7 @@ const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 /// Threads that work beside an isolate's loop stay for as long as it lives.
 const STAY: Duration = Duration::from_hours(24 * 365 * 10);
 
-pub(super) type Assigned = oneshot::Receiver<Assignment>;
+type Assigned = oneshot::Receiver<Assignment>;
 
 /// How it comes to know what it is for.
 pub(crate) struct Coming {
@@ -190,7 +191,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         let modules = spec.ahead.modules.len();
         tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
     }
-    if let Err(Acts { module, how }) = load.ahead(&prelude, &spec.ahead).await {
+    if let Err(Acts { module, how }) = spare::evaluate(&mut load, &prelude, &spec.ahead).await {
         let shown = module.as_deref().map(Path::display);
         tracing::debug!(
             module = shown.map(tracing::field::display),
@@ -219,7 +220,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         queue,
         ready,
         progress,
-    }) = load.wait_for(assigned).await
+    }) = wait_for(&mut load, assigned).await
     else {
         drop(prelude);
         return dispose(worker, &modules, control);
@@ -241,7 +242,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
             if environment_written(load.worker) != written_ahead {
                 return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
             }
-            if !Imported::of(&spec.sources).has(&spec.ahead) {
+            if !Imported::of(&spec.sources, &spec.caches).has(&spec.ahead) {
                 return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
             }
         }
@@ -267,6 +268,24 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
             }));
         }
     }
+}
+
+/// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.
+async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignment> {
+    let runtime = &mut load.worker.js_runtime;
+    std::future::poll_fn(|context| {
+        if load.control.poll_stopped(context).is_some() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
+            return Poll::Ready(assignment.ok());
+        }
+        while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+            tracing::error!(%error, "uncaught in user code");
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Says why there will be no isolate to whoever wants it to load.

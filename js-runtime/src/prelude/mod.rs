@@ -36,6 +36,9 @@ const HOOKS: &str = "baton:hooks";
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
+/// The module that has the project's SDK compiled.
+const REHEARSAL: &str = "baton:rehearsal";
+
 /// The module that asks the project's SDK.
 const SDK: &str = "baton:sdk";
 
@@ -48,13 +51,14 @@ pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
 
 /// Tells whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SDK, SERVING, FETCH, HOOKS, TIMERS].contains(&specifier)
+    [HOST, SDK, SERVING, FETCH, HOOKS, TIMERS, REHEARSAL].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) begin_ahead: v8::Global<v8::Function>,
     pub(crate) import_package: v8::Global<v8::Function>,
+    pub(crate) rehearse: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
@@ -263,13 +267,14 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 7] = [const { OnceLock::new() }; 7];
+    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 8] = [const { OnceLock::new() }; 8];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
         TIMERS => (&CODE[3], include_str!("timers.ts")),
         SDK => (&CODE[4], include_str!("sdk.ts")),
         HOOKS => (&CODE[6], include_str!("hooks.ts")),
+        REHEARSAL => (&CODE[7], include_str!("rehearsal.ts")),
         FETCH => (&CODE[5], include_str!("fetch.ts")),
         other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
             (&CODE[2], include_str!("prelude.ts"))

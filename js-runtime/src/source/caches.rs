@@ -18,6 +18,7 @@ use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
 use super::commonjs::Facts;
 use super::disk::{self, Disk, Kind};
+use super::effects::ModuleEffects;
 use super::findings::{self, Findings};
 use super::shared::Shared;
 use super::snapshot::SourceSnapshot;
@@ -36,7 +37,7 @@ pub(crate) struct Caches {
     emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     is_script: Newest<Url, bool>,
     findings: Newest<Url, Arc<Findings>>,
-    only_declares: Newest<Url, bool>,
+    effects: Newest<Url, Arc<ModuleEffects>>,
     facts: Newest<Url, Option<Arc<Facts>>>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
@@ -75,7 +76,7 @@ impl Caches {
             emitted: Newest::default(),
             is_script: Newest::default(),
             findings: Newest::default(),
-            only_declares: Newest::default(),
+            effects: Newest::default(),
             facts: Newest::default(),
             cjs: Newest::default(),
             module_code: Newest::default(),
@@ -261,12 +262,17 @@ impl Caches {
         Some(findings)
     }
 
-    /// Whether a module does nothing but declare; `make` finds out.
-    pub(crate) fn only_declares(&self, url: &Url, file: &blake3::Hash, make: impl FnOnce() -> bool) -> bool {
+    /// Returns what evaluating a module does to others; `make` reads its text.
+    pub(crate) fn effects(
+        &self,
+        url: &Url,
+        file: &blake3::Hash,
+        make: impl FnOnce() -> ModuleEffects,
+    ) -> Arc<ModuleEffects> {
         let content = first_eight_bytes(file);
-        self.only_declares.get(url, content).unwrap_or_else(|| {
-            let made = make();
-            self.only_declares.put(url.clone(), content, made);
+        self.effects.get(url, content).unwrap_or_else(|| {
+            let made = Arc::new(make());
+            self.effects.put(url.clone(), content, made.clone());
             made
         })
     }

@@ -1,6 +1,5 @@
 //! What a generation's files said, and what is made of them before V8 sees them.
 
-pub(crate) mod ahead;
 pub(crate) mod attributes;
 pub(crate) mod bundled;
 pub(crate) mod caches;
@@ -8,10 +7,9 @@ mod changes;
 pub(crate) mod circles;
 pub(crate) mod common;
 pub(crate) mod commonjs;
-pub(crate) mod declares;
 mod decorated;
 pub(crate) mod disk;
-pub(crate) mod edits;
+pub(crate) mod effects;
 pub(crate) mod entries;
 pub(crate) mod environment;
 mod fields;
@@ -28,6 +26,7 @@ mod leads;
 pub(crate) mod looks;
 pub(crate) mod marks;
 pub(crate) mod nesting;
+pub(crate) mod packages;
 mod rewritten;
 pub(crate) mod secrets;
 pub(crate) mod shared;

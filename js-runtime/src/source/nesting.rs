@@ -366,9 +366,10 @@ mod tests {
     use js_runtime_api::LoadError;
 
     use super::{MOST, Room};
+    use crate::source::effects::ModuleEffects;
+    use crate::source::findings;
     use crate::source::transpile::{self, EmitKind};
     use crate::source::tsconfig::CompilerOptions;
-    use crate::source::{declares, findings};
 
     /// A text before, one that is repeated, the innermost one, and the one that closes each.
     const SHAPES: [[&str; 4]; 23] = [
@@ -418,7 +419,7 @@ mod tests {
             let room = room.map_err(|too_deep| transpile::nested_too_deeply(&url, text, too_deep))?;
             let parsed = transpile::parse_in(room, &url, media_type, text.into(), |_| {})?;
             findings::look(&parsed);
-            declares::only(&parsed);
+            ModuleEffects::of(&parsed);
             transpile::emit(&url, parsed, EmitKind::Cjs, &CompilerOptions::default()).map(drop)
         })
     }

@@ -5,21 +5,34 @@
 //!
 //! The first one stands in, too, where a generation needs another isolate: it joins that one's source snapshot.
 //!
+//! `making` makes them: `imported` and `edits` decide what is evaluated ahead, `effects` and `interference` which modules of the
+//! project may leave their place in the order of evaluation, and `evaluation` sees what evaluating begins. Whether that made a
+//! difference is known once the load has read the disk: its isolate asks [`Imported::has`].
+//!
 //! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
 //! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
 //! what remained. So the snapshot of a generation is one of a single moment here as well, and what
 //! changed a package, the lockfile or the environment throws the spares away.
 
-use std::collections::{HashMap, HashSet};
+mod edits;
+mod evaluation;
+mod imported;
+mod interference;
+mod making;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
 
+pub(crate) use self::evaluation::{Acts, evaluate};
+pub(crate) use self::imported::{Ahead, Imported};
+pub(crate) use self::making::Preparing;
+
+use self::edits::Edits;
 use crate::isolate::{Begun, Readiness, Unsuited};
-use crate::source::ahead::{Ahead, Imported};
-use crate::source::edits::Edits;
 use crate::source::snapshot::SourceSnapshot;
 
 /// At most two.
@@ -67,7 +80,7 @@ impl Spares {
 
     /// Which of the project's modules are worth evaluating ahead: those that the next edit will leave alone.
     /// `packages` are evaluated before them.
-    pub(crate) fn modules(&self, imported: &Imported, packages: &[Url], declaring: &HashSet<PathBuf>) -> Vec<PathBuf> {
+    pub(crate) fn modules(&self, imported: &Imported, packages: &[Url]) -> Vec<PathBuf> {
         let mut state = self.state();
         state.collect_failed();
         if state.without_modules {
@@ -77,8 +90,8 @@ impl Spares {
             let known = state.acting.get(path);
             known.is_some() && known.copied() == state.edits.last_read(path)
         };
-        let suits = |path: &Path| declaring.contains(path) && !acts(path);
-        let packages = packages.iter().filter_map(|url| url.to_file_path().ok()).collect();
+        let suits = |path: &Path| !acts(path);
+        let packages = imported::files(packages);
         let left = state
             .edits
             .to_leave(|left| imported.modules_without(left, &packages, suits).len());

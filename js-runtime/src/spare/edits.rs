@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use super::snapshot::SourceFile;
+use crate::source::snapshot::SourceFile;
 
 /// How many files somebody works on at a time.
 const AT_A_TIME: usize = 4;

@@ -1,22 +1,17 @@
 //! Makes the spares, while nothing is asked for: first the one that serves whatever is edited next, then the one that
 //! serves if that is what was edited before.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deno_ast::MediaType;
 use deno_core::url::Url;
 use js_runtime_api::MemoryLimits;
 
+use super::{Ahead, Imported, Spare, Spares};
 use crate::engine::Maker;
 use crate::isolate::{Readiness, SPARE};
-use crate::source::ahead::{Ahead, Imported};
 use crate::source::common::Common;
 use crate::source::snapshot::SourceSnapshot;
-use crate::source::{declares, transpile};
-use crate::spare::{Spare, Spares};
 
 /// The number of modules or packages that may turn out one after another to act, until the next load.
 const ATTEMPTS: usize = 4;
@@ -37,7 +32,7 @@ impl Preparing {
     /// May be dropped; what has begun goes on.
     pub(crate) async fn run(self: Arc<Self>) {
         self.spares.end_outdated();
-        let Some(imported) = self.blocking(|this| Imported::of(&this.like)).await else {
+        let Some(imported) = self.blocking(|this| Imported::of(&this.like, &this.maker.caches)).await else {
             return;
         };
         let imported = Arc::new(imported);
@@ -47,7 +42,7 @@ impl Preparing {
         for _ in 0..ATTEMPTS {
             let modules = self.blocking({
                 let (imported, packages) = (imported.clone(), packages.clone());
-                move |this| this.spares.modules(&imported, &packages, &this.declaring(&imported))
+                move |this| this.spares.modules(&imported, &packages)
             });
             let Some(modules) = modules.await.filter(|modules| !modules.is_empty()) else {
                 return;
@@ -103,27 +98,6 @@ impl Preparing {
             isolate,
         });
         Some(readiness)
-    }
-
-    /// The project's modules that do nothing but declare.
-    fn declaring(&self, imported: &Imported) -> HashSet<PathBuf> {
-        let declares = |path: &PathBuf| {
-            let url = Url::from_file_path(path).ok()?;
-            let media_type = MediaType::from_specifier(&url);
-            let file = self.like.file(path).filter(|_| declares::may_be(media_type))?;
-            let looked = || {
-                let text = std::str::from_utf8(&file.bytes).ok()?;
-                let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
-                Some(declares::only(&parsed))
-            };
-            Some(
-                self.maker
-                    .caches
-                    .only_declares(&url, &file.hash, || looked().unwrap_or(false)),
-            )
-        };
-        let declaring = imported.modules().filter(|path| declares(path) == Some(true));
-        declaring.cloned().collect()
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,0 +1,159 @@
+//! Evaluation ahead of a load: packages and modules of the project are evaluated one after another, and each is
+//! watched. One that says something, begins something, or reaches outside of the isolate is to do that once its
+//! generation serves: the isolate is given up, and the next one stops before that module. What one asks of files is
+//! noted with the answer, and compared before the isolate is used ([`crate::source::looks`]).
+
+use std::path::PathBuf;
+use std::task::{Context, Poll, Waker};
+
+use deno_core::stats::{RuntimeActivityStats, RuntimeActivityStatsFilter};
+use deno_core::url::Url;
+use deno_core::{JsRuntime, PollEventLoopOptions, v8};
+use js_runtime_api::Entry;
+
+use super::Ahead;
+use crate::compat;
+use crate::isolate::{Load, run, to_v8};
+use crate::prelude::Prelude;
+use crate::source::packages::is_of_package;
+
+/// Why evaluation ahead of a load was given up.
+#[derive(Debug)]
+pub(crate) struct Acts {
+    /// The module or the package's file that is to blame, if one is.
+    pub(crate) module: Option<PathBuf>,
+    pub(crate) how: How,
+}
+
+#[derive(Debug)]
+pub(crate) enum How {
+    Failed,
+    /// It printed or wrote.
+    Said,
+    /// It reached outside: a connection, a child process, a write, a native library.
+    Reached,
+    /// Something goes on, or is open.
+    Began,
+    /// It left something in the global object.
+    Shared,
+}
+
+/// Evaluates what an isolate evaluates ahead of a load, in its order.
+///
+/// # Errors
+/// At the first that acts or fails; the isolate is good for nothing then.
+pub(crate) async fn evaluate(load: &mut Load<'_>, prelude: &Prelude, ahead: &Ahead) -> Result<(), Acts> {
+    if ahead.packages.is_empty() {
+        return Ok(());
+    }
+    let is_entry = matches!(load.modules.sources.project().entry, Entry::File(_));
+    call(load, &prelude.begin_ahead, &is_entry, None).await?;
+    let mut before = Activity::of(load);
+    for url in &ahead.packages {
+        let file = url.to_file_path().ok();
+        call(load, &prelude.import_package, &url.as_str(), file.clone()).await?;
+        before = match file {
+            Some(_) => before.compared(load, file)?,
+            // One of Node's own: what it opens is Deno's.
+            None => Activity::of(load),
+        };
+    }
+    if ahead.packages.iter().any(is_of_the_sdk) {
+        call(load, &prelude.rehearse, &(), None).await?;
+        before = Activity::of(load);
+    }
+    for module in &ahead.modules {
+        let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
+        call(load, &prelude.evaluate, &url.as_str(), Some(module.clone())).await?;
+        before = before.compared(load, Some(module.clone()))?;
+    }
+    Ok(())
+}
+
+fn is_of_the_sdk(file: &Url) -> bool {
+    file.path().contains("/node_modules/inngest/")
+}
+
+async fn call(
+    load: &mut Load<'_>,
+    function: &v8::Global<v8::Function>,
+    argument: &impl serde::Serialize,
+    module: Option<PathBuf>,
+) -> Result<(), Acts> {
+    let runtime = &mut load.worker.js_runtime;
+    let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
+    let called = run(runtime, load.control, function, &[argument]).await;
+    called.map(drop).map_err(|failure| {
+        tracing::debug!(?failure, "a module failed when it was evaluated ahead of the load");
+        failed(module)
+    })
+}
+
+const fn failed(module: Option<PathBuf>) -> Acts {
+    Acts {
+        module,
+        how: How::Failed,
+    }
+}
+
+/// What goes on in an isolate.
+struct Activity {
+    /// Operations, resources and timers.
+    open: RuntimeActivityStats,
+    /// Nothing that it waits for.
+    is_idle: bool,
+    /// Lines and writes.
+    said: u64,
+    /// See [`compat::witness`]; and the worker threads that were started.
+    acts: u64,
+    /// How many properties the global object has.
+    globals: u32,
+}
+
+impl Activity {
+    fn of(load: &mut Load<'_>) -> Self {
+        let runtime = &mut load.worker.js_runtime;
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = runtime.poll_event_loop(&mut context, PollEventLoopOptions::default());
+        let filter = RuntimeActivityStatsFilter::all();
+        Self {
+            open: runtime.runtime_activity_stats_factory().capture(&filter),
+            is_idle: matches!(polled, Poll::Ready(_)),
+            said: compat::host::said(runtime),
+            acts: compat::witness::acts() + load.control.workers(),
+            globals: globals(runtime),
+        }
+    }
+
+    /// The activity now, after this module was evaluated.
+    ///
+    /// # Errors
+    /// When it did more than compute.
+    fn compared(&self, load: &mut Load<'_>, module: Option<PathBuf>) -> Result<Self, Acts> {
+        let after = Self::of(load);
+        let how = if after.said != self.said {
+            How::Said
+        } else if after.acts != self.acts {
+            How::Reached
+        } else if after.globals != self.globals && module.as_deref().is_some_and(|file| !is_of_package(file)) {
+            How::Shared
+        } else if self.is_idle && !after.is_idle || after.has_more_than(self) {
+            How::Began
+        } else {
+            return Ok(after);
+        };
+        Err(Acts { module, how })
+    }
+
+    fn has_more_than(&self, before: &Self) -> bool {
+        !RuntimeActivityStats::diff(&before.open, &self.open).appeared.is_empty()
+    }
+}
+
+/// Counts the properties of the global object.
+fn globals(runtime: &mut JsRuntime) -> u32 {
+    deno_core::scope!(scope, runtime);
+    let global = scope.get_current_context().global(scope);
+    let names = global.get_own_property_names(scope, v8::GetPropertyNamesArgsBuilder::new().build());
+    names.map_or(0, |names| names.length())
+}
