@@ -22,10 +22,20 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// The reason why blocking work has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDone {
+    /// It has not ended within the limit, and goes on without anybody.
     #[error("{what} did not end within {limit:?}")]
-    TooLong { what: &'static str, limit: Duration },
+    TooLong {
+        /// The work, as the beginning of a sentence.
+        what: &'static str,
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// It panicked.
     #[error("{what} panicked: a fault of Baton, please report it")]
-    Panicked { what: &'static str },
+    Panicked {
+        /// The work, as the beginning of a sentence.
+        what: &'static str,
+    },
 }
 
 /// Starts the threads that take requests and answer them: on half of the cores, since isolates need the others, and since

@@ -4,24 +4,32 @@
 //! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
 //! against a fake one.
 
+#![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")
+)]
+
 pub mod blocking;
 pub mod cli;
-pub mod config;
+mod config;
 pub mod descriptors;
+mod exit_code;
 mod expressions;
 #[cfg(test)]
 mod fuzz;
-pub mod generation;
+mod generation;
 mod git;
+mod http_connection;
 pub mod life;
-pub mod lint;
-pub mod registration;
-pub mod runner;
-pub mod server;
-pub mod service;
-pub mod status;
+mod lint;
+mod registration;
+mod runner;
+mod server;
+mod service;
+mod status;
 pub mod supervisor;
-pub mod tasks;
+mod tasks;
 pub mod telemetry;
-pub mod watch;
-pub mod wire;
+mod watch;
+mod wire;

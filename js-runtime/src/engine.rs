@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::compat::witness;
 use crate::diagnostics::relative_to;
-use crate::isolate::{self, Begun, NotLoaded, Spec};
+use crate::isolate::{self, Begun, LeftBehind, NotLoaded, Spec};
 use crate::source::caches::Caches;
 use crate::source::common::Common;
 use crate::source::kept;
@@ -44,6 +44,7 @@ pub struct V8Engine {
     common: Arc<Common>,
     deno_dir: PathBuf,
     spares: Arc<Spares>,
+    left_behind: Arc<LeftBehind>,
 }
 
 impl V8Engine {
@@ -87,6 +88,7 @@ impl V8Engine {
             common: Arc::default(),
             deno_dir: cache_folder.join("deno"),
             spares: Arc::default(),
+            left_behind: Arc::default(),
         })
     }
 
@@ -95,6 +97,7 @@ impl V8Engine {
             startup: self.startup,
             caches: self.caches.clone(),
             deno_dir: self.deno_dir.clone(),
+            left_behind: self.left_behind.clone(),
         }
     }
 }
@@ -251,6 +254,7 @@ pub(crate) struct Maker {
     startup: StartupSnapshot,
     pub(crate) caches: Arc<Caches>,
     deno_dir: PathBuf,
+    left_behind: Arc<LeftBehind>,
 }
 
 impl Maker {
@@ -292,7 +296,7 @@ impl Maker {
             ahead,
             sockets,
         };
-        isolate::begin(spec, name)
+        isolate::begin(spec, name, self.left_behind.clone())
     }
 }
 

@@ -3,6 +3,11 @@
 //! The only crate that names Deno or V8. It knows nothing of generations, reloading or HTTP
 //! servers; the host sees it through `js-runtime-api`. Only the prelude has heard of Inngest.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")
+)]
+
 mod compat;
 mod contained;
 mod diagnostics;

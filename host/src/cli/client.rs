@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -16,6 +15,7 @@ use tokio::net::UnixStream;
 
 use super::HostArgs;
 use crate::config::{find_running, find_running_state, working_folder};
+use crate::http_connection::{AnswerBody, drive};
 
 /// The largest answer that a command reads, in bytes.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -139,14 +139,15 @@ fn is_command(character: char) -> bool {
 pub(super) async fn open(
     socket: &Path,
     mut request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Response<AnswerBody>, Box<dyn std::error::Error + Send + Sync>> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_static("localhost"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    tokio::spawn(connection);
-    Ok(sender.send_request(request).await?)
+    let connection = drive(connection);
+    let response = sender.send_request(request).await?;
+    Ok(response.map(|body| AnswerBody::new(body, connection)))
 }
 
 #[cfg(test)]

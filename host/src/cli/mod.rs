@@ -27,11 +27,13 @@ use crate::supervisor::HOST_COMMAND;
 #[derive(Debug, Parser)]
 #[command(name = "baton", version, after_help = "Try: baton dev functions/")]
 pub struct Cli {
+    #[allow(missing_docs, reason = "clap would take it for a help text")]
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "clap would take it for a help text")]
 pub enum Command {
     /// Serve a project on this machine, in Inngest's dev mode.
     #[command(

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use js_runtime_api::{Engine, Project, Sources};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
 
 use super::report::NotKept;
 use super::state::GenerationId;
 use super::store::{Kept, Store};
 use crate::blocking;
+use crate::tasks::OwnedTask;
 
 /// How many can be gone back to, the current one included.
 pub const KEPT: usize = 5;
@@ -45,7 +45,7 @@ pub(super) struct Past {
 struct Writer {
     /// The newest one that is to be written: while the disk hangs, one waits.
     past: watch::Sender<Option<Past>>,
-    task: JoinHandle<()>,
+    task: OwnedTask<()>,
 }
 
 impl History {
@@ -109,7 +109,7 @@ impl History {
     pub(super) async fn close(&mut self) {
         if let Some(Writer { past, task }) = self.writer.take() {
             drop(past);
-            if tokio::time::timeout(WRITE_GRACE, task).await.is_err() {
+            if tokio::time::timeout(WRITE_GRACE, task.ended()).await.is_err() {
                 warn!("the disk is slow: the last generation may not be kept");
             }
         }
@@ -181,7 +181,7 @@ fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> 
 impl Writer {
     fn start(store: Arc<Store>) -> Self {
         let (past, mut to_write) = watch::channel(None::<Past>);
-        let task = tokio::spawn(async move {
+        let task = OwnedTask::spawn("writer of sources", async move {
             // What is superseded already is not written.
             while to_write.changed().await.is_ok() {
                 let Some(newest) = to_write.borrow_and_update().clone() else {

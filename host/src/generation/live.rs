@@ -121,16 +121,15 @@ impl Generation {
         })
     }
 
-    /// Tells user code that another generation gets the new calls. The generation stays until user code has finished
-    /// what it does then, or the isolates are ended.
-    pub(super) fn drain(self: &Arc<Self>) {
+    /// Tells user code that another generation gets the new calls. The generation stays until the future ends: until
+    /// user code has finished what it does then, or the isolates are ended.
+    pub(super) fn drain(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         self.pool.drain();
-        if let Some(held) = self.hold() {
-            let drained = self.pool.drained();
-            tokio::spawn(async move {
+        let (held, drained) = (self.hold(), self.pool.drained());
+        async move {
+            if held.is_some() {
                 drained.await;
-                drop(held);
-            });
+            }
         }
     }
 
@@ -169,10 +168,16 @@ impl Generation {
         self.pool.call(id, None, request)
     }
 
+    /// Whether the generation has the function.
+    #[must_use]
+    pub fn has(&self, function: &str) -> bool {
+        self.functions.contains(function)
+    }
+
     /// Whether the generation has the function, as far as its functions are known.
     #[must_use]
     pub fn may_have(&self, function: &str) -> bool {
-        self.manifest.apps.is_empty() || self.functions.contains(function)
+        self.manifest.apps.is_empty() || self.has(function)
     }
 
     /// The calls that run in it, oldest first, and when each began.

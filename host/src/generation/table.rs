@@ -16,7 +16,7 @@ use super::losses::LossCount;
 use super::reload::Reason;
 use super::report::Report;
 use super::role::Role;
-use super::state::{GenerationId, State};
+use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
 use crate::tasks::WatchedTasks;
 
@@ -65,8 +65,8 @@ pub struct Entry {
     pub hash: Option<String>,
     /// The stage of its load, once that takes long.
     pub load_stage: Option<LoadStage>,
-    /// Whether its state was told to those who follow.
-    pub(super) announced: bool,
+    /// The state that those who follow were told last.
+    pub(super) announced: Option<PublicState>,
 }
 
 impl Entry {
@@ -81,7 +81,7 @@ impl Entry {
             live: None,
             hash: None,
             load_stage: None,
-            announced: false,
+            announced: None,
         }
     }
 }

@@ -67,7 +67,7 @@ impl Host {
             },
         };
         let kept = folder.path().to_owned();
-        let keeper = Keeper::start(engine.clone(), project, limits, table.clone(), kept);
+        let keeper = Keeper::start(engine.clone(), project, limits, table.clone(), kept, None);
         Self {
             engine,
             table,

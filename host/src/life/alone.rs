@@ -7,12 +7,14 @@ use js_runtime_api::Engine;
 use tracing::info;
 
 use super::ServeError;
+use super::ending::Ending;
 use super::plan::Plan;
-use super::serving::{Ending, Host};
+use super::serving::Host;
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Outcome, Reason, Want};
 use crate::supervisor::swallow;
+use crate::tasks::OwnedTask;
 use crate::telemetry::Metrics;
 
 /// Serves until it is told to end, then finishes the calls it has.
@@ -22,12 +24,8 @@ use crate::telemetry::Metrics;
 pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     let host = Host::begin(plan, engine).await?;
-    let loading = tokio::spawn(first_load(
-        host.keeper.clone(),
-        host.metrics.clone(),
-        host.address,
-        watch,
-    ));
+    let loading = first_load(host.keeper.clone(), host.metrics.clone(), host.address, watch);
+    let loading = OwnedTask::spawn("first load", loading);
     // Of a terminal that is closed the default is right.
     swallow::signals_without_meaning(&[]);
     let mut signals = Signals::listen()?;
@@ -39,7 +37,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         () = host.table.draining().cancelled() => (Ending::Drain("a drain was asked for"), None),
         failure = host.table.tasks().failure() => (Ending::Drain("a task of the host failed"), Some(failure)),
     };
-    loading.abort();
+    loading.end().await;
     host.end(ending, drain, || {}, signals.end()).await;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }

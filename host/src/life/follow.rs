@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, Uri};
 use js_runtime_api::regular_file;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::blocking;
@@ -14,6 +15,7 @@ use crate::config::{ConfigFile, WatchMode};
 use crate::generation::{Keeper, Outcome, Reason, Table, Want};
 use crate::git::{self, Head};
 use crate::server::Successor;
+use crate::tasks::TaskSet;
 use crate::telemetry::Metrics;
 use crate::watch::{Changes, FileWatch, Patterns, Polling, WatchError, WatchSet};
 
@@ -24,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The limit for the disk to give a project's settings, and their most bytes.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 const LARGEST_SETTINGS: u64 = 1 << 20;
+/// The longest wait of a host that ends for what becomes of the changes that it has noticed.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which changes are followed.
 #[derive(Debug, Clone)]
@@ -37,35 +41,38 @@ pub(crate) struct Watching {
     pub(super) patterns: Patterns,
 }
 
-/// Reloads whenever there is something new, for as long as the host runs.
+/// Reloads whenever there is something new, until it is told to stop. What was noticed by then is loaded still, by this
+/// host or by the one that has taken over.
 pub(super) async fn follow(
     watching: Watching,
     root: PathBuf,
-    keeper: Keeper,
     table: Arc<Table>,
-    metrics: Arc<Metrics>,
-    successor: Successor,
+    reloads: Reloads,
+    stop: CancellationToken,
 ) {
     let polling = Polling {
         everywhere: watching.poll,
         ..Polling::default()
     };
-    let reloads = Reloads {
-        keeper,
-        metrics,
-        successor,
-    };
-    match watching.mode {
-        WatchMode::Off => std::future::pending().await,
-        WatchMode::Files => {
-            let (watch, changes) = start(polling).await;
-            files(&watch, changes, &root, watching.patterns, &table, &reloads).await;
-        }
-        WatchMode::GitRef => {
-            let (watch, changes) = start(polling).await;
-            commits(&watch, changes, &root, watching.require_clean, &reloads).await;
-        }
+    if watching.mode == WatchMode::Off {
+        return stop.cancelled().await;
     }
+    let (watch, changes) = tokio::select! {
+        started = start(polling) => started,
+        () = stop.cancelled() => return,
+    };
+    let following = async {
+        match watching.mode {
+            WatchMode::GitRef => commits(&watch, changes, &root, watching.require_clean, &reloads).await,
+            _ => files(&watch, changes, &root, watching.patterns, &table, &reloads).await,
+        }
+    };
+    tokio::select! {
+        () = following => {}
+        () = stop.cancelled() => {}
+    }
+    watch.end().await;
+    reloads.running.finish(ANSWERED_WITHIN).await;
 }
 
 /// Starts to watch, as soon as the system has a thread for it.
@@ -83,18 +90,29 @@ async fn start(polling: Polling) -> (FileWatch, Changes) {
     }
 }
 
-/// Whom a change is told.
-struct Reloads {
+/// The reloads of changes that were noticed.
+pub(super) struct Reloads {
     keeper: Keeper,
     metrics: Arc<Metrics>,
     successor: Successor,
+    /// Those that are not answered yet.
+    running: TaskSet,
 }
 
 impl Reloads {
+    pub(super) fn new(keeper: Keeper, metrics: Arc<Metrics>, successor: Successor) -> Self {
+        Self {
+            keeper,
+            metrics,
+            successor,
+            running: TaskSet::new("reloads of changes"),
+        }
+    }
+
     /// Does not wait: what comes next may supersede it.
     fn noticed(&self, reason: Reason) {
         let (keeper, metrics, successor) = (self.keeper.clone(), self.metrics.clone(), self.successor.clone());
-        tokio::spawn(async move {
+        self.running.spawn(async move {
             let report = keeper.request(Want::Reload { force: false }, reason).await;
             if report.outcome == Outcome::HandedOver {
                 // The host that takes over may not have been watching yet.

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! `settings` declares the flags and variables, `plan` settles every value. `alone` is `baton dev`; `supervised` is a
-//! host of `baton start`, which does as its supervisor says. `serving` has what both share: the parts of a host, and its
-//! end. `follow` makes reloads of changes on the disk.
+//! host of `baton start`, which does as its supervisor says. `serving` has what both share, the parts of a host, and
+//! `ending` its end. `follow` makes reloads of changes on the disk.
 
 mod alone;
+mod ending;
 mod follow;
 mod plan;
 mod serving;
@@ -29,6 +30,7 @@ pub(crate) use plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, NAME_THE_ENV_FILE};
 pub(crate) use serving::Host;
 
 use crate::config::{ProjectError, StateError};
+use crate::exit_code;
 use crate::server::ListenError;
 use crate::tasks::TaskFailure;
 use crate::telemetry::TracesError;
@@ -36,21 +38,27 @@ use crate::telemetry::TracesError;
 /// Why a host did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ServeError {
+    /// There is no project, or its configuration is wrong.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Project(#[from] ProjectError),
+    /// The state folder cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     State(#[from] StateError),
+    /// The port cannot be listened on.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    /// Spans cannot be exported.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Traces(#[from] TracesError),
+    /// The host served, and one of its tasks failed.
     #[error(transparent)]
     #[diagnostic(help("The calls in flight were finished. Start the host again."))]
     Task(#[from] TaskFailure),
+    /// The system refused something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -60,11 +68,11 @@ impl ServeError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Project(ProjectError::Unreadable { .. }) => 2,
-            Self::Project(ProjectError::ConfigFile(_)) => 78,
-            Self::State(error) if error.is_lasting() => 78,
-            Self::Listen(error) if error.is_lasting() => 78,
-            _ => 1,
+            Self::Project(ProjectError::Unreadable { .. }) => exit_code::USAGE,
+            Self::Project(ProjectError::ConfigFile(_)) => exit_code::CONFIGURATION,
+            Self::State(error) => exit_code::of_failed_start(error.is_lasting()),
+            Self::Listen(error) => exit_code::of_failed_start(error.is_lasting()),
+            _ => exit_code::of_failed_start(false),
         }
     }
 }

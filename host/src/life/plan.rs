@@ -11,7 +11,9 @@ use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
 use super::ServeError;
 use super::follow::Watching;
 use super::settings::ServeArgs;
-use crate::config::{ConfigFile, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder};
+use crate::config::{
+    ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
+};
 use crate::generation::{Limits, Pin};
 use crate::registration::Settings;
 use crate::supervisor::Setup;
@@ -148,14 +150,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             None => env.file.map(|file| project.root.join(file)),
         },
         secret_command: env.secret_command,
-        defaults: {
-            let mut defaults: BTreeMap<_, _> = inngest.variables(matches!(mode, Mode::Start(_))).collect();
-            if let Mode::Dev = mode {
-                // The SDK would take this machine for Inngest's cloud.
-                defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());
-            }
-            defaults
-        },
+        defaults: default_variables(&inngest, mode),
     };
     let state_dir = args
         .state_dir
@@ -179,14 +174,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         watching: Watching {
-            mode: match args.watch {
-                _ if args.no_watch => WatchMode::Off,
-                Some(asked) => asked,
-                None => watch.mode.unwrap_or(match mode {
-                    Mode::Dev => WatchMode::Files,
-                    Mode::Start(_) => WatchMode::Off,
-                }),
-            },
+            mode: watch_mode(args, watch.mode, mode),
             require_clean: args.require_clean || require_clean.unwrap_or_default(),
             poll: args.poll || poll.unwrap_or_default(),
             patterns,
@@ -215,6 +203,26 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
         },
     })
+}
+
+/// The variables that functions see where the environment does not set them.
+fn default_variables(inngest: &InngestSection, mode: Mode) -> BTreeMap<String, String> {
+    let mut defaults: BTreeMap<_, _> = inngest.variables(matches!(mode, Mode::Start(_))).collect();
+    if let Mode::Dev = mode {
+        // The SDK would take this machine for Inngest's cloud.
+        defaults.insert("INNGEST_DEV".to_owned(), "1".to_owned());
+    }
+    defaults
+}
+
+/// The changes that are followed: by the flags, else the file, else in `baton dev` files.
+fn watch_mode(args: &ServeArgs, file: Option<WatchMode>, mode: Mode) -> WatchMode {
+    match (args.watch, mode) {
+        _ if args.no_watch => WatchMode::Off,
+        (Some(asked), _) => asked,
+        (None, Mode::Dev) => file.unwrap_or(WatchMode::Files),
+        (None, Mode::Start(_)) => file.unwrap_or(WatchMode::Off),
+    }
 }
 
 /// The flag or variable, else what the file says, else the default.

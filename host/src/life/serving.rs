@@ -1,14 +1,13 @@
-//! A host that serves: its parts put together, and how it comes to its end.
+//! A host that serves, and its parts.
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::Engine;
+use js_runtime_api::{Engine, Project};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -20,28 +19,8 @@ use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, bind, router};
 use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
+use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
-
-/// The pause before a stop says for the first time what it waits for; each is twice as long as the one before, up to
-/// the last.
-const FIRST_WORD: Duration = Duration::from_secs(2);
-const LAST_WORD: Duration = Duration::from_mins(5);
-/// The longest wait of a host that ends by itself for a load that runs.
-const FREEZE_WITHIN: Duration = Duration::from_secs(10);
-/// The most calls and streams that are named each time.
-const NAMED_WAITING: usize = 20;
-
-/// The way in which a host's work comes to its end.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Ending {
-    /// Another host accepts.
-    HandedOver,
-    /// No other host will.
-    Drain(&'static str),
-    /// It was asked to end, and its supervisor was not; or the supervisor is gone.
-    Leave(&'static str),
-    Now(&'static str),
-}
 
 /// A host that serves; nothing is loaded before it is asked for.
 pub(crate) struct Host {
@@ -52,11 +31,48 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     /// Whether the port is served at the moment.
     pub(crate) accepting: watch::Receiver<bool>,
-    serving: JoinHandle<()>,
-    room: Room,
-    following: JoinHandle<()>,
-    ledger: Arc<Ledger>,
+    pub(super) room: Room,
+    pub(super) ledger: Arc<Ledger>,
+    /// Serves connections until the last call is answered.
+    pub(super) serving: OwnedTask<()>,
+    /// Makes reloads of changes, until it is stopped by the token.
+    pub(super) following: OwnedTask<()>,
+    pub(super) stop_following: CancellationToken,
+    /// Ends the streams that are left a while after the host was told to end.
+    pub(super) streams_end: OwnedTask<()>,
     _lock: Option<Lock>,
+}
+
+/// The first lines of a host's log.
+struct Announcement<'a> {
+    address: SocketAddr,
+    project: &'a Project,
+    state: &'a Path,
+    /// Under a supervisor.
+    occasion: Option<Occasion>,
+    /// An environment file that is there and that nothing reads.
+    unread: Option<&'a Path>,
+    inspector: Option<SocketAddr>,
+}
+
+impl Announcement<'_> {
+    fn log(&self) {
+        let (url, pid) = (format!("http://{}", self.address), std::process::id());
+        let (folder, entry) = (self.state.display(), self.project.entry.path().display());
+        match self.occasion {
+            Some(Occasion::Upgrade) => {
+                info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
+            }
+            _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
+        }
+        if let Some(file) = self.unread {
+            let file = file.display();
+            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
+        }
+        if let Some(address) = self.inspector {
+            info!(%address, "debuggers may attach: chrome://inspect, or an editor as to Node");
+        }
+    }
 }
 
 /// How a host comes to be that has a supervisor.
@@ -128,28 +144,15 @@ impl Host {
         let listeners = Listeners::with(listener, state.control_socket())?;
         let inspector = inspect.map(Inspector::bind).transpose()?;
         let address = listeners.address;
-        let (url, pid) = (format!("http://{address}"), std::process::id());
-        let (folder, entry) = (state.path().display(), project.entry.path().display());
-        match supervised {
-            Some((
-                _,
-                Beginning {
-                    occasion: Occasion::Upgrade,
-                    ..
-                },
-            )) => {
-                info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
-            }
-            _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
+        Announcement {
+            address,
+            project: &project,
+            state: state.path(),
+            occasion: supervised.as_ref().map(|(_, beginning)| beginning.occasion),
+            unread: unnamed.as_deref().filter(|_| matches!(mode, Mode::Dev)),
+            inspector: inspector.as_ref().map(|inspector| inspector.address),
         }
-        if let (Mode::Dev, Some(file)) = (mode, unnamed) {
-            let file = file.display();
-            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
-        }
-
-        if let Some(inspector) = &inspector {
-            info!(address = %inspector.address, "debuggers may attach: chrome://inspect, or an editor as to Node");
-        }
+        .log();
         let table = Arc::new(Table::new(pin));
         let given = supervised.as_ref().and_then(|(_, beginning)| beginning.before.newest);
         if supervised.is_some() {
@@ -160,18 +163,19 @@ impl Host {
         let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
         let kept = state.path().join("kept");
-        let keeper = Keeper::start_after(engine, project, limits, table.clone(), kept, given);
+        let keeper = Keeper::start(engine, project, limits, table.clone(), kept, given);
         let successor = Successor {
             socket: state.control_socket(),
             hold,
             ending: table.draining().clone(),
         };
+        let end_streams = CancellationToken::new();
         let settings = Settings {
             wanted: register,
             address,
         };
         let (accepts, accepting) = watch::channel(false);
-        let ledger = Arc::new(Ledger::create(state.path(), pid));
+        let ledger = Arc::new(Ledger::create(state.path(), std::process::id()));
         let server = Server {
             registration: Registration::start(table.clone(), settings, accepting.clone()),
             table: table.clone(),
@@ -183,7 +187,7 @@ impl Host {
             address,
             project: root.display().to_string().into(),
             calls: calls.clone(),
-            streams_end: end_of_streams(table.draining().clone(), stream_drain),
+            streams_end: end_streams.clone(),
             hold,
             held: Arc::default(),
             slow_call,
@@ -201,23 +205,20 @@ impl Host {
         let serving = tasks.spawn("connections", served);
         if let Some(inspector) = inspector {
             // Until the process ends: what is paused then must be resumed by somebody.
-            tasks.spawn("inspector", inspector.serve(table.clone()));
+            tasks.keep("inspector", inspector.serve(table.clone()));
         }
         if let Mode::Start(_) = mode {
-            tokio::spawn(warn_of_unsigned_calls(table.clone()));
+            tasks.keep("warnings of unsigned calls", warn_of_unsigned_calls(table.clone()));
         }
         if let Some(traces) = traces.clone() {
-            tasks.spawn("spans of reloads", trace_reloads(traces, table.events()));
+            tasks.keep("spans of reloads", trace_reloads(traces, table.events()));
         }
-        let followed = follow::follow(
-            watching,
-            root,
-            keeper.clone(),
-            table.clone(),
-            metrics.clone(),
-            successor,
-        );
+        let reloads = follow::Reloads::new(keeper.clone(), metrics.clone(), successor);
+        let stop_following = CancellationToken::new();
+        let followed = follow::follow(watching, root, table.clone(), reloads, stop_following.clone());
         let following = tasks.spawn("watcher of files", followed);
+        let ending_streams = cancel_after(table.draining().clone(), stream_drain, end_streams);
+        let streams_end = OwnedTask::spawn("end of streams", ending_streams);
         Ok(Self {
             keeper,
             table,
@@ -226,9 +227,11 @@ impl Host {
             address,
             accepting,
             room,
+            ledger,
             serving,
             following,
-            ledger,
+            stop_following,
+            streams_end,
             _lock: None,
         })
     }
@@ -245,121 +248,13 @@ impl Host {
         self.table.set_role(Role::Stopped);
         let _ = self.accepting.clone().wait_for(|accepting| !*accepting).await;
     }
-
-    /// Begins nothing new, waits for the last answer, then ends what is left. `leaving` tells that another host gets the
-    /// next calls.
-    pub(super) async fn end(
-        self,
-        ending: Ending,
-        budget: Duration,
-        leaving: impl FnOnce(),
-        now: impl Future<Output = &'static str>,
-    ) {
-        let in_flight = calls_in_flight(&self.table);
-        match ending {
-            Ending::HandedOver => info!(in_flight, "handed over: the calls in flight are finished"),
-            Ending::Drain(reason) => {
-                info!(
-                    reason,
-                    in_flight, "ending: no new calls, the ones in flight are finished"
-                );
-                // Whoever waits for a reload is answered, too.
-                self.keeper.resume(None);
-                self.table.drain();
-            }
-            Ending::Leave(reason) => {
-                info!(
-                    reason,
-                    in_flight, "ending: the calls in flight are finished, another host gets the next"
-                );
-                self.stops_accepting().await;
-                let _ = tokio::time::timeout(FREEZE_WITHIN, self.keeper.freeze()).await;
-                leaving();
-            }
-            Ending::Now(reason) => info!(reason, in_flight, "ending now"),
-        }
-        if matches!(ending, Ending::HandedOver | Ending::Leave(_)) {
-            self.keeper.hand_over();
-            self.table.set_role(Role::HandedOver);
-        }
-        match ending {
-            Ending::Now(reason) => self.finish(budget, std::future::ready(reason)).await,
-            _ => self.finish(budget, now).await,
-        }
-        info!("ended");
-    }
-
-    /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
-    /// used up or when it is to end `now`.
-    async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
-        let Self {
-            serving,
-            following,
-            keeper,
-            table,
-            traces,
-            room,
-            ledger,
-            ..
-        } = self;
-        let ended = async {
-            // It ends with its last connection, or the task has panicked, which is as final.
-            let _ = serving.await;
-            let view = table.view();
-            let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
-            futures::future::join_all(live.map(|generation| generation.drained())).await;
-            table.tasks().may_end();
-            following.abort();
-            // What user code does at its end belongs to the budget, too.
-            keeper.stop().await;
-        };
-        let finished = tokio::select! {
-            biased;
-            () = ended => true,
-            never = tell_what_is_waited_for(&table, &room) => match never {},
-            () = tokio::time::sleep(budget) => {
-                warn!("the drain budget is used up");
-                false
-            }
-            reason = now => {
-                warn!(reason, "ending now");
-                false
-            }
-        };
-        if let Some(traces) = traces {
-            traces.end().await;
-        }
-        let cut = if finished {
-            Vec::new()
-        } else {
-            table.view().entries.clone()
-        };
-        for entry in &cut {
-            for (call, since) in entry.live.iter().flat_map(|live| live.in_flight()) {
-                warn!(
-                    generation = entry.id.0,
-                    function = call.function,
-                    run = call.run,
-                    step = call.step,
-                    running_ms = since.elapsed().as_millis(),
-                    "call cut"
-                );
-            }
-        }
-        ledger.clear();
-    }
 }
 
-/// A token that is cancelled `after` so long a time from the beginning of the host's end.
-fn end_of_streams(draining: CancellationToken, after: Duration) -> CancellationToken {
-    let end = CancellationToken::new();
-    let cancelled = end.clone();
-    tokio::spawn(async move {
-        draining.cancelled().await;
-        tokio::time::sleep(after).await;
-        cancelled.cancel();
-    });
-    end
+/// Cancels the token `after` so long a time from the beginning of the host's end.
+async fn cancel_after(draining: CancellationToken, after: Duration, cancelled: CancellationToken) {
+    draining.cancelled().await;
+    tokio::time::sleep(after).await;
+    cancelled.cancel();
 }
 
 /// Says in production that anybody can run the functions, whenever that becomes so. Ends with the table.
@@ -383,44 +278,6 @@ async fn warn_of_unsigned_calls(table: Arc<Table>) {
     }
 }
 
-/// Says what a stop waits for, while it does: soon, and then ever less often.
-async fn tell_what_is_waited_for(table: &Table, room: &Room) -> Infallible {
-    let mut pause = FIRST_WORD;
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LAST_WORD);
-        let view = table.view();
-        let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
-        let waiting: Vec<_> = live
-            .flat_map(|live| live.waiting().into_iter().map(|call| (live.id, call)))
-            .collect();
-        let streams = waiting.iter().filter(|(_, call)| call.is_stream()).count();
-        let (calls, census) = (waiting.len() - streams, room.census());
-        info!(
-            calls,
-            streams,
-            connections = census.reading + census.answering,
-            "waiting for what is not finished"
-        );
-        for (generation, call) in waiting.iter().take(NAMED_WAITING) {
-            info!(
-                generation = generation.0,
-                function = call.info.function,
-                run = call.info.run,
-                step = call.info.step,
-                request = call.info.request,
-                running_ms = call.since.elapsed().as_millis(),
-                "{}",
-                if call.is_stream() {
-                    "waiting for a stream"
-                } else {
-                    "waiting for a call"
-                }
-            );
-        }
-    }
-}
-
 /// Ends with the table.
 async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<HostEvent>) {
     loop {
@@ -430,10 +287,4 @@ async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<Host
             Err(RecvError::Closed) => return,
         }
     }
-}
-
-fn calls_in_flight(table: &Table) -> usize {
-    let view = table.view();
-    let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
-    live.map(|generation| generation.in_flight().len()).sum()
 }

@@ -16,6 +16,7 @@ const DEFAULT_LOG_AGE: Duration = Duration::from_hours(24);
 const DEFAULT_LOG_KEEP: usize = 14;
 
 #[derive(Debug, Args)]
+#[allow(missing_docs, reason = "clap would take it for a help text")]
 pub struct ServeArgs {
     /// A folder of functions or an entry file. Without it: what baton.toml says, else functions/,
     /// src/functions/, inngest/ or src/inngest/.

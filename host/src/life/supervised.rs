@@ -8,8 +8,9 @@ use tokio::signal::unix::SignalKind;
 use tracing::{info, warn};
 
 use super::ServeError;
+use super::ending::Ending;
 use super::plan::Plan;
-use super::serving::{Ending, Host, Supervision};
+use super::serving::{Host, Supervision};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
@@ -17,6 +18,7 @@ use crate::supervisor::swallow;
 use crate::supervisor::{
     Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
+use crate::tasks::{OwnedTask, TaskSet};
 
 /// The first words to the supervisor.
 ///
@@ -56,14 +58,17 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
         },
     )?;
     let numbers = tell_numbers(host.table.clone(), supervised.clone());
-    host.table.tasks().spawn("numbers for the supervisor", numbers);
-    let loading = tokio::spawn(load(host.keeper.clone(), beginning, watch, supervised.clone()));
-    let ending = serve(&host, beginning, &supervised, &mut orders, &mut signals).await;
-    loading.abort();
+    host.table.tasks().keep("numbers for the supervisor", numbers);
+    let loading = load(host.keeper.clone(), beginning, watch, supervised.clone());
+    let loading = OwnedTask::spawn("first load", loading);
+    let answers = TaskSet::new("answers to the supervisor");
+    let ending = serve(&host, beginning, &supervised, &answers, &mut orders, &mut signals).await;
+    loading.end().await;
     let table = host.table.clone();
     let leaving = || supervised.say(FromHost::Leaving);
     let cut_short = told_to_end(&table, &supervised, &mut orders, &mut signals);
     host.end(ending, drain, leaving, cut_short).await;
+    answers.end().await;
     supervised.fall_silent().await;
     Ok(())
 }
@@ -87,6 +92,7 @@ async fn serve(
     host: &Host,
     beginning: Beginning,
     supervised: &Arc<Supervised>,
+    answers: &TaskSet,
     orders: &mut Orders,
     signals: &mut Signals,
 ) -> Ending {
@@ -114,7 +120,7 @@ async fn serve(
             }
             Some(ToHost::Ping { number }) => {
                 let (goes_on, supervised) = (host.keeper.goes_on(), supervised.clone());
-                tokio::spawn(async move {
+                answers.spawn(async move {
                     if goes_on.await {
                         supervised.say(FromHost::Pong { number });
                     }
@@ -123,7 +129,7 @@ async fn serve(
             Some(ToHost::Freeze) => {
                 let (frozen, supervised) = (host.keeper.freeze(), supervised.clone());
                 // It may have to wait for a load, and be told to go on meanwhile.
-                tokio::spawn(async move {
+                answers.spawn(async move {
                     if let Some(frozen) = frozen.await {
                         supervised.say(FromHost::Frozen(frozen));
                     }

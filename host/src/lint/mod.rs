@@ -10,7 +10,7 @@ mod retries;
 use js_runtime_api::{Function, LoadError, LoadErrorKind, Manifest, Warning};
 
 pub use changes::Before;
-pub use code::{CODES, Code, parse_code};
+pub use code::{Code, parse_code};
 
 /// Everything worth saying about new code, given what serves before it.
 #[must_use]

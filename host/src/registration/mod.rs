@@ -43,9 +43,9 @@ use std::time::Duration;
 use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use inngest::{Failure, Inngest};
-pub use key::{bearer, flaw};
-pub use subject::{CLOUD, DEV_SERVER, Off, Unsigned, is_local};
+pub use inngest::Inngest;
+pub use key::flaw;
+pub use subject::{CLOUD, Off, Unsigned, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;
@@ -87,7 +87,7 @@ impl Registration {
         let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(Off::NoGeneration))));
         let (asks, asked) = mpsc::unbounded_channel();
         let tasks = table.tasks().clone();
-        tasks.spawn("registration", task::run(table, settings, allowed, asked, shown_sender));
+        tasks.keep("registration", task::run(table, settings, allowed, asked, shown_sender));
         Self { shown, asks }
     }
 

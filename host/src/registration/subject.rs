@@ -42,7 +42,7 @@ pub(super) struct AppSubject {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Off {
     #[error("it is switched off")]
-    SwitchedOff,
+    Unwanted,
     #[error("no generation serves yet")]
     NoGeneration,
     #[error("the host ends: another one registers")]
@@ -60,7 +60,7 @@ pub enum Off {
 impl Off {
     const fn kind(&self) -> OffKind {
         match self {
-            Self::SwitchedOff => OffKind::SwitchedOff,
+            Self::Unwanted => OffKind::SwitchedOff,
             Self::NoGeneration => OffKind::NoGeneration,
             Self::NotCurrent => OffKind::NotCurrent,
             Self::NoFunctions(_) => OffKind::NoFunctions,
@@ -104,7 +104,7 @@ impl Subject {
         settings: &Settings,
     ) -> Result<Self, Off> {
         if !settings.wanted {
-            return Err(Off::SwitchedOff);
+            return Err(Off::Unwanted);
         }
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = variable("INNGEST_SERVE_PATH").unwrap_or_else(|| "/api/inngest".to_owned());

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::answer::Raw;
 use super::op::HttpRequest;
 use super::sdk::Lost;
+use crate::http_connection::drive;
 
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -97,8 +98,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the answer's last byte.
-    tokio::spawn(connection);
+    let _connection = drive(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();

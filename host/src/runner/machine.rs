@@ -243,14 +243,7 @@ impl Machine {
         let is_target = |op: &Op| op.step().is_some_and(|step| call.target.step_id() == step.id);
         // Steps that are under way are told with each discovery.
         let mut ops: Vec<Op> = ops.into_iter().filter(|op| is_target(op) || !known(op)).collect();
-        let lazy = |op: &Op| matches!(op, Op::Lazy { .. });
-        if ops.iter().filter(|op| !lazy(op)).count() > 1 {
-            self.plan_only = true;
-            let steps: Vec<&Step> = ops.iter().filter_map(Op::step).collect();
-            if self.version >= 2 && !steps.iter().any(|step| step.race) {
-                self.group.extend(steps.iter().map(|step| step.id.clone()));
-            }
-        }
+        self.group_steps(&ops);
         // What is under way first: the end of one may be what the others wait for.
         ops.sort_by_key(|op| matches!(op, Op::Ran { .. } | Op::Threw { .. }));
         let outdated = self.discovery == Discovery::RunningAndOutdated;
@@ -270,16 +263,7 @@ impl Machine {
                     self.memoise(&step.id, json!({ "data": data }), effects);
                 }
                 Op::Threw { step, error, again } if again && call.attempt + 1 < self.max_attempts => {
-                    let delay = delay(call.attempt, after.clone());
-                    effects.push(Effect::Tell {
-                        step,
-                        attempt: call.attempt,
-                        ending: Ending::Again {
-                            error,
-                            delay: delay.clone(),
-                        },
-                    });
-                    effects.push(again_of(call, delay));
+                    threw_again(call, step, error, after.clone(), effects);
                     retried = true;
                 }
                 Op::Threw { step, error, .. } => {
@@ -323,6 +307,19 @@ impl Machine {
         if over {
             let message = "the function neither ends nor waits: its promise waits for something that is no step";
             self.end(Outcome::Failed(answer::error("NothingToDo", message)), effects);
+        }
+    }
+
+    /// Several steps at once are only planned from then on. Unless they race, the function is asked again when all of
+    /// them are done.
+    fn group_steps(&mut self, ops: &[Op]) {
+        let lazy = |op: &Op| matches!(op, Op::Lazy { .. });
+        if ops.iter().filter(|op| !lazy(op)).count() > 1 {
+            self.plan_only = true;
+            let steps: Vec<&Step> = ops.iter().filter_map(Op::step).collect();
+            if self.version >= 2 && !steps.iter().any(|step| step.race) {
+                self.group.extend(steps.iter().map(|step| step.id.clone()));
+            }
         }
     }
 
@@ -373,6 +370,20 @@ impl Machine {
 
 fn delay(attempt: u32, after: Option<Moment>) -> Delay {
     after.map_or(Delay::BackOff { attempt }, Delay::Until)
+}
+
+/// Tells that a step threw, and has it tried again.
+fn threw_again(call: &Call, step: Step, error: Value, after: Option<Moment>, effects: &mut Vec<Effect>) {
+    let delay = delay(call.attempt, after);
+    effects.push(Effect::Tell {
+        step,
+        attempt: call.attempt,
+        ending: Ending::Again {
+            error,
+            delay: delay.clone(),
+        },
+    });
+    effects.push(again_of(call, delay));
 }
 
 fn again_of(call: &Call, delay: Delay) -> Effect {

@@ -222,7 +222,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderName, Uri};
 
     use super::{Access, Refusal, decide, is_of_web_page};
-    use crate::server::Peer;
+    use crate::server::listen::Peer;
 
     fn check(access: &Access, peer: Peer, headers: &[(&'static str, &str)], expected: Result<(), Refusal>) {
         let headers: HeaderMap = headers

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use axum::response::Response;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use js_runtime_api::{Body as Bytewise, header_bytes};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer;
 use super::calls::GENERATION_HEADER;
 use super::listen::own_control_socket;
+use crate::http_connection::{AnswerBody, drive};
 
 /// How often a host is looked for that is not there yet.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -50,6 +52,33 @@ impl Successor {
         }
     }
 
+    /// Its answer to a request that was read for a call.
+    pub(super) async fn pass_on(&self, request: js_runtime_api::Request) -> Response {
+        let js_runtime_api::Request {
+            method,
+            url,
+            headers,
+            body,
+            ..
+        } = request;
+        let (Ok(method), Ok(uri)) = (method.parse(), url.parse()) else {
+            return answer::error(StatusCode::BAD_REQUEST, "this is no request", "Send it again.");
+        };
+        let headers = headers.iter().filter_map(|(name, value)| {
+            Some((
+                HeaderName::try_from(name).ok()?,
+                HeaderValue::from_bytes(&header_bytes(value)).ok()?,
+            ))
+        });
+        let body = match body {
+            Bytewise::Full(body) => Body::from(body),
+            Bytewise::Stream(parts) => Body::from_stream(parts),
+            // No request has such a body.
+            Bytewise::Upgraded(_) => Body::empty(),
+        };
+        self.ask(method, &uri, headers.collect(), body).await
+    }
+
     pub(super) async fn get(
         &self,
         method: Method,
@@ -68,13 +97,13 @@ impl Successor {
             .entry(HOST)
             .or_insert_with(|| HeaderValue::from_static("localhost"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
-        tokio::spawn(connection);
+        let connection = drive(connection);
         let mut response = sender.send_request(request).await?;
         // They belong to the connection between the hosts.
         response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(TRANSFER_ENCODING);
         response.headers_mut().remove(GENERATION_HEADER);
-        Ok(response.map(Body::new))
+        Ok(response.map(|body| Body::new(AnswerBody::new(body, connection))))
     }
 
     /// Whether no other host has taken the place of this one yet.

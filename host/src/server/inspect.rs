@@ -38,6 +38,7 @@ use super::listen::{ListenError, Peer};
 use super::room::{Phase, Place, Room};
 use super::{answer, connection};
 use crate::generation::{Generation, GenerationId, IsolateId, PublicState, Table, View};
+use crate::tasks::TaskSet;
 
 const CURRENT: &str = "current";
 /// WebSocket's code for a server that is there again soon (RFC 6455, IANA's registry).
@@ -59,7 +60,16 @@ pub struct Inspector {
     pub address: SocketAddr,
 }
 
+/// What the routes may use.
+#[derive(Clone)]
+struct Debuggers {
+    table: Arc<Table>,
+    attached: Arc<TaskSet>,
+}
+
 impl Inspector {
+    /// Binds the port; 0 picks a free one.
+    ///
     /// # Errors
     /// When the port is taken.
     pub fn bind(port: u16) -> Result<Self, ListenError> {
@@ -72,7 +82,7 @@ impl Inspector {
         Ok(Self { listener, address })
     }
 
-    /// Serves for as long as it is polled.
+    /// Serves for as long as it is polled; with it go the debuggers that are attached.
     pub async fn serve(self, table: Arc<Table>) {
         let router = Router::new()
             .route("/json", get(list))
@@ -80,20 +90,18 @@ impl Inspector {
             .route("/json/version", get(version))
             .route("/{target}", get(attach))
             .layer(from_fn(only_debuggers))
-            .with_state(table);
+            .with_state(Debuggers {
+                table,
+                attached: Arc::new(TaskSet::new("debuggers")),
+            });
+        let connections = TaskSet::new("connections of debuggers");
         let mut accepting = Accepting::new(Room::of(MOST_CONNECTIONS));
         loop {
             let ((stream, peer), seat) = accepting.next(&self.listener).await;
             connection::prepare(&stream);
             let (router, leave) = (router.clone(), std::future::pending());
-            tokio::spawn(connection::serve(
-                stream,
-                Peer::Tcp(peer),
-                seat,
-                router,
-                || false,
-                leave,
-            ));
+            let served = connection::serve(stream, Peer::Tcp(peer), seat, router, || false, leave);
+            connections.spawn(served);
         }
     }
 }
@@ -121,7 +129,7 @@ async fn version() -> Json<Value> {
     Json(json!({"Browser": concat!("baton/", env!("CARGO_PKG_VERSION")), "Protocol-Version": "1.3"}))
 }
 
-async fn list(State(table): State<Arc<Table>>, headers: HeaderMap) -> Json<Value> {
+async fn list(State(Debuggers { table, .. }): State<Debuggers>, headers: HeaderMap) -> Json<Value> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.unwrap_or("127.0.0.1").to_owned();
     let target = |id: &str, title: String| {
@@ -150,7 +158,11 @@ async fn list(State(table): State<Arc<Table>>, headers: HeaderMap) -> Json<Value
     Json(Value::Array(targets))
 }
 
-async fn attach(State(table): State<Arc<Table>>, Path(target): Path<String>, mut request: Request) -> Response {
+async fn attach(
+    State(Debuggers { table, attached }): State<Debuggers>,
+    Path(target): Path<String>,
+    mut request: Request,
+) -> Response {
     let follows = target == CURRENT;
     let found = if follows {
         table
@@ -179,7 +191,7 @@ async fn attach(State(table): State<Arc<Table>>, Path(target): Path<String>, mut
     };
     let generation = generation.id;
     // Ends with either side.
-    tokio::spawn(async move {
+    attached.spawn(async move {
         tracing::info!(generation = generation.0, "debugger attached");
         if let Ok(socket) = socket.await {
             // It is not idle, whatever its answer says.

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 
 use super::{Service, ServiceError};
+use crate::http_connection::drive;
 use crate::server::owner_of;
 
 /// How long a host may take to load the project.
@@ -77,13 +78,12 @@ async fn watch(address: SocketAddr) -> Result<u64, String> {
 async fn ask(address: SocketAddr) -> Result<(StatusCode, serde_json::Value), Box<dyn std::error::Error + Send + Sync>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    let _connection = drive(connection);
     let request = Request::get("/-/ready")
         .header(HOST, address.to_string())
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }

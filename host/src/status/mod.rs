@@ -23,7 +23,7 @@ use crate::config::WatchMode;
 use crate::generation::{Expected, GenerationId, IsolateId, PublicState, Reason};
 use crate::runner::catalogue::{Catalogue, Function};
 
-pub use answer::{Answer, DrainStatus, ErrorText};
+pub use answer::{Answer, DrainStatus};
 pub use readiness::{NotReady, Readiness};
 pub use registration::{
     AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus,

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use miette::Diagnostic;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tracing::error;
 
 use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
 use super::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
+use crate::tasks::OwnedTask;
 
 /// Why a host has no supervisor.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -64,7 +64,7 @@ impl Link {
         self.stream.set_nonblocking(true)?;
         let (reading, mut writing) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
         let (say, mut to_say) = mpsc::unbounded_channel::<Option<FromHost>>();
-        let speaking = tokio::spawn(async move {
+        let speaking = OwnedTask::spawn("words to the supervisor", async move {
             while let Some(Some(message)) = to_say.recv().await {
                 let mut line = serde_json::to_vec(&message).unwrap_or_default();
                 line.push(b'\n');
@@ -75,7 +75,7 @@ impl Link {
             }
         });
         let (order, orders) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let listening = OwnedTask::spawn("orders of the supervisor", async move {
             let mut lines = BufReader::new(reading).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str(&line) {
@@ -90,7 +90,7 @@ impl Link {
         });
         let supervised = Arc::new(Supervised {
             say,
-            speaking: Mutex::new(Some(speaking)),
+            tasks: Mutex::new(Some(Tasks { speaking, listening })),
             shown: Mutex::default(),
             asked: Mutex::default(),
         });
@@ -113,15 +113,24 @@ impl Orders {
 #[derive(Debug)]
 pub struct Supervised {
     say: mpsc::UnboundedSender<Option<FromHost>>,
-    speaking: Mutex<Option<JoinHandle<()>>>,
+    /// Until it has fallen silent.
+    tasks: Mutex<Option<Tasks>>,
     shown: Mutex<Shown>,
     asked: Mutex<Asked>,
+}
+
+#[derive(Debug)]
+struct Tasks {
+    speaking: OwnedTask<()>,
+    listening: OwnedTask<()>,
 }
 
 /// What the supervisor has said of itself and its hosts.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
+    /// The hosts that live, this one among them.
     pub hosts: Vec<HostLine>,
+    /// The supervisor; `None` until it has said so.
     pub supervisor: Option<SupervisorLine>,
 }
 
@@ -141,6 +150,7 @@ impl Asked {
 }
 
 impl Supervised {
+    /// Says something to the supervisor, without waiting until it is written.
     pub fn say(&self, message: FromHost) {
         // Without a supervisor there is nobody to tell.
         let _ = self.say.send(Some(message));
@@ -175,21 +185,24 @@ impl Supervised {
         self.say(FromHost::Drain);
     }
 
+    /// Notes what the supervisor has said of itself and its hosts.
     pub fn show(&self, shown: Shown) {
         *lock(&self.shown) = shown;
     }
 
+    /// Returns what the supervisor has said of itself and its hosts.
     #[must_use]
     pub fn shown(&self) -> Shown {
         lock(&self.shown).clone()
     }
 
-    /// Waits until everything is said.
+    /// Waits until everything is said, and listens no more.
     pub async fn fall_silent(&self) {
         let _ = self.say.send(None);
-        let speaking = lock(&self.speaking).take();
-        if let Some(speaking) = speaking {
-            let _ = speaking.await;
+        let tasks = lock(&self.tasks).take();
+        if let Some(Tasks { speaking, listening }) = tasks {
+            speaking.ended().await;
+            listening.end().await;
         }
     }
 }

@@ -22,25 +22,35 @@ pub enum ToHost {
     /// Begin no more loads, and say where things are.
     Freeze,
     /// Go on, and accept if you had stopped. That number has been given.
-    Resume { given: Option<GenerationId> },
+    Resume {
+        /// The newest number that was given; `None`: none since.
+        given: Option<GenerationId>,
+    },
     /// Take no new calls, and say so.
     StopAccepting,
     /// Your successor accepts: pass on what waits, finish what runs, and end.
     HandedOver,
     /// Who else there is.
     Hosts {
+        /// The hosts that live.
         all: Vec<HostLine>,
+        /// The supervisor itself.
         supervisor: SupervisorLine,
     },
     /// What became of the upgrade that you asked for.
     Upgraded {
+        /// That of [`FromHost::Upgrade`].
         ticket: u64,
+        /// The host that accepts from now on, or the reason why nothing was changed.
         result: Result<Upgraded, UpgradeError>,
     },
     /// There is no successor: finish what runs, and end.
     Drain,
     /// Answer this number. Said only to hosts that know it, while they accept.
-    Ping { number: u64 },
+    Ping {
+        /// That of the answer, too.
+        number: u64,
+    },
     /// Name the calls that run, and end.
     EndNow,
 }
@@ -51,7 +61,9 @@ pub enum ToHost {
 pub enum FromHost {
     /// The first thing.
     Hello {
+        /// [`PROTOCOL`] as the host has it.
         protocol: u32,
+        /// The host's version of Baton.
         version: String,
         /// How long loading the project may take.
         load_ms: u64,
@@ -65,30 +77,41 @@ pub enum FromHost {
     },
     /// The host and its keeper go on.
     Pong {
+        /// That of [`ToHost::Ping`].
         number: u64,
     },
     /// The engine is up: tell me what to load.
     Booted,
     /// A generation is there that could serve.
     Ready {
+        /// Its number.
         generation: GenerationId,
     },
     /// The project could not be loaded.
     Failed {
+        /// The reason, for people.
         message: String,
     },
+    /// It takes new calls from now on.
     Accepting,
+    /// It begins no more loads; this is where things are.
     Frozen(Frozen),
+    /// It takes no new calls any more.
     Stopped,
     /// Which generation serves, and the newest number that was given.
     Numbers {
+        /// The generation that serves.
         current: Option<GenerationId>,
+        /// The newest number that was given.
         newest: Option<GenerationId>,
+        /// What serves is not what is on the disk, which cannot be served.
         last_good: bool,
     },
     /// Somebody asks for an upgrade; `None`: with the binary that is at the usual place now.
     Upgrade {
+        /// That of the answer, [`ToHost::Upgraded`], too.
         ticket: u64,
+        /// The path of the binary.
         binary: Option<PathBuf>,
     },
     /// Somebody asks that all of it ends.
@@ -97,19 +120,21 @@ pub enum FromHost {
     Leaving,
 }
 
-/// With what a host begins.
+/// The beginning of a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Beginning {
+    /// The reason why it is started.
     pub occasion: Occasion,
     /// What the host before it served, and gave as numbers.
     pub before: Frozen,
 }
 
-/// Why a host is started.
+/// The reason why a host is started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Occasion {
+    /// The supervisor starts.
     #[default]
     Start,
     /// The one before it is gone.
@@ -123,34 +148,65 @@ pub enum Occasion {
 pub struct Upgraded {
     /// Of the host that accepts from now on.
     pub pid: u32,
+    /// Its version of Baton.
     pub version: String,
+    /// The generation that serves there.
     pub generation: Option<GenerationId>,
     /// Of the one that finishes its calls.
     pub draining: Option<u32>,
 }
 
-/// Why an upgrade changed nothing.
+/// The reason why an upgrade changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum UpgradeError {
+    /// One at a time.
     #[error("another upgrade is under way")]
     UnderWay,
+    /// The supervisor or the host was told to end.
     #[error("the host is ending")]
     Ending,
+    /// There is nobody to take over from.
     #[error("no host accepts calls at the moment: it is being started again")]
     NobodyAccepts,
+    /// The binary cannot be started.
     #[error("{binary} cannot be started: {error}", binary = .binary.display())]
-    NotStarted { binary: PathBuf, error: String },
+    NotStarted {
+        /// Its path.
+        binary: PathBuf,
+        /// The system's reason.
+        error: String,
+    },
+    /// The new host ended by itself.
     #[error("the new host ended before it was ready ({status})")]
-    Ended { status: String },
+    Ended {
+        /// Its exit code or signal, for people.
+        status: String,
+    },
+    /// The new host has missed a deadline.
     #[error("the new host was not {what} in time")]
-    TooSlow { what: String },
+    TooSlow {
+        /// The state that it has not reached: `ready`.
+        what: String,
+    },
+    /// The new host said what this supervisor does not understand.
     #[error("the new host speaks another language: {said}")]
-    NotUnderstood { said: String },
+    NotUnderstood {
+        /// Its words.
+        said: String,
+    },
+    /// The new host cannot load the project.
     #[error("the new host cannot serve the project: {message}")]
-    Rejected { message: String },
+    Rejected {
+        /// Its reason.
+        message: String,
+    },
+    /// The running host has missed a deadline.
     #[error("the running host did not {what} in time")]
-    NotReleased { what: String },
+    NotReleased {
+        /// The step that it has not done: `stop accepting`.
+        what: String,
+    },
 }
 
 impl UpgradeError {

@@ -7,11 +7,11 @@
 //!                         └── host B   accepts             (the same socket, inherited)
 //! ```
 //!
-//! - [`state`] decides, this file acts; hosts and supervisor speak [`message`]s.
-//! - A host that dies is replaced at once ([`backoff`]); connections wait in the socket meanwhile. The
-//!   calls that it took with it are named from its [`ledger`].
-//! - After an upgrade the supervisor becomes the newer binary, too ([`replace`]), and tells it of its sockets, lock and
-//!   hosts by a [`handover_record`].
+//! - `state` decides, this file acts; hosts and supervisor speak `message`s.
+//! - A host that dies is replaced at once (`backoff`); connections wait in the socket meanwhile. The
+//!   calls that it took with it are named from its `ledger`.
+//! - After an upgrade the supervisor becomes the newer binary, too (`replace`), and tells it of its sockets, lock and
+//!   hosts by a `handover_record`.
 //! - One thread, beside those that write the log: whatever is inherited by a child is settled between two starts.
 
 mod backoff;
@@ -64,6 +64,7 @@ use self::replace::AsDescriptor;
 use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
+use crate::exit_code;
 use crate::server::{ListenError, own_control_socket};
 use crate::status::SupervisorLine;
 
@@ -82,7 +83,9 @@ const LEAVE_PAUSE: Duration = Duration::from_millis(50);
 /// What a supervisor is started with.
 #[derive(Debug)]
 pub struct Setup {
+    /// The project's state folder.
     pub state: StateFolder,
+    /// The address to listen on, unless the system passes a socket.
     pub address: SocketAddr,
     /// How long hosts may finish their calls.
     pub drain: Duration,
@@ -93,15 +96,19 @@ pub struct Setup {
 /// Why a supervisor did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum StartError {
+    /// The state folder cannot be used, or another host has it.
     #[error(transparent)]
     #[diagnostic(transparent)]
     State(#[from] StateError),
+    /// The port cannot be listened on.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    /// The record of the binary before this one is not understood.
     #[error("this supervisor cannot go on from the binary before it: {0}")]
     #[diagnostic(help("Start the service again. Its hosts finish their calls without a supervisor."))]
     Record(#[from] RecordError),
+    /// The system refused something else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -111,9 +118,9 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::State(error) if error.is_lasting() => 78,
-            Self::Listen(error) if error.is_lasting() => 78,
-            _ => 1,
+            Self::State(error) => exit_code::of_failed_start(error.is_lasting()),
+            Self::Listen(error) => exit_code::of_failed_start(error.is_lasting()),
+            Self::Record(_) | Self::Io(_) => exit_code::of_failed_start(false),
         }
     }
 }

@@ -18,15 +18,20 @@
 //! - A host that dies while it accepts is replaced by the candidate if there is one, else by a new
 //!   host that goes on with the same code and numbers.
 
+mod pulse;
+mod upgrade;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::pulse::Pulse;
+use self::upgrade::{Step, Upgrade, answer};
 use super::backoff::Backoff;
 use super::event::{Action, Asker, Binary, Event, HostId, Notice};
 use super::handover_record::{HandoverRecord, HostRole, VERSION};
-use super::message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
-use crate::generation::{Frozen, GenerationId};
+use super::message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
+use crate::generation::Frozen;
 use crate::status::{HostLine, SupervisorLine};
 
 /// How long a host may take until it says something, and then until its engine is up (which makes its
@@ -69,30 +74,6 @@ struct Host {
     pulse: Pulse,
 }
 
-/// A host's answers to pings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pulse {
-    /// It does not know pings.
-    Unknown,
-    /// The last ping, and the looks at which its answer was owed.
-    Known { last: u64, owed: u32 },
-}
-
-impl Pulse {
-    const fn of(pings: bool) -> Self {
-        if pings {
-            Self::Known { last: 0, owed: 0 }
-        } else {
-            Self::Unknown
-        }
-    }
-
-    /// Tells whether it owes its answer since so many looks.
-    const fn owes(self, looks: u32) -> bool {
-        matches!(self, Self::Known { owed, .. } if owed >= looks)
-    }
-}
-
 /// A host as a hand-over record describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostState {
@@ -102,23 +83,6 @@ pub struct HostState {
     pub load: Duration,
     /// It answers pings.
     pub pings: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Upgrade {
-    candidate: HostId,
-    asker: Asker,
-    binary: Binary,
-    step: Step,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    Boot,
-    Freezing,
-    Loading,
-    Stopping,
-    Accepting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -333,31 +297,6 @@ impl Supervision {
         }
     }
 
-    fn begin_upgrade(&mut self, asker: Asker, binary: Option<PathBuf>, actions: &mut Vec<Action>) {
-        let refused = if self.ending != Ending::No {
-            Some(UpgradeError::Ending)
-        } else if self.upgrade.is_some() {
-            Some(UpgradeError::UnderWay)
-        } else if self.accepting.is_none() {
-            Some(UpgradeError::NobodyAccepts)
-        } else {
-            None
-        };
-        if let Some(error) = refused {
-            answer(asker, Err(error), actions);
-            return;
-        }
-        actions.push(Action::Notify(Notice::Reloading));
-        let binary = binary.map_or(Binary::Usual, Binary::Named);
-        let candidate = self.new_host(binary.clone(), actions);
-        self.upgrade = Some(Upgrade {
-            candidate,
-            asker,
-            binary,
-            step: Step::Boot,
-        });
-    }
-
     fn not_spawned(&mut self, host: HostId, error: String, actions: &mut Vec<Action>) {
         self.hosts.remove(&host);
         actions.push(Action::NoDeadline(host));
@@ -375,10 +314,6 @@ impl Supervision {
                 actions.push(Action::Exit(1));
             }
         }
-    }
-
-    fn upgrade_to(&self, host: HostId) -> Option<&Upgrade> {
-        self.upgrade.as_ref().filter(|upgrade| upgrade.candidate == host)
     }
 
     fn said(&mut self, id: HostId, message: FromHost, actions: &mut Vec<Action>) {
@@ -500,12 +435,6 @@ impl Supervision {
         accepting.is_none_or(|host| !host.pulse.owes(HUNG_AFTER))
     }
 
-    fn at_step(&mut self, step: Step, act: fn(&mut Self, &mut Vec<Action>), actions: &mut Vec<Action>) {
-        if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.step == step) {
-            act(self, actions);
-        }
-    }
-
     fn booted(&mut self, id: HostId, actions: &mut Vec<Action>) {
         if self.rising == Some(id) {
             let occasion = if self.served {
@@ -532,54 +461,6 @@ impl Supervision {
         }
     }
 
-    fn frozen(&mut self, id: HostId, frozen: Frozen, actions: &mut Vec<Action>) {
-        if self.accepting == Some(id) {
-            self.learn(frozen);
-            self.at_step(Step::Freezing, Self::let_candidate_load, actions);
-        }
-    }
-
-    fn let_candidate_load(&mut self, actions: &mut Vec<Action>) {
-        let Some(Upgrade { candidate, .. }) = self.upgrade else {
-            return;
-        };
-        self.set_step(Step::Loading);
-        self.set_phase(candidate, Phase::Loading);
-        let load = self.hosts.get(&candidate).map_or(Duration::ZERO, |host| host.load);
-        let beginning = Beginning {
-            occasion: Occasion::Upgrade,
-            before: self.numbers,
-        };
-        actions.push(Action::Tell(candidate, ToHost::Load(beginning)));
-        actions.push(Action::Deadline(candidate, load + AT_ONCE));
-    }
-
-    fn ready(&mut self, id: HostId, generation: GenerationId, actions: &mut Vec<Action>) {
-        let Some(host) = self.hosts.get_mut(&id) else {
-            return;
-        };
-        host.numbers.current = Some(generation);
-        host.numbers.newest = host.numbers.newest.max(Some(generation));
-        if self.upgrade_to(id).is_some_and(|upgrade| upgrade.step == Step::Loading) {
-            match self.accepting {
-                Some(accepting) => {
-                    actions.push(Action::Tell(accepting, ToHost::StopAccepting));
-                    actions.push(Action::Deadline(id, AT_ONCE));
-                    self.set_step(Step::Stopping);
-                }
-                None => self.let_candidate_accept(actions),
-            }
-        }
-    }
-
-    fn let_candidate_accept(&mut self, actions: &mut Vec<Action>) {
-        if let Some(Upgrade { candidate, .. }) = self.upgrade {
-            self.set_step(Step::Accepting);
-            actions.push(Action::Tell(candidate, ToHost::Accept));
-            actions.push(Action::Deadline(candidate, AT_ONCE));
-        }
-    }
-
     fn accepts(&mut self, id: HostId, actions: &mut Vec<Action>) {
         let upgraded = self
             .upgrade_to(id)
@@ -598,31 +479,9 @@ impl Supervision {
             self.rising = None;
             actions.push(Action::Notify(Notice::Ready));
         }
-        let Some(Upgrade { asker, binary, .. }) = self.upgrade.take_if(|_| upgraded) else {
-            return;
-        };
-        let host = self.hosts.get(&id);
-        let done = Upgraded {
-            pid: host.map_or(0, |host| host.pid),
-            version: host.map(|host| host.version.clone()).unwrap_or_default(),
-            generation: numbers.current,
-            draining: previous
-                .and_then(|previous| self.hosts.get(&previous))
-                .map(|host| host.pid),
-        };
-        answer(asker, Ok(done), actions);
-        if let Some(previous) = previous {
-            self.set_phase(previous, Phase::Draining);
-            actions.push(Action::Tell(previous, ToHost::HandedOver));
-            actions.push(Action::Deadline(previous, self.drain + DRAIN_GRACE));
+        if upgraded {
+            self.finish_upgrade(id, previous, actions);
         }
-        actions.push(Action::Notify(Notice::Ready));
-        actions.push(match self.hosts.get(&id) {
-            Some(Host { record: 0, version, .. }) => Action::StaySelf {
-                version: version.clone(),
-            },
-            _ => Action::ReplaceSelf { binary },
-        });
     }
 
     /// What the host that accepts says. One that has nothing to serve yet goes on from what the one before
@@ -644,59 +503,16 @@ impl Supervision {
     }
 
     fn overdue(&mut self, id: HostId, actions: &mut Vec<Action>) {
-        let step = self.upgrade_to(id).map(|upgrade| upgrade.step);
-        let greeted = self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Spawned);
-        let slow = |what: &str| UpgradeError::TooSlow { what: what.to_owned() };
-        let held = |what: &str| UpgradeError::NotReleased { what: what.to_owned() };
-        let error = match step {
-            None => return self.kill(id, actions),
-            // An upgrade is the remedy for a host that hangs.
-            Some(Step::Freezing | Step::Stopping) if self.hangs() => {
-                if let Some(accepting) = self.accepting {
-                    self.end_hung(accepting, actions);
-                }
-                return;
-            }
-            Some(Step::Boot) if !greeted => slow("heard of"),
-            Some(Step::Boot) => slow("up"),
-            Some(Step::Freezing) => held("finish its reload"),
-            Some(Step::Loading) => slow("ready"),
-            Some(Step::Stopping) => held("stop accepting"),
-            Some(Step::Accepting) => slow("accepting"),
-        };
-        self.fail_upgrade(error, actions);
+        match self.upgrade_to(id).map(|upgrade| upgrade.step) {
+            None => self.kill(id, actions),
+            Some(step) => self.upgrade_is_slow(id, step, actions),
+        }
     }
 
     /// Tells whether the host that accepts owes answers, while somebody waits for it.
     fn hangs(&self) -> bool {
         let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
         accepting.is_some_and(|host| host.pulse.owes(HUNG_WHEN_WAITED_FOR))
-    }
-
-    /// The candidate ends, and the old host goes on as if nothing had been.
-    fn fail_upgrade(&mut self, error: UpgradeError, actions: &mut Vec<Action>) {
-        let Some(Upgrade {
-            candidate, asker, step, ..
-        }) = self.upgrade.take()
-        else {
-            return;
-        };
-        let given = self.hosts.get(&candidate).and_then(|host| host.numbers.newest);
-        self.numbers.newest = self.numbers.newest.max(given);
-        self.kill(candidate, actions);
-        match self.accepting {
-            Some(accepting) if step >= Step::Freezing => {
-                let given = self.numbers.newest;
-                actions.push(Action::Tell(accepting, ToHost::Resume { given }));
-            }
-            Some(_) => {}
-            None if self.ending == Ending::No => actions.push(Action::RestartIn(Duration::ZERO)),
-            None => {}
-        }
-        answer(asker, Err(error), actions);
-        if self.ending == Ending::No {
-            actions.push(Action::Notify(Notice::Ready));
-        }
     }
 
     fn kill(&mut self, id: HostId, actions: &mut Vec<Action>) {
@@ -790,17 +606,4 @@ impl Supervision {
             host.phase = phase;
         }
     }
-
-    const fn set_step(&mut self, step: Step) {
-        if let Some(upgrade) = &mut self.upgrade {
-            upgrade.step = step;
-        }
-    }
-}
-
-fn answer(asker: Asker, result: Result<Upgraded, UpgradeError>, actions: &mut Vec<Action>) {
-    actions.push(match asker {
-        Asker::Signal => Action::Log(result),
-        Asker::Host(host, ticket) => Action::Tell(host, ToHost::Upgraded { ticket, result }),
-    });
 }

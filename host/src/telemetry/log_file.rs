@@ -17,6 +17,7 @@ use miette::Diagnostic;
 /// Where lines go, and what bounds what they take.
 #[derive(Debug, Clone)]
 pub struct LogFileSettings {
+    /// The file that is written to.
     pub path: PathBuf,
     /// A larger file is followed by a new one, in bytes.
     pub size: u64,

@@ -1,6 +1,6 @@
 //! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always
 //! JSON. `BATON_LOG` filters them, in the syntax of tracing's `EnvFilter`. What they are: docs/logs.md. Who logs never
-//! waits for a reader ([`super::writer`]).
+//! waits for a reader (`writer.rs`).
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -52,6 +52,7 @@ impl FormatTime for WallClock {
 pub struct LogSettings {
     /// Each call too.
     pub verbose: bool,
+    /// The file that lines go to as well.
     pub file: Option<LogFileSettings>,
 }
 

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
 use crate::runner::fetch;
+use crate::tasks::OwnedTask;
 
 /// Any of these turns it on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
@@ -29,9 +30,16 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// The collector's address, or what else the environment says, cannot be used.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum TracesError {
+    /// A variable holds no URL.
     #[error("{name} is no URL of a collector: {value:?}")]
     #[diagnostic(help("Give it one such as http://127.0.0.1:4318."))]
-    Url { name: &'static str, value: String },
+    Url {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The exporter refuses the rest of the environment.
     #[error("spans cannot be exported: {0}")]
     #[diagnostic(help("Look at the variables OTEL_EXPORTER_OTLP_*."))]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -210,10 +218,10 @@ impl HttpClient for Client {
             })
             .collect();
         let url = head.uri.to_string();
-        let sent = self
-            .0
-            .spawn(async move { fetch::exchange(&url, head.method.as_str(), &headers, body).await });
-        let answer = sent.await??;
+        let sent = OwnedTask::spawn_on(&self.0, "export of spans", async move {
+            fetch::exchange(&url, head.method.as_str(), &headers, body).await
+        });
+        let answer = sent.ended().await.ok_or("the request was given up")??;
         Ok(Response::builder().status(answer.status).body(answer.body.into())?)
     }
 }

@@ -38,12 +38,19 @@ pub(crate) mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use changes::Changes;
 pub use limit::probe;
 pub use patterns::{Patterns, check_glob};
+use tracing::warn;
 use worker::{Message, Worker};
+
+use crate::blocking;
+
+/// The limit for the thread to end once it was told to.
+const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is to be followed. All paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -109,10 +116,12 @@ pub enum WatchError {
 /// Follows files until it is dropped.
 ///
 /// Dropping it ends its thread, without waiting for it: a look at a network file system that does
-/// not answer must not hold up whoever drops it.
+/// not answer must not hold up whoever drops it. [`Self::end`] waits, up to a limit.
 #[derive(Debug)]
 pub struct FileWatch {
     messages: mpsc::Sender<Message>,
+    /// Until it is waited for.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl FileWatch {
@@ -125,11 +134,12 @@ impl FileWatch {
         let (messages, inbox) = mpsc::channel();
         let (teller, changes) = changes::channel();
         let worker = Worker::new(polling, messages.clone(), teller);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("baton-watch".to_owned())
             .spawn(move || worker.run(&inbox))
             .map_err(WatchError::Thread)?;
-        Ok((Self { messages }, changes))
+        let thread = Some(thread);
+        Ok((Self { messages, thread }, changes))
     }
 
     /// Replaces what is followed. Returns at once; as soon as all of it is watched, one change names
@@ -137,6 +147,17 @@ impl FileWatch {
     pub fn follow(&self, set: WatchSet) {
         // It fails when the thread has ended, which `Changes` tells.
         let _ = self.messages.send(Message::Follow(set));
+    }
+
+    /// Ends the thread and waits until it is gone, for a second at most.
+    pub async fn end(mut self) {
+        let _ = self.messages.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let joined = blocking::run("ending the thread that watches files", ENDS_WITHIN, || thread.join());
+            if let Err(error) = joined.await {
+                warn!(%error, "the thread that watches files ends with the process");
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Body {
 /// See [`Body::Stream`]. An error means that it ends early.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BodyError>>;
 
-/// Why a body ended before its end.
+/// The reason why a body ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the body ended early: {0}")]
 pub struct BodyError(pub String);
@@ -44,14 +44,14 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Who called, and whether it still waits.
+/// The caller of a request, and whether it still waits.
 #[derive(Debug, Default)]
 pub struct Caller {
     /// Its address and port.
     pub peer: Option<String>,
     /// Resolves when it has hung up; absent where the call goes on all the same.
     pub hung_up: Option<oneshot::Receiver<()>>,
-    /// Where its isolate's thread notes that it runs the call.
+    /// The record in which its isolate's thread notes that it runs the call.
     pub record: Option<Arc<dyn RunRecord>>,
 }
 
@@ -67,7 +67,7 @@ pub trait RunRecord: fmt::Debug + Send + Sync {
 pub struct Over(oneshot::Receiver<()>);
 
 impl Over {
-    /// And what makes it resolve by being dropped.
+    /// Makes one, and what makes it resolve by being dropped.
     #[must_use]
     pub fn new() -> (oneshot::Sender<()>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -90,6 +90,7 @@ pub struct Keeping<S, T> {
 }
 
 impl<S, T> Keeping<S, T> {
+    /// Makes such a stream of another one.
     pub const fn new(stream: S, kept: T) -> Self {
         Self {
             stream,

@@ -1,7 +1,7 @@
 //! Values of headers as JavaScript has them: bytes, each of them a character (ISO 8859-1). Nothing is lost either
 //! way, whatever a client or an app sends.
 
-/// A header's value as a string of the Fetch standard ("isomorphic decode").
+/// Reads a header's value as a string of the Fetch standard ("isomorphic decode").
 #[must_use]
 pub fn header_text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
@@ -10,7 +10,7 @@ pub fn header_text(bytes: &[u8]) -> String {
     }
 }
 
-/// The bytes of such a string. A character that is none, which no JavaScript can have given, becomes a question mark.
+/// Returns the bytes of such a string. A character that is none, which no JavaScript can have given, becomes a question mark.
 #[must_use]
 pub fn header_bytes(text: &str) -> Vec<u8> {
     if text.is_ascii() {

@@ -11,17 +11,27 @@ use nix::libc;
 
 use crate::regular_file;
 
-/// Why a file or folder is not believed.
+/// The reason why a file or folder is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOurs {
+    /// It is not there, or the system gives no access to it.
     #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
     Unusable(PathBuf, #[source] io::Error),
+    /// It is another user's.
     #[error("{path} belongs to the user with the id {owner}, who could put other things into it", path = .path.display())]
-    Foreign { path: PathBuf, owner: u32 },
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// The number of the user whose it is.
+        owner: u32,
+    },
+    /// Its group or everybody may write to it.
     #[error("others may write to {path}, and could put other things into it", path = .0.display())]
     Writable(PathBuf),
+    /// Its group or everybody may read it.
     #[error("others may read {path}, which is a secret", path = .0.display())]
     Readable(PathBuf),
+    /// It is a folder, a link, a pipe, a device or a socket.
     #[error("{path} is no regular file", path = .0.display())]
     NoFile(PathBuf),
 }
@@ -34,7 +44,7 @@ impl NotOurs {
     }
 }
 
-/// The user whose rights this process has.
+/// Returns the number of the user whose rights this process has.
 #[must_use]
 pub fn own_user() -> u32 {
     nix::unistd::geteuid().as_raw()

@@ -10,18 +10,21 @@ pub struct LoadProgress(Arc<Mutex<LoadStage>>);
 /// The stage of a load. Its text is a verb phrase for people: "evaluates functions/a.ts".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum LoadStage {
+    /// The project's folder is read.
     #[default]
     Reading,
     /// The command that prints variables runs.
     Secrets,
+    /// An isolate is started.
     Starting,
     /// The module, relative to the project's root where it lies below it; what it imports is evaluated with it.
     Evaluating(String),
+    /// The functions are collected.
     Collecting,
 }
 
 impl LoadProgress {
-    /// The load has come to this stage.
+    /// Notes that the load has come to this stage.
     pub fn reached(&self, stage: LoadStage) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }

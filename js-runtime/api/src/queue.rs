@@ -15,16 +15,18 @@ use futures::channel::oneshot;
 
 use crate::{CallError, Request, Response};
 
-/// A request and where its answer goes.
+/// A request and the place for its answer.
 #[derive(Debug)]
 pub struct Call {
     /// The caller's name for it, by which [`crate::Vitals`] tell where it runs.
     pub id: u64,
+    /// The request, which its taker may take apart.
     pub request: Request,
+    /// The place for its answer.
     pub answer: Answer,
 }
 
-/// Where an answer goes. Dropped, it reads as [`CallError::IsolateDied`].
+/// The place for an answer. Dropped, it reads as [`CallError::IsolateDied`].
 #[derive(Debug)]
 pub struct Answer(oneshot::Sender<Result<Response, CallError>>);
 
@@ -35,7 +37,9 @@ impl Answer {
     }
 }
 
-/// See the module's documentation.
+/// The calls of a generation on their way to one of its isolates.
+///
+/// All isolates of a generation take from one queue. Each function has a line of its own, and the lines have turns.
 #[derive(Debug, Default)]
 pub struct CallQueue(Mutex<Inner>);
 
@@ -104,7 +108,7 @@ impl CallQueue {
         async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }
     }
 
-    /// The next call, or waits for one.
+    /// Takes the next call, or waits for one.
     pub fn poll_take(&self, context: &Context<'_>) -> Poll<Call> {
         let mut inner = self.lock();
         if let Some(call) = inner.take() {
@@ -117,18 +121,19 @@ impl CallQueue {
         Poll::Pending
     }
 
-    /// How many calls no isolate has begun.
+    /// Counts the calls that no isolate has begun.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().lines.iter().map(|line| line.calls.len()).sum()
     }
 
+    /// Tells whether an isolate has begun each call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Nobody takes from it any more: the calls that no isolate has begun, and all that come later,
+    /// Ends the queue: nobody takes from it any more. The calls that no isolate has begun, and all that come later,
     /// are answered that their isolate died.
     pub fn end(&self) {
         let calls = {

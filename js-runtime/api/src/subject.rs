@@ -1,3 +1,5 @@
+//! The subject of a call.
+
 use serde::Serialize;
 
 /// The run and the step that a request is about, as far as it says. The host reads it once; it goes with the request.
@@ -5,6 +7,7 @@ use serde::Serialize;
 pub struct CallSubject {
     /// The composite id, `<app>-<function>`.
     pub function: Option<String>,
+    /// The run's id.
     pub run: Option<String>,
     /// The hashed id of the step; `step` while steps are discovered.
     pub step: Option<String>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 use super::cpu_clock::ThreadClock;
 use super::debug::Debug;
+use super::intake::{Intake, SharedIntake};
 use super::memory::FamilyMemory;
 use super::{interrupt, memory};
 
@@ -57,12 +59,7 @@ pub(crate) struct StoodAt {
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     stop: OnceLock<Stop>,
-    /// User code is to be told that its generation drains.
-    draining: AtomicBool,
-    /// No more calls are to be taken.
-    closing: AtomicBool,
-    /// The isolate is nearly out of memory.
-    condemned: AtomicBool,
+    intake: SharedIntake,
     cpu_clock: OnceLock<ThreadClock>,
     /// Its thread is gone: the system may give its number to another one.
     has_no_thread: AtomicBool,
@@ -73,6 +70,8 @@ pub(crate) struct Control {
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
     stood_at: Mutex<Option<StoodAt>>,
+    /// The thread that stops JavaScript in a moment, where it could not be stopped at once.
+    interrupts: Mutex<Option<JoinHandle<()>>>,
     vitals: Mutex<Signs>,
     pub(crate) debug: Arc<Debug>,
 }
@@ -189,12 +188,12 @@ impl Control {
 
     /// User code is to be told that its generation drains.
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.intake.advance(Intake::Draining);
         self.waker.wake();
     }
 
     pub(crate) fn draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.intake.has_reached(Intake::Draining)
     }
 
     /// Notes how far user code is with what it finishes once its generation drains.
@@ -214,23 +213,22 @@ impl Control {
 
     /// No more calls are to be taken; those that run are finished.
     pub(crate) fn close(&self) {
-        self.draining.store(true, Ordering::Release);
-        self.closing.store(true, Ordering::Release);
+        self.intake.advance(Intake::Closed);
         self.waker.wake();
     }
 
     pub(crate) fn closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.intake.has_reached(Intake::Closed)
     }
 
     /// The isolate is nearly out of memory: as [`Self::close`], and its host is told.
     pub(crate) fn condemn(&self) {
-        self.condemned.store(true, Ordering::Release);
-        self.close();
+        self.intake.advance(Intake::Condemned);
+        self.waker.wake();
     }
 
     pub(crate) fn condemned(&self) -> bool {
-        self.condemned.load(Ordering::Acquire)
+        self.intake.has_reached(Intake::Condemned)
     }
 
     /// How the isolate is doing; asks it for a sign of life.
@@ -267,6 +265,22 @@ impl Control {
     /// Called by the thread as the last thing that it does with the isolate.
     pub(super) fn thread_ends(&self) {
         self.has_no_thread.store(true, Ordering::Release);
+        self.join_interrupts(None);
+    }
+
+    /// Notes the thread that stops JavaScript in a moment. The one before it has done so.
+    pub(super) fn is_interrupted_again(&self, thread: JoinHandle<()>) {
+        self.join_interrupts(Some(thread));
+    }
+
+    fn join_interrupts(&self, next: Option<JoinHandle<()>>) {
+        let mut interrupts = self.interrupts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *interrupts, next);
+        drop(interrupts);
+        if let Some(before) = before {
+            // It lasts a moment, and cannot panic.
+            let _ = before.join();
+        }
     }
 
     fn cpu_clock(&self) -> Option<&ThreadClock> {

@@ -22,7 +22,7 @@ use futures::{FutureExt, StreamExt};
 use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
 use super::control::{Control, Finishing, Stop};
-use super::forward::{Taken, forward};
+use super::forward::{Connections, Taken, forward};
 use super::load::Serving;
 use super::memory::{self, Held, is_nearly_full};
 use super::script_error;
@@ -78,6 +78,8 @@ struct Driver<'a> {
     rest: Rest,
     running: FuturesUnordered<Running>,
     lasting: FuturesUnordered<Lasting>,
+    /// To the app.
+    connections: Connections,
     /// Set while calls wait and nothing is left to run.
     idle: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -106,6 +108,7 @@ pub(crate) async fn drive(
         rest,
         running: FuturesUnordered::new(),
         lasting: FuturesUnordered::new(),
+        connections: Connections::default(),
         idle: None,
     };
     std::future::poll_fn(|context| {
@@ -269,11 +272,17 @@ impl Driver<'_> {
             record.runs_on(posix::thread_number());
         }
         let is_for_the_app = request.target == Target::Fetch;
-        match (&self.serving.socket, &request.body) {
-            (Some(_), Body::Full(_)) if self.serving.direct => {}
-            (Some(socket), _) if is_for_the_app => {
+        match (self.serving, &request.body) {
+            (Serving::Functions, _) | (Serving::Handler(_), Body::Full(_)) => {}
+            (Serving::App(socket) | Serving::Handler(socket), _) if is_for_the_app => {
                 self.control.call_begun(id, answer);
-                let forwarded = forward(socket.clone(), id, request, self.control.clone());
+                let forwarded = forward(
+                    socket.clone(),
+                    id,
+                    request,
+                    self.control.clone(),
+                    self.connections.clone(),
+                );
                 return self
                     .running
                     .push(async move { (id, Begins::Forwarded(forwarded.await)) }.boxed_local());

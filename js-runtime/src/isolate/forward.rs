@@ -1,10 +1,12 @@
 //! The way of a request to an app that listens: HTTP over the isolate's own socket, with bodies that
 //! stream both ways, and upgrades. One connection for each request; a caller who hangs up closes it.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -23,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use js_runtime_api::{Body, BodyError, CallError, CallSubject, Keeping, Request, Response, header_bytes, header_text};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 
 use super::control::Control;
 
@@ -56,6 +59,18 @@ impl Taken {
     }
 }
 
+/// The connections of an isolate to its app. Each ends with its request, and all of them with the last one of these.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connections(Rc<RefCell<JoinSet<()>>>);
+
+impl Connections {
+    fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let mut all = self.0.borrow_mut();
+        while all.try_join_next().is_some() {}
+        all.spawn(connection);
+    }
+}
+
 /// Asks the app; resolves when its answer begins. Of a caller who has hung up, when the app is done.
 ///
 /// # Errors
@@ -65,6 +80,7 @@ pub(super) async fn forward(
     id: u64,
     mut request: Request,
     control: Arc<Control>,
+    connections: Connections,
 ) -> Result<(Response, Taken), CallError> {
     let hung_up = request.caller.hung_up.take();
     let hung_up = async {
@@ -73,7 +89,7 @@ pub(super) async fn forward(
             None => std::future::pending().await,
         }
     };
-    let asked = Box::pin(ask(&socket, id, request));
+    let asked = Box::pin(ask(&socket, id, request, &connections));
     match select(asked, std::pin::pin!(hung_up)).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), asked)) => {
@@ -86,7 +102,12 @@ pub(super) async fn forward(
     }
 }
 
-async fn ask(socket: &Path, id: u64, request: Request) -> Result<(Response, Taken), CallError> {
+async fn ask(
+    socket: &Path,
+    id: u64,
+    request: Request,
+    connections: &Connections,
+) -> Result<(Response, Taken), CallError> {
     let stream = UnixStream::connect(socket).await.map_err(no_answer)?;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(MOST_HEADERS)
@@ -94,7 +115,7 @@ async fn ask(socket: &Path, id: u64, request: Request) -> Result<(Response, Take
         .await
         .map_err(no_answer)?;
     // Ends with the request: when its answer is there, or when whoever waits for it is dropped.
-    tokio::spawn(async move {
+    connections.spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to an app ended");
         }
@@ -254,7 +275,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixListener;
 
-    use super::ask;
+    use super::{Connections, ask};
 
     /// Asks an app that answers these bytes, and reads its answer to the end: how many bytes it has.
     async fn asked(bytes: Vec<u8>) -> Result<usize, CallError> {
@@ -276,7 +297,7 @@ mod tests {
             target: Target::Fetch,
             caller: Caller::default(),
         };
-        let answer = ask(&socket, 1, request).await;
+        let answer = ask(&socket, 1, request, &Connections::default()).await;
         app.await.unwrap();
         let (response, _taken) = answer?;
         match response.body {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,8 +12,10 @@ use js_runtime_api::{
     Vitals,
 };
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::control::{Control, Finishing, Stop};
+use super::custody::{Custody, ENDS_WITHIN, LeftBehind, end};
 use super::fatal::{End, Told, guard_this_thread};
 use super::name::Name;
 use super::thread::{self, Assignment, Coming, Spec};
@@ -23,47 +24,14 @@ use crate::compat::stdio;
 /// The limit for an isolate to tell user code that its generation drains.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
-/// The limit for a thread to end once it was stopped. JavaScript ends at once; native code that waits for something does
-/// not, and is left behind: nothing may wait for it.
-const ENDS_WITHIN: Duration = Duration::from_secs(3);
-
 /// A running isolate. Dropping the last handle closes it.
 pub(crate) struct Handle {
     name: Name,
     control: Arc<Control>,
     /// Says why, when the thread has given everything back.
     ended: watch::Receiver<Option<End>>,
-    running: Mutex<Option<Running>>,
-}
-
-/// What is to be waited for at the end.
-struct Running {
-    thread: JoinHandle<()>,
-    /// Reads what the isolate writes.
-    output: tokio::task::JoinHandle<()>,
-}
-
-impl Running {
-    /// Waits for the end of a thread that was stopped, but not for longer than it may take.
-    async fn ended_or_left_behind(self, name: &Name, mut ended: watch::Receiver<Option<End>>) {
-        let mut end = Box::pin(async move {
-            let _ = ended.wait_for(Option::is_some).await;
-            let _ = self.output.await;
-        });
-        if tokio::time::timeout(ENDS_WITHIN, &mut end).await.is_ok() {
-            return;
-        }
-        let isolate = name.get();
-        tracing::warn!(
-            isolate = &*isolate,
-            reason = "native code keeps its thread, which ends when that returns",
-            "isolate left behind"
-        );
-        tokio::spawn(async move {
-            end.await;
-            tracing::info!(isolate = &*isolate, "isolate that was left behind ended");
-        });
-    }
+    /// Until somebody waits for its end.
+    custody: Mutex<Option<Custody>>,
 }
 
 /// The failure of a load whose thread does not listen.
@@ -89,9 +57,8 @@ pub(crate) struct Begun {
     control: Arc<Control>,
     waits: watch::Receiver<bool>,
     acts: Arc<OnceLock<PathBuf>>,
-    ended: watch::Receiver<Option<End>>,
-    running: Running,
     abandoned: StopOnDrop,
+    custody: Custody,
 }
 
 /// Why an isolate takes no calls.
@@ -117,7 +84,7 @@ pub(crate) enum Unsuited {
 ///
 /// # Errors
 /// When the system has no thread or no descriptors left.
-pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
+pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<Begun, LoadError> {
     let (assign, assigned) = oneshot::channel();
     let (waits_sender, waits) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
@@ -135,7 +102,9 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
         let mut ended = ended.clone();
         async move { drop(ended.wait_for(Option::is_some).await) }.shared()
     };
-    let output = tokio::spawn(output.log(known_as.clone(), end));
+    let reading = output.log(known_as.clone(), end);
+    let mut output = JoinSet::new();
+    output.spawn(reading);
 
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
@@ -167,14 +136,13 @@ pub(crate) fn begin(spec: Spec, name: &str) -> Result<Begun, LoadError> {
             ..LoadError::default()
         })?;
     Ok(Begun {
-        name: known_as,
         assign,
         control,
         waits,
         acts,
-        ended,
-        running: Running { thread, output },
         abandoned,
+        custody: Custody::new(known_as.clone(), thread, output, ended, engine),
+        name: known_as,
     })
 }
 
@@ -206,17 +174,15 @@ impl Begun {
     /// Ends it; resolves when its thread is gone, or is left behind.
     pub(crate) async fn end(self) {
         let Self {
-            name,
             assign,
-            ended,
-            running,
             abandoned,
+            custody,
             ..
         } = self;
         // One that could not boot waits for whom to tell.
         drop(assign);
         drop(abandoned);
-        running.ended_or_left_behind(&name, ended).await;
+        custody.gone_or_left_behind().await;
     }
 
     /// Loads the project, and resolves when the isolate takes calls from the queue.
@@ -236,10 +202,10 @@ impl Begun {
             control,
             waits: _,
             acts: _,
-            mut ended,
-            running,
+            custody,
             abandoned,
         } = self;
+        let mut ended = custody.ended();
         let (ready, mut loaded) = oneshot::channel();
         // A thread that has ended says so below.
         let _ = assign.send(Assignment {
@@ -263,13 +229,13 @@ impl Begun {
                     name: known_as,
                     control,
                     ended,
-                    running: Mutex::new(Some(running)),
+                    custody: Mutex::new(Some(custody)),
                 });
                 Ok(Loaded { isolate, manifest })
             }
             Err(error) => {
                 // Whoever is told that a load failed may rely on its thread being gone, or on a line of the log.
-                running.ended_or_left_behind(&known_as, ended).await;
+                custody.gone_or_left_behind().await;
                 Err(error)
             }
         }
@@ -350,19 +316,13 @@ impl Isolate for Handle {
     }
 
     fn ended(&self) -> BoxFuture<'static, Ended> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let custody = self.custody.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut ended = self.ended.clone();
         async move {
-            // An error would mean that the sender went without telling, which it never does.
-            let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
-            if let Some(Running { thread, output }) = running {
-                // Its end was told above: this waits for the last instructions of the thread.
-                if end.as_ref().is_some_and(|end| !end.lost) {
-                    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-                }
-                let _ = output.await;
+            match custody {
+                Some(mut custody) => custody.gone().await,
+                None => end(&mut ended).await.why,
             }
-            end.map_or(Ended::Panicked, |end| end.why)
         }
         .boxed()
     }

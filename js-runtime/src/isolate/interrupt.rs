@@ -67,7 +67,7 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
             let function = function.map(|name| name.to_rust_string_lossy(scope));
             evaluates(&script.to_rust_string_lossy(scope), &function.unwrap_or_default())
         });
-        if evaluates == Some(true) && interrupt_again(control.clone()) {
+        if evaluates == Some(true) && interrupt_again(&control) {
             return;
         }
         // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
@@ -93,14 +93,18 @@ fn evaluates(script: &str, function: &str) -> Option<bool> {
     Some(script.ends_with(prelude::FILE_NAME) && function == prelude::IMPORTS_A_PACKAGE)
 }
 
-/// Interrupts again in a moment; false where no thread can be made for it.
-fn interrupt_again(control: Arc<Control>) -> bool {
+/// Interrupts again in a moment; false where no thread can be made for it. The control owns the thread.
+fn interrupt_again(control: &Arc<Control>) -> bool {
+    let interrupted = control.clone();
     let interrupt = move || {
         std::thread::sleep(A_MOMENT);
-        control.interrupt();
+        interrupted.interrupt();
     };
-    std::thread::Builder::new()
-        .name("stop".to_owned())
-        .spawn(interrupt)
-        .is_ok()
+    match std::thread::Builder::new().name("stop".to_owned()).spawn(interrupt) {
+        Ok(thread) => {
+            control.is_interrupted_again(thread);
+            true
+        }
+        Err(_) => false,
+    }
 }

@@ -22,12 +22,14 @@ use crate::loader::Modules;
 use crate::prelude::{self, Prelude, SdkCopy, ServeArgument, Served};
 use crate::source::entries;
 
-/// How the project's app is reached.
-pub(crate) struct Serving {
-    /// Where it listens, if there is one.
-    pub(crate) socket: Option<PathBuf>,
-    /// Requests whose bodies are there need not go there.
-    pub(crate) direct: bool,
+/// The way in which the project answers.
+pub(crate) enum Serving {
+    /// By its functions: nothing of it listens.
+    Functions,
+    /// By an app that listens at this socket.
+    App(PathBuf),
+    /// By a handler that is called. What is not there whole goes to this socket.
+    Handler(PathBuf),
 }
 
 /// What the code of an isolate is evaluated in.
@@ -146,9 +148,11 @@ impl Load<'_> {
             Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
             Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
             Served::Project(served) => {
-                let serving = Serving {
-                    socket: self.sockets.filter(|_| served.fetch).map(|folder| folder.join("app")),
-                    direct: served.direct,
+                let socket = self.sockets.filter(|_| served.fetch).map(|folder| folder.join("app"));
+                let serving = match socket {
+                    Some(socket) if served.direct => Serving::Handler(socket),
+                    Some(socket) => Serving::App(socket),
+                    None => Serving::Functions,
                 };
                 Ok((serving, manifest(served, modules)))
             }

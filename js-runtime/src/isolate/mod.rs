@@ -1,19 +1,22 @@
 //! One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
 //! generations overlap.
 //!
-//! `handle` is what the host holds, `control` what both sides share (and `name`; `interrupt` stops what runs), `thread` the
-//! life from boot to drop, `load` the modules' evaluation (`blame` what went wrong in it,
-//! `manifest` what came of it), `driver` the loop that answers calls, `forward` the way to an app that listens. `memory`,
-//! `cpu_clock` and `fatal` are about what may go too far. `worker` is the threads that user code starts.
+//! `handle` is what the host holds, `control` what both sides share (and `name`; `interrupt` stops what runs, `intake` tells
+//! which calls it takes), `custody` waits for its end, `thread` is the life from boot to drop, `load` the modules' evaluation
+//! (`blame` what went wrong in it, `manifest` what came of it), `driver` the loop that answers
+//! calls, `forward` the way to an app that listens. `memory`, `cpu_clock` and `fatal` are about what may go too far.
+//! `worker` is the threads that user code starts.
 
 mod blame;
 mod control;
 mod cpu_clock;
+mod custody;
 mod debug;
 mod driver;
 mod fatal;
 mod forward;
 mod handle;
+mod intake;
 mod interrupt;
 mod load;
 mod manifest;
@@ -24,6 +27,7 @@ mod thread;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
+pub(crate) use custody::LeftBehind;
 pub(crate) use fatal::losses;
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use load::{Load, run, to_v8};

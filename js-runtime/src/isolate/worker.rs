@@ -17,6 +17,7 @@ use deno_core::error::{CoreError, CoreErrorKind};
 use deno_core::{CompiledWasmModuleStore, SharedArrayBufferStore, v8};
 use deno_error::JsErrorBox;
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
+use deno_runtime::deno_io::Stdio;
 use deno_runtime::deno_web::{BlobStore, InMemoryBroadcastChannel};
 use deno_runtime::ops::worker_host::{CreateWebWorkerArgs, CreateWebWorkerCb};
 use deno_runtime::web_worker::{
@@ -191,7 +192,6 @@ impl Family {
         let Spec {
             sources,
             caches,
-            startup,
             deno_dir,
             memory: limits,
             ..
@@ -209,6 +209,7 @@ impl Family {
         };
         let heap = arguments
             .resource_limits
+            .as_ref()
             .and_then(|asked| asked.max_old_generation_size_mb);
         let asked = heap.map_or(limits.heap, |asked| asked.saturating_mul(MIB).min(limits.heap));
         let heap = asked.max(BOOTS_WITH);
@@ -226,12 +227,38 @@ impl Family {
             }),
             node_services: Some(node_services),
             npm_process_state_provider: None,
-            permissions: arguments.permissions,
+            permissions: arguments.permissions.clone(),
             root_cert_store_provider: Some(certificates::provider(&self.certificates)),
             shared_array_buffer_store: Some(self.buffers.clone()),
             bundle_provider: None,
         };
-        let options = WebWorkerOptions {
+        let options = self.options(arguments, modules, stdio, heap);
+        let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
+        compat::begin_zone(&mut worker.js_runtime);
+        self.keep(&mut worker, heap);
+        let used = Held::by(worker.js_runtime.v8_isolate()).heap;
+        if used > asked || workers > MOST_WORKERS {
+            worker.oom_triggered.store(true, Ordering::SeqCst);
+            worker.js_runtime.v8_isolate().terminate_execution();
+        }
+        (worker, handle)
+    }
+
+    /// The options of a worker, beside the services that it shares with its isolate.
+    fn options(
+        self: &Arc<Self>,
+        arguments: CreateWebWorkerArgs,
+        modules: Rc<Modules>,
+        stdio: Stdio,
+        heap: usize,
+    ) -> WebWorkerOptions {
+        let Spec {
+            sources,
+            startup,
+            memory: limits,
+            ..
+        } = &self.spec;
+        WebWorkerOptions {
             name: arguments.name,
             worker_id: arguments.worker_id,
             bootstrap: BootstrapOptions {
@@ -240,11 +267,7 @@ impl Family {
                 ..bootstrap_options(WorkerExecutionMode::Worker)
             },
             main_module: arguments.main_module,
-            extensions: vec![compat::extension(
-                self.control.clone(),
-                sources.variables(),
-                modules.clone(),
-            )],
+            extensions: vec![compat::extension(self.control.clone(), sources.variables(), modules)],
             startup_snapshot: Some(startup.blob),
             residual_lazy_js_sources: startup.lazy_js,
             residual_lazy_esm_sources: startup.lazy_esm,
@@ -270,16 +293,7 @@ impl Family {
             enable_stack_trace_arg_in_ops: false,
             wait_for_debugger_on_start: false,
             wait_for_page_wait_for_debugger: false,
-        };
-        let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
-        compat::begin_zone(&mut worker.js_runtime);
-        self.keep(&mut worker, heap);
-        let used = Held::by(worker.js_runtime.v8_isolate()).heap;
-        if used > asked || workers > MOST_WORKERS {
-            worker.oom_triggered.store(true, Ordering::SeqCst);
-            worker.js_runtime.v8_isolate().terminate_execution();
         }
-        (worker, handle)
     }
 
     fn keep(&self, worker: &mut WebWorker, heap: usize) {

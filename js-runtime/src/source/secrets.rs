@@ -124,15 +124,18 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitSta
             let status = read.and_then(|_| child.wait());
             let _ = sender.send(status.map(|status| Some((status, stdout))));
         });
-    if let Err(error) = waiting {
-        kill();
-        let _ = child.wait();
-        return Err(not_started(error));
-    }
+    let waiting = match waiting {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            kill();
+            let _ = child.wait();
+            return Err(not_started(error));
+        }
+    };
     // The thread waits for it.
     let _ = hand_over.send(child);
     let program = program.to_owned();
-    match ended.recv_timeout(LIMIT) {
+    let printed = match ended.recv_timeout(LIMIT) {
         Ok(Ok(Some(output))) => Ok(output),
         Ok(Ok(None)) => {
             kill();
@@ -141,9 +144,12 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitSta
         Ok(Err(error)) => Err(not_started(error)),
         Err(_) => {
             kill();
-            Err(SecretsError::TooLong { program })
+            // Without the thread, which ends once nobody has the pipe any more: not even what has left the group.
+            return Err(SecretsError::TooLong { program });
         }
-    }
+    };
+    let _ = waiting.join();
+    printed
 }
 
 fn describe(status: ExitStatus) -> String {

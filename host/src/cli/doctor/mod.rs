@@ -32,6 +32,7 @@ pub(super) const HELP: &str =
 const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
+#[allow(missing_docs, reason = "clap would take it for a help text")]
 pub struct DoctorArgs {
     #[command(flatten)]
     serve: ServeArgs,

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::config::parse_duration;
 
 #[derive(Debug, Args)]
+#[allow(missing_docs, reason = "clap would take it for a help text")]
 pub struct InvokeArgs {
     /// The function's id, with or without the app's. Not needed with --event.
     #[arg(required_unless_present = "event")]
@@ -51,6 +52,7 @@ pub struct InvokeArgs {
     pub(super) json: bool,
 }
 
+/// Examples, below the help text.
 pub const HELP: &str = "\
 Example:
   baton invoke hello --data '{\"name\":\"Ada\"}'

@@ -33,19 +33,24 @@ use crate::runner::catalogue::{Catalogue, NotFound};
 use crate::runner::inbox;
 use crate::runner::report::{Origin, RunEnding};
 use crate::runner::session::{Options, Order, Session};
+use crate::tasks::OwnedTask;
 
 /// Why nothing was run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InvokeError {
+    /// An argument is not understood.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Input(#[from] InputError),
+    /// The project has no such function, or none for the event.
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotFound(#[from] NotFound),
+    /// There is no host that could run it.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Home(#[from] HomeError),
+    /// A signal came first.
     #[error("cancelled: interrupted before anything was run")]
     Interrupted,
 }
@@ -141,7 +146,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
         found,
     } = prepared;
     let stop = CancellationToken::new();
-    let interrupted = tokio::spawn(stop_at_a_signal(stop.clone()));
+    let interrupted = OwnedTask::spawn("signals", stop_at_a_signal(stop.clone()));
     let mut home = Home::begin(found, engine).await?;
     let code = loop {
         let catalogue = tokio::select! {
@@ -181,7 +186,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
             },
         }
     };
-    interrupted.abort();
+    interrupted.end().await;
     home.end().await;
     Ok(code)
 }
@@ -248,19 +253,19 @@ async fn run(
     let (session, deliveries) = Session::new(sdk, catalogue, options, unsent.collect(), reports, stop.clone());
     let inbox = home.inbox().map(|listener| {
         let router = inbox::router(session.clone());
-        tokio::spawn(async move {
+        OwnedTask::spawn("inbox", async move {
             if let Ok(listener) = TcpListener::from_std(listener) {
                 // Ends with the task; accepting never fails for good.
                 let _ = axum::serve(listener, router).await;
             }
         })
     });
-    let screen = tokio::spawn(screen::show(shown, json));
+    let screen = OwnedTask::spawn("screen", screen::show(shown, json));
     let (_, ending) = session.conduct(orders, deliveries).await;
     // It has ended: the result is shown last.
-    let _ = screen.await;
+    screen.ended().await;
     if let Some(inbox) = inbox {
-        inbox.abort();
+        inbox.end().await;
     }
     if stop.is_cancelled() && !home.is_own() {
         eprintln!("A step that has begun goes on to its end in the running host.");

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper::{Method, Request};
 
 use super::super::client;
 use crate::generation::{Outcome, Report};
+use crate::http_connection::AnswerBody;
 
 pub(super) struct Reloads {
-    body: Incoming,
+    body: AnswerBody,
     unread: String,
 }
 

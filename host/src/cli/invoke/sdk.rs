@@ -6,10 +6,10 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper::{Method, Response};
 
 use super::super::client;
+use crate::http_connection::AnswerBody;
 use crate::runner::answer::Raw;
 use crate::runner::fetch::fetch;
 use crate::runner::op::HttpRequest;
@@ -47,7 +47,7 @@ impl Sdk for HostedSdk {
     }
 }
 
-async fn whole(response: Response<Incoming>) -> Result<Raw, hyper::Error> {
+async fn whole(response: Response<AnswerBody>) -> Result<Raw, hyper::Error> {
     let (head, body) = response.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();

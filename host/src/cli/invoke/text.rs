@@ -17,13 +17,7 @@ const STACK_LINES: usize = 8;
 pub(super) fn line(report: &Report, only: bool) -> Option<String> {
     let line = match report {
         Report::Run { of, origin, event } => {
-            let name = event["name"].as_str().unwrap_or_default();
-            let why = match origin {
-                Origin::Asked => format!("event {name}"),
-                Origin::Invoked => "invoked".to_owned(),
-                Origin::Delivered => format!("triggered by {name}"),
-                Origin::OnFailure => "onFailure".to_owned(),
-            };
+            let why = reason(*origin, event["name"].as_str().unwrap_or_default());
             format!("{}{} · {why} · run {}", indent(of, 0), of.function, of.run)
         }
         Report::Step {
@@ -39,14 +33,10 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             retry_in_ms,
             ..
         } => {
-            let mark = match status {
-                StepStatus::Completed => '✓',
-                StepStatus::Retrying => '↻',
-                StepStatus::Failed => '✗',
-            };
             let mut text = format!(
-                "{}{mark} {step}  {}",
+                "{}{} {step}  {}",
                 indent(of, 1),
+                mark(*status),
                 meta(*ms, *generation, *attempt, *max_attempts)
             );
             if let Some(output) = output.as_ref().filter(|output| !output.is_null()) {
@@ -83,14 +73,7 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             until,
             ..
         } => {
-            let what = what.as_deref().unwrap_or_default();
-            let what = match kind {
-                WaitKind::Sleep => "sleeps".to_owned(),
-                WaitKind::Event => format!("waits for the event {what}"),
-                WaitKind::Signal => format!("waits for the signal {what}"),
-                WaitKind::Invoke => format!("invokes {what}"),
-                WaitKind::Http => what.to_owned(),
-            };
+            let what = wait(*kind, what.as_deref().unwrap_or_default());
             let until = until.map(|until| format!(" until {}", until.round(jiff::Unit::Second).unwrap_or(until)));
             format!("{}… {step}  {what}{}", indent(of, 1), until.unwrap_or_default())
         }
@@ -103,16 +86,16 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             error,
             ..
         } => {
-            let took = duration(*ms);
+            let (indent, took) = (indent(of, 1), duration(*ms));
             match (error, output, kind) {
-                (Some(error), ..) => format!("{}✗ {step}  {took}  {}", indent(of, 1), short(&title(error))),
+                (Some(error), ..) => format!("{indent}✗ {step}  {took}  {}", short(&title(error))),
                 (None, Some(Value::Null) | None, WaitKind::Event | WaitKind::Signal) => {
-                    format!("{}✓ {step}  {took}  timed out", indent(of, 1))
+                    format!("{indent}✓ {step}  {took}  timed out")
                 }
                 (None, Some(output), _) if !output.is_null() => {
-                    format!("{}✓ {step}  {took}  {}", indent(of, 1), short(&output.to_string()))
+                    format!("{indent}✓ {step}  {took}  {}", short(&output.to_string()))
                 }
-                _ => format!("{}✓ {step}  {took}", indent(of, 1)),
+                _ => format!("{indent}✓ {step}  {took}"),
             }
         }
         Report::Event { event, begins } => {
@@ -131,6 +114,35 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
         Report::Result { .. } => return None,
     };
     Some(line + "\n")
+}
+
+/// The reason why a run began.
+fn reason(origin: Origin, event: &str) -> String {
+    match origin {
+        Origin::Asked => format!("event {event}"),
+        Origin::Invoked => "invoked".to_owned(),
+        Origin::Delivered => format!("triggered by {event}"),
+        Origin::OnFailure => "onFailure".to_owned(),
+    }
+}
+
+const fn mark(status: StepStatus) -> char {
+    match status {
+        StepStatus::Completed => '✓',
+        StepStatus::Retrying => '↻',
+        StepStatus::Failed => '✗',
+    }
+}
+
+/// The thing that a step waits for, in words.
+fn wait(kind: WaitKind, what: &str) -> String {
+    match kind {
+        WaitKind::Sleep => "sleeps".to_owned(),
+        WaitKind::Event => format!("waits for the event {what}"),
+        WaitKind::Signal => format!("waits for the signal {what}"),
+        WaitKind::Invoke => format!("invokes {what}"),
+        WaitKind::Http => what.to_owned(),
+    }
 }
 
 /// The end for people: what was returned, or why nothing was. True: the run completed.

@@ -34,6 +34,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(super) struct Isolates {
     living: JoinSet<(GenerationId, IsolateId, Ended)>,
     making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
+    /// Generations whose code finishes what it does once another one gets the calls.
+    draining: JoinSet<()>,
     /// Generations for which one is being made.
     wanted: BTreeSet<GenerationId>,
     /// Generations for which none could be made the last time.
@@ -62,6 +64,8 @@ impl Patience {
 pub(super) enum News {
     Ended(GenerationId, IsolateId, Ended),
     Made(GenerationId, Result<Loaded, LoadError>),
+    /// A generation's code has finished what it does once another one gets the calls.
+    Drained,
 }
 
 impl Isolates {
@@ -70,8 +74,14 @@ impl Isolates {
         tokio::select! {
             Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
             Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
+            Some(_) = self.draining.join_next() => News::Drained,
             else => std::future::pending().await,
         }
+    }
+
+    /// Has a generation stay until its code has finished what it does once another one gets the calls.
+    pub(super) fn drain(&mut self, generation: &Arc<Generation>) {
+        self.draining.spawn(generation.drain());
     }
 
     /// Nothing more is made.
@@ -111,6 +121,8 @@ impl Task {
                     _ => {}
                 }
             }
+            // Its last lease tells that by itself.
+            News::Drained => {}
             News::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
                 self.preparing.is_due_later();

@@ -4,14 +4,14 @@
 mod handover;
 mod isolates;
 mod loads;
+mod request;
 mod spare;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, LoadError, MemoryLimits, Project, Sources};
+use js_runtime_api::{Engine, LoadError, Project, Sources};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -19,154 +19,23 @@ use tracing::{error, info, warn};
 pub use self::handover::Frozen;
 use self::handover::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
+use self::request::Request;
+pub use self::request::{Keeper, Limits};
 use self::spare::Preparing;
 use super::deadlines::Deadlines;
-use super::history::{History, KEPT};
+use super::history::History;
 use super::live::Generation;
 use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
-use super::reload::{Reason, ReloadQueue, Want};
+use super::reload::{ReloadQueue, Want};
 use super::report::{Draining, Outcome, Report};
 use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
-use super::store::Store;
 use super::table::{Entry, HostEvent, Table, View};
-use crate::lint::Code;
-
-/// Bounds on generations.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How many may be live before the oldest is hurried.
-    pub max_generations: usize,
-    /// The longest time that a superseded generation may finish its calls, and what its code does after them.
-    pub drain: Duration,
-    /// The same for one that is hurried.
-    pub hurried_drain: Duration,
-    /// How long a load may take.
-    pub load: Duration,
-    /// How long a call may take before its isolate is ended.
-    pub call: Duration,
-    /// How many isolates a generation may have.
-    pub isolates: usize,
-    /// Whether an isolate is kept ready for the next load.
-    pub spare: bool,
-    /// How much processor time a call may use before its isolate is ended.
-    pub cpu: Option<Duration>,
-    /// How much an isolate may hold.
-    pub memory: MemoryLimits,
-    /// Warnings that reject the code they are about.
-    pub deny: Vec<Code>,
-}
 
 /// How many generations that ended are still shown.
 const SHOWN_ENDED: usize = 20;
 /// The longest time that user code may hold the thread of an isolate that ends together with the host.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// Sends requests to the task.
-#[derive(Debug, Clone)]
-pub struct Keeper(mpsc::UnboundedSender<Request>);
-
-#[derive(Debug)]
-enum Request {
-    Load {
-        want: Want,
-        reason: Reason,
-        answer: oneshot::Sender<Arc<Report>>,
-    },
-    /// Load nothing more, and say where things are.
-    Freeze {
-        answer: oneshot::Sender<Frozen>,
-    },
-    /// Go on, after a freeze; that number has been given.
-    Resume {
-        given: Option<GenerationId>,
-    },
-    /// Answer, to show that the task goes on.
-    Ping {
-        answer: oneshot::Sender<()>,
-    },
-    /// Another host goes on from here.
-    HandOver,
-    Stop {
-        done: oneshot::Sender<()>,
-    },
-}
-
-impl Keeper {
-    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the
-    /// folder for the sources of the generations that served last.
-    pub fn start(engine: Arc<dyn Engine>, project: Project, limits: Limits, table: Arc<Table>, kept: PathBuf) -> Self {
-        Self::start_after(engine, project, limits, table, kept, None)
-    }
-
-    /// As [`Self::start`], where another host has given numbers up to this one.
-    pub fn start_after(
-        engine: Arc<dyn Engine>,
-        project: Project,
-        limits: Limits,
-        table: Arc<Table>,
-        kept: PathBuf,
-        given: Option<GenerationId>,
-    ) -> Self {
-        let (sender, requests) = mpsc::unbounded_channel();
-        let (emptied_sender, emptied) = mpsc::unbounded_channel();
-        let tasks = table.tasks().clone();
-        tasks.spawn("keeper", async move {
-            let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
-            let task = Task {
-                engine,
-                project,
-                generations: Generations::new(limits.max_generations, history.newest().max(given)),
-                limits,
-                table,
-                entries: BTreeMap::new(),
-                last_rejected: None,
-                newest_read: None,
-                queue: ReloadQueue::default(),
-                running: None,
-                retry: Retry::default(),
-                outdated: None,
-                superseded: None,
-                emptied_sender,
-                deadlines: Deadlines::default(),
-                isolates: Isolates::default(),
-                preparing: Preparing::default(),
-                handover: Handover::default(),
-                history,
-                watched_revision: None,
-            };
-            task.run(requests, emptied).await;
-        });
-        Self(sender)
-    }
-
-    /// Asks for a load and waits for what becomes of it.
-    pub async fn request(&self, want: Want, reason: Reason) -> Arc<Report> {
-        let (answer, report) = oneshot::channel();
-        // A task that has ended drops the answer, which reads the same below.
-        let _ = self.0.send(Request::Load { want, reason, answer });
-        report.await.unwrap_or_else(|_| {
-            Arc::new(Report {
-                outcome: Outcome::ShuttingDown,
-                took_ms: 0.0,
-            })
-        })
-    }
-
-    /// Resolves once the task has had a turn; tells whether it had one.
-    pub fn goes_on(&self) -> impl Future<Output = bool> + Send + use<> {
-        let (answer, answered) = oneshot::channel();
-        let _ = self.0.send(Request::Ping { answer });
-        async move { answered.await.is_ok() }
-    }
-
-    /// Ends every isolate, then the task.
-    pub async fn stop(&self) {
-        let (done, stopped) = oneshot::channel();
-        let _ = self.0.send(Request::Stop { done });
-        let _ = stopped.await;
-    }
-}
 
 struct Task {
     engine: Arc<dyn Engine>,
@@ -185,6 +54,7 @@ struct Task {
     outdated: Option<Outdated>,
     superseded: Option<Superseded>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
+    emptied: mpsc::UnboundedReceiver<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
     preparing: Preparing,
@@ -195,11 +65,41 @@ struct Task {
 }
 
 impl Task {
-    async fn run(
-        mut self,
-        mut requests: mpsc::UnboundedReceiver<Request>,
-        mut emptied: mpsc::UnboundedReceiver<GenerationId>,
-    ) {
+    fn new(
+        engine: Arc<dyn Engine>,
+        project: Project,
+        limits: Limits,
+        table: Arc<Table>,
+        history: History,
+        given: Option<GenerationId>,
+    ) -> Self {
+        let (emptied_sender, emptied) = mpsc::unbounded_channel();
+        Self {
+            engine,
+            project,
+            generations: Generations::new(limits.max_generations, history.newest().max(given)),
+            limits,
+            table,
+            entries: BTreeMap::new(),
+            last_rejected: None,
+            newest_read: None,
+            queue: ReloadQueue::default(),
+            running: None,
+            retry: Retry::default(),
+            outdated: None,
+            superseded: None,
+            emptied_sender,
+            emptied,
+            deadlines: Deadlines::default(),
+            isolates: Isolates::default(),
+            preparing: Preparing::default(),
+            handover: Handover::default(),
+            history,
+            watched_revision: None,
+        }
+    }
+
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -237,7 +137,7 @@ impl Task {
                 (id, changed) = next_outdated(&mut self.outdated) => if changed {
                     self.supersede_load(id);
                 },
-                Some(id) = emptied.recv() => self.close_if_idle(id),
+                Some(id) = self.emptied.recv() => self.close_if_idle(id),
                 id = self.deadlines.next() => self.deadline_passed(id),
                 () = self.preparing.done() => {}
                 news = self.isolates.next() => self.isolate_news(news),
@@ -274,7 +174,7 @@ impl Task {
                 self.deadlines.set(id, self.limits.drain);
                 self.show(id);
                 if let Some(generation) = self.live(id) {
-                    generation.drain();
+                    self.isolates.drain(&generation);
                 }
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);
@@ -380,10 +280,8 @@ impl Task {
     fn show(&mut self, id: GenerationId) {
         if let (Some(entry), Some(state)) = (self.entries.get_mut(&id), self.generations.state(id)) {
             let public = state.public();
-            let news = entry.state.public() != public || !entry.announced;
             entry.state = state;
-            entry.announced = true;
-            if news {
+            if entry.announced.replace(public) != Some(public) {
                 self.table.tell(HostEvent::Generation {
                     generation: id,
                     state: public.as_str(),

@@ -31,6 +31,7 @@ use crate::runner::request::Request as RunRequest;
 use crate::runner::sdk::{Answered, Lost, Sdk};
 use crate::runner::session::{Options, Order, Session};
 use crate::status::FunctionStatus;
+use crate::tasks::OwnedTask;
 
 /// The largest answer of a function that is read, in bytes: Inngest takes none of this size.
 const LARGEST_ANSWER: usize = 32 << 20;
@@ -91,14 +92,16 @@ pub(super) async fn invoke(
     };
     let (reports, to_page) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let lines = bounded(to_page, stop.clone());
+    let (lines, handing_over) = bounded(to_page, stop.clone());
     let stop_with_page = stop.clone().drop_guard();
     let sdk = Arc::new(OwnSdk::new(server));
     let (session, deliveries) = Session::new(sdk, catalogue, options, Vec::new(), reports, stop);
-    // Ends with the run, which ends with the page.
-    tokio::spawn(session.conduct(vec![order], deliveries));
+    let running = OwnedTask::spawn("run of a page", async move {
+        session.conduct(vec![order], deliveries).await;
+    });
+    let of_page = (stop_with_page, running, handing_over);
     let lines = ReceiverStream::new(lines).map(move |report| {
-        let _ = &stop_with_page;
+        let _ = &of_page;
         let mut line = serde_json::to_vec(&report).unwrap_or_default();
         line.push(b'\n');
         Ok::<_, Infallible>(line)
@@ -111,9 +114,12 @@ pub(super) async fn invoke(
 }
 
 /// Hands reports on to a page, of which so many may wait. A run whose page takes none is stopped.
-fn bounded<R: Send + 'static>(mut reports: mpsc::UnboundedReceiver<R>, stop: CancellationToken) -> mpsc::Receiver<R> {
+fn bounded<R: Send + 'static>(
+    mut reports: mpsc::UnboundedReceiver<R>,
+    stop: CancellationToken,
+) -> (mpsc::Receiver<R>, OwnedTask<()>) {
     let (to_page, lines) = mpsc::channel(MOST_REPORTS);
-    tokio::spawn(async move {
+    let handing_over = OwnedTask::spawn("reports to a page", async move {
         while let Some(report) = reports.recv().await {
             if to_page.try_send(report).is_err() {
                 stop.cancel();
@@ -121,7 +127,7 @@ fn bounded<R: Send + 'static>(mut reports: mpsc::UnboundedReceiver<R>, stop: Can
             }
         }
     });
-    lines
+    (lines, handing_over)
 }
 
 fn catalogue(server: &Server) -> Catalogue {
@@ -192,7 +198,7 @@ mod tests {
     async fn a_run_whose_page_takes_no_reports_is_stopped() {
         let (reports, to_page) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let mut lines = bounded(to_page, stop.clone());
+        let (mut lines, _handing_over) = bounded(to_page, stop.clone());
         for report in 0..=MOST_REPORTS {
             reports.send(report).unwrap();
         }

@@ -1,0 +1,122 @@
+//! What everybody else has of the keeper: a way to ask it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use js_runtime_api::{Engine, MemoryLimits, Project};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Task;
+use super::handover::Frozen;
+use crate::generation::history::{History, KEPT};
+use crate::generation::reload::{Reason, Want};
+use crate::generation::report::{Outcome, Report};
+use crate::generation::state::GenerationId;
+use crate::generation::store::Store;
+use crate::generation::table::Table;
+use crate::lint::Code;
+
+/// Bounds on generations.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many may be live before the oldest is hurried.
+    pub max_generations: usize,
+    /// The longest time that a superseded generation may finish its calls, and what its code does after them.
+    pub drain: Duration,
+    /// The same for one that is hurried.
+    pub hurried_drain: Duration,
+    /// How long a load may take.
+    pub load: Duration,
+    /// How long a call may take before its isolate is ended.
+    pub call: Duration,
+    /// How many isolates a generation may have.
+    pub isolates: usize,
+    /// Whether an isolate is kept ready for the next load.
+    pub spare: bool,
+    /// How much processor time a call may use before its isolate is ended.
+    pub cpu: Option<Duration>,
+    /// How much an isolate may hold.
+    pub memory: MemoryLimits,
+    /// Warnings that reject the code they are about.
+    pub deny: Vec<Code>,
+}
+
+/// Sends requests to the task.
+#[derive(Debug, Clone)]
+pub struct Keeper(pub(super) mpsc::UnboundedSender<Request>);
+
+#[derive(Debug)]
+pub(super) enum Request {
+    Load {
+        want: Want,
+        reason: Reason,
+        answer: oneshot::Sender<Arc<Report>>,
+    },
+    /// Load nothing more, and say where things are.
+    Freeze {
+        answer: oneshot::Sender<Frozen>,
+    },
+    /// Go on, after a freeze; that number has been given.
+    Resume {
+        given: Option<GenerationId>,
+    },
+    /// Answer, to show that the task goes on.
+    Ping {
+        answer: oneshot::Sender<()>,
+    },
+    /// Another host goes on from here.
+    HandOver,
+    Stop {
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Keeper {
+    /// Starts the task. It runs until [`Self::stop`] or until every `Keeper` is dropped. `kept`: the folder for the
+    /// sources of the generations that served last. `given`: the newest number that another host has given.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        project: Project,
+        limits: Limits,
+        table: Arc<Table>,
+        kept: PathBuf,
+        given: Option<GenerationId>,
+    ) -> Self {
+        let (sender, requests) = mpsc::unbounded_channel();
+        let tasks = table.tasks().clone();
+        tasks.keep("keeper", async move {
+            let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
+            let task = Task::new(engine, project, limits, table, history, given);
+            task.run(requests).await;
+        });
+        Self(sender)
+    }
+
+    /// Asks for a load and waits for what becomes of it.
+    pub async fn request(&self, want: Want, reason: Reason) -> Arc<Report> {
+        let (answer, report) = oneshot::channel();
+        // A task that has ended drops the answer, which reads the same below.
+        let _ = self.0.send(Request::Load { want, reason, answer });
+        report.await.unwrap_or_else(|_| {
+            Arc::new(Report {
+                outcome: Outcome::ShuttingDown,
+                took_ms: 0.0,
+            })
+        })
+    }
+
+    /// Resolves once the task has had a turn; tells whether it had one.
+    pub fn goes_on(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.send(Request::Ping { answer });
+        async move { answered.await.is_ok() }
+    }
+
+    /// Ends every isolate, then the task.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        let _ = self.0.send(Request::Stop { done });
+        let _ = stopped.await;
+    }
+}

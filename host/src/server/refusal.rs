@@ -1,0 +1,139 @@
+//! The answers of the host itself to requests that the project does not answer: nothing serves it, or the isolate has no
+//! answer.
+
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use js_runtime_api::{CallError, LoadError};
+
+use super::calls::Route;
+use super::{Server, answer};
+use crate::generation::Gone;
+use crate::status::NotReady;
+use crate::wire;
+
+/// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the
+/// SDK's headers, so nobody takes it for the function's or the sync's.
+pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
+    let reason = NotReady::of(&server.table);
+    let message = match reason {
+        Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
+        _ => gone.to_string(),
+    };
+    let rejected = server.table.view().last_rejected.clone();
+    let help = match rejected.filter(|_| reason == Some(NotReady::Rejected)) {
+        Some((_, error)) => format!("Mend the code, which cannot be loaded: {}", in_a_line(&error)),
+        None => "Retry in a few seconds.".to_owned(),
+    };
+    let response = answer::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
+    answer::retry_after(response, 5)
+}
+
+fn in_a_line(error: &LoadError) -> String {
+    match (&error.file, error.line) {
+        (Some(file), Some(line)) => format!("{file}:{line}: {}", error.message),
+        (Some(file), None) => format!("{file}: {}", error.message),
+        (None, _) => error.message.clone(),
+    }
+}
+
+/// The reach of the details of a failed call: an error's message and stack may hold passwords and paths.
+pub(super) enum Details {
+    /// To an admin, and to programs on this machine in `baton dev`.
+    Shown,
+    /// To all others: the log has them under this id.
+    InLog(FailureId),
+}
+
+/// Joins an answer to its line in the log.
+pub(super) struct FailureId(String);
+
+impl FailureId {
+    fn new() -> Self {
+        let mut bytes = [0_u8; 6];
+        // Without chance all have the same, and the time tells them apart.
+        let _ = getrandom::fill(&mut bytes);
+        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl Details {
+    /// Those of a failure that is about to be logged.
+    pub(super) fn of_failure(is_trusted: bool) -> Self {
+        if is_trusted {
+            Self::Shown
+        } else {
+            Self::InLog(FailureId::new())
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Shown => None,
+            Self::InLog(FailureId(id)) => Some(id),
+        }
+    }
+}
+
+/// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
+/// would wait 15 s and more, and with `no-retry` it would fail the run.
+pub(super) fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
+    let help = match error {
+        CallError::IsolateDied => "Inngest will try again.",
+        CallError::Threw(_) => "Look at the stack: this was thrown outside of a step.",
+        CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
+        CallError::HungUp => "The caller hung up before the answer.",
+        CallError::NoAnswer(_) => "Look for what closed the server, or wrote to its socket past Node.",
+    };
+    let response = match (error, details) {
+        (CallError::Threw(_) | CallError::NoAnswer(_), Details::InLog(FailureId(id))) => {
+            let help = format!("The log has the details, with the failure {id}.");
+            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
+        }
+        _ => answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
+    };
+    if matches!(route, Route::Other { .. }) {
+        return response;
+    }
+    let mut response = answer::retry_after(response, 1);
+    let headers = response.headers_mut();
+    headers.insert(
+        wire::SDK,
+        HeaderValue::from_static(concat!("baton:v", env!("CARGO_PKG_VERSION"))),
+    );
+    headers.insert(wire::NO_RETRY, HeaderValue::from_static("false"));
+    response.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use js_runtime_api::CallError;
+
+    use super::{Details, FailureId, Route, failed};
+
+    #[tokio::test]
+    async fn only_the_log_tells_strangers_why_a_handler_threw() {
+        let threw = CallError::Threw("Error: cannot connect to postgres://admin:hunter2@db".to_owned());
+        for (details, told) in [
+            (Details::Shown, true),
+            (Details::InLog(FailureId("f00d".to_owned())), false),
+        ] {
+            for route in [Route::Inngest { app: None }, Route::Other { path: "/".to_owned() }] {
+                let response = failed(&threw, &route, &details);
+                let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+                let text = String::from_utf8_lossy(&body).into_owned();
+                assert_eq!(text.contains("hunter2"), told, "{text}");
+                assert_eq!(text.contains("f00d"), !told, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_isolate_is_answered_so_that_inngest_tries_again_soon() {
+        let response = failed(&CallError::IsolateDied, &Route::Inngest { app: None }, &Details::Shown);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(response.status(), 500);
+        assert!(header("x-inngest-sdk").is_some());
+        assert_eq!(header("x-inngest-no-retry"), Some("false"));
+        assert_eq!(header("retry-after"), Some("1"));
+    }
+}

@@ -1,0 +1,112 @@
+//! The engine: it loads projects into isolates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::{CallQueue, Isolate, KeptSources, LoadError, LoadProgress, Manifest, Project, Sources};
+
+/// The release of what runs JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineRelease {
+    /// Its name: `V8`.
+    pub name: &'static str,
+    /// Its version: `14.9.207`.
+    pub version: &'static str,
+    /// The package that it comes in, with its version.
+    pub package: &'static str,
+    /// The day on which that was published: `2026-07-26`.
+    pub released: &'static str,
+}
+
+/// Starts isolates. One per process.
+pub trait Engine: Send + Sync + 'static {
+    /// Tells what runs JavaScript, where something does.
+    fn release(&self) -> Option<EngineRelease> {
+        None
+    }
+    /// Begins the sources of a project as it is on the disk: lists its modules and reads its settings.
+    /// The files are read when a load asks for them. Reads the disk.
+    ///
+    /// # Errors
+    /// When the folder or entry file cannot be read.
+    fn read(&self, project: Project) -> Result<Arc<dyn Sources>, LoadError>;
+    /// Makes sources again that were kept.
+    ///
+    /// # Errors
+    /// With the reason, when they are not this project's or something is missing.
+    fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String>;
+    /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
+    /// functions. Dropping the future abandons the load and gives its thread and memory back.
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
+    /// Prepares what it can for the next load of a project from the disk, in the place of what was prepared
+    /// before; resolves when that is done. Reads the disk.
+    fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
+        drop(preparation);
+        Box::pin(std::future::ready(()))
+    }
+    /// Gives up what was prepared; resolves when its thread and memory are given back.
+    fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+    /// Tells what the process has lost for good.
+    fn losses(&self) -> Losses {
+        Losses::default()
+    }
+}
+
+/// The losses of a process with isolates and workers that V8 could not end: their threads sleep until it ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// The number of such threads.
+    pub threads: u64,
+    /// The most that their heaps may hold, in bytes.
+    pub memory: u64,
+}
+
+/// A load that is asked for.
+#[derive(Debug)]
+pub struct LoadRequest {
+    /// Names the isolate's thread and its log lines, for example `generation-3`.
+    pub name: String,
+    /// The files and settings that the load sees; files that these sources never read come from the disk.
+    pub sources: Arc<dyn Sources>,
+    /// After this long a load that is not done is rejected with [`LoadErrorKind::Timeout`](crate::LoadErrorKind::Timeout).
+    pub timeout: Duration,
+    /// The queue that the isolate takes its calls from, once it is loaded.
+    pub queue: Arc<CallQueue>,
+    /// The bounds on the isolate.
+    pub memory: MemoryLimits,
+    /// The stage of the load, which the engine writes.
+    pub progress: LoadProgress,
+}
+
+/// A load that is prepared for.
+#[derive(Debug)]
+pub struct Preparation {
+    /// The sources that were loaded last: the next load will be much the same.
+    pub like: Arc<dyn Sources>,
+    /// After this long it is given up.
+    pub timeout: Duration,
+    /// The bounds on the isolate that is prepared.
+    pub memory: MemoryLimits,
+}
+
+/// The most that an isolate may hold, in bytes. Near a limit it is condemned, at the limit terminated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Its JavaScript heap.
+    pub heap: usize,
+    /// The contents of its `ArrayBuffer`s and `Buffer`s hold, which is outside of the heap.
+    pub buffers: usize,
+}
+
+/// An isolate that is ready for calls, and what its project consists of.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The isolate, which takes calls from now on.
+    pub isolate: Arc<dyn Isolate>,
+    /// The functions and apps that its modules export.
+    pub manifest: Manifest,
+}

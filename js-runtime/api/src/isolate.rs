@@ -1,0 +1,122 @@
+//! An isolate: a loaded project on a thread of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+/// A loaded project on its own thread: answers the calls that it takes from its queue, many at a
+/// time.
+pub trait Isolate: Send + Sync + fmt::Debug {
+    /// Tells user code that another generation gets the new calls. Changes nothing else.
+    fn drain(&self);
+    /// Resolves once user code has finished what its listeners of [`Self::drain`] wait for, or the isolate has ended.
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+    /// Takes no more calls; ends once those that it has are answered, and user code has finished what it does then.
+    fn close(&self);
+    /// Ends now. Its calls fail with [`CallError::IsolateDied`](crate::CallError::IsolateDied).
+    fn terminate(&self);
+    /// Resolves when the thread is gone and its memory returned; says why.
+    fn ended(&self) -> BoxFuture<'static, Ended>;
+    /// Tells how it is doing. Each call also asks it for a sign of life.
+    fn vitals(&self) -> Vitals;
+    /// Opens a debugger's session; `None` when it has ended, or knows no debuggers.
+    fn debug(&self) -> Option<DebugSession> {
+        None
+    }
+}
+
+/// A debugger's session with an isolate: messages of Chrome's DevTools protocol, one a string. Dropping it
+/// ends it, and what is paused goes on; so does the end of the isolate.
+pub struct DebugSession {
+    /// Takes requests.
+    pub to_isolate: mpsc::UnboundedSender<String>,
+    /// Gives answers and events, until the isolate ends.
+    pub from_isolate: BoxStream<'static, String>,
+}
+
+/// The reason for which an isolate ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// [`Isolate::close`] was called, and its calls were finished.
+    #[error("it was closed")]
+    Closed,
+    /// [`Isolate::terminate`] was called, or its load was abandoned.
+    #[error("it was terminated")]
+    Terminated,
+    /// User code called what ends a process.
+    #[error("user code called {call}")]
+    Exited {
+        /// The call that would have ended its process, such as `process.exit(1)`.
+        call: String,
+        /// The code that the process would have ended with.
+        code: i32,
+        /// The mapped stack of the call.
+        stack: String,
+    },
+    /// It reached one of its [`MemoryLimits`](crate::MemoryLimits).
+    #[error("it ran out of memory")]
+    OutOfMemory,
+    /// It came near one of its [`MemoryLimits`](crate::MemoryLimits).
+    #[error("its memory was nearly used up: it finished its calls and ended")]
+    Condemned,
+    /// Its thread cannot go on.
+    #[error("its thread panicked: a fault of Baton, please report it")]
+    Panicked,
+}
+
+/// The signs of life of an isolate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// The calls that run in it, oldest first.
+    pub calls: Vec<RunningCall>,
+    /// The time for which it has owed a sign of life: user code holds its thread.
+    pub blocked_for: Duration,
+    /// The JavaScript heap in use at the last sign of life, in bytes.
+    pub heap_used: u64,
+    /// The contents of array buffers at the last sign of life, in bytes.
+    pub buffers_used: u64,
+    /// It is nearly out of memory: it takes no more calls, and ends once those that it has are
+    /// answered.
+    pub condemned: bool,
+    /// The number of debuggers that have a session with it.
+    pub debuggers: usize,
+    /// A debugger has stopped it: it owes no sign of life.
+    pub paused: bool,
+    /// The work beside calls that user code finishes before its generation goes.
+    pub finishing: Option<Finishing>,
+}
+
+/// Work beside calls that user code finishes before its generation goes, by what it hears then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finishing {
+    /// Its listeners of the event that is dispatched when its generation drains.
+    Draining,
+    /// Its handlers of the signal that it hears once no calls are left.
+    Signal,
+}
+
+impl Finishing {
+    /// The name of the event or signal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "baton:draining",
+            Self::Signal => "SIGTERM",
+        }
+    }
+}
+
+/// A call that an isolate has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunningCall {
+    /// [`Call::id`](crate::Call::id).
+    pub id: u64,
+    /// Processor time of the isolate's thread while it ran; what passes while several calls run is
+    /// charged to each in equal parts.
+    pub cpu: Duration,
+}

@@ -1,0 +1,68 @@
+//! Requests to a project, and its answers.
+
+use crate::{Body, CallSubject, Caller, Over};
+
+/// An HTTP request as the project's handler sees it.
+#[derive(Debug)]
+pub struct Request {
+    /// In capitals: `POST`.
+    pub method: String,
+    /// Absolute: `http://127.0.0.1:3111/api/inngest?fnId=…`. Its path is that of the request line, its host a name or
+    /// an address, with a port or without.
+    pub url: String,
+    /// Names in lower case. Values are bytes, each of them a character ([`header_text`](crate::header_text)).
+    pub headers: Vec<(String, String)>,
+    /// The body, which may still come.
+    pub body: Body,
+    /// The function, run and step that the request is about.
+    pub subject: CallSubject,
+    /// The handler that is asked.
+    pub target: Target,
+    /// The caller, and whether it still waits.
+    pub caller: Caller,
+}
+
+/// One of a project's handlers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The SDK's handler of this Inngest app (client id).
+    App(String),
+    /// The project's own app.
+    Fetch,
+    /// The same as for this app, or as the fetch export where there is none, for a request of the host's
+    /// own that asks it to register: it is given up soon, and at once when its generation drains.
+    Sync(Option<String>),
+}
+
+/// The handler's answer, byte for byte.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code: 206.
+    pub status: u16,
+    /// Values are bytes, each of them a character ([`header_text`](crate::header_text)).
+    pub headers: Vec<(String, String)>,
+    /// The body, which may still come.
+    pub body: Body,
+    /// Resolves when the call is over; `None`: it is over with this.
+    pub over: Option<Over>,
+}
+
+/// The reason why a call has no answer of the project's own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The isolate ended before it answered: terminated, out of memory, or a panic.
+    #[error("the isolate that ran this call ended before it answered")]
+    IsolateDied,
+    /// The handler threw instead of answering; the text is the mapped stack.
+    #[error("the handler threw: {0}")]
+    Threw(String),
+    /// Nothing is left that could ever settle the handler's promise.
+    #[error("the handler never answers: its promise waits for nothing that is still running")]
+    NeverSettles,
+    /// Nobody waits for the answer any more.
+    #[error("the caller hung up")]
+    HungUp,
+    /// The app listens no more, or answered with something that is no HTTP.
+    #[error("the app did not answer: {0}")]
+    NoAnswer(String),
+}

@@ -1,0 +1,132 @@
+//! The custody of an isolate: somebody waits until its thread is gone, and the task that reads what it writes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use js_runtime_api::Ended;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::fatal::End;
+use super::name::Name;
+
+/// The limit for a thread to end once it was stopped. JavaScript ends at once; native code that waits for something does
+/// not, and is left behind: nothing may wait for it.
+pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(3);
+
+/// The parts of an isolate that runs, in the custody of whoever is to wait for them. Where that one goes before, the
+/// engine waits.
+pub(super) struct Custody {
+    isolate: Name,
+    /// Until they were waited for.
+    parts: Option<Parts>,
+    /// Says why, when the thread has given everything back.
+    ended: watch::Receiver<Option<End>>,
+    engine: Arc<LeftBehind>,
+    runtime: Handle,
+    is_left_behind: bool,
+}
+
+struct Parts {
+    thread: JoinHandle<()>,
+    output: JoinSet<()>,
+}
+
+impl Custody {
+    /// Takes a thread, and the task that reads what it writes. Within a runtime.
+    pub(super) fn new(
+        isolate: Name,
+        thread: JoinHandle<()>,
+        output: JoinSet<()>,
+        ended: watch::Receiver<Option<End>>,
+        engine: Arc<LeftBehind>,
+    ) -> Self {
+        Self {
+            isolate,
+            parts: Some(Parts { thread, output }),
+            ended,
+            engine,
+            runtime: Handle::current(),
+            is_left_behind: false,
+        }
+    }
+
+    /// Follows the end of the thread.
+    pub(super) fn ended(&self) -> watch::Receiver<Option<End>> {
+        self.ended.clone()
+    }
+
+    /// Waits until all of it is gone, and tells why it ended.
+    pub(super) async fn gone(&mut self) -> Ended {
+        let end = end(&mut self.ended).await;
+        if let Some(parts) = self.parts.take() {
+            parts.join(&end).await;
+        }
+        end.why
+    }
+
+    /// Waits for the end of an isolate that was stopped, but not for longer than it may take.
+    pub(super) async fn gone_or_left_behind(mut self) {
+        if tokio::time::timeout(ENDS_WITHIN, self.gone()).await.is_err() {
+            tracing::warn!(
+                isolate = &*self.isolate.get(),
+                reason = "native code keeps its thread, which ends when that returns",
+                "isolate left behind"
+            );
+            self.is_left_behind = true;
+        }
+    }
+}
+
+impl Drop for Custody {
+    fn drop(&mut self) {
+        let Some(parts) = self.parts.take() else {
+            return;
+        };
+        let mut ended = self.ended.clone();
+        let isolate = self.is_left_behind.then(|| self.isolate.get());
+        let gone = async move {
+            let end = end(&mut ended).await;
+            parts.join(&end).await;
+            if let Some(isolate) = isolate {
+                tracing::info!(isolate = &*isolate, "isolate that was left behind ended");
+            }
+        };
+        self.engine.add(gone, &self.runtime);
+    }
+}
+
+impl Parts {
+    /// Waits for the last instructions of a thread that has told its end, and for its last lines.
+    async fn join(mut self, end: &End) {
+        if !end.lost {
+            let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        }
+        self.output.join_next().await;
+    }
+}
+
+/// Waits until the thread tells its end.
+pub(super) async fn end(ended: &mut watch::Receiver<Option<End>>) -> End {
+    // An error would mean that the sender went without telling, which it never does.
+    let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+    end.unwrap_or(End {
+        why: Ended::Panicked,
+        lost: true,
+    })
+}
+
+/// The isolates that the engine waits for. Dropping this gives them up.
+#[derive(Debug, Default)]
+pub(crate) struct LeftBehind(Mutex<JoinSet<()>>);
+
+impl LeftBehind {
+    fn add(&self, gone: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        // Nothing panics while it holds the lock.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while all.try_join_next().is_some() {}
+        all.spawn_on(gone, runtime);
+    }
+}
