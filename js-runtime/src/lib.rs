@@ -3,6 +3,7 @@
 //! The only crate that names Deno or V8. It knows nothing of generations, reloading or HTTP
 //! servers; the host sees it through `js-runtime-api`. Only the prelude has heard of Inngest.
 
+mod built_in;
 mod compat;
 mod contained;
 mod diagnostics;
@@ -20,4 +21,6 @@ mod spare;
 pub mod startup_snapshot;
 mod v8_release;
 
+pub use built_in::{BuiltIn, Data, Meaning, ParseData};
 pub use engine::{SnapshotSource, V8Engine};
+pub use source::nesting::run_with_room_for;
