@@ -107,7 +107,7 @@ fn own_frame(frame: &JsStackFrame) -> Option<(Url, usize, usize)> {
     let own = url.scheme() == "file"
         && !url.path().contains("/node_modules/")
         && !is_prelude(&url)
-        && !crate::compat::bun::is_part(&url);
+        && !crate::built_in::is_part(&url);
     let line = usize::try_from(frame.line_number?).ok()?;
     let column = usize::try_from(frame.column_number.unwrap_or(1)).ok()?;
     own.then_some((url, line, column))

@@ -15,6 +15,7 @@ use js_runtime_api::{
 
 use tempfile::TempDir;
 
+use crate::built_in::{BuiltIn, BuiltIns};
 use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::compat::witness;
 use crate::diagnostics::relative_to;
@@ -42,6 +43,7 @@ pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
     common: Arc<Common>,
+    built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
     spares: Arc<Spares>,
     left_behind: Arc<LeftBehind>,
@@ -86,6 +88,7 @@ impl V8Engine {
             startup,
             caches: Arc::new(Caches::kept_in(code_cache)),
             common: Arc::default(),
+            built_ins: Arc::default(),
             deno_dir: cache_folder.join("deno"),
             spares: Arc::default(),
             left_behind: Arc::default(),
@@ -96,6 +99,7 @@ impl V8Engine {
         Maker {
             startup: self.startup,
             caches: self.caches.clone(),
+            built_ins: self.built_ins.clone(),
             deno_dir: self.deno_dir.clone(),
             left_behind: self.left_behind.clone(),
         }
@@ -108,6 +112,13 @@ impl V8Engine {
     #[must_use]
     pub fn with_source_maps(mut self) -> Self {
         self.caches = Arc::new(self.caches.with_source_maps());
+        self
+    }
+
+    /// Makes these modules part of the runtime. Before the first load.
+    #[must_use]
+    pub fn with_built_ins(mut self, built_ins: Vec<BuiltIn>) -> Self {
+        self.built_ins = Arc::new(BuiltIns::new(built_ins));
         self
     }
 
@@ -253,6 +264,7 @@ async fn load(
 pub(crate) struct Maker {
     startup: StartupSnapshot,
     pub(crate) caches: Arc<Caches>,
+    built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
     left_behind: Arc<LeftBehind>,
 }
@@ -290,6 +302,7 @@ impl Maker {
         let spec = Spec {
             sources,
             caches: self.caches.clone(),
+            built_ins: self.built_ins.clone(),
             startup: self.startup,
             deno_dir: self.deno_dir.clone(),
             memory,

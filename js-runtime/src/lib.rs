@@ -8,6 +8,7 @@
     allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")
 )]
 
+mod built_in;
 mod compat;
 mod contained;
 mod diagnostics;
@@ -24,4 +25,6 @@ mod spare;
 pub mod startup_snapshot;
 mod v8_release;
 
+pub use built_in::{BuiltIn, Data, Meaning, ParseData};
 pub use engine::{SnapshotSource, V8Engine};
+pub use source::nesting::run_with_room_for;

@@ -10,6 +10,7 @@ use host::{cli, descriptors, supervisor};
 use js_runtime::startup_snapshot::{self, SnapshotError};
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
+use js_runtime_bun::BUN;
 use tokio::runtime::Runtime;
 
 use super::failure::Failure;
@@ -30,6 +31,7 @@ pub(super) fn start(source_maps: bool) -> Result<Arc<V8Engine>, SnapshotError> {
     let snapshot = EMBEDDED_SNAPSHOT.map_or(SnapshotSource::Made(&maker), SnapshotSource::Embedded);
     let engine = V8Engine::start(folder, code, snapshot);
     logs::flow();
+    let engine = engine.map(|engine| engine.with_built_ins(vec![BUN]));
     engine.map(|engine| Arc::new(if source_maps { engine.with_source_maps() } else { engine }))
 }
 

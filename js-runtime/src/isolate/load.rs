@@ -66,6 +66,9 @@ impl Load<'_> {
             connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
         }
         evaluate(worker, serving).await?;
+        for first in modules.built_ins.first_files() {
+            evaluate(worker, first).await?;
+        }
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,

@@ -27,6 +27,7 @@ use super::load::Load;
 use super::name::Name;
 use super::worker::Family;
 use super::{driver, memory, stack};
+use crate::built_in::BuiltIns;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
@@ -46,6 +47,7 @@ use crate::startup_snapshot::StartupSnapshot;
 pub(crate) struct Spec {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) caches: Arc<Caches>,
+    pub(crate) built_ins: Arc<BuiltIns>,
     pub(crate) startup: StartupSnapshot,
     /// Where Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
@@ -160,7 +162,8 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
-    let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
+    let modules = Modules::new(spec.sources.clone(), node, spec.caches.clone(), spec.built_ins.clone());
+    let modules = Rc::new(modules);
     let mut worker = match boot(family, &modules) {
         Ok(worker) => worker,
         Err(error) => return refuse(assigned, error).await,

@@ -192,12 +192,14 @@ impl Family {
         let Spec {
             sources,
             caches,
+            built_ins,
             deno_dir,
             memory: limits,
             ..
         } = &self.spec;
         let node = NodeResolution::new(sources, deno_dir.clone(), caches.clone());
-        let modules = Rc::new(Modules::new(sources.clone(), node, caches.clone()));
+        let modules = Modules::new(sources.clone(), node, caches.clone(), built_ins.clone());
+        let modules = Rc::new(modules);
         modules.begin_thread(arguments.main_module.clone());
         let (stdio, node_services) = match (
             self.pipes.stdio(),

@@ -29,7 +29,7 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use self::resolving::Place;
-use crate::compat::bun;
+use crate::built_in::BuiltIns;
 use crate::diagnostics::{Position, display_path};
 use crate::isolate::Control;
 use crate::prelude;
@@ -45,6 +45,7 @@ use crate::source::tsconfig::TsConfigs;
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
+    pub(crate) built_ins: Arc<BuiltIns>,
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     /// What packages' specifiers mean, by where they are written: files of one folder find the same.
@@ -62,10 +63,16 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    pub(crate) fn new(sources: Arc<SourceSnapshot>, node: NodeResolution, caches: Arc<Caches>) -> Self {
+    pub(crate) fn new(
+        sources: Arc<SourceSnapshot>,
+        node: NodeResolution,
+        caches: Arc<Caches>,
+        built_ins: Arc<BuiltIns>,
+    ) -> Self {
         Self {
             sources,
             node,
+            built_ins,
             caches,
             tsconfigs: TsConfigs::default(),
             found: RefCell::default(),
@@ -138,7 +145,7 @@ impl Modules {
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
         let own = prelude::module(url, &self.sources.project().root, &self.caches);
-        if let Some(code) = own.or_else(|| bun::module(url)) {
+        if let Some(code) = own.or_else(|| self.built_ins.module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
             let cache = self.code_cache(url, code.as_bytes());
             let code = ModuleSourceCode::String(code.into());

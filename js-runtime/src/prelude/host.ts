@@ -36,8 +36,8 @@ interface Host {
   act(): void;
   /** A module has come to one of its top-level awaits, or to its end. */
   mark(url: string, number: number): void;
-  /** The functions of the module `bun` that are the host's. */
-  bunNatives(): object;
+  /** The functions of built-in modules that are the host's. */
+  nativesOf(name: string): object;
   /** The isolate's own standard output and error, by the numbers of the process's. */
   descriptors: { [fd: number]: number };
   /** The folder of this isolate's sockets; there is one for an entry file. */
@@ -324,43 +324,10 @@ Module._resolveFilename = (request: string, parent?: { filename?: string }, isMa
   return from && isAbsolute(found) ? host.remember(request, from, found) : found;
 };
 
-// The modules `bun` and `bun:*` are evaluated by whoever asks for them first, at once: `import`,
-// `require` and the global are the same.
-const requireModule = (Module as any)._extensions[".mjs"];
-
-function bunModule(file: string): any {
-  const module = { exports: {} };
-  requireModule(module, `/.baton/bun/${file}`);
-  return module.exports;
+/** What the host does for the built-in modules of this name. */
+export function nativesOf(name: string): object {
+  return host.nativesOf(name);
 }
-
-/** What the host does for the module `bun`. */
-export function bunNatives(): object {
-  return host.bunNatives();
-}
-
-// The module is made when a property of it is asked for, not by `typeof Bun`.
-Object.defineProperty(globalThis, "Bun", {
-  configurable: true,
-  writable: true,
-  value: new Proxy(Object.create(null), {
-    get: (_, key) => bunModule("bun.ts").default[key],
-    set: (_, key, value) => Reflect.set(bunModule("bun.ts").default, key, value),
-    has: (_, key) => key in bunModule("bun.ts").default,
-    ownKeys: () => Reflect.ownKeys(bunModule("bun.ts").default),
-    getOwnPropertyDescriptor: (_, key) => {
-      const found = Object.getOwnPropertyDescriptor(bunModule("bun.ts").default, key);
-      return found && { ...found, configurable: true };
-    },
-  }),
-});
-
-const loadRequired = Module._load;
-Module._load = function (this: unknown, request: string, ...rest: unknown[]) {
-  if (request === "bun") return bunModule("exports.mjs").default;
-  if (request === "bun:sqlite") return bunModule("sqlite.ts");
-  return Reflect.apply(loadRequired, this, [request, ...rest]);
-};
 
 // An addon that is made with Node-API finds it in this binary; one that is made for Node's own V8 does not.
 const extensions = (Module as any)._extensions;

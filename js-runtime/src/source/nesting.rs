@@ -98,6 +98,17 @@ impl Room {
     }
 }
 
+/// Parses a text of data, each byte of which may be a level, on a stack with room for it. Returns nothing where there is
+/// not so much room.
+///
+/// ```no_run
+/// let parsed = js_runtime::run_with_room_for("[[[]]]", || serde_json::Value::Null);
+/// assert!(parsed.is_some());
+/// ```
+pub fn run_with_room_for<T>(text: &str, parse: impl FnOnce() -> T) -> Option<T> {
+    Some(Room::of_data(text)?.run(parse))
+}
+
 /// Tells whether the system gives so much, which it is asked for before a stack is made: that one must not fail.
 fn is_there(length: usize) -> bool {
     if stacker::remaining_stack().is_some_and(|left| left >= length) {

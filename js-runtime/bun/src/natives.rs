@@ -16,7 +16,7 @@ type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
 type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 
 /// `Natives` of `bytes.ts`; nothing when V8 is out of memory.
-pub(in crate::compat) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
+pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
     if scope.get_slot::<passwords::Pending>().is_none() {
         scope.set_slot(passwords::Pending::default());
     }

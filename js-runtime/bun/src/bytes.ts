@@ -1,7 +1,7 @@
 // What several parts of the module `bun` need: the functions of the host, bytes and streams.
 
 import { Buffer } from "node:buffer";
-import { bunNatives } from "baton:host";
+import { nativesOf } from "baton:host";
 
 /** A password's derivation: see `passwords.rs`. */
 export type Work =
@@ -31,7 +31,7 @@ export interface Natives {
   passwordSync(work: Work): any;
 }
 
-export const native = bunNatives() as Natives;
+export const native = nativesOf("bun") as Natives;
 
 export type Bytes = ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 

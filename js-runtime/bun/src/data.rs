@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
+use js_runtime::{Data, run_with_room_for};
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
-
-use crate::source::nesting::Room;
 
 /// What a document says. Not JSON's values, which have no infinity.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +44,15 @@ impl Serialize for Value {
 
 impl Value {
     /// The keys of a map.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        let entries = match self {
-            Self::Map(entries) => entries.as_slice(),
-            _ => &[],
-        };
-        entries.iter().map(|(key, _)| key.as_str())
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The value as an expression of JavaScript.
-    pub(crate) fn expression(&self) -> String {
+    fn expression(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         match self {
             Self::Null => "null".to_owned(),
@@ -80,14 +78,38 @@ impl Value {
     }
 }
 
+/// Parses a file of YAML that is imported.
+///
+/// # Errors
+/// As [`yaml`].
+pub(crate) fn yaml_file(text: &str) -> Result<Data, String> {
+    yaml(text).map(Data::from)
+}
+
+/// Parses a file of TOML that is imported.
+///
+/// # Errors
+/// As [`toml`].
+pub(crate) fn toml_file(text: &str) -> Result<Data, String> {
+    toml(text).map(Data::from)
+}
+
+impl From<Value> for Data {
+    fn from(value: Value) -> Self {
+        Self {
+            keys: value.keys(),
+            expression: value.expression(),
+        }
+    }
+}
+
 /// Parses YAML 1.2: one document is its value, several are a list, none is null.
 ///
 /// # Errors
 /// With the line and column of what is no YAML.
 pub(crate) fn yaml(text: &str) -> Result<Value, String> {
     let too_deep = || "YAML Parse error: it is nested too deeply".to_owned();
-    let room = Room::of_data(text).ok_or_else(too_deep)?;
-    room.run(|| shallow(yaml_of(text)?).ok_or_else(too_deep))
+    run_with_room_for(text, || shallow(yaml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 
 fn yaml_of(text: &str) -> Result<Value, String> {
@@ -152,8 +174,7 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
 /// With the place of what is no TOML.
 pub(crate) fn toml(text: &str) -> Result<Value, String> {
     let too_deep = || "TOML Parse error: it is nested too deeply".to_owned();
-    let room = Room::of_data(text).ok_or_else(too_deep)?;
-    room.run(|| shallow(toml_of(text)?).ok_or_else(too_deep))
+    run_with_room_for(text, || shallow(toml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 
 fn toml_of(text: &str) -> Result<Value, String> {
