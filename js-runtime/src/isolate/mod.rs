@@ -25,7 +25,7 @@ mod thread;
 mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
-pub(crate) use fatal::losses;
+pub(crate) use fatal::{contain_failures, losses};
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use name::{Name, SPARE};
 pub(crate) use thread::Spec;
