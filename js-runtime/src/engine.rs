@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
@@ -15,9 +14,8 @@ use js_runtime_api::{
 
 use tempfile::TempDir;
 
+use crate::builder::Builder;
 use crate::built_in::{BuiltIn, BuiltIns};
-use crate::compat::posix::{empty_standard_input, share_freed_memory};
-use crate::compat::witness;
 use crate::diagnostics::relative_to;
 use crate::isolate::{self, Begun, LeftBehind, NotLoaded, Spec};
 use crate::source::caches::Caches;
@@ -25,16 +23,16 @@ use crate::source::common::Common;
 use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
 use crate::spare::{Ahead, Preparing, Spares};
-use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
+use crate::startup_snapshot::StartupSnapshot;
 use crate::v8_release;
 
 /// Where the startup snapshot comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum SnapshotSource<'a> {
-    /// From this binary: what [`startup_snapshot::make`] wrote is part of it.
+    /// From this binary: what [`startup_snapshot::make`](crate::startup_snapshot::make) wrote is part of it.
     Embedded(&'static [u8]),
     /// From the cache folder; made once, by this binary with these arguments, which make it call
-    /// [`startup_snapshot::make`] with the path that follows them.
+    /// [`startup_snapshot::make`](crate::startup_snapshot::make) with the path that follows them.
     Made(&'a [&'a OsStr]),
 }
 
@@ -45,54 +43,41 @@ pub struct V8Engine {
     common: Arc<Common>,
     built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
+    /// Accesses are audited: it can be seen what a module reaches that is evaluated ahead.
+    prepares: bool,
     spares: Arc<Spares>,
     left_behind: Arc<LeftBehind>,
 }
 
 impl V8Engine {
-    /// Brings V8 up. Call it before the process has a second thread: V8 wants one ancestor for
-    /// all threads that run isolates.
-    ///
-    /// From then on the process's standard input is empty: no isolate may take what is not its own,
-    /// nor wait for it.
-    ///
-    /// `cache_folder` keeps what can be made again, `code_cache` what is made of the projects' files.
-    ///
-    /// # Errors
-    /// When there is no startup snapshot and none can be made.
-    pub fn start(
-        cache_folder: PathBuf,
-        code_cache: Option<PathBuf>,
-        snapshot: SnapshotSource<'_>,
-    ) -> Result<Self, SnapshotError> {
-        share_freed_memory();
-        witness::listen();
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        if let Err(error) = empty_standard_input() {
-            tracing::warn!(%error, "user code can read the standard input of the host");
-        }
-        let startup = match snapshot {
-            SnapshotSource::Embedded(file) => startup_snapshot::embedded(file)?,
-            SnapshotSource::Made(maker) => startup_snapshot::obtain(&cache_folder, maker)?,
-        };
-        // The memory of an isolate that ended is the system's again, and not kept for the next one.
-        v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
-        // In MiB, an eighth of V8's default. What a call of the SDK leaves is still reachable when V8 looks
-        // first, so a larger young generation takes longer to collect, in the middle of a call.
-        v8::V8::set_flags_from_string("--max-semi-space-size=4");
-        // In MiB. What a load leaves stays: a look for garbage in the middle of it finds next to none.
-        v8::V8::set_flags_from_string("--initial-old-space-size=64");
-        deno_core::JsRuntime::init_platform(None);
-        Ok(Self {
+    /// Begins to make an engine: see [`Builder`].
+    pub fn builder(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Builder<'_> {
+        Builder::new(cache_folder, snapshot)
+    }
+
+    /// V8 has to be up.
+    pub(crate) fn new(
+        startup: StartupSnapshot,
+        caches: Caches,
+        built_ins: Vec<BuiltIn>,
+        deno_dir: PathBuf,
+        prepares: bool,
+    ) -> Self {
+        Self {
             startup,
-            caches: Arc::new(Caches::kept_in(code_cache)),
+            caches: Arc::new(caches),
             common: Arc::default(),
-            built_ins: Arc::default(),
-            deno_dir: cache_folder.join("deno"),
+            built_ins: Arc::new(BuiltIns::new(built_ins)),
+            deno_dir,
+            prepares,
             spares: Arc::default(),
             left_behind: Arc::default(),
-        })
+        }
+    }
+
+    /// Writes what is not in the cache folder yet: at the end of the process.
+    pub fn close(&self) {
+        self.caches.close();
     }
 
     fn maker(&self) -> Maker {
@@ -103,28 +88,6 @@ impl V8Engine {
             deno_dir: self.deno_dir.clone(),
             left_behind: self.left_behind.clone(),
         }
-    }
-}
-
-impl V8Engine {
-    /// Gives V8 each file's source map with its code, so that debuggers show what was written. Before the
-    /// first load.
-    #[must_use]
-    pub fn with_source_maps(mut self) -> Self {
-        self.caches = Arc::new(self.caches.with_source_maps());
-        self
-    }
-
-    /// Makes these modules part of the runtime. Before the first load.
-    #[must_use]
-    pub fn with_built_ins(mut self, built_ins: Vec<BuiltIn>) -> Self {
-        self.built_ins = Arc::new(BuiltIns::new(built_ins));
-        self
-    }
-
-    /// Writes what is not in the cache folder yet: at the end of the process.
-    pub fn close(&self) {
-        self.caches.close();
     }
 }
 
@@ -179,8 +142,9 @@ impl Engine for V8Engine {
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
         let Preparation { like, timeout, memory } = preparation;
         let (maker, spares, common) = (self.maker(), self.spares.clone(), self.common.clone());
+        let prepares = self.prepares;
         async move {
-            if let Ok(like) = own(like) {
+            if prepares && let Ok(like) = own(like) {
                 let preparing = Preparing {
                     maker,
                     spares,

@@ -28,7 +28,7 @@ mod worker;
 
 pub(crate) use control::{Control, Exit, Stop};
 pub(crate) use custody::LeftBehind;
-pub(crate) use fatal::losses;
+pub(crate) use fatal::{contain_failures, losses};
 pub(crate) use handle::{Begun, NotLoaded, Readiness, Unsuited, begin};
 pub(crate) use load::{Load, run, to_v8};
 pub(crate) use name::{Name, SPARE};

@@ -50,8 +50,8 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// Kept in the folder, if there is one. V8 has to be up.
-    pub(crate) fn kept_in(folder: Option<PathBuf>) -> Self {
+    /// Kept in the folder, if there is one; what is emitted may have its source maps within the code too. V8 has to be up.
+    pub(crate) fn kept_in(folder: Option<PathBuf>, source_maps_in_code: bool) -> Self {
         let v8 = format!(
             "{} {:08x}",
             v8::VERSION_STRING,
@@ -60,15 +60,6 @@ impl Caches {
         );
         let ours = env!("BATON_SOURCES").to_owned();
         let disk = folder.map_or_else(Disk::off, |folder| Disk::start(folder, disk::LIMIT, ours, v8));
-        Self::with(Arc::new(disk), false)
-    }
-
-    /// The same store, and source maps within the code.
-    pub(crate) fn with_source_maps(&self) -> Self {
-        Self::with(self.disk.clone(), true)
-    }
-
-    fn with(disk: Arc<Disk>, source_maps_in_code: bool) -> Self {
         Self {
             code: Shared::default(),
             workspaces: Newest::default(),
@@ -81,7 +72,7 @@ impl Caches {
             cjs: Newest::default(),
             module_code: Newest::default(),
             script_code: Newest::default(),
-            disk,
+            disk: Arc::new(disk),
             given: Mutex::default(),
             rejected: AtomicU64::default(),
         }
