@@ -78,20 +78,27 @@
 mod builder;
 mod built_in;
 mod compat;
-mod contained;
+mod control;
 mod diagnostics;
 mod engine;
 #[cfg(test)]
 #[path = "../../host/src/fuzz.rs"]
 mod fuzz;
 mod isolate;
+#[cfg(test)]
+mod layers;
 mod loader;
+mod maker;
+mod own_files;
+mod own_modules;
+mod position;
 mod prelude;
 mod preparing;
 mod resolve;
 mod source;
 mod spare;
 pub mod startup_snapshot;
+mod system;
 mod v8_release;
 
 pub use builder::Builder;

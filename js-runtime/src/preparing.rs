@@ -10,8 +10,9 @@ use deno_ast::MediaType;
 use deno_core::url::Url;
 use js_runtime_api::MemoryLimits;
 
-use crate::engine::Maker;
-use crate::isolate::{Readiness, SPARE};
+use crate::control::SPARE;
+use crate::isolate::Readiness;
+use crate::maker::Maker;
 use crate::source::ahead::{Ahead, Imported};
 use crate::source::common::Common;
 use crate::source::snapshot::SourceSnapshot;

@@ -12,10 +12,10 @@ use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use futures::FutureExt as _;
 use js_runtime_api::Entry;
 
-use super::control::Control;
+use super::assignment::{Assigned, Assignment};
 use super::load::{Load, run, to_v8};
-use super::thread::{Assigned, Assignment};
 use crate::compat;
+use crate::control::Control;
 use crate::prelude::Prelude;
 use crate::source::ahead::Ahead;
 

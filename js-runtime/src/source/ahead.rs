@@ -17,8 +17,9 @@ use deno_ast::MediaType;
 use deno_core::url::Url;
 
 use super::declares;
+use super::packages::is_of_package;
 use super::snapshot::{Import, Read, SourceSnapshot};
-use crate::prelude;
+use crate::own_files::PRELUDE;
 
 /// Packages that have imports pass through them, so that what is imported before them escapes.
 const HOOKS: [&str; 2] = [
@@ -53,7 +54,7 @@ impl Imported {
     pub(crate) fn of(sources: &SourceSnapshot) -> Self {
         let canonical = |path: &PathBuf| sources.canonical(path).unwrap_or_else(|_| path.clone());
         let entries: Vec<_> = sources.entries().iter().map(canonical).collect();
-        let prelude = Url::from_file_path(sources.project().root.join(prelude::FILE_NAME));
+        let prelude = Url::from_file_path(sources.project().root.join(PRELUDE));
         let read = sources.lock();
         let mut packages = builtins(&read);
         let hooks = |path: &Arc<Path>| HOOKS.iter().any(|hook| path.to_string_lossy().contains(hook));
@@ -197,10 +198,6 @@ impl Walk<'_> {
         let found = |specifier| Url::parse(resolved?.get(specifier)?).ok()?.to_file_path().ok();
         specifiers.filter_map(found).collect()
     }
-}
-
-pub(crate) fn is_of_package(path: &Path) -> bool {
-    memchr::memmem::find(path.as_os_str().as_encoded_bytes(), b"/node_modules/").is_some()
 }
 
 /// The specifiers of `import "…"`, and of what reads like one.

@@ -3,7 +3,7 @@
 //!
 //! What a declaration calls to have its value (`z.object(…)`, `new Inngest(…)`, `inngest.createFunction(…)`) is taken
 //! for harmless, unless its name says otherwise. Whatever reaches outside of the isolate is seen by whoever evaluates it
-//! ([`crate::compat::witness`]).
+//! (`compat/witness.rs`).
 
 use deno_ast::swc::ast::{
     ArrowExpr, AssignExpr, AwaitExpr, CallExpr, Callee, Class, Constructor, Decl, DefaultDecl, ExportDecl, Expr,

@@ -9,7 +9,8 @@ use deno_package_json::PackageJson;
 
 use super::transpile::{self, EmitKind};
 use super::tsconfig::CompilerOptions;
-use super::{bundled, declares, environment, findings, imports, waits};
+use super::{bundled, declares, environment, imports, waits};
+use crate::prelude::findings;
 
 const CODE: [&str; 72] = [
     "a",

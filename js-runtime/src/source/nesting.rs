@@ -26,7 +26,7 @@ use deno_ast::swc::lexer::token::TokenAndSpan;
 use deno_ast::swc::lexer::{Lexer, Parser, StringInput, SyntaxFlags};
 use deno_ast::{ES_VERSION, MediaType, get_syntax};
 
-use crate::contained::contained;
+use crate::system::contained::contained;
 
 /// Without optimisation everything but the parser wants more.
 const FACTOR: usize = if cfg!(debug_assertions) { 3 } else { 1 };
@@ -377,9 +377,10 @@ mod tests {
     use js_runtime_api::LoadError;
 
     use super::{MOST, Room};
+    use crate::prelude::findings;
+    use crate::source::declares;
     use crate::source::transpile::{self, EmitKind};
     use crate::source::tsconfig::CompilerOptions;
-    use crate::source::{declares, findings};
 
     /// A text before, one that is repeated, the innermost one, and the one that closes each.
     const SHAPES: [[&str; 4]; 23] = [
