@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use deno_core::v8;
 
 use crate::built_in::BuiltIn;
-use crate::compat::posix::{empty_standard_input, share_freed_memory};
 use crate::compat::witness;
 use crate::engine::{SnapshotSource, V8Engine};
 use crate::isolate;
 use crate::source::caches::Caches;
 use crate::startup_snapshot::{self, SnapshotError};
+use crate::system::posix::{FreedMemory, empty_standard_input};
 
 /// Makes a [`V8Engine`], once per process.
 ///
@@ -38,9 +38,15 @@ struct Changes {
     contains_failures: bool,
 }
 
+impl V8Engine {
+    /// Begins to make an engine, with a folder for what can be made again, and the startup snapshot.
+    pub fn builder(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Builder<'_> {
+        Builder::new(cache_folder, snapshot)
+    }
+}
+
 impl<'a> Builder<'a> {
-    /// Begins with a folder for what can be made again, and the startup snapshot. Nothing that a project is made of is kept.
-    pub fn new(cache_folder: PathBuf, snapshot: SnapshotSource<'a>) -> Self {
+    fn new(cache_folder: PathBuf, snapshot: SnapshotSource<'a>) -> Self {
         Self {
             cache_folder,
             snapshot,
@@ -146,7 +152,7 @@ impl<'a> Builder<'a> {
 impl Changes {
     fn before_v8(&self) {
         if self.shares_freed_memory {
-            share_freed_memory();
+            FreedMemory::Shared.tell();
         }
         if self.audits_accesses {
             witness::listen();

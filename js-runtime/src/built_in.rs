@@ -11,11 +11,9 @@ use deno_core::url::Url;
 use deno_core::v8;
 use js_runtime_api::LoadError;
 
+use crate::own_files::{BUILT_IN, is_built_in};
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
-
-/// The folder of all built-in files for V8. On no disk; of files' URLs, since only those can be required.
-const FOLDER: &str = "file:///.baton/";
 
 /// Modules that are part of the runtime.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +63,7 @@ pub struct Data {
 impl BuiltIn {
     /// Returns the URL of a file.
     fn url_of(&self, file: &str) -> Option<Url> {
-        Url::parse(&format!("{FOLDER}{}/{file}", self.name)).ok()
+        Url::parse(&format!("{BUILT_IN}{}/{file}", self.name)).ok()
     }
 
     /// Makes the JavaScript of a file; nothing for one that is not there.
@@ -79,11 +77,6 @@ impl BuiltIn {
             .and_then(|parsed| transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default()));
         Some(emitted.map(|emitted| emitted.code))
     }
-}
-
-/// Tells whether a file is a built-in one and none of the user's.
-pub(crate) fn is_part(url: &Url) -> bool {
-    url.as_str().starts_with(FOLDER)
 }
 
 /// All built-in modules of the process.
@@ -122,7 +115,7 @@ impl BuiltIns {
     /// # Errors
     /// With what to do instead, for a module that is not there.
     pub(crate) fn resolve(&self, specifier: &str, referrer: &Url) -> Option<Result<Url, String>> {
-        if is_part(referrer) {
+        if is_built_in(referrer) {
             // A builtin of Node's, and a module of the runtime's own, is a URL already.
             return referrer.join(specifier).ok().map(Ok);
         }
@@ -137,7 +130,7 @@ impl BuiltIns {
     /// # Errors
     /// Only when the file itself is at fault.
     pub(crate) fn module(&self, url: &Url) -> Option<Result<Arc<str>, LoadError>> {
-        let (name, file) = url.as_str().strip_prefix(FOLDER)?.split_once('/')?;
+        let (name, file) = url.as_str().strip_prefix(BUILT_IN)?.split_once('/')?;
         let named = self.all.iter().find(|one| one.name == name)?;
         let mut emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(code) = emitted.get(url) {
@@ -166,7 +159,7 @@ impl BuiltIns {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{BuiltIn, BuiltIns, Data, Meaning, is_part};
+    use super::{BuiltIn, BuiltIns, Data, Meaning, is_built_in};
 
     const EXAMPLE: BuiltIn = BuiltIn {
         name: "example",
@@ -196,7 +189,7 @@ mod tests {
         let user = Url::parse("file:///p/a.ts").unwrap();
         let file = built_ins.resolve("example", &user).unwrap().unwrap();
         assert_eq!(file.as_str(), "file:///.baton/example/first.ts");
-        assert!(is_part(&file) && !is_part(&user));
+        assert!(is_built_in(&file) && !is_built_in(&user));
         assert_eq!(
             built_ins.resolve("example:more", &user),
             Some(Err("do without".to_owned()))

@@ -8,21 +8,20 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses,
-    MemoryLimits, Preparation, Project, Sources, regular_file,
+    Engine, EngineRelease, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses, Preparation,
+    Project, Sources, regular_file,
 };
 
-use tempfile::TempDir;
-
-use crate::builder::Builder;
+use crate::ahead::Ahead;
 use crate::built_in::{BuiltIn, BuiltIns};
-use crate::diagnostics::relative_to;
-use crate::isolate::{self, Begun, LeftBehind, NotLoaded, Spec};
+use crate::isolate::{self, LeftBehind, NotLoaded};
+use crate::maker::{Maker, error};
+use crate::position::relative_to;
 use crate::source::caches::Caches;
 use crate::source::common::Common;
 use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
-use crate::spare::{Ahead, Preparing, Spares};
+use crate::spare::{Preparing, Spares};
 use crate::startup_snapshot::StartupSnapshot;
 use crate::v8_release;
 
@@ -50,11 +49,6 @@ pub struct V8Engine {
 }
 
 impl V8Engine {
-    /// Begins to make an engine: see [`Builder`].
-    pub fn builder(cache_folder: PathBuf, snapshot: SnapshotSource<'_>) -> Builder<'_> {
-        Builder::new(cache_folder, snapshot)
-    }
-
     /// V8 has to be up.
     pub(crate) fn new(
         startup: StartupSnapshot,
@@ -224,82 +218,9 @@ async fn load(
         })
 }
 
-/// What isolates are made of, whatever they are for.
-pub(crate) struct Maker {
-    startup: StartupSnapshot,
-    pub(crate) caches: Arc<Caches>,
-    built_ins: Arc<BuiltIns>,
-    deno_dir: PathBuf,
-    left_behind: Arc<LeftBehind>,
-}
-
-impl Maker {
-    /// Has one begin.
-    ///
-    /// # Errors
-    /// When the command that prints variables fails, or the system has no room for it.
-    pub(crate) async fn begin(
-        &self,
-        sources: Arc<SourceSnapshot>,
-        memory: MemoryLimits,
-        ahead: Ahead,
-        name: &str,
-    ) -> Result<Begun, LoadError> {
-        let obtained = tokio::task::spawn_blocking({
-            let sources = sources.clone();
-            move || sources.obtain_secrets()
-        });
-        match obtained.await {
-            Ok(obtained) => obtained?,
-            Err(panicked) => return Err(error(format!("secret_command was not run to its end: {panicked}"))),
-        }
-        let sockets = match sources.project().entry {
-            Entry::Folder(_) => None,
-            Entry::File(_) => {
-                let made = socket_folder();
-                Some(made.map_err(|failed| LoadError {
-                    kind: LoadErrorKind::System,
-                    ..error(format!("cannot make a folder for the isolate's sockets: {failed}"))
-                })?)
-            }
-        };
-        let spec = Spec {
-            sources,
-            caches: self.caches.clone(),
-            built_ins: self.built_ins.clone(),
-            startup: self.startup,
-            deno_dir: self.deno_dir.clone(),
-            memory,
-            ahead,
-            sockets,
-        };
-        isolate::begin(spec, name, self.left_behind.clone())
-    }
-}
-
 fn own(sources: Arc<dyn Sources>) -> Result<Arc<SourceSnapshot>, LoadError> {
     sources
         .as_any()
         .downcast()
         .map_err(|_| error("these sources are not of this engine"))
-}
-
-fn error(message: impl Into<String>) -> LoadError {
-    LoadError {
-        message: message.into(),
-        ..LoadError::default()
-    }
-}
-
-/// A folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes
-/// and no more, which leaves out many a `TMPDIR`.
-fn socket_folder() -> std::io::Result<TempDir> {
-    const LONGEST: usize = 70;
-    let usual = std::env::temp_dir();
-    let folder = if usual.as_os_str().len() > LONGEST {
-        PathBuf::from("/tmp")
-    } else {
-        usual
-    };
-    tempfile::Builder::new().prefix("baton-").tempdir_in(folder)
 }

@@ -80,22 +80,30 @@
     allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")
 )]
 
+mod ahead;
 mod builder;
 mod built_in;
 mod compat;
-mod contained;
+mod control;
 mod diagnostics;
 mod engine;
 #[cfg(test)]
 #[path = "../../host/src/fuzz.rs"]
 mod fuzz;
 mod isolate;
+#[cfg(test)]
+mod layers;
 mod loader;
+mod maker;
+mod own_files;
+mod own_modules;
+mod position;
 mod prelude;
 mod resolve;
 mod source;
 mod spare;
 pub mod startup_snapshot;
+mod system;
 mod v8_release;
 
 pub use builder::Builder;

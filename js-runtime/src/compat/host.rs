@@ -1,4 +1,4 @@
-//! The object through which `prelude/host.ts` tells what user code says and starts.
+//! The object through which `own_modules/host.ts` tells what user code says and starts.
 
 use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
@@ -12,7 +12,7 @@ use deno_runtime::deno_io::ChildProcessStdio;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 use super::witness;
-use crate::isolate::{Control, Name};
+use crate::control::{Control, Name};
 use crate::loader::Modules;
 use crate::source::snapshot::SourceSnapshot;
 

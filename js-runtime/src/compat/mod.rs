@@ -24,7 +24,6 @@ pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod host;
 mod lines;
-pub(crate) mod posix;
 mod process;
 mod response;
 mod signals;
@@ -33,9 +32,9 @@ mod stripping;
 pub(crate) mod witness;
 mod zone;
 
-use crate::isolate::Control;
+use crate::control::Control;
 use crate::loader::Modules;
-use crate::resolve::require;
+use crate::loader::require;
 use crate::source;
 use environment::Environment;
 

@@ -16,8 +16,8 @@ use deno_core::v8;
 use js_runtime_api::{Ended, Losses};
 use tokio::sync::watch;
 
-use super::control::{Control, Stop};
-use crate::contained::is_contained;
+use crate::control::{Control, Stop};
+use crate::system::contained::is_contained;
 
 /// Who is told when an isolate's thread cannot go on.
 pub(super) struct Told {
@@ -150,7 +150,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::{Told, contain_failures, guard_this_thread};
-    use crate::isolate::Control;
+    use crate::control::Control;
 
     /// As V8 calls an operation: a panic that reached it would abort the process.
     extern "C" fn operation() {

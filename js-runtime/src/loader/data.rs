@@ -7,7 +7,7 @@ use js_runtime_api::LoadErrorKind;
 
 use super::Modules;
 use crate::built_in::Data;
-use crate::diagnostics::Position;
+use crate::position::Position;
 use crate::source::bundled;
 use crate::source::snapshot::SourceFile;
 

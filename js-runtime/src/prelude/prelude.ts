@@ -6,14 +6,13 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { types as nodeTypes } from "node:util";
+import { connected, endLoad } from "baton:connect";
 import "baton:fetch";
 import "baton:hooks";
 import { type Call, raise, runFor } from "baton:host";
 import {
   answer,
   ask,
-  connected,
-  endLoad,
   type Handler,
   isDirect,
   isServed,

@@ -10,7 +10,8 @@ use deno_package_json::PackageJson;
 use super::effects::ModuleEffects;
 use super::transpile::{self, EmitKind};
 use super::tsconfig::CompilerOptions;
-use super::{bundled, environment, findings, imports, waits};
+use super::{bundled, environment, imports, waits};
+use crate::prelude::findings;
 
 const CODE: [&str; 72] = [
     "a",

@@ -26,7 +26,7 @@ use deno_ast::swc::lexer::token::TokenAndSpan;
 use deno_ast::swc::lexer::{Lexer, Parser, StringInput, SyntaxFlags};
 use deno_ast::{ES_VERSION, MediaType, get_syntax};
 
-use crate::contained::contained;
+use crate::system::contained::contained;
 
 /// Without optimisation everything but the parser wants more.
 const FACTOR: usize = if cfg!(debug_assertions) { 3 } else { 1 };
@@ -377,8 +377,8 @@ mod tests {
     use js_runtime_api::LoadError;
 
     use super::{MOST, Room};
+    use crate::prelude::findings;
     use crate::source::effects::ModuleEffects;
-    use crate::source::findings;
     use crate::source::transpile::{self, EmitKind};
     use crate::source::tsconfig::CompilerOptions;
 

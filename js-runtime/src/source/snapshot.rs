@@ -19,23 +19,17 @@ use js_runtime_api::{
 };
 
 use super::common::Common;
+use super::emitted::Emitted;
 use super::entries::Entries;
 use super::environment::Environment;
+pub(crate) use super::file::SourceFile;
 use super::looks::{Look, territory};
 use super::packages::is_of_package;
 use super::stamp::Stamp;
-use super::transpile::Emitted;
 use super::{entries, included, kept};
 
 /// The most bytes that a file may have. V8 takes no longer text than twice that.
 pub(super) const LARGEST: u64 = 256 << 20;
-
-/// One file as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct SourceFile {
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) hash: blake3::Hash,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -7,9 +7,11 @@ use std::time::Duration;
 use deno_core::url::Url;
 use js_runtime_api::MemoryLimits;
 
-use super::{Ahead, Imported, Spare, Spares};
-use crate::engine::Maker;
-use crate::isolate::{Readiness, SPARE};
+use super::{Spare, Spares};
+use crate::ahead::{Ahead, Imported};
+use crate::control::SPARE;
+use crate::isolate::Readiness;
+use crate::maker::Maker;
 use crate::source::common::Common;
 use crate::source::snapshot::SourceSnapshot;
 

@@ -5,9 +5,8 @@
 //!
 //! The first one stands in, too, where a generation needs another isolate: it joins that one's source snapshot.
 //!
-//! `making` makes them: `imported` and `edits` decide what is evaluated ahead, `effects` and `interference` which modules of the
-//! project may leave their place in the order of evaluation, and `evaluation` sees what evaluating begins. Whether that made a
-//! difference is known once the load has read the disk: its isolate asks [`Imported::has`].
+//! `making` makes them: `edits` and [`crate::ahead`] decide what is evaluated ahead, and the isolate sees what evaluating it
+//! begins. Whether that made a difference is known once the load has read the disk: its isolate asks [`Imported::has`].
 //!
 //! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
 //! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
@@ -15,9 +14,6 @@
 //! changed a package, the lockfile or the environment throws the spares away.
 
 mod edits;
-mod evaluation;
-mod imported;
-mod interference;
 mod making;
 
 use std::collections::HashMap;
@@ -27,11 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
 
-pub(crate) use self::evaluation::{Acts, evaluate};
-pub(crate) use self::imported::{Ahead, Imported};
 pub(crate) use self::making::Preparing;
 
 use self::edits::Edits;
+use crate::ahead::{Ahead, Imported, files};
 use crate::isolate::{Begun, Readiness, Unsuited};
 use crate::source::snapshot::SourceSnapshot;
 
@@ -91,7 +86,7 @@ impl Spares {
             known.is_some() && known.copied() == state.edits.last_read(path)
         };
         let suits = |path: &Path| !acts(path);
-        let packages = imported::files(packages);
+        let packages = files(packages);
         let left = state
             .edits
             .to_leave(|left| imported.modules_without(left, &packages, suits).len());

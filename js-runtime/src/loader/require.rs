@@ -13,8 +13,8 @@ use deno_runtime::deno_node::NodeRequireLoader;
 use deno_runtime::deno_permissions::PermissionsContainer;
 use node_resolver::errors::PackageJsonLoadError;
 
-use super::relative;
-use crate::loader::Modules;
+use super::Modules;
+use crate::resolve::relative;
 
 /// Finds what `require` takes before it looks as Node does: in place of Deno's look at whether a package requires
 /// itself, which comes at the same point.

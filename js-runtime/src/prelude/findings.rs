@@ -6,17 +6,21 @@
 
 mod kept;
 
+use std::sync::Arc;
+
 use deno_ast::swc::ast::{
     ArrowExpr, CallExpr, Callee, DoWhileStmt, Expr, ExprOrSpread, ForInStmt, ForOfStmt, ForStmt, Function, Lit,
     MemberProp, ObjectLit, ObjectPatProp, Pat, Prop, PropName, PropOrSpread, TaggedTpl, Tpl, WhileStmt,
 };
 use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{ParsedSource, SourcePos, SourceRangedForSpanned};
+use deno_core::url::Url;
 use js_runtime_api::{Definition, Warning};
 
-use super::transpile::Parsed;
+use crate::source::caches::{Caches, KeptForm};
+use crate::source::transpile::Parsed;
 
-pub(super) use kept::{from_bytes, to_bytes};
+use kept::{from_bytes, to_bytes};
 
 /// What one module's text tells. Files are named by whoever knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +74,17 @@ pub(crate) fn may_tell(text: &str) -> bool {
     text.contains("createFunction") || text.contains("step.")
 }
 
+/// Returns the findings in a file's text, looked for once; `look` has none for a text that does not parse.
+pub(crate) fn of_file(
+    url: &Url,
+    hash: &blake3::Hash,
+    caches: &Caches,
+    look: impl FnOnce() -> Option<Findings>,
+) -> Option<Arc<Findings>> {
+    caches.told(url, hash, KeptForm { from_bytes, to_bytes }, look)
+}
+
+/// Looks for what the text tells.
 pub(crate) fn look(parsed: &Parsed) -> Findings {
     parsed.walk(findings_in)
 }

@@ -1,58 +1,70 @@
-//! The few C functions that have no safe name elsewhere.
+//! Processes, threads and memory: C functions that have no safe name elsewhere, and safe ones by the names that are used
+//! here.
 
 #![allow(unsafe_code, reason = "C functions that take numbers")]
 
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
+
+use nix::unistd::{Pid, dup2_stdin, getpgid, getpgrp, getpid, getppid};
 
 /// Sends a signal to a process, or to the group of a negative `pid`; 0 only asks whether it is there.
+///
+/// By its number, as `nix` knows no signals of real time.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: it takes numbers, and says which of them mean nothing.
     outcome(unsafe { libc::kill(pid, signal) })
 }
 
 /// The host itself.
-pub(super) fn own() -> i32 {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { libc::getpid() }
+pub(crate) fn own() -> i32 {
+    getpid().as_raw()
 }
 
 /// The process that started the host, or has taken its place.
-pub(super) fn parent() -> i32 {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { libc::getppid() }
+pub(crate) fn parent() -> i32 {
+    getppid().as_raw()
 }
 
 /// A process's group; `None` where there is no such process, or it is none of this session's.
-pub(super) fn group_of(pid: i32) -> Option<i32> {
-    // SAFETY: it takes a number, and says whether it means nothing.
-    let group = unsafe { libc::getpgid(pid) };
+pub(crate) fn group_of(pid: i32) -> Option<i32> {
+    let group = getpgid(Some(Pid::from_raw(pid))).ok()?.as_raw();
     (group > 0).then_some(group)
 }
 
 /// The host's process group.
-pub(super) fn own_group() -> i32 {
-    // SAFETY: it takes nothing and cannot fail.
-    unsafe { libc::getpgrp() }
+pub(crate) fn own_group() -> i32 {
+    getpgrp().as_raw()
 }
 
 /// Gives a process its nice value.
-pub(super) fn set_priority(pid: u32, priority: i32) -> io::Result<()> {
+pub(crate) fn set_priority(pid: u32, priority: i32) -> io::Result<()> {
     // SAFETY: it takes numbers, and says which of them mean nothing.
     outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, priority) })
 }
 
-/// Has threads share what they have freed. By default glibc keeps freed pages for up to eight threads a core,
-/// each of them some megabytes, of which a thread that ends gives back only what is whole.
-///
-/// To be called before there are threads.
-pub(crate) fn share_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes numbers; what it does not know it refuses.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
+/// What glibc is told about the memory that threads have freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreedMemory {
+    /// Threads share it, from now on; to be said before there are threads. By default glibc keeps freed pages for up to
+    /// eight threads a core, each of them some megabytes, of which a thread that ends gives back only what is whole.
+    Shared,
+    /// The system gets it now. By default glibc keeps freed pages with the thread's arena.
+    GivenBack,
+}
+
+impl FreedMemory {
+    /// Tells glibc; other libraries need not be told.
+    pub(crate) fn tell(self) {
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        // SAFETY: both take numbers, refuse those that they do not know, and may be called from any thread.
+        unsafe {
+            match self {
+                Self::Shared => libc::mallopt(libc::M_ARENA_MAX, 2),
+                Self::GivenBack => libc::malloc_trim(0),
+            };
+        }
     }
 }
 
@@ -66,8 +78,7 @@ pub(crate) fn thread_number() -> u64 {
 
 #[cfg(target_os = "linux")]
 fn number_of_this_thread() -> u64 {
-    // SAFETY: it takes nothing and cannot fail.
-    u64::try_from(unsafe { libc::gettid() }).unwrap_or_default()
+    u64::try_from(nix::unistd::gettid().as_raw()).unwrap_or_default()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -85,11 +96,9 @@ pub(crate) fn name_this_thread(name: &str) {
     let Ok(name) = CString::new(name) else {
         return;
     };
+    // Fails only for a name that is no memory.
     #[cfg(target_os = "linux")]
-    // SAFETY: the name ends with a nul, and the thread is this one.
-    unsafe {
-        libc::pthread_setname_np(libc::pthread_self(), name.as_ptr());
-    }
+    let _ = nix::sys::prctl::set_name(&name);
     // On macOS pthread_setname_np(3) names the thread that calls it, and no other.
     #[cfg(target_vendor = "apple")]
     // SAFETY: the name ends with a nul.
@@ -100,12 +109,7 @@ pub(crate) fn name_this_thread(name: &str) {
 
 /// Puts nothing in the place of the process's standard input.
 pub(crate) fn empty_standard_input() -> io::Result<()> {
-    let nothing = File::open("/dev/null")?;
-    // SAFETY: the descriptor is open, and nobody owns standard input.
-    match unsafe { libc::dup2(nothing.as_raw_fd(), libc::STDIN_FILENO) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    Ok(dup2_stdin(File::open("/dev/null")?)?)
 }
 
 /// What a C function says that returns 0 where all went well.

@@ -4,9 +4,15 @@
 //! it takes the export `module.exports` that the SDK passes on from a package (`export * from "@inngest/ai"`).
 //!
 //! `inngest/connect`: what a worker connects with is seen when it is called, by a function of the prelude's around it
-//! (`prelude/serving.ts`). In a worker thread there is none, and the SDK's own stays.
+//! (`connect.ts`). In a worker thread there is none, and the SDK's own stays.
+
+use std::path::PathBuf;
 
 use deno_core::url::Url;
+
+use super::SdkCopy;
+use crate::resolve::node::NodeResolution;
+use crate::source::snapshot::SourceSnapshot;
 
 /// The end of a file's path that exports `connect`.
 const CONNECTS: [&str; 2] = ["/node_modules/inngest/connect.js", "/node_modules/inngest/connect.cjs"];
@@ -23,7 +29,7 @@ pub(crate) fn is_of_sdk(specifier: &str) -> bool {
 }
 
 /// Returns what comes behind the text of an ES module of the SDK, so that `require` gives all of it.
-pub(super) fn behind_module(url: &Url, text: &str) -> Option<String> {
+pub(crate) fn behind_module(url: &Url, text: &str) -> Option<String> {
     let is_sdk = url.scheme() == "file" && url.path().ends_with("/node_modules/inngest/index.js");
     (is_sdk && text.contains("export *")).then(|| {
         let own = serde_json::Value::from(url.as_str());
@@ -32,7 +38,7 @@ pub(super) fn behind_module(url: &Url, text: &str) -> Option<String> {
 }
 
 /// Returns the ES module around the one at this URL, if that exports `connect`.
-pub(super) fn around_connect(url: &Url) -> Option<String> {
+pub(crate) fn around_connect(url: &Url) -> Option<String> {
     let connects = exports_connect(url) && url.query() != Some(OWN);
     connects.then(|| {
         let mut own = url.clone();
@@ -43,7 +49,7 @@ pub(super) fn around_connect(url: &Url) -> Option<String> {
 }
 
 /// Returns what comes behind the text of the CommonJS module at this URL, if that exports `connect`.
-pub(super) fn behind_required_connect(url: &Url) -> Option<String> {
+pub(crate) fn behind_required_connect(url: &Url) -> Option<String> {
     exports_connect(url).then(|| {
         format!("\n{{ const real = exports.connect; module.exports = {{ ...module.exports, connect: {WRAPPED} }}; }}\n")
     })
@@ -51,6 +57,28 @@ pub(super) fn behind_required_connect(url: &Url) -> Option<String> {
 
 fn exports_connect(url: &Url) -> bool {
     url.scheme() == "file" && CONNECTS.iter().any(|end| url.path().ends_with(end))
+}
+
+/// The copies of the SDK that were loaded, unless there is one, which serves all clients then.
+pub(crate) fn copies(sources: &SourceSnapshot, node: &NodeResolution) -> Vec<SdkCopy> {
+    let folders = sources.package_folders("inngest");
+    if folders.len() < 2 {
+        return Vec::new();
+    }
+    let copy = |folder: PathBuf| {
+        let manifest = folder.join("package.json");
+        let referrer = Url::from_file_path(&manifest).ok()?;
+        let find = |specifier: &str| node.resolve(specifier, &referrer).ok().map(String::from);
+        let text = sources.read(&manifest).ok()?;
+        let manifest: serde_json::Value = serde_json::from_slice(&text.bytes).ok()?;
+        let folder = folder.strip_prefix(&sources.project().root).unwrap_or(&folder);
+        Some(SdkCopy {
+            main: find("inngest")?,
+            folder: folder.display().to_string(),
+            version: manifest["version"].as_str()?.to_owned(),
+        })
+    };
+    folders.into_iter().filter_map(copy).collect()
 }
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ mod tests {
     use deno_core::url::Url;
 
     use super::{from_bytes, to_bytes};
-    use crate::source::{findings, transpile};
+    use crate::prelude::findings;
+    use crate::source::transpile;
 
     #[test]
     fn what_was_found_reads_back_and_what_is_not_ours_does_not() {

@@ -1,7 +1,7 @@
 // Who answers the requests that an entry file's app serves: what the file exports, or what it has
 // listen. Nothing opens a port: the app is handed over to Baton, which feeds it what comes to its own.
 //
-// Calls of Inngest reach a fetch handler directly (`answer`). All others come over HTTP on a socket
+// Requests whose bodies are there reach a fetch handler directly (`answer`). All others come over HTTP on a socket
 // that only this isolate has, so that bodies stream, back-pressure and hang-ups arrive, and upgrades
 // work, as they do on a port. Servers of `node:http` get everything that way.
 
@@ -44,10 +44,6 @@ export const notes: Note[] = [];
 /** Resolves when an app is there. */
 export const served = Promise.withResolvers<void>();
 
-/** Rejects when user code connects to Inngest while it is loaded. */
-export const connected = Promise.withResolvers<never>();
-connected.promise.catch(() => {});
-
 let handler: Handler | undefined;
 let server: Server | undefined;
 let listening: Listening | undefined;
@@ -59,29 +55,6 @@ const originals = new WeakMap<Request, Request>();
 const serveOnSocket = Deno.serve;
 const upgrade = Deno.upgradeWebSocket;
 const status = Object.getOwnPropertyDescriptor(Response.prototype, "status")!.get!;
-
-let isLoaded = false;
-let refused: Error | undefined;
-
-// What the loader puts around `connect` of inngest/connect. It is never settled: nothing the project does about a
-// failure helps, and its load is over.
-Object.defineProperty(globalThis, Symbol.for("baton:connect"), {
-  value: (real: (...values: unknown[]) => unknown) =>
-    function connect(this: unknown, ...values: unknown[]) {
-      if (isLoaded) return Reflect.apply(real, this, values);
-      // The loader's words are told to users (`isolate/blame.rs`).
-      refused ??= new Error("a worker of Inngest Connect");
-      Error.captureStackTrace(refused, connect);
-      connected.reject(refused);
-      return new Promise(() => {});
-    },
-});
-
-/** Throws if user code has connected to Inngest; from now on it may. */
-export function endLoad(): void {
-  if (refused) throw refused;
-  isLoaded = true;
-}
 
 /** Whether the app answers without the socket. */
 export function isDirect(): boolean {

@@ -11,9 +11,9 @@ use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use js_runtime_api::Entry;
 
-use super::Ahead;
+use super::load::{Load, run, to_v8};
+use crate::ahead::Ahead;
 use crate::compat;
-use crate::isolate::{Load, run, to_v8};
 use crate::prelude::Prelude;
 use crate::source::packages::is_of_package;
 

@@ -16,7 +16,7 @@ use deno_ast::MediaType;
 use deno_core::url::Url;
 
 use super::interference::{Interference, Modules};
-use crate::prelude;
+use crate::own_files::PRELUDE;
 use crate::source::caches::Caches;
 use crate::source::effects::{ModuleEffects, has_code};
 use crate::source::packages::is_of_package;
@@ -77,7 +77,7 @@ impl Imported {
             evaluated: Vec::new(),
         };
         entries.iter().for_each(|entry| walk.module(entry));
-        walk.prelude(&sources.project().root.join(prelude::FILE_NAME));
+        walk.prelude(&sources.project().root.join(PRELUDE));
         let Walk {
             for_effect,
             mut evaluated,

@@ -1,5 +1,5 @@
-//! What an isolate's thread shares with the others: how it is stopped, whether it runs, waits or
-//! spins, and how it is doing.
+//! What an isolate's thread shares with the others: how it is stopped (`interrupt`), whether it runs, waits or
+//! spins, how it is doing (`memory_use`), what it is called (`name`), and who debugs it (`debug`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,11 +14,18 @@ use futures::task::AtomicWaker;
 use js_runtime_api::{Answer, RunningCall, Vitals};
 use tokio::sync::watch;
 
-use super::cpu_clock::ThreadClock;
-use super::debug::Debug;
-use super::intake::{Intake, SharedIntake};
-use super::memory::FamilyMemory;
-use super::{interrupt, memory};
+use crate::system::cpu_clock::ThreadClock;
+
+mod debug;
+mod intake;
+mod interrupt;
+mod memory_use;
+mod name;
+
+use debug::Debug;
+use intake::{Intake, SharedIntake};
+pub(crate) use memory_use::{FamilyMemory, Held};
+pub(crate) use name::{Name, SPARE};
 
 /// Why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +72,7 @@ pub(crate) struct Control {
     has_no_thread: AtomicBool,
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
-    pub(super) memory: FamilyMemory,
+    pub(crate) memory: FamilyMemory,
     finishing: watch::Sender<Finishing>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
@@ -78,7 +85,7 @@ pub(crate) struct Control {
 
 /// The progress of the work that user code finishes once its generation drains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Finishing {
+pub(crate) enum Finishing {
     /// It was not told yet.
     #[default]
     NotTold,
@@ -97,7 +104,7 @@ struct Signs {
     asked: Option<Instant>,
     calls: BTreeMap<u64, Begun>,
     /// Calls for which something goes on beside their answers.
-    held: BTreeMap<u64, Held>,
+    held: BTreeMap<u64, Holds>,
     /// What the thread had used when processor time was charged last.
     charged: Duration,
     heap_used: u64,
@@ -114,7 +121,7 @@ struct Begun {
 
 /// What goes on for a call beside its answer.
 #[derive(Debug, Default)]
-struct Held {
+struct Holds {
     things: usize,
     hung_up: bool,
     /// Who waits until it is nothing.
@@ -197,12 +204,12 @@ impl Control {
     }
 
     /// Notes how far user code is with what it finishes once its generation drains.
-    pub(super) fn is_finishing(&self, finishing: Finishing) {
+    pub(crate) fn is_finishing(&self, finishing: Finishing) {
         self.finishing.send_replace(finishing);
     }
 
     /// Follows how far user code is with that.
-    pub(super) fn finishing(&self) -> watch::Receiver<Finishing> {
+    pub(crate) fn finishing(&self) -> watch::Receiver<Finishing> {
         self.finishing.subscribe()
     }
 
@@ -263,7 +270,7 @@ impl Control {
     }
 
     /// Called by the thread as the last thing that it does with the isolate.
-    pub(super) fn thread_ends(&self) {
+    pub(crate) fn thread_ends(&self) {
         self.has_no_thread.store(true, Ordering::Release);
         self.join_interrupts(None);
     }
@@ -293,7 +300,7 @@ impl Control {
         self.signs().asked.take().is_some()
     }
 
-    pub(super) fn note_memory(&self, memory::Held { heap, buffers, .. }: memory::Held) {
+    pub(crate) fn note_memory(&self, Held { heap, buffers, .. }: Held) {
         let mut signs = self.signs();
         signs.heap_used = heap as u64;
         signs.buffers_used = buffers as u64;
@@ -332,7 +339,7 @@ impl Control {
     }
 
     /// User code has started a worker thread.
-    pub(super) fn worker_started(&self) {
+    pub(crate) fn worker_started(&self) {
         self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -396,7 +403,7 @@ impl Control {
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note_stood_at(&self, position: Option<StoodAt>) {
+    pub(crate) fn note_stood_at(&self, position: Option<StoodAt>) {
         *self.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 
@@ -406,7 +413,7 @@ impl Control {
     }
 
     /// Running JavaScript is stopped; a waiting thread is woken.
-    pub(super) fn interrupt(self: &Arc<Self>) {
+    pub(crate) fn interrupt(self: &Arc<Self>) {
         match (self.v8.get(), self.stopped()) {
             (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => interrupt::request(v8, self),
             // On its own thread, in the middle of what is to end.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::compat::posix;
+use crate::system::posix;
 
 /// Of a spare isolate.
 pub(crate) const SPARE: &str = "spare";
@@ -22,7 +22,7 @@ impl Name {
     }
 
     /// Gives it another one; for its own thread.
-    pub(super) fn become_known_as(&self, name: &str) {
+    pub(crate) fn become_known_as(&self, name: &str) {
         if *self.get() != *name {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
             posix::name_this_thread(name);

@@ -25,25 +25,24 @@ impl ThreadClock {
 
 #[cfg(not(target_os = "macos"))]
 mod platform {
-    use std::mem::MaybeUninit;
     use std::time::Duration;
 
     pub(super) type Clock = libc::clockid_t;
 
     pub(super) fn of_this_thread() -> Option<Clock> {
-        let mut clock = MaybeUninit::uninit();
+        let mut clock: Clock = 0;
         // SAFETY: the thread that asks exists, and `clock` has room for the answer.
-        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), clock.as_mut_ptr()) };
-        // SAFETY: 0 says that the clock was written.
-        (failed == 0).then(|| unsafe { clock.assume_init() })
+        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+        (failed == 0).then_some(clock)
     }
 
     pub(super) fn read(clock: Clock) -> Option<Duration> {
-        let mut time = MaybeUninit::<libc::timespec>::uninit();
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` has room for the answer; of a thread that is gone the call only fails.
-        let failed = unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
-        // SAFETY: 0 says that the time was written.
-        let time = (failed == 0).then(|| unsafe { time.assume_init() })?;
+        let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
+        if failed != 0 {
+            return None;
+        }
         let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
         Some(Duration::new(seconds, nanos))
     }

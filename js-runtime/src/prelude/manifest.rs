@@ -1,19 +1,24 @@
 //! What a loaded project consists of, and what its text says of that.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use deno_core::url::Url;
 use js_runtime_api::{App, Client, Definition, Function, Manifest, Warning};
 
-use crate::loader::Modules;
-use crate::prelude::{Note, ServedClient, ServedFunction, ServedProject};
-use crate::source::findings::Defined;
+use super::findings::{Defined, Findings};
+use super::{Note, ServedClient, ServedFunction, ServedProject};
 use crate::source::hashes::Hashes;
+use crate::source::snapshot::SourceSnapshot;
 
 /// Describes a project by what its handlers told, and by its text.
-pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
-    let texts = Texts::of(modules);
-    let mut hashes = Hashes::of(&modules.sources);
+pub(crate) fn manifest(
+    served: ServedProject,
+    findings: Vec<(Url, Arc<Findings>)>,
+    sources: &SourceSnapshot,
+) -> Manifest {
+    let texts = Texts::of(findings, &sources.project().root);
+    let mut hashes = Hashes::of(sources);
     let fetch = served.fetch;
     let mut apps: Vec<App> = served
         .apps
@@ -32,7 +37,7 @@ pub(super) fn manifest(served: ServedProject, modules: &Modules) -> Manifest {
     apps.sort_by(|one, other| one.id.cmp(&other.id));
     let mut warnings: Vec<Warning> = served.notes.into_iter().map(warning).collect();
     if fetch && apps.is_empty() {
-        let path = &modules.sources.project().serve_path;
+        let path = &sources.project().serve_path;
         warnings.push(Warning {
             code: "functions_unknown".into(),
             message: format!("the app did not tell its functions at {path}: they are served all the same"),
@@ -85,13 +90,12 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(modules: &Modules) -> Self {
-        let root = &modules.sources.project().root;
+    fn of(findings: Vec<(Url, Arc<Findings>)>, root: &Path) -> Self {
         let mut texts = Self {
             defined: Vec::new(),
             warnings: Vec::new(),
         };
-        for (url, found) in modules.findings() {
+        for (url, found) in findings {
             let Ok(path) = url.to_file_path() else { continue };
             let file = shown(&path, root);
             for warning in &found.warnings {

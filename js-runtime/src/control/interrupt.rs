@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use deno_core::{JsRuntime, v8};
 
-use super::control::{Control, StoodAt};
-use crate::prelude;
+use super::{Control, StoodAt};
+use crate::own_files::{IMPORTS_A_PACKAGE, PRELUDE};
 
 /// The number of frames that are looked at for a module of Deno's that is being evaluated. Deno does that when one is
 /// wanted first, does not expect to be stopped there, and panics.
@@ -90,7 +90,7 @@ fn evaluates(script: &str, function: &str) -> Option<bool> {
         return matches!(function, "" | "lazyLoad").then_some(true);
     }
     // V8 tells of no frame while a module of Deno's begins. This function does nothing but import.
-    Some(script.ends_with(prelude::FILE_NAME) && function == prelude::IMPORTS_A_PACKAGE)
+    Some(script.ends_with(PRELUDE) && function == IMPORTS_A_PACKAGE)
 }
 
 /// Interrupts again in a moment; false where no thread can be made for it. The control owns the thread.
