@@ -8,8 +8,6 @@
 //!
 //! Rooms are virtual: the system commits what is used, and has it back when the work is done.
 
-#![allow(unsafe_code, reason = "the system says only by a mapping whether it would give one")]
-
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -25,6 +23,7 @@ use deno_ast::swc::lexer::lexer::{TokenContexts, TokenFlags};
 use deno_ast::swc::lexer::token::TokenAndSpan;
 use deno_ast::swc::lexer::{Lexer, Parser, StringInput, SyntaxFlags};
 use deno_ast::{ES_VERSION, MediaType, get_syntax};
+use memmap2::MmapMut;
 
 use crate::system::contained::contained;
 
@@ -114,12 +113,8 @@ fn is_there(length: usize) -> bool {
     if stacker::remaining_stack().is_some_and(|left| left >= length) {
         return true;
     }
-    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
-    // SAFETY: a mapping of its own, which nobody has seen when it is given back.
-    unsafe {
-        let mapping = libc::mmap(std::ptr::null_mut(), length, access, flags, -1, 0);
-        mapping != libc::MAP_FAILED && libc::munmap(mapping, length) == 0
-    }
+    // It is given back at once.
+    MmapMut::map_anon(length).is_ok()
 }
 
 /// Measures the room that a text wants.
