@@ -5,37 +5,33 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use deno_core::v8;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, EngineRelease, Entry, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses,
-    MemoryLimits, Preparation, Project, Sources, regular_file,
+    Engine, EngineRelease, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses, Preparation,
+    Project, Sources, regular_file,
 };
 
-use tempfile::TempDir;
-
-use crate::compat::posix::{empty_standard_input, share_freed_memory};
-use crate::compat::witness;
-use crate::diagnostics::relative_to;
-use crate::isolate::{self, Begun, LeftBehind, NotLoaded, Spec};
-use crate::preparing::Preparing;
-use crate::source::ahead::Ahead;
+use crate::ahead::Ahead;
+use crate::built_in::{BuiltIn, BuiltIns};
+use crate::isolate::{self, LeftBehind, NotLoaded};
+use crate::maker::{Maker, error};
+use crate::position::relative_to;
 use crate::source::caches::Caches;
 use crate::source::common::Common;
 use crate::source::kept;
 use crate::source::snapshot::SourceSnapshot;
-use crate::spare::Spares;
-use crate::startup_snapshot::{self, SnapshotError, StartupSnapshot};
+use crate::spare::{Preparing, Spares};
+use crate::startup_snapshot::StartupSnapshot;
 use crate::v8_release;
 
 /// Where the startup snapshot comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum SnapshotSource<'a> {
-    /// From this binary: what [`startup_snapshot::make`] wrote is part of it.
+    /// From this binary: what [`startup_snapshot::make`](crate::startup_snapshot::make) wrote is part of it.
     Embedded(&'static [u8]),
     /// From the cache folder; made once, by this binary with these arguments, which make it call
-    /// [`startup_snapshot::make`] with the path that follows them.
+    /// [`startup_snapshot::make`](crate::startup_snapshot::make) with the path that follows them.
     Made(&'a [&'a OsStr]),
 }
 
@@ -44,78 +40,48 @@ pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
     common: Arc<Common>,
+    built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
+    /// Accesses are audited: it can be seen what a module reaches that is evaluated ahead.
+    prepares: bool,
     spares: Arc<Spares>,
     left_behind: Arc<LeftBehind>,
 }
 
 impl V8Engine {
-    /// Brings V8 up. Call it before the process has a second thread: V8 wants one ancestor for
-    /// all threads that run isolates.
-    ///
-    /// From then on the process's standard input is empty: no isolate may take what is not its own,
-    /// nor wait for it.
-    ///
-    /// `cache_folder` keeps what can be made again, `code_cache` what is made of the projects' files.
-    ///
-    /// # Errors
-    /// When there is no startup snapshot and none can be made.
-    pub fn start(
-        cache_folder: PathBuf,
-        code_cache: Option<PathBuf>,
-        snapshot: SnapshotSource<'_>,
-    ) -> Result<Self, SnapshotError> {
-        share_freed_memory();
-        witness::listen();
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        if let Err(error) = empty_standard_input() {
-            tracing::warn!(%error, "user code can read the standard input of the host");
-        }
-        let startup = match snapshot {
-            SnapshotSource::Embedded(file) => startup_snapshot::embedded(file)?,
-            SnapshotSource::Made(maker) => startup_snapshot::obtain(&cache_folder, maker)?,
-        };
-        // The memory of an isolate that ended is the system's again, and not kept for the next one.
-        v8::V8::set_flags_from_string("--no-memory-pool-share-memory-on-teardown");
-        // In MiB, an eighth of V8's default. What a call of the SDK leaves is still reachable when V8 looks
-        // first, so a larger young generation takes longer to collect, in the middle of a call.
-        v8::V8::set_flags_from_string("--max-semi-space-size=4");
-        // In MiB. What a load leaves stays: a look for garbage in the middle of it finds next to none.
-        v8::V8::set_flags_from_string("--initial-old-space-size=64");
-        deno_core::JsRuntime::init_platform(None);
-        Ok(Self {
+    /// V8 has to be up.
+    pub(crate) fn new(
+        startup: StartupSnapshot,
+        caches: Caches,
+        built_ins: Vec<BuiltIn>,
+        deno_dir: PathBuf,
+        prepares: bool,
+    ) -> Self {
+        Self {
             startup,
-            caches: Arc::new(Caches::kept_in(code_cache)),
+            caches: Arc::new(caches),
             common: Arc::default(),
-            deno_dir: cache_folder.join("deno"),
+            built_ins: Arc::new(BuiltIns::new(built_ins)),
+            deno_dir,
+            prepares,
             spares: Arc::default(),
             left_behind: Arc::default(),
-        })
+        }
+    }
+
+    /// Writes what is not in the cache folder yet: at the end of the process.
+    pub fn close(&self) {
+        self.caches.close();
     }
 
     fn maker(&self) -> Maker {
         Maker {
             startup: self.startup,
             caches: self.caches.clone(),
+            built_ins: self.built_ins.clone(),
             deno_dir: self.deno_dir.clone(),
             left_behind: self.left_behind.clone(),
         }
-    }
-}
-
-impl V8Engine {
-    /// Gives V8 each file's source map with its code, so that debuggers show what was written. Before the
-    /// first load.
-    #[must_use]
-    pub fn with_source_maps(mut self) -> Self {
-        self.caches = Arc::new(self.caches.with_source_maps());
-        self
-    }
-
-    /// Writes what is not in the cache folder yet: at the end of the process.
-    pub fn close(&self) {
-        self.caches.close();
     }
 }
 
@@ -170,8 +136,9 @@ impl Engine for V8Engine {
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
         let Preparation { like, timeout, memory } = preparation;
         let (maker, spares, common) = (self.maker(), self.spares.clone(), self.common.clone());
+        let prepares = self.prepares;
         async move {
-            if let Ok(like) = own(like) {
+            if prepares && let Ok(like) = own(like) {
                 let preparing = Preparing {
                     maker,
                     spares,
@@ -251,80 +218,9 @@ async fn load(
         })
 }
 
-/// What isolates are made of, whatever they are for.
-pub(crate) struct Maker {
-    startup: StartupSnapshot,
-    pub(crate) caches: Arc<Caches>,
-    deno_dir: PathBuf,
-    left_behind: Arc<LeftBehind>,
-}
-
-impl Maker {
-    /// Has one begin.
-    ///
-    /// # Errors
-    /// When the command that prints variables fails, or the system has no room for it.
-    pub(crate) async fn begin(
-        &self,
-        sources: Arc<SourceSnapshot>,
-        memory: MemoryLimits,
-        ahead: Ahead,
-        name: &str,
-    ) -> Result<Begun, LoadError> {
-        let obtained = tokio::task::spawn_blocking({
-            let sources = sources.clone();
-            move || sources.obtain_secrets()
-        });
-        match obtained.await {
-            Ok(obtained) => obtained?,
-            Err(panicked) => return Err(error(format!("secret_command was not run to its end: {panicked}"))),
-        }
-        let sockets = match sources.project().entry {
-            Entry::Folder(_) => None,
-            Entry::File(_) => {
-                let made = socket_folder();
-                Some(made.map_err(|failed| LoadError {
-                    kind: LoadErrorKind::System,
-                    ..error(format!("cannot make a folder for the isolate's sockets: {failed}"))
-                })?)
-            }
-        };
-        let spec = Spec {
-            sources,
-            caches: self.caches.clone(),
-            startup: self.startup,
-            deno_dir: self.deno_dir.clone(),
-            memory,
-            ahead,
-            sockets,
-        };
-        isolate::begin(spec, name, self.left_behind.clone())
-    }
-}
-
 fn own(sources: Arc<dyn Sources>) -> Result<Arc<SourceSnapshot>, LoadError> {
     sources
         .as_any()
         .downcast()
         .map_err(|_| error("these sources are not of this engine"))
-}
-
-fn error(message: impl Into<String>) -> LoadError {
-    LoadError {
-        message: message.into(),
-        ..LoadError::default()
-    }
-}
-
-/// A folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes
-/// and no more, which leaves out many a `TMPDIR`.
-fn socket_folder() -> std::io::Result<TempDir> {
-    const LONGEST: usize = 70;
-    let usual = std::env::temp_dir();
-    let folder = if usual.as_os_str().len() > LONGEST {
-        PathBuf::from("/tmp")
-    } else {
-        usual
-    };
-    tempfile::Builder::new().prefix("baton-").tempdir_in(folder)
 }

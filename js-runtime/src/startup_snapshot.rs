@@ -27,24 +27,36 @@ pub(crate) struct StartupSnapshot {
 /// Why there is no startup snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
+    /// The file of this process's program cannot be found, or read.
     #[error("cannot find out which binary this is: {0}")]
     Identity(#[source] io::Error),
+    /// The cache folder cannot be written to.
     #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
+    /// The cache folder is another user's: what is in it is executed.
     #[error("the startup snapshot cannot be kept: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
     NotOurs(#[from] NotOurs),
+    /// The process that makes it failed; what that said.
     #[error(
         "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
              on the machine of the build; `bin/release` builds one that runs everywhere."
     )]
     Maker(String),
+    /// The embedded one was made by another build.
     #[error(
         "the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
              Build it anew, with `bin/release`."
     )]
-    Foreign { theirs: String, ours: String },
+    Foreign {
+        /// The build that made it.
+        theirs: String,
+        /// This build.
+        ours: String,
+    },
+    /// The embedded one is not what was written.
     #[error("the startup snapshot in this binary is damaged. Build it anew, with `bin/release`.")]
     Damaged,
+    /// The one that was just made is not what was written.
     #[error("the startup snapshot that was just made does not read back")]
     Unreadable,
 }

@@ -10,6 +10,7 @@ use host::{cli, descriptors, supervisor};
 use js_runtime::startup_snapshot::{self, SnapshotError};
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
+use js_runtime_bun::BUN;
 use tokio::runtime::Runtime;
 
 use super::failure::Failure;
@@ -28,9 +29,20 @@ pub(super) fn start(source_maps: bool) -> Result<Arc<V8Engine>, SnapshotError> {
     let code = code_cache(&folder);
     let maker = cli::snapshot_maker();
     let snapshot = EMBEDDED_SNAPSHOT.map_or(SnapshotSource::Made(&maker), SnapshotSource::Embedded);
-    let engine = V8Engine::start(folder, code, snapshot);
+    let engine = V8Engine::builder(folder, snapshot)
+        .code_cache(code)
+        .source_maps(source_maps)
+        .built_in(BUN)
+        // The process is a host's alone, and there is one of it for all isolates.
+        .empty_standard_input()
+        .share_freed_memory()
+        .install_tls_provider()
+        .keep_heaps_small()
+        .audit_accesses()
+        .contain_failures()
+        .start();
     logs::flow();
-    engine.map(|engine| Arc::new(if source_maps { engine.with_source_maps() } else { engine }))
+    engine.map(Arc::new)
 }
 
 /// The same for a command that has a terminal to itself.

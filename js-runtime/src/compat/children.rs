@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::posix;
+use crate::system::posix;
 
 /// The groups that shells of an isolate lead. They are killed with this, however the isolate ends.
 #[derive(Default)]

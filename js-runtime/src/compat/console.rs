@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use super::lines::{Lines, PATIENCE};
-use crate::isolate::Name;
+use crate::control::Name;
 
 /// The longest text of the console that is logged, in bytes; of a longer one the beginning is.
 const LONGEST: usize = 1 << 20;

@@ -12,9 +12,9 @@ use deno_error::JsErrorBox;
 use deno_runtime::deno_os::ExitCode;
 use serde::Deserialize;
 
-use super::posix;
+use crate::control::{Control, Exit, Stop};
 use crate::diagnostics::own_place;
-use crate::isolate::{Control, Exit, Stop};
+use crate::system::posix;
 
 #[op2(fast)]
 pub(super) fn op_baton_exit(state: Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>) {

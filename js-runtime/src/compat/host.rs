@@ -1,4 +1,4 @@
-//! The object through which `prelude/host.ts` tells what user code says and starts.
+//! The object through which `own_modules/host.ts` tells what user code says and starts.
 
 use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 use deno_core::{JsRuntime, v8};
 use deno_runtime::deno_io::ChildProcessStdio;
 
-use super::bun;
 use super::children::Groups;
 use super::console::{Caller, Console, Stream};
 use super::witness;
-use crate::isolate::{Control, Name};
+use crate::control::{Control, Name};
 use crate::loader::Modules;
 use crate::source::snapshot::SourceSnapshot;
 
@@ -59,7 +58,7 @@ pub(crate) fn object<'s>(
         ("hold", v8::Function::new(scope, hold)?),
         ("release", v8::Function::new(scope, release)?),
         ("isHungUp", v8::Function::new(scope, is_hung_up)?),
-        ("bunNatives", v8::Function::new(scope, bun_natives)?),
+        ("nativesOf", v8::Function::new(scope, natives_of)?),
         ("act", v8::Function::new(scope, act)?),
         ("mark", v8::Function::new(scope, mark)?),
     ];
@@ -188,8 +187,12 @@ fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<
     modules.note_await(url, number);
 }
 
-fn bun_natives(scope: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, mut returned: Returned<'_>) {
-    if let Some(natives) = bun::natives(scope) {
+/// The name of built-in modules.
+fn natives_of(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+    let name = arguments.get(0).to_rust_string_lossy(scope);
+    let state = JsRuntime::op_state_from(scope);
+    let modules = state.borrow().borrow::<Rc<Modules>>().clone();
+    if let Some(natives) = modules.built_ins.natives(scope, &name) {
         returned.set(natives.into());
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
 //! it), and what it starts ends with it (`children`) and reads what it is sent (`channel`). Both it tells through the object in `host`,
-//! which also has the parts of the modules `bun` and `bun:*` (`bun`). `witness` sees
+//! which also has the functions of built-in modules. `witness` sees
 //! what it asks of the system while it is evaluated, by `files` and by Deno's audit.
 
 use std::rc::Rc;
@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use deno_core::{Extension, JsRuntime, extension};
 
-pub(crate) mod bun;
 pub(crate) mod certificates;
 mod channel;
 mod children;
@@ -25,7 +24,6 @@ pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod host;
 mod lines;
-pub(crate) mod posix;
 mod process;
 mod response;
 mod signals;
@@ -34,9 +32,9 @@ mod stripping;
 pub(crate) mod witness;
 mod zone;
 
-use crate::isolate::Control;
+use crate::control::Control;
 use crate::loader::Modules;
-use crate::resolve::require;
+use crate::loader::require;
 use crate::source;
 use environment::Environment;
 

@@ -4,7 +4,7 @@
 use deno_core::op2;
 use deno_error::JsErrorBox;
 
-use super::posix;
+use crate::system::posix;
 
 #[op2(fast)]
 pub(super) fn op_baton_chdir(#[string] directory: &str) -> Result<(), JsErrorBox> {

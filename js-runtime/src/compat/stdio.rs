@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::console::Stream;
 use super::lines::{Lines, PATIENCE};
-use crate::isolate::Name;
+use crate::control::Name;
 
 /// How much is read at once.
 const CHUNK: usize = 8 << 10;

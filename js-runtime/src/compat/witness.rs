@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use deno_runtime::deno_permissions::{AUDIT_SINK, AuditSink};
 
-use crate::isolate::Name;
+use crate::control::Name;
 use crate::source::looks::Question;
 use crate::source::snapshot::SourceSnapshot;
 

@@ -9,15 +9,13 @@ use std::task::{Context, Poll, Waker};
 use deno_core::stats::{RuntimeActivityStats, RuntimeActivityStatsFilter};
 use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
-use futures::FutureExt as _;
 use js_runtime_api::Entry;
 
-use super::control::Control;
 use super::load::{Load, run, to_v8};
-use super::thread::{Assigned, Assignment};
+use crate::ahead::Ahead;
 use crate::compat;
 use crate::prelude::Prelude;
-use crate::source::ahead::Ahead;
+use crate::source::packages::is_of_package;
 
 /// Why evaluation ahead of a load was given up.
 #[derive(Debug)]
@@ -36,88 +34,59 @@ pub(crate) enum How {
     Reached,
     /// Something goes on, or is open.
     Began,
+    /// It left something in the global object.
+    Shared,
 }
 
-impl Load<'_> {
-    /// Evaluates what an isolate evaluates ahead of a load, in its order.
-    ///
-    /// # Errors
-    /// At the first that acts or fails; the isolate is good for nothing then.
-    pub(super) async fn ahead(&mut self, prelude: &Prelude, ahead: &Ahead) -> Result<(), Acts> {
-        if ahead.packages.is_empty() {
-            return Ok(());
-        }
-        let is_entry = matches!(self.modules.sources.project().entry, Entry::File(_));
-        self.call(&prelude.begin_ahead, &is_entry, None).await?;
-        let mut before = Activity::of(&mut self.worker.js_runtime, self.control);
-        for url in &ahead.packages {
-            let file = url.to_file_path().ok();
-            self.call(&prelude.import_package, &url.as_str(), file.clone()).await?;
-            before = match file {
-                Some(_) => self.compared_with(&before, file)?,
-                // One of Node's own: what it opens is Deno's.
-                None => Activity::of(&mut self.worker.js_runtime, self.control),
-            };
-        }
-        for module in &ahead.modules {
-            let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
-            self.call(&prelude.evaluate, &url.as_str(), Some(module.clone()))
-                .await?;
-            before = self.compared_with(&before, Some(module.clone()))?;
-        }
-        Ok(())
+/// Evaluates what an isolate evaluates ahead of a load, in its order.
+///
+/// # Errors
+/// At the first that acts or fails; the isolate is good for nothing then.
+pub(crate) async fn evaluate(load: &mut Load<'_>, prelude: &Prelude, ahead: &Ahead) -> Result<(), Acts> {
+    if ahead.packages.is_empty() {
+        return Ok(());
     }
-
-    /// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.
-    pub(super) async fn wait_for(&mut self, mut assigned: Assigned) -> Option<Assignment> {
-        let runtime = &mut self.worker.js_runtime;
-        std::future::poll_fn(|context| {
-            if self.control.poll_stopped(context).is_some() {
-                return Poll::Ready(None);
-            }
-            if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
-                return Poll::Ready(assignment.ok());
-            }
-            while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
-                tracing::error!(%error, "uncaught in user code");
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    async fn call(
-        &mut self,
-        function: &v8::Global<v8::Function>,
-        argument: &impl serde::Serialize,
-        module: Option<PathBuf>,
-    ) -> Result<(), Acts> {
-        let runtime = &mut self.worker.js_runtime;
-        let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
-        let called = run(runtime, self.control, function, &[argument]).await;
-        called.map(drop).map_err(|failure| {
-            tracing::debug!(?failure, "a module failed when it was evaluated ahead of the load");
-            failed(module)
-        })
-    }
-
-    /// The activity now, after this module was evaluated.
-    ///
-    /// # Errors
-    /// When it did more than compute.
-    fn compared_with(&mut self, before: &Activity, module: Option<PathBuf>) -> Result<Activity, Acts> {
-        let after = Activity::of(&mut self.worker.js_runtime, self.control);
-        let how = if after.said != before.said {
-            How::Said
-        } else if after.acts != before.acts {
-            How::Reached
-        } else if before.is_idle && !after.is_idle || after.has_more_than(before) {
-            How::Began
-        } else {
-            return Ok(after);
+    let is_entry = matches!(load.modules.sources.project().entry, Entry::File(_));
+    call(load, &prelude.begin_ahead, &is_entry, None).await?;
+    let mut before = Activity::of(load);
+    for url in &ahead.packages {
+        let file = url.to_file_path().ok();
+        call(load, &prelude.import_package, &url.as_str(), file.clone()).await?;
+        before = match file {
+            Some(_) => before.compared(load, file)?,
+            // One of Node's own: what it opens is Deno's.
+            None => Activity::of(load),
         };
-        Err(Acts { module, how })
     }
+    if ahead.packages.iter().any(is_of_the_sdk) {
+        call(load, &prelude.rehearse, &(), None).await?;
+        before = Activity::of(load);
+    }
+    for module in &ahead.modules {
+        let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
+        call(load, &prelude.evaluate, &url.as_str(), Some(module.clone())).await?;
+        before = before.compared(load, Some(module.clone()))?;
+    }
+    Ok(())
+}
+
+fn is_of_the_sdk(file: &Url) -> bool {
+    file.path().contains("/node_modules/inngest/")
+}
+
+async fn call(
+    load: &mut Load<'_>,
+    function: &v8::Global<v8::Function>,
+    argument: &impl serde::Serialize,
+    module: Option<PathBuf>,
+) -> Result<(), Acts> {
+    let runtime = &mut load.worker.js_runtime;
+    let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
+    let called = run(runtime, load.control, function, &[argument]).await;
+    called.map(drop).map_err(|failure| {
+        tracing::debug!(?failure, "a module failed when it was evaluated ahead of the load");
+        failed(module)
+    })
 }
 
 const fn failed(module: Option<PathBuf>) -> Acts {
@@ -137,10 +106,13 @@ struct Activity {
     said: u64,
     /// See [`compat::witness`]; and the worker threads that were started.
     acts: u64,
+    /// How many properties the global object has.
+    globals: u32,
 }
 
 impl Activity {
-    fn of(runtime: &mut JsRuntime, control: &Control) -> Self {
+    fn of(load: &mut Load<'_>) -> Self {
+        let runtime = &mut load.worker.js_runtime;
         let mut context = Context::from_waker(Waker::noop());
         let polled = runtime.poll_event_loop(&mut context, PollEventLoopOptions::default());
         let filter = RuntimeActivityStatsFilter::all();
@@ -148,11 +120,40 @@ impl Activity {
             open: runtime.runtime_activity_stats_factory().capture(&filter),
             is_idle: matches!(polled, Poll::Ready(_)),
             said: compat::host::said(runtime),
-            acts: compat::witness::acts() + control.workers(),
+            acts: compat::witness::acts() + load.control.workers(),
+            globals: globals(runtime),
         }
+    }
+
+    /// The activity now, after this module was evaluated.
+    ///
+    /// # Errors
+    /// When it did more than compute.
+    fn compared(&self, load: &mut Load<'_>, module: Option<PathBuf>) -> Result<Self, Acts> {
+        let after = Self::of(load);
+        let how = if after.said != self.said {
+            How::Said
+        } else if after.acts != self.acts {
+            How::Reached
+        } else if after.globals != self.globals && module.as_deref().is_some_and(|file| !is_of_package(file)) {
+            How::Shared
+        } else if self.is_idle && !after.is_idle || after.has_more_than(self) {
+            How::Began
+        } else {
+            return Ok(after);
+        };
+        Err(Acts { module, how })
     }
 
     fn has_more_than(&self, before: &Self) -> bool {
         !RuntimeActivityStats::diff(&before.open, &self.open).appeared.is_empty()
     }
+}
+
+/// Counts the properties of the global object.
+fn globals(runtime: &mut JsRuntime) -> u32 {
+    deno_core::scope!(scope, runtime);
+    let global = scope.get_current_context().global(scope);
+    let names = global.get_own_property_names(scope, v8::GetPropertyNamesArgsBuilder::new().build());
+    names.map_or(0, |names| names.length())
 }

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 
 use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
-use js_runtime_api::{Entry, LoadError, LoadErrorKind};
+use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::control::{Exit, StoodAt};
-use crate::diagnostics::{self, Position, source_text};
+use crate::control::{Exit, StoodAt};
+use crate::diagnostics::{self, source_text};
 use crate::loader::Modules;
-use crate::prelude::Duplicate;
+use crate::position::Position;
+use crate::prelude::refusals;
 use crate::resolve::other_conditions;
-use crate::source::ahead::is_of_package;
+use crate::source::packages::is_of_package;
 use crate::source::types::{self, Export};
 use crate::source::waits::{self, Wait};
 
 /// Why a function of the prelude did not return.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// JavaScript threw.
     Threw(Box<JsError>),
     /// Nothing is left to run, and the promise is still pending.
@@ -36,13 +37,6 @@ pub(super) enum Failure {
 }
 
 const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
-
-/// The error that the prelude throws where user code calls `connect()` of inngest/connect while it is loaded.
-const CONNECTS: &str = "a worker of Inngest Connect";
-
-const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting them (`export { hello }`), or an app: \
-    `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. Run the worker with \
-    Node until then.";
 
 impl Failure {
     /// Tells the user, given the module that was being imported and those that were before.
@@ -82,16 +76,8 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     if let Some(failure) = modules.failure_behind(message) {
         return failure;
     }
-    if message.contains(CONNECTS) {
-        let found = diagnostics::from_js_error(error, LoadErrorKind::NoFunctions, module, &modules.sources);
-        return LoadError {
-            message: format!(
-                "this is {CONNECTS} (`connect()` of inngest/connect), which is not served: Inngest calls functions here \
-                 by HTTP"
-            ),
-            help: Some(INSTEAD_OF_CONNECTING.to_owned()),
-            ..found
-        };
+    if let Some(connects) = refusals::connects(error, module, &modules.sources) {
+        return connects;
     }
     if let Some((specifier, file)) = unresolved(message)
         && let Ok(referrer) = Url::from_file_path(file)
@@ -319,82 +305,6 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
     }
 }
 
-/// Two functions of one app have the same id.
-pub(super) fn duplicate_id(duplicate: &Duplicate, modules: &Modules) -> LoadError {
-    let Duplicate { app, id, first, second } = duplicate;
-    let Ok(url) = Url::parse(second) else {
-        return internal("a module has no URL");
-    };
-    let text = source_text(&url, &modules.sources);
-    let offset = offset_of_id(&text, id);
-    let root = &modules.sources.project().root;
-    let name = |module: &String| {
-        let path = Url::parse(module)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .unwrap_or_default();
-        path.strip_prefix(root).unwrap_or(&path).display().to_string()
-    };
-    let message = if first == second {
-        format!("{} has two functions with the id {id:?} (app {app:?})", name(second))
-    } else {
-        format!(
-            "{} and {} both have a function with the id {id:?} (app {app:?})",
-            name(first),
-            name(second)
-        )
-    };
-    LoadError {
-        help: Some("Give one of the two functions another id.".to_owned()),
-        ..Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
-    }
-}
-
-/// Where a function's id is written: the last `id: "…"`, since within one file it is the later
-/// function that is too much; else the last literal that reads like it.
-fn offset_of_id(text: &str, id: &str) -> usize {
-    let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
-    let places = literals
-        .iter()
-        .flat_map(|literal| text.match_indices(literal.as_str()))
-        .map(|(at, _)| at);
-    let is_id = |at: usize| text[..at].trim_end().ends_with("id:");
-    places.max_by_key(|at| (is_id(*at), *at)).unwrap_or(0)
-}
-
-/// There is nothing to serve.
-pub(super) fn no_functions(modules: &Modules) -> LoadError {
-    let path = modules.sources.project().entry.path();
-    let count = modules.sources.entries().len();
-    let message = match (&modules.sources.project().entry, count) {
-        (Entry::File(_), _) => format!(
-            "{} exports neither Inngest functions nor an app, and has no server listen",
-            path.display()
-        ),
-        (Entry::Folder(_), 0) => format!("{} holds no modules", path.display()),
-        (Entry::Folder(_), 1) => format!("the one module in {} exports no Inngest function", path.display()),
-        (Entry::Folder(_), _) => format!(
-            "none of the {count} modules in {} exports an Inngest function",
-            path.display()
-        ),
-    };
-    let help = match modules.sources.project().entry {
-        Entry::File(_) => {
-            "Export an app (`export default { fetch }`, or that of a router) or what `inngest.createFunction(…)` returns."
-        }
-        Entry::Folder(_) => {
-            "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there."
-        }
-    };
-    LoadError {
-        kind: LoadErrorKind::NoFunctions,
-        message,
-        file: Some(path.display().to_string()),
-        help: Some(help.to_owned()),
-        ..LoadError::default()
-    }
-}
-
 /// An error that no code of the user's causes.
 pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
     LoadError {
@@ -405,17 +315,7 @@ pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
 
 #[cfg(test)]
 mod tests {
-    use super::{missing_export, name_before_initialization, offset_of_id, split_place, unresolved};
-
-    #[test]
-    fn an_id_is_found_where_it_is_an_id() {
-        let text = "fn({ id: \"a\", triggers: [{ event: \"a\" }] });";
-        assert_eq!(offset_of_id(text, "a"), text.find("\"a\"").unwrap());
-        let twice = "fn({ id: 'a' });\nfn({ id: 'a' });";
-        assert_eq!(offset_of_id(twice, "a"), twice.rfind("'a'").unwrap());
-        assert_eq!(offset_of_id("const ID = `a`;", "a"), 11);
-        assert_eq!(offset_of_id("nothing", "a"), 0);
-    }
+    use super::{missing_export, name_before_initialization, split_place, unresolved};
 
     #[test]
     fn the_name_is_taken_from_what_v8_says_about_an_export_that_is_not_made_yet() {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::fatal::End;
-use super::name::Name;
+use crate::control::Name;
 
 /// The limit for a thread to end once it was stopped. JavaScript ends at once; native code that waits for something does
 /// not, and is left behind: nothing may wait for it.

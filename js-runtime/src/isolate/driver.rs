@@ -21,13 +21,12 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
-use super::control::{Control, Finishing, Stop};
 use super::forward::{Connections, Taken, forward};
 use super::load::Serving;
-use super::memory::{self, Held, is_nearly_full};
-use super::script_error;
-use crate::compat::posix;
+use super::memory::{self, is_nearly_full};
+use crate::control::{Control, Finishing, Held, Stop};
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
+use crate::system::posix;
 use lasting::Lasting;
 use rest::Rest;
 
@@ -229,7 +228,7 @@ impl Driver<'_> {
     fn watch_memory(&mut self) -> Held {
         let isolate = self.runtime.v8_isolate();
         let own = Held::by(isolate);
-        let held = own.with_workers(self.control);
+        let held = own.with_workers(&self.control.memory);
         self.control.note_memory(held);
         let looked = self.collected.is_some_and(|last| last.elapsed() < COLLECT_EVERY);
         let is_news = !self.control.condemned() || held.is_beyond(self.memory);
@@ -237,7 +236,10 @@ impl Driver<'_> {
             self.collected = Some(Instant::now());
             if is_nearly_full(isolate, self.memory, self.control) {
                 self.control.condemn();
-                if Held::by(isolate).with_workers(self.control).is_beyond(self.memory) {
+                if Held::by(isolate)
+                    .with_workers(&self.control.memory)
+                    .is_beyond(self.memory)
+                {
                     self.control.stop(Stop::OutOfMemory);
                 }
             }
@@ -362,4 +364,9 @@ impl Driver<'_> {
             answer.give(Err(CallError::NeverSettles));
         }
     }
+}
+
+/// An error of our own making on the way into or out of JavaScript.
+fn script_error(message: impl std::fmt::Display) -> CallError {
+    CallError::Threw(message.to_string())
 }

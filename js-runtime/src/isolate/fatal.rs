@@ -16,8 +16,8 @@ use deno_core::v8;
 use js_runtime_api::{Ended, Losses};
 use tokio::sync::watch;
 
-use super::control::{Control, Stop};
-use crate::contained::is_contained;
+use crate::control::{Control, Stop};
+use crate::system::contained::is_contained;
 
 /// Who is told when an isolate's thread cannot go on.
 pub(super) struct Told {
@@ -42,8 +42,8 @@ thread_local! {
     static HEAP: Cell<usize> = const { Cell::new(0) };
 }
 
-/// From now on what would end the process ends only the isolate of this thread.
-pub(super) fn guard_this_thread(told: Told) {
+/// Has what would end the process cost a thread that [`guard_this_thread`] guards, in the whole process.
+pub(crate) fn contain_failures() {
     static HOOKS: Once = Once::new();
     HOOKS.call_once(|| {
         let previous = std::panic::take_hook();
@@ -56,6 +56,10 @@ pub(super) fn guard_this_thread(told: Told) {
         }));
         v8::V8::set_fatal_error_handler(v8_failed);
     });
+}
+
+/// From now on what would end the process ends only the isolate of this thread, where failures are contained.
+pub(super) fn guard_this_thread(told: Told) {
     TOLD.set(Some(told));
 }
 
@@ -145,8 +149,8 @@ mod tests {
     use js_runtime_api::{Body, CallError, CallQueue, CallSubject, Caller, Ended, Request, Target};
     use tokio::sync::watch;
 
-    use super::{Told, guard_this_thread};
-    use crate::isolate::Control;
+    use super::{Told, contain_failures, guard_this_thread};
+    use crate::control::Control;
 
     /// As V8 calls an operation: a panic that reached it would abort the process.
     extern "C" fn operation() {
@@ -178,6 +182,7 @@ mod tests {
         reason = "without unwinding, as a process ends that lost an isolate"
     )]
     fn lose_an_isolate() {
+        contain_failures();
         let (ended, mut heard) = watch::channel(None);
         let control = Arc::new(Control::default());
         let queue = CallQueue::default();

@@ -27,14 +27,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::control::Control;
+use crate::control::Control;
 
 /// The longest stack of what a handler threw, in bytes.
 const LONGEST_STACK: usize = 1 << 20;
 /// The most headers of an app's answer.
 const MOST_HEADERS: usize = 512;
 
-/// Headers between this module and `prelude/serving.ts`, which neither callers nor apps see.
+/// Headers between this module and `own_modules/serving.ts`, which neither callers nor apps see.
 const PEER: HeaderName = HeaderName::from_static("baton-peer");
 const CALL: HeaderName = HeaderName::from_static("baton-call");
 const THREW: HeaderName = HeaderName::from_static("baton-threw");
@@ -208,7 +208,7 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
     Ok(http)
 }
 
-/// The call as `prelude/serving.ts` reads it: the fields of a form.
+/// The call as `own_modules/serving.ts` reads it: the fields of a form.
 fn told(id: u64, subject: &CallSubject) -> String {
     let mut form = form_urlencoded::Serializer::new(format!("id={id}"));
     let CallSubject { function, run, step } = subject;

@@ -14,12 +14,12 @@ use js_runtime_api::{
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::control::{Control, Finishing, Stop};
+use super::assignment::{Assignment, Coming, NotLoaded, Spec, Unsuited};
 use super::custody::{Custody, ENDS_WITHIN, LeftBehind, end};
 use super::fatal::{End, Told, guard_this_thread};
-use super::name::Name;
-use super::thread::{self, Assignment, Coming, Spec};
+use super::thread;
 use crate::compat::stdio;
+use crate::control::{Control, Finishing, Name, Stop};
 
 /// The limit for an isolate to tell user code that its generation drains.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
@@ -59,25 +59,6 @@ pub(crate) struct Begun {
     acts: Arc<OnceLock<PathBuf>>,
     abandoned: StopOnDrop,
     custody: Custody,
-}
-
-/// Why an isolate takes no calls.
-#[derive(Debug)]
-pub(crate) enum NotLoaded {
-    Failed(LoadError),
-    /// What it has evaluated ahead made a difference: the project is to be loaded in an isolate that has not.
-    Unsuited(Unsuited),
-}
-
-/// Why what was evaluated ahead was not to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsuited {
-    /// It cannot be.
-    Failed,
-    /// The project's modules write to the environment, and packages might read that.
-    EnvironmentWritten,
-    /// Not all of it is imported any more, or not before everything that matters.
-    ImportedOtherwise,
 }
 
 /// Starts a thread, and boots on it whatever needs not know what the isolate is for.

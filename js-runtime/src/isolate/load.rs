@@ -12,14 +12,16 @@ use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind, LoadProgress, LoadStage, Manifest, MemoryLimits};
 
-use super::blame::{Failure, duplicate_id, internal, no_functions};
-use super::control::{Control, Stop};
-use super::manifest::manifest;
+use super::blame::{Failure, internal};
 use super::memory::is_nearly_full;
-use super::name::Name;
 use crate::compat;
+use crate::control::{Control, Name, Stop};
 use crate::loader::Modules;
-use crate::prelude::{self, Prelude, SdkCopy, ServeArgument, Served};
+use crate::own_files::IMPORTS_A_PACKAGE;
+use crate::prelude::manifest::manifest;
+use crate::prelude::refusals::{duplicate_id, no_functions};
+use crate::prelude::sdk::copies;
+use crate::prelude::{self, Prelude, ServeArgument, Served};
 use crate::source::entries;
 
 /// The way in which the project answers.
@@ -66,10 +68,14 @@ impl Load<'_> {
             connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
         }
         evaluate(worker, serving).await?;
+        for first in modules.built_ins.first_files() {
+            evaluate(worker, first).await?;
+        }
         let prelude = evaluate(worker, prelude).await?;
         Ok(Prelude {
             begin_ahead: export(worker, &prelude, "beginAhead")?,
-            import_package: export(worker, &prelude, prelude::IMPORTS_A_PACKAGE)?,
+            import_package: export(worker, &prelude, IMPORTS_A_PACKAGE)?,
+            rehearse: export(worker, &prelude, "rehearse")?,
             evaluate: export(worker, &prelude, "evaluate")?,
             import_modules: export(worker, &prelude, "importModules")?,
             import_entry: export(worker, &prelude, "importEntry")?,
@@ -126,17 +132,17 @@ impl Load<'_> {
             evaluated.extend(urls);
         }
         progress.reached(LoadStage::Collecting);
-        let last = last.ok_or_else(|| no_functions(modules))?;
+        let last = last.ok_or_else(|| no_functions(sources))?;
         let argument = ServeArgument {
             path: project.serve_path.clone(),
             retries: project.default_retries,
-            copies: sdk_copies(modules),
+            copies: copies(sources, &modules.node),
         };
         let argument = to_v8(runtime, &argument)?;
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
             Ok(served) => from_v8::<Served>(runtime, &served)?,
             // It waited for a server to listen.
-            Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(modules)),
+            Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(sources)),
             Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
         // It would be condemned before its first call.
@@ -144,8 +150,8 @@ impl Load<'_> {
             return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
         }
         match served {
-            Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, modules)),
-            Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(modules)),
+            Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, sources)),
+            Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(sources)),
             Served::Project(served) => {
                 let socket = self.sockets.filter(|_| served.fetch).map(|folder| folder.join("app"));
                 let serving = match socket {
@@ -153,7 +159,7 @@ impl Load<'_> {
                     Some(socket) => Serving::App(socket),
                     None => Serving::Functions,
                 };
-                Ok((serving, manifest(served, modules)))
+                Ok((serving, manifest(served, modules.findings(), sources)))
             }
         }
     }
@@ -172,28 +178,6 @@ fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
         help: Some("Remove it, or give it a name that is no module's.".to_owned()),
         ..LoadError::default()
     })
-}
-
-/// The copies of the SDK that were loaded, unless there is one, which serves all clients then.
-fn sdk_copies(modules: &Modules) -> Vec<SdkCopy> {
-    let folders = modules.sources.package_folders("inngest");
-    if folders.len() < 2 {
-        return Vec::new();
-    }
-    let copy = |folder: PathBuf| {
-        let manifest = folder.join("package.json");
-        let referrer = Url::from_file_path(&manifest).ok()?;
-        let find = |specifier: &str| modules.node.resolve(specifier, &referrer).ok().map(String::from);
-        let text = modules.sources.read(&manifest).ok()?;
-        let manifest: serde_json::Value = serde_json::from_slice(&text.bytes).ok()?;
-        let folder = folder.strip_prefix(&modules.sources.project().root).unwrap_or(&folder);
-        Some(SdkCopy {
-            main: find("inngest")?,
-            folder: folder.display().to_string(),
-            version: manifest["version"].as_str()?.to_owned(),
-        })
-    };
-    folders.into_iter().filter_map(copy).collect()
 }
 
 async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {
@@ -219,7 +203,7 @@ fn export(
 }
 
 /// Calls a function and runs the event loop until its promise settles or the isolate is stopped.
-pub(super) async fn run(
+pub(crate) async fn run(
     runtime: &mut JsRuntime,
     control: &Control,
     function: &v8::Global<v8::Function>,
@@ -253,7 +237,7 @@ pub(super) async fn run(
     }
 }
 
-pub(super) fn to_v8(
+pub(crate) fn to_v8(
     runtime: &mut JsRuntime,
     value: &impl serde::Serialize,
 ) -> Result<v8::Global<v8::Value>, LoadError> {

@@ -10,74 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use deno_core::{JsRuntime, v8};
 use js_runtime_api::MemoryLimits;
 
-use super::control::{Control, Stop};
 use super::fatal;
-
-/// Above this share of a limit, in percent, an isolate is condemned.
-const NEAR: usize = 85;
-
-/// What an isolate holds, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) heap: usize,
-    pub(super) buffers: usize,
-    /// The memories of WebAssembly, which no allocator is asked for, and whatever else V8 counts beside its heap.
-    pub(super) webassembly: usize,
-}
-
-impl Held {
-    pub(super) fn by(isolate: &mut v8::Isolate) -> Self {
-        // By nothing: it returns the whole.
-        let outside = isolate.adjust_amount_of_external_allocated_memory(0);
-        let outside = usize::try_from(outside).unwrap_or_default();
-        let statistics = isolate.get_heap_statistics();
-        Self {
-            heap: statistics.used_heap_size(),
-            buffers: statistics.external_memory(),
-            webassembly: outside.saturating_sub(statistics.external_memory()),
-        }
-    }
-
-    /// With what the isolate's workers hold; memories of WebAssembly count as buffers.
-    pub(super) fn with_workers(self, control: &Control) -> Self {
-        let family = &control.memory;
-        let webassembly = self.webassembly + family.worker_webassembly.load(Ordering::Relaxed);
-        Self {
-            heap: self.heap + family.worker_heaps.load(Ordering::Relaxed),
-            buffers: self.buffers.max(family.buffers.load(Ordering::Relaxed)) + webassembly,
-            webassembly: 0,
-        }
-    }
-
-    /// Tells whether buffers hold more than even many small ones may: memories of WebAssembly are not refused.
-    pub(super) const fn is_beyond(self, limits: MemoryLimits) -> bool {
-        self.buffers > limits.buffers / 4 * 5
-    }
-
-    pub(super) const fn is_near(self, limits: MemoryLimits) -> bool {
-        self.heap > limits.heap / 100 * NEAR || self.buffers > limits.buffers / 100 * NEAR
-    }
-}
-
-/// The memory that an isolate and its workers hold together beside the isolate's own heap.
-#[derive(Debug, Default)]
-pub(super) struct FamilyMemory {
-    /// The workers' heaps, each as it was when V8 had collected its garbage.
-    pub(super) worker_heaps: AtomicUsize,
-    /// The memories of WebAssembly of the workers, as of then.
-    pub(super) worker_webassembly: AtomicUsize,
-    /// All array buffers.
-    buffers: AtomicUsize,
-}
+use crate::control::{Control, Held, Stop};
 
 /// Whether what user code still refers to nearly fills what it may have. Collects garbage to find
 /// out, which takes a while.
 pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits, control: &Control) -> bool {
-    if !Held::by(isolate).with_workers(control).is_near(limits) {
+    if !Held::by(isolate).with_workers(&control.memory).is_near(limits) {
         return false;
     }
     collect(isolate);
-    Held::by(isolate).with_workers(control).is_near(limits)
+    Held::by(isolate).with_workers(&control.memory).is_near(limits)
 }
 
 /// The heap that V8 gets at its limit so that it comes to see that it is stopped. V8 that is given no more ends its thread,
@@ -153,13 +96,29 @@ impl Account {
         &self.control.memory.buffers
     }
 
-    /// Counts what the system gave, if it gave any.
-    fn given(&self, memory: *mut c_void, length: usize) -> *mut c_void {
+    /// Returns null where there is no room, or the system gives none.
+    fn allocate(&self, length: usize, content: Content) -> *mut c_void {
+        if !self.take(length) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: any length may be asked for; null says that there is no memory.
+        let memory = unsafe {
+            match content {
+                Content::Zeros => libc::calloc(1, length),
+                Content::Anything => libc::malloc(length),
+            }
+        };
         if memory.is_null() && length > 0 {
             self.give_back(length);
         }
         memory
     }
+}
+
+/// What is in memory that is allocated.
+enum Content {
+    Zeros,
+    Anything,
 }
 
 /// An allocator for array buffers that may hold `limit` bytes.
@@ -175,20 +134,12 @@ pub(super) fn buffer_allocator(limit: usize, control: Arc<Control>) -> v8::Uniqu
     unsafe { v8::new_rust_allocator(Arc::into_raw(account), &FUNCTIONS) }
 }
 
-unsafe extern "C" fn allocate(account: &Account, length: usize) -> *mut c_void {
-    if !account.take(length) {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: any length may be asked for; null says that there is no memory.
-    account.given(unsafe { libc::calloc(1, length) }, length)
+extern "C" fn allocate(account: &Account, length: usize) -> *mut c_void {
+    account.allocate(length, Content::Zeros)
 }
 
-unsafe extern "C" fn allocate_uninitialized(account: &Account, length: usize) -> *mut c_void {
-    if !account.take(length) {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: as above.
-    account.given(unsafe { libc::malloc(length) }, length)
+extern "C" fn allocate_uninitialized(account: &Account, length: usize) -> *mut c_void {
+    account.allocate(length, Content::Anything)
 }
 
 unsafe extern "C" fn free(account: &Account, data: *mut c_void, length: usize) {
@@ -208,7 +159,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::{Account, allocate, allocate_uninitialized, free, leeway};
-    use crate::isolate::Control;
+    use crate::control::Control;
 
     #[test]
     fn a_buffer_that_the_system_refuses_is_not_counted_and_workers_share_a_limit() {
@@ -219,13 +170,13 @@ mod tests {
             control: control.clone(),
         });
         let held = || control.memory.buffers.load(Ordering::Relaxed);
+        assert!(allocate(&own, limit - 1).is_null());
+        assert!(allocate_uninitialized(&own, limit - 1).is_null());
+        assert_eq!(held(), 0);
+        let (one, other) = (allocate(&own, 10), allocate(&workers, 20));
+        assert_eq!(held(), 30);
         // SAFETY: what is allocated is freed once, with its length.
         unsafe {
-            assert!(allocate(&own, limit - 1).is_null());
-            assert!(allocate_uninitialized(&own, limit - 1).is_null());
-            assert_eq!(held(), 0);
-            let (one, other) = (allocate(&own, 10), allocate(&workers, 20));
-            assert_eq!(held(), 30);
             free(&own, one, 10);
             free(&workers, other, 20);
         }

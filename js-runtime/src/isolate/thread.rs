@@ -2,67 +2,44 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deno_core::url::Url;
-use deno_core::v8;
+use deno_core::{PollEventLoopOptions, v8};
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
+use deno_runtime::WorkerExecutionMode;
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
-use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
-use js_runtime_api::{CallQueue, Ended, LoadError, LoadErrorKind, LoadProgress, Manifest, MemoryLimits};
+use futures::FutureExt as _;
+use js_runtime_api::{Ended, LoadError, LoadErrorKind};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{oneshot, watch};
 
-use super::ahead::Acts;
-use super::control::{Control, Stop};
-use super::handle::{NotLoaded, Unsuited};
+use super::ahead::{self, Acts};
+use super::assignment::{Assigned, Assignment, Coming, NotLoaded, Spec, Unsuited};
+use super::bootstrap::bootstrap_options;
 use super::load::Load;
-use super::name::Name;
 use super::worker::Family;
 use super::{driver, memory, stack};
+use crate::ahead::Imported;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
 use crate::compat::{self, certificates};
-use crate::diagnostics::relative_to;
+use crate::control::{Control, Name, Stop};
+use crate::loader::require::RequireLoader;
 use crate::loader::{Loader, Modules};
-use crate::prelude;
+use crate::own_files::PRELUDE;
+use crate::position::relative_to;
 use crate::resolve::analysis::BESIDE_STACK;
 use crate::resolve::node::NodeResolution;
-use crate::resolve::require::RequireLoader;
-use crate::source::ahead::{Ahead, Imported};
-use crate::source::caches::{Caches, ScriptCodeCache};
-use crate::source::snapshot::SourceSnapshot;
-use crate::startup_snapshot::StartupSnapshot;
-
-/// What an isolate is made of.
-pub(crate) struct Spec {
-    pub(crate) sources: Arc<SourceSnapshot>,
-    pub(crate) caches: Arc<Caches>,
-    pub(crate) startup: StartupSnapshot,
-    /// Where Deno keeps what it stores for a program.
-    pub(crate) deno_dir: PathBuf,
-    pub(crate) memory: MemoryLimits,
-    /// What it evaluates before it knows what it is for.
-    pub(crate) ahead: Ahead,
-    /// Where an app's sockets are; it goes with the isolate.
-    pub(crate) sockets: Option<TempDir>,
-}
-
-/// What an isolate is for.
-pub(crate) struct Assignment {
-    pub(crate) name: String,
-    /// Where the calls come from.
-    pub(crate) queue: Arc<CallQueue>,
-    pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
-    pub(crate) progress: LoadProgress,
-}
+use crate::source::caches::ScriptCodeCache;
+use crate::system::posix::FreedMemory;
 
 /// How long an isolate that another one has taken the place of waits before it is disposed of, which takes
 /// processor time that the first calls of the other one want.
@@ -70,17 +47,6 @@ const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 
 /// Threads that work beside an isolate's loop stay for as long as it lives.
 const STAY: Duration = Duration::from_hours(24 * 365 * 10);
-
-pub(super) type Assigned = oneshot::Receiver<Assignment>;
-
-/// How it comes to know what it is for.
-pub(crate) struct Coming {
-    pub(crate) assigned: Assigned,
-    /// Told once it waits for that.
-    pub(crate) waits: watch::Sender<bool>,
-    /// Told of a module that must not be evaluated ahead.
-    pub(crate) acts: Arc<OnceLock<PathBuf>>,
-}
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
 pub(crate) fn run(
@@ -110,7 +76,7 @@ pub(crate) fn run(
     // Tasks that extensions spawned and nobody awaits end here.
     event_loop.shutdown_background();
     drop(family);
-    return_memory();
+    FreedMemory::GivenBack.tell();
     control.thread_ends();
     match control.stopped() {
         None if control.condemned() => Ended::Condemned,
@@ -159,7 +125,8 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     let began = Instant::now();
     let Family { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
-    let modules = Rc::new(Modules::new(spec.sources.clone(), node, spec.caches.clone()));
+    let modules = Modules::new(spec.sources.clone(), node, spec.caches.clone(), spec.built_ins.clone());
+    let modules = Rc::new(modules);
     let mut worker = match boot(family, &modules) {
         Ok(worker) => worker,
         Err(error) => return refuse(assigned, error).await,
@@ -190,7 +157,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         let modules = spec.ahead.modules.len();
         tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
     }
-    if let Err(Acts { module, how }) = load.ahead(&prelude, &spec.ahead).await {
+    if let Err(Acts { module, how }) = ahead::evaluate(&mut load, &prelude, &spec.ahead).await {
         let shown = module.as_deref().map(Path::display);
         tracing::debug!(
             module = shown.map(tracing::field::display),
@@ -219,7 +186,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
         queue,
         ready,
         progress,
-    }) = load.wait_for(assigned).await
+    }) = wait_for(&mut load, assigned).await
     else {
         drop(prelude);
         return dispose(worker, &modules, control);
@@ -241,7 +208,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
             if environment_written(load.worker) != written_ahead {
                 return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
             }
-            if !Imported::of(&spec.sources).has(&spec.ahead) {
+            if !Imported::of(&spec.sources, &spec.caches).has(&spec.ahead) {
                 return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
             }
         }
@@ -269,6 +236,24 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     }
 }
 
+/// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.
+async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignment> {
+    let runtime = &mut load.worker.js_runtime;
+    std::future::poll_fn(|context| {
+        if load.control.poll_stopped(context).is_some() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(assignment) = assigned.poll_unpin(context) {
+            return Poll::Ready(assignment.ok());
+        }
+        while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
+            tracing::error!(%error, "uncaught in user code");
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 /// Says why there will be no isolate to whoever wants it to load.
 async fn refuse(assigned: Assigned, error: LoadError) {
     if let Ok(assignment) = assigned.await {
@@ -289,7 +274,7 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
         ..LoadError::default()
     };
     let root = &spec.sources.project().root;
-    let main_module = Url::from_file_path(root.join(prelude::FILE_NAME))
+    let main_module = Url::from_file_path(root.join(PRELUDE))
         .map_err(|()| internal(format!("{} is no absolute path", root.display())))?;
     let node_services = modules
         .node
@@ -350,31 +335,6 @@ fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadE
     ))
 }
 
-/// What user code sees of its runtime.
-pub(super) fn bootstrap_options(mode: WorkerExecutionMode) -> BootstrapOptions {
-    BootstrapOptions {
-        has_node_modules_dir: true,
-        argv0: Some("node".to_owned()),
-        user_agent: format!("baton/{}", env!("CARGO_PKG_VERSION")),
-        mode,
-        disable_offscreen_canvas: true,
-        // Keeps `child_process.fork` from rewriting arguments into a Deno command line.
-        is_standalone: true,
-        // A request's signal tells that its caller hung up, and nothing else.
-        no_legacy_abort: true,
-        unstable_features: as_node_has(),
-        ..Default::default()
-    }
-}
-
-/// What packages for Node expect, and Deno leaves out unless it is asked: `__proto__`, as a property to read and assign.
-fn as_node_has() -> Vec<i32> {
-    let proto = UNSTABLE_FEATURES
-        .iter()
-        .filter(|feature| feature.name == "unsafe-proto");
-    proto.map(|feature| feature.id).collect()
-}
-
 /// Ends the isolate on its thread. All handles into its memory must be gone by now.
 fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
     let events = [
@@ -401,15 +361,5 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
     let leaked = Rc::strong_count(modules) - 1;
     if leaked > 0 {
         tracing::warn!(leaked, "an isolate's modules are still referred to after its end");
-    }
-}
-
-/// glibc keeps freed pages with the thread's arena unless it is told.
-fn return_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[allow(unsafe_code, reason = "a C function without arguments that matter")]
-    // SAFETY: malloc_trim may be called at any time from any thread.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -28,18 +28,18 @@ use deno_runtime::{BootstrapOptions, WorkerExecutionMode};
 use js_runtime_api::{Certificates, Sources as _};
 use sys_traits::impls::RealSys;
 
-use super::control::Control;
+use super::assignment::Spec;
+use super::bootstrap::bootstrap_options;
 use super::fatal::{self, Told, guard_this_thread};
-use super::memory::{self, Held};
-use super::name::Name;
+use super::memory;
 use super::stack;
-use super::thread::{Spec, bootstrap_options};
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::{self, certificates, witness};
+use crate::control::{Control, Held, Name};
+use crate::loader::require::RequireLoader;
 use crate::loader::{Loader, Modules};
 use crate::resolve::node::NodeResolution;
-use crate::resolve::require::RequireLoader;
 
 /// The name of every worker thread in lines of the log.
 const WORKER: &str = "worker";
@@ -192,12 +192,14 @@ impl Family {
         let Spec {
             sources,
             caches,
+            built_ins,
             deno_dir,
             memory: limits,
             ..
         } = &self.spec;
         let node = NodeResolution::new(sources, deno_dir.clone(), caches.clone());
-        let modules = Rc::new(Modules::new(sources.clone(), node, caches.clone()));
+        let modules = Modules::new(sources.clone(), node, caches.clone(), built_ins.clone());
+        let modules = Rc::new(modules);
         modules.begin_thread(arguments.main_module.clone());
         let (stdio, node_services) = match (
             self.pipes.stdio(),

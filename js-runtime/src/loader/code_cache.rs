@@ -6,7 +6,7 @@ use deno_core::SourceCodeCacheInfo;
 use deno_core::url::Url;
 
 use super::Modules;
-use crate::source::caches::short_hash;
+use crate::source::newest::short_hash;
 
 impl Modules {
     pub(super) fn code_cache(&self, url: &Url, code: &[u8]) -> SourceCodeCacheInfo {

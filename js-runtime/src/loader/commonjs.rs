@@ -14,10 +14,11 @@ use deno_error::JsErrorBox;
 use js_runtime_api::Entry;
 
 use super::Modules;
-use super::sdk::is_of_sdk;
+use crate::prelude::sdk::is_of_sdk;
 use crate::resolve::relative;
 use crate::source::commonjs::{self, Facts, Names};
-use crate::source::transpile::{self, Emitted};
+use crate::source::emitted::Emitted;
+use crate::source::transpile;
 
 /// The specifier of the module that gives a compiled module's `module.exports` to the ES module around it.
 pub(super) const EXPORTS: &str = "baton:commonjs-exports";

@@ -1,4 +1,4 @@
-//! Files that are imported for their content: JSON, YAML, TOML and text.
+//! Files that are imported for their content: JSON, text, and what built-in modules parse.
 
 use deno_ast::MediaType;
 use deno_core::url::Url;
@@ -6,19 +6,12 @@ use deno_error::JsErrorBox;
 use js_runtime_api::LoadErrorKind;
 
 use super::Modules;
-use crate::compat::bun::data;
-use crate::diagnostics::Position;
+use crate::built_in::Data;
+use crate::position::Position;
 use crate::source::bundled;
 use crate::source::snapshot::SourceFile;
 
-/// The content of a file, as an expression of JavaScript.
-pub(super) struct Content {
-    expression: String,
-    /// The keys of a map, which can be imported by their names.
-    keys: Vec<String>,
-}
-
-impl Content {
+impl Data {
     pub(super) fn as_module(&self) -> String {
         if self.keys.is_empty() {
             return format!("export default {};", self.expression);
@@ -38,40 +31,32 @@ impl Content {
 
 impl Modules {
     /// Returns the content of a file that is no code; nothing for one that is.
-    pub(super) fn content(&self, url: &Url, file: &SourceFile) -> Result<Option<Content>, JsErrorBox> {
+    pub(super) fn content(&self, url: &Url, file: &SourceFile) -> Result<Option<Data>, JsErrorBox> {
+        if bundled::is_text(url) {
+            let expression = serde_json::Value::from(&*self.text(url, file)?).to_string();
+            let keys = Vec::new();
+            return Ok(Some(Data { expression, keys }));
+        }
+        // Bundlers import JSON without an attribute; JSON is a JavaScript expression.
+        if MediaType::from_specifier(url) == MediaType::Json {
+            let expression = self.text(url, file)?.to_string();
+            let is_map = !self.node.is_package(url)? && expression.trim_start().starts_with('{');
+            let map = is_map.then(|| serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(&expression).ok());
+            let keys = map.flatten().map(|map| map.into_iter().map(|(key, _)| key));
+            let keys = keys.into_iter().flatten().filter(|key| is_importable(key)).collect();
+            return Ok(Some(Data { expression, keys }));
+        }
         let extension = url.path().rsplit_once('.').map_or("", |(_, extension)| extension);
-        let parsed = match extension {
-            _ if bundled::is_text(url) => {
-                let expression = serde_json::Value::from(&*self.text(url, file)?).to_string();
-                let keys = Vec::new();
-                return Ok(Some(Content { expression, keys }));
-            }
-            // Bundlers import JSON without an attribute; JSON is a JavaScript expression.
-            _ if MediaType::from_specifier(url) == MediaType::Json => {
-                let expression = self.text(url, file)?.to_string();
-                let is_map = !self.node.is_package(url)? && expression.trim_start().starts_with('{');
-                let map =
-                    is_map.then(|| serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(&expression).ok());
-                let keys = map.flatten().map(|map| map.into_iter().map(|(key, _)| key));
-                let keys = keys.into_iter().flatten().filter(|key| is_importable(key)).collect();
-                return Ok(Some(Content { expression, keys }));
-            }
-            "yaml" | "yml" => data::yaml(&self.text(url, file)?),
-            "toml" => data::toml(&self.text(url, file)?),
-            _ => return Ok(None),
+        let Some(parse) = self.built_ins.parser_of(extension) else {
+            return Ok(None);
         };
-        let value = parsed.map_err(|message| {
+        let parsed = parse(&self.text(url, file)?);
+        let mut data = parsed.map_err(|message| {
             let at = Position::start_of(url, &String::from_utf8_lossy(&file.bytes));
             self.fail(at.into_error(LoadErrorKind::Syntax, message))
         })?;
-        Ok(Some(Content {
-            keys: value
-                .keys()
-                .filter(|key| is_importable(key))
-                .map(str::to_owned)
-                .collect(),
-            expression: value.expression(),
-        }))
+        data.keys.retain(|key| is_importable(key));
+        Ok(Some(data))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What Bun has in `import.meta` and Deno has not.
+//! More of `import.meta` than is in it everywhere.
 
 use std::sync::Arc;
 
@@ -7,10 +7,6 @@ use deno_error::JsErrorBox;
 use js_runtime_api::Entry;
 
 use super::Modules;
-
-const IMPORT_META: &str = "Object.assign(import.meta,{dir:import.meta.dirname,path:import.meta.filename,\
-    file:import.meta.filename.replace(/^.*\\//,\"\"),env:process.env,\
-    require:id=>process.getBuiltinModule(\"node:module\").createRequire(import.meta.url)(id)});";
 
 const IS_MAIN: &str = "import.meta.main=true;";
 
@@ -27,8 +23,8 @@ fn uses_more_of_import_meta(code: &str) -> bool {
 }
 
 impl Modules {
-    /// What Bun has in `import.meta` and Deno has not, for a module of the project that uses it. In
-    /// its first line, which the source map then has too far left; no other line moves.
+    /// Returns the code with what built-in modules have in `import.meta`, for a module of the project that uses more of
+    /// it. In its first line, which the source map then has too far left; no other line moves.
     pub(super) fn with_import_meta(&self, url: &Url, code: &str) -> Result<Option<Arc<str>>, JsErrorBox> {
         if !uses_more_of_import_meta(code) || code.starts_with("#!") || self.node.is_package(url)? {
             return Ok(None);
@@ -39,8 +35,9 @@ impl Modules {
                 .is_ok_and(|path| path == *entry || self.sources.canonical(entry).is_ok_and(|entry| entry == path)),
             Entry::Folder(_) => false,
         };
+        let more = self.built_ins.import_meta();
         Ok(Some(
-            format!("{IMPORT_META}{}{code}", if is_entry { IS_MAIN } else { "" }).into(),
+            format!("{more}{}{code}", if is_entry { IS_MAIN } else { "" }).into(),
         ))
     }
 }

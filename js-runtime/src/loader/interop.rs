@@ -12,43 +12,11 @@ use deno_core::url::Url;
 use deno_error::JsErrorBox;
 
 use super::Modules;
-
-/// Marks the second URL.
-const QUERY: &str = "exports.default";
+use crate::source::second_url::{is_marked, with_mark};
 
 /// How Deno's wrapper ends its default export, and how the second one does. One without a default is taken as a whole.
 const NODES: &str = "export default mod;\n";
 const COMPILED: &str = "export default mod?.__esModule && \"default\" in mod ? mod.default : mod;\n";
-
-/// Returns the URL that importers are told who ask where a module is.
-pub(super) fn without_mark(mut url: Url) -> Url {
-    let unmarked = url
-        .query()
-        .and_then(|query| query.strip_suffix(QUERY))
-        .map(str::to_owned);
-    if let Some(rest) = unmarked {
-        let rest = rest.trim_end_matches('&');
-        url.set_query((!rest.is_empty()).then_some(rest));
-    }
-    url
-}
-
-/// Returns a stack with files named as they are.
-pub(crate) fn without_marks(stack: &str) -> String {
-    stack
-        .replace(&format!("&{QUERY}:"), ":")
-        .replace(&format!("?{QUERY}:"), ":")
-}
-
-fn is_marked(url: &Url) -> bool {
-    url.query().is_some_and(|query| query.ends_with(QUERY))
-}
-
-fn with_mark(mut url: Url) -> Url {
-    let query = url.query().map_or(QUERY.to_owned(), |query| format!("{query}&{QUERY}"));
-    url.set_query(Some(&query));
-    url
-}
 
 /// Gives the wrapper of a CommonJS module the default export that its URL asks for.
 pub(super) fn wrapped(url: &Url, wrapper: Arc<str>) -> Arc<str> {
@@ -119,21 +87,7 @@ fn is_code(media_type: MediaType) -> bool {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{with_mark, without_mark, without_marks, wrapped};
-
-    #[test]
-    fn the_second_url_is_marked_beside_a_query_of_its_own_and_unmarked_again() {
-        for url in ["file:///p/a.js", "file:///p/a.js?v=1", "file:///p/a.js?v=1#x"] {
-            let url = Url::parse(url).unwrap();
-            let marked = with_mark(url.clone());
-            assert_ne!(marked, url);
-            assert_eq!(without_mark(marked), url);
-            assert_eq!(without_mark(url.clone()), url);
-            let frames =
-                [&url, &with_mark(url.clone())].map(|url| format!("at {}:1:2", url.as_str().replace("#x", "")));
-            assert_eq!(without_marks(&frames[1]), frames[0]);
-        }
-    }
+    use super::{with_mark, wrapped};
 
     #[test]
     fn only_the_default_export_of_the_second_wrapper_differs() {

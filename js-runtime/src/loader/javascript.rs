@@ -11,14 +11,18 @@ use deno_error::JsErrorBox;
 use js_runtime_api::LoadErrorKind;
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 
-use super::{Modules, interop, sdk};
-use crate::diagnostics::{Position, source_text};
-use crate::prelude;
+use super::{Modules, interop};
+use crate::diagnostics::source_text;
+use crate::own_modules::before_thread;
+use crate::position::Position;
+use crate::prelude::findings::{self, Findings};
+use crate::prelude::sdk;
 use crate::resolve::reexports;
-use crate::source::findings::{self, Findings};
+use crate::source::emitted::Emitted;
 use crate::source::marks;
+use crate::source::second_url::without_mark;
 use crate::source::snapshot::SourceFile;
-use crate::source::transpile::{self, EmitKind, Emitted, Parsed};
+use crate::source::transpile::{self, EmitKind, Parsed};
 use crate::source::tsconfig::CompilerOptions;
 use crate::source::{attributes, bundled};
 
@@ -42,7 +46,7 @@ impl Modules {
             }
         };
         let given = match self.begins_thread(url) {
-            true => &Arc::new(prelude::before_thread(url, &given)),
+            true => &Arc::new(before_thread(url, &given)),
             false => &given,
         };
         self.keep_source_map(url, given);
@@ -121,7 +125,7 @@ impl Modules {
     }
 
     async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
-        let file = &interop::without_mark(url.clone());
+        let file = &without_mark(url.clone());
         self.analyse(file, &code).await?;
         let made = match self.node.cjs_to_esm(file, code.clone(), self).await {
             Err(_) => {
@@ -212,7 +216,7 @@ impl Modules {
         self.caches.emitted((url, kind), &file.hash, &options, || {
             let parsed = parsed.map_or_else(|| self.parse(url, media_type, text), Ok)?;
             if findings::may_tell(text) {
-                self.caches.findings(url, &file.hash, || Some(findings::look(&parsed)));
+                findings::of_file(url, &file.hash, &self.caches, || Some(findings::look(&parsed)));
             }
             transpile::emit(url, parsed, kind, &options).map_err(|error| self.fail(error))
         })
@@ -234,7 +238,7 @@ impl Modules {
         let text = std::str::from_utf8(&file.bytes)
             .ok()
             .filter(|text| code && findings::may_tell(text))?;
-        let found = self.caches.findings(&url, &file.hash, || {
+        let found = findings::of_file(&url, &file.hash, &self.caches, || {
             // One that was never loaded may well not parse.
             let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
             Some(findings::look(&parsed))

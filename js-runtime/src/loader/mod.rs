@@ -5,10 +5,10 @@ mod code_cache;
 mod commonjs;
 mod data;
 mod import_meta;
-pub(crate) mod interop;
+mod interop;
 mod javascript;
+pub(crate) mod require;
 mod resolving;
-mod sdk;
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
@@ -29,22 +29,25 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use self::resolving::Place;
-use crate::compat::bun;
-use crate::diagnostics::{Position, display_path};
-use crate::isolate::Control;
+use crate::built_in::BuiltIns;
+use crate::control::Control;
+use crate::own_modules::{self, before_thread};
+use crate::position::{Position, display_path};
 use crate::prelude;
 use crate::resolve::node::NodeResolution;
 use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::caches::Caches;
+use crate::source::emitted::Emitted;
+use crate::source::second_url::without_mark;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
-use crate::source::transpile::Emitted;
 use crate::source::tsconfig::TsConfigs;
 
 /// What one isolate knows about its modules. Lives on the isolate's thread.
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
+    pub(crate) built_ins: Arc<BuiltIns>,
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     /// What packages' specifiers mean, by where they are written: files of one folder find the same.
@@ -62,10 +65,16 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    pub(crate) fn new(sources: Arc<SourceSnapshot>, node: NodeResolution, caches: Arc<Caches>) -> Self {
+    pub(crate) fn new(
+        sources: Arc<SourceSnapshot>,
+        node: NodeResolution,
+        caches: Arc<Caches>,
+        built_ins: Arc<BuiltIns>,
+    ) -> Self {
         Self {
             sources,
             node,
+            built_ins,
             caches,
             tsconfigs: TsConfigs::default(),
             found: RefCell::default(),
@@ -137,8 +146,9 @@ impl Modules {
     }
 
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
-        let own = prelude::module(url, &self.sources.project().root, &self.caches);
-        if let Some(code) = own.or_else(|| bun::module(url)) {
+        let own = own_modules::module(url, &self.caches);
+        let own = own.or_else(|| prelude::module(url, &self.sources.project().root, &self.caches));
+        if let Some(code) = own.or_else(|| self.built_ins.module(url)) {
             let code = code.map_err(|error| self.fail(error))?;
             let cache = self.code_cache(url, code.as_bytes());
             let code = ModuleSourceCode::String(code.into());
@@ -195,7 +205,7 @@ impl Modules {
         let code = match self.begins_thread(url) && module_type == ModuleType::JavaScript {
             true => {
                 let (code, source_map) = (String::from_utf8_lossy(&bytes).into(), None);
-                let begun = prelude::before_thread(url, &Emitted { code, source_map });
+                let begun = before_thread(url, &Emitted { code, source_map });
                 self.keep_source_map(url, &begun);
                 ModuleSourceCode::String(begun.code.into())
             }
@@ -255,7 +265,7 @@ impl ModuleLoader for Loader {
             Ok(url) if relative::is_relative(specifier) => {
                 Ok(relative::find(&url, &self.modules.sources).unwrap_or(url))
             }
-            _ => self.modules.resolve(specifier, referrer).map(interop::without_mark),
+            _ => self.modules.resolve(specifier, referrer).map(without_mark),
         }
     }
 

@@ -5,13 +5,13 @@ use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
 use super::{Modules, commonjs};
-use crate::compat::bun;
-use crate::diagnostics::{Position, display_path, source_text};
-use crate::prelude;
+use crate::diagnostics::source_text;
+use crate::position::{Position, display_path};
 use crate::resolve::node::{folder_of_package, package_name};
 use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::imports::offset_of_import;
+use crate::{own_modules, prelude};
 
 /// Where a specifier is written that names a package.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,18 +39,11 @@ impl Modules {
     pub(super) fn resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         // The prelude itself is named by a full URL and referred to by nothing.
         let referrer = match Url::parse(referrer) {
-            Ok(referrer) if !prelude::is_own(specifier) => referrer,
+            Ok(referrer) if !own_modules::is_own(specifier) && !prelude::is_own(specifier) => referrer,
             _ => return Url::parse(specifier).map_err(JsErrorBox::from_err),
         };
-        if let Some(own) = bun::resolve(specifier, &referrer) {
-            return Ok(own);
-        }
-        match bun::specifier(specifier) {
-            Some(bun::Specifier::Module(url)) => return Ok(url),
-            Some(bun::Specifier::Missing(message)) => {
-                return Err(self.fail(self.resolve_error(specifier, &referrer, message, None)));
-            }
-            None => {}
+        if let Some(built_in) = self.built_ins.resolve(specifier, &referrer) {
+            return built_in.map_err(|message| self.fail(self.resolve_error(specifier, &referrer, message, None)));
         }
         if let Some(known) = self.sources.resolved(specifier, referrer.as_str()) {
             let known = Url::parse(&known).map_err(JsErrorBox::from_err)?;

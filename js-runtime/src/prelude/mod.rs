@@ -1,60 +1,47 @@
-//! The TypeScript that runs first in an isolate, and its functions as the driver calls them.
+//! What knows of Inngest: the TypeScript that runs before user code, and what is read of a project for Inngest.
+//!
+//! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts` refuses
+//! workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk` the SDK's own modules, where they are more than a package's, and its copies ·
+//! `findings` what the text of a module tells of functions and steps · `manifest` what a project consists of · `refusals`
+//! why there is nothing to serve. Nothing that reads, resolves or contains user code imports this.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_core::{JsBuffer, ToJsBuffer, v8};
 use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::own_files::PRELUDE;
+use crate::own_modules::{Code, HOST, SERVING};
 use crate::source::caches::Caches;
-use crate::source::commonjs::Edits;
-use crate::source::transpile::{self, EmitKind, Emitted};
-use crate::source::tsconfig::CompilerOptions;
 
-/// The prelude's name in the project's root, where it is evaluated but never written.
-pub(crate) const FILE_NAME: &str = "__baton_prelude.ts";
+pub(crate) mod findings;
+pub(crate) mod manifest;
+pub(crate) mod refusals;
+pub(crate) mod sdk;
 
-/// The prelude's function that evaluates a package before the load, and does nothing else.
-pub(crate) const IMPORTS_A_PACKAGE: &str = "importPackage";
-
-/// The module that tells the host what user code says and starts.
-const HOST: &str = "baton:host";
-
-/// The module that knows the app of an entry file, and to which servers are handed over.
-const SERVING: &str = "baton:serving";
-
-/// The module that has requests go where user code says.
-const FETCH: &str = "baton:fetch";
-
-/// The module that tells the hooks of user code of promises.
-const HOOKS: &str = "baton:hooks";
-
-/// The module that has timers of 0 fire at once.
-const TIMERS: &str = "baton:timers";
+/// The module that has the project's SDK compiled.
+const REHEARSAL: &str = "baton:rehearsal";
 
 /// The module that asks the project's SDK.
 const SDK: &str = "baton:sdk";
 
-/// Has a module with which a worker thread begins import what is evaluated before user code there.
-pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
-    let mut edits = Edits::default();
-    edits.insert(0, format!("import \"{FETCH}\"; import \"{HOOKS}\"; "));
-    edits.apply_to(url, main)
-}
+/// The module that sees whether user code connects to Inngest.
+const CONNECT: &str = "baton:connect";
 
 /// Tells whether a specifier names one of these modules.
 pub(crate) fn is_own(specifier: &str) -> bool {
-    [HOST, SDK, SERVING, FETCH, HOOKS, TIMERS].contains(&specifier)
+    [SDK, CONNECT, REHEARSAL].contains(&specifier)
 }
 
 /// The prelude's exports. They keep the isolate's memory: drop them before the isolate.
 pub(crate) struct Prelude {
     pub(crate) begin_ahead: v8::Global<v8::Function>,
     pub(crate) import_package: v8::Global<v8::Function>,
+    pub(crate) rehearse: v8::Global<v8::Function>,
     pub(crate) evaluate: v8::Global<v8::Function>,
     pub(crate) import_modules: v8::Global<v8::Function>,
     pub(crate) import_entry: v8::Global<v8::Function>,
@@ -251,7 +238,7 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
             ..LoadError::default()
         })
     };
-    let prelude = Url::from_file_path(root.join(FILE_NAME)).map_err(|()| LoadError {
+    let prelude = Url::from_file_path(root.join(PRELUDE)).map_err(|()| LoadError {
         message: format!("the project's root {} is no absolute path", root.display()),
         ..LoadError::default()
     })?;
@@ -263,25 +250,15 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [OnceLock<Result<Arc<str>, LoadError>>; 7] = [const { OnceLock::new() }; 7];
+    static CODE: [Code; 4] = [const { Code::new() }; 4];
     let (code, text) = match url.as_str() {
-        HOST => (&CODE[0], include_str!("host.ts")),
-        SERVING => (&CODE[1], include_str!("serving.ts")),
-        TIMERS => (&CODE[3], include_str!("timers.ts")),
-        SDK => (&CODE[4], include_str!("sdk.ts")),
-        HOOKS => (&CODE[6], include_str!("hooks.ts")),
-        FETCH => (&CODE[5], include_str!("fetch.ts")),
-        other if other.ends_with(FILE_NAME) && url.to_file_path().ok()? == root.join(FILE_NAME) => {
+        SDK => (&CODE[0], include_str!("sdk.ts")),
+        REHEARSAL => (&CODE[3], include_str!("rehearsal.ts")),
+        CONNECT => (&CODE[1], include_str!("connect.ts")),
+        other if other.ends_with(PRELUDE) && url.to_file_path().ok()? == root.join(PRELUDE) => {
             (&CODE[2], include_str!("prelude.ts"))
         }
         _ => return None,
     };
-    let emitted = code.get_or_init(|| {
-        let make = || {
-            let parsed = transpile::parse(url, MediaType::TypeScript, text.into())?;
-            transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())
-        };
-        Ok(caches.own_emitted(url, text, make)?.code)
-    });
-    Some(emitted.clone())
+    Some(code.of(url, text, caches))
 }

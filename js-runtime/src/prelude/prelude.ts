@@ -6,14 +6,13 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { types as nodeTypes } from "node:util";
+import { connected, endLoad } from "baton:connect";
 import "baton:fetch";
 import "baton:hooks";
 import { type Call, raise, runFor } from "baton:host";
 import {
   answer,
   ask,
-  connected,
-  endLoad,
   type Handler,
   isDirect,
   isServed,
@@ -23,6 +22,7 @@ import {
   serveFetch,
   takeListeners,
 } from "baton:serving";
+import { rehearse as rehearseWith } from "baton:rehearsal";
 import { handlerOf, type SdkHandler, type SdkRequest } from "baton:sdk";
 import "baton:timers";
 
@@ -126,6 +126,15 @@ export async function beginAhead(isEntry: boolean): Promise<void> {
 /** Evaluates a package before the load. */
 export async function importPackage(url: string): Promise<void> {
   await import(url);
+}
+
+/** Has the SDK answer before the load, where its package was evaluated. */
+export async function rehearse(): Promise<void> {
+  try {
+    await rehearseWith(await import("inngest"));
+  } catch {
+    // One that is not as it is expected compiles its code in its first call.
+  }
 }
 
 /** Evaluates a module of the project before the load, and has what the load will ask of it. */

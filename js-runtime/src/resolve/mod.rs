@@ -7,4 +7,3 @@ pub(crate) mod other_conditions;
 pub(crate) mod package_json;
 pub(crate) mod reexports;
 pub(crate) mod relative;
-pub(crate) mod require;

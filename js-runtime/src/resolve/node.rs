@@ -25,7 +25,8 @@ use sys_traits::impls::RealSys;
 use super::analysis::Analysis;
 use super::package_json::PackageJsons;
 use super::relative;
-use crate::source::caches::{Analyses, Caches, first_eight_bytes};
+use crate::source::caches::{Analyses, Caches};
+use crate::source::newest::first_eight_bytes;
 use crate::source::snapshot::SourceSnapshot;
 use crate::source::tsconfig::TsConfigs;
 

@@ -11,7 +11,8 @@ use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
 use super::commonjs::Edits;
-use super::transpile::{self, Emitted};
+use super::emitted::Emitted;
+use super::transpile;
 
 /// Removes these attributes from an ES module.
 pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
@@ -116,7 +117,7 @@ mod tests {
     use deno_core::url::Url;
 
     use super::without_types_of_data;
-    use crate::source::transpile::Emitted;
+    use crate::source::emitted::Emitted;
 
     #[test]
     fn attributes_go_that_say_what_the_files_name_says() {

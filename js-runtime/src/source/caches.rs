@@ -5,7 +5,8 @@
 //! In memory each cache keeps the newest content of a URL only: it is bounded by the number of files,
 //! not by the number of edits.
 
-use std::collections::{HashMap, HashSet};
+use std::any::Any;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +19,21 @@ use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
 use super::commonjs::Facts;
 use super::disk::{self, Disk, Kind};
-use super::findings::{self, Findings};
+use super::effects::ModuleEffects;
+use super::emitted::Emitted;
+use super::newest::{Newest, first_eight_bytes, short_hash};
 use super::shared::Shared;
 use super::snapshot::SourceSnapshot;
-use super::transpile::{EmitKind, Emitted};
+use super::transpile::EmitKind;
 use super::tsconfig::CompilerOptions;
+
+/// The form in which something outlives the process.
+pub(crate) struct KeptForm<T> {
+    /// Has nothing for bytes that are not such.
+    pub(crate) from_bytes: fn(&[u8]) -> Option<T>,
+    /// Has nothing where it cannot be written.
+    pub(crate) to_bytes: fn(&T) -> Option<Vec<u8>>,
+}
 
 /// One set per process.
 pub(crate) struct Caches {
@@ -35,8 +46,8 @@ pub(crate) struct Caches {
     source_maps_in_code: bool,
     emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     is_script: Newest<Url, bool>,
-    findings: Newest<Url, Arc<Findings>>,
-    only_declares: Newest<Url, bool>,
+    told: Newest<Url, Arc<dyn Any + Send + Sync>>,
+    effects: Newest<Url, Arc<ModuleEffects>>,
     facts: Newest<Url, Option<Arc<Facts>>>,
     cjs: Newest<Url, DenoCjsAnalysis>,
     module_code: Newest<Url, Arc<[u8]>>,
@@ -49,8 +60,8 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// Kept in the folder, if there is one. V8 has to be up.
-    pub(crate) fn kept_in(folder: Option<PathBuf>) -> Self {
+    /// Kept in the folder, if there is one; what is emitted may have its source maps within the code too. V8 has to be up.
+    pub(crate) fn kept_in(folder: Option<PathBuf>, source_maps_in_code: bool) -> Self {
         let v8 = format!(
             "{} {:08x}",
             v8::VERSION_STRING,
@@ -59,28 +70,19 @@ impl Caches {
         );
         let ours = env!("BATON_SOURCES").to_owned();
         let disk = folder.map_or_else(Disk::off, |folder| Disk::start(folder, disk::LIMIT, ours, v8));
-        Self::with(Arc::new(disk), false)
-    }
-
-    /// The same store, and source maps within the code.
-    pub(crate) fn with_source_maps(&self) -> Self {
-        Self::with(self.disk.clone(), true)
-    }
-
-    fn with(disk: Arc<Disk>, source_maps_in_code: bool) -> Self {
         Self {
             code: Shared::default(),
             workspaces: Newest::default(),
             source_maps_in_code,
             emitted: Newest::default(),
             is_script: Newest::default(),
-            findings: Newest::default(),
-            only_declares: Newest::default(),
+            told: Newest::default(),
+            effects: Newest::default(),
             facts: Newest::default(),
             cjs: Newest::default(),
             module_code: Newest::default(),
             script_code: Newest::default(),
-            disk,
+            disk: Arc::new(disk),
             given: Mutex::default(),
             rejected: AtomicU64::default(),
         }
@@ -103,44 +105,6 @@ impl Caches {
             "caches on the disk"
         );
     }
-}
-
-/// By key the value made from its newest content.
-#[derive(Debug)]
-pub(crate) struct Newest<K, V>(Mutex<HashMap<K, (u64, V)>>);
-
-impl<K, V> Default for Newest<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: std::hash::Hash + Eq, V: Clone> Newest<K, V> {
-    /// The value for this content, if it is the newest known.
-    pub(crate) fn get(&self, key: &K, content: u64) -> Option<V> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.get(key)
-            .filter(|(known, _)| *known == content)
-            .map(|(_, value)| value.clone())
-    }
-
-    pub(crate) fn put(&self, key: K, content: u64, value: V) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.insert(key, (content, value));
-    }
-}
-
-/// The 64-bit form of a content hash that the Deno crates want.
-pub(crate) fn short_hash(content: &[u8]) -> u64 {
-    first_eight_bytes(&blake3::hash(content))
-}
-
-/// See [`short_hash`].
-pub(crate) fn first_eight_bytes(hash: &blake3::Hash) -> u64 {
-    hash.as_bytes()
-        .iter()
-        .take(8)
-        .fold(0, |value, byte| (value << 8) | u64::from(*byte))
 }
 
 impl Caches {
@@ -231,42 +195,48 @@ impl Caches {
         Ok(made)
     }
 
-    /// What a file's text tells about functions; `make` looks, and has none for a text that does not parse.
-    pub(crate) fn findings(
+    /// Returns what a file's text tells whoever reads it for more than to run it; `make` looks, and has nothing for a text
+    /// that does not parse. All files are read by the same reader.
+    pub(crate) fn told<T: Any + Send + Sync>(
         &self,
         url: &Url,
         file: &blake3::Hash,
-        make: impl FnOnce() -> Option<Findings>,
-    ) -> Option<Arc<Findings>> {
+        form: KeptForm<T>,
+        make: impl FnOnce() -> Option<T>,
+    ) -> Option<Arc<T>> {
         let content = first_eight_bytes(file);
-        if let Some(known) = self.findings.get(url, content) {
+        if let Some(known) = self.told.get(url, content).and_then(|known| known.downcast().ok()) {
             return Some(known);
         }
         let key = self
             .disk
             .key(Kind::Findings, &[url.as_str().as_bytes(), file.as_bytes()]);
-        let known = self.disk.get(&key).as_deref().and_then(findings::from_bytes);
-        let findings = match known {
+        let told = match self.disk.get(&key).as_deref().and_then(form.from_bytes) {
             Some(known) => known,
             None => {
                 let made = make()?;
-                if let Some(bytes) = findings::to_bytes(&made) {
+                if let Some(bytes) = (form.to_bytes)(&made) {
                     self.disk.put(key, bytes);
                 }
                 made
             }
         };
-        let findings = Arc::new(findings);
-        self.findings.put(url.clone(), content, findings.clone());
-        Some(findings)
+        let told = Arc::new(told);
+        self.told.put(url.clone(), content, told.clone());
+        Some(told)
     }
 
-    /// Whether a module does nothing but declare; `make` finds out.
-    pub(crate) fn only_declares(&self, url: &Url, file: &blake3::Hash, make: impl FnOnce() -> bool) -> bool {
+    /// Returns what evaluating a module does to others; `make` reads its text.
+    pub(crate) fn effects(
+        &self,
+        url: &Url,
+        file: &blake3::Hash,
+        make: impl FnOnce() -> ModuleEffects,
+    ) -> Arc<ModuleEffects> {
         let content = first_eight_bytes(file);
-        self.only_declares.get(url, content).unwrap_or_else(|| {
-            let made = make();
-            self.only_declares.put(url.clone(), content, made);
+        self.effects.get(url, content).unwrap_or_else(|| {
+            let made = Arc::new(make());
+            self.effects.put(url.clone(), content, made.clone());
             made
         })
     }

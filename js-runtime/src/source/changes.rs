@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use js_runtime_api::{Sources as _, regular_file};
 
-use super::ahead::is_of_package;
 use super::environment::Environment;
+use super::packages::is_of_package;
 use super::snapshot::{LARGEST, SourceFile, SourceSnapshot};
 use super::stamp::Stamp;
 use super::{entries, included};

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use deno_package_json::{PackageJson, PackageJsonRc};
 
-use super::caches::{Newest, first_eight_bytes};
+use super::file::SourceFile;
+use super::newest::{Newest, first_eight_bytes};
 use super::shared::Shared;
-use super::snapshot::SourceFile;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

@@ -7,9 +7,11 @@ use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_package_json::PackageJson;
 
+use super::effects::ModuleEffects;
 use super::transpile::{self, EmitKind};
 use super::tsconfig::CompilerOptions;
-use super::{bundled, declares, environment, findings, imports, waits};
+use super::{bundled, environment, imports, waits};
+use crate::prelude::findings;
 
 const CODE: [&str; 72] = [
     "a",
@@ -214,7 +216,7 @@ fn any_text_of_a_module_is_read() {
                     break;
                 };
                 findings::look(&parsed);
-                declares::only(&parsed);
+                ModuleEffects::of(&parsed);
                 bundled::import_of_names(&parsed);
                 let _ = transpile::emit(&url, parsed, EmitKind::Esm, options);
             }

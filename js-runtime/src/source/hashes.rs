@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
-use super::ahead::is_of_package;
+use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
 /// Of what was read until now. Holds the snapshot's lock.

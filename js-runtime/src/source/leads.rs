@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use deno_core::url::Url;
 
-use super::ahead::is_of_package;
+use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
 impl SourceSnapshot {

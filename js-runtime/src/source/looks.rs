@@ -15,7 +15,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use super::ahead::is_of_package;
+use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
 /// Of a larger file the metadata stand for the content.

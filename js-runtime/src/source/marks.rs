@@ -8,7 +8,8 @@ use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
 
 use super::commonjs::Edits;
-use super::transpile::{self, Emitted};
+use super::emitted::Emitted;
+use super::transpile;
 use super::waits::waits_in;
 
 /// The number of the mark behind the end.
@@ -44,7 +45,7 @@ mod tests {
     use deno_core::url::Url;
 
     use super::{MARK, mark};
-    use crate::source::transpile::Emitted;
+    use crate::source::emitted::Emitted;
 
     #[test]
     fn each_await_at_the_top_is_marked_with_its_number_and_so_is_the_end() {

@@ -1,6 +1,5 @@
 //! What a generation's files said, and what is made of them before V8 sees them.
 
-pub(crate) mod ahead;
 pub(crate) mod attributes;
 pub(crate) mod bundled;
 pub(crate) mod caches;
@@ -8,14 +7,14 @@ mod changes;
 pub(crate) mod circles;
 pub(crate) mod common;
 pub(crate) mod commonjs;
-pub(crate) mod declares;
 mod decorated;
 pub(crate) mod disk;
-pub(crate) mod edits;
+pub(crate) mod effects;
+pub(crate) mod emitted;
 pub(crate) mod entries;
 pub(crate) mod environment;
 mod fields;
-pub(crate) mod findings;
+mod file;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod hashes;
@@ -28,7 +27,10 @@ mod leads;
 pub(crate) mod looks;
 pub(crate) mod marks;
 pub(crate) mod nesting;
+pub(crate) mod newest;
+pub(crate) mod packages;
 mod rewritten;
+pub(crate) mod second_url;
 pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;

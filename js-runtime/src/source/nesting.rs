@@ -8,8 +8,6 @@
 //!
 //! Rooms are virtual: the system commits what is used, and has it back when the work is done.
 
-#![allow(unsafe_code, reason = "the system says only by a mapping whether it would give one")]
-
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -25,8 +23,9 @@ use deno_ast::swc::lexer::lexer::{TokenContexts, TokenFlags};
 use deno_ast::swc::lexer::token::TokenAndSpan;
 use deno_ast::swc::lexer::{Lexer, Parser, StringInput, SyntaxFlags};
 use deno_ast::{ES_VERSION, MediaType, get_syntax};
+use memmap2::MmapMut;
 
-use crate::contained::contained;
+use crate::system::contained::contained;
 
 /// Without optimisation everything but the parser wants more.
 const FACTOR: usize = if cfg!(debug_assertions) { 3 } else { 1 };
@@ -98,17 +97,24 @@ impl Room {
     }
 }
 
+/// Parses a text of data, each byte of which may be a level, on a stack with room for it. Returns nothing where there is
+/// not so much room.
+///
+/// ```no_run
+/// let parsed = js_runtime::run_with_room_for("[[[]]]", || serde_json::Value::Null);
+/// assert!(parsed.is_some());
+/// ```
+pub fn run_with_room_for<T>(text: &str, parse: impl FnOnce() -> T) -> Option<T> {
+    Some(Room::of_data(text)?.run(parse))
+}
+
 /// Tells whether the system gives so much, which it is asked for before a stack is made: that one must not fail.
 fn is_there(length: usize) -> bool {
     if stacker::remaining_stack().is_some_and(|left| left >= length) {
         return true;
     }
-    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
-    // SAFETY: a mapping of its own, which nobody has seen when it is given back.
-    unsafe {
-        let mapping = libc::mmap(std::ptr::null_mut(), length, access, flags, -1, 0);
-        mapping != libc::MAP_FAILED && libc::munmap(mapping, length) == 0
-    }
+    // It is given back at once.
+    MmapMut::map_anon(length).is_ok()
 }
 
 /// Measures the room that a text wants.
@@ -366,9 +372,10 @@ mod tests {
     use js_runtime_api::LoadError;
 
     use super::{MOST, Room};
+    use crate::prelude::findings;
+    use crate::source::effects::ModuleEffects;
     use crate::source::transpile::{self, EmitKind};
     use crate::source::tsconfig::CompilerOptions;
-    use crate::source::{declares, findings};
 
     /// A text before, one that is repeated, the innermost one, and the one that closes each.
     const SHAPES: [[&str; 4]; 23] = [
@@ -418,7 +425,7 @@ mod tests {
             let room = room.map_err(|too_deep| transpile::nested_too_deeply(&url, text, too_deep))?;
             let parsed = transpile::parse_in(room, &url, media_type, text.into(), |_| {})?;
             findings::look(&parsed);
-            declares::only(&parsed);
+            ModuleEffects::of(&parsed);
             transpile::emit(&url, parsed, EmitKind::Cjs, &CompilerOptions::default()).map(drop)
         })
     }

@@ -52,8 +52,8 @@ mod tests {
     use deno_core::url::Url;
     use js_runtime_api::{Entry, EnvironmentSource, Project, Sources as _};
 
+    use crate::source::emitted::Emitted;
     use crate::source::snapshot::SourceSnapshot;
-    use crate::source::transpile::Emitted;
 
     fn snapshot(folder: &Path) -> Arc<SourceSnapshot> {
         let project = Project {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::environment::{LARGEST, parse};
-use crate::compat::posix;
+use crate::system::posix;
 
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(30);

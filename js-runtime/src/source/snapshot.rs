@@ -18,24 +18,18 @@ use js_runtime_api::{
     regular_file,
 };
 
-use super::ahead::is_of_package;
 use super::common::Common;
+use super::emitted::Emitted;
 use super::entries::Entries;
 use super::environment::Environment;
+pub(crate) use super::file::SourceFile;
 use super::looks::{Look, territory};
+use super::packages::is_of_package;
 use super::stamp::Stamp;
-use super::transpile::Emitted;
 use super::{entries, included, kept};
 
 /// The most bytes that a file may have. V8 takes no longer text than twice that.
 pub(super) const LARGEST: u64 = 256 << 20;
-
-/// One file as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct SourceFile {
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) hash: blake3::Hash,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -58,7 +52,7 @@ pub(crate) struct SourceSnapshot {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(crate) struct Read {
     pub(super) files: BTreeMap<Arc<Path>, SourceFile>,
     /// Of the files whose stamp tells whether they are as they were read.
     pub(super) stamps: HashMap<Arc<Path>, Stamp>,
@@ -69,10 +63,10 @@ pub(super) struct Read {
     /// Paths that lead over none.
     pub(super) straight: HashSet<Arc<Path>>,
     /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
-    pub(super) resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    pub(crate) resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
     pub(super) package_jsons: HashMap<Arc<Path>, Option<PackageJsonRc>>,
     /// What each file imports, in the order in which V8 asked.
-    pub(super) imports: HashMap<Arc<Path>, Vec<Import>>,
+    pub(crate) imports: HashMap<Arc<Path>, Vec<Import>>,
     /// What V8 was given for a file, by its URL.
     pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
     /// The questions that modules asked about files while they were evaluated, with the digest of the first answer.
@@ -410,7 +404,7 @@ impl SourceSnapshot {
         hasher.finalize().to_hex().to_string()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Read> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Read> {
         let read = self.joined.get().map_or(&self.read, |other| &other.read);
         // Every critical section leaves the maps consistent, so a panicked holder harms nobody.
         read.lock().unwrap_or_else(PoisonError::into_inner)

@@ -5,8 +5,6 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use deno_ast::swc::ast::Program;
 use deno_ast::{
     DecoratorsTranspileOption, EmitOptions, MediaType, ModuleKind, ParseDiagnostic, ParseParams, ParsedSource,
@@ -15,12 +13,13 @@ use deno_ast::{
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
+use super::emitted::Emitted;
 use super::jsx::{self, Pragmas};
 use super::nesting::{Room, TooDeep};
 use super::tsconfig::CompilerOptions;
 use super::{commonjs, decorated, fields};
-use crate::contained::contained;
-use crate::diagnostics::Position;
+use crate::position::Position;
+use crate::system::contained::contained;
 
 /// The module system that a file is emitted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,47 +29,6 @@ pub(crate) enum EmitKind {
     Cjs,
     /// CommonJS that is made of an ES module.
     Compiled,
-}
-
-/// What a file became.
-#[derive(Debug)]
-pub(crate) struct Emitted {
-    pub(crate) code: Arc<str>,
-    pub(crate) source_map: Option<Arc<[u8]>>,
-}
-
-impl Emitted {
-    /// For the disk: the length of the code, the code, and the map behind it if there is one.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let map = self.source_map.as_deref().unwrap_or_default();
-        let length = (self.code.len() as u64).to_le_bytes();
-        [&length, self.code.as_bytes(), map].concat()
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (length, rest) = bytes.split_first_chunk::<8>()?;
-        let (code, map) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        Some(Self {
-            code: std::str::from_utf8(code).ok()?.into(),
-            source_map: (!map.is_empty()).then(|| map.into()),
-        })
-    }
-
-    /// For debuggers, which find the map in a comment behind the code.
-    pub(crate) fn with_source_map_in_code(self) -> Self {
-        let Some(map) = &self.source_map else {
-            return self;
-        };
-        let map = BASE64_STANDARD.encode(map);
-        let code = format!(
-            "{}\n//# sourceMappingURL=data:application/json;base64,{map}\n",
-            self.code
-        );
-        Self {
-            code: code.into(),
-            ..self
-        }
-    }
 }
 
 /// A text and its syntax tree, which is walked and dropped on a stack with room for it.
@@ -293,28 +251,4 @@ fn syntax_error(diagnostic: &ParseDiagnostic, text: &str) -> LoadError {
     let at = diagnostic.display_position();
     let position = Position::new(diagnostic.specifier(), text, at.line_number, at.column_number);
     position.into_error(LoadErrorKind::Syntax, diagnostic.kind().msg().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Emitted;
-
-    #[test]
-    fn what_was_emitted_reads_back_and_what_is_too_short_does_not() {
-        for source_map in [None, Some(b"{}".as_slice().into())] {
-            let emitted = Emitted {
-                code: "export const a = \"\u{e9}\";".into(),
-                source_map,
-            };
-            let bytes = emitted.to_bytes();
-            let again = Emitted::from_bytes(&bytes).unwrap();
-            assert_eq!(
-                (again.code, again.source_map),
-                (emitted.code.clone(), emitted.source_map)
-            );
-            assert!(Emitted::from_bytes(&bytes[..emitted.code.len()]).is_none());
-        }
-        assert!(Emitted::from_bytes(b"").is_none());
-        assert!(Emitted::from_bytes(&[255; 20]).is_none());
-    }
 }

@@ -8,15 +8,20 @@ use crate::calls::start;
 
 const CLIENT: &str = "import { Inngest } from 'inngest';\nexport const inngest = new Inngest({ id: 'fixture' });\n";
 
+/// A package that knows in which order it was asked for values.
+const ORDER: &str =
+    "let order = '';\nexport const note = (name) => (order += name);\nexport const told = () => order;\n";
+
 /// A function that tells its version, the library's, and in which order the functions were evaluated.
 fn function(name: &str) -> String {
     format!(
-        r#"import {{ inngest }} from "../lib/client.ts";
+        r#"import {{ note, told }} from "order";
+import {{ inngest }} from "../lib/client.ts";
 import {{ library }} from "../lib/library.ts";
-const evaluated = [0].map(() => (globalThis.evaluated = `${{globalThis.evaluated ?? ""}}{name}`));
+const evaluated = note("{name}");
 export const {name} = inngest.createFunction(
   {{ id: "{name}", retries: 1, triggers: [{{ event: "fixture/{name}" }}], checkpointing: false }},
-  async () => ({{ version: 1, library, order: globalThis.evaluated }}),
+  async () => ({{ version: 1, library, order: told() }}),
 );
 "#
     )
@@ -27,10 +32,18 @@ fn project() -> Project {
     let project = Project::without_functions(Sdk::V4);
     project.write("lib/client.ts", CLIENT);
     project.write("lib/library.ts", "export const library = 1;\n");
+    package(&project, "order", ORDER);
     for name in ["a", "b"] {
         project.write(&format!("functions/{name}.ts"), function(name));
     }
     project
+}
+
+fn package(project: &Project, name: &str, text: &str) {
+    let folder = format!("functions/node_modules/{name}");
+    let json = json!({ "name": name, "type": "module", "main": "main.js" });
+    project.write(&format!("{folder}/package.json"), json.to_string());
+    project.write(&format!("{folder}/main.js"), text);
 }
 
 /// A host, and what it logs.
@@ -115,20 +128,16 @@ async fn an_edit_of_what_was_evaluated_ahead_is_served() {
 #[tokio::test]
 async fn modules_that_come_and_go_are_no_part_of_what_they_are_not_in() {
     let project = project();
-    project.write(
-        "lib/more.ts",
-        "export const more = [0].map(() => (globalThis.more = true));\n",
-    );
+    let text = "let more = null;\nexport const set = () => (more = true);\nexport const get = () => more;\n";
+    package(&project, "more", text);
+    let text = "import { set } from '../functions/node_modules/more/main.js';\nexport const more = set();\n";
+    project.write("lib/more.ts", text);
     project.edit(
         "functions/a.ts",
         "import { library }",
-        "import { more } from '../lib/more.ts';\nimport { library }",
+        "import { get } from 'more';\nimport { more } from '../lib/more.ts';\nimport { library }",
     );
-    project.edit(
-        "functions/a.ts",
-        "version: 1",
-        "more: globalThis.more, version: 1, by: more",
-    );
+    project.edit("functions/a.ts", "version: 1", "more: get(), version: 1, by: more");
     let mut host = Watched::new(&project).await;
     host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
     host.has_evaluated_ahead(4).await;
@@ -176,21 +185,14 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
     for (number, (how, begin)) in begun.into_iter().enumerate() {
         let project = project();
         // A package's, for then the module's text does not tell.
-        let failing = if how == "Failed" {
-            "globalThis.isReady ? 0 : "
-        } else {
-            ""
-        };
+        let failing = if how == "Failed" { "isReady ? 0 : " } else { "" };
         let text = format!(
             "import childProcess from 'node:child_process';\nimport fs from 'node:fs';\nimport net from 'node:net';\n\
              import sqlite from 'node:sqlite';\nimport worker from 'node:worker_threads';\n\
+             let isReady = false;\nexport const ready = () => (isReady = true);\n\
              export function begin() {{ const begun = {failing}{begin}; return typeof begun; }}\n"
         );
-        project.write(
-            "functions/node_modules/dep/package.json",
-            r#"{ "name": "dep", "type": "module", "main": "main.js" }"#,
-        );
-        project.write("functions/node_modules/dep/main.js", text);
+        package(&project, "dep", &text);
         project.edit(
             "functions/b.ts",
             "const evaluated",
@@ -199,7 +201,7 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
         project.edit(
             "functions/a.ts",
             "const evaluated",
-            "globalThis.isReady = true;\nconst evaluated",
+            "import { ready } from 'dep';\nconst isReady = ready();\nconst evaluated",
         );
         let launch = Baton::dev(&project)
             .env("BATON_LOG", "info,js_runtime=debug")
@@ -224,5 +226,63 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
         host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
         let b = host.told("b").await;
         assert_eq!(b["order"], "ab", "{number}");
+    }
+}
+
+/// Of a library: values that others share.
+const SHARED: &str = "export const list: string[] = [];\nexport const table = new Map<string, number>();\n\
+    export const settings = { mode: 'none' };\nlet count = 0;\nexport const next = () => ++count;\n\
+    export function register(name: string) { table.set(name, table.size); }\n\
+    export class Registry { names: string[] = []; add(name: string) { return this.names.push(name); } }\n\
+    export const registry = new Registry();\nexport const all = () => registry;\n";
+
+/// Statements of the modules `a` and `b`, which share what the library or a package has.
+const SHARING: [[&str; 2]; 7] = [
+    [
+        "const left = [0].map(() => (globalThis.left = 'a'));",
+        "const seen = globalThis.left ?? 'nothing';",
+    ],
+    ["const mine = shared.next();", "const seen = shared.next();"],
+    [
+        "shared.register('a');",
+        "const seen = shared.table.get('a') ?? 'nothing';",
+    ],
+    [
+        "const size = shared.table.set('a', 1).size;",
+        "const seen = [...shared.table.keys()].join();",
+    ],
+    ["shared.settings.mode = 'a';", "const { mode: seen } = shared.settings;"],
+    [
+        "const at = shared.all().add('a');",
+        "const seen = shared.all().names.join();",
+    ],
+    ["settings.configure('a');", "const seen = settings.current();"],
+];
+
+#[tokio::test]
+async fn what_modules_leave_in_shared_places_is_there_as_after_a_start() {
+    for [leaves, sees] in SHARING {
+        let project = project();
+        project.write("lib/shared.ts", SHARED);
+        let text = "let mode = 'none';\nexport const configure = (to) => { mode = to; };\nexport const current = () => mode;\n";
+        package(&project, "settings", text);
+        for (name, statement) in [("a", leaves), ("b", sees)] {
+            let imports = "import * as settings from 'settings';\nimport * as shared from '../lib/shared.ts';\n";
+            let file = format!("functions/{name}.ts");
+            project.edit(
+                &file,
+                "const evaluated",
+                &format!("{imports}{statement}\nconst evaluated"),
+            );
+        }
+        project.edit("functions/b.ts", "version: 1", "seen: String(seen), version: 1");
+        let mut host = Watched::new(&project).await;
+        let from_the_start = host.told("b").await["seen"].clone();
+        host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
+        // What nobody shares is evaluated ahead still: the client, and the library that both import.
+        host.has_evaluated_ahead(2).await;
+        host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
+        assert_eq!(host.told("b").await["seen"], from_the_start, "{leaves} {sees}");
+        assert_eq!(host.version("a").await, 3, "{leaves}");
     }
 }

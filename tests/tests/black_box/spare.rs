@@ -16,17 +16,22 @@ export const told = inngest.createFunction(
 "#;
 
 /// What it tells at first.
-const DEP: &str = "globalThis.isAhead = !globalThis.hasBegun;\nexport const dep = 'one';\n";
+const DEP: &str = "import { hasBegun } from 'began';\nexport const isAhead = !hasBegun();\nexport const dep = 'one';\n";
+
+/// A package that knows whether a load has begun.
+const BEGAN: &str =
+    "let begun = false;\nexport const begin = () => (begun = true);\nexport const hasBegun = () => begun;\n";
 
 /// Is evaluated first by a load, and before `dep`.
-const BEGINS: &str = "globalThis.hasBegun = true;\nexport {};\n";
+const BEGINS: &str = "import { begin } from 'began';\nexport const begun = begin();\n";
 
 /// Tells whether `dep` was evaluated before the load began.
-const WHEN: &str = r#"import { Inngest } from "inngest";
+const WHEN: &str = r#"import * as dep from "dep";
+import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 export const when = inngest.createFunction(
   { id: "when", retries: 1, triggers: [{ event: "fixture/when" }], checkpointing: false },
-  async () => globalThis.isAhead,
+  async () => dep.isAhead,
 );
 "#;
 
@@ -40,6 +45,7 @@ fn project(function: &str, dep: &str) -> Project {
     project.write("functions/0-begins.ts", BEGINS);
     project.write("functions/when.ts", WHEN);
     write_package(&project, "dep", dep);
+    write_package(&project, "began", BEGAN);
     project
 }
 

@@ -11,8 +11,7 @@ use futures::future::LocalBoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
 use js_runtime_api::{Body, BodyError, CallError, Over, Response};
 
-use super::{Driver, Value};
-use crate::isolate::script_error;
+use super::{Driver, Value, script_error};
 use crate::prelude::CallAnswer;
 
 /// A call whose answer has begun, until it is over.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::isolate::memory::Held;
+use crate::control::Held;
 
 /// So long without a call is a rest.
 const RESTS: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{LARGEST, RESTS, Rest, WORTH};
-    use crate::isolate::memory::Held;
+    use crate::control::Held;
 
     const fn heap(heap: usize) -> Held {
         Held {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use deno_core::url::Url;
 use sourcemap::{SourceMap, SourceMapBuilder};
 
-use crate::source::transpile::Emitted;
+use crate::source::emitted::Emitted;
 
 /// Edits that do not overlap; insertions at one place come in the order in which they were asked for.
 #[derive(Default)]
@@ -173,7 +173,7 @@ mod tests {
     use sourcemap::{SourceMap, SourceMapBuilder};
 
     use super::Edits;
-    use crate::source::transpile::Emitted;
+    use crate::source::emitted::Emitted;
 
     #[test]
     fn a_text_that_had_no_source_map_keeps_its_places() {

@@ -30,7 +30,8 @@ pub(crate) use self::edits::Edits;
 pub(super) use self::equals::{prepare, wants_preparation};
 pub(crate) use self::facts::Facts;
 pub(crate) use self::names::{Names, names};
-use super::transpile::{self, Emitted};
+use super::emitted::Emitted;
+use super::transpile;
 
 /// The beginning of the code of a compiled ES module.
 const MARK: &str = "\"use strict\"; Object.defineProperty(exports, \"__esModule\", { value: true });";

@@ -3,7 +3,8 @@
 use deno_core::url::Url;
 
 use super::MARK;
-use crate::source::transpile::{self, Emitted};
+use crate::source::emitted::Emitted;
+use crate::source::transpile;
 use deno_ast::{MediaType, ParsedSource};
 
 /// The exports of a compiled module.

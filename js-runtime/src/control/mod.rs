@@ -1,0 +1,427 @@
+//! What an isolate's thread shares with the others: how it is stopped (`interrupt`), whether it runs, waits or
+//! spins, how it is doing (`memory_use`), what it is called (`name`), and who debugs it (`debug`).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use deno_core::url::Url;
+use deno_core::{JsRuntime, v8};
+use futures::task::AtomicWaker;
+use js_runtime_api::{Answer, RunningCall, Vitals};
+use tokio::sync::watch;
+
+use crate::system::cpu_clock::ThreadClock;
+
+mod debug;
+mod intake;
+mod interrupt;
+mod memory_use;
+mod name;
+
+use debug::Debug;
+use intake::{Intake, SharedIntake};
+pub(crate) use memory_use::{FamilyMemory, Held};
+pub(crate) use name::{Name, SPARE};
+
+/// Why an isolate is to leave its loop at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The load took too long.
+    TimedOut,
+    /// Somebody ended it.
+    Terminated,
+    /// User code called `process.exit`, or what ends a process as well.
+    Exited(Exit),
+    /// Its memory reached a limit.
+    OutOfMemory,
+    /// Its thread panicked.
+    Panicked,
+}
+
+/// What user code called that would have ended its process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// As it would be written.
+    pub(crate) call: String,
+    pub(crate) code: i32,
+    /// Mapped.
+    pub(crate) stack: String,
+    /// The topmost line of the project's own.
+    pub(crate) place: Option<(Url, usize, usize)>,
+}
+
+/// Where JavaScript stood when it was stopped, in the code as V8 has it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoodAt {
+    pub(crate) url: String,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+}
+
+/// Shared by the isolate's thread and its handles.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    stop: OnceLock<Stop>,
+    intake: SharedIntake,
+    cpu_clock: OnceLock<ThreadClock>,
+    /// Its thread is gone: the system may give its number to another one.
+    has_no_thread: AtomicBool,
+    /// The number of worker threads that user code has started.
+    workers: AtomicU64,
+    pub(crate) memory: FamilyMemory,
+    finishing: watch::Sender<Finishing>,
+    waker: AtomicWaker,
+    v8: OnceLock<v8::IsolateHandle>,
+    stood_at: Mutex<Option<StoodAt>>,
+    /// The thread that stops JavaScript in a moment, where it could not be stopped at once.
+    interrupts: Mutex<Option<JoinHandle<()>>>,
+    vitals: Mutex<Signs>,
+    pub(crate) debug: Arc<Debug>,
+}
+
+/// The progress of the work that user code finishes once its generation drains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Finishing {
+    /// It was not told yet.
+    #[default]
+    NotTold,
+    /// It was told that its generation drains.
+    Draining,
+    /// It has finished what it does then.
+    Drained,
+    /// No call is left: its handlers of SIGTERM are called.
+    Signalled,
+}
+
+/// What the driver tells of itself.
+#[derive(Debug, Default)]
+struct Signs {
+    /// Since when it owes an answer to the question whether it lives.
+    asked: Option<Instant>,
+    calls: BTreeMap<u64, Begun>,
+    /// Calls for which something goes on beside their answers.
+    held: BTreeMap<u64, Holds>,
+    /// What the thread had used when processor time was charged last.
+    charged: Duration,
+    heap_used: u64,
+    buffers_used: u64,
+}
+
+/// A call that the isolate has begun.
+#[derive(Debug)]
+struct Begun {
+    cpu: Duration,
+    /// Until it is given, or lost.
+    answer: Option<Answer>,
+}
+
+/// What goes on for a call beside its answer.
+#[derive(Debug, Default)]
+struct Holds {
+    things: usize,
+    hung_up: bool,
+    /// Who waits until it is nothing.
+    waiting: Option<Waker>,
+}
+
+impl Signs {
+    /// Charges what the thread has used since the last time to the calls that run.
+    fn charge(&mut self, clock: Option<&ThreadClock>) {
+        let Some(used) = clock.and_then(|clock| clock.read()) else {
+            return;
+        };
+        let spent = used.saturating_sub(self.charged);
+        self.charged = used;
+        // A call is charged until its answer begins.
+        let unanswered = || self.calls.values().filter(|call| call.answer.is_some()).count();
+        let share = spent.checked_div(u32::try_from(unanswered()).unwrap_or(u32::MAX));
+        if let Some(share) = share {
+            let unanswered = self.calls.values_mut().filter(|call| call.answer.is_some());
+            unanswered.for_each(|call| call.cpu += share);
+        }
+    }
+}
+
+impl Control {
+    /// Called once by the thread when V8 is up.
+    pub(crate) fn booted(self: &Arc<Self>, runtime: &mut JsRuntime) {
+        interrupt::booted(runtime);
+        self.debug.booted(runtime);
+        // Set once, by the one thread that boots.
+        let _ = self.v8.set(runtime.v8_isolate().thread_safe_handle());
+        if let Some(clock) = ThreadClock::of_this_thread() {
+            let _ = self.cpu_clock.set(clock);
+        }
+        if self.stopped().is_some() {
+            self.interrupt();
+        }
+    }
+
+    /// Called by the thread before V8 goes.
+    pub(crate) fn disposing(runtime: &mut JsRuntime) {
+        interrupt::disposing(runtime);
+    }
+
+    /// Stops the isolate for good: its calls are answered at once, also while native code keeps the
+    /// thread. The first reason given stays.
+    pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
+        if self.stop.set(reason).is_ok() {
+            // What a debugger has paused would not notice.
+            self.debug.end();
+            self.interrupt();
+            let lost: Vec<_> = self
+                .signs()
+                .calls
+                .values_mut()
+                .filter_map(|call| call.answer.take())
+                .collect();
+            drop(lost);
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&Stop> {
+        self.stop.get()
+    }
+
+    /// As [`Self::stopped`], and wakes the task once that changes.
+    pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&Stop> {
+        self.waker.register(context.waker());
+        self.stopped()
+    }
+
+    /// User code is to be told that its generation drains.
+    pub(crate) fn drain(&self) {
+        self.intake.advance(Intake::Draining);
+        self.waker.wake();
+    }
+
+    pub(crate) fn draining(&self) -> bool {
+        self.intake.has_reached(Intake::Draining)
+    }
+
+    /// Notes how far user code is with what it finishes once its generation drains.
+    pub(crate) fn is_finishing(&self, finishing: Finishing) {
+        self.finishing.send_replace(finishing);
+    }
+
+    /// Follows how far user code is with that.
+    pub(crate) fn finishing(&self) -> watch::Receiver<Finishing> {
+        self.finishing.subscribe()
+    }
+
+    /// True once user code was told to end: it may call `process.exit`.
+    pub(crate) fn was_signalled(&self) -> bool {
+        *self.finishing.borrow() == Finishing::Signalled
+    }
+
+    /// No more calls are to be taken; those that run are finished.
+    pub(crate) fn close(&self) {
+        self.intake.advance(Intake::Closed);
+        self.waker.wake();
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.intake.has_reached(Intake::Closed)
+    }
+
+    /// The isolate is nearly out of memory: as [`Self::close`], and its host is told.
+    pub(crate) fn condemn(&self) {
+        self.intake.advance(Intake::Condemned);
+        self.waker.wake();
+    }
+
+    pub(crate) fn condemned(&self) -> bool {
+        self.intake.has_reached(Intake::Condemned)
+    }
+
+    /// How the isolate is doing; asks it for a sign of life.
+    pub(crate) fn vitals(&self) -> Vitals {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock());
+        if self.debug.is_paused() {
+            signs.asked = None;
+        }
+        let asked = *signs.asked.get_or_insert_with(Instant::now);
+        let calls = signs
+            .calls
+            .iter()
+            .map(|(id, call)| RunningCall { id: *id, cpu: call.cpu });
+        let vitals = Vitals {
+            calls: calls.collect(),
+            blocked_for: asked.elapsed(),
+            heap_used: signs.heap_used,
+            buffers_used: signs.buffers_used,
+            condemned: self.condemned(),
+            debuggers: self.debug.sessions_open(),
+            paused: self.debug.is_paused(),
+            finishing: match *self.finishing.borrow() {
+                Finishing::NotTold | Finishing::Drained => None,
+                Finishing::Draining => Some(js_runtime_api::Finishing::Draining),
+                Finishing::Signalled => Some(js_runtime_api::Finishing::Signal),
+            },
+        };
+        drop(signs);
+        self.waker.wake();
+        vitals
+    }
+
+    /// Called by the thread as the last thing that it does with the isolate.
+    pub(crate) fn thread_ends(&self) {
+        self.has_no_thread.store(true, Ordering::Release);
+        self.join_interrupts(None);
+    }
+
+    /// Notes the thread that stops JavaScript in a moment. The one before it has done so.
+    pub(super) fn is_interrupted_again(&self, thread: JoinHandle<()>) {
+        self.join_interrupts(Some(thread));
+    }
+
+    fn join_interrupts(&self, next: Option<JoinHandle<()>>) {
+        let mut interrupts = self.interrupts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *interrupts, next);
+        drop(interrupts);
+        if let Some(before) = before {
+            // It lasts a moment, and cannot panic.
+            let _ = before.join();
+        }
+    }
+
+    fn cpu_clock(&self) -> Option<&ThreadClock> {
+        let has_thread = !self.has_no_thread.load(Ordering::Acquire);
+        has_thread.then(|| self.cpu_clock.get()).flatten()
+    }
+
+    /// The driver has a turn: whoever asked is answered. True when somebody had.
+    pub(crate) fn sign_of_life(&self) -> bool {
+        self.signs().asked.take().is_some()
+    }
+
+    pub(crate) fn note_memory(&self, Held { heap, buffers, .. }: Held) {
+        let mut signs = self.signs();
+        signs.heap_used = heap as u64;
+        signs.buffers_used = buffers as u64;
+    }
+
+    /// Keeps the answer until the call has ended or the isolate is stopped.
+    pub(crate) fn call_begun(&self, id: u64, answer: Answer) {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock());
+        let call = Begun {
+            cpu: Duration::ZERO,
+            answer: self.stopped().is_none().then_some(answer),
+        };
+        signs.calls.insert(id, call);
+    }
+
+    /// The answer to be given, unless it was lost.
+    pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock());
+        signs.calls.remove(&id)?.answer
+    }
+
+    /// The answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
+    pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
+        let mut signs = self.signs();
+        signs.charge(self.cpu_clock());
+        signs.calls.get_mut(&id)?.answer.take()
+    }
+
+    /// As [`Self::call_ended`] for every call that has no answer yet.
+    pub(crate) fn unanswered_calls_ended(&self) -> Vec<Answer> {
+        let mut signs = self.signs();
+        let calls = signs.calls.extract_if(.., |_, call| call.answer.is_some());
+        calls.filter_map(|(_, call)| call.answer).collect()
+    }
+
+    /// User code has started a worker thread.
+    pub(crate) fn worker_started(&self) {
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of worker threads that user code has started so far.
+    pub(crate) fn workers(&self) -> u64 {
+        self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Something goes on for the call until it is released.
+    pub(crate) fn hold(&self, call: u64) {
+        self.signs().held.entry(call).or_default().things += 1;
+    }
+
+    /// Whether something goes on for the call.
+    pub(crate) fn is_held(&self, call: u64) -> bool {
+        self.signs().held.contains_key(&call)
+    }
+
+    /// Who made the call is gone; what goes on for it may ask.
+    pub(crate) fn hang_up(&self, call: u64) {
+        if let Some(held) = self.signs().held.get_mut(&call) {
+            held.hung_up = true;
+            tracing::debug!("a caller hung up, its handler goes on");
+        }
+    }
+
+    /// Whether something goes on for a caller who is gone.
+    pub(crate) fn is_hung_up(&self, call: u64) -> bool {
+        self.signs().held.get(&call).is_some_and(|held| held.hung_up)
+    }
+
+    /// See [`Self::hold`].
+    pub(crate) fn release(&self, call: u64) {
+        let mut signs = self.signs();
+        let Some(held) = signs.held.get_mut(&call) else {
+            return;
+        };
+        held.things = held.things.saturating_sub(1);
+        if held.things == 0 {
+            let waiting = signs.held.remove(&call).and_then(|held| held.waiting);
+            drop(signs);
+            if let Some(waiting) = waiting {
+                waiting.wake();
+            }
+        }
+    }
+
+    /// Waits until nothing goes on for the call.
+    pub(crate) fn poll_released(&self, call: u64, context: &Context<'_>) -> Poll<()> {
+        match self.signs().held.get_mut(&call) {
+            None => Poll::Ready(()),
+            Some(held) => {
+                held.waiting = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        // Nothing panics while it holds the lock.
+        self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_stood_at(&self, position: Option<StoodAt>) {
+        *self.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
+    }
+
+    /// Where a loop was interrupted, if JavaScript ran at that moment.
+    pub(crate) fn stood_at(&self) -> Option<StoodAt> {
+        self.stood_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Running JavaScript is stopped; a waiting thread is woken.
+    pub(crate) fn interrupt(self: &Arc<Self>) {
+        match (self.v8.get(), self.stopped()) {
+            (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => interrupt::request(v8, self),
+            // On its own thread, in the middle of what is to end.
+            (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory | Stop::Panicked)) => {
+                v8.terminate_execution();
+            }
+            _ => {}
+        }
+        self.waker.wake();
+    }
+}

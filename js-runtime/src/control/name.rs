@@ -1,0 +1,31 @@
+//! What an isolate is called: its thread, and its lines in the log. A spare is called so until it is
+//! given a generation's name.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::system::posix;
+
+/// Of a spare isolate.
+pub(crate) const SPARE: &str = "spare";
+
+/// Shared by all who say it.
+#[derive(Debug, Clone)]
+pub(crate) struct Name(Arc<Mutex<Arc<str>>>);
+
+impl Name {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Arc::new(Mutex::new(name.into())))
+    }
+
+    pub(crate) fn get(&self) -> Arc<str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives it another one; for its own thread.
+    pub(crate) fn become_known_as(&self, name: &str) {
+        if *self.get() != *name {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+            posix::name_this_thread(name);
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The spares: isolates that are booted, and have evaluated what the next load will want.
+//!
+//! One has evaluated the packages alone, and serves whatever is edited. Another has evaluated the project's own modules too,
+//! but for those that somebody works on: where the next edit is one of these again, little remains to be done.
+//!
+//! The first one stands in, too, where a generation needs another isolate: it joins that one's source snapshot.
+//!
+//! `making` makes them: `edits` and [`crate::ahead`] decide what is evaluated ahead, and the isolate sees what evaluating it
+//! begins. Whether that made a difference is known once the load has read the disk: its isolate asks [`Imported::has`].
+//!
+//! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
+//! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
+//! what remained. So the snapshot of a generation is one of a single moment here as well, and what
+//! changed a package, the lockfile or the environment throws the spares away.
+
+mod edits;
+mod making;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deno_core::url::Url;
+use js_runtime_api::{MemoryLimits, Project};
+
+pub(crate) use self::making::Preparing;
+
+use self::edits::Edits;
+use crate::ahead::{Ahead, Imported, files};
+use crate::isolate::{Begun, Readiness, Unsuited};
+use crate::source::snapshot::SourceSnapshot;
+
+/// At most two.
+#[derive(Default)]
+pub(crate) struct Spares(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    with_packages: Option<Spare>,
+    with_modules: Option<Spare>,
+    /// The next load cannot use it, and should not wait for its end.
+    outdated: Option<Spare>,
+    /// Those that could not be evaluated ahead of the project, or made a difference.
+    unsuited: Vec<Url>,
+    edits: Edits,
+    /// Modules and packages' files that are not evaluated ahead, for they act; with their content.
+    acting: HashMap<PathBuf, blake3::Hash>,
+    /// Evaluating modules ahead went wrong, and no module is to blame.
+    without_modules: bool,
+}
+
+/// See the module's documentation.
+pub(crate) struct Spare {
+    pub(crate) sources: Arc<SourceSnapshot>,
+    pub(crate) memory: MemoryLimits,
+    pub(crate) ahead: Ahead,
+    pub(crate) isolate: Begun,
+}
+
+impl Spares {
+    /// Those of the packages that may be evaluated ahead: all before the first that acts. `like` has read them.
+    pub(crate) fn suited(&self, packages: &[Url], like: &SourceSnapshot) -> Vec<Url> {
+        let mut state = self.state();
+        state.collect_failed();
+        if packages == state.unsuited {
+            return Vec::new();
+        }
+        let acts = |url: &Url| {
+            let known = url.to_file_path().ok();
+            let known = known.and_then(|path| Some((*state.acting.get(&path)?, like.file(&path)?.hash)));
+            known.is_some_and(|(acted, read)| acted == read)
+        };
+        packages.iter().take_while(|url| !acts(url)).cloned().collect()
+    }
+
+    /// Which of the project's modules are worth evaluating ahead: those that the next edit will leave alone.
+    /// `packages` are evaluated before them.
+    pub(crate) fn modules(&self, imported: &Imported, packages: &[Url]) -> Vec<PathBuf> {
+        let mut state = self.state();
+        state.collect_failed();
+        if state.without_modules {
+            return Vec::new();
+        }
+        let acts = |path: &Path| {
+            let known = state.acting.get(path);
+            known.is_some() && known.copied() == state.edits.last_read(path)
+        };
+        let suits = |path: &Path| !acts(path);
+        let packages = files(packages);
+        let left = state
+            .edits
+            .to_leave(|left| imported.modules_without(left, &packages, suits).len());
+        left.map_or_else(Vec::new, |left| imported.modules_without(&left, &packages, suits))
+    }
+
+    /// When the one like this is ready; `None` if there is none.
+    pub(crate) fn readiness(&self, project: &Project, memory: MemoryLimits, ahead: &Ahead) -> Option<Readiness> {
+        let mut state = self.state();
+        let spare = state.like(ahead).as_ref()?;
+        let is_it = spare.is_of(project) && spare.memory == memory && spare.ahead == *ahead && spare.isolate.is_alive();
+        is_it.then(|| spare.isolate.readiness())
+    }
+
+    /// Keeps this one, in place of another.
+    pub(crate) fn put(&self, spare: Spare) {
+        let replaced = self.state().like(&spare.ahead).replace(spare);
+        drop(replaced);
+    }
+
+    /// The sources that belong to a spare, with the project's modules listed anew; `None` when there is no
+    /// spare for the project as it is now. Reads the disk.
+    pub(crate) fn sources(&self, project: &Project) -> Option<Arc<SourceSnapshot>> {
+        let (with_modules, with_packages) = {
+            let mut state = self.state();
+            state.collect_failed();
+            // One that is not ready yet would keep the load waiting for what it may do itself.
+            let unready = state.with_modules.take_if(|spare| !spare.isolate.is_ready());
+            drop(unready);
+            let sources =
+                |spare: &Option<Spare>| Some(spare.as_ref().filter(|spare| spare.is_of(project))?.sources.clone());
+            (sources(&state.with_modules), sources(&state.with_packages))
+        };
+        let mut sources = [with_modules, with_packages].into_iter().flatten();
+        sources.find(|sources| {
+            let fits = sources.reads_the_same() && sources.list_entries_again().is_ok();
+            if !fits {
+                tracing::debug!("a spare isolate is outdated: what it has read changed");
+                let outdated = self.take(sources);
+                self.state().outdated = outdated;
+            }
+            fits
+        })
+    }
+
+    /// The spare, if these are its sources.
+    pub(crate) fn take(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
+        let mut state = self.state();
+        state.collect_failed();
+        let State {
+            with_packages,
+            with_modules,
+            ..
+        } = &mut *state;
+        let is_its = |spare: &mut Spare| Arc::ptr_eq(&spare.sources, sources);
+        with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
+    }
+
+    /// A spare that is ready and has read nothing but what these sources have read too: it has joined them.
+    pub(crate) fn take_joined(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
+        let mut state = self.state();
+        state.collect_failed();
+        let joins = |spare: &mut Spare| spare.isolate.is_ready() && spare.sources.join(sources);
+        // The next edit is better off with the other one.
+        let joined = state.with_packages.take_if(joins)?;
+        tracing::debug!("a spare isolate stands in for one that would have to be made");
+        Some(joined)
+    }
+
+    /// Whatever there is.
+    pub(crate) fn take_all(&self) -> Vec<Spare> {
+        let mut state = self.state();
+        let all = [
+            state.with_packages.take(),
+            state.with_modules.take(),
+            state.outdated.take(),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Ends what no load will use.
+    pub(crate) fn end_outdated(&self) {
+        let outdated = self.state().outdated.take();
+        drop(outdated);
+    }
+
+    /// A load has read these, and succeeded or failed.
+    pub(crate) fn note_read(&self, sources: &SourceSnapshot) {
+        let files = sources.own_files();
+        self.state().edits.note(&files);
+    }
+
+    /// What this one had evaluated ahead was not to be.
+    pub(crate) fn found_unsuited(&self, ahead: Ahead, why: Unsuited) {
+        let mut state = self.state();
+        match why {
+            Unsuited::Failed if !ahead.modules.is_empty() => state.without_modules = true,
+            Unsuited::Failed | Unsuited::EnvironmentWritten => state.unsuited = ahead.packages,
+            // The next list is that of the code as it is then.
+            Unsuited::ImportedOtherwise => {}
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // What is done under the lock leaves it consistent.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Where one is that has evaluated such things.
+    fn like(&mut self, ahead: &Ahead) -> &mut Option<Spare> {
+        if ahead.modules.is_empty() {
+            &mut self.with_packages
+        } else {
+            &mut self.with_modules
+        }
+    }
+
+    /// One that ended by itself had packages or modules that do not bear it.
+    fn collect_failed(&mut self) {
+        let failed = |spare: &mut Spare| !spare.isolate.is_alive();
+        if let Some(failed) = self.with_packages.take_if(failed)
+            && !self.note_acting(&failed)
+        {
+            self.unsuited = failed.ahead.packages;
+        }
+        if let Some(failed) = self.with_modules.take_if(failed)
+            && !self.note_acting(&failed)
+        {
+            self.without_modules = true;
+        }
+    }
+
+    /// Notes which module of a spare acted; false where none is to blame.
+    fn note_acting(&mut self, failed: &Spare) -> bool {
+        let acting = failed.isolate.acts();
+        let acting = acting.and_then(|module| Some((module, failed.sources.file(module)?)));
+        acting.is_some_and(|(module, file)| {
+            self.acting.insert(module.clone(), file.hash);
+            true
+        })
+    }
+}
+
+impl Spare {
+    fn is_of(&self, project: &Project) -> bool {
+        self.sources.asked() == project
+    }
+}
