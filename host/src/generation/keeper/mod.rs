@@ -4,6 +4,7 @@
 mod handover;
 mod isolates;
 mod loads;
+mod preparing;
 mod spare;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use tracing::{error, info, warn};
 pub use self::handover::Frozen;
 use self::handover::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
-use self::spare::Preparing;
+use self::preparing::Preparing;
 use super::deadlines::Deadlines;
 use super::history::{History, KEPT};
 use super::live::Generation;
