@@ -3,18 +3,37 @@
 //! It decides which generation serves a call and when one retires, and knows nothing of V8: it is
 //! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
 //! against a fake one.
+//!
+//! Each module is on a floor, and uses those of lower floors alone (a test reads this picture):
+//!
+//! ```text
+//! 8  cli                                       commands
+//! 7  life                                      a host from its start to its end
+//! 6  server service                            ways in; units of systemd and launchd
+//! 5  supervisor registration runner            what goes on beside calls
+//! 4  status telemetry                          what a host says of itself
+//! 3  generation config                         what serves; what it is told
+//! 2  lint git
+//! 1  net watch wire expressions
+//! 0  posix descriptors blocking tasks duration
+//! ```
 
 pub mod blocking;
 pub mod cli;
 pub mod config;
 pub mod descriptors;
+pub mod duration;
 mod expressions;
+#[cfg(test)]
+mod floors;
 #[cfg(test)]
 mod fuzz;
 pub mod generation;
 mod git;
 pub mod life;
 pub mod lint;
+pub mod net;
+pub mod posix;
 pub mod registration;
 pub mod runner;
 pub mod server;

@@ -9,7 +9,7 @@ mod watching;
 pub use conditions::ResolveSection;
 pub use file::{
     Bounds, ConfigFile, ConfigFileError, FunctionsSection, InngestSection, KEYS, PinMode, RegisterMode, Retries,
-    WatchMode, parse_duration,
+    WatchMode,
 };
 pub use project::{ProjectError, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};

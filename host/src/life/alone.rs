@@ -12,7 +12,7 @@ use super::serving::{Ending, Host};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Outcome, Reason, Want};
-use crate::supervisor::swallow;
+use crate::posix::signals;
 use crate::telemetry::Metrics;
 
 /// Serves until it is told to end, then finishes the calls it has.
@@ -29,7 +29,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         watch,
     ));
     // Of a terminal that is closed the default is right.
-    swallow::signals_without_meaning(&[]);
+    signals::swallow(&[]);
     let mut signals = Signals::listen()?;
     let (ending, failure) = tokio::select! {
         signal = signals.end() => match signal {

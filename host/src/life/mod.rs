@@ -29,7 +29,7 @@ pub(crate) use plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, NAME_THE_ENV_FILE};
 pub(crate) use serving::Host;
 
 use crate::config::{ProjectError, StateError};
-use crate::server::ListenError;
+use crate::net::ListenError;
 use crate::tasks::TaskFailure;
 use crate::telemetry::TracesError;
 

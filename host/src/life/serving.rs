@@ -17,8 +17,9 @@ use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
 use super::{ServeError, follow};
 use crate::config::Lock;
 use crate::generation::{HostEvent, Keeper, Role, Table};
+use crate::net::bind;
 use crate::registration::{Registration, Settings, Unsigned};
-use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, bind, router};
+use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
 use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
 use crate::telemetry::{Metrics, Traces};
 

@@ -29,6 +29,7 @@
 //! ```
 
 mod drift;
+mod failure;
 mod holder;
 mod inngest;
 mod key;
@@ -36,16 +37,16 @@ mod state;
 mod subject;
 mod task;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use inngest::{Failure, Inngest};
+pub use failure::Failure;
+pub use inngest::Inngest;
 pub use key::{bearer, flaw};
-pub use subject::{CLOUD, DEV_SERVER, Off, Unsigned, is_local};
+pub use subject::{CLOUD, DEV_SERVER, Off, Settings, Unsigned, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;
@@ -53,15 +54,6 @@ use crate::status::RegistrationStatus;
 
 /// How long whoever asks waits for what becomes of it.
 const ASKED_LIMIT: Duration = Duration::from_secs(30);
-
-/// What the host knows of itself.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether to register at all.
-    pub wanted: bool,
-    /// Where the host listens.
-    pub address: SocketAddr,
-}
 
 /// What a host with these settings would have to tell of a project, and to whom.
 #[must_use]

@@ -23,6 +23,7 @@ use js_runtime_api::{
 };
 
 use super::listen::Peer;
+use super::readiness::not_ready;
 use super::room::{Place, Tier};
 use super::way_back::{Lasting, into_http, learn};
 use super::{Server, answer, auth, request_body, session};
@@ -438,7 +439,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
 /// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the
 /// SDK's headers, so nobody takes it for the function's or the sync's.
 fn unavailable(server: &Server, gone: &Gone) -> Response {
-    let reason = NotReady::of(&server.table);
+    let reason = not_ready(&server.table);
     let message = match reason {
         Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
         _ => gone.to_string(),

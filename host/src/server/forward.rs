@@ -7,18 +7,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use axum::response::Response;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::calls::GENERATION_HEADER;
-use super::listen::own_control_socket;
+use crate::net::{HttpError, http, own_control_socket};
 
 /// How often a host is looked for that is not there yet.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -56,20 +54,14 @@ impl Successor {
         uri: &Uri,
         headers: HeaderMap,
         body: impl Into<Body>,
-    ) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<Response, HttpError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder().method(method).uri(path).body(body.into())?;
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers
-            .entry(HOST)
-            .or_insert_with(|| HeaderValue::from_static("localhost"));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
-        tokio::spawn(connection);
-        let mut response = sender.send_request(request).await?;
+        let mut response = http::send(self.connect().await?, request).await?;
         // They belong to the connection between the hosts.
         response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(TRANSFER_ENCODING);

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::error;
 
 use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
-use super::posix::take_inherited;
+use crate::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
 
 /// Why a host has no supervisor.

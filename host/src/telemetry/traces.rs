@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
 use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
-use crate::runner::fetch;
+use crate::net::http;
 
 /// Any of these turns it on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
@@ -212,7 +212,7 @@ impl HttpClient for Client {
         let url = head.uri.to_string();
         let sent = self
             .0
-            .spawn(async move { fetch::exchange(&url, head.method.as_str(), &headers, body).await });
+            .spawn(async move { http::fetch(&url, head.method.as_str(), &headers, body).await });
         let answer = sent.await??;
         Ok(Response::builder().status(answer.status).body(answer.body.into())?)
     }
