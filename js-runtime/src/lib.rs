@@ -74,7 +74,6 @@
 //! }
 //! ```
 #![warn(missing_docs)]
-
 #![cfg_attr(
     test,
     allow(clippy::disallowed_methods, reason = "a test's tasks and threads end with it")

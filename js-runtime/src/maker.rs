@@ -6,8 +6,8 @@ use std::sync::Arc;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind, MemoryLimits, Sources as _};
 use tempfile::TempDir;
 
-use crate::built_in::BuiltIns;
 use crate::ahead::Ahead;
+use crate::built_in::BuiltIns;
 use crate::isolate::{self, Begun, LeftBehind, Spec};
 use crate::source::caches::Caches;
 use crate::source::snapshot::SourceSnapshot;
