@@ -3,6 +3,20 @@
 //! It decides which generation serves a call and when one retires, and knows nothing of V8: it is
 //! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
 //! against a fake one.
+//!
+//! Each module is on a floor, and uses those of lower floors alone (a test reads this picture):
+//!
+//! ```text
+//! 8  cli                                       commands
+//! 7  life                                      a host from its start to its end
+//! 6  server service                            ways in; units of systemd and launchd
+//! 5  supervisor registration runner            what goes on beside calls
+//! 4  status telemetry                          what a host says of itself
+//! 3  generation config                         what serves; what it is told
+//! 2  lint git
+//! 1  net watch wire expressions
+//! 0  posix descriptors blocking tasks duration exit_code
+//! ```
 
 #![warn(missing_docs)]
 #![cfg_attr(
@@ -14,15 +28,19 @@ pub mod blocking;
 pub mod cli;
 mod config;
 pub mod descriptors;
+mod duration;
 mod exit_code;
 mod expressions;
+#[cfg(test)]
+mod floors;
 #[cfg(test)]
 mod fuzz;
 mod generation;
 mod git;
-mod http_connection;
 pub mod life;
 mod lint;
+mod net;
+pub mod posix;
 mod registration;
 mod runner;
 mod server;

@@ -3,22 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use clap::Args;
+use http_body_util::Full;
+use hyper::{Method, Request, StatusCode};
 use miette::Diagnostic;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::net::UnixStream;
 
-use super::HostArgs;
 use crate::config::{find_running, find_running_state, working_folder};
-use crate::http_connection::{AnswerBody, drive};
+use crate::net::{HttpAnswer, HttpError, http};
 
-/// The largest answer that a command reads, in bytes.
-const LARGEST_ANSWER: usize = 64 << 20;
+/// Which running host a command means.
+#[derive(Debug, Args)]
+pub struct HostArgs {
+    /// The state folder of the host. [default: that of the project around the working folder]
+    #[arg(long, env = "BATON_STATE_DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+    /// JSON instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -27,10 +31,7 @@ pub(super) enum ClientError {
     #[diagnostic(help("Start one with `baton dev`, or name its state folder with --state-dir."))]
     NotRunning(PathBuf),
     #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
-    Silent {
-        socket: PathBuf,
-        error: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Silent { socket: PathBuf, error: HttpError },
     #[error("cannot tell the working folder: {0}")]
     WorkingFolder(#[source] std::io::Error),
     #[error("the host's answer is not understood: {0}")]
@@ -95,23 +96,14 @@ pub(super) fn ask_with(
 
 /// Sends one request over a connection of its own. The texts of the answer are fit for a terminal, and its size is
 /// bounded.
-pub(super) async fn exchange(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    body: String,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+pub(super) async fn exchange(socket: &Path, method: Method, path: &str, body: String) -> Result<Answer, HttpError> {
     let request = Request::builder()
         .method(method)
         .uri(path)
         .body(Full::new(Bytes::from(body)))?;
-    let response = open(socket, request).await?;
+    let response = http::send_to_socket(socket, request).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-        .collect()
-        .await?
-        .to_bytes();
-    let mut body = serde_json::from_slice(&body)?;
+    let mut body = serde_json::from_slice(&HttpAnswer::read(response).await?.body)?;
     make_printable(&mut body);
     Ok(Answer { status, body })
 }
@@ -133,21 +125,6 @@ fn make_printable(value: &mut Value) {
 
 fn is_command(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\t')
-}
-
-/// Sends a request over a connection of its own, which ends with the answer's body.
-pub(super) async fn open(
-    socket: &Path,
-    mut request: Request<Full<Bytes>>,
-) -> Result<Response<AnswerBody>, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let headers = request.headers_mut();
-    headers.insert(HOST, HeaderValue::from_static("localhost"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let connection = drive(connection);
-    let response = sender.send_request(request).await?;
-    Ok(response.map(|body| AnswerBody::new(body, connection)))
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use js_runtime_api::regular_file;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::{Cli, say};
+use super::Cli;
+use super::output::say;
 use crate::config::KEYS;
 use crate::life::{Mode, ServeArgs, ServeError, plan};
 use crate::telemetry::logs;
@@ -355,7 +356,7 @@ mod tests {
 
     use super::{Cli, ConfigArgs, KEYS, Mode, Origin, Settled, Written, all, plan};
     use crate::cli::Command;
-    use crate::config::parse_duration;
+    use crate::duration::parse_duration;
 
     /// Set, the file is written instead of compared.
     const RENEW: &str = "BATON_RENEW_COVERAGE";

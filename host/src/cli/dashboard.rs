@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use hyper::Method;
 
-use super::{HostArgs, client, say};
+use super::client::{self, HostArgs};
+use super::output::say;
 
 #[derive(Debug, Args)]
 pub struct DashboardArgs {

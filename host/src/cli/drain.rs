@@ -10,7 +10,8 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 
-use super::{HostArgs, client, say};
+use super::client::{self, HostArgs};
+use super::output::say;
 use crate::status::{Answer, DrainStatus};
 
 /// How often it is looked whether the host has ended.

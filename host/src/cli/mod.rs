@@ -6,6 +6,7 @@ mod dashboard;
 pub mod doctor;
 mod drain;
 pub mod invoke;
+mod output;
 mod reload;
 mod rollback;
 mod service;
@@ -13,12 +14,10 @@ mod status;
 mod upgrade;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::life::ServeArgs;
 use crate::supervisor::HOST_COMMAND;
@@ -108,17 +107,6 @@ pub fn snapshot_maker() -> [&'static OsStr; 1] {
     [OsStr::new(SNAPSHOT_MAKER)]
 }
 
-/// Which running host a command means.
-#[derive(Debug, Args)]
-pub struct HostArgs {
-    /// The state folder of the host. [default: that of the project around the working folder]
-    #[arg(long, env = "BATON_STATE_DIR")]
-    state_dir: Option<PathBuf>,
-    /// JSON instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
 /// The variables of flags that are there and empty, which stands for not being there (`PORT=`).
 #[must_use]
 pub fn empty_variables() -> Vec<OsString> {
@@ -148,12 +136,6 @@ pub fn ask(command: &Command) -> ExitCode {
         | Command::Doctor(_)
         | Command::MakeStartupSnapshot { .. } => ExitCode::SUCCESS,
     }
-}
-
-/// Writes to the standard output; false once nobody reads it any more (`baton status --watch | head`).
-fn say(text: impl Display) -> bool {
-    let mut output = std::io::stdout().lock();
-    write!(output, "{text}").and_then(|()| output.flush()).is_ok()
 }
 
 /// Errors name paths and commands that people copy: they are not broken into shorter lines.

@@ -11,7 +11,8 @@ use clap::Args;
 use hyper::Method;
 use js_runtime_api::{LoadError, Warning};
 
-use super::{HostArgs, client, say};
+use super::client::{self, HostArgs};
+use super::output::say;
 use crate::generation::{FunctionChanges, GenerationId, Outcome, Report};
 use crate::status::{Answer, Status};
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use hyper::Method;
 
-use super::{HostArgs, reload};
+use super::client::HostArgs;
+use super::reload;
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {

@@ -12,7 +12,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum as _};
 use miette::{Diagnostic, Report};
 
-use crate::config::{ConfigFile, ProjectError, WatchMode, discover, parse_duration, working_folder};
+use super::output;
+use crate::config::{ConfigFile, ProjectError, WatchMode, discover, working_folder};
+use crate::duration::parse_duration;
 use crate::life::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
 use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
 
@@ -158,7 +160,7 @@ pub(super) fn run(args: &ServiceArgs) -> ExitCode {
 
 fn print(args: &DescribeArgs) -> Result<(), Failure> {
     let service = describe(args)?;
-    super::say(match args.which.manager() {
+    output::say(match args.which.manager() {
         Manager::Systemd => systemctl::print(&service),
         Manager::Launchd => launchctl::print(&service)?,
     });
@@ -216,7 +218,7 @@ fn uninstall(args: &WhichArgs) -> Result<(), Failure> {
 }
 
 fn say(line: &str) {
-    super::say(format_args!("{line}\n"));
+    output::say(format_args!("{line}\n"));
 }
 
 fn note(line: &str) {

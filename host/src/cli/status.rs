@@ -10,8 +10,9 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 
+use super::client::{self, HostArgs};
+use super::output::say;
 use super::reload::warning_text;
-use super::{HostArgs, client, say};
 use crate::generation::Reason;
 use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStatus, Status};
 

@@ -9,7 +9,8 @@ use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::{HostArgs, client, say};
+use super::client::{self, HostArgs};
+use super::output::say;
 use crate::status::Answer;
 use crate::supervisor::Upgraded;
 

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ResolveSection, WatchSection};
+use crate::duration::parse_duration;
 use crate::lint::{Code, parse_code};
 
 /// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
@@ -257,19 +258,6 @@ fn nearest(key: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// Parses `90s`, `10m`, `2h`, or a plain number of seconds.
-///
-/// # Errors
-/// With a text for the person who wrote it.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write it as 90s, 10m or 2h");
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
-    }
-    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(span).map_err(|_| wrong())
-}
-
 /// The bounds of a number in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -419,7 +407,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode, parse_duration};
+    use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode};
 
     #[test]
     fn watching_is_a_mode_or_a_table_with_globs_and_what_is_wrong_in_it_is_named() {
@@ -564,14 +552,6 @@ mod tests {
                 .unwrap_err()
                 .contains("expected `conditions`")
         );
-    }
-
-    #[test]
-    fn durations_have_units_or_are_seconds() {
-        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
-        assert_eq!(parse_duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert!(parse_duration("-1s").is_err());
-        assert!(parse_duration("").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use js_runtime_api::ownership::{self, NotOurs};
 use miette::Diagnostic;
 
 use super::file::ConfigFile;
-use crate::supervisor::effective_user;
+use crate::posix::effective_user;
 
 const CONTROL_SOCKET: &str = "control.sock";
 const ADMIN_TOKEN: &str = "admin-token";
@@ -104,9 +104,9 @@ impl Lock {
     }
 }
 
-impl AsRawFd for Lock {
-    fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -13,7 +13,7 @@ use super::serving::Host;
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Outcome, Reason, Want};
-use crate::supervisor::swallow;
+use crate::posix::signals;
 use crate::tasks::OwnedTask;
 use crate::telemetry::Metrics;
 
@@ -27,7 +27,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     let loading = first_load(host.keeper.clone(), host.metrics.clone(), host.address, watch);
     let loading = OwnedTask::spawn("first load", loading);
     // Of a terminal that is closed the default is right.
-    swallow::signals_without_meaning(&[]);
+    signals::swallow(&[]);
     let mut signals = Signals::listen()?;
     let (ending, failure) = tokio::select! {
         signal = signals.end() => match signal {

@@ -31,7 +31,7 @@ pub(crate) use serving::Host;
 
 use crate::config::{ProjectError, StateError};
 use crate::exit_code;
-use crate::server::ListenError;
+use crate::net::ListenError;
 use crate::tasks::TaskFailure;
 use crate::telemetry::TracesError;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{Bounds, PinMode, RegisterMode, WatchMode, parse_duration};
+use crate::config::{Bounds, PinMode, RegisterMode, WatchMode};
+use crate::duration::parse_duration;
 use crate::telemetry::LogFileSettings;
 use crate::telemetry::logs::LogSettings;
 

@@ -14,7 +14,7 @@ use super::serving::{Host, Supervision};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
-use crate::supervisor::swallow;
+use crate::posix::signals;
 use crate::supervisor::{
     Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
 };
@@ -41,7 +41,7 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
 pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
     // One of a terminal's is for the supervisor.
-    swallow::signals_without_meaning(&[SignalKind::hangup()]);
+    signals::swallow(&[SignalKind::hangup()]);
     let mut signals = Signals::listen()?;
     let (supervised, listener, mut orders) = link.start()?;
     supervised.say(FromHost::Booted);

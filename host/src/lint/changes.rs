@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use js_runtime_api::{App, Function, Manifest, Warning};
 
-use super::warning;
+use super::warning::warning;
 
 /// What serves until the swap.
 pub struct Before<'a> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use js_runtime_api::{Function, Warning};
 
-use super::warning;
+use super::warning::warning;
 
 enum Wrong {
     Never,

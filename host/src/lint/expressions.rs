@@ -4,7 +4,7 @@
 use js_runtime_api::{Function, Warning};
 use serde_json::Value;
 
-use super::warning;
+use super::warning::warning;
 use crate::expressions::with_program;
 
 const KNOWN: [&str; 3] = ["event", "async", "vars"];

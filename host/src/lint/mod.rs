@@ -6,8 +6,9 @@ mod code;
 mod cron;
 mod expressions;
 mod retries;
+mod warning;
 
-use js_runtime_api::{Function, LoadError, LoadErrorKind, Manifest, Warning};
+use js_runtime_api::{LoadError, LoadErrorKind, Manifest, Warning};
 
 pub use changes::Before;
 pub use code::{Code, parse_code};
@@ -59,24 +60,6 @@ pub fn denied(warnings: &[Warning], deny: &[Code]) -> Option<LoadError> {
         }),
         ..LoadError::default()
     })
-}
-
-/// A warning about a function, at the line where this text of its options is written, else where the
-/// function is defined.
-fn warning(code: Code, function: &Function, text: Option<&str>, message: String, help: String) -> Warning {
-    let definition = function.definition.as_ref();
-    let module = || function.file.as_ref().map(|file| file.display().to_string());
-    Warning {
-        code: code.into(),
-        function: Some(function.id.clone()),
-        message,
-        file: definition.map(|definition| definition.file.clone()).or_else(module),
-        line: definition.map(|definition| {
-            let written = text.and_then(|text| definition.texts.get(text));
-            written.copied().unwrap_or(definition.line)
-        }),
-        help: Some(help),
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use js_runtime_api::{Function, Warning};
 
-use super::warning;
-use crate::config::parse_duration;
+use super::warning::warning;
+use crate::duration::parse_duration;
 
 /// A function that may take this long is worth a thought about retries.
 const LONG: Duration = Duration::from_mins(5);

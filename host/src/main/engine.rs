@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use host::telemetry::logs;
-use host::{cli, descriptors, supervisor};
+use host::{cli, descriptors, posix};
 use js_runtime::startup_snapshot::{self, SnapshotError};
 use js_runtime::{SnapshotSource, V8Engine};
 use js_runtime_api::Engine;
@@ -93,7 +93,7 @@ fn cache_folder() -> PathBuf {
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     match cache {
         Some(cache) => cache.join("baton"),
-        None => std::env::temp_dir().join(format!("baton-{}", supervisor::effective_user())),
+        None => std::env::temp_dir().join(format!("baton-{}", posix::effective_user())),
     }
 }
 

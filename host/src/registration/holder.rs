@@ -14,8 +14,7 @@ use tokio_rustls::rustls;
 
 use super::state::HolderReading;
 use super::subject::{AppSubject, Subject, is_local};
-use crate::runner::answer::Raw;
-use crate::runner::fetch::{Error, exchange};
+use crate::net::{HttpAnswer, HttpError, http};
 use crate::status::{NotReady, Readiness};
 
 /// The limit for an answer, the connection included. The route that is asked first needs no user code at a
@@ -99,12 +98,12 @@ pub(super) async fn end(url: &str) -> End {
     }
 }
 
-async fn get(url: &str) -> Result<Raw, Error> {
-    exchange(url, "GET", &[], Bytes::new()).await
+async fn get(url: &str) -> Result<HttpAnswer, HttpError> {
+    http::fetch(url, "GET", &[], Bytes::new()).await
 }
 
 /// The answer of `GET /-/ready`; `None` when it is not of a host of Baton's.
-fn of_readiness(answer: &Raw) -> Option<HolderReading> {
+fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
     Some(match readiness.reason {
         _ if readiness.ready => HolderReading::Serves,
@@ -129,7 +128,7 @@ fn of_introspection(url: &str, status: u16) -> HolderReading {
     }
 }
 
-fn of_error(url: &str, error: &Error) -> HolderReading {
+fn of_error(url: &str, error: &HttpError) -> HolderReading {
     let text = format!("{url} does not answer: {error}");
     let Some(error) = error.downcast_ref::<io::Error>() else {
         return HolderReading::Unheard(text);
@@ -158,7 +157,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::{HolderReading, ask_at, of_introspection, of_readiness, origin};
-    use crate::runner::answer::Raw;
+    use crate::net::HttpAnswer;
 
     fn kind(reading: &HolderReading) -> &'static str {
         match reading {
@@ -173,9 +172,9 @@ mod tests {
     fn a_host_of_batons_says_by_itself_how_it_is() {
         let of = |ready: bool, reason: Option<&str>| {
             let body = json!({"ready": ready, "generation": null, "reason": reason, "last_good": false});
-            let answer = Raw {
+            let answer = HttpAnswer {
                 body: body.to_string().into(),
-                ..Raw::default()
+                ..HttpAnswer::default()
             };
             of_readiness(&answer).as_ref().map(kind)
         };
@@ -185,9 +184,9 @@ mod tests {
         assert_eq!(of(false, Some("loading")), Some("gone"));
         assert_eq!(of(false, Some("rejected")), Some("gone"));
         for foreign in [r#"{"ready":true}"#, "<html>", "{}"] {
-            let answer = Raw {
+            let answer = HttpAnswer {
                 body: foreign.into(),
-                ..Raw::default()
+                ..HttpAnswer::default()
             };
             assert_eq!(of_readiness(&answer), None, "{foreign}");
         }

@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::drift::{Held, HeldFunction, compare, limit_text, trigger_text};
+use super::failure::Failure;
 use super::key::bearer;
 use super::state::Reading;
-use super::subject::AppSubject;
-use crate::runner::answer::Raw;
-use crate::runner::fetch::fetch;
-use crate::runner::op::HttpRequest;
+use super::subject::{AppSubject, CLOUD};
+use crate::net::{HttpAnswer, http};
 use crate::status::FailureKind;
 use crate::wire;
 
@@ -27,22 +26,6 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const APPS: &str = "{ apps { id externalID name url error functions { slug name \
                     triggers { type value condition } \
                     configuration { retries { value } concurrency { limit { value isPlanLimit } key } } } } }";
-
-/// Why Inngest was not told, or does not tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub kind: FailureKind,
-    pub text: String,
-}
-
-impl Failure {
-    pub(super) fn new(kind: FailureKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-        }
-    }
-}
 
 /// Where it is, and who asks.
 #[derive(Debug, Clone)]
@@ -82,7 +65,7 @@ impl Inngest {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Raw, Failure> {
+    pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpAnswer, Failure> {
         let mut headers = Vec::new();
         if let Some(key) = &self.key {
             headers.push(("authorization".to_owned(), format!("Bearer {}", bearer(key))));
@@ -93,16 +76,14 @@ impl Inngest {
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
-        let request = HttpRequest {
-            url: format!("{}{path}", self.api),
-            method: method.to_owned(),
-            headers,
-            body: body.map(Value::to_string).unwrap_or_default(),
-            infer: false,
-        };
-        match tokio::time::timeout(ANSWER_LIMIT, fetch(request)).await {
+        let url = format!("{}{path}", self.api);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        match tokio::time::timeout(ANSWER_LIMIT, http::fetch(&url, method, &headers, body.into())).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(lost)) => Err(Failure::new(FailureKind::Unreachable, lost.to_string())),
+            Ok(Err(error)) => {
+                let text = format!("{url} does not answer: {error}");
+                Err(Failure::new(FailureKind::Unreachable, text))
+            }
             Err(_) => {
                 let text = format!("{} has not answered for {ANSWER_LIMIT:?}", self.api);
                 Err(Failure::new(FailureKind::Silent, text))
@@ -136,7 +117,7 @@ impl Inngest {
     /// The outer `None`: it does not tell. The inner one: it knows no such app.
     async fn held(&self, app: &str) -> Result<Option<Option<Held>>, Failure> {
         // The cloud has no GraphQL of its own.
-        if self.api != super::CLOUD
+        if self.api != CLOUD
             && let Some(answer) = self.query(APPS).await?
             && let Some(apps) = answer["data"]["apps"].as_array()
         {

@@ -29,6 +29,7 @@
 //! ```
 
 mod drift;
+mod failure;
 mod holder;
 mod inngest;
 mod key;
@@ -36,7 +37,6 @@ mod state;
 mod subject;
 mod task;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use inngest::Inngest;
 pub use key::flaw;
-pub use subject::{CLOUD, Off, Unsigned, is_local};
+pub use subject::{CLOUD, Off, Settings, Unsigned, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;
@@ -53,15 +53,6 @@ use crate::status::RegistrationStatus;
 
 /// How long whoever asks waits for what becomes of it.
 const ASKED_LIMIT: Duration = Duration::from_secs(30);
-
-/// What the host knows of itself.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Whether to register at all.
-    pub wanted: bool,
-    /// Where the host listens.
-    pub address: SocketAddr,
-}
 
 /// What a host with these settings would have to tell of a project, and to whom.
 #[must_use]

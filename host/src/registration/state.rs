@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::inngest::Failure;
+use super::failure::Failure;
 use crate::status::{Difference, DifferenceKind, RegistrationState};
 
 /// How often things are done, which depends on how far away Inngest is.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 use super::{Act, Event, HolderReading, Machine, Pace, RECHECK, Reading, Standing};
-use crate::registration::inngest::Failure;
+use crate::registration::failure::Failure;
 use crate::status::{Difference, DifferenceKind, FailureKind, RegistrationState};
 
 fn current(digest: &str) -> Event {

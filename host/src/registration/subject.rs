@@ -1,11 +1,10 @@
 //! What Inngest is to be told by the current generation, and which Inngest.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use js_runtime_api::{App, Function, Manifest, Target};
 use serde_json::json;
 
-use super::Settings;
 use super::state::Pace;
 use crate::status::{AppStatus, OffKind, RegistrationState, RegistrationStatus};
 
@@ -13,6 +12,15 @@ use crate::status::{AppStatus, OffKind, RegistrationState, RegistrationStatus};
 pub const DEV_SERVER: &str = "http://localhost:8288";
 /// Inngest's own.
 pub const CLOUD: &str = "https://api.inngest.com";
+
+/// What the host knows of itself.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether to register at all.
+    pub wanted: bool,
+    /// Where the host listens.
+    pub address: SocketAddr,
+}
 
 /// Everything that is to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -326,8 +334,7 @@ mod tests {
 
     use js_runtime_api::{App, Client, Function, Manifest, Target};
 
-    use super::{Off, Subject, is_local};
-    use crate::registration::Settings;
+    use super::{Off, Settings, Subject, is_local};
     use crate::registration::state::Pace;
 
     fn manifest(apps: &[&str], client: &Client) -> Manifest {

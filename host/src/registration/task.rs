@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use super::Settings;
+use super::failure::Failure;
 use super::holder;
-use super::inngest::{Failure, Inngest};
+use super::inngest::Inngest;
 use super::state::{Act, Event, Holder, HolderReading, Machine, Reading, Standing};
-use super::subject::{self, AppSubject, Off, Subject};
+use super::subject::{self, AppSubject, Off, Settings, Subject};
 use crate::generation::{Generation, HostEvent, Table};
-use crate::runner::fetch;
+use crate::net::http;
 use crate::status::{Difference, FailureKind, HolderStatus, RegistrationStatus};
 
 /// How long an isolate may take; the SDK in it gives Inngest less.
@@ -125,7 +125,7 @@ impl Task {
             _ if !allowed => Err(Off::NotCurrent),
             None => Err(Off::NoGeneration),
             Some(generation) => {
-                fetch::trust(generation.sources.certificates());
+                http::trust(generation.sources.certificates());
                 let variable = |name: &str| generation.sources.variable(name);
                 Subject::of(&generation.manifest, variable, &self.settings)
             }

@@ -5,16 +5,8 @@ use serde_json::{Value, json};
 
 use super::moment::Moment;
 use super::op::Op;
+use crate::net::HttpAnswer;
 use crate::wire::{self, StreamedAnswer};
-
-/// An HTTP answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Raw {
-    pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,20 +29,9 @@ pub enum Answer {
     },
 }
 
-impl Raw {
-    /// The first header of this name, which is in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    }
-}
-
 impl Answer {
     #[must_use]
-    pub fn read(raw: &Raw) -> Self {
+    pub fn read(raw: &HttpAnswer) -> Self {
         let after = raw.header("retry-after").and_then(Moment::retry_after);
         let body: Result<Value, _> = serde_json::from_slice(&raw.body);
         let failed = |error| Self::Failed {
@@ -104,11 +85,11 @@ pub fn error(name: &str, message: &str) -> Value {
     json!({"name": name, "message": message})
 }
 
-fn taken_out(raw: &Raw, streamed: StreamedAnswer) -> Raw {
+fn taken_out(raw: &HttpAnswer, streamed: StreamedAnswer) -> HttpAnswer {
     let mut headers = raw.headers.clone();
     headers.retain(|(known, _)| !streamed.headers.keys().any(|name| name.eq_ignore_ascii_case(known)));
     headers.extend(streamed.headers());
-    Raw {
+    HttpAnswer {
         // An envelope within an envelope is none of the SDK's.
         status: if streamed.status == wire::STREAMED {
             200
@@ -151,13 +132,13 @@ fn error_of(status: u16, body: Option<Value>, bytes: &[u8]) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Answer, Raw};
+    use super::{Answer, HttpAnswer};
     use crate::runner::op::Op;
 
-    fn raw(status: u16, headers: &[(&str, &str)], body: &Value) -> Raw {
+    fn raw(status: u16, headers: &[(&str, &str)], body: &Value) -> HttpAnswer {
         let sdk = ("x-inngest-sdk", "inngest-js:v4");
         let headers = headers.iter().chain([&sdk]);
-        Raw {
+        HttpAnswer {
             status,
             headers: headers
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -219,7 +200,7 @@ mod tests {
 
     #[test]
     fn who_is_not_the_sdk_is_not_believed() {
-        let answer = Answer::read(&Raw {
+        let answer = Answer::read(&HttpAnswer {
             status: 200,
             headers: Vec::new(),
             body: b"<html>".to_vec(),

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::expression::{Verdict, evaluate};
 use super::request::encoded;
+use crate::status::FunctionStatus;
 
 /// The retries of a function that says nothing (inngest/inngest: `pkg/consts`).
 const DEFAULT_RETRIES: u32 = 4;
@@ -61,6 +62,18 @@ fn list(names: &[String]) -> String {
     match names {
         [] => "none".to_owned(),
         names => names.join(", "),
+    }
+}
+
+impl From<FunctionStatus> for Function {
+    fn from(status: FunctionStatus) -> Self {
+        Self {
+            id: status.id,
+            app: status.app,
+            triggers: status.triggers,
+            retries: status.retries,
+            config: Value::Object(status.config.into_iter().collect()),
+        }
     }
 }
 
@@ -125,6 +138,12 @@ impl Function {
 }
 
 impl Catalogue {
+    /// The functions that a host lists.
+    #[must_use]
+    pub fn of(functions: impl IntoIterator<Item = FunctionStatus>) -> Self {
+        Self::new(functions.into_iter().map(Function::from).collect())
+    }
+
     #[must_use]
     pub const fn new(functions: Vec<Function>) -> Self {
         Self(functions)

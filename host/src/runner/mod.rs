@@ -12,7 +12,6 @@ mod activity;
 pub mod answer;
 pub mod catalogue;
 mod expression;
-pub mod fetch;
 mod id;
 pub mod inbox;
 mod machine;

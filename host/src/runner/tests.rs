@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Raw;
 use super::catalogue::{Catalogue, Function};
 use super::op::HttpRequest;
 use super::report::{Origin, Report, RunEnding, StepStatus};
 use super::request::Request;
 use super::sdk::{Answered, Lost, Sdk};
 use super::session::{Options, Order, Session};
+use crate::net::HttpAnswer;
 
 /// What it answers: `(status, ops or value)`, by the function and what it has memoised.
 type Answers = dyn Fn(&str, &Value) -> (u16, Value) + Send + Sync;
@@ -31,7 +31,7 @@ impl Sdk for FakeSdk {
         let function = request.path.split("fnId=").nth(1).unwrap().split('&').next().unwrap();
         let (status, answer) = (self.answers)(function, &body);
         self.bodies.lock().unwrap().push(body);
-        let raw = Raw {
+        let raw = HttpAnswer {
             status,
             headers: vec![
                 ("x-inngest-sdk".to_owned(), "fake".to_owned()),
@@ -48,9 +48,9 @@ impl Sdk for FakeSdk {
         .boxed()
     }
 
-    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<Raw, Lost>> {
+    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpAnswer, Lost>> {
         async move {
-            Ok(Raw {
+            Ok(HttpAnswer {
                 status: 203,
                 headers: Vec::new(),
                 body: request.url.into_bytes(),

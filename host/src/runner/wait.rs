@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answer::{Raw, error};
+use super::answer::error;
 use super::machine::Delay;
 use super::moment::Moment;
 use super::op::{HttpRequest, Step, Wait};
@@ -16,6 +16,7 @@ use super::post::Wanted;
 use super::report::{Origin, Report, RunEnding, WaitKind};
 use super::run::{Happened, Running};
 use super::session::{Order, Session, millis};
+use crate::net::HttpAnswer;
 
 impl Running {
     pub(super) fn begin(&mut self, step: Step, wait: Wait) {
@@ -238,7 +239,7 @@ impl Session {
     }
 }
 
-fn fetched(raw: &Raw, infer: bool) -> Value {
+fn fetched(raw: &HttpAnswer, infer: bool) -> Value {
     let text = String::from_utf8_lossy(&raw.body);
     if infer {
         return serde_json::from_str(&text).unwrap_or_else(|_| text.into_owned().into());

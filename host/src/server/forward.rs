@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri};
 use axum::response::Response;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use js_runtime_api::{Body as Bytewise, header_bytes};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
@@ -19,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer;
 use super::calls::GENERATION_HEADER;
-use super::listen::own_control_socket;
-use crate::http_connection::{AnswerBody, drive};
+use crate::net::{HttpError, http, own_control_socket};
 
 /// How often a host is looked for that is not there yet.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -85,25 +82,19 @@ impl Successor {
         uri: &Uri,
         headers: HeaderMap,
         body: impl Into<Body>,
-    ) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<Response, HttpError> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder().method(method).uri(path).body(body.into())?;
         *request.headers_mut() = headers;
         let headers = request.headers_mut();
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers
-            .entry(HOST)
-            .or_insert_with(|| HeaderValue::from_static("localhost"));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
-        let connection = drive(connection);
-        let mut response = sender.send_request(request).await?;
+        let mut response = http::send(self.connect().await?, request).await?;
         // They belong to the connection between the hosts.
         response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(TRANSFER_ENCODING);
         response.headers_mut().remove(GENERATION_HEADER);
-        Ok(response.map(|body| Body::new(AnswerBody::new(body, connection))))
+        Ok(response.map(Body::new))
     }
 
     /// Whether no other host has taken the place of this one yet.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
 
+use super::Server;
 use super::forward::Successor;
-use super::{Server, own_control_socket};
+use crate::net::own_control_socket;
 use crate::status::{CallStatus, HostStatus, Status, SupervisorLine};
 
 /// A host that does not answer within this is shown without its calls.

@@ -34,10 +34,11 @@ use tokio::net::TcpListener;
 
 use super::accept::Accepting;
 use super::auth::is_local;
-use super::listen::{ListenError, Peer};
+use super::listen::Peer;
 use super::room::{Phase, Place, Room};
 use super::{answer, connection};
 use crate::generation::{Generation, GenerationId, IsolateId, PublicState, Table, View};
+use crate::net::{self, ListenError};
 use crate::tasks::TaskSet;
 
 const CURRENT: &str = "current";
@@ -75,7 +76,7 @@ impl Inspector {
     pub fn bind(port: u16) -> Result<Self, ListenError> {
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let failed = |error| ListenError::Tcp { address, error };
-        let bound = super::listen::bind(address)?;
+        let bound = net::bind(address)?;
         bound.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(bound).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;

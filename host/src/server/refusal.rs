@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use js_runtime_api::{CallError, LoadError};
 
 use super::calls::Route;
+use super::readiness::not_ready;
 use super::{Server, answer};
 use crate::generation::Gone;
 use crate::status::NotReady;
@@ -14,7 +15,7 @@ use crate::wire;
 /// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the
 /// SDK's headers, so nobody takes it for the function's or the sync's.
 pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
-    let reason = NotReady::of(&server.table);
+    let reason = not_ready(&server.table);
     let message = match reason {
         Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
         _ => gone.to_string(),

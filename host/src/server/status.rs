@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use js_runtime_api::Finishing;
 use serde::Deserialize;
 
+use super::readiness::not_ready;
 use super::{Server, hosts};
 use crate::generation::{Entry, GenerationId, Holds, Observed, PublicState, Reason, Role, Table, View};
 use crate::status::{
-    CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, NotReady, Readiness, RejectedStatus,
-    SourceStatus, Status,
+    CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, Readiness, RejectedStatus, SourceStatus,
+    Status,
 };
 
 /// `GET /-/live`: that the process answers is the answer.
@@ -38,7 +39,7 @@ pub(super) async fn ready(State(server): State<Server>, Query(query): Query<Read
         until_it_leaves(&server.table).await;
     }
     let current = server.table.current();
-    let reason = NotReady::of(&server.table);
+    let reason = not_ready(&server.table);
     let status = if reason.is_none() {
         StatusCode::OK
     } else {

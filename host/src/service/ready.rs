@@ -5,17 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, timeout};
 
 use super::{Service, ServiceError};
-use crate::http_connection::drive;
-use crate::server::owner_of;
+use crate::generation::GenerationId;
+use crate::net::{HttpAnswer, http, owner_of};
+use crate::status::{NotReady, Readiness};
 
 /// How long a host may take to load the project.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -52,38 +47,89 @@ async fn watch(address: SocketAddr) -> Result<u64, String> {
     let end = Instant::now() + PATIENCE;
     let mut last = "nothing answers".to_owned();
     let mut pause = interval(PAUSE);
+    let url = format!("http://{address}/-/ready");
     while Instant::now() < end {
         pause.tick().await;
-        let answer = match timeout(end.duration_since(Instant::now()), ask(address)).await {
+        let answer = match timeout(
+            end.duration_since(Instant::now()),
+            http::fetch(&url, "GET", &[], Bytes::new()),
+        )
+        .await
+        {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                last = format!("http://{address}/-/ready does not answer ({error})");
+                last = format!("{url} does not answer ({error})");
                 continue;
             }
             Err(_) => break,
         };
-        let (status, body) = answer;
-        if let (StatusCode::OK, Some(generation)) = (status, body["generation"].as_u64()) {
-            return Ok(generation);
-        }
-        last = match body["reason"].as_str() {
-            Some("rejected") => return Err("the code does not load; the host waits for code that does".to_owned()),
-            Some(reason) => format!("the host says {reason:?}"),
-            None => format!("something else than Baton answers at http://{address}: {status}"),
+        last = match read(&answer) {
+            Heard::Serves(GenerationId(generation)) => return Ok(generation),
+            Heard::Not(NotReady::Rejected) => {
+                return Err("the code does not load; the host waits for code that does".to_owned());
+            }
+            Heard::Not(reason) => format!("the host says {:?}", reason.as_str()),
+            Heard::Foreign => {
+                let status = answer.status;
+                format!("something else than Baton answers at http://{address}: {status}")
+            }
         };
     }
     Err(format!("{last}, after {} s", PATIENCE.as_secs()))
 }
 
-async fn ask(address: SocketAddr) -> Result<(StatusCode, serde_json::Value), Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let _connection = drive(connection);
-    let request = Request::get("/-/ready")
-        .header(HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+/// The answer of the port.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Serves(GenerationId),
+    Not(NotReady),
+    Foreign,
+}
+
+fn read(answer: &HttpAnswer) -> Heard {
+    match serde_json::from_slice(&answer.body) {
+        Ok(Readiness {
+            generation: Some(generation),
+            ..
+        }) if answer.status == 200 => Heard::Serves(generation),
+        Ok(Readiness {
+            reason: Some(reason), ..
+        }) => Heard::Not(reason),
+        _ => Heard::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, read};
+    use crate::generation::GenerationId;
+    use crate::net::HttpAnswer;
+    use crate::status::{NotReady, Readiness};
+
+    #[test]
+    fn the_port_of_a_host_is_told_from_that_of_somebody_else() {
+        let readiness = |generation: Option<u64>, reason| Readiness {
+            ready: generation.is_some(),
+            generation: generation.map(GenerationId),
+            reason,
+            last_good: false,
+        };
+        let heard = |status, body: Vec<u8>| {
+            read(&HttpAnswer {
+                status,
+                body,
+                ..HttpAnswer::default()
+            })
+        };
+        let host = |status, readiness| heard(status, serde_json::to_vec(&readiness).unwrap());
+        assert_eq!(host(200, readiness(Some(3), None)), Heard::Serves(GenerationId(3)));
+        assert_eq!(
+            host(503, readiness(None, Some(NotReady::Rejected))),
+            Heard::Not(NotReady::Rejected)
+        );
+        let blocked = readiness(Some(3), Some(NotReady::IsolatesBlocked));
+        assert_eq!(host(503, blocked), Heard::Not(NotReady::IsolatesBlocked));
+        assert_eq!(heard(200, b"{}".to_vec()), Heard::Foreign);
+        assert_eq!(heard(404, b"<html>".to_vec()), Heard::Foreign);
+    }
 }

@@ -21,7 +21,6 @@ use serde_json::Value;
 
 use crate::config::WatchMode;
 use crate::generation::{Expected, GenerationId, IsolateId, PublicState, Reason};
-use crate::runner::catalogue::{Catalogue, Function};
 
 pub use answer::{Answer, DrainStatus};
 pub use readiness::{NotReady, Readiness};
@@ -193,14 +192,6 @@ pub struct SupervisorLine {
     pub version: String,
 }
 
-impl Status {
-    /// The functions, for runs of them on the command line.
-    #[must_use]
-    pub fn catalogue(self) -> Catalogue {
-        Catalogue::new(self.functions.into_iter().map(FunctionStatus::into_function).collect())
-    }
-}
-
 impl FunctionStatus {
     /// The functions of a generation.
     #[must_use]
@@ -218,17 +209,6 @@ impl FunctionStatus {
             config: function.config.clone(),
         };
         manifest.functions().map(status).collect()
-    }
-
-    #[must_use]
-    pub fn into_function(self) -> Function {
-        Function {
-            id: self.id,
-            app: self.app,
-            triggers: self.triggers,
-            retries: self.retries,
-            config: Value::Object(self.config.into_iter().collect()),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::{GenerationId, Table};
+use crate::generation::GenerationId;
 
 /// A host's readiness for calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,22 +35,6 @@ pub enum NotReady {
 }
 
 impl NotReady {
-    /// `None` while a generation serves.
-    #[must_use]
-    pub fn of(table: &Table) -> Option<Self> {
-        if table.draining().is_cancelled() {
-            return Some(Self::Draining);
-        }
-        if table.tasks().failed().is_some() {
-            return Some(Self::Failing);
-        }
-        match table.current() {
-            Some(current) => current.pool.all_blocked().then_some(Self::IsolatesBlocked),
-            None if table.view().last_rejected.is_some() => Some(Self::Rejected),
-            None => Some(Self::Loading),
-        }
-    }
-
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

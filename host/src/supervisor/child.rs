@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use super::event::HostId;
 use super::handover_record::{HostRecord, milliseconds};
 use super::message::{FromHost, ToHost};
-use super::posix::{self, Exit};
 use super::state::HostState;
+use crate::posix::{self, Exit};
 
 /// The hidden command that is a host.
 pub const HOST_COMMAND: &str = "host";
@@ -135,7 +135,7 @@ impl Child {
     }
 
     pub fn kill(&self) {
-        if let Err(error) = posix::kill(self.pid, libc::SIGKILL) {
+        if let Err(error) = posix::kill(self.pid, posix::Signal::SIGKILL) {
             tracing::warn!(%error, host = self.pid, "a host cannot be ended");
         }
     }

@@ -17,8 +17,8 @@ use js_runtime_api::{RunRecord, ownership};
 use serde::{Deserialize, Serialize};
 use tracing::{error, warn};
 
-use super::mapped_file::MappedFile;
 use crate::generation::{CallInfo, GenerationId};
+use crate::posix::mapped_file::MappedFile;
 
 const SLOT: usize = 512;
 const WORDS: usize = SLOT / 8;

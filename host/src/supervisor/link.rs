@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
-use super::posix::take_inherited;
+use crate::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
 use crate::tasks::OwnedTask;
 

@@ -19,25 +19,22 @@ mod child;
 mod clock;
 mod event;
 mod handover_record;
-mod launchd_sockets;
 mod ledger;
 mod link;
-mod mapped_file;
 mod message;
 mod notify;
 mod outage;
-mod posix;
 mod replace;
 mod socket;
 mod state;
 #[cfg(test)]
 mod state_tests;
-pub mod swallow;
 mod unversioned_record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
@@ -52,20 +49,18 @@ pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
 pub use ledger::{Ledger, Noted, tell_all_lost};
 pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
 pub use message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
-pub use posix::effective_user;
-pub(crate) use posix::hold_signals;
 
 use self::child::{Child, Heard};
 use self::clock::Clock;
 use self::event::{Action, Asker, Binary, Event, HostId, Notice};
 use self::handover_record::{HandoverRecord, RecordError};
 use self::notify::Notify;
-use self::replace::AsDescriptor;
 use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::exit_code;
-use crate::server::{ListenError, own_control_socket};
+use crate::net::{ListenError, own_control_socket};
+use crate::posix::{self, signals};
 use crate::status::SupervisorLine;
 
 /// How often the clock is looked at, and systemd asked for more time.
@@ -225,7 +220,7 @@ impl Supervisor {
     async fn run(mut self, begin: bool) -> Result<u8, StartError> {
         let mut signals = Signals::listen()?;
         // They wait where an older binary became this one.
-        posix::hold_signals(false);
+        signals::hold(false);
         let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -441,14 +436,18 @@ impl Supervisor {
             let record = HandoverRecord {
                 version: handover_record::VERSION,
                 hosts,
-                listener: socket.listener.descriptor(),
+                listener: socket.listener.as_raw_fd(),
                 origin: socket.origin,
-                lock: self.lock.descriptor(),
+                lock: self.lock.as_fd().as_raw_fd(),
                 numbers: self.supervision.numbers(),
             };
             let arguments: Vec<_> = std::env::args_os().skip(1).collect();
             crate::telemetry::logs::flush();
-            Err(record.exec(&path_of(binary)?, &arguments, &[&socket.listener, &self.lock]))
+            Err(record.exec(
+                &path_of(binary)?,
+                &arguments,
+                &[socket.listener.as_fd(), self.lock.as_fd()],
+            ))
         });
         let replaced: Result<(), std::io::Error> = replaced;
         if let Err(error) = replaced {
@@ -491,7 +490,7 @@ fn has_hosts(setup: &Setup) -> bool {
     let folder = shared.parent().map(std::fs::read_dir);
     let sockets = folder.into_iter().flatten().flatten().flatten();
     let pids = sockets.filter_map(|socket| socket.file_name().to_str()?.strip_suffix(".sock")?.parse().ok());
-    pids.into_iter().any(|pid| posix::kill(pid, 0).is_ok())
+    pids.into_iter().any(|pid| posix::kill(pid, None).is_ok())
 }
 
 fn path_of(binary: &Binary) -> std::io::Result<std::path::PathBuf> {
@@ -555,7 +554,7 @@ enum Received {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        swallow::signals_without_meaning(&[]);
+        signals::swallow(&[]);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use super::posix::monotonic;
+use crate::posix::monotonic;
 
 /// Where, and how often it wants to hear that all is well.
 #[derive(Debug)]

@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use super::handover_record::{HandoverRecord, RecordError};
-use super::posix;
 use super::socket::Socket;
+use crate::posix::{self, signals};
 
 /// Holds the [`HandoverRecord`] across the exec. The name is that of the first release, which reads and writes it too.
 pub const VARIABLE: &str = "BATON_SUPERVISOR_BAGGAGE";
@@ -38,34 +38,23 @@ impl HandoverRecord {
     }
 
     /// Goes on as `binary`. Returns only when that cannot be started, and then nothing has changed.
-    pub fn exec(&self, binary: &Path, arguments: &[OsString], keep: &[&dyn AsDescriptor]) -> io::Error {
+    pub fn exec(&self, binary: &Path, arguments: &[OsString], keep: &[BorrowedFd<'_>]) -> io::Error {
         let text = match serde_json::to_string(self) {
             Ok(text) => text,
             Err(error) => return error.into(),
         };
         for descriptor in keep {
-            if let Err(error) = posix::set_inherited(&descriptor.descriptor(), true) {
+            if let Err(error) = posix::set_inherited(descriptor, true) {
                 return error;
             }
         }
         // What comes meanwhile waits for the handlers of the newer one.
-        posix::hold_signals(true);
+        signals::hold(true);
         let error = Command::new(binary).args(arguments).env(VARIABLE, text).exec();
-        posix::hold_signals(false);
+        signals::hold(false);
         for descriptor in keep {
-            let _ = posix::set_inherited(&descriptor.descriptor(), false);
+            let _ = posix::set_inherited(descriptor, false);
         }
         error
-    }
-}
-
-/// Something with a descriptor.
-pub trait AsDescriptor {
-    fn descriptor(&self) -> RawFd;
-}
-
-impl<T: AsRawFd> AsDescriptor for T {
-    fn descriptor(&self) -> RawFd {
-        self.as_raw_fd()
     }
 }

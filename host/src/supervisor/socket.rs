@@ -5,9 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{OwnedFd, RawFd};
 
-use super::launchd_sockets;
-use super::posix::take_inherited;
-use crate::server::{ListenError, bind};
+use crate::net::{ListenError, bind};
+use crate::posix::{launchd_sockets, take_inherited};
 
 /// The first descriptor that systemd passes (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
@@ -98,7 +97,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::{Given, Origin, Socket, systemd_count};
-    use crate::server::ListenError;
+    use crate::net::ListenError;
 
     fn tcp() -> OwnedFd {
         TcpListener::bind("127.0.0.1:0").unwrap().into()

@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
 use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
-use crate::runner::fetch;
+use crate::net::http;
 use crate::tasks::OwnedTask;
 
 /// Any of these turns it on.
@@ -219,7 +219,7 @@ impl HttpClient for Client {
             .collect();
         let url = head.uri.to_string();
         let sent = OwnedTask::spawn_on(&self.0, "export of spans", async move {
-            fetch::exchange(&url, head.method.as_str(), &headers, body).await
+            http::fetch(&url, head.method.as_str(), &headers, body).await
         });
         let answer = sent.ended().await.ok_or("the request was given up")??;
         Ok(Response::builder().status(answer.status).body(answer.body.into())?)

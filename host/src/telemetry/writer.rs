@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::supervisor::hold_signals;
+use crate::posix::signals;
 
 /// The most that may wait for one place, in bytes. A single line that is larger is taken when nothing else waits.
 const MOST_WAITING: usize = 8 << 20;
@@ -182,7 +182,7 @@ impl Shared {
 
     fn write_until_the_end(&self) {
         // They are for the thread that has asked for them.
-        hold_signals(true);
+        signals::hold(true);
         loop {
             let mut queue = self.lock();
             while queue.lines.is_empty() {

@@ -1,10 +1,32 @@
 //! The way of a change out of the watching thread: a slot, into which unheard changes are merged.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Change;
+/// Something happened: time to compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What it happened to, in the set's own names: paths of the set, and modules and folders of
+    /// its trees.
+    pub paths: BTreeSet<PathBuf>,
+    /// Whether it may have happened to everything else that is followed, too: a folder was replaced,
+    /// or events were lost.
+    pub rescan: bool,
+}
+
+impl Change {
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty() && !self.rescan
+    }
+
+    pub(super) fn merge(&mut self, newer: Self) {
+        self.paths.extend(newer.paths);
+        self.rescan |= newer.rescan;
+    }
+}
 
 /// Both ends of a slot.
 pub(super) fn channel() -> (Teller, Changes) {

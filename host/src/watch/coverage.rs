@@ -3,13 +3,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 
-use super::Polling;
 use super::filesystem::Filesystems;
 use super::limit::Limit;
 use super::survey::{Identity, Survey};
+
+/// When files are looked at in intervals, beside or instead of waiting for events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Polling {
+    /// Everywhere, and events are not used at all. Otherwise only where they cannot be relied on:
+    /// on network and shared file systems, and for folders that the kernel refuses to watch.
+    pub everywhere: bool,
+    /// Between two looks; longer where a look takes long.
+    pub interval: Duration,
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            everywhere: false,
+            interval: Duration::from_secs(1),
+        }
+    }
+}
 
 /// Makes the source of the kernel's events.
 pub(super) type MakeWatcher = Box<dyn Fn() -> notify::Result<Box<dyn Watcher + Send>> + Send>;

@@ -62,7 +62,8 @@ impl Filesystems {
 #[cfg(target_os = "linux")]
 fn magic(folder: &Path) -> Option<u32> {
     // The types are numbers of 32 bits, in a field that most machines sign and make wider.
-    rustix::fs::statfs(folder).ok().map(|statfs| statfs.f_type as u32)
+    let statfs = nix::sys::statfs::statfs(folder).ok()?;
+    Some(statfs.filesystem_type().0 as u32)
 }
 
 #[cfg(not(target_os = "linux"))]

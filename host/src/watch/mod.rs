@@ -27,6 +27,7 @@ mod names;
 mod patterns;
 mod poll;
 mod relevance;
+mod set;
 mod settle;
 mod spelling;
 mod survey;
@@ -35,15 +36,15 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use changes::Changes;
+pub use coverage::Polling;
 pub use limit::probe;
 pub use patterns::{Patterns, check_glob};
+pub use set::WatchSet;
 use tracing::warn;
 use worker::{Message, Worker};
 
@@ -51,60 +52,6 @@ use crate::blocking;
 
 /// The limit for the thread to end once it was told to.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
-
-/// What is to be followed. All paths are absolute.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WatchSet {
-    /// Files that were read or looked for in vain, and links, under the names by which they were
-    /// reached: every component may be a symlink, and every one of them is followed.
-    pub paths: BTreeSet<PathBuf>,
-    /// Folders in which any module matters, at any depth; except in `node_modules` and dot-folders,
-    /// and not through symlinks below the folder. (Modules are told by their extension.)
-    pub trees: BTreeSet<PathBuf>,
-    /// Files that matter by their names, and files that never do.
-    pub patterns: Patterns,
-}
-
-/// Something happened: time to compare.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
-    /// What it happened to, in the set's own names: paths of the set, and modules and folders of
-    /// its trees.
-    pub paths: BTreeSet<PathBuf>,
-    /// Whether it may have happened to everything else that is followed, too: a folder was replaced,
-    /// or events were lost.
-    pub rescan: bool,
-}
-
-impl Change {
-    fn is_empty(&self) -> bool {
-        self.paths.is_empty() && !self.rescan
-    }
-
-    fn merge(&mut self, newer: Self) {
-        self.paths.extend(newer.paths);
-        self.rescan |= newer.rescan;
-    }
-}
-
-/// When files are looked at in intervals, beside or instead of waiting for events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Polling {
-    /// Everywhere, and events are not used at all. Otherwise only where they cannot be relied on:
-    /// on network and shared file systems, and for folders that the kernel refuses to watch.
-    pub everywhere: bool,
-    /// Between two looks; longer where a look takes long.
-    pub interval: Duration,
-}
-
-impl Default for Polling {
-    fn default() -> Self {
-        Self {
-            everywhere: false,
-            interval: Duration::from_secs(1),
-        }
-    }
-}
 
 /// Why files cannot be watched.
 #[derive(Debug, thiserror::Error)]

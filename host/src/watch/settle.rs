@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Change;
+use super::changes::Change;
 
 const SHORTEST_SILENCE: Duration = Duration::from_millis(3);
 const LONG_SILENCE: Duration = Duration::from_millis(30);

@@ -10,9 +10,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::path::{Component, Path, PathBuf};
 
-use super::WatchSet;
 use super::names::{is_module, is_skipped};
 use super::patterns::Patterns;
+use super::set::WatchSet;
 use super::spelling::{Comparison, Spellings};
 
 /// So many symlinks on one way are a circle (Linux gives up at 40, too).

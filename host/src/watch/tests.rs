@@ -15,7 +15,8 @@ use notify::{Event, EventKind};
 use tempfile::TempDir;
 
 use super::worker::Message;
-use super::{Change, Changes, FileWatch, Polling, WatchSet};
+use super::changes::Change;
+use super::{Changes, FileWatch, Polling, WatchSet};
 
 /// Only a test that fails waits for so long.
 const DEADLINE: Duration = Duration::from_secs(30);

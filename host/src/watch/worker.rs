@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use notify::Watcher;
 
 use super::changes::Teller;
-use super::coverage::Coverage;
+use super::coverage::{Coverage, Polling};
 use super::event::{Event, What, is_noise, translate};
 use super::poll::Poll;
 use super::relevance::{Kind, judge};
+use super::set::WatchSet;
 use super::settle::{Progress, Settle, Subject};
 use super::survey::Survey;
-use super::{Polling, WatchSet};
 
 /// Events that are taken before anything else is done. A burst is surveyed once, not for each of its
 /// events; and one that never ends does not hold up what is due.

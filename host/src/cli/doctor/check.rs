@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::super::say;
+use super::super::output::say;
 
 /// A check that was made, or could not be.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use js_runtime_api::Sources;
 
 use super::check::{Check, Finding};
+use crate::net::http;
 use crate::registration::{CLOUD, Inngest};
-use crate::runner::fetch::{self, fetch};
-use crate::runner::op::HttpRequest;
 use crate::status::{AppStatus, Difference, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus};
 use crate::wire;
 
@@ -19,7 +19,7 @@ pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatu
     let Some(AppStatus { inngest: api, url, .. }) = registration.apps.first() else {
         return vec![untold(registration)];
     };
-    fetch::trust(sources.certificates());
+    http::trust(sources.certificates());
     let dev = registration.dev == Some(true);
     let inngest = Inngest {
         api: api.to_owned(),
@@ -195,16 +195,10 @@ fn registered(registration: &RegistrationStatus) -> Check {
 async fn from_here(url: &str) -> Result<(), Finding> {
     let fix = "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.";
     let wrong = |message: String| Finding::new("serve_origin_wrong", message, fix);
-    let request = HttpRequest {
-        url: url.to_owned(),
-        method: "GET".to_owned(),
-        headers: Vec::new(),
-        body: String::new(),
-        infer: false,
-    };
-    let answer = match tokio::time::timeout(ANSWER_LIMIT, fetch(request)).await {
+    let asked = http::fetch(url, "GET", &[], Bytes::new());
+    let answer = match tokio::time::timeout(ANSWER_LIMIT, asked).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(lost)) => return Err(wrong(lost.to_string())),
+        Ok(Err(error)) => return Err(wrong(format!("{url} does not answer: {error}"))),
         Err(_) => return Err(wrong(format!("{url} has not answered for {ANSWER_LIMIT:?}"))),
     };
     let is_sdk = answer.header(wire::SDK).or_else(|| answer.header(wire::SDK_HANDLED));

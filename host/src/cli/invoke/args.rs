@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::parse_duration;
+use crate::duration::parse_duration;
 
 #[derive(Debug, Args)]
 #[allow(missing_docs, reason = "clap would take it for a help text")]

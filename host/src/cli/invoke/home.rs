@@ -240,7 +240,7 @@ impl Home {
                 (Some(_), _) => break status,
             }
         };
-        Ok(status.catalogue())
+        Ok(Catalogue::of(status.functions))
     }
 
     pub(super) async fn reloads(&self) -> Result<Reloads, HomeError> {

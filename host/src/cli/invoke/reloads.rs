@@ -6,9 +6,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request};
 
-use super::super::client;
 use crate::generation::{Outcome, Report};
-use crate::http_connection::AnswerBody;
+use crate::net::{AnswerBody, HttpError, http};
 
 pub(super) struct Reloads {
     body: AnswerBody,
@@ -23,13 +22,13 @@ pub(super) enum Reloaded {
 
 impl Reloads {
     /// What is swapped in after this is told.
-    pub(super) async fn open(socket: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) async fn open(socket: &Path) -> Result<Self, HttpError> {
         let request = Request::builder()
             .method(Method::GET)
             .uri("/-/events")
             .body(Full::new(Bytes::new()))?;
         Ok(Self {
-            body: client::open(socket, request).await?.into_body(),
+            body: http::send_to_socket(socket, request).await?.into_body(),
             unread: String::new(),
         })
     }

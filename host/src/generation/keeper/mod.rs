@@ -4,6 +4,7 @@
 mod handover;
 mod isolates;
 mod loads;
+mod preparing;
 mod request;
 mod spare;
 
@@ -19,9 +20,9 @@ use tracing::{error, info, warn};
 pub use self::handover::Frozen;
 use self::handover::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
+use self::preparing::Preparing;
 use self::request::Request;
 pub use self::request::{Keeper, Limits};
-use self::spare::Preparing;
 use super::deadlines::Deadlines;
 use super::history::History;
 use super::live::Generation;

@@ -22,10 +22,8 @@ use tower::ServiceExt as _;
 use super::super::calls::{self, GENERATION_HEADER};
 use super::super::listen::Peer;
 use super::super::{Server, answer};
-use crate::runner::answer::Raw;
+use crate::net::HttpAnswer;
 use crate::runner::catalogue::Catalogue;
-use crate::runner::fetch::fetch;
-use crate::runner::op::HttpRequest;
 use crate::runner::report::Origin;
 use crate::runner::request::Request as RunRequest;
 use crate::runner::sdk::{Answered, Lost, Sdk};
@@ -135,7 +133,7 @@ fn catalogue(server: &Server) -> Catalogue {
     let functions = current
         .iter()
         .flat_map(|current| FunctionStatus::all(&current.manifest));
-    Catalogue::new(functions.map(FunctionStatus::into_function).collect())
+    Catalogue::of(functions)
 }
 
 /// The project's SDK behind the same routes that Inngest calls.
@@ -156,10 +154,6 @@ impl Sdk for OwnSdk {
         let lost = |error: BoxError| Lost(format!("the host does not answer: {error}"));
         async move { call(router, request).await.map_err(lost) }.boxed()
     }
-
-    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<Raw, Lost>> {
-        fetch(request).boxed()
-    }
 }
 
 async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError> {
@@ -173,17 +167,10 @@ async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError>
         .body(Body::from(request.body))?;
     let (head, body) = router.oneshot(http).await?.into_parts();
     let generation = head.headers.get(GENERATION_HEADER);
-    let headers = head.headers.iter().map(|(name, value)| {
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        (name.as_str().to_owned(), value)
-    });
+    let body = axum::body::to_bytes(body, LARGEST_ANSWER).await?;
     Ok(Answered {
         generation: generation.and_then(|value| value.to_str().ok()?.parse().ok()),
-        raw: Raw {
-            status: head.status.as_u16(),
-            headers: headers.collect(),
-            body: axum::body::to_bytes(body, LARGEST_ANSWER).await?.into(),
-        },
+        raw: HttpAnswer::new(head.status.as_u16(), &head.headers, body),
     })
 }
 

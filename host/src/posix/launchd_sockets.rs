@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 /// Takes the sockets of `Sockets` → `Listeners` in the property list; none where launchd has not started this
 /// process. They can be taken once.
 #[cfg(target_os = "macos")]
+#[must_use]
 #[allow(unsafe_code, reason = "a function of macOS that Rust has no name for")]
-pub(super) fn take() -> Vec<OwnedFd> {
+pub fn take() -> Vec<OwnedFd> {
     use std::os::fd::FromRawFd as _;
     unsafe extern "C" {
         fn launch_activate_socket(
@@ -31,13 +32,14 @@ pub(super) fn take() -> Vec<OwnedFd> {
     };
     for socket in &all {
         // A descriptor that is open has flags.
-        let _ = super::posix::set_inherited(socket, false);
+        let _ = super::set_inherited(socket, false);
     }
     all
 }
 
 /// There is no launchd.
 #[cfg(not(target_os = "macos"))]
-pub(super) const fn take() -> Vec<OwnedFd> {
+#[must_use]
+pub const fn take() -> Vec<OwnedFd> {
     Vec::new()
 }

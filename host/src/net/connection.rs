@@ -8,19 +8,19 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use crate::tasks::OwnedTask;
 
 /// Has a connection work until the task is dropped. Its failure is that of the request or of the answer's body.
-pub(crate) fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> OwnedTask<()> {
+pub(super) fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> OwnedTask<()> {
     OwnedTask::spawn("connection to a server", async move { drop(connection.await) })
 }
 
 /// The body of an answer, which keeps its connection.
 #[derive(Debug)]
-pub(crate) struct AnswerBody {
+pub struct AnswerBody {
     body: Incoming,
     _connection: OwnedTask<()>,
 }
 
 impl AnswerBody {
-    pub(crate) const fn new(body: Incoming, connection: OwnedTask<()>) -> Self {
+    pub(super) const fn new(body: Incoming, connection: OwnedTask<()>) -> Self {
         Self {
             body,
             _connection: connection,

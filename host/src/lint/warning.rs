@@ -1,0 +1,23 @@
+//! Where a warning points to.
+
+use js_runtime_api::{Function, Warning};
+
+use super::code::Code;
+
+/// A warning about a function, at the line where this text of its options is written, else where the
+/// function is defined.
+pub(super) fn warning(code: Code, function: &Function, text: Option<&str>, message: String, help: String) -> Warning {
+    let definition = function.definition.as_ref();
+    let module = || function.file.as_ref().map(|file| file.display().to_string());
+    Warning {
+        code: code.into(),
+        function: Some(function.id.clone()),
+        message,
+        file: definition.map(|definition| definition.file.clone()).or_else(module),
+        line: definition.map(|definition| {
+            let written = text.and_then(|text| definition.texts.get(text));
+            written.copied().unwrap_or(definition.line)
+        }),
+        help: Some(help),
+    }
+}
