@@ -38,11 +38,12 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(code) => {
-            logs::flush();
+            logs::end();
             code
         }
         Err(Failure { code, report }) => {
             logs::say_last(&format!("{report:?}"));
+            logs::end();
             ExitCode::from(code)
         }
     }

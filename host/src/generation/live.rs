@@ -165,7 +165,7 @@ impl Generation {
             // Never that of a call.
             u64::MAX - calls.registrations
         };
-        self.pool.call(id, None, request)
+        self.pool.queue.push(id, None, request)
     }
 
     /// Whether the generation has the function.
@@ -301,9 +301,8 @@ impl Lease {
 
     /// Answers the call that this lease was taken for.
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.generation()
-            .pool
-            .call(self.call, self.function.as_deref(), request)
+        let queue = &self.generation().pool.queue;
+        queue.push(self.call, self.function.as_deref(), request)
     }
 
     /// The answer has begun: from now on the call may take as long as it likes.

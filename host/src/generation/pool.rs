@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use js_runtime_api::{CallError, CallQueue, DebugSession, Isolate, Request, Response, RunningCall, Vitals};
+use js_runtime_api::{CallQueue, DebugSession, Isolate, RunningCall, Vitals};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -93,17 +93,6 @@ impl Pool {
             queue,
             members: Mutex::default(),
         }
-    }
-
-    /// Answers a request, by whichever isolate is free first. The call goes on when the future is
-    /// dropped.
-    pub fn call(
-        &self,
-        call: u64,
-        function: Option<&str>,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        self.queue.push(call, function, request)
     }
 
     /// How the isolates were when they were last looked at.

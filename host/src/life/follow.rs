@@ -223,3 +223,62 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
         reloads.noticed(Reason::Git);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+    use tokio_util::sync::CancellationToken;
+
+    use super::Reloads;
+    use crate::cli::{Cli, Command};
+    use crate::generation::fake_engine::{Code, FakeEngine};
+    use crate::generation::{Keeper, Reason, Table};
+    use crate::life::{Mode, plan};
+    use crate::server::Successor;
+
+    /// Takes one request, answers it, and tells its first line.
+    async fn answer_one(next: UnixListener) -> String {
+        let (mut stream, _) = next.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        let request = String::from_utf8_lossy(&request[..read]).into_owned();
+        request.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_noticed_before_a_hand_over_reaches_the_next_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("functions")).unwrap();
+        std::fs::write(path("package.json"), "{}").unwrap();
+        let functions = path("functions").display().to_string();
+        let Command::Dev(args) = Cli::parse_from(["baton", "dev", &functions]).command else {
+            panic!("another command");
+        };
+        let plan = plan(&args, Mode::Dev).unwrap();
+        let table = Arc::new(Table::new(plan.pin));
+        let engine = FakeEngine::new(Code::Good("one"));
+        let keeper = Keeper::start(engine, plan.project, plan.limits, table, path("kept"), None);
+        keeper.hand_over();
+        let socket = path("next.sock");
+        let next = UnixListener::bind(&socket).unwrap();
+        let successor = Successor {
+            socket,
+            hold: Duration::from_secs(60),
+            ending: CancellationToken::new(),
+        };
+        let reloads = Reloads::new(keeper, Arc::default(), successor);
+        reloads.noticed(Reason::File);
+        let (heard, ()) = tokio::join!(answer_one(next), reloads.running.finish(Duration::from_secs(60)));
+        assert_eq!(heard, "PUT /api/reload HTTP/1.1");
+    }
+}

@@ -204,16 +204,7 @@ impl Host {
         let room = listeners.room.clone();
         let served = listeners.serve(router(server), table.role(), ending, accepts, calls);
         let serving = tasks.spawn("connections", served);
-        if let Some(inspector) = inspector {
-            // Until the process ends: what is paused then must be resumed by somebody.
-            tasks.keep("inspector", inspector.serve(table.clone()));
-        }
-        if let Mode::Start(_) = mode {
-            tasks.keep("warnings of unsigned calls", warn_of_unsigned_calls(table.clone()));
-        }
-        if let Some(traces) = traces.clone() {
-            tasks.keep("spans of reloads", trace_reloads(traces, table.events()));
-        }
+        keep_tasks(&table, mode, inspector, traces.clone());
         let reloads = follow::Reloads::new(keeper.clone(), metrics.clone(), successor);
         let stop_following = CancellationToken::new();
         let followed = follow::follow(watching, root, table.clone(), reloads, stop_following.clone());
@@ -248,6 +239,21 @@ impl Host {
     pub(super) async fn stops_accepting(&self) {
         self.table.set_role(Role::Stopped);
         let _ = self.accepting.clone().wait_for(|accepting| !*accepting).await;
+    }
+}
+
+/// Starts the tasks that last as long as the host does, and that nobody asks for anything.
+fn keep_tasks(table: &Arc<Table>, mode: Mode, inspector: Option<Inspector>, traces: Option<Arc<Traces>>) {
+    let tasks = table.tasks();
+    if let Some(inspector) = inspector {
+        // Until the process ends: what is paused then must be resumed by somebody.
+        tasks.keep("inspector", inspector.serve(table.clone()));
+    }
+    if let Mode::Start(_) = mode {
+        tasks.keep("warnings of unsigned calls", warn_of_unsigned_calls(table.clone()));
+    }
+    if let Some(traces) = traces {
+        tasks.keep("spans of reloads", trace_reloads(traces, table.events()));
     }
 }
 

@@ -91,6 +91,12 @@ pub fn flush() {
         .for_each(|writer| writer.flush(until));
 }
 
+/// As [`flush`], and ends the threads that write. To be called at the end of the process.
+pub fn end() {
+    let until = Instant::now() + LAST_LINES;
+    WRITERS.get().into_iter().flatten().for_each(|writer| writer.end(until));
+}
+
 /// Says on standard error why the process ends, behind the lines of the log.
 #[allow(
     clippy::print_stderr,

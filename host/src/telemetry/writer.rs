@@ -3,7 +3,7 @@
 //! counted, and told once lines flow again.
 //!
 //! ```text
-//! Gathering ──begin──▶ Flowing        (or Direct, where no thread can be started)
+//! Gathering ──begin──▶ Flowing ──end──▶ Direct        (at once, where no thread can be started)
 //! ```
 //!
 //! Before the thread is there the queue gathers, since V8 comes up while the process has one thread.
@@ -11,7 +11,9 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -45,6 +47,8 @@ struct Shared {
     /// Nothing waits any more.
     emptied: Condvar,
     sink: Mutex<Box<dyn Write + Send>>,
+    /// The thread that writes, and what ends with it, until it is joined.
+    thread: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
 #[derive(Default)]
@@ -72,22 +76,44 @@ impl LogWriter {
             filled: Condvar::new(),
             emptied: Condvar::new(),
             sink: Mutex::new(Box::new(sink)),
+            thread: Mutex::default(),
         }))
     }
 
     /// Starts the thread that writes.
     pub(super) fn begin(&self) {
         let shared = self.0.clone();
+        let (running, ended) = channel();
+        // It may write before this knows that it is there.
+        self.0.lock().course = Course::Flowing;
         let started = std::thread::Builder::new()
             .name("log writer".to_owned())
-            .spawn(move || shared.write_for_ever());
-        let course = match started {
-            Ok(_) => Course::Flowing,
-            Err(_) => Course::Direct,
-        };
-        self.0.lock().course = course;
-        if course == Course::Direct {
-            self.0.write_all();
+            .spawn(move || {
+                shared.write_until_the_end();
+                drop(running);
+            });
+        match started {
+            Ok(thread) => *self.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some((thread, ended)),
+            Err(_) => {
+                self.0.lock().course = Course::Direct;
+                self.0.write_all();
+            }
+        }
+    }
+
+    /// Waits until everything is written, and ends the thread, so long at most. A thread whose sink takes nothing ends
+    /// with the process. What is logged later is written by who logs.
+    pub(super) fn end(&self, until: Instant) {
+        self.flush(until);
+        self.0.lock().course = Course::Direct;
+        self.0.filled.notify_all();
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((thread, ended)) = thread {
+            let left = until.saturating_duration_since(Instant::now());
+            // Nothing is sent: the channel ends with the thread.
+            if ended.recv_timeout(left) == Err(RecvTimeoutError::Disconnected) {
+                let _ = thread.join();
+            }
         }
     }
 
@@ -154,12 +180,15 @@ impl Shared {
         }
     }
 
-    fn write_for_ever(&self) {
+    fn write_until_the_end(&self) {
         // They are for the thread that has asked for them.
         signals::hold(true);
         loop {
             let mut queue = self.lock();
             while queue.lines.is_empty() {
+                if queue.course == Course::Direct {
+                    return;
+                }
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             drop(queue);
@@ -296,6 +325,27 @@ mod tests {
         drop(turn);
         writer.flush(Instant::now() + Duration::from_secs(10));
         assert_eq!(read.try_recv().unwrap(), b"before the thread is there\n");
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_log_unless_its_place_takes_nothing() {
+        let (mut writer, turn, read) = stuck();
+        writer.begin();
+        writer.write_all(b"line\n").unwrap();
+        let began = Instant::now();
+        writer.end(began + Duration::from_millis(50));
+        assert!(began.elapsed() >= Duration::from_millis(50) && read.try_recv().is_err());
+        drop(turn);
+        let (mut writer, turn, read) = stuck();
+        drop(turn);
+        writer.begin();
+        writer.write_all(b"line\n").unwrap();
+        writer.end(Instant::now() + Duration::from_secs(10));
+        assert_eq!(read.try_recv().unwrap(), b"line\n");
+        let shared = std::sync::Arc::downgrade(&writer.0);
+        assert_eq!(shared.strong_count(), 1, "the thread has nothing of the log any more");
+        writer.write_all(b"later\n").unwrap();
+        assert_eq!(read.try_recv().unwrap(), b"later\n");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -36,6 +36,7 @@ use crate::loader::require::RequireLoader;
 use crate::loader::{Loader, Modules};
 use crate::own_files::PRELUDE;
 use crate::position::relative_to;
+use crate::prelude::Prelude;
 use crate::resolve::analysis::BESIDE_STACK;
 use crate::resolve::node::NodeResolution;
 use crate::source::caches::ScriptCodeCache;
@@ -153,18 +154,8 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     };
     let booted = began.elapsed();
     witness::begin(spec.sources.clone(), name.clone());
-    if !spec.ahead.is_empty() {
-        let modules = spec.ahead.modules.len();
-        tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
-    }
-    if let Err(Acts { module, how }) = ahead::evaluate(&mut load, &prelude, &spec.ahead).await {
-        let shown = module.as_deref().map(Path::display);
-        tracing::debug!(
-            module = shown.map(tracing::field::display),
-            ?how,
-            "a module cannot be evaluated ahead of the load"
-        );
-        if let Some(module) = module {
+    if let Err(acting) = evaluate_ahead(&mut load, &prelude, spec, &name).await {
+        if let Some(module) = acting {
             let _ = acts.set(module);
         }
         drop(prelude);
@@ -194,24 +185,15 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     name.become_known_as(&given);
 
     let began = Instant::now();
-    let outcome = load
-        .project(&prelude, &spec.ahead.modules, &progress)
-        .await
-        .map_err(NotLoaded::Failed);
+    let outcome = load.project(&prelude, &spec.ahead.modules, &progress).await;
     witness::end_evaluation();
     let evaluated = began.elapsed();
     tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
     spec.caches.report();
     spec.sources.note_loaded();
-    let outcome = outcome.and_then(|loaded| {
-        if !spec.ahead.is_empty() {
-            if environment_written(load.worker) != written_ahead {
-                return Err(NotLoaded::Unsuited(Unsuited::EnvironmentWritten));
-            }
-            if !Imported::of(&spec.sources, &spec.caches).has(&spec.ahead) {
-                return Err(NotLoaded::Unsuited(Unsuited::ImportedOtherwise));
-            }
-        }
+    let outcome = outcome.map_err(NotLoaded::Failed).and_then(|loaded| {
+        let is_written = !spec.ahead.is_empty() && environment_written(load.worker) != written_ahead;
+        suits(spec, is_written).map_err(NotLoaded::Unsuited)?;
         Ok(loaded)
     });
     match outcome {
@@ -234,6 +216,46 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
             }));
         }
     }
+}
+
+/// Evaluates what is to be evaluated ahead of the load.
+///
+/// # Errors
+/// With the module that must not be, where it is known.
+async fn evaluate_ahead(
+    load: &mut Load<'_>,
+    prelude: &Prelude,
+    spec: &Spec,
+    name: &Name,
+) -> Result<(), Option<PathBuf>> {
+    if !spec.ahead.is_empty() {
+        let modules = spec.ahead.modules.len();
+        tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
+    }
+    let evaluated = ahead::evaluate(load, prelude, &spec.ahead).await;
+    evaluated.map_err(|Acts { module, how }| {
+        let shown = module.as_deref().map(Path::display);
+        tracing::debug!(
+            module = shown.map(tracing::field::display),
+            ?how,
+            "a module cannot be evaluated ahead of the load"
+        );
+        module
+    })
+}
+
+/// Checks that what was evaluated ahead made no difference to the load. `is_written`: the load wrote to the environment.
+fn suits(spec: &Spec, is_written: bool) -> Result<(), Unsuited> {
+    if spec.ahead.is_empty() {
+        return Ok(());
+    }
+    if is_written {
+        return Err(Unsuited::EnvironmentWritten);
+    }
+    if !Imported::of(&spec.sources, &spec.caches).has(&spec.ahead) {
+        return Err(Unsuited::ImportedOtherwise);
+    }
+    Ok(())
 }
 
 /// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.

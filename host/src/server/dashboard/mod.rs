@@ -17,6 +17,7 @@ mod invoke;
 mod login;
 mod page;
 mod panels;
+mod values;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};

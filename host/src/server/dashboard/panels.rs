@@ -1,18 +1,15 @@
 //! What of the page changes, rendered from the status that everybody reads. Pure.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use js_runtime_api::{LoadError, Warning};
 use maud::{Markup, html};
 
+use super::values::{clock, commit, duration, function_name, seconds, time, words};
 use crate::config::WatchMode;
 use crate::generation::{Last, Outcome, PublicState, Reason, Reloaded};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
-/// Of as many colours.
-const HUES: u32 = 8;
 /// How many files are named that differ from what is loaded.
 const FILES_SHOWN: usize = 8;
 const GENERATIONS_SHOWN: usize = 10;
@@ -366,30 +363,6 @@ fn load_error(error: &LoadError) -> Markup {
     }
 }
 
-fn function_name(id: &str) -> Markup {
-    html! { span.function { i class={ "hue-" (hue(id)) } aria-hidden="true" {} (id) } }
-}
-
-/// FNV-1a, as the script has it: a function has one colour on the whole page.
-fn hue(id: &str) -> u32 {
-    id.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    }) % HUES
-}
-
-fn commit(git: Option<&str>) -> Markup {
-    match git {
-        None => html! { span.quiet { "none" } },
-        Some(git) => {
-            let (commit, dirty) = git.strip_suffix("-dirty").map_or((git, false), |commit| (commit, true));
-            html! {
-                code { (commit) }
-                @if dirty { " " span.state.dirty title="files differ from the commit" { "dirty" } }
-            }
-        }
-    }
-}
-
 fn reason(generation: &GenerationStatus) -> Markup {
     let why = match generation.reason {
         Some(Reason::Start) => "start",
@@ -418,42 +391,12 @@ const fn watching(watch: Option<WatchMode>) -> &'static str {
     }
 }
 
-fn time(at: Option<Timestamp>) -> Markup {
-    match at {
-        Some(moment) => html! { time datetime=(moment) { (moment.strftime("%H:%M:%S")) } },
-        None => html! { "–" },
-    }
-}
-
-fn clock(millis: f64) -> String {
-    #[allow(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
-    let moment = Timestamp::from_millisecond(millis as i64);
-    moment.map_or_else(|_| "–".to_owned(), |moment| moment.strftime("%H:%M:%S").to_string())
-}
-
-fn duration(ms: f64) -> String {
-    if ms >= 1000.0 {
-        format!("{:.1} s", ms / 1000.0)
-    } else {
-        format!("{ms} ms")
-    }
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
-}
-
 const fn is_blocked(isolate: &IsolateStatus) -> bool {
     isolate.blocked_ms > 0
 }
 
 fn short(generation: &GenerationStatus) -> String {
     generation.hash.iter().flat_map(|hash| hash.chars()).take(8).collect()
-}
-
-/// `not_kept` as people write it.
-fn words(word: &str) -> String {
-    word.replace('_', " ")
 }
 
 #[cfg(test)]
