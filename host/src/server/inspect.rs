@@ -49,6 +49,8 @@ const STEP: Duration = Duration::from_secs(1);
 const LARGEST_MESSAGE: usize = 256 << 20;
 /// The most bytes of messages that wait for a debugger: a heap snapshot is as large.
 const MOST_WAITING: usize = 512 << 20;
+/// The number of a debugger's requests that may wait for their answers: tools send some dozens at once.
+const MOST_UNANSWERED: usize = 4096;
 /// Pongs that may wait for a debugger that reads nothing; further ones are left out.
 const MOST_PONGS: usize = 16;
 /// Debuggers, and who looks for them.
@@ -236,6 +238,14 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
             std::future::pending().await
         }
     };
+    let unanswered = Arc::new(AtomicUsize::new(0));
+    let answered = unanswered.clone();
+    let from_isolate = from_isolate.inspect(move |message| {
+        if is_answer(message) {
+            // V8 answers each request once; whatever else it answers is one of no request.
+            let _ = answered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+        }
+    });
     let (queue, queued) = mpsc::unbounded();
     let waiting = Arc::new(AtomicUsize::new(0));
     let taken = waiting.clone();
@@ -244,9 +254,9 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
     });
     // None is begun again: a message that was read in part would be lost.
     tokio::select! {
-        () = read(reader, to_isolate, pings) => {}
+        () = read(reader, to_isolate, pings, &unanswered) => {}
         () = write(writer, queued.boxed(), pinged, superseded) => {}
-        () = too_much_waits(from_isolate, queue, &waiting, MOST_WAITING) => {
+        () = too_much_waits(from_isolate.boxed(), queue, &waiting, MOST_WAITING) => {
             tracing::warn!("a debugger that takes no messages is disconnected");
         }
     }
@@ -269,11 +279,17 @@ async fn too_much_waits(
     std::future::pending().await
 }
 
-/// From the debugger, until it goes.
+/// Tells whether a message of an isolate answers a request, as V8 writes it.
+fn is_answer(message: &str) -> bool {
+    message.starts_with(r#"{"id":"#) || message.starts_with(r#"{"error":"#)
+}
+
+/// From the debugger, until it goes, or has more requests without an answer than it may.
 async fn read<S: AsyncRead + Unpin>(
     mut reader: WebSocketRead<S>,
     to_isolate: mpsc::UnboundedSender<String>,
     mut pings: mpsc::Sender<Vec<u8>>,
+    unanswered: &AtomicUsize,
 ) {
     reader.set_auto_close(false);
     reader.set_auto_pong(false);
@@ -283,6 +299,10 @@ async fn read<S: AsyncRead + Unpin>(
         let frame = reader.read_frame(&mut |_| async { Ok::<(), std::io::Error>(()) }).await;
         let passed = match frame {
             Ok(frame) if frame.opcode == OpCode::Text => {
+                if unanswered.fetch_add(1, Ordering::Relaxed) >= MOST_UNANSWERED {
+                    tracing::warn!("a debugger that waits for no answers is disconnected");
+                    return;
+                }
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();
                 to_isolate.unbounded_send(text).is_ok()
             }
@@ -354,8 +374,21 @@ mod tests {
         let (reader, _writer) = socket.split(tokio::io::split);
         let (to_isolate, messages) = mpsc::unbounded();
         let (pings, _pinged) = mpsc::channel(super::MOST_PONGS);
-        super::read(reader, to_isolate, pings).await;
+        super::read(reader, to_isolate, pings, &AtomicUsize::new(0)).await;
         messages.map(|message| message.len()).collect().await
+    }
+
+    #[tokio::test]
+    async fn a_debugger_that_waits_for_no_answers_is_heard_up_to_a_limit() {
+        let mut bytes = Vec::new();
+        for _ in 0..super::MOST_UNANSWERED + 10 {
+            // A text of two bytes, masked by zeros.
+            bytes.extend([0x81, 0x82, 0, 0, 0, 0, b'{', b'}']);
+        }
+        assert_eq!(messages(&bytes).await.len(), super::MOST_UNANSWERED);
+        assert!(super::is_answer(r#"{"id":1,"result":{}}"#));
+        assert!(super::is_answer(r#"{"error":{"code":-32700},"id":null}"#));
+        assert!(!super::is_answer(r#"{"method":"Debugger.paused","params":{}}"#));
     }
 
     #[tokio::test]

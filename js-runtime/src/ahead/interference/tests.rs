@@ -88,7 +88,7 @@ fn what_only_gives_values_acts_on_nobody() {
         "const table = new Map(); table.set('a', 1); let n = 0; n++; for (const one of [1]) table.set(String(one), n);",
         "export const made = lib.define('a', () => { globalThis.a = 1; });",
         "let most = 0; if (process.env.A) { most = Math.max(1, 2); }",
-        "let seen = 0; lib.each([1], () => { seen += 1; });",
+        "let seen = 0; export const done = lib.each([1], () => { seen += 1; });",
         "export const all = lib; import type { X } from './lib.ts'; import { type Y } from './lib.ts';",
     ] {
         assert_eq!(alone(text), NOTHING, "{text}");
