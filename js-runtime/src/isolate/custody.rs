@@ -130,3 +130,60 @@ impl LeftBehind {
         all.spawn_on(gone, runtime);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use js_runtime_api::Ended;
+    use tokio::sync::{oneshot, watch};
+    use tokio::task::JoinSet;
+
+    use super::{Custody, End, LeftBehind};
+    use crate::control::Name;
+
+    /// An isolate that ends when the sender goes; the receiver hears that its output was read to the end.
+    fn isolate(engine: &Arc<LeftBehind>) -> (Custody, mpsc::Sender<()>, oneshot::Receiver<()>) {
+        let (ends, told) = mpsc::channel();
+        let (sender, ended) = watch::channel(None);
+        let thread = std::thread::spawn(move || {
+            let _ = told.recv();
+            sender.send_replace(Some(End {
+                why: Ended::Closed,
+                lost: false,
+            }));
+        });
+        let (read, is_read) = oneshot::channel();
+        let mut end = ended.clone();
+        let mut output = JoinSet::new();
+        output.spawn(async move {
+            let _ = end.wait_for(Option::is_some).await;
+            let _ = read.send(());
+        });
+        let custody = Custody::new(Name::new("isolate"), thread, output, ended, engine.clone());
+        (custody, ends, is_read)
+    }
+
+    #[tokio::test]
+    async fn an_isolate_is_waited_for_by_its_owner_and_after_that_by_the_engine() {
+        let engine = Arc::default();
+        let (mut custody, ends, is_read) = isolate(&engine);
+        drop(ends);
+        assert_eq!(custody.gone().await, Ended::Closed);
+        assert_eq!(is_read.await, Ok(()));
+        let (custody, ends, is_read) = isolate(&engine);
+        drop(custody);
+        drop(ends);
+        assert_eq!(is_read.await, Ok(()), "its output is read to the end");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_goes_gives_up_what_was_left_behind() {
+        let engine = Arc::default();
+        let (custody, ends, is_read) = isolate(&engine);
+        drop(custody);
+        drop(engine);
+        assert!(is_read.await.is_err());
+        drop(ends);
+    }
+}
