@@ -9,7 +9,7 @@
 //!       └─────────────────────────────────── drifted ───────┘ told again
 //! ```
 //!
-//! `state` decides and has no clock; `task` is the one that acts; `subject` is what is to be told and to
+//! `state` decides and has no clock; `task` is the one that acts, by `exchange`; `subject` is what is to be told and to
 //! whom, `inngest` asks what it knows, `drift` compares. It is told by the SDK itself: a `PUT` goes into the
 //! current generation, as Inngest's own would. Nothing of this is in the way of a call: it takes no lease,
 //! so that no generation lives longer for it, and is given up after some seconds.
@@ -29,6 +29,7 @@
 //! ```
 
 mod drift;
+mod exchange;
 mod failure;
 mod holder;
 mod inngest;

@@ -6,24 +6,16 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
-use js_runtime_api::{Body, CallSubject, Caller, Request, Response};
-use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use super::failure::Failure;
+use super::exchange::{read_back, register};
 use super::holder;
-use super::inngest::Inngest;
-use super::state::{Act, Event, Holder, HolderReading, Machine, Reading, Standing};
-use super::subject::{self, AppSubject, Off, Settings, Subject};
+use super::state::{Act, Event, Holder, HolderReading, Machine, Standing};
+use super::subject::{self, Off, Settings, Subject};
 use crate::generation::{Generation, HostEvent, Table};
 use crate::net::http;
 use crate::status::{Difference, FailureKind, HolderStatus, RegistrationStatus};
-
-/// How long an isolate may take; the SDK in it gives Inngest less.
-const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
-/// What the SDK says when Inngest did not refuse.
-const REGISTERED: &str = "Successfully registered";
 
 type Asks = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
 
@@ -335,113 +327,8 @@ async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
     }
 }
 
-async fn register(generation: Arc<Generation>, subject: Subject) -> Event {
-    for app in &subject.apps {
-        if let Err(failure) = register_app(&generation, &subject, app).await {
-            return Event::Told(Err(failure));
-        }
-    }
-    Event::Told(Ok(()))
-}
-
-async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubject) -> Result<(), Failure> {
-    // The SDK would complain of each attempt.
-    inngest(subject, app).knock().await?;
-    if generation.pool.all_blocked() {
-        let text = "user code holds every isolate: none can register";
-        return Err(Failure::new(FailureKind::NoIsolate, text));
-    }
-    let body = json!({ "url": app.url }).to_string();
-    let authority = app.url.split_once("://").map_or(app.url.as_str(), |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    let request = Request {
-        method: "PUT".to_owned(),
-        url: app.url.clone(),
-        headers: vec![
-            ("host".to_owned(), authority.to_owned()),
-            ("content-type".to_owned(), "application/json".to_owned()),
-            ("content-length".to_owned(), body.len().to_string()),
-        ],
-        body: Body::Full(body.into()),
-        subject: CallSubject::default(),
-        target: app.target.clone(),
-        caller: Caller::default(),
-    };
-    let answer = tokio::time::timeout(ISOLATE_LIMIT, generation.register(request)).await;
-    match answer {
-        Ok(Ok(Response {
-            status,
-            body: Body::Full(body),
-            ..
-        })) => understood(status, &body),
-        Ok(Ok(_)) => Err(Failure::new(FailureKind::Refused, "the SDK's answer streams")),
-        Ok(Err(error)) => Err(Failure::new(FailureKind::NoIsolate, error.to_string())),
-        Err(_) => {
-            let text = format!("no isolate has answered for {ISOLATE_LIMIT:?}");
-            Err(Failure::new(FailureKind::NoIsolate, text))
-        }
-    }
-}
-
-/// What the SDK says of Inngest's answer. It answers 200 also to a refusal that has no status within
-/// (inngest/inngest-js: `registerResSchema`).
-fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
-    let said: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = said["message"].as_str();
-    if status == 200 && message == Some(REGISTERED) {
-        return Ok(());
-    }
-    let text = match message {
-        Some(message) => message.to_owned(),
-        None => String::from_utf8_lossy(body).chars().take(300).collect(),
-    };
-    let kind = match status {
-        504 => FailureKind::Silent,
-        503 => FailureKind::NoIsolate,
-        401 => FailureKind::Unauthorized,
-        _ if ["status code: 401", "Unauthorized", "Authentication failed"]
-            .iter()
-            .any(|words| text.contains(words)) =>
-        {
-            FailureKind::Unauthorized
-        }
-        _ => FailureKind::Refused,
-    };
-    let text = match kind {
-        FailureKind::Unauthorized => format!("Inngest does not accept the signing key: {text}"),
-        _ => format!("{text} (status {})", status),
-    };
-    Err(Failure::new(kind, text))
-}
-
-async fn read_back(subject: Subject) -> Event {
-    let mut differences = Vec::new();
-    let mut unoffered = false;
-    for app in &subject.apps {
-        match inngest(&subject, app).read_back(app).await {
-            Reading::Agrees => {}
-            Reading::Differs(found) => differences.extend(found),
-            Reading::NotOffered => unoffered = true,
-            failed @ Reading::Failed(_) => return Event::Read(failed),
-        }
-    }
-    Event::Read(match (differences.is_empty(), unoffered) {
-        (false, _) => Reading::Differs(differences),
-        (true, true) => Reading::NotOffered,
-        (true, false) => Reading::Agrees,
-    })
-}
-
 async fn ask_holder(subject: Subject, urls: Vec<String>) -> Event {
     Event::Holder(holder::ask(&subject, &urls).await)
-}
-
-fn inngest(subject: &Subject, app: &AppSubject) -> Inngest {
-    Inngest {
-        api: app.api.clone(),
-        key: subject.key.clone().filter(|_| !subject.dev),
-        env: subject.env.clone(),
-    }
 }
 
 /// From 0 to 1; a half where there is no chance.
@@ -450,32 +337,5 @@ fn random() -> f64 {
     match getrandom::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 0.5,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{FailureKind, understood};
-
-    fn kind(status: u16, body: &str) -> Option<FailureKind> {
-        understood(status, body.as_bytes()).err().map(|failure| failure.kind)
-    }
-
-    #[test]
-    fn a_refusal_in_a_good_answer_is_a_refusal() {
-        assert_eq!(
-            kind(200, r#"{"message":"Successfully registered","modified":false}"#),
-            None
-        );
-        let mode = r#"{"message":"Expected server kind dev, got cloud","modified":false}"#;
-        assert_eq!(kind(200, mode), Some(FailureKind::Refused));
-        assert_eq!(
-            kind(500, r#"{"message":"Failed to register; status code: 401"}"#),
-            Some(FailureKind::Unauthorized)
-        );
-        let port = r#"{"message":"Failed to register; cannot reach 127.0.0.1:40123"}"#;
-        assert_eq!(kind(500, port), Some(FailureKind::Refused));
-        assert_eq!(kind(504, r#"{"message":"late"}"#), Some(FailureKind::Silent));
-        assert_eq!(kind(200, "<html>"), Some(FailureKind::Refused));
     }
 }

@@ -41,6 +41,7 @@ mod message;
 mod notify;
 mod outage;
 mod replace;
+mod signals;
 mod socket;
 mod state;
 #[cfg(test)]
@@ -56,7 +57,6 @@ use std::time::{Duration, SystemTime};
 use futures::FutureExt as _;
 use futures::future::select_all;
 use miette::Diagnostic;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
 
@@ -71,12 +71,13 @@ use self::clock::Clock;
 use self::event::{Action, Asker, Binary, Event, HostId, Notice};
 use self::handover_record::{HandoverRecord, RecordError};
 use self::notify::Notify;
+use self::signals::{Received, Signals};
 use self::socket::{Origin, Socket};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::exit_code;
 use crate::net::{ListenError, own_control_socket};
-use crate::posix::{self, signals};
+use crate::posix;
 use crate::status::SupervisorLine;
 
 /// How often the clock is looked at, and systemd asked for more time.
@@ -236,7 +237,7 @@ impl Supervisor {
     async fn run(mut self, begin: bool) -> Result<u8, StartError> {
         let mut signals = Signals::listen()?;
         // They wait where an older binary became this one.
-        signals::hold(false);
+        posix::signals::hold(false);
         let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -551,42 +552,4 @@ async fn speaking(children: &BTreeMap<HostId, Child>) -> HostId {
         .iter()
         .map(|(id, child)| child.speaks().map(|()| *id).boxed_local());
     select_all(all).await.0
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    quit: Signal,
-    child: Signal,
-}
-
-enum Received {
-    Terminate(&'static str),
-    HangUp,
-    Quit,
-    Child,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        signals::swallow(&[]);
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
-            child: signal(SignalKind::child())?,
-        })
-    }
-
-    async fn next(&mut self) -> Received {
-        tokio::select! {
-            _ = self.terminate.recv() => Received::Terminate("SIGTERM"),
-            _ = self.interrupt.recv() => Received::Terminate("SIGINT"),
-            _ = self.hang_up.recv() => Received::HangUp,
-            _ = self.quit.recv() => Received::Quit,
-            _ = self.child.recv() => Received::Child,
-        }
-    }
 }
