@@ -1,12 +1,12 @@
 //! Sockets and HTTP, as far as they are nobody's in particular: how a port is bound, where the control socket of a host
 //! is, and the client for one request.
 
-mod connection;
-pub mod control_socket;
+mod answer_body;
+mod control_socket;
 pub mod http;
 mod port;
 
-pub use connection::AnswerBody;
+pub use answer_body::AnswerBody;
 pub use control_socket::{ControlSocket, own_control_socket};
 pub use http::{HttpAnswer, HttpError};
 pub use port::{ListenError, bind, owner_of};

@@ -14,8 +14,8 @@ use notify::event::Flag;
 use notify::{Event, EventKind};
 use tempfile::TempDir;
 
-use super::worker::Message;
 use super::changes::Change;
+use super::worker::Message;
 use super::{Changes, FileWatch, Polling, WatchSet};
 
 /// Only a test that fails waits for so long.
