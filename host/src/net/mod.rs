@@ -1,5 +1,10 @@
 //! Sockets and HTTP, as far as they are nobody's in particular: how a port is bound, where the control socket of a host
 //! is, and the client for one request.
+//!
+//! # Files
+//!
+//! - `port.rs` binds one, and tells who has it; `control_socket.rs` the names of a host's; `http.rs` the HTTP client
+//!   for everything that the host asks
 
 mod answer_body;
 mod control_socket;

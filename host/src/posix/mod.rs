@@ -1,4 +1,11 @@
 //! The system, under safe names: by `nix` where it has them, by C where it has none.
+//!
+//! # Files
+//!
+//! - the system, under safe names: `mod.rs` processes and descriptors
+//! - `signals.rs` those that mean nothing, and having them wait
+//! - `mapped_file.rs` memory that outlives the process
+//! - `launchd_sockets.rs` what launchd passes
 
 pub mod launchd_sockets;
 pub mod mapped_file;

@@ -7,6 +7,12 @@
 //!     │             └─ wait      sleeps, events, signals, invocations, requests
 //!   inbox           what functions send while they run
 //! ```
+//!
+//! # Files
+//!
+//! - plays Inngest's executor for one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` is
+//!   what runs share, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
+//!   `inbox.rs` what functions send, `post.rs` who waits for it
 
 mod activity;
 pub mod answer;

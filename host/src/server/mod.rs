@@ -1,4 +1,13 @@
 //! The HTTP side: two listeners, one router.
+//!
+//! # Files
+//!
+//! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on
+//!   it), `held.rs` (the memory of what waits), `way_back.rs` (of answers), `admin.rs`, `auth.rs` and `session.rs`
+//!   (who may), `status.rs` (makes the status), `hosts.rs` (the other hosts in it), `feed.rs` (what an open page is
+//!   told), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and `room.rs` (how many
+//!   connections there may be, and which one goes), `connection.rs` (one of them, and its time limits), `edge.rs` (of
+//!   which host and path a request is), `request_body.rs` (its body), `forward.rs` (to the host that has taken over)
 
 mod accept;
 mod admin;

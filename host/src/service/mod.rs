@@ -3,6 +3,15 @@
 //! A [`Service`] says it once. [`systemd`] and [`launchd`] make units of it and do nothing else;
 //! [`systemctl`] and [`launchctl`] install them with the platform's own tools. No unit holds a secret:
 //! those are in the environment file, whose mode [`private_file`] checks.
+//!
+//! # Files
+//!
+//! - `baton service`: `systemd.rs` and `launchd.rs` make units (pure), `systemctl.rs` and `launchctl.rs` install them
+//! - `private_file.rs` who may read secrets
+//! - `owner.rs` as whom a service runs
+//! - `ready.rs` whether it serves
+//! - `refusal.rs` and `job_state.rs` read launchctl's numbers and texts (pure), `installed_jobs.rs` the property
+//!   lists that are there
 
 pub mod installed_jobs;
 mod job_state;

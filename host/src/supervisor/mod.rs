@@ -13,6 +13,22 @@
 //! - After an upgrade the supervisor becomes the newer binary, too (`replace`), and tells it of its sockets, lock and
 //!   hosts by a `handover_record`.
 //! - One thread, beside those that write the log: whatever is inherited by a child is settled between two starts.
+//!
+//! # Files
+//!
+//! - `baton start`: `state.rs` decides (pure, its doc is the course of an upgrade: `state/upgrade.rs`), `event.rs` is
+//!   its language, `mod.rs` acts
+//! - `message.rs` what supervisor and hosts say
+//! - `child.rs` a host as the supervisor sees it, `link.rs` the supervisor as a host does
+//! - `socket.rs` bound, or passed by systemd or launchd (`launchd_sockets.rs`)
+//! - `replace.rs` becoming a newer binary, `handover_record.rs` what it is told then (`unversioned_record.rs` by
+//!   older ones)
+//! - `ledger.rs` the calls in flight and where they run, for after a crash, in a `mapped_file.rs`
+//! - `notify.rs` systemd
+//! - `swallow.rs` signals that mean nothing
+//! - `outage.rs` what is lost while nothing listens
+//! - `backoff.rs`, `clock.rs` (pure)
+//! - `posix.rs` C functions
 
 mod backoff;
 mod child;

@@ -17,6 +17,15 @@
 //! - What was written while nothing watched is told too: a path that comes into the set is told
 //!   once, and so is a folder that appears.
 //! - It never reads a file's contents, and knows nothing of what they are for.
+//!
+//! # Files
+//!
+//! - noticing that files changed, by events or by looking; knows nothing of what they are for. `survey.rs` which
+//!   folders
+//! - `coverage.rs` how each is watched
+//! - `relevance.rs` what matters, `patterns.rs` by which names, `spelling.rs` which names a Mac takes for one,
+//!   `settle.rs` when it is told (all pure)
+//! - `worker.rs` the thread
 
 mod changes;
 mod coverage;

@@ -1,5 +1,14 @@
 //! Gives V8 the modules of one isolate: resolves specifiers ([`resolving`]), reads each file from the generation's
 //! source snapshot, makes JavaScript of it ([`javascript`]), and remembers why one could not be given.
+//!
+//! # Files
+//!
+//! - the modules of one isolate: `mod.rs` what V8 asks for
+//! - `resolving.rs` what a specifier means
+//! - `javascript.rs` what is made of a file, `commonjs.rs` which ones are CommonJS, `data.rs` what is none,
+//!   `interop.rs` default exports, `import_meta.rs` what is added to it
+//! - `require.rs` (what `require` takes)
+//! - `code_cache.rs` what V8 made of that
 
 mod code_cache;
 mod commonjs;

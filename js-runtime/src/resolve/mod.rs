@@ -1,5 +1,14 @@
 //! From an import specifier to a file: npm packages as Node finds them, the project's own modules
 //! as TypeScript users write them.
+//!
+//! # Files
+//!
+//! - `relative.rs` (as TypeScript users write)
+//! - `node.rs` (node_modules, by Deno's crates)
+//! - `package_json.rs`
+//! - `reexports.rs` (what CommonJS exports again)
+//! - `analysis.rs` (what CommonJS exports)
+//! - `other_conditions.rs` (what a package has for another condition)
 
 pub(crate) mod analysis;
 pub(crate) mod node;

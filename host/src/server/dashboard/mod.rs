@@ -12,6 +12,11 @@
 //!
 //! What the page shows of calls comes from `GET /-/events?calls=1` ([`super::feed`]). Nothing is loaded from
 //! elsewhere, and the content security policy says so.
+//!
+//! # Files
+//!
+//! - the page: `panels.rs` renders what changes, `values.rs` what is in it (pure), `page.js` draws the calls and asks
+//!   for the panels anew, `invoke.rs` and `login.rs` its routes
 
 mod invoke;
 mod login;
