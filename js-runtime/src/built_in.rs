@@ -12,6 +12,8 @@ use deno_core::v8;
 use js_runtime_api::LoadError;
 
 use crate::own_files::{BUILT_IN, is_built_in};
+use crate::source::caches::Caches;
+use crate::source::emitted::Emitted;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -66,17 +68,24 @@ impl BuiltIn {
         Url::parse(&format!("{BUILT_IN}{}/{file}", self.name)).ok()
     }
 
+    fn text_of(&self, file: &str) -> Option<&'static str> {
+        let (_, text) = self.files.iter().find(|(known, _)| *known == file)?;
+        Some(text)
+    }
+
     /// Makes the JavaScript of a file; nothing for one that is not there.
     ///
     /// # Errors
     /// When the file does not parse.
     pub fn javascript(&self, file: &str) -> Option<Result<Arc<str>, LoadError>> {
-        let (_, text) = self.files.iter().find(|(known, _)| *known == file)?;
-        let url = self.url_of(file)?;
-        let emitted = transpile::parse(&url, MediaType::from_specifier(&url), (*text).into())
-            .and_then(|parsed| transpile::emit(&url, parsed, EmitKind::Esm, &CompilerOptions::default()));
+        let emitted = emit(&self.url_of(file)?, self.text_of(file)?);
         Some(emitted.map(|emitted| emitted.code))
     }
+}
+
+fn emit(url: &Url, text: &str) -> Result<Emitted, LoadError> {
+    let parsed = transpile::parse(url, MediaType::from_specifier(url), text.into())?;
+    transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())
 }
 
 /// All built-in modules of the process.
@@ -129,18 +138,19 @@ impl BuiltIns {
     ///
     /// # Errors
     /// Only when the file itself is at fault.
-    pub(crate) fn module(&self, url: &Url) -> Option<Result<Arc<str>, LoadError>> {
+    pub(crate) fn module(&self, url: &Url, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
         let (name, file) = url.as_str().strip_prefix(BUILT_IN)?.split_once('/')?;
         let named = self.all.iter().find(|one| one.name == name)?;
         let mut emitted = self.emitted.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(code) = emitted.get(url) {
             return Some(Ok(code.clone()));
         }
-        let made = named.javascript(file)?;
-        if let Ok(code) = &made {
-            emitted.insert(url.clone(), code.clone());
-        }
-        Some(made)
+        let text = named.text_of(file)?;
+        let made = caches.own_emitted(url, text, || emit(url, text));
+        Some(made.map(|made| {
+            emitted.insert(url.clone(), made.code.clone());
+            made.code
+        }))
     }
 
     /// Returns the statements that come before those of the project's modules that ask for more of `import.meta`.
@@ -159,7 +169,7 @@ impl BuiltIns {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{BuiltIn, BuiltIns, Data, Meaning, is_built_in};
+    use super::{BuiltIn, BuiltIns, Caches, Data, Meaning, is_built_in};
 
     const EXAMPLE: BuiltIn = BuiltIn {
         name: "example",
@@ -185,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_specifier_means_a_file_says_what_to_do_instead_or_means_nothing() {
-        let built_ins = BuiltIns::new(vec![EXAMPLE]);
+        let (built_ins, caches) = (BuiltIns::new(vec![EXAMPLE]), Caches::kept_in(None, false));
         let user = Url::parse("file:///p/a.ts").unwrap();
         let file = built_ins.resolve("example", &user).unwrap().unwrap();
         assert_eq!(file.as_str(), "file:///.baton/example/first.ts");
@@ -198,14 +208,14 @@ mod tests {
         let node = built_ins.resolve("node:fs", &file).unwrap().unwrap();
         assert_eq!(node.as_str(), "node:fs");
         let other = built_ins.resolve("./broken.ts", &file).unwrap().unwrap();
-        assert!(built_ins.module(&other).unwrap().is_err());
+        assert!(built_ins.module(&other, &caches).unwrap().is_err());
     }
 
     #[test]
     fn a_file_is_emitted_and_one_that_is_not_there_is_nobodys() {
-        let built_ins = BuiltIns::new(vec![EXAMPLE]);
+        let (built_ins, caches) = (BuiltIns::new(vec![EXAMPLE]), Caches::kept_in(None, false));
         let first = built_ins.first_files().next().unwrap();
-        let code = built_ins.module(&first).unwrap().unwrap();
+        let code = built_ins.module(&first, &caches).unwrap().unwrap();
         assert!(code.contains("const a = 1"), "{code}");
         for elsewhere in [
             "file:///.baton/example/x.ts",
@@ -213,7 +223,7 @@ mod tests {
             "file:///p/a.ts",
         ] {
             assert!(
-                built_ins.module(&Url::parse(elsewhere).unwrap()).is_none(),
+                built_ins.module(&Url::parse(elsewhere).unwrap(), &caches).is_none(),
                 "{elsewhere}"
             );
         }

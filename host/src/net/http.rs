@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::connection::{AnswerBody, drive};
+use super::answer_body::{AnswerBody, drive};
 
 /// The largest answer that is read whole, in bytes.
 const LARGEST_ANSWER: usize = 64 << 20;

@@ -6,12 +6,12 @@
 //! - `port.rs` binds one, and tells who has it; `control_socket.rs` the names of a host's; `http.rs` the HTTP client
 //!   for everything that the host asks
 
-mod connection;
-pub mod control_socket;
+mod answer_body;
+mod control_socket;
 pub mod http;
 mod port;
 
-pub use connection::AnswerBody;
+pub use answer_body::AnswerBody;
 pub use control_socket::{ControlSocket, own_control_socket};
 pub use http::{HttpAnswer, HttpError};
 pub use port::{ListenError, bind, owner_of};

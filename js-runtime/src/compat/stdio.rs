@@ -22,6 +22,9 @@ const CHUNK: usize = 8 << 10;
 /// The most that a pipe holds, unless somebody has made it larger.
 const PIPE: usize = 64 << 10;
 
+/// The number of descriptors that Deno opens while an isolate boots: where it has none left, it panics.
+const OF_A_BOOT: usize = 8;
+
 /// The ends that the host reads.
 pub(crate) struct Output {
     stdout: PipeReader,
@@ -49,11 +52,13 @@ pub(crate) fn pipes() -> io::Result<(Pipes, Output)> {
 }
 
 impl Pipes {
-    /// Standard streams for one thread.
+    /// Standard streams for one thread, which is about to boot.
     ///
     /// # Errors
-    /// When the process has no descriptors left.
+    /// When the process has too few descriptors left for it.
     pub(crate) fn stdio(&self) -> io::Result<Stdio> {
+        let room: io::Result<Vec<OwnedFd>> = (0..OF_A_BOOT).map(|_| self.stdout.try_clone()).collect();
+        drop(room?);
         Ok(Stdio {
             // The process's own, which is empty.
             stdin: StdioPipe::inherit(),

@@ -157,7 +157,7 @@ impl Modules {
     async fn load(&self, url: &Url, requested: RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
         let own = own_modules::module(url, &self.caches);
         let own = own.or_else(|| prelude::module(url, &self.sources.project().root, &self.caches));
-        if let Some(code) = own.or_else(|| self.built_ins.module(url)) {
+        if let Some(code) = own.or_else(|| self.built_ins.module(url, &self.caches)) {
             let code = code.map_err(|error| self.fail(error))?;
             let cache = self.code_cache(url, code.as_bytes());
             let code = ModuleSourceCode::String(code.into());

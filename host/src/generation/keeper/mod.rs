@@ -1,6 +1,7 @@
 //! The one task that acts: it loads, swaps, drains and closes what `state` decides, and shows the
 //! result in the table. Everybody else sends it requests and reads.
 
+mod frozen;
 mod handover;
 mod isolates;
 mod loads;
@@ -17,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
-pub use self::handover::Frozen;
-use self::handover::Handover;
+pub use self::frozen::Frozen;
+use self::frozen::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
 use self::preparing::Preparing;
 use self::request::Request;

@@ -8,7 +8,7 @@ use js_runtime_api::{Engine, MemoryLimits, Project};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Task;
-use super::handover::Frozen;
+use super::frozen::Frozen;
 use crate::generation::history::{History, KEPT};
 use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{Outcome, Report};

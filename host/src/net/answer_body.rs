@@ -1,4 +1,4 @@
-//! The client's side of an HTTP connection: a task that ends with the answer's body.
+//! The body of an answer, and the client's side of its connection: a task that ends with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
