@@ -4,7 +4,7 @@
 //! # Files
 //!
 //! - `port.rs` binds one, and tells who has it; `control_socket.rs` the names of a host's; `http.rs` the HTTP client
-//!   for everything that the host asks
+//!   for everything that the host asks, `answer_body.rs` an answer, whose connection ends with it
 
 mod answer_body;
 mod control_socket;
