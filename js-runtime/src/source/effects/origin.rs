@@ -1,0 +1,72 @@
+//! Where the values of a module come from.
+
+use std::collections::BTreeSet;
+
+use super::{Import, WHOLE};
+
+/// Where a value comes from; from the module itself if nothing is said.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    /// These were called for it, or it is of one of these.
+    pub(super) imports: BTreeSet<Import>,
+    /// Something global, or built in.
+    pub(super) is_global: bool,
+    /// A variable of the module, seen from one of its functions.
+    pub(super) is_state: bool,
+    /// An argument of a function.
+    pub(super) is_argument: bool,
+    /// Functions or classes of the module.
+    pub(super) code: BTreeSet<String>,
+    /// What a call gave.
+    pub(super) is_made: bool,
+}
+
+impl Origin {
+    pub(super) fn join(&mut self, other: Self) {
+        self.imports.extend(other.imports);
+        self.code.extend(other.code);
+        self.is_global |= other.is_global;
+        self.is_state |= other.is_state;
+        self.is_argument |= other.is_argument;
+        self.is_made |= other.is_made;
+    }
+
+    /// The specifier of a module, if this is all that it exports.
+    pub(super) fn whole_module(&self) -> Option<&str> {
+        let only = self
+            .imports
+            .first()
+            .filter(|_| self.imports.len() == 1 && !self.is_made)?;
+        (only.name == WHOLE).then_some(&*only.specifier)
+    }
+
+    pub(super) fn code(name: &str) -> Self {
+        Self {
+            code: [name.to_owned()].into(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn global() -> Self {
+        Self {
+            is_global: true,
+            ..Self::default()
+        }
+    }
+}
+
+pub(super) fn from(specifier: &str, name: &str) -> Origin {
+    let import = Import {
+        specifier: specifier.to_owned(),
+        name: name.to_owned(),
+    };
+    Origin {
+        imports: [import].into(),
+        ..Origin::default()
+    }
+}
+
+/// Tells whether a name means an import itself.
+pub(super) fn is_import(origin: &Origin) -> bool {
+    !origin.imports.is_empty() && !origin.is_made
+}
