@@ -99,22 +99,31 @@ export const talks = inngest.createFunction(
         /// The newest version that was written, and the newest that was seen to serve.
         written: AtomicU64,
         serves: AtomicU64,
-        /// The times in which hosts or isolates were killed, each from its beginning to its end.
-        deaths: Mutex<Vec<(Instant, Instant)>>,
+        /// The times in which hosts or isolates were killed, each from its beginning to its end, once there is one.
+        deaths: Mutex<Vec<(Instant, Option<Instant>)>>,
         answered: AtomicU64,
         lost: AtomicU64,
         broken: Mutex<Vec<String>>,
     }
 
     impl Course {
-        fn died(&self, from: Instant) {
+        /// Somebody is about to be killed: callers may notice before whoever kills comes back.
+        fn dies(&self) {
+            self.deaths.lock().expect("no poison").push((Instant::now(), None));
+        }
+
+        fn died(&self) {
             let until = Instant::now() + Duration::from_secs(2);
-            self.deaths.lock().expect("no poison").push((from, until));
+            if let Some((_, end)) = self.deaths.lock().expect("no poison").last_mut() {
+                *end = Some(until);
+            }
         }
 
         fn somebody_died(&self, from: Instant, until: Instant) -> bool {
             let deaths = self.deaths.lock().expect("no poison");
-            deaths.iter().any(|(died, gone)| *died <= until && from <= *gone)
+            let overlaps =
+                |(died, gone): &(Instant, Option<Instant>)| *died <= until && gone.is_none_or(|gone| from <= gone);
+            deaths.iter().any(overlaps)
         }
 
         fn breaks(&self, what: String) {
@@ -264,22 +273,25 @@ export const talks = inngest.createFunction(
                 send_signal("CONT", host).await;
             }
             Fault::Kill => {
+                course.dies();
                 send_signal("KILL", host).await;
-                course.died(began);
+                course.died();
             }
             Fault::KillWithoutThreads => {
                 let lack = Shortage::of(Resource::Threads, baton.pid());
+                course.dies();
                 send_signal("KILL", host).await;
-                course.died(began);
+                course.died();
                 tokio::time::sleep(lasts / 2).await;
                 drop(lack);
             }
             Fault::Upgrade => drop(baton.upgrade(&[]).await),
             Fault::OutOfMemory => {
                 let run = Run::of("fixture-fills");
+                course.dies();
                 let filled = tokio::time::timeout(ANSWERED_WITHIN, baton.executor().discover(&run)).await;
                 drop(filled);
-                course.died(began);
+                course.died();
             }
             Fault::StalledClients => {
                 let mut stalled = Vec::new();
