@@ -1,6 +1,6 @@
-//! Work that blocks its thread: reading files, running commands, asking name servers. It has threads that are made at the
-//! start and stay, for a system may have none left when one is wanted: without a thread of its own for such work tokio
-//! panics then. More are made while there is more to do, and work waits for one where none can be made.
+//! Work that blocks its thread: reading files, running commands, asking name servers. Its threads are made at the
+//! start and stay: later the system may have no thread left, and tokio panics where it gets no thread for such work.
+//! More threads are made while there is more work. Work waits for a thread where none can be made.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +12,9 @@ use tokio::runtime::{Builder, Runtime};
 
 /// The number of threads that are there from the start.
 const FROM_THE_START: usize = 4;
-/// The most that there are. A disk that does not answer holds those that wait for it.
+/// The most threads for such work. A disk that does not answer holds the threads that wait for it.
 const MOST: usize = 64;
-/// Threads stay: one that has ended may not be had again.
+/// The time for which an idle thread stays: the system may give no other thread in its place.
 const STAY: Duration = Duration::from_hours(24 * 365 * 10);
 /// The limit for the threads of the start to be there.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -22,15 +22,15 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 /// The reason why blocking work has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDone {
-    /// It has not ended within the limit, and goes on without anybody.
+    /// The work has not ended within the limit, and goes on without a caller.
     #[error("{what} did not end within {limit:?}")]
     TooLong {
         /// The work, as the beginning of a sentence.
         what: &'static str,
-        /// The time that it had.
+        /// The time that the work had.
         limit: Duration,
     },
-    /// It panicked.
+    /// The work panicked.
     #[error("{what} panicked: a fault of Baton, please report it")]
     Panicked {
         /// The work, as the beginning of a sentence.
@@ -38,8 +38,8 @@ pub enum NotDone {
     },
 }
 
-/// Starts the threads that take requests and answer them: on half of the cores, since isolates need the others, and since
-/// a thread that is woken for a call wakes the next to look for more.
+/// Starts the threads that take requests and answer them, on half of the cores: isolates need the other cores, and a
+/// thread that is woken for a call wakes the next thread to look for more work.
 ///
 /// # Errors
 /// When the system has no threads or descriptors for it.
@@ -72,14 +72,14 @@ pub fn runtime(builder: &mut Builder) -> io::Result<Runtime> {
 }
 
 fn start_threads(runtime: &Runtime) -> io::Result<()> {
-    // Each holds its thread until all are there.
+    // Each task holds its thread until all threads are there.
     let all = Arc::new(Barrier::new(FROM_THE_START));
     let (sender, there) = mpsc::channel();
     for _ in 0..FROM_THE_START {
         let (all, sender) = (all.clone(), sender.clone());
         drop(runtime.spawn_blocking(move || {
             all.wait();
-            // Whoever waits may have given up.
+            // The receiver may have given up.
             let _ = sender.send(());
         }));
     }
@@ -91,8 +91,8 @@ fn start_threads(runtime: &Runtime) -> io::Result<()> {
     Ok(())
 }
 
-/// Does blocking work, and waits for it. Work that takes too long keeps its thread until it ends, and nobody waits for it
-/// any more.
+/// Does blocking work, and waits for its result. Work that takes too long keeps its thread until the work ends, and
+/// nobody waits for that work any more.
 ///
 /// # Errors
 /// When it has no result within the limit.

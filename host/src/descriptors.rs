@@ -1,22 +1,23 @@
-//! The limit of open files and connections (`RLIMIT_NOFILE`): raised to what the system allows, as Node, Bun, Deno and Go
-//! do. A service manager's soft limit of 256 or 1,024 is less than calls, isolates and watched folders may want.
+//! The limit of open files and connections (`RLIMIT_NOFILE`). It is raised as far as the system allows, as Node, Bun,
+//! Deno and Go do: a service manager's soft limit of 256 or 1,024 is less than calls, isolates and watched folders
+//! may want.
 
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The descriptors that are kept for a load and for a command to get through: user code may take all others.
+/// The descriptors that are kept for a load and for a command: user code may take all others.
 static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// The number of descriptors that an isolate's load wants at once, and some more.
 const RESERVED: u64 = 64;
 
-/// Keeps descriptors for later; fewer where the limit is small.
+/// Keeps descriptors for later; keeps fewer where the limit is small.
 pub fn keep_reserve() {
     let mut reserve = lock();
     while reserve.len() < wanted() {
-        // Where none is free, the next time may find some.
+        // There is no free descriptor now; the next call may find some.
         let Ok(nothing) = File::open("/dev/null") else {
             return;
         };
@@ -24,8 +25,8 @@ pub fn keep_reserve() {
     }
 }
 
-/// Frees one descriptor for a connection; false where the reserve is not whole, as all but one are for loads and commands.
-/// [`keep_reserve`] takes it back once there is one.
+/// Frees one descriptor for a connection. Returns false where the reserve is not whole: all descriptors but one are
+/// for loads and commands. [`keep_reserve`] takes the descriptor back once there is one.
 pub fn lend_one() -> bool {
     let mut reserve = lock();
     reserve.len() >= wanted() && reserve.pop().is_some()
@@ -36,7 +37,7 @@ fn wanted() -> usize {
     usize::try_from((limit / 8).min(RESERVED)).unwrap_or_default()
 }
 
-/// The reserve, free for whoever wants descriptors until this is dropped.
+/// The emptied reserve: its descriptors are free for every use until this value is dropped.
 #[derive(Debug)]
 pub struct Room(());
 
@@ -54,7 +55,7 @@ impl Drop for Room {
 }
 
 fn lock() -> MutexGuard<'static, Vec<File>> {
-    // A panicked holder leaves a list that is whole.
+    // A holder that panicked leaves a whole list.
     RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

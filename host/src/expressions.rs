@@ -1,16 +1,16 @@
-//! Expressions in CEL, as people write them into a function's options and conditions. `cel` parses, evaluates and drops
-//! them recursively, so that happens on a stack of its own that their length bounds.
+//! Expressions in CEL, as people write them into a function's options and conditions. `cel` parses, evaluates and
+//! drops them recursively, so that happens on a stack of its own. The length of an expression bounds that stack.
 
 use cel::Program;
 
 /// The longest expression that is parsed, in bytes.
 const LONGEST: usize = 4 << 10;
 
-/// The stack in bytes, of which the system gives what is used. A debug build takes 40 KiB for a parenthesis, of which
-/// `cel` takes 96, and 20 KiB for a term of a sum.
+/// The size of the stack in bytes, of which the system gives only the part that is used. A debug build takes 40 KiB
+/// for a parenthesis (`cel` takes 96 of them), and 20 KiB for a term of a sum.
 const STACK: usize = 256 << 20;
 
-/// Parses an expression, and hands it over with what is wrong with it in the other case.
+/// Parses an expression, and calls `then` with the program or with the text of the error.
 pub(crate) fn with_program<T>(expression: &str, then: impl FnOnce(Result<&Program, String>) -> T) -> T {
     if expression.len() > LONGEST {
         return then(Err(format!("it has more than {LONGEST} bytes")));

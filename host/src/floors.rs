@@ -1,4 +1,5 @@
-//! The floors of the library, as its documentation draws them: no module uses one of its own floor or of a higher one.
+//! The floors of the library, as its documentation draws them: no module uses a module of its own floor or of a
+//! higher one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ fn used(source: &str) -> Vec<&str> {
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let is_end = |letter: char| !letter.is_alphanumeric() && letter != '_';
     let paths = lines.flat_map(|line| line.split("crate::").skip(1));
-    // One name, or several in braces.
+    // A path ends in one name, or in several names in braces.
     let names = paths.filter_map(|path| match path.strip_prefix('{') {
         Some(list) => list.split('}').next(),
         None => path.split(is_end).next(),

@@ -1,5 +1,5 @@
-//! Fuzzing of what comes from outside: a few hundred inputs with each run of the tests, and as many as there is time for
-//! where `BATON_FUZZ_SECONDS` says how long each target takes.
+//! Fuzzing of input from outside: a few hundred inputs with each run of the tests. Where `BATON_FUZZ_SECONDS` is set,
+//! each target runs for so many seconds.
 //!
 //! ```sh
 //! BATON_FUZZ_SECONDS=600 cargo nextest run --profile fuzz --lib -p baton -p js-runtime -p js-runtime-api -E 'test(fuzz)' --no-capture
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// The inputs of a usual run.
+/// The number of inputs in a usual run.
 const FEW: u32 = 256;
 
 /// Checks inputs until there is no time left.
@@ -44,7 +44,7 @@ pub(crate) fn fuzz<S: Strategy>(name: &str, inputs: &S, check: impl Fn(S::Value)
     }
 }
 
-/// Bytes that are made of parts of a language, and of others.
+/// Makes bytes from parts of a language and from other bytes.
 pub(crate) fn bytes_of(parts: &'static [&'static [u8]], most: usize) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         6 => prop::sample::select(parts).prop_map(<[u8]>::to_vec),

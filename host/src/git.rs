@@ -1,4 +1,4 @@
-//! Which commit is checked out, for people to recognise their code by, and how to hear of another one.
+//! The commit that is checked out, by which people recognise their code, and the files that tell of another commit.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,23 +8,23 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-/// A repository so large that git needs longer is asked another time.
+/// The limit for an answer of git. A repository so large that git needs longer is asked another time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many digits of a hash people are shown.
+/// The number of digits of a hash that people are shown.
 const SHORT: usize = 7;
 
-/// What is checked out.
+/// The commit that is checked out, and the state of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The commit's whole hash.
     pub commit: String,
-    /// Whether tracked files differ from it.
+    /// Tells whether tracked files differ from the commit.
     pub dirty: bool,
 }
 
 impl fmt::Display for Head {
-    /// `46c2113`, `46c2113-dirty`.
+    /// Writes `46c2113` or `46c2113-dirty`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = self.commit.get(..SHORT).unwrap_or(&self.commit);
         let dirty = if self.dirty { "-dirty" } else { "" };
@@ -32,10 +32,10 @@ impl fmt::Display for Head {
     }
 }
 
-/// What is checked out in a folder; `None` without git, outside a repository, before its first
-/// commit, and when git does not answer within two seconds.
+/// Returns the commit that is checked out in a folder. Returns `None` without git, outside a repository, before its
+/// first commit, and when git does not answer within two seconds.
 pub async fn head(folder: &Path) -> Option<Head> {
-    // Longer than any hash: the whole one.
+    // No hash is longer than 64 digits, so git gives the whole hash.
     let text = git(
         folder,
         &["describe", "--always", "--exclude=*", "--dirty", "--abbrev=64"],
@@ -51,17 +51,17 @@ pub async fn head(folder: &Path) -> Option<Head> {
     })
 }
 
-/// The files one of which changes when another commit is checked out in a folder, or a new one is
-/// made; empty outside a repository, and with a git older than 2.31. They need not exist: `git pack-refs` moves a branch from its own
-/// file into a common one, without a new commit. Which files they are depends on the branch; the
-/// files of one are enough to hear that another one is checked out.
+/// Returns the files one of which changes when another commit is checked out in a folder, or a new commit is made.
+/// The set is empty outside a repository, and with a git older than 2.31. The files need not exist: `git pack-refs`
+/// moves a branch from its own file into a common one, without a new commit. The files depend on the branch; those of
+/// one branch are enough to notice that another branch is checked out.
 pub async fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let branch = git(folder, &["symbolic-ref", "--quiet", "HEAD"]).await;
-    // The log of HEAD, where it is kept, has a new line for everything that moves it.
+    // The log of HEAD, where git keeps one, has a new line for each move of HEAD.
     let names = ["HEAD", "logs/HEAD", "packed-refs", "reftable/tables.list"]
         .into_iter()
         .chain(branch.as_deref());
-    // In a worktree some of them are its own, and some those of the repository.
+    // In a worktree some of these files are its own, and some are the repository's.
     let arguments: Vec<&str> = ["rev-parse", "--path-format=absolute"]
         .into_iter()
         .chain(names.flat_map(|name| ["--git-path", name]))
@@ -70,7 +70,8 @@ pub async fn files(folder: &Path) -> BTreeSet<PathBuf> {
     paths.lines().map(PathBuf::from).collect()
 }
 
-/// What git says, if it does. Outside a repository it is not asked: a process takes longer than a small reload.
+/// Returns the output of git; `None` when git fails. Outside a repository git is not run: a process takes longer than
+/// a small reload.
 async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     if !folder.ancestors().any(|folder| folder.join(".git").exists()) {
         return None;
@@ -78,9 +79,9 @@ async fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let command = Command::new("git")
         .args(arguments)
         .current_dir(folder)
-        // It must not lock what the user's own git is about to write.
+        // git must not lock a file that the user's own git is about to write.
         .env("GIT_OPTIONAL_LOCKS", "0")
-        // Set where a hook started this process: they would name another repository.
+        // A hook that started this process has set these variables: they would name another repository.
         .env_remove("GIT_DIR")
         .env_remove("GIT_WORK_TREE")
         .env_remove("GIT_INDEX_FILE")

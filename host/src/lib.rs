@@ -1,8 +1,7 @@
 //! The host: everything of Baton that is not JavaScript.
 //!
-//! It decides which generation serves a call and when one retires, and knows nothing of V8: it is
-//! given an engine that loads projects (see `js-runtime-api`), so that its decisions are tested
-//! against a fake one.
+//! The host decides which generation serves a call and when one retires, and knows nothing of V8: it is given an
+//! engine that loads projects (see `js-runtime-api`), so that its decisions are tested against a fake engine.
 //!
 //! Each module is on a floor, and uses those of lower floors alone (a test reads this picture):
 //!

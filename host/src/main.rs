@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A host for the person at this machine.
+/// Runs a host for the person at this machine.
 fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let plan = prepare(args, Mode::Dev)?;
     let engine = engine::start(args.inspects())?;
@@ -57,21 +57,21 @@ fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Owns the socket and starts hosts; no V8 in this process.
+/// Runs the supervisor, which owns the socket and starts hosts; there is no V8 in this process.
 fn supervise(args: &ServeArgs, mode: Mode) -> Result<ExitCode, Failure> {
     let plan = prepare(args, mode)?;
     logs::flow();
-    // `baton start …`: what follows is a host's, too.
+    // The arguments after `baton start` are a host's, too.
     let arguments = std::env::args_os().skip(2).collect();
     let code = supervisor::start(plan.supervisor(arguments));
     code.map(ExitCode::from)
         .map_err(|error| Failure::new(error.exit_code(), error))
 }
 
-/// A host that its supervisor has started.
+/// Runs a host that its supervisor has started.
 fn supervised(args: &ServeArgs, mode: Mode, listener: i32) -> Result<ExitCode, Failure> {
     let link = Link::take(listener).map_err(|error| Failure::new(2, error))?;
-    // Whoever waits for this host learns why there is none.
+    // The supervisor waits for this host, and learns the reason of a failure.
     let tell = |failure: Failure| {
         let message = failure.report.to_string();
         let _ = link.say(&FromHost::Failed { message });
@@ -99,7 +99,7 @@ fn invoke(args: &InvokeArgs) -> Result<ExitCode, Failure> {
     Ok(run(engine, any_threads(), invoked)??)
 }
 
-/// Looks at everything; brings V8 up, since the code may have to be loaded to be looked at.
+/// Looks at everything. Brings V8 up, since the checks may have to load the code.
 fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let prepared = cli::doctor::prepare(args);
     let engine = prepared.needs_engine().then(engine::start_quietly).transpose()?;
@@ -107,7 +107,7 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     run(engine, any_threads(), looked)
 }
 
-/// Settles what is asked, and begins the log.
+/// Makes the plan of a host from its arguments, and begins the log.
 fn prepare(args: &ServeArgs, mode: Mode) -> Result<Plan, Failure> {
     let plan = life::plan(args, mode)?;
     logs::start(args.logs()).map_err(|error| Failure::new(1, error))?;

@@ -1,8 +1,10 @@
-//! Tasks that have an owner. An [`OwnedTask`] ends with whoever holds it. A [`TaskSet`] holds tasks of one kind that come
-//! and go. [`WatchedTasks`] are the tasks that a host cannot do without: one that panics, or ends before the host does,
-//! ends the host in an orderly way: the calls that run are finished, and the supervisor starts another host meanwhile.
+//! Tasks that have an owner. An [`OwnedTask`] ends with its owner. A [`TaskSet`] holds tasks of one kind that come
+//! and go. [`WatchedTasks`] are the tasks that a host cannot do without: a watched task that panics, or ends before
+//! the host does, ends the host in an orderly way. The running calls are finished, and the supervisor starts another
+//! host meanwhile.
 //!
-//! No task is started elsewhere (`clippy.toml` forbids it), but by tokio's own `JoinSet` and `TaskTracker`.
+//! All other code starts tasks only by these types (`clippy.toml` forbids the rest), or by tokio's own `JoinSet` and
+//! `TaskTracker`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
 
-/// The limit for aborted tasks to be gone. One that blocks its thread takes longer.
+/// The limit for aborted tasks to be gone. A task that blocks its thread takes longer.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A task with one owner: dropping it aborts the task.
@@ -28,12 +30,12 @@ pub struct OwnedTask<T> {
 }
 
 impl<T: Send + 'static> OwnedTask<T> {
-    /// Starts a task, in the runtime of whoever calls.
+    /// Starts a task in the caller's runtime.
     pub fn spawn(name: &'static str, task: impl Future<Output = T> + Send + 'static) -> Self {
         Self::spawn_on(&Handle::current(), name, task)
     }
 
-    /// Starts a task in a runtime, for a thread that is none of its own.
+    /// Starts a task in a runtime, for a thread that does not belong to that runtime.
     pub fn spawn_on(runtime: &Handle, name: &'static str, task: impl Future<Output = T> + Send + 'static) -> Self {
         #[allow(clippy::disallowed_methods, reason = "the handle gets an owner here")]
         let handle = AbortOnDropHandle::new(runtime.spawn(task));
@@ -62,7 +64,7 @@ impl<T: Send + 'static> OwnedTask<T> {
     }
 }
 
-/// Tasks of one kind that come and go. Dropping the set aborts those that are left.
+/// Tasks of one kind that come and go. Dropping the set aborts the remaining tasks.
 #[derive(Debug)]
 pub struct TaskSet {
     name: &'static str,
@@ -70,7 +72,7 @@ pub struct TaskSet {
 }
 
 impl TaskSet {
-    /// Makes a set of tasks of that name; it is empty.
+    /// Makes an empty set of tasks of that name.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self {
@@ -79,7 +81,7 @@ impl TaskSet {
         }
     }
 
-    /// Starts a task, in the runtime of whoever calls.
+    /// Starts a task in the caller's runtime.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.lock();
         while let Some(ended) = tasks.try_join_next() {
@@ -88,8 +90,8 @@ impl TaskSet {
         tasks.spawn(task);
     }
 
-    /// Waits until the tasks that were started before have ended by themselves, up to a limit; then aborts those that are
-    /// left.
+    /// Waits until the tasks that were started before have ended by themselves, up to a limit; then aborts the
+    /// remaining tasks.
     pub async fn finish(&self, limit: Duration) {
         let mut tasks = self.take();
         let finished = async {
@@ -150,11 +152,11 @@ pub struct WatchedTasks {
 #[derive(Debug, Default)]
 struct Watch {
     failure: watch::Sender<Option<TaskFailure>>,
-    /// The host ends, and so may its tasks.
+    /// Tells that the host ends, and that its tasks may end, too.
     ending: AtomicBool,
 }
 
-/// Why a host cannot go on.
+/// The reason why a host cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TaskFailure {
     /// The task of that name panicked.
@@ -180,7 +182,7 @@ impl WatchedTasks {
         self.kept.spawn(self.watched(name, task));
     }
 
-    /// Starts a task that is to run for as long as the host does, or until whoever called ends it.
+    /// Starts a task that is to run for as long as the host does, or until the caller ends it.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> OwnedTask<()> {
         OwnedTask::spawn(name, self.watched(name, task))
     }
@@ -190,7 +192,7 @@ impl WatchedTasks {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        // Not all of this: the tasks would own themselves.
+        // The task gets only this part: with all of `self` the tasks would own themselves.
         let watch = self.watch.clone();
         async move {
             let failure = match AssertUnwindSafe(task).catch_unwind().await {
@@ -199,7 +201,7 @@ impl WatchedTasks {
                 Err(_) => TaskFailure::Panicked(name),
             };
             error!(task = name, %failure, "a task of the host failed");
-            // The first one says why.
+            // Only the first failure is kept: it tells the reason.
             watch.failure.send_if_modified(|known| {
                 let is_first = known.is_none();
                 known.get_or_insert(failure);
@@ -208,7 +210,7 @@ impl WatchedTasks {
         }
     }
 
-    /// Lets tasks end: the host ends, too.
+    /// Lets tasks end, since the host ends, too.
     pub fn may_end(&self) {
         self.watch.ending.store(true, Ordering::Release);
     }
@@ -230,7 +232,7 @@ impl WatchedTasks {
         let mut failure = self.watch.failure.subscribe();
         match failure.wait_for(Option::is_some).await.map(|failure| *failure) {
             Ok(Some(failure)) => failure,
-            // The sender lives as long as this.
+            // The sender lives as long as `self`.
             _ => std::future::pending().await,
         }
     }
@@ -245,7 +247,7 @@ mod tests {
 
     use super::{OwnedTask, TaskFailure, TaskSet, WatchedTasks};
 
-    /// A task that never ends by itself, and what hears of its end.
+    /// Returns a task that never ends by itself, and a receiver that hears of its end.
     fn endless() -> (impl Future<Output = ()> + Send + 'static, oneshot::Receiver<()>) {
         let (held, gone) = oneshot::channel::<()>();
         let task = async move {

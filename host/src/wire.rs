@@ -1,6 +1,6 @@
 //! Inngest's wire, as the SDK and its executor speak it (inngest/inngest: `pkg/execution/driver/httpdriver`,
-//! `pkg/enums/opcode.go`; inngest/inngest-js: `helpers/consts.ts`): the names of headers, query parameters, statuses and
-//! operations, the subject of a call, and the answer within a streamed one.
+//! `pkg/enums/opcode.go`; inngest/inngest-js: `helpers/consts.ts`): the names of headers, query parameters, statuses
+//! and operations, the subject of a call, and the answer within a streamed one.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -99,7 +99,7 @@ pub fn cut(name: &str) -> String {
     name[..end].replace(char::is_control, "?")
 }
 
-/// The answer proper of one that streams (`createStream` of the SDK's handler).
+/// The answer proper within a streamed answer (`createStream` of the SDK's handler).
 #[derive(Debug, Deserialize)]
 pub struct StreamedAnswer {
     pub status: u16,
@@ -110,13 +110,13 @@ pub struct StreamedAnswer {
 }
 
 impl StreamedAnswer {
-    /// Reads it from the body of an answer with the status [`STREAMED`], which begins with blanks.
+    /// Reads the answer proper from the body of an answer with the status [`STREAMED`], which begins with blanks.
     #[must_use]
     pub fn read(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body.trim_ascii()).ok()
     }
 
-    /// The headers whose values are texts, with names in lower case.
+    /// Returns the headers whose values are texts, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (String, String)> {
         let headers = self.headers.iter();
         headers.filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned())))
@@ -132,7 +132,7 @@ impl StreamedAnswer {
     }
 }
 
-/// How an answer begins: its status and headers.
+/// The beginning of an answer: its status and headers.
 pub type Head<'a> = (u16, &'a [(String, String)]);
 
 /// An answer of the SDK, taken out of its envelope where it was streamed.
@@ -168,7 +168,7 @@ impl<'a> SdkAnswer<'a> {
         }
     }
 
-    /// The hashed ids of the steps that the answer plans: each will be called for.
+    /// Returns the hashed ids of the steps that the answer plans: Inngest will call for each of them.
     #[must_use]
     pub fn planned_steps(&self) -> Vec<String> {
         if self.status != OPERATIONS || !self.mentions("\"StepPlanned\"") {
@@ -194,7 +194,7 @@ impl<'a> SdkAnswer<'a> {
         self.status == 200 || (self.status >= 400 && self.headers.iter().any(no_retry))
     }
 
-    /// Spares most answers a parse.
+    /// Tells whether the body contains a text, which spares most answers a parse.
     fn mentions(&self, text: &str) -> bool {
         memchr::memmem::find(&self.body, text.as_bytes()).is_some()
     }

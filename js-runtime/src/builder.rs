@@ -1,4 +1,4 @@
-//! How an engine is made: what it is given, and which changes it makes to the process that it runs in.
+//! The making of an engine: its settings, and the changes that it makes to the process in which it runs.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ use crate::system::posix::{FreedMemory, empty_standard_input};
 
 /// Makes a [`V8Engine`], once per process.
 ///
-/// V8's platform belongs to the process whatever is said here. Every other change to it is a method of its own: what is not
-/// called for stays as it is.
+/// V8's platform belongs to the process in any case. Every other change to the process is a method of its own:
+/// without its call the process stays as it is.
 #[derive(Debug)]
 #[must_use = "nothing has happened until it is started"]
 pub struct Builder<'a> {
@@ -57,13 +57,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Keeps what is made of projects' files in this folder, for the next process.
+    /// Keeps the results made of projects' files in this folder, for the next process.
     pub fn code_cache(mut self, folder: Option<PathBuf>) -> Self {
         self.code_cache = folder;
         self
     }
 
-    /// Gives V8 each file's source map with its code, so that debuggers show what was written.
+    /// Gives V8 each file's source map with its code, so that debuggers show the original text.
     pub fn source_maps(mut self, with: bool) -> Self {
         self.source_maps = with;
         self
@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// Has threads share what they have freed (`M_ARENA_MAX` of glibc), for a process whose isolates come and go.
+    /// Has threads share freed memory (`M_ARENA_MAX` of glibc), for a process whose isolates come and go.
     pub fn share_freed_memory(mut self) -> Self {
         self.changes.shares_freed_memory = true;
         self
@@ -93,22 +93,23 @@ impl<'a> Builder<'a> {
         self
     }
 
-    /// Sets V8's flags for many isolates with short calls: small young generations, and memory that goes back to the system
-    /// with each isolate.
+    /// Sets V8's flags for many isolates with short calls: small young generations, and memory that goes back to the
+    /// system with each isolate.
     pub fn keep_heaps_small(mut self) -> Self {
         self.changes.keeps_heaps_small = true;
         self
     }
 
-    /// Listens to Deno's audit of accesses in the whole process. Without it nothing is evaluated ahead of a load
-    /// ([`js_runtime_api::Engine::prepare`] does nothing), as nobody would see what that reaches.
+    /// Listens to Deno's audit of accesses in the whole process. Without the audit nothing is evaluated ahead of a
+    /// load ([`js_runtime_api::Engine::prepare`] does nothing), as nobody would see what the evaluation reaches.
     pub fn audit_accesses(mut self) -> Self {
         self.changes.audits_accesses = true;
         self
     }
 
-    /// Has a panic on an isolate's thread, and V8 that cannot go on, cost that thread and not the process: by the process's
-    /// panic hook, around the one that is there, and by V8's handler of fatal errors. Such a thread sleeps for ever.
+    /// Limits a panic on an isolate's thread, or V8 that cannot go on, to that thread, so that the process goes on:
+    /// by the process's panic hook, around the one that is there, and by V8's handler of fatal errors. Such a thread
+    /// sleeps for ever.
     pub fn contain_failures(mut self) -> Self {
         self.changes.contains_failures = true;
         self
@@ -158,7 +159,7 @@ impl Changes {
             witness::listen();
         }
         if self.installs_tls_provider {
-            // Fails only when a provider is installed already, which is as good.
+            // This fails only when a provider is installed already, which is as good.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
         if self.empties_standard_input

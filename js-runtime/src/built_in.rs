@@ -1,7 +1,7 @@
 //! Modules that are part of the runtime for whoever starts it: those of another runtime, `bun` for example.
 //!
-//! They are TypeScript over Node's builtins, and evaluated on first use: an isolate whose code never asks for them has
-//! nothing of them but the file that [`BuiltIn::begins_with`] names.
+//! They are TypeScript over Node's builtins, and evaluated on first use: an isolate whose code never asks for them
+//! has nothing of them but the file that [`BuiltIn::begins_with`] names.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,19 +22,20 @@ use crate::source::tsconfig::CompilerOptions;
 pub struct BuiltIn {
     /// The name of their folder: V8 has their files at `file:///.baton/<name>/`.
     pub name: &'static str,
-    /// The names of the files in that folder, and their text: TypeScript, or JavaScript (`.mjs`). They import each other by
-    /// relative paths, `node:…`, and of the runtime's own modules `baton:host`, whose `nativesOf(name)` returns the object
-    /// that [`BuiltIn::natives`] makes, and `baton:serving`, whose `handOver` makes a handler of requests the app.
+    /// The names of the files in that folder, and their text: TypeScript, or JavaScript (`.mjs`). They import each
+    /// other by relative paths, `node:…`, and of the runtime's own modules `baton:host`, whose `nativesOf(name)`
+    /// returns the object that [`BuiltIn::natives`] makes, and `baton:serving`, whose `handOver` makes a handler of
+    /// requests the app.
     pub files: &'static [(&'static str, &'static str)],
-    /// The file that is evaluated in each isolate before user code, for what is global.
+    /// The file that is evaluated in each isolate before user code, to define globals.
     pub begins_with: &'static str,
-    /// What a specifier means to these modules, wherever it is written: such names win over `node_modules`.
+    /// The meaning of a specifier for these modules, wherever it is written: such names win over `node_modules`.
     pub meaning: fn(specifier: &str) -> Option<Meaning>,
     /// Makes the functions in Rust that the files need; nothing where V8 is out of memory.
     pub natives: for<'s> fn(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>>,
     /// Statements on one line that give `import.meta` of the project's modules more than is in it everywhere.
     pub import_meta: &'static str,
-    /// By file name extension the parsers of files that are imported for their content.
+    /// The parsers of files that are imported for their content, by file name extension.
     pub data: &'static [(&'static str, ParseData)],
 }
 
@@ -49,16 +50,16 @@ pub type ParseData = fn(text: &str) -> Result<Data, String>;
 pub enum Meaning {
     /// A file of [`BuiltIn::files`].
     File(&'static str),
-    /// A module that is not there; the text says what to do instead.
+    /// A module that is not there; the text is the advice for the user.
     Missing(String),
 }
 
-/// The content of a file that is imported for it.
+/// The content of a file that is imported for its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Data {
     /// The content as an expression of JavaScript.
     pub expression: String,
-    /// The keys of a map, which can be imported by their names.
+    /// The keys of a map, each of which can be imported by its name.
     pub keys: Vec<String>,
 }
 
@@ -73,7 +74,7 @@ impl BuiltIn {
         Some(text)
     }
 
-    /// Makes the JavaScript of a file; nothing for one that is not there.
+    /// Makes the JavaScript of a file; `None` for a file that is not there.
     ///
     /// # Errors
     /// When the file does not parse.
@@ -92,7 +93,7 @@ fn emit(url: &Url, text: &str) -> Result<Emitted, LoadError> {
 #[derive(Debug, Default)]
 pub(crate) struct BuiltIns {
     all: Vec<BuiltIn>,
-    /// Their JavaScript, made once per process.
+    /// The JavaScript of the modules, made once per process.
     emitted: Mutex<BTreeMap<Url, Arc<str>>>,
 }
 
@@ -119,7 +120,7 @@ impl BuiltIns {
         (named.natives)(scope)
     }
 
-    /// Returns what a specifier means where it is written; nothing where it means nothing here.
+    /// Returns the meaning of a specifier where it is written; `None` where it means nothing here.
     ///
     /// # Errors
     /// With what to do instead, for a module that is not there.
@@ -134,7 +135,7 @@ impl BuiltIns {
         })
     }
 
-    /// Returns the JavaScript of a file; nothing for one that is not built in.
+    /// Returns the JavaScript of a file; `None` for a file that is not built in.
     ///
     /// # Errors
     /// Only when the file itself is at fault.

@@ -1,4 +1,4 @@
-//! From what JavaScript threw to a [`LoadError`]: the kind, and the position in the original source.
+//! Turns an exception of JavaScript into a [`LoadError`]: the kind, and the position in the original source.
 
 use deno_core::error::{JsError, JsStackFrame};
 use deno_core::url::Url;
@@ -10,8 +10,8 @@ use crate::source::imports::offset_of_import;
 use crate::source::second_url;
 use crate::source::snapshot::SourceSnapshot;
 
-/// What JavaScript threw, placed at the topmost stack frame that lies in the project itself, else at the import of the
-/// package that threw, else at the start of `module`, which was being imported.
+/// Makes the error for an exception of JavaScript, placed at the topmost stack frame that lies in the project itself,
+/// else at the import of the package that threw, else at the start of `module`, which was being imported.
 pub(crate) fn from_js_error(error: &JsError, kind: LoadErrorKind, module: &Url, sources: &SourceSnapshot) -> LoadError {
     let own =
         own_place(error).map(|(url, line, column)| Position::new(&url, &source_text(&url, sources), line, column));
@@ -40,14 +40,14 @@ fn import_that_threw(error: &JsError, module: &Url, sources: &SourceSnapshot) ->
     ))
 }
 
-/// The message without V8's remark on how it came about.
+/// Returns the message without V8's remark on how it came about.
 pub(crate) fn message_of(error: &JsError) -> &str {
     let message = error.exception_message.as_str();
     let message = message.strip_prefix("Uncaught ").unwrap_or(message);
     message.strip_prefix("(in promise) ").unwrap_or(message)
 }
 
-/// The topmost line of the project's own in an error's stack.
+/// Returns the topmost place of the project's own code in an error's stack.
 pub(crate) fn own_place(error: &JsError) -> Option<(Url, usize, usize)> {
     error.frames.iter().find_map(own_frame)
 }
@@ -60,7 +60,7 @@ fn own_frame(frame: &JsStackFrame) -> Option<(Url, usize, usize)> {
     own.then_some((url, line, column))
 }
 
-/// The original text of a module, or nothing when it cannot be read.
+/// Returns the original text of a module, or nothing when it cannot be read.
 pub(crate) fn source_text(url: &Url, sources: &SourceSnapshot) -> String {
     url.to_file_path()
         .ok()

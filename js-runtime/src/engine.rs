@@ -1,5 +1,5 @@
-//! What there is once per process: the V8 platform, the TLS provider, the startup snapshot, the
-//! caches that all isolates share.
+//! The parts that exist once per process: the V8 platform, the TLS provider, the startup snapshot, the caches that
+//! all isolates share.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ use crate::spare::{Preparing, Spares};
 use crate::startup_snapshot::StartupSnapshot;
 use crate::v8_release;
 
-/// Where the startup snapshot comes from.
+/// The origin of the startup snapshot.
 #[derive(Debug, Clone, Copy)]
 pub enum SnapshotSource<'a> {
-    /// From this binary: what [`startup_snapshot::make`](crate::startup_snapshot::make) wrote is part of it.
+    /// The snapshot is in this binary: it is what [`startup_snapshot::make`](crate::startup_snapshot::make) wrote.
     Embedded(&'static [u8]),
     /// From the cache folder; made once, by this binary with these arguments, which make it call
     /// [`startup_snapshot::make`](crate::startup_snapshot::make) with the path that follows them.
@@ -42,14 +42,14 @@ pub struct V8Engine {
     common: Arc<Common>,
     built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
-    /// Accesses are audited: it can be seen what a module reaches that is evaluated ahead.
+    /// Tells whether accesses are audited, so that the engine sees what a module reaches that is evaluated ahead.
     prepares: bool,
     spares: Arc<Spares>,
     left_behind: Arc<LeftBehind>,
 }
 
 impl V8Engine {
-    /// V8 has to be up.
+    /// Makes the engine. V8 has to be up.
     pub(crate) fn new(
         startup: StartupSnapshot,
         caches: Caches,
@@ -69,7 +69,7 @@ impl V8Engine {
         }
     }
 
-    /// Writes what is not in the cache folder yet: at the end of the process.
+    /// Writes the results that are not in the cache folder yet: at the end of the process.
     pub fn close(&self) {
         self.caches.close();
     }
@@ -163,8 +163,8 @@ impl Engine for V8Engine {
     }
 }
 
-/// Loads in a spare, if there is one and it makes no difference, else in an isolate made for it. That is the spare that
-/// has these sources; where something was loaded from them before, any that has read nothing else.
+/// Loads in a spare, if there is one and it makes no difference, else in an isolate made for the load. That spare is
+/// the one with these sources; where something was loaded from them before, any spare that has read nothing else.
 async fn load(
     request: LoadRequest,
     sources: Arc<SourceSnapshot>,
@@ -189,7 +189,7 @@ async fn load(
             .await
         {
             Ok(loaded) => return Ok(loaded),
-            // Never because of what was evaluated ahead.
+            // The modules evaluated ahead are never the reason.
             Err(NotLoaded::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
                 return Err(error);
             }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// From the lowest to the highest.
+/// The modules, from the lowest to the highest.
 const LAYERS: [&str; 20] = [
     "system",
     "position",
@@ -30,7 +30,7 @@ fn layer(name: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| *layer == name)
 }
 
-/// The modules of this crate that a file's code names, but for its tests.
+/// Returns the modules of this crate that a file's code names, but for its tests.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));

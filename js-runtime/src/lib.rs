@@ -1,12 +1,14 @@
-//! Runs a project of TypeScript modules, with the npm packages that it has, in V8 isolates: each has a thread of its own, a
-//! limit of memory, can be stopped at any time, and answers fetch requests.
+//! Runs a project of TypeScript modules, with the npm packages that it has, in V8 isolates: each has a thread of its
+//! own, a limit of memory, can be stopped at any time, and answers fetch requests.
 //!
-//! The semantics are Node's, by Deno's crates: `node:*` modules, `require`, `node_modules`, `tsconfig.json`. What user code
-//! does to its process (exit, signals, variables, standard streams, child processes) stays within its isolate.
+//! The semantics are Node's, by Deno's crates: `node:*` modules, `require`, `node_modules`, `tsconfig.json`. What
+//! user code does to its process (exit, signals, variables, standard streams, child processes) stays within its
+//! isolate.
 //!
-//! [`V8Engine`] is made by [`V8Engine::builder`], which says each change that it makes to the process. What it loads and
-//! answers is in the types of `js-runtime-api`, which names neither Deno nor V8: [`Engine`](js_runtime_api::Engine) reads
-//! a project, then loads what it has read. Modules of other runtimes are a [`BuiltIn`].
+//! [`V8Engine`] is made by [`V8Engine::builder`], which has a method for each change that it makes to the process.
+//! The engine's loads and answers have the types of `js-runtime-api`, which names neither Deno nor V8:
+//! [`Engine`](js_runtime_api::Engine) reads a project, then loads it as read. Modules of other runtimes are a
+//! [`BuiltIn`].
 //!
 //! ```no_run
 //! use std::path::PathBuf;

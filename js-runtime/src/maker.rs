@@ -13,7 +13,7 @@ use crate::source::caches::Caches;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::StartupSnapshot;
 
-/// What isolates are made of, whatever they are for.
+/// The parts of which isolates are made, whatever they are for.
 pub(crate) struct Maker {
     pub(crate) startup: StartupSnapshot,
     pub(crate) caches: Arc<Caches>,
@@ -23,7 +23,7 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    /// Has one begin.
+    /// Has an isolate begin.
     ///
     /// # Errors
     /// When the command that prints variables fails, or the system has no room for it.
@@ -66,7 +66,7 @@ impl Maker {
     }
 }
 
-/// An error of a load that has no place.
+/// Makes an error of a load that has no place.
 pub(crate) fn error(message: impl Into<String>) -> LoadError {
     LoadError {
         message: message.into(),
@@ -74,8 +74,8 @@ pub(crate) fn error(message: impl Into<String>) -> LoadError {
     }
 }
 
-/// A folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes
-/// and no more, which leaves out many a `TMPDIR`.
+/// Makes a folder of this user's alone, for an isolate's sockets. A socket's path may have a hundred bytes and no
+/// more, which leaves out many a `TMPDIR`.
 fn socket_folder() -> std::io::Result<TempDir> {
     const LONGEST: usize = 70;
     let usual = std::env::temp_dir();

@@ -8,7 +8,8 @@ pub(crate) const PRELUDE: &str = "__baton_prelude.ts";
 /// The prelude's function that evaluates a package before the load, and does nothing else.
 pub(crate) const IMPORTS_A_PACKAGE: &str = "importPackage";
 
-/// The folder of all built-in files for V8. On no disk; of files' URLs, since only those can be required.
+/// The folder of all built-in files for V8. It is on no disk, and has a URL of a file, since only such URLs can be
+/// required.
 pub(crate) const BUILT_IN: &str = "file:///.baton/";
 
 /// Tells whether a file is one of these.

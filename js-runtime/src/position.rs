@@ -28,7 +28,7 @@ impl Position {
         Self::new(url, text, 1, 1)
     }
 
-    /// The position of a byte offset in the text.
+    /// Returns the position of a byte offset in the text.
     pub(crate) fn of_offset(url: &Url, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
@@ -54,7 +54,7 @@ impl Position {
     }
 }
 
-/// A path for people: the file's, or the URL when it is none.
+/// Returns a path for people: that of the file, or the URL when it is none.
 pub(crate) fn display_path(url: &Url) -> String {
     url.to_file_path()
         .map_or_else(|()| url.to_string(), |path| path.display().to_string())
@@ -70,7 +70,7 @@ pub(crate) fn relative_to(mut error: LoadError, root: &Path) -> LoadError {
     error
 }
 
-/// The line, one before and after, and a caret:
+/// Returns the line, one before and after, and a caret:
 ///
 /// ```text
 ///   1 | import { Inngest } from "inngest";

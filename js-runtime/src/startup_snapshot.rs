@@ -1,9 +1,9 @@
 //! V8's startup snapshot: an isolate that starts from it is up in a hundredth of the time.
 //!
-//! A binary that is shipped has it inside (`bin/release`). One that only `cargo build` made makes its
-//! own, once, in a process of its own (a process either makes a snapshot or runs isolates), from the
-//! sources that cargo keeps on that machine, and keeps it in a cache folder, named after the binary's
-//! identity and verified by digest when it is read.
+//! A shipped binary has the snapshot inside (`bin/release`). A binary that only `cargo build` made makes its own
+//! snapshot, once, in a process of its own (a process either makes a snapshot or runs isolates), from the sources
+//! that cargo keeps on that machine. It keeps the snapshot in a cache folder, named after the binary's identity, and
+//! verifies it by digest when it reads it.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ pub(crate) struct StartupSnapshot {
     pub(crate) lazy_esm: Slices,
 }
 
-/// Why there is no startup snapshot.
+/// The reason why there is no startup snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The file of this process's program cannot be found, or read.
@@ -33,43 +33,43 @@ pub enum SnapshotError {
     /// The cache folder cannot be written to.
     #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
-    /// The cache folder is another user's: what is in it is executed.
+    /// The cache folder is another user's: its content is executed.
     #[error("the startup snapshot cannot be kept: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
     NotOurs(#[from] NotOurs),
-    /// The process that makes it failed; what that said.
+    /// The process that makes the snapshot failed; with that process's output.
     #[error(
         "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
              on the machine of the build; `bin/release` builds one that runs everywhere."
     )]
     Maker(String),
-    /// The embedded one was made by another build.
+    /// The embedded snapshot was made by another build.
     #[error(
         "the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
              Build it anew, with `bin/release`."
     )]
     Foreign {
-        /// The build that made it.
+        /// The build that made the snapshot.
         theirs: String,
         /// This build.
         ours: String,
     },
-    /// The embedded one is not what was written.
+    /// The embedded snapshot is not the one that was written.
     #[error("the startup snapshot in this binary is damaged. Build it anew, with `bin/release`.")]
     Damaged,
-    /// The one that was just made is not what was written.
+    /// The snapshot that was just made is not the one that was written.
     #[error("the startup snapshot that was just made does not read back")]
     Unreadable,
 }
 
-/// Name and source text of modules that are compiled on first use.
+/// The names and source texts of modules that are compiled on first use.
 type LazySources = Vec<(String, String)>;
 
-/// The same, where they lie in the file.
+/// The same names and texts, where they lie in the file.
 type Slices = &'static [(&'static str, &'static str)];
 
 const MAGIC: &[u8] = b"baton startup snapshot 3\n";
 
-/// The snapshot that is part of this binary, as [`make`] wrote it. Nothing is read or written.
+/// Takes the snapshot that is part of this binary, as [`make`] wrote it. Nothing is read or written.
 ///
 /// Its digest is not compared: the system reads the pages of a binary only as they are needed.
 pub(crate) fn embedded(file: &'static [u8]) -> Result<StartupSnapshot, SnapshotError> {
@@ -88,7 +88,7 @@ pub(crate) fn embedded(file: &'static [u8]) -> Result<StartupSnapshot, SnapshotE
 /// with `maker_arguments` and the path to write.
 pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<StartupSnapshot, SnapshotError> {
     let identity = Identity::of_this_binary().map_err(SnapshotError::Identity)?;
-    // What is in it is executed.
+    // The code in the snapshot is executed.
     ownership::make_folder(folder)?;
     let path = folder.join(identity.file_name());
     if let Some(snapshot) = read(&path) {
@@ -112,12 +112,12 @@ pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<Startu
     read(&path).ok_or(SnapshotError::Unreadable)
 }
 
-/// Makes the snapshot and writes it to the file. Only in a process that runs no isolate.
+/// Makes the snapshot and writes it to the file. To be called only in a process that runs no isolate.
 ///
 /// # Errors
 /// When the file cannot be written, or a source that belongs in it cannot be read.
 pub fn make(path: &Path) -> io::Result<()> {
-    // Beside it and under its whole name, since another process may make one at the same time.
+    // The file is beside the other and has its whole name, since another process may make one at the same time.
     let mut blob_path = path.as_os_str().to_owned();
     blob_path.push(".blob");
     let blob_path = PathBuf::from(blob_path);
@@ -153,7 +153,7 @@ pub fn make(path: &Path) -> io::Result<()> {
     write(path, &this_build(), &blob, &[lazy_js, lazy_esm])
 }
 
-/// What a snapshot has to be made by: the same V8, and the same operations in the same order.
+/// Returns the build by which a snapshot has to be made: the same V8, and the same operations in the same order.
 fn this_build() -> String {
     format!(
         "{} {} {}-{}",
@@ -164,8 +164,8 @@ fn this_build() -> String {
     )
 }
 
-/// `MAGIC`, the digest of what follows, the build and a line's end, the blob, and of each list of lazy modules their
-/// number, their names and their sources; the blob and each text behind its length.
+/// Writes the file: `MAGIC`, the digest of the rest, the build and a line's end, the blob, and of each list of lazy
+/// modules their number, their names and their sources; the blob and each text behind its length.
 fn write(path: &Path, build: &str, blob: &[u8], lazy: &[LazySources; 2]) -> io::Result<()> {
     fn put(body: &mut Vec<u8>, part: &[u8]) {
         body.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -194,7 +194,7 @@ fn write(path: &Path, build: &str, blob: &[u8], lazy: &[LazySources; 2]) -> io::
     file.sync_all()
 }
 
-/// The snapshot, unless the file is missing, cut short, damaged, or made by another build.
+/// Reads the snapshot; `None` where the file is missing, cut short, damaged, or made by another build.
 fn read(path: &Path) -> Option<StartupSnapshot> {
     // V8 reads the blob for as long as the process lives.
     let mut file = Vec::new();
@@ -226,7 +226,7 @@ fn split_parts(mut rest: &'static [u8]) -> Option<StartupSnapshot> {
     rest.is_empty().then_some(snapshot)
 }
 
-/// Nothing is copied: the texts are those of the file.
+/// Takes the texts out of the file, without copying them.
 fn take_sources(rest: &mut &'static [u8]) -> Option<Slices> {
     let number = take_number(rest)?;
     let mut sources = Vec::new();
@@ -251,17 +251,17 @@ fn take_number(rest: &mut &'static [u8]) -> Option<usize> {
     usize::try_from(u64::from_le_bytes(*number)).ok()
 }
 
-/// Which binary this process runs.
+/// The identity of the binary that this process runs.
 struct Identity {
     binary: PathBuf,
-    /// By the path: a newer build at the same path succeeds this one.
+    /// The hash of the path: a newer build at the same path succeeds this one.
     place: String,
-    /// By what the file system says of the file, and the versions in it.
+    /// The hash of the file's metadata, and of the versions in it.
     build: String,
 }
 
-/// The file of this process's program, and the place where it is or was: another file may have taken its place, which
-/// Linux says at the end of the path.
+/// Returns the file of this process's program, and the place where it is or was: another file may have taken its
+/// place, which Linux says at the end of the path.
 fn this_binary(told: PathBuf) -> (PathBuf, PathBuf) {
     let place = told.to_str().and_then(|told| told.strip_suffix(" (deleted)"));
     match place.filter(|_| cfg!(target_os = "linux")) {
@@ -298,7 +298,7 @@ impl Identity {
     }
 }
 
-/// Removes what earlier builds at this path have left.
+/// Removes the files that earlier builds at this path have left.
 fn remove_predecessors(folder: &Path, identity: &Identity) {
     let prefix = format!("startup-{}-", identity.place);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -1,5 +1,5 @@
-//! The V8 inside: which one it is, and since when there is a release of it. Fixes of V8 come with another version of
-//! the `v8` crate, which the Deno crates pin; SECURITY.md says which are missing.
+//! The V8 inside: its version, and the day of its release. Fixes of V8 come with another version of the `v8` crate,
+//! which the Deno crates pin; SECURITY.md says which are missing.
 
 use deno_core::v8;
 use js_runtime_api::EngineRelease;
@@ -23,7 +23,7 @@ pub(crate) const fn release() -> EngineRelease {
 mod tests {
     use super::{PACKAGE, release};
 
-    /// The lockfile, and what is written of it.
+    /// Checks the release against the lockfile, and against the security notes.
     #[test]
     fn the_release_is_that_of_the_lockfile_and_of_the_security_notes() {
         let lock = include_str!("../../Cargo.lock");

@@ -25,19 +25,19 @@ use crate::stderr::{Line, Stderr};
 
 const NO_WATCH: &str = "--no-watch";
 
-/// How to start one: the command line and the environment.
+/// The way to start a Baton: its command line and its environment.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// Started in place of Baton.
+    /// The program that is started in place of Baton.
     program: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     folder: PathBuf,
-    /// What its standard input reads; nothing when not given.
+    /// The file that its standard input reads; it reads nothing when none is given.
     input: Option<PathBuf>,
     /// A socket in the place of its standard input.
     socket: Option<Arc<TcpListener>>,
-    /// Where its standard output goes; nowhere when not given.
+    /// The file that its standard output goes to; it goes nowhere when none is given.
     output: Option<PathBuf>,
     state_dir: PathBuf,
     needs_token: bool,
@@ -46,7 +46,8 @@ pub struct Launch {
 impl Launch {
     fn new(command: &str, project: &Project, path: PathBuf) -> Self {
         let arguments = vec![command.into(), path.into(), "--port".into(), "0".into()];
-        // A test must not find the Inngest that a developer happens to run; most tests register themselves.
+        // A test must not find the Inngest that a developer happens to run. Most tests register the
+        // functions themselves.
         let environment = vec![
             ("INNGEST_DEV".into(), "http://127.0.0.1:1".into()),
             ("BATON_REGISTER".into(), "off".into()),
@@ -65,25 +66,26 @@ impl Launch {
         }
         .argument("--state-dir")
         .argument(project.state_dir())
-        // Most tests say themselves when there is something new.
+        // Most tests ask for a reload themselves when there is something new.
         .argument(NO_WATCH)
     }
 
-    /// Lets it notice by itself what changes: what is given after `--watch`, for example `files`.
+    /// Lets Baton notice changes by itself; `what` is the value of `--watch`, for example `files`.
     #[must_use]
     pub fn watching(mut self, what: &str) -> Self {
         self.arguments.retain(|argument| argument != NO_WATCH);
         self.argument("--watch").argument(what)
     }
 
-    /// Starts another program with the same command line: one that takes Baton's place.
+    /// Starts another program, which takes Baton's place, with the same command line.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
         self.program = Some(program.into());
         self
     }
 
-    /// Starts it so that its threads can run short, whoever runs the tests; see [`crate::Shortage`].
+    /// Starts Baton so that its threads can run short, whichever user runs the tests; see
+    /// [`crate::Shortage`].
     #[cfg(target_os = "linux")]
     #[must_use]
     pub fn whose_threads_can_run_short(self) -> Self {
@@ -131,13 +133,13 @@ impl Launch {
         self
     }
 
-    /// Says when an isolate is ready, for [`Baton::rested`].
+    /// Has Baton log when an isolate is ready, for [`Baton::rested`].
     #[must_use]
     pub fn telling_of_isolates(self) -> Self {
         self.env("BATON_LOG", "info,js_runtime::isolate::thread=debug")
     }
 
-    /// Takes a variable out of its environment that every test gives it.
+    /// Takes a variable that every test sets out of its environment.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
@@ -171,13 +173,13 @@ impl Launch {
         self.env("INNGEST_DEV", fake.url())
     }
 
-    /// Has it register by itself.
+    /// Has Baton register its functions by itself.
     #[must_use]
     pub fn registering(self) -> Self {
         self.env("BATON_REGISTER", "auto")
     }
 
-    /// Starts it and waits until it listens; no generation need be there.
+    /// Starts Baton and waits until it listens; there need be no generation yet.
     pub async fn listening(self) -> Baton {
         let mut child = self.command().spawn().expect("Baton starts");
         let stderr = Stderr::collect(child.stderr.take().expect("its standard error"));
@@ -196,14 +198,14 @@ impl Launch {
         }
     }
 
-    /// Starts it and waits until its first generation serves.
+    /// Starts Baton and waits until its first generation serves.
     pub async fn ready(self) -> Baton {
         let baton = self.listening().await;
         baton.wait_until_ready().await;
         baton
     }
 
-    /// Starts it and waits until it ends by itself.
+    /// Starts Baton and waits until it ends by itself.
     pub async fn to_the_end(self) -> Finished {
         cli::finish(self.command()).await
     }
@@ -247,31 +249,31 @@ pub struct Baton {
 }
 
 impl Baton {
-    /// `baton dev` on the project's folder of functions.
+    /// Launches `baton dev` on the project's folder of functions.
     #[must_use]
     pub fn dev(project: &Project) -> Launch {
         Launch::new("dev", project, project.functions())
     }
 
-    /// `baton dev` on a file or folder of the project.
+    /// Launches `baton dev` on a file or folder of the project.
     #[must_use]
     pub fn dev_on(project: &Project, path: &str) -> Launch {
         Launch::new("dev", project, project.root().join(path))
     }
 
-    /// `baton start` on the project's folder of functions.
+    /// Launches `baton start` on the project's folder of functions.
     #[must_use]
     pub fn start(project: &Project) -> Launch {
         Launch::new("start", project, project.functions())
     }
 
-    /// `baton start` on a file or folder of the project.
+    /// Launches `baton start` on a file or folder of the project.
     #[must_use]
     pub fn start_on(project: &Project, path: &str) -> Launch {
         Launch::new("start", project, project.root().join(path))
     }
 
-    /// The port it listens on.
+    /// The port that Baton listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
@@ -297,25 +299,25 @@ impl Baton {
         cli.baton(&arguments).await
     }
 
-    /// Where requests go in.
+    /// The address that takes requests.
     #[must_use]
     pub fn door(&self) -> Door {
         Door::Tcp(self.address)
     }
 
-    /// Where requests go in that need no token.
+    /// The control socket, which takes requests without a token.
     #[must_use]
     pub fn control_socket(&self) -> Door {
         Door::Unix(self.state_dir.join("control.sock"))
     }
 
-    /// Someone who calls the functions.
+    /// An executor that calls the functions.
     #[must_use]
     pub fn executor(&self) -> Executor {
         Executor::new(self.door())
     }
 
-    /// What it wrote so far.
+    /// The lines that Baton has written to its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> &Stderr {
         &self.stderr
@@ -346,7 +348,7 @@ impl Baton {
         Call::new("GET", path).answer(&self.door()).await
     }
 
-    /// `GET /-/status`.
+    /// Sends `GET /-/status` and returns the status.
     pub async fn status(&self) -> Status {
         let answer = self.admin("GET", "/-/status").answer(&self.door()).await;
         assert_eq!(answer.status, 200, "GET /-/status: {answer}");
@@ -385,13 +387,13 @@ impl Baton {
         .await;
     }
 
-    /// `PUT /api/reload`, and its whole answer. The deadline is not the
-    /// harness's: a reload may wait for others and for what drains.
+    /// Sends `PUT /api/reload` and returns its whole answer. The harness's deadline does not apply: a
+    /// reload may wait for other reloads and for generations that drain.
     pub async fn reload(&self) -> Report {
         self.reload_with("").await
     }
 
-    /// As [`Baton::reload`] with a query such as `?dry_run=1`.
+    /// Reloads as [`Baton::reload`] does, with a query such as `?dry_run=1`.
     pub async fn reload_with(&self, query: &str) -> Report {
         let answer = self
             .admin("PUT", &format!("/api/reload{query}"))
@@ -406,7 +408,7 @@ impl Baton {
         }
     }
 
-    /// `POST /-/rollback`, to `generation` or to the previous one.
+    /// Sends `POST /-/rollback`, to go back to `generation` or to the previous one.
     pub async fn rollback(&self, generation: Option<u64>) -> Answer {
         let call = self.admin("POST", "/-/rollback");
         let call = match generation {
@@ -421,13 +423,13 @@ impl Baton {
         self.events_with("").await
     }
 
-    /// As [`Baton::events`] with a query such as `?calls=1`.
+    /// Opens the stream as [`Baton::events`] does, with a query such as `?calls=1`.
     pub async fn events_with(&self, query: &str) -> Events {
         Events::open(self.admin("GET", &format!("/-/events{query}")), &self.door()).await
     }
 
-    /// Waits until its spare isolate is ready, and nothing is left to do. It was launched
-    /// [`Launch::telling_of_isolates`].
+    /// Waits until the spare isolate of a Baton is ready, and nothing is left to do. The Baton was launched
+    /// with [`Launch::telling_of_isolates`].
     pub async fn rested(&self) {
         let is_ready = || async {
             let lines = self.stderr().lines();
@@ -456,13 +458,13 @@ impl Baton {
             .expect("its exit status")
     }
 
-    /// Whether the process has not ended yet.
+    /// Tells whether the process has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_none()
     }
 }
 
-/// A supervisor's hosts would finish their calls without it, for hours.
+/// Kills a supervisor's hosts as well: without it they would finish their calls, for hours.
 #[cfg(target_os = "linux")]
 impl Drop for Baton {
     fn drop(&mut self) {
@@ -470,13 +472,13 @@ impl Drop for Baton {
             return;
         };
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        // First the one that would start another.
+        // The supervisor goes first: it would start another host.
         let _ = self.child.start_kill();
         for child in children.split_whitespace() {
             let killed = std::process::Command::new("kill").args(["-9", child]).status();
             assert!(killed.is_ok() || std::thread::panicking(), "process {child} was killed");
         }
-        // Until it is gone its project's folder is not free for another one.
+        // The project's folder is not free for another Baton until this process is gone.
         while let Ok(None) = self.child.try_wait() {
             std::thread::yield_now();
         }

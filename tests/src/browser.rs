@@ -1,4 +1,4 @@
-//! A real browser, which does what scripts say: Debian's Chromium, by playwright-core (`tests/dashboard`).
+//! A real browser that runs scripts: Debian's Chromium, by playwright-core (`tests/dashboard`).
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::binary::baton_binary;
 
-/// A script waits by itself, for less long than this.
+/// The limit for a script. A script waits by itself, for less long than this.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A browser with one page; it ends with its guard.
@@ -22,7 +22,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it.
+    /// Starts the browser.
     ///
     /// # Panics
     /// When its packages are not installed.
@@ -49,7 +49,7 @@ impl Browser {
         }
     }
 
-    /// Where screenshots are kept: beside what was built.
+    /// Returns the folder of screenshots, which is beside the built binary.
     #[must_use]
     pub fn shots() -> PathBuf {
         baton_binary().with_file_name("dashboard-screenshots")

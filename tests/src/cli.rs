@@ -1,5 +1,5 @@
-//! Commands that end by themselves: `baton reload`, `baton status`, and every
-//! start that is refused.
+//! Commands that end by themselves: `baton reload`, `baton status`, and every start that is
+//! refused.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::binary::baton_binary;
 use crate::deadline;
 use crate::started::Started;
 
-/// A command and where it is run.
+/// A command and the folder that it runs in.
 #[derive(Clone, Debug)]
 pub struct Cli {
     folder: PathBuf,
@@ -47,7 +47,7 @@ impl Cli {
         Started::new(self.command(arguments))
     }
 
-    /// The same, run in another folder.
+    /// Returns the same command, to be run in another folder.
     #[must_use]
     pub fn at(self, folder: impl Into<PathBuf>) -> Self {
         Self {
@@ -141,8 +141,8 @@ const CERTIFICATES: [&str; 8] = [
     "NODE_TLS_REJECT_UNAUTHORIZED",
 ];
 
-/// Takes out of the environment what would change the behaviour of Baton or of
-/// the SDK: a test says itself what it wants.
+/// Takes variables that would change the behaviour of Baton or of the SDK out of the environment: a
+/// test sets itself what it wants.
 pub fn clean_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -152,6 +152,7 @@ pub fn clean_environment(command: &mut Command) {
             command.env_remove(&name);
         }
     }
-    // A developer's is not a test's. The startup snapshot, which takes long to make, is.
+    // A test does not use a developer's code cache, but it uses the developer's startup snapshot,
+    // which takes long to make.
     command.env("BATON_CODE_CACHE", "off");
 }

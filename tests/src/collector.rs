@@ -31,7 +31,7 @@ pub struct Span {
     pub name: String,
     pub trace: String,
     pub id: String,
-    /// Empty for the first of a trace.
+    /// The parent's id, empty for the first span of a trace.
     pub parent: String,
     pub attributes: BTreeMap<String, String>,
     pub failed: bool,
@@ -53,7 +53,7 @@ impl Collector {
         Self { url, spans, server }
     }
 
-    /// What to set `OTEL_EXPORTER_OTLP_ENDPOINT` to.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url

@@ -1,14 +1,15 @@
-//! Waiting for a phase: ask until it is there, give up with a message that
-//! says what was awaited. The only clock in the tests.
+//! Waiting for a phase: a test asks until the phase is there, and gives up with
+//! a message that says what was awaited. This is the only clock in the tests.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long any phase may take. Far more than it should, even for a debug
-/// build on a busy machine: a test asserts that something happens, not when.
+/// The time that any phase may take. It is far more than a phase should take,
+/// even for a debug build on a busy machine: a test asserts that something
+/// happens, not when it does.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often [`until`] asks.
+/// The time between two questions of [`until`].
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Asks `poll` until it answers `Some`; panics after [`DEADLINE`] with `what`

@@ -16,11 +16,11 @@ use tokio::net::TcpStream;
 
 use crate::deadline;
 
-/// A session.
+/// A session of a debugger.
 pub struct Debugger {
     socket: FragmentCollector<TokioIo<Upgraded>>,
     next: u64,
-    /// Events that nobody asked for yet.
+    /// The events that nobody asked for yet.
     events: Vec<Value>,
 }
 
@@ -63,7 +63,7 @@ impl Debugger {
         })
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for its answer.
     pub async fn ask(&mut self, method: &str, params: Value) -> Value {
         let id = self.next;
         self.next += 1;
@@ -98,7 +98,7 @@ impl Debugger {
         }
     }
 
-    /// Waits until the other side closes, and says why.
+    /// Waits until the other side closes, and returns the reason.
     pub async fn closed(&mut self) -> u16 {
         loop {
             if let Err(code) = self.receive("the end").await {
@@ -107,7 +107,8 @@ impl Debugger {
         }
     }
 
-    /// Sets a breakpoint in the source that ends with `file`, at a 1-based line of what was written.
+    /// Sets a breakpoint in the source that ends with `file`, at a 1-based line of the source as it was
+    /// written.
     pub async fn break_at(&mut self, file: &str, line: u32) {
         let script = self
             .event("Debugger.scriptParsed", |script| {
@@ -141,7 +142,7 @@ impl Debugger {
         assert_eq!(set["locations"].as_array().map(Vec::len), Some(1), "{set:#}");
     }
 
-    /// The value of an expression where it is paused.
+    /// Returns the value of an expression at the place where the code is paused.
     pub async fn value(&mut self, paused: &Value, expression: &str) -> Value {
         let frame = &paused["callFrames"][0]["callFrameId"];
         let question = json!({"callFrameId": frame, "expression": expression});

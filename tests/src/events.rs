@@ -21,12 +21,12 @@ pub struct Event {
 pub struct Events {
     body: Incoming,
     unread: String,
-    /// What came so far.
+    /// The events that came so far.
     pub seen: Vec<Event>,
 }
 
 impl Events {
-    /// Opens the stream: whatever happens after this is in it.
+    /// Opens the stream: every later event is in it.
     pub(crate) async fn open(call: Call, door: &Door) -> Self {
         let answer = deadline::within("the stream of events", String::new, call.open(door))
             .await

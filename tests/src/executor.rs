@@ -9,7 +9,7 @@ use crate::http::{Answer, Call, Door, Lost};
 use crate::op::Op;
 use crate::run::{Dispatch, Run};
 
-/// How many calls a run may take before it is taken for endless.
+/// The number of calls that a run may take before it counts as endless.
 const MOST_CALLS: usize = 50;
 
 /// Calls functions at one URL.
@@ -19,7 +19,7 @@ pub struct Executor {
     path: String,
 }
 
-/// How a driven run ended.
+/// The end of a driven run.
 #[derive(Debug)]
 pub struct Finish {
     /// The last answer.
@@ -31,7 +31,7 @@ pub struct Finish {
 }
 
 impl Finish {
-    /// What the function returned, as a 200 or as a `RunComplete`.
+    /// Returns the function's result, from a 200 or from a `RunComplete`.
     #[must_use]
     pub fn value(&self) -> Value {
         match self.ops.last() {
@@ -47,12 +47,12 @@ impl Finish {
     }
 }
 
-/// What a driven run's sleeps, waits and invocations come to: the state that
-/// the executor would keep for the op.
+/// The function that returns the outcome of a driven run's sleep, wait or invocation: the state
+/// that the executor would keep for the op.
 pub type Drive<'a> = &'a (dyn Fn(&Op) -> Value + Sync);
 
 impl Executor {
-    /// Calls at `/api/inngest` behind `door`.
+    /// Makes an executor that calls `/api/inngest` behind `door`.
     #[must_use]
     pub fn new(door: Door) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Executor {
         }
     }
 
-    /// The same server, another path: an app of its own.
+    /// Returns an executor for another path of the same server: an app of its own.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Executor {
         self.request(run, id).send(&self.door).await
     }
 
-    /// The request of a call of `step`, to be sent in another way.
+    /// Returns the request of a call of `step`, for tests that send it in another way.
     #[must_use]
     pub fn request(&self, run: &Run, step: &str) -> Call {
         let dispatch = Dispatch::next();

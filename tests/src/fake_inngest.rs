@@ -1,9 +1,8 @@
-//! An Inngest server without an executor: it takes registrations, checkpoints
-//! and events, keeps what it got for the test to look at, and tells what it holds.
-//! `INNGEST_DEV=<its url>` points an SDK at it. What it answers is what the server
-//! answers (inngest/inngest: `pkg/devserver/api.go`, `pkg/api/apiv1/checkpoint.go`,
-//! `pkg/coreapi`), its checksum shortcut included; a test may have it be down, forget,
-//! refuse, say nothing or talk nonsense.
+//! An Inngest server without an executor: it takes registrations, checkpoints and events, keeps
+//! every request for the test to look at, and tells which functions it holds. `INNGEST_DEV=<its
+//! url>` points an SDK at it. Its answers are those of the real server (inngest/inngest:
+//! `pkg/devserver/api.go`, `pkg/api/apiv1/checkpoint.go`, `pkg/coreapi`), and it has that server's
+//! checksum shortcut. A test may have it be down, forget, refuse, say nothing or talk nonsense.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,15 +45,15 @@ pub struct Received {
     pub body: Value,
 }
 
-/// How it answers registrations.
+/// The way in which the server answers registrations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mood {
-    /// As the server does.
+    /// It answers as the real server does.
     #[default]
     Well,
-    /// In trouble: this status, with a message.
+    /// It is in trouble: it answers with this status and a message.
     Failing(u16),
-    /// HTML.
+    /// It answers with HTML.
     Garbage,
     /// It takes the request and never answers.
     Silent,
@@ -62,7 +61,7 @@ pub enum Mood {
     Forgetful,
 }
 
-/// What kind of server it is.
+/// The kind of server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// `inngest dev`.
@@ -84,9 +83,9 @@ struct Book {
 #[derive(Debug, Default)]
 struct Held {
     mood: Mood,
-    /// A firewall lets nothing from it to the functions.
+    /// Tells whether a firewall lets nothing from the server to the functions.
     cut_off: bool,
-    /// It tells what it holds as Inngest's cloud does.
+    /// Tells whether the server shows its functions as Inngest's cloud does.
     no_graphql: bool,
     apps: BTreeMap<String, App>,
 }
@@ -99,18 +98,18 @@ struct App {
 }
 
 impl FakeInngest {
-    /// Listens on a free port of the loopback and takes everything.
+    /// Listens on a free port of the loopback and accepts everything.
     pub async fn start() -> Self {
         Self::with(200, Kind::Dev).await
     }
 
-    /// As [`FakeInngest::start`], with another answer to checkpoints: 409 says
-    /// that the dispatch is stale, 500 that Inngest is in trouble.
+    /// Starts as [`FakeInngest::start`] does, with another answer to checkpoints: 409 says that the
+    /// dispatch is stale, 500 that Inngest is in trouble.
     pub async fn answering_checkpoints_with(status: u16) -> Self {
         Self::with(status, Kind::Dev).await
     }
 
-    /// Another kind of server.
+    /// Starts another kind of server.
     pub async fn of_kind(kind: Kind) -> Self {
         Self::with(200, kind).await
     }
@@ -143,7 +142,7 @@ impl FakeInngest {
         }));
     }
 
-    /// Goes down: nobody listens there any more. What it holds stays.
+    /// Goes down: nobody listens on its port any more. It keeps the functions that it holds.
     pub async fn go_down(&mut self) {
         if let Some(server) = self.server.take() {
             server.abort();
@@ -151,7 +150,7 @@ impl FakeInngest {
         }
     }
 
-    /// Comes up again, where it was.
+    /// Comes up again on the same port.
     pub fn come_up(&mut self) {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("an address that was used");
@@ -165,22 +164,22 @@ impl FakeInngest {
         self.held().apps.clear();
     }
 
-    /// How it answers registrations from now on.
+    /// Sets the way in which the server answers registrations from now on.
     pub fn set_mood(&self, mood: Mood) {
         self.held().mood = mood;
     }
 
-    /// Whether something is between it and the functions.
+    /// Sets whether a firewall is between the server and the functions.
     pub fn cut_off(&self, cut_off: bool) {
         self.held().cut_off = cut_off;
     }
 
-    /// Tells what it holds through `/v1/apps/{app}/functions` only, as Inngest's cloud does.
+    /// Shows its functions through `/v1/apps/{app}/functions` only, as Inngest's cloud does.
     pub fn without_graphql(&self) {
         self.held().no_graphql = true;
     }
 
-    /// Changes a function that it holds behind the back of the code.
+    /// Changes a function that the server holds; the code knows nothing of that.
     pub fn change(&self, function: &str, change: impl FnOnce(&mut Value)) {
         let mut held = self.held();
         let mut all = held.apps.values_mut().flat_map(|app| &mut app.functions);
@@ -202,7 +201,7 @@ impl FakeInngest {
         ids
     }
 
-    /// A function as it holds it; `null` if it does not.
+    /// Returns a function as the server holds it; `null` if it does not.
     #[must_use]
     pub fn function(&self, id: &str) -> Value {
         let held = self.held();
@@ -213,13 +212,13 @@ impl FakeInngest {
             .unwrap_or_default()
     }
 
-    /// Where it would call an app.
+    /// Returns the URL at which the server would call an app.
     #[must_use]
     pub fn url_of(&self, app: &str) -> Option<String> {
         self.held().apps.get(app).map(|app| app.url.clone())
     }
 
-    /// Waits until it holds what is wanted.
+    /// Waits until the server holds what is wanted.
     pub async fn wait_until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let context = || {
             let paths: Vec<_> = self
@@ -241,25 +240,25 @@ impl FakeInngest {
         .await;
     }
 
-    /// Waits until it has got `count` registrations, whatever it made of them.
+    /// Waits until the server has got `count` registrations, whatever it made of them.
     pub async fn registrations_are(&self, count: usize) {
         let what = format!("{count} registrations");
         self.wait_until(&what, |fake| fake.registrations().len() >= count).await;
     }
 
-    /// What to set `INNGEST_DEV` to.
+    /// Returns the value for `INNGEST_DEV`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Everything it got, in order.
+    /// Returns all requests that the server got, in order.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.book.received.lock().expect("no poison").clone()
     }
 
-    /// Forgets everything it got: whoever never asks would only fill memory.
+    /// Forgets every request: in a test that never asks they would only fill memory.
     pub fn forget(&self) {
         self.book.received.lock().expect("no poison").clear();
     }
@@ -336,7 +335,7 @@ impl Kind {
     }
 }
 
-/// A signing key as requests to the API carry it (inngest/inngest: `pkg/authn`).
+/// Returns a signing key as requests to the API carry it (inngest/inngest: `pkg/authn`).
 fn hashed(key: &str) -> String {
     let bytes: Vec<u8> = (0..key.len() / 2)
         .map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).expect("a hexadecimal key"))
@@ -359,7 +358,7 @@ async fn take(State(book): State<Arc<Book>>, method: Method, uri: Uri, headers: 
     let headers = answer.headers_mut();
     headers.insert("x-inngest-server-kind", HeaderValue::from_static(book.kind.word()));
     if matches!(received.path.as_str(), "/fn/register" | "/v0/gql") {
-        // Else one would go on talking to a server that is down.
+        // Without this header a client would go on talking to a server that is down.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
@@ -426,7 +425,8 @@ async fn register(book: &Book, received: &Received) -> Response {
     }
     let name = received.body["appName"].as_str().unwrap_or_default().to_owned();
     let url = normal(received.body["url"].as_str().unwrap_or_default());
-    // Over what the server understands of the body: the id of a deployment is no part of it.
+    // The checksum covers the part of the body that the server understands: the id of a deployment
+    // is not in it.
     let mut known = received.body.clone();
     known["url"] = json!(url);
     if let Some(known) = known.as_object_mut() {
@@ -451,7 +451,7 @@ async fn register(book: &Book, received: &Received) -> Response {
     Json(json!({ "ok": true, "modified": true })).into_response()
 }
 
-/// As the server keeps URLs (inngest/inngest: `pkg/util/normalize.go`).
+/// Returns a URL as the server keeps it (inngest/inngest: `pkg/util/normalize.go`).
 fn normal(url: &str) -> String {
     let url = url.split('?').next().unwrap_or_default();
     url.replacen("://127.0.0.1", "://localhost", 1)
@@ -484,8 +484,8 @@ fn argument(query: &str, mutation: &str, name: &str) -> Option<String> {
     Some(rest.split('"').nth(1)?.to_owned())
 }
 
-/// Asks the functions to register, as the server does, and says what it calls what went wrong
-/// (inngest/inngest: `pkg/deploy/deploy.go`).
+/// Asks the functions to register, as the server does. An error is the server's name for the
+/// failure (inngest/inngest: `pkg/deploy/deploy.go`).
 async fn ping(book: &Arc<Book>, url: &str) -> Result<(), &'static str> {
     if book.held.lock().expect("no poison").cut_off {
         return Err("unreachable");
@@ -513,7 +513,7 @@ async fn ping(book: &Arc<Book>, url: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A function as GraphQL tells it.
+/// Returns a function as GraphQL shows it.
 fn told(function: &Value) -> Value {
     let triggers = function["triggers"].as_array().into_iter().flatten();
     let triggers = triggers.map(|trigger| match trigger["cron"].as_str() {

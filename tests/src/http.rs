@@ -1,6 +1,6 @@
 //! A client that opens one TCP or Unix connection for each request, sends
-//! `connection: close` and never reuses it: so does Inngest's executor
-//! (inngest/inngest: `pkg/execution/exechttp`).
+//! `connection: close` and never reuses a connection: so does Inngest's
+//! executor (inngest/inngest: `pkg/execution/exechttp`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadline;
 
-/// Where a request goes in.
+/// The address that takes a request.
 #[derive(Clone, Debug)]
 pub enum Door {
     /// A TCP port.
@@ -26,8 +26,8 @@ pub enum Door {
     Unix(PathBuf),
 }
 
-/// A request that never got its answer. For a caller of Baton there is no
-/// excuse for one (README, promise 2).
+/// A request that never got its answer. Baton has no excuse for a lost answer
+/// (README, promise 2).
 #[derive(Debug)]
 pub struct Lost(pub String);
 
@@ -75,7 +75,8 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// A request to be sent: a builder with what all requests of these tests share.
+/// A request to be sent: a builder with the parts that all requests of these
+/// tests share.
 #[derive(Clone, Debug)]
 pub struct Call {
     method: Method,
@@ -105,7 +106,7 @@ impl Call {
         self
     }
 
-    /// Sends it to another path, with its query.
+    /// Changes the path of the request, with its query.
     #[must_use]
     pub fn at(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
@@ -131,7 +132,8 @@ impl Call {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
-    /// Sends it over a new connection; the answer's head, the body still open.
+    /// Sends the request over a new connection, and returns the answer's head;
+    /// the body is still open.
     pub async fn open(self, door: &Door) -> Result<Response<Incoming>, Lost> {
         let lost = |stage: &str, error: &dyn std::fmt::Display| {
             Lost(format!("{} {}: {stage}: {error}", self.method, self.path))
@@ -152,7 +154,7 @@ impl Call {
         }
     }
 
-    /// Sends it over a new connection and reads the whole answer.
+    /// Sends the request over a new connection and reads the whole answer.
     ///
     /// Waits as long as the call lasts: a step may take minutes.
     pub async fn send(self, door: &Door) -> Result<Answer, Lost> {
@@ -170,8 +172,9 @@ impl Call {
         })
     }
 
-    /// As [`Call::send`] for the routes that answer at once: a lost answer, or
-    /// one that takes longer than the deadline, fails the test.
+    /// Sends the request as [`Call::send`] does, to a route that answers at
+    /// once: a lost answer, or an answer that takes longer than the deadline,
+    /// fails the test.
     pub async fn answer(self, door: &Door) -> Answer {
         let name = format!("an answer to {} {}", self.method, self.path);
         deadline::within(&name, String::new, self.send(door))
@@ -179,7 +182,7 @@ impl Call {
             .unwrap_or_else(|lost| panic!("{lost}"))
     }
 
-    /// Head and body as they go over a connection to `host`.
+    /// Returns head and body as they go over a connection to `host`.
     #[must_use]
     pub fn wire(&self, host: &str) -> (Vec<u8>, Bytes) {
         let mut head = format!(
@@ -195,8 +198,8 @@ impl Call {
         (head.into_bytes(), self.body.clone())
     }
 
-    /// Writes the whole request to a new connection and answers as soon as it
-    /// is with the kernel; what comes back is read by [`Sent::answer`]. For
+    /// Writes the whole request to a new connection and returns as soon as the
+    /// request is with the kernel; [`Sent::answer`] reads the answer. It is for
     /// tests that must know that a call is on its way.
     pub async fn write(self, door: &Door) -> Sent {
         let Door::Tcp(address) = door else {
@@ -219,7 +222,8 @@ impl Call {
         let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
             .await
             .map_err(|error| lost("handshake", error))?;
-        // Ends with the connection, which ends with the answer's last byte.
+        // The task ends with the connection, which ends with the answer's last
+        // byte.
         tokio::spawn(connection);
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -252,7 +256,8 @@ impl Sent {
     /// The answer's status and body, read until the server closes.
     pub async fn answer(mut self) -> (u16, String) {
         let mut bytes = Vec::new();
-        // After an early answer the close may be a reset; what came counts.
+        // After an early answer the close may be a reset; only the bytes that
+        // came count.
         let end = deadline::within("an answer and the end of it", String::new, async {
             self.stream.read_to_end(&mut bytes).await
         })

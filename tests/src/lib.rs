@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Tests wait for phases ([`deadline::until`], [`Baton::wait_for`],
-//! [`Events`]), never for time. Whatever fails says what was awaited and what
-//! Baton last wrote to its standard error.
+//! [`Events`]), never for time. A failure says what was awaited and what Baton
+//! last wrote to its standard error.
 
 mod baton;
 mod binary;
@@ -37,7 +37,7 @@ mod chance;
 pub mod deadline;
 pub mod http;
 pub mod signature;
-// As Linux counts it.
+// The module reads Linux's counts.
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! What a function asks the executor to do: one element of a 206 body
+//! A function's request to the executor: one element of a 206 body
 //! (inngest/inngest: `pkg/enums/opcode.go`).
 
 use serde_json::Value;
@@ -30,13 +30,13 @@ impl Op {
         self.0["id"].as_str().unwrap_or_default()
     }
 
-    /// What the step is called in the user's code.
+    /// Returns the step's name in the user's code.
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.0["displayName"].as_str().unwrap_or_default()
     }
 
-    /// What the step answered.
+    /// Returns the step's answer.
     #[must_use]
     pub fn data(&self) -> &Value {
         &self.0["data"]

@@ -1,12 +1,12 @@
-//! Comparing JSON with a pattern: the expectation beside the call says what
-//! matters and leaves out the rest.
+//! Comparing JSON with a pattern: the expectation beside the call has the
+//! fields that matter and leaves out the rest.
 
 use serde_json::Value;
 
-/// In a pattern: something has to be there, whatever it is.
+/// A value in a pattern that any value fits; there has to be one.
 pub const ANY: &str = "«any»";
 
-/// Where `actual` differs from `pattern`, or `None` when it fits.
+/// Tells where `actual` differs from `pattern`, or returns `None` when it fits.
 ///
 /// An object fits when every field of the pattern fits; other fields may be
 /// there too, but a field whose pattern is `null` may also be missing. An array

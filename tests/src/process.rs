@@ -1,4 +1,4 @@
-//! What a process holds, as Linux counts it.
+//! The resources that a process holds, as Linux counts them.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// What the process holds now; panics when there is no such process.
+    /// Returns the resources that the process holds now; panics when there is no such process.
     #[must_use]
     pub fn by(pid: u32) -> Self {
         let tasks = fs::read_dir(format!("/proc/{pid}/task"))
@@ -46,8 +46,8 @@ impl Held {
         }
     }
 
-    /// Connections of the test's own requests may have been open when `before` was counted, so fewer
-    /// is as good.
+    /// Tells whether a process holds no more than before. Connections of the test's own requests may
+    /// have been open when `before` was counted, so fewer are as good.
     #[must_use]
     pub fn no_more_than(self, before: Self) -> bool {
         self.isolate_threads <= before.isolate_threads
@@ -62,15 +62,15 @@ impl Held {
 pub struct Memory {
     /// All pages that are in memory.
     pub resident: f64,
-    /// The same, pages that are shared with other processes counted in part.
+    /// All pages that are in memory; pages that are shared with other processes count in part.
     pub proportional: f64,
-    /// The pages that no file backs: what it wrote. (`Private_Dirty` also counts a binary's pages that
-    /// have not reached the disk.)
+    /// The pages that no file backs: those that the process wrote. (`Private_Dirty` also counts a
+    /// binary's pages that have not reached the disk.)
     pub anonymous: f64,
 }
 
 impl Memory {
-    /// What the process has now; panics when there is no such process.
+    /// Returns the memory that the process has now; panics when there is no such process.
     #[must_use]
     pub fn of(pid: u32) -> Self {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process lives");

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 const PACKAGES: &str = "node_modules";
 
-/// Which `inngest` a fixture uses. The two majors declare functions differently
-/// and speak differently on the wire (inngest/inngest-js, versions 3 and 4).
+/// The major version of `inngest` that a fixture uses. The two majors declare functions differently and speak
+/// differently on the wire (inngest/inngest-js, versions 3 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
     /// 4.24.0
@@ -19,7 +19,7 @@ pub enum Sdk {
 }
 
 impl Sdk {
-    /// Exactly the version that the fixture's lockfile pins.
+    /// Returns exactly the version that the fixture's lockfile pins.
     #[must_use]
     pub fn version(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Sdk {
         }
     }
 
-    /// What tests and fixtures call it.
+    /// Returns the name that tests and fixtures use for it.
     #[must_use]
     pub fn folder(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Sdk {
 /// ```
 #[derive(Debug)]
 pub struct Project {
-    // Not a dot-folder, which the default prefix would make it.
+    // The prefix is set because the default one would make a dot-folder.
     scratch: TempDir,
 }
 
@@ -64,8 +64,8 @@ impl Project {
         project
     }
 
-    /// Every method and option of the SDK: what both majors have (`tests/fixtures/differential`), and what
-    /// one of them has (`differential-v4` or `-v3`).
+    /// Makes a project with every method and option of the SDK: those that both majors have
+    /// (`tests/fixtures/differential`), and those that one of them has (`differential-v4` or `-v3`).
     #[must_use]
     pub fn of_everything(sdk: Sdk) -> Self {
         let project = Self::without_package_json();
@@ -86,7 +86,7 @@ impl Project {
         project
     }
 
-    /// The packages that people use, and a row about each (`tests/compat`).
+    /// Makes a project with the packages that people use, and a row about each (`tests/compat`).
     #[must_use]
     pub fn of_packages() -> Self {
         let project = Self::without_package_json();
@@ -106,13 +106,13 @@ impl Project {
         project
     }
 
-    /// As [`Project::of`] for tests that are not about the SDK.
+    /// Makes a project as [`Project::of`] does, for tests that are not about the SDK.
     #[must_use]
     pub fn new() -> Self {
         Self::of(Sdk::V4)
     }
 
-    /// The packages only; `functions/` is there and empty.
+    /// Makes a project with the packages only; `functions/` is there and empty.
     #[must_use]
     pub fn without_functions(sdk: Sdk) -> Self {
         let project = Self::without_packages();
@@ -124,7 +124,7 @@ impl Project {
         project
     }
 
-    /// A `package.json`, an empty `functions/`, and nothing installed.
+    /// Makes a project with a `package.json` and an empty `functions/`; nothing is installed.
     #[must_use]
     pub fn without_packages() -> Self {
         let project = Self::without_package_json();
@@ -135,7 +135,7 @@ impl Project {
         project
     }
 
-    /// The example project of this repository: `functions/` is a project of its own.
+    /// Copies the example project of this repository: `functions/` is a project of its own.
     #[must_use]
     pub fn example() -> Self {
         let project = Self::without_package_json();
@@ -146,8 +146,8 @@ impl Project {
         project
     }
 
-    /// A worker as people have it (`tests/fixtures/worker`): an app with webhooks in which Inngest is
-    /// mounted, and workspace packages, which are the copy's own.
+    /// Makes a worker as people have it (`tests/fixtures/worker`): an app with webhooks in which Inngest is mounted,
+    /// and workspace packages, which belong to the copy.
     #[must_use]
     pub fn worker() -> Self {
         let project = Self::without_package_json();
@@ -191,7 +191,7 @@ impl Project {
         folder
     }
 
-    /// An empty `functions/` in an empty folder.
+    /// Makes an empty `functions/` in an empty folder.
     #[must_use]
     pub fn without_package_json() -> Self {
         let scratch = tempfile::Builder::new().prefix("baton-test-").tempdir();
@@ -220,7 +220,7 @@ impl Project {
         self.root().join("functions")
     }
 
-    /// Where its hosts keep what they make of its files.
+    /// Returns the folder in which the project's hosts keep what they make of its files.
     #[must_use]
     pub fn code_cache(&self) -> PathBuf {
         self.scratch().join("code")
@@ -232,8 +232,7 @@ impl Project {
         self.scratch().join("state")
     }
 
-    /// Writes a file of the project, all at once as an editor does: whoever
-    /// reads it sees the old text or the new one.
+    /// Writes a file of the project, all at once as an editor does: a reader sees the old text or the new one.
     pub fn write(&self, file: &str, text: impl AsRef<[u8]>) {
         let target = self.root().join(file);
         fs::create_dir_all(target.parent().expect("a folder")).expect("a folder for the file");
@@ -265,7 +264,7 @@ impl Project {
         self.write("lib/version.ts", format!("export const VERSION = {version:?};\n"));
     }
 
-    /// A gate that is shut: what waits for it waits until [`Gate::open`].
+    /// Makes a gate that is shut: code that waits for it waits until [`Gate::open`].
     #[must_use]
     pub fn gate(&self, name: &str) -> Gate {
         Gate {
@@ -288,7 +287,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// What to give to `untilThereIs`.
+    /// Returns the value to give to `untilThereIs`.
     #[must_use]
     pub fn path(&self) -> &str {
         self.file.to_str().expect("a path that is text")
@@ -309,7 +308,7 @@ fn fixture(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)
 }
 
-/// The copy's packages are those of the original.
+/// Links the copy to the original's packages.
 fn link_packages(original: &Path, copy: &Path) {
     let packages = original.join(PACKAGES);
     assert!(

@@ -10,7 +10,7 @@ use crate::op::{Op, step_id};
 /// Makes run ids differ within one test.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
-/// What the executor knows about a run.
+/// The executor's knowledge of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// App and function, `app-function`.
@@ -72,8 +72,8 @@ impl Run {
         self
     }
 
-    /// Every step is to be planned, not run: what the executor says once a
-    /// function has steps in parallel (`disable_immediate_execution`).
+    /// Has every step planned, not run: the executor asks for that once a function has steps in
+    /// parallel (`disable_immediate_execution`).
     #[must_use]
     pub fn planned(mut self) -> Self {
         self.planned = true;
@@ -88,20 +88,20 @@ impl Run {
         self.steps.push((id.to_owned(), outcome));
     }
 
-    /// As [`Run::memoise`], by the step's name.
+    /// Puts an outcome into the state as [`Run::memoise`] does, by the step's name.
     #[must_use]
     pub fn remembering(mut self, step: &str, outcome: Value) -> Self {
         self.memoise(&step_id(step), outcome);
         self
     }
 
-    /// Whether the outcome of a step is known.
+    /// Tells whether the outcome of a step is known.
     #[must_use]
     pub fn knows(&self, op: &Op) -> bool {
         self.steps.iter().any(|(known, _)| known == op.id())
     }
 
-    /// From now on as after a plan.
+    /// Has every step planned from now on, as after a plan.
     pub(crate) fn force_step_plan(&mut self) {
         self.planned = true;
     }

@@ -1,20 +1,20 @@
-//! A process that gets nothing more of something for a while: no thread, or no descriptor.
+//! A process that gets no more of a resource for a while: no thread, or no descriptor.
 
 use std::process::{Command, Output};
 
 /// The user whose threads are counted; root's are not.
 const SOMEBODY: &str = "54321";
 
-/// Something that a system may have no more of.
+/// A resource that a system may have no more of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     Threads,
     Descriptors,
-    /// Files can be no larger than they are, as on a disk that is full.
+    /// The size of files: a file cannot grow, as on a disk that is full.
     FileSize,
 }
 
-/// While it lives, a process gets nothing more of the resource. What the process has it keeps.
+/// A shortage: while the value lives, a process gets no more of the resource. The process keeps what it has.
 #[derive(Debug)]
 pub struct Shortage {
     pid: u32,
@@ -28,7 +28,7 @@ impl Shortage {
     pub fn of(resource: Resource, pid: u32) -> Option<Self> {
         let (option, least) = match resource {
             Resource::Threads => ("--nproc", 1),
-            // Those of 0 to 2 count, too: none is free below it.
+            // The descriptors 0 to 2 count, too: below 3 none is free.
             Resource::Descriptors => ("--nofile", 3),
             Resource::FileSize => ("--fsize", 0),
         };
@@ -41,7 +41,7 @@ impl Shortage {
 
 impl Drop for Shortage {
     fn drop(&mut self) {
-        // A process that has ended has none either.
+        // A process that has ended has no shortage either.
         let _ = prlimit(self.pid, &[&format!("{}={}:", self.option, self.before)]);
     }
 }
@@ -69,14 +69,14 @@ fn is_root() -> bool {
     String::from_utf8_lossy(&id.stdout).trim() == "0"
 }
 
-/// The text of a script that runs a program so that [`Resource::Threads`] can run short. Root's threads have no limit, so
-/// the program gets another user, who may do with files what root may.
+/// Returns the text of a script that runs a program so that [`Resource::Threads`] can run short. Root's threads have
+/// no limit, so the program gets another user, who may do with files what root may.
 pub(crate) fn script(program: &std::path::Path) -> String {
     const RIGHTS: &str = "+dac_override,+dac_read_search,+fowner";
     if !is_root() {
         return format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display());
     }
-    // What is kept in a cache of root's is not believed by another user.
+    // A user does not trust a cache that belongs to root.
     let cache = program.with_file_name(format!("cache-of-{SOMEBODY}"));
     format!(
         "#!/bin/sh\ninstall -d -o {SOMEBODY} -m 700 '{cache}' && export XDG_CACHE_HOME='{cache}' || exit\n\

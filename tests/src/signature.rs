@@ -14,7 +14,7 @@ pub fn sign(body: &str, key: &str, age: u64) -> String {
     format!("t={time}&s={}", digest(body, key, &time))
 }
 
-/// Whether `signature` is one of `body` by `key`, whatever its time.
+/// Tells whether `signature` is a signature of `body` by `key`, whatever its time.
 #[must_use]
 pub fn is_by(signature: &str, body: &str, key: &str) -> bool {
     let parts = signature.strip_prefix("t=").and_then(|rest| rest.split_once("&s="));

@@ -1,5 +1,5 @@
-//! Reloads one after another, for as long as one likes: each generation serves a call, the one
-//! before retires, and what the process holds is counted.
+//! Reloads one after another, as many as the test wants: each generation serves a call, the generation
+//! before retires, and the resources of the process are counted.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,18 @@ use crate::baton::Baton;
 use crate::deadline;
 use crate::process::{Held, Memory};
 
-/// Reloads that pass before anything is compared: caches fill, the allocator settles.
+/// The number of reloads that pass before anything is compared: caches fill, the allocator settles.
 pub const WARM_UP: u64 = 100;
 
 /// A Baton that is reloaded again and again.
 #[derive(Debug)]
 pub struct Soak<'a> {
     pub baton: &'a Baton,
-    /// More than [`WARM_UP`].
+    /// The number of reloads, more than [`WARM_UP`].
     pub reloads: u64,
 }
 
-/// How far it is.
+/// The progress of a soak.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     pub reloads: u64,
@@ -34,10 +34,11 @@ pub struct Progress {
 pub struct Course(pub Vec<f64>);
 
 impl Soak<'_> {
-    /// For each reload: `edit` with its number, reload, `call`, which fails when the answer is not
-    /// the new code's, and wait until the generation before has retired. `report` hears of each.
+    /// Runs all reloads. Each one calls `edit` with its number, reloads, calls `call`, which fails
+    /// when the answer is not the new code's, and waits until the generation before has retired.
+    /// `report` hears of each reload.
     ///
-    /// In the end threads, sockets and children are as many as after the warm-up, or it panics.
+    /// Panics when there are in the end more threads, sockets or children than after the warm-up.
     pub async fn run(&self, edit: impl Fn(u64), call: impl AsyncFn(u64), mut report: impl FnMut(Progress)) -> Course {
         let Self { baton, reloads } = *self;
         assert!(reloads > WARM_UP, "{reloads} reloads are not more than {WARM_UP}");
@@ -75,7 +76,8 @@ impl Soak<'_> {
 }
 
 impl Course {
-    /// The growth of memory in KiB a reload: the slope of a line through the course, by least squares.
+    /// Returns the growth of memory in KiB a reload: the slope of a line through the course, by least
+    /// squares.
     #[must_use]
     pub fn growth(&self) -> f64 {
         let n = self.0.len() as f64;
@@ -90,13 +92,13 @@ impl Course {
         above / below
     }
 
-    /// After the warm-up.
+    /// Returns the memory after the warm-up.
     #[must_use]
     pub fn first(&self) -> f64 {
         self.0[0]
     }
 
-    /// At the end.
+    /// Returns the memory at the end.
     #[must_use]
     pub fn last(&self) -> f64 {
         self.0[self.0.len() - 1]

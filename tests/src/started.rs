@@ -12,12 +12,12 @@ use crate::cli::Finished;
 use crate::deadline;
 use crate::pattern::mismatch;
 
-/// Killed on drop.
+/// A command that is killed on drop.
 #[derive(Debug)]
 pub struct Started {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What was read of it.
+    /// The part of its standard output that was read.
     stdout: String,
     /// Its standard error so far.
     stderr: watch::Receiver<String>,

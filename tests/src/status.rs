@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What is live.
+/// The answer of `GET /-/status`.
 #[derive(Clone, Debug)]
 pub struct Status(pub Value);
 
@@ -69,13 +69,14 @@ impl Report {
         self.body["generation"].as_u64().unwrap_or_default()
     }
 
-    /// Why it was rejected.
+    /// Returns the reason of a rejection.
     #[must_use]
     pub fn error(&self) -> &Value {
         &self.body["error"]
     }
 
-    /// The generation it made current; panics when it made none.
+    /// Returns the generation that the reload made current; panics when it made
+    /// none.
     #[must_use]
     pub fn activated(&self) -> u64 {
         assert!(

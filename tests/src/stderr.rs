@@ -1,5 +1,5 @@
-//! What Baton writes to its standard error: JSON lines, one per event, kept
-//! for the tests to wait on and for their failure messages to show.
+//! The standard error of Baton: JSON lines, one per event, kept for the tests
+//! to wait on and for their failure messages to show.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use crate::deadline;
 use crate::pattern::mismatch;
 
-/// How many lines a failure message shows.
+/// The number of lines that a failure message shows.
 const TAIL: usize = 40;
 
-/// One line.
+/// One line of standard error.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub text: String,
@@ -65,7 +65,7 @@ impl Stderr {
         Self { lines, changes, reads }
     }
 
-    /// Reads on, or leaves the stream full from now on.
+    /// Reads on, or lets the stream fill up from now on.
     pub fn reads(&self, reads: bool) {
         self.reads.send_replace(reads);
     }
@@ -76,13 +76,14 @@ impl Stderr {
         self.from_the_beginning().wait_for_line(what, wanted).await
     }
 
-    /// As [`Stderr::wait_for_line`]: the line with this message whose fields
-    /// fit `pattern`.
+    /// Waits as [`Stderr::wait_for_line`] does, for the line with this message
+    /// whose fields fit `pattern`.
     pub async fn wait_for(&self, message: &str, pattern: &Value) -> Line {
         self.from_the_beginning().wait_for(message, pattern).await
     }
 
-    /// Reads the lines in their order; one that was passed is not looked at again.
+    /// Returns a reader of the lines in their order; it does not look at a line
+    /// again that it has passed.
     #[must_use]
     pub fn from_the_beginning(&self) -> Follower {
         Follower {
@@ -97,7 +98,7 @@ impl Stderr {
         while changes.changed().await.is_ok() {}
     }
 
-    /// How many lines with this message and fields there are so far.
+    /// Returns the number of lines with this message and fields so far.
     #[must_use]
     pub fn count(&self, message: &str, pattern: &Value) -> usize {
         let fits = |line: &&Line| line.message() == message && mismatch(&line.json, pattern).is_none();
@@ -137,8 +138,8 @@ impl Stderr {
     }
 }
 
-/// A reader of the lines that goes on where it was: waiting for one thing after
-/// another takes no longer when there are many lines.
+/// A reader of the lines that goes on where it stopped. So a test that waits
+/// for one line after another takes no longer when there are many lines.
 #[derive(Clone, Debug)]
 pub struct Follower {
     stderr: Stderr,
@@ -165,8 +166,8 @@ impl Follower {
         found.unwrap_or_else(|| panic!("the program ended before: {what}\n{}", stderr.tail()))
     }
 
-    /// As [`Follower::wait_for_line`]: the line with this message whose fields
-    /// fit `pattern`.
+    /// Waits as [`Follower::wait_for_line`] does, for the line with this
+    /// message whose fields fit `pattern`.
     pub async fn wait_for(&mut self, message: &str, pattern: &Value) -> Line {
         let what = format!("the line {message:?} with {pattern}");
         self.wait_for_line(&what, |line| {
@@ -175,7 +176,8 @@ impl Follower {
         .await
     }
 
-    /// Passes all lines that are there, or those up to and with the wanted one.
+    /// Passes all lines that are there, or those up to and with the wanted
+    /// line.
     fn advance(&mut self, wanted: impl Fn(&Line) -> bool) -> Option<Line> {
         let lines = self.stderr.lock();
         let ahead = &lines[self.passed..];

@@ -13,15 +13,16 @@ use crate::deadline;
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
-/// Puts itself into a control group (`$0`), and becomes what makes the namespaces. (Not one of process ids:
-/// systemd hangs up on commands whose process it cannot see.)
+/// The script that puts itself into a control group (`$0`), and becomes the program that makes the namespaces.
+/// (It makes no namespace of process ids: systemd hangs up on commands whose process it cannot see.)
 const OUTSIDE: &str = r#"
 echo $$ > "$0/cgroup.procs" || exit 1
 exec unshare --mount --cgroup sh -c "$1"
 "#;
 
-/// systemd runs as a user's manager where it finds a machine that it has booted, and a control group that is
-/// its own. It ends, with all that it has started, when nobody holds the other end of the standard input.
+/// The script that starts systemd, and ends systemd with all that it has started when nobody holds the other
+/// end of the standard input. systemd runs as a user's manager when it finds a machine that it has booted, and
+/// a control group that is its own.
 const INSIDE: &str = r#"
 mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system || exit 1
 umount --recursive /sys/fs/cgroup
@@ -41,8 +42,9 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// Starts one whose files are in `folder`; what it starts has `environment`. `None` where this user may not
-    /// make namespaces, or there is no systemd: that is said, and is a failure where `CI` is set.
+    /// Starts a systemd whose files are in `folder`; the programs that it starts have `environment`. Returns
+    /// `None` if this user may not make namespaces, or if there is no systemd. It prints the reason then, and
+    /// panics if `CI` is set.
     pub async fn start(folder: &Path, environment: &[(&str, OsString)]) -> Option<Self> {
         if let Some(reason) = missing() {
             assert!(std::env::var_os("CI").is_none(), "systemd cannot be tried: {reason}");
@@ -112,7 +114,7 @@ impl Systemd {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Has systemd do something; panics when it does not.
+    /// Gives systemd an order; panics when systemd does not carry it out.
     pub fn order(&self, arguments: &[&str]) {
         let status = Command::new("systemctl")
             .arg("--user")
@@ -127,13 +129,13 @@ impl Systemd {
         );
     }
 
-    /// A property of a unit, as `systemctl show` has it.
+    /// Returns a property of a unit, as `systemctl show` prints it.
     #[must_use]
     pub fn property(&self, unit: &str, name: &str) -> String {
         self.systemctl(&["show", "--property", name, "--value", unit])
     }
 
-    /// Waits until a property of a unit is as wanted.
+    /// Waits until a property of a unit has the wanted value.
     pub async fn property_when(&self, unit: &str, name: &str, wanted: impl Fn(&str) -> bool) {
         let what = format!("{name} of {unit}");
         let context = || format!("{}\n{}", self.property(unit, name), self.log());
@@ -153,14 +155,14 @@ impl Drop for Systemd {
         drop(self.manager.stdin.take());
         let _ = self.manager.wait();
         let since = Instant::now();
-        // What was killed may not be gone yet.
+        // The processes that were killed may not be gone yet.
         while !remove_cgroup(&self.cgroup) && since.elapsed() < deadline::DEADLINE {
             std::thread::sleep(deadline::PAUSE);
         }
     }
 }
 
-/// The reason why none can run here.
+/// Returns the reason why no systemd can run here.
 fn missing() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return Some(format!("there is no {SYSTEMD} (Debian: apt install systemd)"));

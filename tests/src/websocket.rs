@@ -1,4 +1,5 @@
-//! A WebSocket as a browser would open it: texts of less than 126 bytes, to and fro (RFC 6455).
+//! A WebSocket as a browser would open it: texts of less than 126 bytes in both directions (RFC
+//! 6455).
 
 use std::net::SocketAddr;
 
@@ -10,16 +11,16 @@ use crate::deadline;
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 const MASKED: u8 = 0x80;
-/// The example of the RFC, whose answer it tells too.
+/// The key of the RFC's example; the RFC has the answer to it, too.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// An open one.
+/// An open WebSocket.
 #[derive(Debug)]
 pub struct WebSocket(TcpStream);
 
 impl WebSocket {
-    /// Opens one; panics when it is refused.
+    /// Opens a WebSocket; panics when it is refused.
     pub async fn open(port: u16, path: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -40,7 +41,7 @@ impl WebSocket {
         Self(stream)
     }
 
-    /// Sends a text; what comes back.
+    /// Sends a text, and returns the answer.
     pub async fn ask(&mut self, text: &str) -> String {
         self.send(TEXT, text.as_bytes()).await;
         let (kind, payload) = self.next().await;
@@ -48,7 +49,7 @@ impl WebSocket {
         String::from_utf8(payload).expect("a text")
     }
 
-    /// Says that it closes, and waits for the other side to say so.
+    /// Sends a close, and waits for the other side's close.
     pub async fn close(mut self) {
         self.send(CLOSE, &1000_u16.to_be_bytes()).await;
         assert_eq!(self.next().await.0, CLOSE);
@@ -57,13 +58,13 @@ impl WebSocket {
     /// Resolves when the other side has closed the connection.
     pub async fn ends(mut self) {
         let mut rest = Vec::new();
-        // A connection that is cut may be reset.
+        // The read fails if the other side resets a connection that it cuts.
         let _ = self.0.read_to_end(&mut rest).await;
     }
 
     async fn send(&mut self, kind: u8, payload: &[u8]) {
         let length = u8::try_from(payload.len()).expect("a short text");
-        // A mask of zeros is one.
+        // Zeros are a valid mask.
         let mut frame = vec![kind, MASKED | length, 0, 0, 0, 0];
         frame.extend_from_slice(payload);
         self.0.write_all(&frame).await.expect("a sent frame");

@@ -24,7 +24,7 @@ pub struct HostArgs {
     pub(super) json: bool,
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(super) enum ClientError {
     #[error("no host is running for the project around {}", .0.display())]
@@ -63,7 +63,7 @@ pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> 
     ask_with(args, method, path, body, async |_| std::future::pending().await)
 }
 
-/// As [`ask`], with something that goes on beside it until the answer is there: it gets the host's socket.
+/// Does the same as [`ask`]. `meanwhile` gets the host's socket and goes on until the answer is there.
 pub(super) fn ask_with(
     args: &HostArgs,
     method: Method,
@@ -108,7 +108,8 @@ pub(super) async fn exchange(socket: &Path, method: Method, path: &str, body: St
     Ok(Answer { status, body })
 }
 
-/// Takes from every text what would command a terminal: names are the project's, or whoever's that answers.
+/// Takes the characters that command a terminal from every text: names come from the project, or from the process
+/// that answers.
 fn make_printable(value: &mut Value) {
     match value {
         Value::String(text) => {

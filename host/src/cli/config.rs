@@ -1,7 +1,7 @@
 //! `baton config`: every setting, its value, and the place that says so.
 //!
-//! A setting is declared once: as a flag of `baton start`, whose name, variable, default and text clap has, or as a key
-//! that `baton.toml` alone has. The table of docs/configuration.md is made of the same list.
+//! A setting is declared once: as a flag of `baton start`, whose name, variable, default and text clap has, or as a
+//! key that `baton.toml` alone has. The table of docs/configuration.md is made of the same list.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ pub struct ConfigArgs {
 
 /// A setting, as it is declared.
 struct Setting {
-    /// In `baton.toml`.
+    /// The name of the key in `baton.toml`.
     key: Option<&'static str>,
     argument: Option<Arg>,
     variable: Option<String>,
@@ -112,7 +112,7 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 10] = [
     ),
 ];
 
-/// Keys whose values may hold secrets.
+/// The keys whose values may hold secrets.
 const SECRET: [&str; 1] = ["env.secret_command"];
 
 /// The place that gives a setting its value.
@@ -132,7 +132,7 @@ enum Origin {
     },
 }
 
-/// A setting, its value, and where that is from.
+/// A setting, its value, and the place that gives the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Settled {
     setting: String,
@@ -160,7 +160,7 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A line a setting: its name, its value, and where that is from.
+/// Returns a line for each setting: its name, its value, and the place that gives the value.
 fn in_columns(settled: &[Settled]) -> String {
     let width = settled.iter().map(|one| one.value.len()).max();
     let width = width.unwrap_or_default().min(40);
@@ -169,7 +169,7 @@ fn in_columns(settled: &[Settled]) -> String {
 }
 
 fn settled(args: &ConfigArgs) -> Result<Vec<Settled>, ServeError> {
-    // Whatever is wrong with a value is said here.
+    // Making the plan reports every wrong value.
     let root = plan(&args.serve, Mode::Dev)?.project.root;
     let text = regular_file::read(&root.join("baton.toml"), LARGEST_FILE).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -238,7 +238,7 @@ impl Setting {
         }
     }
 
-    /// The flag switches off what the key switches on.
+    /// Tells whether the flag switches a thing off that the key switches on.
     fn is_negated(&self) -> bool {
         let key = self.key.unwrap_or_default();
         self.argument
@@ -254,7 +254,7 @@ impl Setting {
         })
     }
 
-    /// `said` gives the value of a variable.
+    /// Settles the value of the setting. `said` gives the value of a variable.
     fn settle(&self, given: &ArgMatches, written: &Written<'_>, said: impl Fn(&str) -> Option<String>) -> Settled {
         let settled = |value: String, origin| Settled {
             setting: self.name(),
@@ -304,7 +304,7 @@ impl Setting {
 struct Written<'t>(Vec<(String, &'t str, usize)>);
 
 impl<'t> Written<'t> {
-    /// Empty where the text is no TOML, which is said elsewhere.
+    /// Reads the values of a text. There are none where the text is no TOML, which another place reports.
     fn read(text: &'t str) -> Self {
         let mut all = Vec::new();
         if let Ok(table) = DeTable::parse(text) {
@@ -321,7 +321,7 @@ impl<'t> Written<'t> {
     }
 }
 
-/// (The parser of TOML bounds how deep tables are.)
+/// Collects the values of a table and of the tables in it. (The parser of TOML bounds the depth of tables.)
 fn collect<'t>(text: &'t str, above: &str, table: &DeTable<'_>, all: &mut Vec<(String, &'t str, usize)>) {
     for (name, value) in table {
         let key = format!("{above}{}", name.get_ref());
@@ -358,7 +358,7 @@ mod tests {
     use crate::cli::Command;
     use crate::duration::parse_duration;
 
-    /// Set, the file is written instead of compared.
+    /// The variable that has the test write the file instead of comparing it.
     const RENEW: &str = "BATON_RENEW_COVERAGE";
 
     const HEAD: &str = "# Configuration\n\n\

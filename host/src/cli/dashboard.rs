@@ -1,4 +1,4 @@
-//! `baton dashboard`: the URL of the page that shows what the host does.
+//! `baton dashboard`: the URL of the page that shows the work of the host.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 

@@ -14,7 +14,7 @@ use super::client::{self, HostArgs};
 use super::output::say;
 use crate::status::{Answer, DrainStatus};
 
-/// How often it is looked whether the host has ended.
+/// The pause between two looks at a host that is to end.
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether a host, or its supervisor, holds the project's lock.
+/// Tells whether a host, or its supervisor, holds the project's lock.
 fn is_held(lock: &Path) -> bool {
     File::open(lock).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file for each command.
 
 mod client;
 mod config;
@@ -101,13 +101,13 @@ pub enum Command {
 /// The hidden command that makes the startup snapshot.
 pub const SNAPSHOT_MAKER: &str = "make-startup-snapshot";
 
-/// What makes this binary write its startup snapshot to the path that follows.
+/// Returns the argument with which this binary writes its startup snapshot to the path that follows.
 #[must_use]
 pub fn snapshot_maker() -> [&'static OsStr; 1] {
     [OsStr::new(SNAPSHOT_MAKER)]
 }
 
-/// The variables of flags that are there and empty, which stands for not being there (`PORT=`).
+/// Returns the variables of flags that are there and empty: an empty variable counts as a missing one (`PORT=`).
 #[must_use]
 pub fn empty_variables() -> Vec<OsString> {
     let cli = Cli::command();
@@ -117,7 +117,7 @@ pub fn empty_variables() -> Vec<OsString> {
     names.filter(is_empty).collect()
 }
 
-/// Runs a command that needs no V8; the others are the process's life.
+/// Runs a command that needs no V8; the other commands are the life of a process.
 #[must_use]
 pub fn ask(command: &Command) -> ExitCode {
     match command {
@@ -138,9 +138,9 @@ pub fn ask(command: &Command) -> ExitCode {
     }
 }
 
-/// Errors name paths and commands that people copy: they are not broken into shorter lines.
+/// Has error reports keep their lines whole: errors name paths and commands that people copy.
 pub fn report_errors_in_whole_lines() {
     let handler = || miette::MietteHandlerOpts::new().wrap_lines(false).build();
-    // Fails only when a handler is set already.
+    // This fails only when a handler is set already.
     let _ = miette::set_hook(Box::new(move |_| Box::new(handler())));
 }

@@ -1,4 +1,4 @@
-//! `baton reload`: swaps in the code on the disk and says what changed, or why not.
+//! `baton reload`: swaps in the code on the disk, and tells the changes or the reason of a refusal.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
     change(&args.host, Method::PUT, &path, String::new())
 }
 
-/// Asks for another generation and tells what became of it.
+/// Asks for another generation, and tells the outcome.
 pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) -> ExitCode {
     let answer = match client::ask_with(host, method, path, body, tell_long_loads) {
         Ok(answer) => answer,
@@ -72,7 +72,7 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
     }
 }
 
-/// Tells on standard error what a load does that takes long, whenever that changes.
+/// Tells on standard error the state of a load that takes long, whenever that state changes.
 async fn tell_long_loads(socket: &Path) {
     let mut told = String::new();
     loop {
@@ -162,7 +162,7 @@ fn changes(functions: &FunctionChanges) -> String {
     lines.map(|(kind, id)| format!("  {kind:<8} {id}\n")).collect()
 }
 
-/// A warning for people: its place, what it says, and what to write instead.
+/// The text of a warning for people: its place, its message, and the code to write instead.
 pub(super) fn warning_text(warning: &Warning) -> String {
     let mut text = format!("  warning: {} ({})\n", warning.message, warning.code);
     if let Some(file) = &warning.file {

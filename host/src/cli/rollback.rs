@@ -1,4 +1,4 @@
-//! `baton rollback`: serves again what an earlier generation was made of.
+//! `baton rollback`: serves the code of an earlier generation again.
 
 use std::process::ExitCode;
 

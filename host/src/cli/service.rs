@@ -27,9 +27,9 @@ pub(super) const HELP: &str = "Examples:
 
 What --port and its like do not say, baton.toml says; secrets are in the environment file, never in the unit.";
 
-/// Where programs are on this machine, before what `--tools` adds.
+/// The folders of programs on this machine, before those that `--tools` adds.
 const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-/// Where Homebrew puts them on a Mac.
+/// Homebrew's folder of programs on a Mac.
 const HOMEBREW: &str = "/opt/homebrew/bin";
 
 #[derive(Debug, Args)]
@@ -123,7 +123,7 @@ enum Manager {
     Launchd,
 }
 
-/// Why it was not done.
+/// The reason why the command failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 enum Failure {
     #[error(transparent)]
@@ -180,7 +180,7 @@ fn install(args: &DescribeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The command that installs for the machine what was to be installed for the user alone.
+/// The command that installs a service for the machine, in place of the one for the user alone.
 fn as_root(binary: &str, given: &[String], user: &str) -> String {
     let mut words = vec!["sudo", binary];
     words.extend(given.iter().map(String::as_str).filter(|word| *word != "--user"));
@@ -188,7 +188,7 @@ fn as_root(binary: &str, given: &[String], user: &str) -> String {
     words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -225,7 +225,7 @@ fn note(line: &str) {
     eprintln!("note: {line}");
 }
 
-/// Settles what the unit says, and checks what it relies on.
+/// Settles the content of the unit, and checks the things that the unit relies on.
 fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
     let here = working_folder().map_err(Failure::WorkingFolder)?;
     let (project, config) = discover(args.path.as_deref(), &here)?;
@@ -315,8 +315,8 @@ impl WhichArgs {
     }
 }
 
-/// The binary that was named; else this one, by the path that it was called by: where that is a link,
-/// the next version takes its place.
+/// The binary that was named; else this binary, by the path of its call: where that path is a link, the next version
+/// takes its place.
 fn binary(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let no_binary = |path: &Path| {
         let path = path.to_owned();
@@ -352,8 +352,8 @@ fn search_path(tools: &[PathBuf], here: &Path, manager: Manager) -> Result<Strin
     Ok(folders.join(":"))
 }
 
-/// A service of the machine runs as another user than the one who installs it. (Groups are not looked at:
-/// it is a note.)
+/// Notes paths that the service's user may not be able to use: a service of the machine runs as another user than the
+/// one who installs it. (Groups are not looked at: it is a note.)
 fn tell_who_cannot_read(owner: &Owner, paths: [&PathBuf; 2]) {
     if owner.uid == 0 {
         note("the service will run as root, and so will every program that a step starts; --run-as names another user");
@@ -378,7 +378,7 @@ fn tell_who_cannot_read(owner: &Owner, paths: [&PathBuf; 2]) {
     }
 }
 
-/// What holds in this shell, and not in the service.
+/// Tells of settings that hold in this shell, and not in the service.
 fn tell_what_is_left_behind(binary: &Path) {
     let ours = |name: &String| name == "PORT" || name.starts_with("BATON_");
     let variables: Vec<String> = std::env::vars_os()

@@ -1,4 +1,4 @@
-//! `baton status`: what is live.
+//! `baton status`: the live generations and their calls.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
@@ -25,9 +25,9 @@ pub struct StatusArgs {
     watch: bool,
 }
 
-/// How often it is shown anew.
+/// The pause before the status is shown anew.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
-/// To the first line of the terminal, and all below it goes.
+/// The sequence that goes to the first line of the terminal and clears everything below.
 const HOME: &str = "\x1b[H\x1b[J";
 
 pub(super) fn run(args: &StatusArgs) -> ExitCode {
@@ -41,8 +41,8 @@ pub(super) fn run(args: &StatusArgs) -> ExitCode {
     }
 }
 
-/// Shows the status once; while it is watched and goes into a file, only what is not as it was shown.
-/// Returns the exit code once there is nothing to show, or nobody to show it to.
+/// Shows the status once. A status that is watched and goes into a file is shown only when it has changed. Returns
+/// the exit code once there is nothing to show, or nobody to show it to.
 fn show(args: &StatusArgs, shown: &mut String) -> Option<ExitCode> {
     let terminal = io::stdout().is_terminal();
     match text(&args.host) {
@@ -71,10 +71,10 @@ fn text(host: &HostArgs) -> Result<String, client::ClientError> {
     }
 }
 
-/// How many files are named that differ from what is loaded.
+/// The most files that are named; more files may differ from the loaded code.
 const FILES_SHOWN: usize = 10;
 
-/// The status for people: a line each generation that is not over, a line each call in it.
+/// The status for people: a line for each generation that is not over, and a line for each of its calls.
 fn summary(status: &Status) -> String {
     let functions = status.functions.len();
     let mut text = match status.current {
@@ -131,7 +131,7 @@ fn generation_lines(generation: &GenerationStatus) -> String {
     text
 }
 
-/// The hosts beside the one that answers: one that loads, and those that finish their calls.
+/// The hosts beside the one that answers: the host that loads, and the hosts that finish their calls.
 fn other_hosts(status: &Status) -> String {
     let mut text = String::new();
     for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) {
@@ -149,7 +149,7 @@ fn other_hosts(status: &Status) -> String {
     text
 }
 
-/// Whether Inngest knows the functions, in a line, and a line for each thing that it holds otherwise.
+/// Tells in one line whether Inngest knows the functions, and in a line each the things that Inngest holds otherwise.
 fn registration(registration: &RegistrationStatus) -> String {
     let Some(words) = registration.words() else {
         return String::new();
@@ -161,7 +161,7 @@ fn registration(registration: &RegistrationStatus) -> String {
     text
 }
 
-/// The code on the disk, where it is not what serves.
+/// The code on the disk, where it differs from the code that serves.
 fn source_lines(source: &SourceStatus) -> String {
     let mut text = String::new();
     if let Some(rejected) = &source.last_rejected {

@@ -1,11 +1,11 @@
-//! The conditions that choose between what a package exports, beside those that always hold: of `[resolve]` in
-//! `baton.toml`, and of the `NODE_OPTIONS` that the host was started with.
+//! The conditions that choose between the exports of a package, beside those that always hold: from `[resolve]` in
+//! `baton.toml`, and from the `NODE_OPTIONS` that the host was started with.
 
 use serde::{Deserialize, Deserializer};
 
 use super::ConfigFile;
 
-/// `[resolve]`: how specifiers are read.
+/// `[resolve]`: the settings for reading specifiers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveSection {
@@ -23,7 +23,7 @@ pub(super) fn conditions(config: &ConfigFile, node_options: Option<&str>) -> Vec
     conditions
 }
 
-/// The values of `--conditions` and `-C`, whose other options are Node's own.
+/// The values of `--conditions` and `-C`. All other options in the text are Node's own.
 fn of_node_options(options: &str) -> Vec<String> {
     let mut words = words(options).into_iter();
     let mut conditions = Vec::new();

@@ -13,55 +13,55 @@ use super::{ResolveSection, WatchSection};
 use crate::duration::parse_duration;
 use crate::lint::{Code, parse_code};
 
-/// What the file says. Durations are written `"90s"`, `"10m"`, `"2h"`.
+/// The content of the file. Durations are written `"90s"`, `"10m"`, `"2h"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ConfigFile {
     /// The folder of functions or the entry file, relative to the project's root.
     pub path: Option<PathBuf>,
     pub port: Option<u16>,
-    /// Where the host keeps its state.
+    /// The folder in which the host keeps its state.
     pub state_dir: Option<PathBuf>,
-    /// How long a call waits for the first good generation.
+    /// The time that a call waits for the first good generation.
     #[serde(default, deserialize_with = "duration")]
     pub hold: Option<Duration>,
-    /// How long loading a generation may take.
+    /// The limit for loading a generation.
     #[serde(default, deserialize_with = "duration")]
     pub load_timeout: Option<Duration>,
-    /// How long a superseded generation, or a host that was told to end, may finish its calls.
+    /// The time in which a superseded generation, or a host that was told to end, may finish its calls.
     #[serde(default, deserialize_with = "duration")]
     pub drain_timeout: Option<Duration>,
     /// The longest time for an app's streams and WebSockets once the host was told to end.
     #[serde(default, deserialize_with = "duration")]
     pub stream_drain: Option<Duration>,
-    /// How long a call may take before its isolate is ended.
+    /// The time that a call may take before its isolate is ended.
     #[serde(default, deserialize_with = "duration")]
     pub call_timeout: Option<Duration>,
-    /// How many generations may be live before the oldest is hurried.
+    /// The number of generations that may be live before the oldest is hurried.
     pub max_generations: Option<NonZeroUsize>,
-    /// How many isolates a generation may have.
+    /// The number of isolates that a generation may have.
     #[serde(default, deserialize_with = "isolates")]
     pub isolates: Option<NonZeroUsize>,
-    /// Whether an isolate is kept ready for the next reload.
+    /// Tells whether an isolate is kept ready for the next reload.
     pub spare: Option<bool>,
-    /// How large the JavaScript heap of an isolate may grow, in MiB.
+    /// The limit for the JavaScript heap of an isolate, in MiB.
     #[serde(default, deserialize_with = "heap_limit")]
     pub heap_limit: Option<NonZeroUsize>,
-    /// How much the array buffers of an isolate may hold, in MiB.
+    /// The limit for the array buffers of an isolate, in MiB.
     #[serde(default, deserialize_with = "buffer_limit")]
     pub buffer_limit: Option<NonZeroUsize>,
-    /// How much processor time a call may use before its isolate is ended.
+    /// The processor time that a call may use before its isolate is ended.
     #[serde(default, deserialize_with = "duration")]
     pub cpu_limit: Option<Duration>,
-    /// Which changes on the disk lead to a reload.
+    /// The changes on the disk that lead to a reload.
     #[serde(default)]
     pub watch: WatchSection,
-    /// Whether a commit is served only while no file differs from it.
+    /// Tells whether a commit is served only while no file differs from it.
     pub require_clean: Option<bool>,
-    /// Whether files are looked at instead of waiting for the system to tell.
+    /// Tells whether the host looks at files instead of waiting for the system to tell.
     pub poll: Option<bool>,
-    /// Whether a run stays on the generation on which it began.
+    /// Tells whether a run stays on the generation on which it began.
     pub pin: Option<PinMode>,
-    /// How long after its last call a run is pinned.
+    /// The time for which a run is pinned after its last call.
     #[serde(default, deserialize_with = "duration")]
     pub pin_ttl: Option<Duration>,
     #[serde(default)]
@@ -77,17 +77,17 @@ pub struct ConfigFile {
     pub deny: Vec<Code>,
 }
 
-/// `[inngest]`: which Inngest, and how it reaches the project. What the environment says comes first.
-/// Where `baton dev` serves, these are not: an Inngest in production must not hear of it, nor a dev server
-/// call what is in production. Only the path is the same.
+/// `[inngest]`: the Inngest of the project, and its way to the project. Variables of the environment come first.
+/// `baton dev` uses the path alone: an Inngest in production must not hear of a development host, nor a dev server
+/// call functions in production.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InngestSection {
-    /// Where Inngest is: `http://127.0.0.1:8288` (`INNGEST_BASE_URL`).
+    /// The URL of Inngest: `http://127.0.0.1:8288` (`INNGEST_BASE_URL`).
     pub base_url: Option<String>,
-    /// What Inngest reaches the host at: `https://app.example` (`INNGEST_SERVE_ORIGIN`).
+    /// The origin at which Inngest reaches the host: `https://app.example` (`INNGEST_SERVE_ORIGIN`).
     pub serve_origin: Option<String>,
-    /// The path there, also of the project's own app (`INNGEST_SERVE_PATH`).
+    /// The path at which Inngest reaches the host, also that of the project's own app (`INNGEST_SERVE_PATH`).
     #[serde(default, deserialize_with = "url_path")]
     pub serve_path: Option<String>,
     /// The branch environment (`INNGEST_ENV`).
@@ -96,12 +96,12 @@ pub struct InngestSection {
 }
 
 impl InngestSection {
-    /// The variables that say the same.
+    /// The variables with the same values as these keys.
     pub fn variables(&self, production: bool) -> impl Iterator<Item = (String, String)> {
         let said = [
             ("INNGEST_BASE_URL", &self.base_url),
             ("INNGEST_SERVE_ORIGIN", &self.serve_origin),
-            // As v3 of the SDK calls it.
+            // Version 3 of the SDK calls the variable so.
             ("INNGEST_SERVE_HOST", &self.serve_origin),
             ("INNGEST_SERVE_PATH", &self.serve_path),
             ("INNGEST_ENV", &self.env),
@@ -122,15 +122,15 @@ pub enum RegisterMode {
     Off,
 }
 
-/// `[functions]`: what holds for all of them.
+/// `[functions]`: the settings for all functions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionsSection {
-    /// For functions that say nothing about retries.
+    /// The retries of functions that say nothing about retries.
     pub default_retries: Option<Retries>,
 }
 
-/// As often as Inngest may try again.
+/// The number of times that Inngest may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct Retries(pub u32);
@@ -146,14 +146,14 @@ impl TryFrom<u32> for Retries {
     }
 }
 
-/// `[env]`: what the functions' code sees in `process.env`.
+/// `[env]`: the variables that the functions' code sees in `process.env`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvironmentFile {
-    /// Lines of `NAME=value`, relative to the project's root; read for each generation anew.
+    /// The file of `NAME=value` lines, relative to the project's root; it is read for each generation anew.
     pub file: Option<PathBuf>,
-    /// Prints such lines or a JSON object, run in the project's root for each generation anew: a program
-    /// with its arguments, or one line for the shell. Comes before the file.
+    /// The command that prints such lines or a JSON object: a program with its arguments, or one line for the shell.
+    /// It runs in the project's root for each generation anew, and its variables come before those of the file.
     #[serde(default, deserialize_with = "command")]
     pub secret_command: Option<Vec<String>>,
 }
@@ -208,7 +208,7 @@ pub const KEYS: [&str; 24] = [
     "deny",
 ];
 
-/// What is wrong with the file. No retry can mend it.
+/// A fault of the file. No retry can mend it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigFileError {
     #[error("cannot read {path}: {error}", path = .path.display())]
@@ -222,11 +222,11 @@ pub enum ConfigFileError {
     UnknownKey { path: PathBuf, key: String },
 }
 
-/// The most that is read of it, in bytes.
+/// The most bytes of the file that are read.
 const LARGEST: u64 = 1 << 20;
 
 impl ConfigFile {
-    /// Reads the project's file; all absent when there is none.
+    /// Reads the project's file; all values are absent when there is none.
     ///
     /// # Errors
     /// When it cannot be read, is no TOML, or has a key or value that is not known.
@@ -267,19 +267,19 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of the JavaScript heap. V8 ends the process where an isolate cannot boot.
+    /// The bounds for the JavaScript heap. V8 ends the process where an isolate cannot boot.
     pub const HEAP: Self = Self {
         least: 32,
         most: 1 << 20,
         unit: " MiB",
     };
-    /// Of array buffers.
+    /// The bounds for array buffers.
     pub const BUFFERS: Self = Self {
         least: 1,
         most: 1 << 20,
         unit: " MiB",
     };
-    /// Of the isolates of a generation.
+    /// The bounds for the number of isolates of a generation.
     pub const ISOLATES: Self = Self {
         least: 1,
         most: 1024,

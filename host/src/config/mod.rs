@@ -1,4 +1,4 @@
-//! What a host is told: `baton.toml`, then `BATON_*` variables, then flags; the later wins.
+//! The settings of a host: `baton.toml`, then `BATON_*` variables, then flags; the later wins.
 
 mod conditions;
 mod file;

@@ -1,4 +1,4 @@
-//! Which project is meant: PATH, or what stands for it when it is left out.
+//! The project that is meant: that of PATH, or of the folders that stand for PATH when it is left out.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -9,10 +9,10 @@ use miette::Diagnostic;
 use super::conditions::conditions;
 use super::file::{ConfigFile, ConfigFileError};
 
-/// Where functions are looked for when nothing says where they are.
+/// The folders in which functions are looked for when nothing names their place.
 const USUAL_FOLDERS: [&str; 4] = ["functions", "src/functions", "inngest", "src/inngest"];
 
-/// Why there is no project.
+/// The reason why there is no project.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ProjectError {
     #[error("cannot read {path}: {error}", path = .path.display())]
@@ -95,21 +95,21 @@ fn entry(path: &Path) -> Result<Entry, ProjectError> {
     })
 }
 
-/// The path as it was written, over symbolic links too: they may be made to lead elsewhere.
+/// Returns the path as it was written, over symbolic links too: such links may be made to lead elsewhere.
 fn absolute(path: &Path) -> Result<PathBuf, ProjectError> {
     let unreadable = |error| ProjectError::Unreadable {
         path: path.to_owned(),
         error,
     };
     let canonical = path.canonicalize().map_err(unreadable)?;
-    // What is above `..` depends on where a link leads.
+    // The folder above `..` depends on the target of a link.
     if path.components().any(|component| component == Component::ParentDir) {
         return Ok(canonical);
     }
     std::path::absolute(path).map_err(unreadable)
 }
 
-/// The working folder as the shell shows it, which the system tells without symbolic links.
+/// The working folder as the shell shows it; the system tells it without symbolic links.
 ///
 /// # Errors
 /// When there is none any more.

@@ -18,19 +18,19 @@ use crate::posix::effective_user;
 
 const CONTROL_SOCKET: &str = "control.sock";
 const ADMIN_TOKEN: &str = "admin-token";
-/// Names the folder for sockets, where the state folder's path is too long.
+/// The file with the name of the folder for sockets, where the state folder's path is too long.
 const SOCKET_FOLDER: &str = "socket-folder";
-/// Shorter ones could be guessed.
+/// The length of the shortest token. Shorter tokens could be guessed.
 const SHORTEST_TOKEN: usize = 32;
 
-/// Longer paths do not fit into a socket address (`sun_path`, less room for a terminating zero).
+/// The length of the longest path that fits into a socket address (`sun_path`, less room for a terminating zero).
 const SOCKET_PATH_MAX: usize = 100;
 
 /// A folder that only this user can enter.
 #[derive(Debug, Clone)]
 pub struct StateFolder(PathBuf);
 
-/// Why a host cannot use its state folder.
+/// The reason why a host cannot use its state folder.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum StateError {
     #[error("cannot write to the state folder {path}: {error}", path = .path.display())]
@@ -63,7 +63,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether trying again leads to the same.
+    /// Tells whether another try fails in the same way.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         match self {
@@ -74,7 +74,7 @@ impl StateError {
     }
 }
 
-/// Held by the project's host, or its supervisor, for as long as it runs.
+/// The lock that the project's host, or its supervisor, holds for as long as it runs.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -82,19 +82,19 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// When the one before this was known to run, by the clock of that time.
+    /// The time at which the host before this one was last known to run, by the clock of that time.
     #[must_use]
     pub const fn last_seen(&self) -> Option<SystemTime> {
         self.last_seen
     }
 
-    /// It runs still.
+    /// Notes that this host still runs.
     pub fn touch(&self) {
-        // Only so that a clock that is set back is noticed.
+        // The time serves only to notice a clock that is set back.
         let _ = self.file.set_modified(SystemTime::now());
     }
 
-    /// Goes on holding what an earlier program of this process has taken.
+    /// Goes on holding the lock that an earlier program of this process has taken.
     #[must_use]
     pub fn adopt(descriptor: OwnedFd) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl AsFd for Lock {
 }
 
 impl StateFolder {
-    /// The folder that was named, else the project's own below `$XDG_STATE_HOME/baton`
+    /// Returns the folder that was named, else the project's own below `$XDG_STATE_HOME/baton`
     /// (`~/.local/state/baton`).
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl StateFolder {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        // Two projects of one name are told apart by where they are.
+        // The place of a project tells it from another one of the same name.
         let place = blake3::hash(root.as_os_str().as_encoded_bytes()).to_hex();
         let folder = format!("{name}-{}", &place[..8]);
         Ok(Self(home.ok_or(StateError::NoHome)?.join("baton").join(folder)))
@@ -141,7 +141,7 @@ impl StateFolder {
         &self.0
     }
 
-    /// Makes the folder, and makes sure that this process is the project's only host.
+    /// Makes the folder, and ensures that this process is the project's only host.
     ///
     /// # Errors
     /// When it cannot be written to, or another host runs.
@@ -164,7 +164,7 @@ impl StateFolder {
             .write(true)
             .create(true)
             .truncate(false)
-            // Who can read it could take the lock.
+            // A user who can read the file could take the lock.
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(path)
@@ -196,8 +196,8 @@ impl StateFolder {
         Ok(Lock { file, last_seen })
     }
 
-    /// Refuses a folder in which another user's host wrote: it must be able to write there again. (The folder itself
-    /// may be root's: that of a volume, for example.)
+    /// Refuses a folder in which another user's host wrote: that host must be able to write there again. (The folder
+    /// itself may be root's: that of a volume, for example.)
     fn check_owner(&self, lock: &Path) -> Result<(), StateError> {
         let own = effective_user();
         let owner = match lock.metadata() {
@@ -220,7 +220,7 @@ impl StateFolder {
         })
     }
 
-    /// Takes the right to write from everybody else, who could put a socket or a token of their own here.
+    /// Takes the right to write from all other users, who could put a socket or a token of their own here.
     fn close_to_others(&self) -> Result<(), StateError> {
         let Ok(folder) = self.0.metadata() else {
             return Ok(());
@@ -236,7 +236,7 @@ impl StateFolder {
                 error,
             });
         }
-        // A volume may be made like that, where nobody else is.
+        // A volume may be made like that, where there are no other users.
         if mode & 0o1002 == 0o002 {
             tracing::warn!(folder = %path.display(), "every user of this machine may write to the state folder");
         }
@@ -259,8 +259,8 @@ impl StateFolder {
         }
     }
 
-    /// Returns the place of the control socket: in the folder, or, when that path is too long for a socket, in a folder
-    /// that was made for it and whose name is kept here.
+    /// Returns the place of the control socket: in the folder, or, when that path is too long for a socket, in a
+    /// folder that was made for the socket and whose name is kept here.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         let socket = self.0.join(CONTROL_SOCKET);
@@ -271,7 +271,7 @@ impl StateFolder {
             .map_or(socket, |folder| folder.join(CONTROL_SOCKET))
     }
 
-    /// The folder for sockets that was made, if it is this user's alone.
+    /// Returns the folder for sockets that was made, if it belongs to this user alone.
     fn socket_folder(&self) -> Option<PathBuf> {
         let mut path = Vec::new();
         let record = ownership::open(&self.0.join(SOCKET_FOLDER)).ok()?;
@@ -313,7 +313,7 @@ impl StateFolder {
         let folder = made.map_err(failed)?;
         let path = folder.path().as_os_str().as_bytes().to_vec();
         self.write_secret(SOCKET_FOLDER, &path).map_err(failed)?;
-        // Removed with its last socket by nobody: the next host uses it again.
+        // Nobody removes the folder with its last socket: the next host uses the folder again.
         let _ = folder.keep();
         Ok(())
     }
@@ -327,7 +327,7 @@ impl StateFolder {
         Ok(())
     }
 
-    /// The admin token; made now if there is none.
+    /// Returns the admin token; makes one if there is none.
     ///
     /// # Errors
     /// When it cannot be read or written, or when somebody else may have written or read it.
@@ -344,7 +344,7 @@ impl StateFolder {
             }
             Err(missing) if missing.is_missing() => {}
             Err(NotOurs::Unusable(_, error)) => return Err(unwritable(error)),
-            // In one that is empty there is no secret that others may know.
+            // An empty file holds no secret that others may know.
             Err(NotOurs::Readable(_)) if path.metadata().is_ok_and(|file| file.len() == 0) => {}
             Err(unsafe_file) => return Err(StateError::Token(unsafe_file)),
         }
@@ -372,7 +372,7 @@ pub fn find_running(folder: &Path, named: Option<PathBuf>) -> Option<PathBuf> {
     find_running_state(folder, named).map(|state| state.control_socket())
 }
 
-/// The state folder of that host.
+/// The state folder of the host that [`find_running`] finds.
 #[must_use]
 pub fn find_running_state(folder: &Path, named: Option<PathBuf>) -> Option<StateFolder> {
     let runs = |state: &StateFolder| {
@@ -385,14 +385,15 @@ pub fn find_running_state(folder: &Path, named: Option<PathBuf>) -> Option<State
     let canonical = folder.canonicalize().ok()?;
     let folders = folder.ancestors().chain(canonical.ancestors());
     let candidates = folders.filter_map(|root| {
-        // In a shared folder anybody may have put one.
+        // In a shared folder any user may have put such a file.
         let configured = is_believed(&root.join("baton.toml")).then(|| ConfigFile::read(root).ok()?.state_dir);
         StateFolder::of(root, configured.flatten().map(|folder| root.join(folder))).ok()
     });
     candidates.into_iter().find(runs)
 }
 
-/// Tells whether a command believes what is at a path: what is this user's or root's. Root looks at everybody's.
+/// Tells whether a command believes the file at a path: it believes files of this user and of root. Root looks at the
+/// files of all users.
 fn is_believed(path: &Path) -> bool {
     let own = effective_user();
     own == 0 || path.metadata().is_ok_and(|file| [own, 0].contains(&file.uid()))

@@ -1,4 +1,4 @@
-//! How long generations may still take to finish their calls.
+//! The deadlines by which generations are to finish their calls.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Deadlines {
         }
     }
 
-    /// The next generation whose deadline passes. May be dropped and called again.
+    /// Waits for the next generation whose deadline passes. The future may be dropped and the method called again.
     pub(super) async fn next(&mut self) -> GenerationId {
         match self.queue.next().await {
             Some(expired) => {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What is on the fake disk: code that loads and answers with its text, or code that does not.
+/// The code on the fake disk: it loads and answers with its text, or it does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Code {
     Good(&'static str),
@@ -41,7 +41,7 @@ enum AtItsEnd {
     Spins,
 }
 
-/// See [`compute`].
+/// The time that [`compute`] holds the thread.
 pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct FakeEngine {
     disk: Arc<Mutex<Code>>,
     /// A permit for each load that may go on.
     pub(crate) loads_allowed: Arc<Semaphore>,
-    /// How many loads have begun, with the disk read.
+    /// The number of loads that have begun, with the disk read.
     pub(crate) loads: watch::Sender<usize>,
     /// A permit for each slow call that may be answered.
     pub(crate) answers_allowed: Arc<Semaphore>,
@@ -218,7 +218,7 @@ struct FakeIsolate {
 struct Signs {
     calls: Vec<u64>,
     blocked_since: Option<Instant>,
-    /// Which call burns, and since when.
+    /// The call that uses processor time, and the time since which it does.
     burns: Option<(u64, Instant)>,
     condemned: bool,
 }

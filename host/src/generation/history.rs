@@ -15,18 +15,18 @@ use super::store::{Kept, Store};
 use crate::blocking;
 use crate::tasks::OwnedTask;
 
-/// How many can be gone back to, the current one included.
+/// The number of generations that one can go back to, the current one included.
 pub const KEPT: usize = 5;
-/// The limit for the disk to give back what earlier hosts kept.
+/// The limit for reading the sources that earlier hosts kept on the disk.
 const READ_WITHIN: Duration = Duration::from_secs(15);
-/// How long the disk may take for what is still to be kept when the host ends.
+/// The limit for the disk to take the sources that are still to be written when the host ends.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 
-/// See the module's documentation. The newest is last.
+/// The generations that served last: see the module's documentation. The newest is last.
 #[derive(Debug, Default)]
 pub(super) struct History {
     all: VecDeque<Past>,
-    /// What each had read when it was kept on the disk.
+    /// The revision of each generation's sources when they were kept on the disk.
     on_disk: BTreeMap<GenerationId, usize>,
     store: Option<Arc<Store>>,
     writer: Option<Writer>,
@@ -40,16 +40,16 @@ pub(super) struct Past {
     pub(super) sources: Arc<dyn Sources>,
 }
 
-/// Writes to the disk, one after another, beside everything else.
+/// Writes generations to the disk, one after another, beside everything else.
 #[derive(Debug)]
 struct Writer {
-    /// The newest one that is to be written: while the disk hangs, one waits.
+    /// The newest generation that is to be written: while the disk hangs, only this one waits.
     past: watch::Sender<Option<Past>>,
     task: OwnedTask<()>,
 }
 
 impl History {
-    /// What an earlier host kept. A store that cannot be read counts as empty.
+    /// Reads the generations that an earlier host kept. A store that cannot be read counts as empty.
     pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, project: Project) -> Self {
         let restored = blocking::run("reading the kept sources", READ_WITHIN, move || {
             let kept = store.load();
@@ -84,7 +84,7 @@ impl History {
         self.keep_on_disk(past);
     }
 
-    /// Keeps on the disk what the newest generation has read since it was kept.
+    /// Keeps the newest generation on the disk again if it has read more since it was kept there.
     pub(super) fn refresh(&mut self) {
         let newest = self.all.back().cloned();
         if let Some(past) = newest
@@ -105,7 +105,7 @@ impl History {
         }
     }
 
-    /// Waits for what is still to be written.
+    /// Ends the writer, and waits within a limit until the last generation is written.
     pub(super) async fn close(&mut self) {
         if let Some(Writer { past, task }) = self.writer.take() {
             drop(past);
@@ -115,8 +115,8 @@ impl History {
         }
     }
 
-    /// As [`Self::close`], and keeps what was superseded before it was written: the next host is to have
-    /// all of it.
+    /// Closes as [`Self::close`] does, and keeps the generations, too, that a newer one superseded before they were
+    /// written: the next host is to have all of them.
     pub(super) async fn close_whole(&mut self) {
         self.close().await;
         let Some(store) = self.store.clone() else {
@@ -134,7 +134,7 @@ impl History {
         }
     }
 
-    /// Writes again, after [`Self::close`].
+    /// Starts the writer again, after [`Self::close`].
     pub(super) fn reopen(&mut self) {
         if self.writer.is_none() {
             self.writer = self.store.clone().map(Writer::start);
@@ -145,18 +145,18 @@ impl History {
         self.all.iter().map(|past| past.id).collect()
     }
 
-    /// The newest number that was given.
+    /// The number of the newest generation that is kept.
     pub(super) fn newest(&self) -> Option<GenerationId> {
         self.all.back().map(|past| past.id)
     }
 
-    /// The newest one before that generation; `None`: of all.
+    /// The newest generation before that one; `None`: the newest of all.
     pub(super) fn before(&self, id: Option<GenerationId>) -> Option<Past> {
         let mut newest_first = self.all.iter().rev();
         newest_first.find(|past| id.is_none_or(|id| past.id < id)).cloned()
     }
 
-    /// The sources of that generation, or of the newest one that is not the current one.
+    /// The generation that is wanted, or without a number the newest one that is not the current one.
     pub(super) fn find(&self, wanted: Option<GenerationId>, current: Option<GenerationId>) -> Result<Past, NotKept> {
         let mut newest_first = self.all.iter().rev();
         let found = newest_first.find(|past| wanted.map_or(Some(past.id) != current, |wanted| wanted == past.id));
@@ -182,13 +182,13 @@ impl Writer {
     fn start(store: Arc<Store>) -> Self {
         let (past, mut to_write) = watch::channel(None::<Past>);
         let task = OwnedTask::spawn("writer of sources", async move {
-            // What is superseded already is not written.
+            // A generation that a newer one has superseded already is not written.
             while to_write.changed().await.is_ok() {
                 let Some(newest) = to_write.borrow_and_update().clone() else {
                     continue;
                 };
                 let store = store.clone();
-                // One that panicked has said so.
+                // A write that panicked has said so.
                 let _ = tokio::task::spawn_blocking(move || write(&store, newest)).await;
             }
         });

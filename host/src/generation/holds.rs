@@ -1,10 +1,9 @@
 //! Calls that belong to an older generation: steps that it planned, and, where runs are pinned, runs
 //! that began on it.
 //!
-//! A step that was planned is called by the id that its plan gave it. Code that was loaded since may
-//! name it otherwise, which would cost the run an attempt and ten seconds. So a plan holds its
-//! generation as a call does, until its step has been run, its time is up, or the generation has to
-//! go.
+//! Inngest calls a planned step by the id that the plan gave it. Code that was loaded since may name the step
+//! otherwise, which would cost the run an attempt and ten seconds. So a plan holds its generation as a call does,
+//! until the step has been run, the plan's time is up, or the generation has to go.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +16,25 @@ use super::live::{CallInfo, Generation, Held};
 use super::state::GenerationId;
 use crate::wire::{DISCOVERY, Head, SdkAnswer};
 
-/// How long a planned step is waited for.
+/// The time that a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
-/// How many plans, and how many runs, are remembered; beyond that the oldest are forgotten.
+/// The most plans, and the most runs, that are remembered; beyond that the oldest are forgotten.
 const MOST: usize = 10_000;
 /// The most plans of one answer that are remembered: Inngest takes as many steps of a run.
 const MOST_OF_ANSWER: usize = 1000;
 /// A longer id is none of the SDK's, whose hashes have 40 characters.
 const LONGEST_ID: usize = 512;
 
-/// Where a run's calls go.
+/// The generation that a run's calls go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {
-    /// To the current generation, but for planned steps.
+    /// The calls go to the current generation, but for planned steps.
     Nothing,
-    /// To the generation on which it began, for so long after its last call.
+    /// The calls go to the generation on which the run began, for so long after its last call.
     Run(Duration),
 }
 
-/// See the module's documentation.
+/// The calls that belong to an older generation: see the module's documentation.
 #[derive(Debug)]
 pub struct Holds {
     pin: Pin,
@@ -44,7 +43,7 @@ pub struct Holds {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By run and hashed step id.
+    /// The planned steps, by run and hashed step id.
     plans: HashMap<(String, String), Hold>,
     runs: HashMap<String, Hold>,
 }
@@ -55,13 +54,13 @@ struct Hold {
     until: Instant,
 }
 
-/// How many calls are to come that belong to a generation.
+/// The number of calls to come that belong to a generation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Expected {
-    /// Steps that it planned.
+    /// The number of steps that the generation planned.
     pub plans: usize,
-    /// Runs that are pinned to it.
+    /// The number of runs that are pinned to the generation.
     pub runs: usize,
 }
 
@@ -74,7 +73,7 @@ impl Holds {
         }
     }
 
-    /// The generation that the call belongs to, if it is not just any.
+    /// The generation that the call belongs to; `None` for a call that is not bound to one.
     pub(super) fn find(&self, info: &CallInfo) -> Option<Arc<Generation>> {
         let run = info.run.as_deref()?;
         let inner = self.lock();
@@ -87,7 +86,7 @@ impl Holds {
         inner.runs.get(run).map(|hold| hold.held.generation.clone())
     }
 
-    /// Learns from an answer what is to come.
+    /// Learns from an answer which calls are to come.
     pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: Head<'_>, body: &[u8]) {
         let Some(run) = info.run.as_deref() else {
             return;
@@ -98,7 +97,7 @@ impl Holds {
             let until = Instant::now() + ttl;
             Some(Hold { held, until })
         };
-        // Dropped after the lock: the last hold of a generation tells the keeper.
+        // These holds are dropped after the lock, since the last hold of a generation tells the keeper.
         let mut forgotten = Vec::new();
         let mut inner = self.lock();
         if let Some(step) = &info.step
@@ -127,7 +126,7 @@ impl Holds {
         drop(forgotten);
     }
 
-    /// What is expected of a generation.
+    /// The number of calls that a generation is to expect.
     #[must_use]
     pub fn expected(&self, id: GenerationId) -> Expected {
         let inner = self.lock();
@@ -138,13 +137,13 @@ impl Holds {
         }
     }
 
-    /// Forgets what was waited for long enough.
+    /// Forgets the plans and runs whose time is up.
     pub(super) fn expire(&self) {
         let now = Instant::now();
         self.forget(|hold| hold.until <= now);
     }
 
-    /// Forgets what belongs to a generation that has to go.
+    /// Forgets the plans and runs of a generation that has to go.
     pub(super) fn release(&self, id: GenerationId) {
         self.forget(|hold| hold.held.generation.id == id);
     }
@@ -168,7 +167,7 @@ impl Holds {
     }
 }
 
-/// Takes out the oldest of what is too much.
+/// Takes out the oldest holds beyond the limit.
 fn surplus<K: Clone + Eq + std::hash::Hash>(holds: &mut HashMap<K, Hold>) -> Vec<Hold> {
     let Some(excess) = holds.len().checked_sub(MOST).filter(|excess| *excess > 0) else {
         return Vec::new();

@@ -1,9 +1,8 @@
 //! Counting the calls of a generation, so that it ends after its last one and never before.
 //!
-//! One atomic word holds the number of leases and whether the generation was superseded or closed.
-//! Taking a lease and closing are both compare-and-swap on that word: a lease is never given after
-//! the close, and a close never succeeds while a lease is out. Who loses the race learns it and
-//! goes to the current generation.
+//! One atomic word holds the number of leases and whether the generation was superseded or closed. Taking a lease and
+//! closing are both compare-and-swap on that word: a lease is never given after the close, and a close never succeeds
+//! while a lease is out. A call that loses the race learns it and goes to the current generation.
 
 #[cfg(not(feature = "loom"))]
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(feature = "loom")]
 use loom::sync::atomic::{AtomicU64, Ordering};
 
-/// No lease will ever be given again.
+/// The bit of a closed generation: no lease will ever be given again.
 const CLOSED: u64 = 1 << 63;
-/// Another generation is current: whoever gives the last lease back tells so.
+/// The bit of a superseded generation: whoever gives the last lease back tells so.
 const SUPERSEDED: u64 = 1 << 62;
 const COUNT: u64 = SUPERSEDED - 1;
 
@@ -45,13 +44,13 @@ impl Leases {
         before & SUPERSEDED != 0 && before & COUNT == 1
     }
 
-    /// From now on the last lease's return is told. True when there is none out.
+    /// Has the return of the last lease be told from now on. True when no lease is out.
     #[must_use]
     pub fn supersede(&self) -> bool {
         self.0.fetch_or(SUPERSEDED, Ordering::AcqRel) & COUNT == 0
     }
 
-    /// Closes if no lease is out. True for exactly one caller, ever.
+    /// Closes the generation if no lease is out. True for exactly one caller, ever.
     #[must_use]
     pub fn close_if_idle(&self) -> bool {
         let closed = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -60,7 +59,7 @@ impl Leases {
         closed.is_ok()
     }
 
-    /// How many are out.
+    /// The number of leases that are out.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Acquire) & COUNT
@@ -109,7 +108,7 @@ mod loom_tests {
 
     use super::Leases;
 
-    /// What the keeper does when it hears that a superseded generation is idle.
+    /// Acts as the keeper does when it hears that a superseded generation is idle.
     fn close(leases: &Leases, closed: &AtomicUsize) {
         if leases.close_if_idle() {
             assert_eq!(leases.count(), 0, "closed with a lease out");

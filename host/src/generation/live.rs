@@ -1,4 +1,4 @@
-//! A generation that has its isolate, and the leases that calls hold on it.
+//! A generation that has isolates, and the leases that calls hold on it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::pool::{IsolateId, Pool};
 use super::state::GenerationId;
 use super::timeline::{Answered, Begun, Timeline};
 
-/// What serves calls: isolates and what was loaded into them.
+/// A generation that serves calls: its isolates, and the code that was loaded into them.
 #[derive(Debug)]
 pub struct Generation {
     pub id: GenerationId,
@@ -38,20 +38,20 @@ struct Calls {
     next: u64,
     registrations: u64,
     running: BTreeMap<u64, (CallInfo, Instant)>,
-    /// Those of them whose answers have begun.
+    /// The running calls whose answers have begun.
     answered: HashSet<u64>,
 }
 
-/// Which call of which run a request is, as far as the request tells.
+/// The call and the run that a request belongs to, as far as the request tells.
 #[derive(Debug, Clone, Default)]
 pub struct CallInfo {
     pub function: Option<String>,
     pub run: Option<String>,
     /// Inngest's hashed step id; `step` while steps are discovered.
     pub step: Option<String>,
-    /// Read only when somebody asks for the attempt.
+    /// The request's body, which is read only when somebody asks for the attempt.
     pub body: Bytes,
-    /// Of what is no call of Inngest: method and path.
+    /// The method and the path of a request that is no call of Inngest.
     pub request: Option<String>,
 }
 
@@ -60,12 +60,13 @@ pub struct CallInfo {
 pub struct WaitingCall {
     pub info: CallInfo,
     pub since: Instant,
-    /// Its answer has begun.
+    /// Tells whether the call's answer has begun.
     answered: bool,
 }
 
 impl WaitingCall {
-    /// Tells whether it is the stream of a page, or what goes on beside its answer, and no call of a function.
+    /// Tells whether this is the stream of a page, or work that goes on beside the page's answer, and no call of a
+    /// function.
     #[must_use]
     pub const fn is_stream(&self) -> bool {
         self.answered && self.info.request.is_some()
@@ -73,7 +74,7 @@ impl WaitingCall {
 }
 
 impl CallInfo {
-    /// Which attempt this is, counted from 0; from the body's `ctx.attempt`.
+    /// Reads the number of the attempt, counted from 0, from the body's `ctx.attempt`.
     #[must_use]
     pub fn attempt(&self) -> Option<u32> {
         #[derive(Deserialize)]
@@ -122,7 +123,7 @@ impl Generation {
     }
 
     /// Tells user code that another generation gets the new calls. The generation stays until the future ends: until
-    /// user code has finished what it does then, or the isolates are ended.
+    /// user code has finished its work, or the isolates are ended.
     pub(super) fn drain(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         self.pool.drain();
         let (held, drained) = (self.hold(), self.pool.drained());
@@ -133,7 +134,7 @@ impl Generation {
         }
     }
 
-    /// Tells user code that the host ends, unless it was told, and resolves once it has finished what it does then.
+    /// Tells user code that the host ends, unless it was told, and waits until user code has finished its work.
     pub fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
         self.pool.drain();
         self.pool.drained()
@@ -162,31 +163,31 @@ impl Generation {
         let id = {
             let mut calls = self.lock();
             calls.registrations += 1;
-            // Never that of a call.
+            // This number is never that of a call.
             u64::MAX - calls.registrations
         };
         self.pool.queue.push(id, None, request)
     }
 
-    /// Whether the generation has the function.
+    /// Tells whether the generation has the function.
     #[must_use]
     pub fn has(&self, function: &str) -> bool {
         self.functions.contains(function)
     }
 
-    /// Whether the generation has the function, as far as its functions are known.
+    /// Tells whether the generation has the function, as far as its functions are known.
     #[must_use]
     pub fn may_have(&self, function: &str) -> bool {
         self.manifest.apps.is_empty() || self.has(function)
     }
 
-    /// The calls that run in it, oldest first, and when each began.
+    /// The calls that run in the generation, oldest first, and the time at which each began.
     #[must_use]
     pub fn in_flight(&self) -> Vec<(CallInfo, Instant)> {
         self.lock().running.values().cloned().collect()
     }
 
-    /// The same, with what is known of their answers.
+    /// The calls that run in the generation, oldest first, each with the note whether its answer has begun.
     #[must_use]
     pub fn waiting(&self) -> Vec<WaitingCall> {
         let calls = self.lock();
@@ -198,13 +199,14 @@ impl Generation {
         running.collect()
     }
 
-    /// What keeps it from retiring: calls, and plans and pinned runs that are held for it.
+    /// The number of holds that keep the generation from retiring: calls, and plans and pinned runs that are held for
+    /// it.
     #[must_use]
     pub fn lease_count(&self) -> u64 {
         self.leases.count()
     }
 
-    /// How many calls run in it.
+    /// The number of calls that run in the generation.
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().running.len()
@@ -232,7 +234,7 @@ impl Generation {
         Begun::new(info, self.id, call, self.pool.isolate_of(call), began)
     }
 
-    /// The calls that have taken longer than this, and have no answer yet.
+    /// The calls that have taken longer than the limit, and have no answer yet.
     #[must_use]
     pub fn overdue(&self, limit: Duration) -> Vec<u64> {
         let calls = self.lock();
@@ -241,7 +243,7 @@ impl Generation {
         overdue.map(|(call, _)| *call).collect()
     }
 
-    /// What is known of these calls.
+    /// The descriptions of these calls, as far as they still run.
     #[must_use]
     pub fn describe(&self, calls: &[u64]) -> Vec<CallInfo> {
         let known = self.lock();
@@ -258,7 +260,7 @@ impl Generation {
     }
 }
 
-/// While it lives, the generation does.
+/// A hold on a generation, which does not retire before the hold is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) generation: Arc<Generation>,
@@ -288,13 +290,13 @@ impl Lease {
         &self.held.generation
     }
 
-    /// Which isolate has, or had, the call, if that can be told.
+    /// The isolate that has, or had, the call, if that can be told.
     #[must_use]
     pub fn isolate(&self) -> Option<IsolateId> {
         self.generation().pool.isolate_of(self.call)
     }
 
-    /// What the call was answered with, for the timeline.
+    /// Notes the answer of the call, for the timeline.
     pub fn note(&mut self, result: &Result<Response, CallError>) {
         self.answered = result.into();
     }
@@ -305,7 +307,7 @@ impl Lease {
         queue.push(self.call, self.function.as_deref(), request)
     }
 
-    /// The answer has begun: from now on the call may take as long as it likes.
+    /// Notes that the answer has begun: from now on the call may take as long as it likes.
     pub fn answered(&self) {
         self.generation().lock().answered.insert(self.call);
     }

@@ -1,5 +1,5 @@
-//! A request while it is worked on: first, is there anything new? Then the load itself, beside
-//! whatever serves.
+//! A request while it is worked on: first the comparison with the disk, then the load itself, beside the generation
+//! that serves.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +23,7 @@ pub(super) struct Running {
     pub(super) reason: Reason,
     pub(super) began: Instant,
     phase: Phase,
-    /// What is being loaded, once its reading has begun.
+    /// The sources that are being loaded, once their reading has begun.
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
     load_began: Instant,
     progress: LoadProgress,
@@ -32,14 +32,14 @@ pub(super) struct Running {
 /// The time after which whoever waits for a load is told its stage.
 const LONG: Duration = Duration::from_secs(1);
 
-/// The limit for the disk to say whether it changed. One that does not answer for so long is loaded from.
+/// The limit for finding out whether the disk changed. A disk that does not answer for so long is loaded from.
 const COMPARED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The limit for the disk to list a project's modules.
 const LISTED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The number of loads in a row that are given up for newer edits. The next one runs to its end, so that edits without
-/// end are served too.
+/// The number of loads in a row that are given up for newer edits. The next load runs to its end, so that edits
+/// without end are served too.
 const SUPERSEDED_IN_A_ROW: u32 = 10;
 
 /// Loads in a row that were given up for newer edits.
@@ -51,7 +51,7 @@ pub(super) struct Superseded {
 }
 
 impl Superseded {
-    /// One load more is given up, that began then.
+    /// Counts one more load that is given up and that began then.
     pub(super) fn once_more(before: Option<Self>, began: Instant) -> Self {
         Self {
             since: before.map_or(began, |before| before.since),
@@ -70,20 +70,20 @@ enum Phase {
     Loading(GenerationId, BoxFuture<'static, LoadResult>),
 }
 
-/// How a phase ended.
+/// The end of a phase.
 pub(super) enum Done {
-    /// Only if something changed does a generation begin.
+    /// The disk was compared; a generation begins only if something changed.
     Compared(Comparison),
     Loaded(GenerationId, Box<LoadResult>),
 }
 
-/// The disk, compared with what was read before.
+/// The outcome of comparing the disk with the sources that were read before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Changed,
-    /// It reads as the current generation did.
+    /// The disk reads as it did for the current generation.
     AsCurrent,
-    /// It reads as it did when it was read last, which does not serve.
+    /// The disk reads as it did when it was read last; that code does not serve.
     AsReadLast,
 }
 
@@ -92,13 +92,13 @@ pub(super) struct LoadResult {
     /// `None` when not even the list of modules could be read.
     pub(super) sources: Option<Arc<dyn Sources>>,
     pub(super) origin: Origin,
-    /// It failed, and the disk changed meanwhile: it may have read something half done.
+    /// Tells whether the load failed and the disk changed meanwhile: the load may have read something half done.
     pub(super) torn: bool,
-    /// Where the isolate takes its calls from.
+    /// The queue from which the isolate takes its calls.
     pub(super) queue: Arc<CallQueue>,
 }
 
-/// Where a generation's sources come from.
+/// The origin of a generation's sources.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin {
     /// The commit that was checked out, where there is git.
@@ -107,18 +107,18 @@ pub(super) struct Origin {
     pub(super) restored_from: Option<GenerationId>,
 }
 
-/// What a load is made of.
+/// The input of a load.
 pub(super) struct Making {
     pub(super) id: GenerationId,
     pub(super) project: Project,
-    /// `None`: what is on the disk.
+    /// The sources to load; `None`: those on the disk.
     pub(super) sources: Option<(Origin, Arc<dyn Sources>)>,
     pub(super) timeout: Duration,
     pub(super) memory: MemoryLimits,
 }
 
 impl Running {
-    /// Begins with the question whether the disk differs from what serves, and from what was read last.
+    /// Begins with comparing the disk with the sources that serve, and with those that were read last.
     pub(super) fn compare(
         want: Want,
         reason: Reason,
@@ -126,7 +126,7 @@ impl Running {
         current: Option<Arc<dyn Sources>>,
         read_last: Option<Arc<dyn Sources>>,
     ) -> Self {
-        // Mostly they are the same.
+        // Mostly the two are the same.
         let read_last = read_last.filter(|last| current.as_ref().is_none_or(|current| !Arc::ptr_eq(current, last)));
         let compared = async {
             let reads_as = |sources: Arc<dyn Sources>| !sources.is_changed_on_disk() && !sources.secrets_changed();
@@ -183,7 +183,7 @@ impl Running {
         }
     }
 
-    /// The generation whose load takes long, what the load does, and for how long it has run.
+    /// The generation whose load takes long, the load's stage, and the time that it has run.
     pub(super) fn long_load(&self) -> Option<(GenerationId, LoadStage, Duration)> {
         let elapsed = self.load_began.elapsed();
         match self.phase {
@@ -198,7 +198,7 @@ impl Running {
     }
 }
 
-/// Whether a load that runs reads what is on the disk no more.
+/// The generation of a running load, and the answer to whether files that the load has read have changed since.
 pub(super) type Outdated = BoxFuture<'static, (GenerationId, bool)>;
 
 /// Begins to find out whether the disk differs from what the load has read so far.
@@ -209,7 +209,7 @@ pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn So
     async move { (id, changed.await.unwrap_or(false)) }.boxed()
 }
 
-/// Resolves when that is known; never while nobody asks.
+/// Waits for the answer of [`find_out_whether_outdated`]; without end while nobody asks.
 pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (GenerationId, bool) {
     match outdated.as_mut() {
         Some(asked) => {
@@ -330,8 +330,8 @@ async fn load(
     }
 }
 
-/// Resolves when the running request's phase ends; never while none runs. May be dropped and
-/// called again.
+/// Waits until the phase of the running request ends; without end while none runs. The future may be dropped and the
+/// function called again.
 pub(super) async fn next_done(running: &mut Option<Running>) -> Done {
     match running.as_mut().map(|running| &mut running.phase) {
         Some(Phase::Comparing(changed)) => Done::Compared(changed.await),

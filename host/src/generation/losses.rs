@@ -1,4 +1,4 @@
-//! The losses of a host, for good, with isolates that V8 could not end: threads that sleep, and their heaps. The keeper
+//! The final losses of a host with isolates that V8 could not end: threads that sleep, and their heaps. The keeper
 //! counts them. A host that has lost too much leaves its place to another one, as in an upgrade; where nobody starts
 //! another one, it says so.
 
@@ -18,12 +18,13 @@ struct Count {
     is_too_much: bool,
 }
 
-/// See the module's documentation.
+/// The losses of a host: see the module's documentation.
 #[derive(Debug, Default)]
 pub struct LossCount(watch::Sender<Count>);
 
 impl LossCount {
-    /// Notes what is lost by now; true where that has become too much. `heap` is what an isolate may hold, in bytes.
+    /// Notes the losses up to now; true where they have become too much. `heap` is the memory that an isolate may
+    /// hold, in bytes.
     pub(super) fn note(&self, lost: Losses, heap: usize) -> bool {
         let is_too_much = lost.threads > MOST_THREADS || lost.memory > MOST_HEAPS.saturating_mul(heap as u64);
         let count = Count { lost, is_too_much };

@@ -1,26 +1,25 @@
 //! Generations: each is the whole project as it was loaded once, with its own isolates.
 //!
-//! `state` decides, `keeper` acts and is the only one that does, `table` is what everybody else
-//! reads, `lease` keeps a generation alive while it has calls, `reload` is the queue of what is to
-//! be loaded, `report` what became of it.
+//! `state` decides, `keeper` alone acts, everybody else reads `table`, `lease` keeps a generation alive while it has
+//! calls, `reload` is the queue of loads, `report` tells their outcomes.
 //!
 //! # Files
 //!
 //! - `state.rs` pure state machine
-//! - `keeper/` the one task that acts, and looks after isolates (`request.rs` is what others ask it)
+//! - `keeper/` the one task that acts, and looks after isolates (`request.rs` the requests to it)
 //! - `pool.rs` a generation's isolates
 //! - `lease.rs` one atomic word
 //! - `live.rs` a generation that has isolates
-//! - `table.rs` what everybody reads
+//! - `table.rs` the state that everybody reads
 //! - `timeline.rs` the last minutes, bounded
 //! - `reload.rs` the queue
 //! - `load.rs` a request while it is worked on
-//! - `losses.rs` what isolates that V8 could not end have cost
+//! - `losses.rs` the cost of isolates that V8 could not end
 //! - `deadlines.rs`
 //! - `retry.rs`
-//! - `role.rs` whether this host is the one that accepts
-//! - `history.rs` what served last, `store.rs` the same on the disk
-//! - `holds.rs` which calls belong to an older generation
+//! - `role.rs` the role of this host: whether it is the one that accepts
+//! - `history.rs` the sources that served last, `store.rs` the same on the disk
+//! - `holds.rs` the calls that belong to an older generation
 //! - `report.rs` the answer
 
 mod deadlines;

@@ -1,5 +1,5 @@
-//! The isolates of a generation. They take their calls from one queue; one that dies is replaced, and
-//! while calls wait because all of them are busy or blocked another one is made, up to a limit.
+//! The isolates of a generation. They take their calls from one queue. An isolate that dies is replaced. While calls
+//! wait because all isolates are busy or blocked, another isolate is made, up to a limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 #[serde(transparent)]
 pub struct IsolateId(pub u64);
 
-/// An isolate that owes a sign of life for this long is blocked.
+/// The time after which an isolate that owes a sign of life is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// The time that user code may finish work before somebody is told.
 const A_WHILE: Duration = Duration::from_secs(5);
-/// Isolates that left calls waiting at every look for this long have more to do than they can.
+/// The time after which isolates that left calls waiting at every look have more to do than they can.
 const OVERLOADED_AFTER: Duration = Duration::from_secs(1);
 
-/// See the module's documentation.
+/// The isolates of a generation: see the module's documentation.
 #[derive(Debug)]
 pub struct Pool {
     pub(super) queue: Arc<CallQueue>,
@@ -32,7 +32,7 @@ pub struct Pool {
 struct Members {
     next: u64,
     isolates: Vec<Member>,
-    /// Since when calls waited at every look.
+    /// The time since which calls have waited at every look.
     calls_wait_since: Option<Instant>,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct Member {
     pub(super) id: IsolateId,
     isolate: Arc<dyn Isolate>,
     vitals: Vitals,
-    /// Since it was last seen free, somebody was told that it is blocked.
+    /// Tells whether the isolate was blocked at the last look, of which somebody was told.
     blocked: bool,
-    /// It is ending.
+    /// Tells whether the isolate was told to end now.
     terminated: bool,
-    /// The time since which it is nearly out of memory and has no calls, so that it is to end.
+    /// The time since which the isolate is nearly out of memory and has no calls, so that it is to end.
     ending_since: Option<Instant>,
     finishing: Finishing,
 }
@@ -55,11 +55,11 @@ pub(super) struct Member {
 enum Finishing {
     No,
     Since(Instant),
-    /// For so long that somebody was told.
+    /// User code has been finishing work for so long that somebody was told.
     Long,
 }
 
-/// How an isolate was when it was last looked at.
+/// The state of an isolate when it was last looked at.
 #[derive(Debug, Clone)]
 pub struct Observed {
     pub id: IsolateId,
@@ -67,16 +67,16 @@ pub struct Observed {
     pub blocked: bool,
 }
 
-/// What a look at the isolates found.
+/// The changes that a look at the isolates found.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// These have just become blocked.
+    /// The isolates that have just become blocked.
     pub(super) blocked: Vec<Observed>,
-    /// These have just become free again.
+    /// The isolates that have just become free again.
     pub(super) freed: Vec<IsolateId>,
-    /// These are nearly out of memory, which was not known before.
+    /// The isolates that are nearly out of memory, which was not known before.
     pub(super) condemned: Vec<Observed>,
-    /// The user code of these has been finishing work for a while.
+    /// The isolates whose user code has been finishing work for a while.
     pub(super) finishing: Vec<Observed>,
 }
 
@@ -95,13 +95,13 @@ impl Pool {
         }
     }
 
-    /// How the isolates were when they were last looked at.
+    /// The states of the isolates when they were last looked at.
     #[must_use]
     pub fn observed(&self) -> Vec<Observed> {
         self.lock().isolates.iter().map(Member::observed).collect()
     }
 
-    /// Which isolate has, or had, the call: as it was seen, or because no other one takes calls.
+    /// The isolate that has, or had, the call: it was seen with the call, or no other isolate takes calls.
     #[must_use]
     pub fn isolate_of(&self, call: u64) -> Option<IsolateId> {
         let members = self.lock();
@@ -113,25 +113,25 @@ impl Pool {
         takes.next().filter(|_| takes.next().is_none()).map(|member| member.id)
     }
 
-    /// How many calls no isolate has begun.
+    /// The number of calls that no isolate has begun.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether no isolate takes calls: user code holds their threads, or they are to end.
+    /// Tells whether no isolate takes calls: user code holds their threads, or they are to end.
     #[must_use]
     pub fn all_blocked(&self) -> bool {
         !self.lock().isolates.iter().any(Member::takes_calls)
     }
 
-    /// Whether calls waited at every look for a second, although isolates take them.
+    /// Tells whether calls waited at every look for a second, although isolates take them.
     pub(super) fn is_overloaded(&self) -> bool {
         let since = self.lock().calls_wait_since;
         since.is_some_and(|since| since.elapsed() >= OVERLOADED_AFTER)
     }
 
-    /// How many isolates are not about to end.
+    /// The number of isolates that are not about to end.
     pub(super) fn lasting(&self) -> usize {
         self.lock().isolates.iter().filter(|member| member.lasts()).count()
     }
@@ -140,7 +140,7 @@ impl Pool {
         let mut members = self.lock();
         let id = IsolateId(members.next);
         members.next += 1;
-        // Whether it is enough is seen from now on.
+        // The looks from now on show whether this isolate is enough.
         members.calls_wait_since = None;
         members.isolates.push(Member {
             id,
@@ -203,7 +203,7 @@ impl Pool {
                 }
             }
         }
-        // Where a debugger holds an isolate, calls wait for a person.
+        // Calls wait for a person while a debugger has a session with an isolate.
         members.calls_wait_since = match members.calls_wait_since {
             since if calls_wait && !members.is_debugged() => since.or_else(|| Some(Instant::now())),
             _ => None,
@@ -223,13 +223,13 @@ impl Pool {
         member?.isolate.debug()
     }
 
-    /// Whether a debugger has a session with one of them: time means nothing then.
+    /// Tells whether a debugger has a session with one of the isolates: time means nothing then.
     #[must_use]
     pub fn is_debugged(&self) -> bool {
         self.lock().is_debugged()
     }
 
-    /// Ends the isolates in which these calls run; tells which those are, each once.
+    /// Ends the isolates in which these calls run, and returns the ended isolates, each once.
     pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedFor> {
         let mut ended = Vec::new();
         for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
@@ -246,9 +246,10 @@ impl Pool {
         ended
     }
 
-    /// Ends the isolates without calls that are to end, because their generation is `closing` or because their memory is
-    /// nearly used up, and whose code holds their thread for `stuck_after`. Those of the latter kind end after `within` in
-    /// any case: a generation has its own deadline. Tells which those are, each once.
+    /// Ends the isolates that are to end, have no calls, and whose code has held their thread for `stuck_after`. An
+    /// isolate is to end because its generation is `closing`, or because its memory is nearly used up. In the latter
+    /// case it is ended after `within` in any case; a generation has its own deadline. Returns the ended isolates,
+    /// each once.
     pub(super) fn terminate_stuck(&self, closing: bool, stuck_after: Duration, within: Duration) -> Vec<IsolateId> {
         let mut ended = Vec::new();
         for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
@@ -291,12 +292,12 @@ impl Pool {
         futures::future::join_all(all).map(drop)
     }
 
-    /// No isolate takes another call; each ends once it has answered those that it has.
+    /// Closes every isolate: it takes no other call, and ends once it has answered its calls.
     pub(super) fn close(&self) {
         self.lock().isolates.iter().for_each(|member| member.isolate.close());
     }
 
-    /// Ends every isolate now. All calls, also those that wait, are answered that theirs died.
+    /// Ends every isolate now. All calls, also those that wait, are answered with the error that their isolate died.
     pub fn terminate(&self) {
         for member in &mut self.lock().isolates {
             member.terminated = true;
@@ -318,7 +319,7 @@ impl Members {
 }
 
 impl Member {
-    /// Whether it is to stay: an isolate that ends is replaced before it is gone, for native code
+    /// Tells whether the isolate is to stay. An isolate that ends is replaced before it is gone, since native code
     /// may keep its thread.
     const fn lasts(&self) -> bool {
         !self.terminated && !self.vitals.condemned
@@ -328,7 +329,7 @@ impl Member {
         self.lasts() && !self.blocked
     }
 
-    /// Tells, once, that its code has been finishing work for a while.
+    /// Tells, once, that the isolate's code has been finishing work for a while.
     fn has_finished_for_a_while(&mut self) -> bool {
         self.finishing = match (self.vitals.finishing, self.finishing) {
             (None, _) => Finishing::No,

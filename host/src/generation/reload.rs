@@ -1,8 +1,7 @@
-//! What is to be loaded next: one load runs, at most one of a kind waits, the latest wins.
+//! The queue of loads: one load runs, at most one of a kind waits, the latest wins.
 //!
-//! A request that comes while a load runs is not covered by it, since the load may have read the
-//! files already. It waits, together with every other request of its kind, for the next one. Pure:
-//! the keeper acts.
+//! A load does not cover a request that comes while it runs, since it may have read the files already. The request
+//! waits, together with every other request of its kind, for the next load. Pure: the keeper acts.
 
 use std::collections::VecDeque;
 
@@ -10,19 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
 
-/// What somebody wants loaded.
+/// The code that somebody wants loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// What is on the disk, to serve it. `force`: also when nothing changed.
+    /// The code on the disk, to serve it. `force`: also when nothing changed.
     Reload { force: bool },
-    /// What is on the disk, only to see whether it could be served.
+    /// The code on the disk, only to see whether it could be served.
     Check,
-    /// What an earlier generation was made of; `None`: the one before the current one.
+    /// The code of an earlier generation; `None`: of the one before the current one.
     Rollback(Option<GenerationId>),
-    /// The newest kept before this one, since the code on the disk cannot be served; `None`: of all.
+    /// The newest code that was kept before this generation, since the code on the disk cannot be served; `None`: the
+    /// newest of all.
     LastGood { before: Option<GenerationId> },
-    /// What an earlier host served as this generation, to go on with it; what is on the disk where that
-    /// was not kept.
+    /// The code that an earlier host served as this generation, to go on with it; the code on the disk where that was
+    /// not kept.
     Continue(GenerationId),
 }
 
@@ -36,7 +36,7 @@ impl Want {
     }
 }
 
-/// Who or what asked for a load.
+/// The reason for a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -49,7 +49,7 @@ pub enum Reason {
     Rollback,
     /// The host started on code that cannot be served.
     LastGood,
-    /// That code is tried again.
+    /// Code that failed is tried again.
     Retry,
     /// The host takes over from one that runs.
     Upgrade,
@@ -59,14 +59,15 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether somebody asked. What only noticed a change does nothing where nothing is new to it.
+    /// Tells whether somebody asked for the load. A request of a watcher, which only noticed a change, does nothing
+    /// where nothing is new.
     #[must_use]
     pub const fn is_asked_for(self) -> bool {
         !matches!(self, Self::File | Self::Git)
     }
 }
 
-/// See the module's documentation. `T` is what each requester waits on.
+/// The queue of loads: see the module's documentation. Each requester waits on a `T`.
 #[derive(Debug)]
 pub struct ReloadQueue<T> {
     running: Option<Vec<T>>,
@@ -119,8 +120,8 @@ impl<T> ReloadQueue<T> {
         Some((next.want, next.reason))
     }
 
-    /// The running load, of this want, is given up for one that waits and covers it: whoever waited for
-    /// it waits for that one. False when there is none.
+    /// Gives up the running load, of this want, for a waiting one that covers it: whoever waited for the running load
+    /// waits for the other one. False when no such load waits.
     pub fn supersede(&mut self, running: Want) -> bool {
         for waiting in &mut self.waiting {
             if let Some(merged) = running.merged(waiting.want) {
@@ -132,7 +133,7 @@ impl<T> ReloadQueue<T> {
         false
     }
 
-    /// The running load, of this want, is to be done again: whoever waited for it still does.
+    /// Has the running load, of this want, be done again: whoever waited for it still does.
     pub fn again(&mut self, want: Want, reason: Reason) {
         if !self.supersede(want) {
             let tickets = self.running.take().unwrap_or_default();
@@ -140,13 +141,13 @@ impl<T> ReloadQueue<T> {
         }
     }
 
-    /// Nothing will be loaded any more: returns those who wait.
+    /// Empties the queue, since nothing will be loaded any more; returns those who wait.
     pub fn clear(&mut self) -> Vec<T> {
         let waiting = self.waiting.drain(..).flat_map(|waiting| waiting.tickets);
         waiting.collect()
     }
 
-    /// The running load is done: returns those who waited for it.
+    /// Notes that the running load is done; returns those who waited for it.
     pub fn finish(&mut self) -> Vec<T> {
         self.running.take().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What became of a reload, as its requester reads it: the answer of `PUT /api/reload`.
+//! The report on a reload, as its requester reads it: the answer of `PUT /api/reload`.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
 
-/// The answer, whatever it is. Serialised as the routes answer it.
+/// The report on a request for a load. It is serialised as the routes answer it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// How long it took from the request's turn to the answer, in milliseconds.
+    /// The time from the request's turn to the answer, in milliseconds.
     pub took_ms: f64,
 }
 
-/// What became of it.
+/// The outcome of a request for a load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
@@ -35,9 +35,9 @@ pub enum Outcome {
     },
     /// No file differs from what the current generation read.
     Unchanged { generation: GenerationId, hash: String },
-    /// The code could be served; it is not.
+    /// The code could be served; it is not, since only a check was asked for.
     Checked {
-        /// The one that still serves.
+        /// The generation that still serves.
         generation: Option<GenerationId>,
         hash: String,
         git: Option<String>,
@@ -46,24 +46,24 @@ pub enum Outcome {
     },
     /// The code cannot be served; nothing changed.
     Rejected {
-        /// The one that still serves.
+        /// The generation that still serves.
         generation: Option<GenerationId>,
         error: LoadError,
     },
     /// There is no such generation to go back to.
     NotKept {
         generation: Option<GenerationId>,
-        /// Those that one can go back to.
+        /// The generations that one can go back to.
         kept: Vec<GenerationId>,
         error: NotKept,
     },
-    /// The host ended first.
+    /// The host ended before the load.
     ShuttingDown,
-    /// Another host took over before its turn came: ask that one.
+    /// Another host took over before the request's turn came: that host is to be asked.
     HandedOver,
 }
 
-/// Why a rollback has nothing to go back to.
+/// The reason why a rollback has nothing to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotKept {
     pub message: String,
@@ -100,7 +100,7 @@ impl Outcome {
         }
     }
 
-    /// The generation that serves after it.
+    /// The generation that serves after the request.
     #[must_use]
     pub const fn serving(&self) -> Option<GenerationId> {
         match self {
@@ -113,13 +113,13 @@ impl Outcome {
     }
 }
 
-/// How the functions of two generations differ; ids.
+/// The differences between the functions of two generations, as ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionChanges {
     pub count: usize,
     pub added: Vec<String>,
     pub removed: Vec<String>,
-    /// Their configuration or the project's code that they are made of changed.
+    /// The functions whose configuration changed, or the project's code that they are made of.
     pub changed: Vec<String>,
 }
 

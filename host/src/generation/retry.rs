@@ -1,5 +1,5 @@
-//! Trying again to load what failed for a reason that may pass: a database that is not up yet, or a system without a free
-//! thread, for example. Pure.
+//! Trying again to load code that failed for a reason that may pass: a database that is not up yet, or a system
+//! without a free thread, for example. Pure.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_mins(5);
 
-/// The same for what the system lacked, which may be there again in a moment.
+/// The same where the system lacked something, which may be there again in a moment.
 const FIRST_OF_SYSTEM: Duration = Duration::from_millis(500);
 const LONGEST_OF_SYSTEM: Duration = Duration::from_secs(5);
 
-/// When code that failed is tried again.
+/// The time at which code that failed is tried again.
 #[derive(Debug, Default)]
 pub(super) struct Retry(Option<Waiting>);
 
@@ -24,8 +24,9 @@ struct Waiting {
 }
 
 impl Retry {
-    /// Code that is to serve failed; tells for how long to wait, each time twice as long. `None` where
-    /// only an edit helps. While code of the disk serves (`served`), only what says nothing of the code is tried again.
+    /// Notes that code that is to serve failed, and returns the wait before it is tried again, which doubles each
+    /// time. `None` where only an edit helps. While code of the disk serves (`served`), it is tried again only after
+    /// a failure that says nothing of the code.
     pub(super) fn failed(&mut self, kind: LoadErrorKind, served: bool, now: Instant) -> Option<Duration> {
         let bounds = match kind {
             LoadErrorKind::System => Some((FIRST_OF_SYSTEM, LONGEST_OF_SYSTEM)),
@@ -46,16 +47,16 @@ impl Retry {
         Some(wait)
     }
 
-    /// Code of the disk serves.
+    /// Notes that code of the disk serves.
     pub(super) fn succeeded(&mut self) {
         self.0 = None;
     }
 
-    /// Whether it is time; true once for each failure.
+    /// Tells whether it is time to try again; true once for each failure.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         match &mut self.0 {
             Some(waiting) if waiting.until <= now => {
-                // Until the load has failed or not.
+                // The next try waits until this load has failed or not.
                 waiting.until = now + LONGEST * 2;
                 true
             }

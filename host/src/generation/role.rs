@@ -1,4 +1,4 @@
-//! Whether this host is the one that executes new calls.
+//! The role of a host: whether it is the one that executes new calls.
 //!
 //! ```text
 //!           accepts            the successor is ready       the successor accepts
@@ -7,28 +7,27 @@
 //!                         └────────────────────────────┘
 //! ```
 //!
-//! Of the hosts of a project at most one is [`Role::Accepting`]: whatever only the host that serves
-//! may do, such as telling Inngest where it is, hangs on this. A host without a supervisor accepts
-//! from its start to its end.
+//! Of the hosts of a project at most one is [`Role::Accepting`]: that host alone does what only one host may do, such
+//! as telling Inngest where it is. A host without a supervisor accepts from its start to its end.
 
 use tokio::sync::watch;
 
-/// See the module's documentation.
+/// The role of a host: see the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
-    /// It loads, beside a host that accepts or because there was none.
+    /// The host loads, beside a host that accepts or because there was none.
     Waiting,
     /// New calls are this host's.
     #[default]
     Accepting,
-    /// Nobody's: what comes meanwhile waits.
+    /// New calls are nobody's: those that come meanwhile wait.
     Stopped,
-    /// Another host's: what still comes here is passed on to it.
+    /// New calls are another host's: those that still come here are passed on to that host.
     HandedOver,
 }
 
 impl Role {
-    /// Waits for one of these; `None` when the host is gone.
+    /// Waits until the role is a wanted one, and returns it; `None` when the host is gone.
     pub async fn reached(role: &mut watch::Receiver<Self>, wanted: impl FnMut(&Self) -> bool) -> Option<Self> {
         role.wait_for(wanted).await.ok().map(|role| *role)
     }

@@ -13,9 +13,9 @@
 //! - Numbers only grow, and each generation passes along these edges only.
 //! - At most one generation is current, and once there was one there always is one: a failed load
 //!   changes nothing but its own state.
-//! - A generation that became ready is told to close exactly once. It is terminated only after its
-//!   deadline, which is one for its calls and for what its code does once they are answered, and once at most.
-//! - More than `limit` live generations: the oldest one that drains or closes is hurried, once.
+//! - A generation that became ready is told to close exactly once. It is terminated once at most, and only after its
+//!   deadline. There is one deadline for its calls and for the work of its code after them.
+//! - When more than `limit` generations are live, the oldest one that drains or closes is hurried, once.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,28 +33,28 @@ impl fmt::Display for GenerationId {
     }
 }
 
-/// Where a generation is in its life; the diagram is above.
+/// The state of a generation; the diagram is above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Its code is read, evaluated and checked beside the current one.
+    /// The code is read, evaluated and checked beside the current generation.
     Loading,
-    /// It could serve.
+    /// The generation could serve.
     Ready,
-    /// It gets the new calls.
+    /// The generation gets the new calls.
     Current,
-    /// It finishes the calls it has.
+    /// The generation finishes its calls.
     Draining,
-    /// Its deadline passed: its isolate was ended, its last callers are being told.
+    /// The deadline passed: the isolate was ended, the last callers are being told.
     Terminating,
-    /// No calls are left: its isolate ends, once user code has finished what it does then.
+    /// No calls are left: the isolate ends once user code has finished its last work.
     Closing,
-    /// No calls are left, and its deadline passed: its isolate was ended.
+    /// No calls are left, and the deadline passed: the isolate was ended.
     Stopping,
-    /// Gone, and everything given back.
+    /// The generation is gone, and has given everything back.
     Retired,
-    /// Its code could not be loaded.
+    /// The code could not be loaded.
     Rejected,
-    /// Something newer came before it was loaded.
+    /// Something newer came before the code was loaded.
     Abandoned,
 }
 
@@ -69,7 +69,7 @@ pub enum PublicState {
     Retired,
     Rejected,
     Abandoned,
-    /// The word of another version.
+    /// A state that only another version knows.
     #[default]
     #[serde(other)]
     Unknown,
@@ -90,7 +90,7 @@ impl PublicState {
         }
     }
 
-    /// True once the generation is over.
+    /// Tells whether the generation is over.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Retired | Self::Rejected | Self::Abandoned)
@@ -111,7 +111,7 @@ impl State {
         }
     }
 
-    /// Whether it holds an isolate.
+    /// Tells whether the generation holds an isolate.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(
@@ -120,52 +120,52 @@ impl State {
         )
     }
 
-    /// Tells whether no calls are left and its isolate is to end.
+    /// Tells whether the generation has no calls left and its isolate is to end.
     #[must_use]
     pub const fn is_closing(self) -> bool {
         matches!(self, Self::Closing | Self::Stopping)
     }
 
-    /// Whether nothing will happen to it any more.
+    /// Tells whether the generation is over: nothing will happen to it any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Retired | Self::Rejected | Self::Abandoned)
     }
 }
 
-/// What happened to a generation.
+/// An event in the life of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Its isolate is ready for calls.
+    /// The isolate is ready for calls.
     Loaded,
-    /// It could not be loaded.
+    /// The generation could not be loaded.
     LoadFailed,
-    /// Its load was given up for a newer one.
+    /// The load was given up for a newer one.
     LoadAbandoned,
-    /// It was loaded only to see whether it can be.
+    /// The generation was loaded only to see whether it can be.
     Discarded,
-    /// It passed every check and is to take over.
+    /// The generation passed every check and is to take over.
     Activated,
-    /// Its last call was answered and it takes no more.
+    /// The last call was answered, and the generation takes no more.
     Emptied,
-    /// Its calls, or what its code does after them, took too long.
+    /// The calls, or the work of the code after them, took too long.
     DeadlinePassed,
-    /// Its isolate is gone.
+    /// The isolate is gone.
     Closed,
 }
 
-/// What is to be done, in this order.
+/// A decision that follows from an event. The decisions of one event are acted on in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Give new calls to this generation.
+    /// Gives new calls to this generation.
     Publish(GenerationId),
-    /// Give it no new calls; its deadline begins.
+    /// Gives this generation no new calls; its deadline begins.
     Drain(GenerationId),
-    /// There are too many: shorten its deadline, and say so.
+    /// Shortens the deadline of this generation, since too many are live, and says so.
     Hurry(GenerationId),
-    /// End its isolate now, whatever runs in it.
+    /// Ends the isolate of this generation now, whatever runs in it.
     Terminate(GenerationId),
-    /// End its isolate, which has no calls.
+    /// Ends the isolate of this generation, which has no calls.
     Close(GenerationId),
 }
 
@@ -189,8 +189,8 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// `limit`: how many may be live before the oldest is hurried. `last`: the newest number that an
-    /// earlier host gave.
+    /// Begins with no generations. `limit`: the number of them that may be live before the oldest is hurried. `last`:
+    /// the newest number that an earlier host gave.
     #[must_use]
     pub const fn new(limit: usize, last: Option<GenerationId>) -> Self {
         let next = match last {
@@ -205,7 +205,7 @@ impl Generations {
         }
     }
 
-    /// Another host has given this number, too.
+    /// Skips a number that another host has given.
     pub fn skip(&mut self, GenerationId(given): GenerationId) {
         self.next = self.next.max(given + 1);
     }
@@ -238,7 +238,7 @@ impl Generations {
         self.states.get(&id).copied()
     }
 
-    /// Takes an event in; tells what is to be done about it.
+    /// Applies an event to a generation, and returns the decisions that follow.
     ///
     /// # Errors
     /// When the event does not fit the generation's state; nothing is changed then.

@@ -1,14 +1,14 @@
-//! The sources of the generations that served last, on the disk: what a host serves when it starts on
-//! code that does not load, and what one can roll back to after a restart.
+//! The sources of the generations that served last, on the disk. A host serves them when it starts on code that does
+//! not load, and one can roll back to them after a restart.
 //!
 //! ```text
 //! kept/7.json         which files generation 7 was made of, by hash, and the hash of all that
 //! kept/files/<hash>   the bytes of a file, shared by the generations that have it
 //! ```
 //!
-//! A file is written under another name and renamed; the JSON comes last when one is kept and goes
-//! first when one is forgotten. So whenever the process ends, each JSON has its files, or is found to
-//! lack them when it is read.
+//! A file is written under another name and renamed. The JSON is written last when a generation is kept, and removed
+//! first when a generation is forgotten. So whenever the process ends, each JSON has its files, or is found to lack
+//! them when it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,14 +23,14 @@ use tracing::warn;
 use super::state::GenerationId;
 
 const FORMAT: u32 = 1;
-/// What files are called before they are whole.
+/// The beginning of a file's name before the file is whole.
 const PARTIAL: &str = ".partial-";
 
 /// A folder of kept sources.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// How many generations are kept.
+    /// The number of generations that are kept.
     limit: usize,
     #[cfg(test)]
     steps_left: std::sync::atomic::AtomicUsize,
@@ -99,7 +99,7 @@ impl Store {
         self.prune()
     }
 
-    /// All generations that are kept whole, oldest first; damaged ones are told and left out.
+    /// Reads all generations that are kept whole, oldest first; damaged ones are told and left out.
     #[must_use]
     pub fn load(&self) -> Vec<Kept> {
         let mut read = BTreeMap::new();
@@ -155,7 +155,7 @@ impl Store {
         let mut wanted = BTreeSet::new();
         for id in self.ids() {
             let record = fs::read(self.record_path(id))?;
-            // One that is damaged has no files that could be told.
+            // A damaged record does not tell its files.
             wanted.extend(
                 serde_json::from_slice::<Record>(&record).map_or_else(|_| BTreeSet::new(), |record| record.files),
             );
@@ -174,7 +174,7 @@ impl Store {
         Ok(())
     }
 
-    /// The file is there whole, or as it was before.
+    /// Writes a file so that it is there whole, or as it was before.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.step()?;
         let folder = path.parent().unwrap_or(&self.folder);
@@ -219,7 +219,7 @@ impl Store {
     }
 }
 
-/// As a process leaves it that ends while it writes.
+/// Leaves a file as a process does that ends while it writes.
 #[cfg(test)]
 fn leave_partial(mut file: tempfile::NamedTempFile, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())?;

@@ -1,4 +1,5 @@
-//! Who serves a call, and what there is to see. Written by the keeper, read by everybody.
+//! The table of generations: the one that serves a call, and the states that others may see. The keeper writes it,
+//! everybody reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +21,22 @@ use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
 use crate::tasks::WatchedTasks;
 
-/// Shared by the keeper, the server and the commands.
+/// The table that the keeper, the server and the commands share.
 #[derive(Debug)]
 pub struct Table {
     current: ArcSwapOption<Generation>,
-    /// Which calls belong to an older generation.
+    /// The calls that belong to an older generation.
     pub holds: Holds,
-    /// What happened in the last minutes.
+    /// The events of the last minutes.
     pub timeline: Arc<Timeline>,
     view: watch::Sender<Arc<View>>,
-    /// Where a change on the disk would be news.
+    /// The places where a change on the disk would be news.
     watched: watch::Sender<Watched>,
     events: broadcast::Sender<HostEvent>,
-    /// Cancelled when the host is to end: nothing is held any longer.
+    /// The token that is cancelled when the host is to end: no call is held any longer.
     draining: CancellationToken,
     role: watch::Sender<Role>,
-    /// Those without which nobody would serve, load or look after isolates.
+    /// The tasks without which nobody would serve, load or look after isolates.
     tasks: WatchedTasks,
     /// The cost of isolates that V8 could not end.
     pub losses: LossCount,
@@ -44,7 +45,7 @@ pub struct Table {
 /// All generations at one moment.
 #[derive(Debug, Default)]
 pub struct View {
-    /// By number, the oldest first.
+    /// The generations by number, the oldest first.
     pub entries: Vec<Entry>,
     /// The newest load that failed, while nothing newer was activated.
     pub last_rejected: Option<(GenerationId, LoadError)>,
@@ -60,12 +61,12 @@ pub struct Entry {
     /// The earlier generation whose code this is.
     pub restored_from: Option<GenerationId>,
     pub loaded_at: Option<Timestamp>,
-    /// While it has an isolate.
+    /// The generation itself, while it has an isolate.
     pub live: Option<Arc<Generation>>,
     pub hash: Option<String>,
-    /// The stage of its load, once that takes long.
+    /// The stage of the load, once it takes long.
     pub load_stage: Option<LoadStage>,
-    /// The state that those who follow were told last.
+    /// The state that the followers were told last.
     pub(super) announced: Option<PublicState>,
 }
 
@@ -86,7 +87,7 @@ impl Entry {
     }
 }
 
-/// What happens, for those who follow it.
+/// An event of the host, for its followers.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum HostEvent {
@@ -113,7 +114,7 @@ impl HostEvent {
     }
 }
 
-/// Why a call found no generation.
+/// The reason why a call found no generation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Gone {
     #[error("no generation was ready within {0:?}")]
@@ -126,7 +127,7 @@ pub enum Gone {
     HandedOver,
 }
 
-/// How many events a slow follower may be behind before it misses some.
+/// The number of events that a slow follower may be behind before it misses some.
 const EVENTS_KEPT: usize = 1024;
 
 impl Table {
@@ -152,8 +153,8 @@ impl Table {
         self.current.load_full()
     }
 
-    /// A lease on the generation that the call belongs to, which is the current one unless an older one
-    /// planned its step, or its run is pinned; waits while there is none yet.
+    /// Takes a lease on the generation that the call belongs to: the current one, unless an older one planned its
+    /// step, or its run is pinned. Waits while there is no generation yet.
     ///
     /// # Errors
     /// When there is none after `hold`, or the host ends.
@@ -168,8 +169,9 @@ impl Table {
         }
     }
 
-    /// As [`Self::lease`] for a request that is not worth a long wait: given up after `limit` while no
-    /// generation is current. One that waits only because the hosts of the project take turns waits on.
+    /// Takes a lease as [`Self::lease`] does, for a request that is not worth a long wait: it is given up after
+    /// `limit` while no generation is current. A request that waits only because the hosts of the project take turns
+    /// waits on.
     ///
     /// # Errors
     /// When there is none after `limit`, or the host ends.
@@ -185,8 +187,8 @@ impl Table {
         }
     }
 
-    /// The role is looked at again once the lease is taken: whoever has seen this host stop accepting
-    /// sees every call that it still executes.
+    /// Takes a lease while this host accepts. The role is looked at again once the lease is taken: whoever has seen
+    /// this host stop accepting sees every call that it still executes.
     fn lease_while_accepting(&self, info: &CallInfo) -> Option<Lease> {
         let accepts = || matches!(*self.role.borrow(), Role::Accepting | Role::Waiting);
         if !accepts() {
@@ -212,7 +214,8 @@ impl Table {
         None
     }
 
-    /// A function that the current generation lost is served by the newest one that has it.
+    /// Takes a lease for a function that the current generation lost: the newest generation that has it serves the
+    /// call.
     fn lease_for_lost_function(&self, info: &CallInfo) -> Option<Lease> {
         let function = info.function.as_deref()?;
         if self.current()?.may_have(function) {
@@ -251,19 +254,19 @@ impl Table {
         }
     }
 
-    /// Whether this host is the one that executes new calls, and each change of that.
+    /// The role of this host, and each change of it.
     #[must_use]
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.subscribe()
     }
 
-    /// Whether another host executes new calls.
+    /// Tells whether another host executes new calls.
     #[must_use]
     pub fn is_handed_over(&self) -> bool {
         *self.role.borrow() == Role::HandedOver
     }
 
-    /// From the next call on.
+    /// Sets the role of this host, from the next call on.
     pub fn set_role(&self, role: Role) {
         if role == Role::HandedOver {
             self.tasks.may_end();
@@ -282,19 +285,19 @@ impl Table {
         self.view.subscribe()
     }
 
-    /// Resolves once the view satisfies the condition.
+    /// Waits until the view satisfies the condition.
     pub async fn wait_until(&self, condition: impl Fn(&View) -> bool) {
         // Fails only without a sender, which this table holds.
         let _ = self.view.subscribe().wait_for(|view| condition(view)).await;
     }
 
-    /// Everything that happens from now on.
+    /// The events from now on.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<HostEvent> {
         self.events.subscribe()
     }
 
-    /// The host is to end: readiness says so, and calls that wait are told.
+    /// Tells that the host is to end: readiness says so, and waiting calls are told.
     pub fn drain(&self) {
         self.tasks.may_end();
         self.draining.cancel();
@@ -323,8 +326,7 @@ impl Table {
         self.view.send_replace(Arc::new(view));
     }
 
-    /// Where a change on the disk would be news: in the sources that serve, and in those that were read
-    /// last.
+    /// The places where a change on the disk would be news: the sources that serve, and those that were read last.
     #[must_use]
     pub fn watched(&self) -> watch::Receiver<Watched> {
         self.watched.subscribe()

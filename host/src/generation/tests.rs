@@ -29,7 +29,7 @@ struct Host {
     engine: Arc<FakeEngine>,
     table: Arc<Table>,
     keeper: Keeper,
-    /// What the host keeps on the disk.
+    /// The folder in which the host keeps sources.
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -299,7 +299,7 @@ async fn reloads_during_a_load_share_the_next_one() {
         async move { keeper.request(RELOAD, Reason::Api).await }
     });
     host.engine.loads_are(2).await;
-    // Nothing is newer than what is loaded, so that load goes on.
+    // The disk has nothing newer than the code that is being loaded, so that load goes on.
     let later: Vec<_> = (0..10)
         .map(|_| {
             let keeper = host.keeper.clone();
@@ -457,7 +457,7 @@ async fn an_isolate_that_dies_loses_its_own_calls_and_is_replaced() {
 async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_limit() {
     let host = Host::serving("one").await;
     let blocking = tokio::spawn(call(host.table.clone(), block()));
-    // Taken by nobody for as long as the only isolate is blocked.
+    // Nobody takes the call for as long as the only isolate is blocked.
     assert_eq!(text(host.call(quick()).await), "one", "by a second isolate");
     assert!(!blocking.is_finished());
     let second = tokio::spawn(call(host.table.clone(), block()));
@@ -795,7 +795,8 @@ async fn last_good_code_that_hangs_keeps_no_edit_waiting() {
     host.engine.loads_are(1).await;
     host.engine.loads_allowed.add_permits(1);
     assert!(matches!(rejected.await.unwrap().outcome, Outcome::Rejected { .. }));
-    // The code of yesterday waits for something, too. What tells of no edit does not give it up.
+    // The last good code waits for something, too. A request that tells of no edit does not make its load be given
+    // up.
     host.engine.loads_are(2).await;
     let nothing_new = asked(&host, NOTICED, Reason::File);
     tokio::task::yield_now().await;

@@ -1,8 +1,8 @@
 //! The last minutes, for whoever looks: calls that ended, states of generations, reloads.
 //!
-//! Bounded, whatever the rate: of each second the longest calls are kept, and all are counted. Nothing is
-//! pushed to anybody: who follows asks what is new since a [`Mark`], so that a slow follower costs no more
-//! than a fast one, and misses only what is no longer kept.
+//! The timeline is bounded, whatever the rate: of each second it keeps the longest calls, and it counts all. It
+//! pushes nothing to anybody: a follower asks for the news since a [`Mark`]. So a slow follower costs no more than a
+//! fast one, and misses only news that is no longer kept.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,22 +19,22 @@ use super::pool::IsolateId;
 use super::report::Report;
 use super::state::GenerationId;
 
-/// How far back it goes.
+/// The number of seconds that the timeline goes back.
 pub const SECONDS_KEPT: usize = 300;
-/// Of how many calls a second more is kept than their number.
+/// The number of calls of a second that are kept; the others are only counted.
 const CALLS_A_SECOND: usize = 40;
 const MOMENTS_KEPT: usize = 500;
 const RELOADS_KEPT: usize = 30;
 /// A larger body is not searched for the attempt.
 const BODY_SEARCHED: usize = 64 << 10;
 
-/// See the module's documentation.
+/// The last minutes of a host: see the module's documentation.
 #[derive(Debug)]
 pub struct Timeline {
-    /// One moment on both clocks, so that a clock that is set moves nothing.
+    /// One moment on both clocks, so that setting the system's clock moves nothing.
     began: (Instant, f64),
     inner: Mutex<Inner>,
-    /// For how long user code held isolates' threads, in milliseconds.
+    /// The time that user code held isolates' threads, in milliseconds.
     blocked: AtomicU64,
 }
 
@@ -44,36 +44,36 @@ struct Inner {
     seconds: VecDeque<Second>,
     moments: VecDeque<(u64, Moment)>,
     reloads: VecDeque<Reloaded>,
-    /// How many there were.
+    /// The number of reloads since the host began.
     reloads_ever: u64,
-    /// When each function was called last, and what came of it.
+    /// The last call of each function, and its answer.
     last: BTreeMap<String, Last>,
 }
 
 #[derive(Debug)]
 struct Second {
-    /// Of the Unix epoch.
+    /// The second of the Unix epoch.
     at: i64,
     changed: u64,
     kept: Vec<(u64, Ended)>,
     counts: BTreeMap<GenerationId, u32>,
 }
 
-/// Up to where a follower knows it.
+/// The place up to which a follower knows the timeline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark(u64);
 
-/// Which call it is; times are milliseconds of the Unix epoch.
+/// A call that has begun; times are milliseconds of the Unix epoch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Begun {
     pub generation: GenerationId,
-    /// Its number within its generation.
+    /// The number of the call within its generation.
     pub call: u64,
     pub function: Option<String>,
     pub run: Option<String>,
     pub step: Option<String>,
     pub attempt: Option<u32>,
-    /// Unknown while several isolates could have it.
+    /// The isolate of the call, unknown while several could have it.
     pub isolate: Option<IsolateId>,
     pub began: f64,
 }
@@ -88,12 +88,12 @@ pub struct Ended {
     pub answer: Answered,
 }
 
-/// What a call was answered with.
+/// The answer of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Answered {
     /// The HTTP status of the project's own answer.
     pub status: Option<u16>,
-    /// Why there was none.
+    /// The reason why there was none.
     pub error: Option<&'static str>,
 }
 
@@ -123,7 +123,7 @@ impl From<&Result<Response, CallError>> for Answered {
 pub struct Last {
     pub at: f64,
     pub ms: f64,
-    /// How many there were since the host began.
+    /// The number of the function's calls since the host began.
     pub calls: u64,
     #[serde(flatten)]
     pub answer: Answered,
@@ -144,16 +144,16 @@ pub struct Reloaded {
     pub report: Arc<Report>,
 }
 
-/// What is new since a mark.
+/// The news since a mark.
 #[derive(Debug, Default, Serialize)]
 pub struct News {
     #[serde(skip)]
     pub mark: Mark,
     pub ended: Vec<Ended>,
-    /// How many calls ended in a second, by generation; of each second in which one did.
+    /// The number of calls that ended in a second, by generation, for each second in which a call ended.
     pub counts: Vec<(i64, GenerationId, u32)>,
     pub moments: Vec<Moment>,
-    /// How many reloads there ever were.
+    /// The number of reloads since the host began.
     pub reloads: u64,
 }
 
@@ -170,7 +170,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// Now, or when something was, in milliseconds of the Unix epoch.
+    /// Converts a moment to milliseconds of the Unix epoch.
     #[must_use]
     pub fn millis(&self, at: Instant) -> f64 {
         let (began, epoch) = self.began;
@@ -230,19 +230,19 @@ impl Timeline {
         push_bounded(&mut inner.reloads, reloaded, RELOADS_KEPT);
     }
 
-    /// So many isolates were blocked for so long.
+    /// Notes that so many isolates were blocked for so long.
     pub(super) fn isolates_blocked(&self, isolates: usize, time: Duration) {
         let millis = time.as_millis() as u64 * isolates as u64;
         self.blocked.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// For how long user code held isolates' threads, of all isolates together.
+    /// The time that user code held isolates' threads, of all isolates together.
     #[must_use]
     pub fn blocked(&self) -> Duration {
         Duration::from_millis(self.blocked.load(Ordering::Relaxed))
     }
 
-    /// What is new since the mark; with the default mark everything that is kept.
+    /// The news since the mark; with the default mark everything that is kept.
     #[must_use]
     pub fn since(&self, Mark(mark): Mark) -> News {
         let inner = self.lock();
@@ -262,7 +262,7 @@ impl Timeline {
         news
     }
 
-    /// The newest first.
+    /// The reloads that are kept, the newest first.
     #[must_use]
     pub fn reloads(&self) -> Vec<Reloaded> {
         self.lock().reloads.iter().rev().cloned().collect()
@@ -281,7 +281,7 @@ impl Timeline {
 }
 
 impl Inner {
-    /// The newest second at or before `at`, which is made where it is the newest of all.
+    /// Returns the newest second, after adding the second `at` where that is newer.
     fn second(&mut self, at: i64) -> &mut Second {
         let newest = self.seconds.back().map(|second| second.at);
         if newest.is_none_or(|newest| newest < at) {
@@ -299,7 +299,7 @@ impl Inner {
 }
 
 impl Begun {
-    /// Looks into the request for what nobody had to know so far.
+    /// Describes a call. Only now its attempt is read from the request's body.
     pub(super) fn new(
         info: &CallInfo,
         generation: GenerationId,

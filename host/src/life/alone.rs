@@ -17,7 +17,7 @@ use crate::posix::signals;
 use crate::tasks::OwnedTask;
 use crate::telemetry::Metrics;
 
-/// Serves until it is told to end, then finishes the calls it has.
+/// Serves until the host is told to end, then finishes the calls that it has.
 ///
 /// # Errors
 /// When it cannot start: another host, a taken port, a state folder that cannot be written.
@@ -26,7 +26,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     let host = Host::begin(plan, engine).await?;
     let loading = first_load(host.keeper.clone(), host.metrics.clone(), host.address, watch);
     let loading = OwnedTask::spawn("first load", loading);
-    // Of a terminal that is closed the default is right.
+    // The default of the system is right for the signal of a closed terminal.
     signals::swallow(&[]);
     let mut signals = Signals::listen()?;
     let (ending, failure) = tokio::select! {
@@ -46,7 +46,7 @@ async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, 
     let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
     metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
-        // The keeper has said what becomes of it.
+        // The keeper has told the outcome.
         return;
     };
     info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);

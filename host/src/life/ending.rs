@@ -1,4 +1,4 @@
-//! The end of a host: nothing new begins, the last answer is waited for, and what is left is ended.
+//! The end of a host: nothing new begins, the host waits for the last answer, and then ends the remaining work.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::serving::Host;
 use crate::generation::{Role, Table};
 use crate::server::Room;
 
-/// The pause before a stop says for the first time what it waits for; each is twice as long as the one before, up to
-/// the last.
+/// The pause before a stop first tells of the work that it waits for; each pause is twice as long as the one before,
+/// up to the last.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 const LAST_WORD: Duration = Duration::from_mins(5);
-/// The longest wait of a host that ends by itself for a load that runs.
+/// The longest time for which a host that ends by itself waits for a running load.
 const FREEZE_WITHIN: Duration = Duration::from_secs(10);
 /// The most calls and streams that are named each time.
 const NAMED_WAITING: usize = 20;
@@ -23,16 +23,16 @@ const NAMED_WAITING: usize = 20;
 pub(super) enum Ending {
     /// Another host accepts.
     HandedOver,
-    /// No other host will.
+    /// No other host will accept.
     Drain(&'static str),
-    /// It was asked to end, and its supervisor was not; or the supervisor is gone.
+    /// The host was asked to end, and its supervisor was not; or the supervisor is gone.
     Leave(&'static str),
     Now(&'static str),
 }
 
 impl Host {
-    /// Begins nothing new, waits for the last answer, then ends what is left. `leaving` tells that another host gets the
-    /// next calls.
+    /// Begins nothing new, waits for the last answer, then ends the remaining work. `leaving` tells that another host
+    /// gets the next calls.
     pub(super) async fn end(
         self,
         ending: Ending,
@@ -48,7 +48,7 @@ impl Host {
                     reason,
                     in_flight, "ending: no new calls, the ones in flight are finished"
                 );
-                // Whoever waits for a reload is answered, too.
+                // Callers that wait for a reload are answered, too.
                 self.keeper.resume(None);
                 self.table.drain();
             }
@@ -74,8 +74,8 @@ impl Host {
         info!("ended");
     }
 
-    /// Waits for the last answer, then ends what is left. Calls are cut, and named, when the budget is
-    /// used up or when it is to end `now`.
+    /// Waits for the last answer, then ends the remaining work. Calls are cut, and named, when the budget is used up
+    /// or when `now` resolves.
     async fn finish(self, budget: Duration, now: impl Future<Output = &'static str>) {
         let Self {
             keeper,
@@ -91,13 +91,13 @@ impl Host {
         } = self;
         table.tasks().may_end();
         let ended = async {
-            // It ends with its last connection, or the task has panicked, which is as final.
+            // The task ends with its last connection, or it has panicked, which is as final.
             serving.ended().await;
             let view = table.view();
             let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
             futures::future::join_all(live.map(|generation| generation.drained())).await;
             stop_following.cancel();
-            // What user code does at its end belongs to the budget, too.
+            // The work of user code at its end belongs to the budget, too.
             keeper.stop().await;
             following.ended().await;
         };
@@ -140,7 +140,7 @@ impl Host {
     }
 }
 
-/// Says what a stop waits for, while it does: soon, and then ever less often.
+/// Tells of the work that a stop waits for, while the stop waits: soon, and then ever less often.
 async fn tell_what_is_waited_for(table: &Table, room: &Room) -> Infallible {
     let mut pause = FIRST_WORD;
     loop {

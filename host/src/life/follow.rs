@@ -1,4 +1,4 @@
-//! From a change on the disk to a reload.
+//! Makes reloads of changes on the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,30 +19,30 @@ use crate::tasks::TaskSet;
 use crate::telemetry::Metrics;
 use crate::watch::{Changes, FileWatch, Patterns, Polling, WatchError, WatchSet};
 
-/// The wait before a thread that could not be had is asked for again, which doubles up to the longest.
+/// The wait before a thread is asked for again that could not be had. The wait doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// The limit for the disk to give a project's settings, and their most bytes.
+/// The limit for the disk to give a project's settings, and the most bytes of the settings.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 const LARGEST_SETTINGS: u64 = 1 << 20;
-/// The longest wait of a host that ends for what becomes of the changes that it has noticed.
+/// The longest time for which a host that ends waits for the reloads of noticed changes.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Which changes are followed.
+/// The changes that are followed.
 #[derive(Debug, Clone)]
 pub(crate) struct Watching {
     pub(super) mode: WatchMode,
-    /// A commit is served only while no file differs from it.
+    /// Tells whether a commit is served only while no file differs from it.
     pub(super) require_clean: bool,
-    /// Files are looked at instead of waiting to be told.
+    /// Tells whether the host looks at files instead of waiting to be told.
     pub(super) poll: bool,
-    /// Files that matter, or do not, by their names.
+    /// The patterns for the names of files that matter, or that do not.
     pub(super) patterns: Patterns,
 }
 
-/// Reloads whenever there is something new, until it is told to stop. What was noticed by then is loaded still, by this
-/// host or by the one that has taken over.
+/// Reloads whenever there is something new, until it is told to stop. Changes that were noticed by then are still
+/// loaded, by this host or by the one that has taken over.
 pub(super) async fn follow(
     watching: Watching,
     root: PathBuf,
@@ -95,7 +95,7 @@ pub(super) struct Reloads {
     keeper: Keeper,
     metrics: Arc<Metrics>,
     successor: Successor,
-    /// Those that are not answered yet.
+    /// The reloads that are not answered yet.
     running: TaskSet,
 }
 
@@ -109,7 +109,7 @@ impl Reloads {
         }
     }
 
-    /// Does not wait: what comes next may supersede it.
+    /// Starts the reload of a change and does not wait for it: a later change may supersede it.
     fn noticed(&self, reason: Reason) {
         let (keeper, metrics, successor) = (self.keeper.clone(), self.metrics.clone(), self.successor.clone());
         self.running.spawn(async move {
@@ -146,7 +146,7 @@ async fn files(
     let mut watched = table.watched();
     loop {
         let now = watched.borrow_and_update().clone();
-        // Before anything was read there is nothing to be told of: the first load reads it.
+        // There is no file to follow before the first load, which reads all files.
         if !now.files.is_empty() {
             let paths = now.files.into_iter().chain(now.links).chain([settings.clone()]);
             watch.follow(WatchSet {
@@ -164,7 +164,7 @@ async fn files(
                     if now != known {
                         let root = root.to_owned();
                         let check = move || check_settings(&root);
-                        // What takes too long is told by nobody, and changes nothing.
+                        // A check that takes too long is not reported, and changes nothing.
                         let _ = blocking::run("reading baton.toml", READ_WITHIN, check).await;
                         known = now;
                     }
@@ -175,7 +175,7 @@ async fn files(
     }
 }
 
-/// The settings are those of the host, which reads them when it starts.
+/// Checks changed settings. They do not apply yet: the host reads its settings when it starts.
 fn check_settings(root: &Path) {
     match ConfigFile::read(root) {
         Ok(_) => info!("baton.toml changed: it applies when the host is started again"),
@@ -191,7 +191,7 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
             "no commit is checked out here: reload by `baton reload`, or watch files"
         );
     }
-    // So that a dirty tree is told once.
+    // The last state that was told, so that a dirty tree is told once.
     let mut told = None;
     loop {
         watch.follow(WatchSet {
@@ -241,7 +241,7 @@ mod tests {
     use crate::life::{Mode, plan};
     use crate::server::Successor;
 
-    /// Takes one request, answers it, and tells its first line.
+    /// Takes one request, answers it, and returns its first line.
     async fn answer_one(next: UnixListener) -> String {
         let (mut stream, _) = next.accept().await.unwrap();
         let mut request = vec![0; 4096];

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `settings` declares the flags and variables, `plan` settles every value. `alone` is `baton dev`; `supervised` is a
-//! host of `baton start`, which does as its supervisor says. `serving` has what both share, the parts of a host, and
+//! host of `baton start`, which does as its supervisor says. `serving` has the parts of a host, which both share, and
 //! `ending` its end. `follow` makes reloads of changes on the disk.
 
 mod alone;
@@ -35,7 +35,7 @@ use crate::net::ListenError;
 use crate::tasks::TaskFailure;
 use crate::telemetry::TracesError;
 
-/// Why a host did not start.
+/// The reason why a host did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ServeError {
     /// There is no project, or its configuration is wrong.
@@ -64,7 +64,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// 2 for what was asked wrongly, 78 (`EX_CONFIG`) for what no retry can mend, else 1.
+    /// Returns 2 for a wrong request, 78 (`EX_CONFIG`) for a failure that no retry can mend, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

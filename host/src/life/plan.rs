@@ -1,4 +1,4 @@
-//! Which project is served and how: flags and variables, `baton.toml`, defaults.
+//! The plan of a host: its project and its settings, from flags and variables, `baton.toml`, and defaults.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,33 +21,33 @@ use crate::watch::Patterns;
 
 pub(crate) const DEFAULT_PORT: u16 = 3111;
 const DEFAULT_HOLD: Duration = Duration::from_mins(10);
-/// More than a step takes that talks to one other service.
+/// A time that is longer than that of a step which talks to one other service.
 const DEFAULT_SLOW_CALL: Duration = Duration::from_mins(1);
 const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// As long as Inngest lets a call take.
+/// The longest time that Inngest lets a call take.
 pub(crate) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
-/// Long enough for a client of events to hear that they end; nobody waits for hours for a page.
+/// A time that is long enough for a client of events to hear of their end; nobody waits for hours for a page.
 const DEFAULT_STREAM_DRAIN: Duration = Duration::from_secs(10);
-/// As long as Inngest waits for an answer.
+/// The longest time that Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
-/// Of an isolate's heap, and as much again of its array buffers.
+/// The limit for an isolate's heap, and the same again for its array buffers.
 const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
-/// How long a run may sleep between two calls and still be pinned.
+/// The time that a run may sleep between two calls and still be pinned.
 const DEFAULT_PIN_TTL: Duration = Duration::from_hours(24);
-/// How long a generation may still take when there are too many.
+/// The time that a generation may still take when there are too many.
 const HURRIED_DRAIN: Duration = Duration::from_mins(10);
 
-/// How the host is used.
+/// The use of the host.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
-    /// By the person at this machine.
+    /// A host for the person at this machine.
     Dev,
-    /// In production, on this address.
+    /// A host in production, on this address.
     Start(IpAddr),
 }
 
-/// What is known before anything is opened.
+/// The settings that are known before anything is opened.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) mode: Mode,
@@ -64,7 +64,7 @@ pub struct Plan {
     pub(crate) limits: Limits,
 }
 
-/// What has a generation read its `.env`.
+/// The advice that has a generation read its `.env`.
 pub(crate) const NAME_THE_ENV_FILE: &str =
     "Write `[env]` and `file = \".env\"` into baton.toml, or give `--env-file .env`.";
 
@@ -72,7 +72,7 @@ pub(crate) const NAME_THE_ENV_FILE: &str =
 const LARGEST_MANIFEST: u64 = 16 << 20;
 
 impl Plan {
-    /// What a supervisor needs to know of it. `arguments`: for its hosts.
+    /// The settings that a supervisor needs. `arguments` are those of its hosts.
     #[must_use]
     pub fn supervisor(self, arguments: Vec<OsString>) -> Setup {
         Setup {
@@ -83,7 +83,7 @@ impl Plan {
         }
     }
 
-    /// The `.env` beside `package.json` that nobody names, and that no package of the project reads.
+    /// The `.env` beside `package.json` that no setting names, and that no package of the project reads.
     #[must_use]
     pub fn unnamed_env_file(&self) -> Option<std::path::PathBuf> {
         let root = &self.project.root;
@@ -96,7 +96,7 @@ impl Plan {
         (file.is_file() && !manifest.contains("\"dotenv")).then_some(file)
     }
 
-    /// How long loading the project may take.
+    /// The time that loading the project may take.
     #[must_use]
     pub const fn load_timeout(&self) -> Duration {
         self.limits.load
@@ -110,7 +110,7 @@ impl Plan {
     }
 }
 
-/// Finds the project and settles every value: flags and variables before `baton.toml`.
+/// Finds the project and settles every value: flags and variables come before `baton.toml`.
 ///
 /// # Errors
 /// When there is no project, or its configuration is wrong.
@@ -138,7 +138,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         env,
         inngest,
         functions,
-        // The project has them already.
+        // The project has these conditions already.
         resolve: _,
         deny,
         path: _,
@@ -160,7 +160,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Mode::Start(host) => host,
     };
-    // As the code has it: files are followed by the names that symbolic links lead to.
+    // The root is canonical as in the code: files are followed by the names that symbolic links lead to.
     let watched = project.root.canonicalize().unwrap_or_else(|_| project.root.clone());
     let patterns = Patterns::new(watched, &watch.include, &watch.ignore);
     let drain = args.drain_timeout.or(drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT);
@@ -215,7 +215,7 @@ fn default_variables(inngest: &InngestSection, mode: Mode) -> BTreeMap<String, S
     defaults
 }
 
-/// The changes that are followed: by the flags, else the file, else in `baton dev` files.
+/// The changes that are followed: those of the flags, else of the file, else in `baton dev` those of files.
 fn watch_mode(args: &ServeArgs, file: Option<WatchMode>, mode: Mode) -> WatchMode {
     match (args.watch, mode) {
         _ if args.no_watch => WatchMode::Off,
@@ -225,7 +225,7 @@ fn watch_mode(args: &ServeArgs, file: Option<WatchMode>, mode: Mode) -> WatchMod
     }
 }
 
-/// The flag or variable, else what the file says, else the default.
+/// The value of the flag or variable, else that of the file, else the default.
 fn settled(argument: Option<usize>, file: Option<NonZeroUsize>, default: usize) -> usize {
     argument.or(file.map(NonZeroUsize::get)).unwrap_or(default)
 }

@@ -23,23 +23,23 @@ use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
 
-/// A host that serves; nothing is loaded before it is asked for.
+/// A host that serves. The host loads nothing before somebody asks for a load.
 pub(crate) struct Host {
     pub(crate) keeper: Keeper,
     pub(crate) table: Arc<Table>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Option<Arc<Traces>>,
     pub(crate) address: SocketAddr,
-    /// Whether the port is served at the moment.
+    /// Tells whether the port is served at the moment.
     pub(crate) accepting: watch::Receiver<bool>,
     pub(super) room: Room,
     pub(super) ledger: Arc<Ledger>,
     /// Serves connections until the last call is answered.
     pub(super) serving: OwnedTask<()>,
-    /// Makes reloads of changes, until it is stopped by the token.
+    /// Makes reloads of changes, until the token stops it.
     pub(super) following: OwnedTask<()>,
     pub(super) stop_following: CancellationToken,
-    /// Ends the streams that are left a while after the host was told to end.
+    /// Ends the remaining streams, a while after the host was told to end.
     pub(super) streams_end: OwnedTask<()>,
     _lock: Option<Lock>,
 }
@@ -49,7 +49,7 @@ struct Announcement<'a> {
     address: SocketAddr,
     project: &'a Project,
     state: &'a Path,
-    /// Under a supervisor.
+    /// The occasion of the start, under a supervisor.
     occasion: Option<Occasion>,
     /// An environment file that is there and that nothing reads.
     unread: Option<&'a Path>,
@@ -76,7 +76,7 @@ impl Announcement<'_> {
     }
 }
 
-/// How a host comes to be that has a supervisor.
+/// The parts that a host gets from its supervisor.
 pub(super) struct Supervision {
     pub(super) supervised: Arc<Supervised>,
     pub(super) listener: TcpListener,
@@ -84,7 +84,7 @@ pub(super) struct Supervision {
 }
 
 impl Host {
-    /// Takes the state folder, listens, and follows what changes.
+    /// Takes the state folder, listens, and follows changes.
     ///
     /// # Errors
     /// When it cannot start: another host, a taken port, a state folder that cannot be written.
@@ -98,7 +98,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Under a supervisor, which has the lock and the socket, and says when to accept.
+    /// Begins a host under a supervisor, which has the lock and the socket, and says when to accept.
     ///
     /// # Errors
     /// When the state folder cannot be written.
@@ -140,7 +140,7 @@ impl Host {
             Mode::Dev => Access::Loopback,
             Mode::Start(_) => Access::token(&state.admin_token()?),
         };
-        // (An older supervisor has made none.)
+        // (An older supervisor has made no folder for sockets.)
         state.make_socket_folder()?;
         let listeners = Listeners::with(listener, state.control_socket())?;
         let inspector = inspect.map(Inspector::bind).transpose()?;
@@ -231,22 +231,22 @@ impl Host {
     /// Takes new calls; resolves once the port is served.
     pub(super) async fn accepts(&self) {
         self.table.set_role(Role::Accepting);
-        // Fails when it serves no more, which is seen elsewhere.
+        // This fails when the host serves no more, which is seen elsewhere.
         let _ = self.accepting.clone().wait_for(|accepting| *accepting).await;
     }
 
-    /// Takes no new calls, which wait; resolves once none comes in.
+    /// Takes no new calls; they wait. Resolves once no call comes in.
     pub(super) async fn stops_accepting(&self) {
         self.table.set_role(Role::Stopped);
         let _ = self.accepting.clone().wait_for(|accepting| !*accepting).await;
     }
 }
 
-/// Starts the tasks that last as long as the host does, and that nobody asks for anything.
+/// Starts the tasks that last as long as the host does, and that take no requests.
 fn keep_tasks(table: &Arc<Table>, mode: Mode, inspector: Option<Inspector>, traces: Option<Arc<Traces>>) {
     let tasks = table.tasks();
     if let Some(inspector) = inspector {
-        // Until the process ends: what is paused then must be resumed by somebody.
+        // The door for debuggers stays until the process ends: somebody must be able to resume paused code.
         tasks.keep("inspector", inspector.serve(table.clone()));
     }
     if let Mode::Start(_) = mode {
@@ -257,7 +257,7 @@ fn keep_tasks(table: &Arc<Table>, mode: Mode, inspector: Option<Inspector>, trac
     }
 }
 
-/// Cancels the token `after` so long a time from the beginning of the host's end.
+/// Cancels a token when a time has passed since the beginning of the host's end.
 async fn cancel_after(draining: CancellationToken, after: Duration, cancelled: CancellationToken) {
     draining.cancelled().await;
     tokio::time::sleep(after).await;
@@ -285,7 +285,7 @@ async fn warn_of_unsigned_calls(table: Arc<Table>) {
     }
 }
 
-/// Ends with the table.
+/// Traces each reload. Ends with the table.
 async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<HostEvent>) {
     loop {
         match events.recv().await {

@@ -1,5 +1,5 @@
-//! The settings of a host, as flags and variables declare them: `--help`, docs/configuration.md and `baton config` are made
-//! of this. `plan` puts them together with `baton.toml`.
+//! The settings of a host, as flags and variables declare them: `--help`, docs/configuration.md and `baton config`
+//! are made of these settings. `plan` puts them together with `baton.toml`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -116,13 +116,13 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Whether debuggers may attach.
+    /// Tells whether debuggers may attach.
     #[must_use]
     pub const fn inspects(&self) -> bool {
         self.inspect.is_some()
     }
 
-    /// What is logged, and where.
+    /// Returns the settings of the log.
     #[must_use]
     pub fn logs(&self) -> LogSettings {
         LogSettings {
@@ -137,7 +137,7 @@ impl ServeArgs {
     }
 }
 
-/// A number of things of which there is one at least.
+/// Parses a number of things of which there is at least one.
 fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Those that end a host, heard from [`Signals::listen`] on.
+/// The signals that end a host. They are heard from [`Signals::listen`] on.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -18,7 +18,7 @@ impl Signals {
         })
     }
 
-    /// The next one, by its name. May be dropped and called again.
+    /// Waits for the next signal, and returns its name. The future may be dropped and the method called again.
     pub(super) async fn end(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -28,5 +28,5 @@ impl Signals {
     }
 }
 
-/// The signal that lets nothing be finished.
+/// The signal after which nothing is finished.
 pub(super) const SIGQUIT: &str = "SIGQUIT";

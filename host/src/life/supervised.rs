@@ -1,5 +1,5 @@
-//! A host that its supervisor has started (the hidden command `baton host`). It loads, accepts, hands
-//! over and ends as it is told.
+//! A host that its supervisor has started (the hidden command `baton host`). The host loads, accepts, hands over and
+//! ends as the supervisor says.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::supervisor::{
 };
 use crate::tasks::{OwnedTask, TaskSet};
 
-/// The first words to the supervisor.
+/// Sends the first message to the supervisor.
 ///
 /// # Errors
 /// When it is gone.
@@ -40,7 +40,7 @@ pub fn greet(link: &Link, plan: &Plan) -> std::io::Result<()> {
 /// When the state folder cannot be written.
 pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
-    // One of a terminal's is for the supervisor.
+    // The signal of a terminal is for the supervisor.
     signals::swallow(&[SignalKind::hangup()]);
     let mut signals = Signals::listen()?;
     let (supervised, listener, mut orders) = link.start()?;
@@ -73,7 +73,7 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
     Ok(())
 }
 
-/// Waits for what to load.
+/// Waits for the order of the first load.
 async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<Beginning> {
     loop {
         tokio::select! {
@@ -87,7 +87,7 @@ async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<Begin
     }
 }
 
-/// Does as it is told while it has work.
+/// Does as the supervisor says while the host has work.
 async fn serve(
     host: &Host,
     beginning: Beginning,
@@ -128,7 +128,7 @@ async fn serve(
             }
             Some(ToHost::Freeze) => {
                 let (frozen, supervised) = (host.keeper.freeze(), supervised.clone());
-                // It may have to wait for a load, and be told to go on meanwhile.
+                // The answer may have to wait for a load, and the host may be told to go on meanwhile.
                 answers.spawn(async move {
                     if let Some(frozen) = frozen.await {
                         supervised.say(FromHost::Frozen(frozen));
@@ -157,7 +157,7 @@ async fn serve(
     }
 }
 
-/// Resolves when the calls that are left are to be cut.
+/// Resolves when the remaining calls are to be cut.
 async fn told_to_end(
     table: &Table,
     supervised: &Supervised,
@@ -193,7 +193,7 @@ fn note(supervised: &Supervised, message: ToHost) {
     }
 }
 
-/// Loads what it is to begin with, and says how that went.
+/// Loads the first generation, and tells the supervisor the outcome.
 async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised: Arc<Supervised>) {
     let Beginning { occasion, before } = beginning;
     let reason = match occasion {
@@ -225,15 +225,15 @@ async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised
         }),
     }
     if before.last_good {
-        // What is on the disk may have been mended while nobody looked.
+        // The code on the disk may have been mended while nobody looked.
         keeper.request(Want::Reload { force: true }, Reason::Retry).await;
     } else if occasion == Occasion::Restart && watch != WatchMode::Off {
-        // So may it have been edited.
+        // The code may have been edited in the same time.
         keeper.request(Want::Reload { force: false }, Reason::File).await;
     }
 }
 
-/// Tells the supervisor which generation serves: the next host goes on from there.
+/// Tells the supervisor which generation serves: the next host goes on from its number.
 async fn tell_numbers(table: Arc<Table>, supervised: Arc<Supervised>) {
     let mut views = table.views();
     let mut told = (None, None, false);

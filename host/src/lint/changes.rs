@@ -1,4 +1,4 @@
-//! What a swap takes away from runs that have begun: Inngest goes on calling the ids that it knows.
+//! The functions that a swap takes away from runs that have begun: Inngest goes on calling the ids that it knows.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use js_runtime_api::{App, Function, Manifest, Warning};
 
 use super::warning::warning;
 
-/// What serves until the swap.
+/// The code that serves until the swap.
 pub struct Before<'a> {
     pub manifest: &'a Manifest,
-    /// How many calls of this function are answered right now.
+    /// Returns the number of calls of a function that are being answered right now.
     pub alive: &'a dyn Fn(&str) -> usize,
 }
 
@@ -18,7 +18,7 @@ pub(super) fn look(before: &Before<'_>, new: &Manifest) -> Vec<Warning> {
         manifest.functions().map(|(_, function)| function.id.clone()).collect()
     };
     let (old_ids, new_ids) = (ids(before.manifest), ids(new));
-    // Nothing is known of a fetch export that does not tell.
+    // A fetch export that does not tell its functions cannot be compared.
     if new_ids.is_empty() {
         return Vec::new();
     }
@@ -61,7 +61,7 @@ pub(super) fn look(before: &Before<'_>, new: &Manifest) -> Vec<Warning> {
     warnings
 }
 
-/// Whether it is what was there before under another id.
+/// Tells whether a function was there before under another id.
 fn is_same(before: &Function, now: &Function) -> bool {
     let own_name = |function: &Function| {
         let id = function.id.as_str();

@@ -3,7 +3,7 @@
 /// A warning's name.
 pub type Code = &'static str;
 
-/// All of them; docs/warnings.md says what each is about.
+/// The names of all warnings; docs/warnings.md explains each.
 pub const CODES: [Code; 10] = [
     "cron_invalid",
     "cron_never",

@@ -1,4 +1,4 @@
-//! Crons, read as Inngest reads them: five fields or a descriptor, after `TZ=` if they say where
+//! Crons, read as Inngest reads them: five fields or a descriptor, after `TZ=` if they name a time zone
 //! (inngest/inngest: `pkg/execution/cron/cron.go`).
 
 use croner::parser::{CronParser, Seconds};

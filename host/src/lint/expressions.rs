@@ -31,7 +31,7 @@ pub(super) fn look(function: &Function) -> Vec<Warning> {
         .collect()
 }
 
-/// Where expressions are, by the names that the SDK has for them.
+/// Finds the expressions in a function's options, and returns each with the name of its place.
 fn written(function: &Function) -> Vec<(&'static str, &str)> {
     let mut found = Vec::new();
     let keys = [

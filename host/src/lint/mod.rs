@@ -1,5 +1,5 @@
-//! What deserves attention in a project that loads: each finding with its place and what to write
-//! instead. Nothing here changes anything; `deny` in `baton.toml` makes a code an error.
+//! Warnings about a project that loads: each has its place, and tells what to write instead. Nothing here changes
+//! anything; `deny` in `baton.toml` makes a code an error.
 
 mod changes;
 mod code;
@@ -13,7 +13,7 @@ use js_runtime_api::{LoadError, LoadErrorKind, Manifest, Warning};
 pub use changes::Before;
 pub use code::{Code, parse_code};
 
-/// Everything worth saying about new code, given what serves before it.
+/// Returns all warnings about new code, also in comparison with the code that serves before it.
 #[must_use]
 pub fn look(new: &Manifest, before: Option<&Before<'_>>) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -28,7 +28,7 @@ pub fn look(new: &Manifest, before: Option<&Before<'_>>) -> Vec<Warning> {
     warnings
 }
 
-/// The error that denied warnings are, if there are some.
+/// Returns one error for all denied warnings, if there are some.
 #[must_use]
 pub fn denied(warnings: &[Warning], deny: &[Code]) -> Option<LoadError> {
     let mut denied = warnings
@@ -100,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Code, line.
+    /// Checks that these warnings are found, each by its code and its line.
     fn check(function: Function, expected: &[(&str, u32)]) {
         let warnings = look(&manifest(vec![function]), None);
         let found: Vec<_> = warnings

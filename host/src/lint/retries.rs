@@ -1,4 +1,4 @@
-//! Retries: how often Inngest calls again what failed, or what it could not reach.
+//! Retries: the number of times that Inngest repeats a call that failed, or that it could not deliver.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use js_runtime_api::{Function, Warning};
 use super::warning::warning;
 use crate::duration::parse_duration;
 
-/// A function that may take this long is worth a thought about retries.
+/// The time from which on a function is worth a thought about retries.
 const LONG: Duration = Duration::from_mins(5);
 
 pub(super) fn look(function: &Function) -> Option<Warning> {

@@ -1,11 +1,11 @@
-//! Where a warning points to.
+//! The place that a warning points to.
 
 use js_runtime_api::{Function, Warning};
 
 use super::code::Code;
 
-/// A warning about a function, at the line where this text of its options is written, else where the
-/// function is defined.
+/// Makes a warning about a function. It points to the line where `text`, from the function's options, is written, or
+/// else to the line where the function is defined.
 pub(super) fn warning(code: Code, function: &Function, text: Option<&str>, message: String, help: String) -> Warning {
     let definition = function.definition.as_ref();
     let module = || function.file.as_ref().map(|file| file.display().to_string());

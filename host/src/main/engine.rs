@@ -1,4 +1,4 @@
-//! V8 in this process: up while there is one thread, with the folders for what it keeps.
+//! V8 in this process: it comes up while there is one thread, and has folders for its files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::Failure;
 
-/// The startup snapshot that `bin/release` puts into the binary; others make their own.
+/// The startup snapshot that `bin/release` puts into the binary; other binaries make their own.
 #[cfg(embedded_snapshot)]
 static EMBEDDED_SNAPSHOT: Option<&[u8]> = Some(include_bytes!(env!("BATON_STARTUP_SNAPSHOT")));
 #[cfg(not(embedded_snapshot))]
@@ -33,7 +33,7 @@ pub(super) fn start(source_maps: bool) -> Result<Arc<V8Engine>, SnapshotError> {
         .code_cache(code)
         .source_maps(source_maps)
         .built_in(BUN)
-        // The process is a host's alone, and there is one of it for all isolates.
+        // These settings are for the whole process: one host has it alone, and all its isolates share it.
         .empty_standard_input()
         .share_freed_memory()
         .install_tls_provider()
@@ -45,7 +45,7 @@ pub(super) fn start(source_maps: bool) -> Result<Arc<V8Engine>, SnapshotError> {
     engine.map(Arc::new)
 }
 
-/// The same for a command that has a terminal to itself.
+/// Does the same as [`start`], for a command that has a terminal to itself.
 pub(super) fn start_quietly() -> Result<Arc<V8Engine>, SnapshotError> {
     logs::start_quietly();
     start(false)
@@ -55,7 +55,7 @@ pub(super) fn as_engine(engine: Arc<V8Engine>) -> Arc<dyn Engine> {
     engine
 }
 
-/// Lives on these threads to the end, then takes them and the engine down.
+/// Runs on these threads to the end, then takes the threads and the engine down.
 pub(super) fn run<T>(
     engine: Option<Arc<V8Engine>>,
     threads: io::Result<Runtime>,
@@ -82,8 +82,8 @@ pub(super) fn make_snapshot(path: &Path) -> Result<ExitCode, miette::Report> {
     }
 }
 
-/// Returns the folder for what can be made again: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a home in a
-/// folder for temporary files, of this user alone.
+/// Returns the folder for files that can be made again: `$XDG_CACHE_HOME/baton`, else `~/.cache/baton`; without a
+/// home a folder of this user alone, among the temporary files.
 fn cache_folder() -> PathBuf {
     let variable = |name: &str| {
         std::env::var_os(name)
@@ -97,8 +97,8 @@ fn cache_folder() -> PathBuf {
     }
 }
 
-/// Where what is made of the project's files is kept: `BATON_CODE_CACHE`, nowhere if that is `off`, else below
-/// the cache folder.
+/// Returns the folder for files that are made from the project's files: `BATON_CODE_CACHE`; none if that is `off`;
+/// else a folder below the cache folder.
 fn code_cache(cache_folder: &Path) -> Option<PathBuf> {
     match std::env::var_os("BATON_CODE_CACHE").filter(|value| !value.is_empty()) {
         Some(value) if value == "off" => None,

@@ -7,7 +7,8 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 use crate::tasks::OwnedTask;
 
-/// Has a connection work until the task is dropped. Its failure is that of the request or of the answer's body.
+/// Has a connection work until the task is dropped. A failure of the connection is told as one of the request or of
+/// the answer's body.
 pub(super) fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> OwnedTask<()> {
     OwnedTask::spawn("connection to a server", async move { drop(connection.await) })
 }

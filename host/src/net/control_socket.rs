@@ -1,5 +1,5 @@
-//! The control socket of a host: made under the name of its process, and linked to where commands look for it once the
-//! host accepts.
+//! The control socket of a host. It is made under the name of its process, and linked to the name that commands look
+//! for once the host accepts.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +30,7 @@ impl ControlSocket {
         }
     }
 
-    /// The name of this process's own.
+    /// The name of this process's own socket.
     #[must_use]
     pub fn own(&self) -> &Path {
         &self.own
@@ -42,19 +42,19 @@ impl ControlSocket {
         &self.shared
     }
 
-    /// Makes the socket, for this user alone. Within a runtime.
+    /// Makes the socket, for this user alone. To be called within a runtime.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn bind(&self) -> io::Result<UnixListener> {
-        // A process of this number that was killed may have left it.
+        // A killed process of this number may have left it.
         remove(&self.own)?;
         let listener = UnixListener::bind(&self.own)?;
         std::fs::set_permissions(&self.own, std::fs::Permissions::from_mode(0o600))?;
         Ok(listener)
     }
 
-    /// From now on commands find this host. In one step: at no time is there none.
+    /// Has commands find this host from now on. The link is replaced in one step, so that there is one at any time.
     ///
     /// # Errors
     /// When the link cannot be made.

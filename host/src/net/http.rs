@@ -29,13 +29,13 @@ pub type HttpError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpAnswer {
     pub status: u16,
-    /// Names in lower case.
+    /// The headers, their names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl HttpAnswer {
-    /// An answer whose body is there.
+    /// Makes an answer whose body is there.
     #[must_use]
     pub fn new(status: u16, headers: &HeaderMap, body: impl Into<Vec<u8>>) -> Self {
         let headers = headers.iter().map(|(name, value)| {
@@ -69,7 +69,7 @@ impl HttpAnswer {
     }
 }
 
-/// Sends a request to a URL, and reads the answer whole. What `https` trusts: [`trust`].
+/// Sends a request to a URL, and reads the answer whole. [`trust`] sets the authorities that `https` trusts.
 ///
 /// # Errors
 /// When there is no answer.
@@ -142,7 +142,7 @@ where
 /// host's own environment.
 static TRUSTED: RwLock<Option<Arc<Certificates>>> = RwLock::new(None);
 
-/// Has requests trust these from now on.
+/// Has requests trust these authorities from now on.
 pub fn trust(certificates: Certificates) {
     *TRUSTED.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certificates));
 }

@@ -1,10 +1,11 @@
-//! Sockets and HTTP, as far as they are nobody's in particular: how a port is bound, where the control socket of a host
-//! is, and the client for one request.
+//! Sockets and HTTP, as far as they are nobody's in particular: binding a port, the control socket of a host, and the
+//! client for one request.
 //!
 //! # Files
 //!
-//! - `port.rs` binds one, and tells who has it; `control_socket.rs` the names of a host's; `http.rs` the HTTP client
-//!   for everything that the host asks, `answer_body.rs` an answer, whose connection ends with it
+//! - `port.rs` binds a port, and tells who has it; `control_socket.rs` the names of a host's control socket;
+//!   `http.rs` the HTTP client for everything that the host asks, `answer_body.rs` an answer, whose connection ends
+//!   with it
 
 mod answer_body;
 mod control_socket;

@@ -1,4 +1,4 @@
-//! Binding a TCP port, and who has it when it is taken.
+//! Binding a TCP port, and finding the process that has it when it is taken.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use tokio::net::TcpSocket;
 
-/// How many connections may wait while nobody accepts; the system may allow fewer.
+/// The number of connections that may wait while nobody accepts; the system may allow fewer.
 const IN_LINE: u32 = 4096;
 
-/// Why a host cannot listen.
+/// The reason why a host cannot listen.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ListenError {
     #[error("port {port} is in use by {owner}")]
@@ -34,7 +34,7 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    /// Whether trying again leads to the same.
+    /// Tells whether trying again leads to the same error.
     #[must_use]
     pub const fn is_lasting(&self) -> bool {
         matches!(
@@ -44,7 +44,7 @@ impl ListenError {
     }
 }
 
-/// Binds the port. Within a runtime.
+/// Binds the port. To be called within a runtime.
 ///
 /// # Errors
 /// When it is taken or cannot be bound.
@@ -72,7 +72,7 @@ fn port_taken(port: u16) -> ListenError {
     ListenError::PortTaken { port, owner, pid }
 }
 
-/// Who listens on the port, for people, and the process's id where it can be known.
+/// The process that listens on the port, in words for people, and its id where it can be known.
 #[must_use]
 pub fn owner_of(port: u16) -> (String, Option<u32>) {
     match listeners::get_process_by_port(port, listeners::Protocol::TCP) {

@@ -1,4 +1,5 @@
-//! The sockets that launchd passes to a job: asked for by name, by `launch_activate_socket(3)`, which macOS alone has.
+//! The sockets that launchd passes to a job. The job asks for them by name, by `launch_activate_socket(3)`, which
+//! macOS alone has.
 
 use std::os::fd::OwnedFd;
 
@@ -37,7 +38,7 @@ pub fn take() -> Vec<OwnedFd> {
     all
 }
 
-/// There is no launchd.
+/// Takes no sockets, since there is no launchd.
 #[cfg(not(target_os = "macos"))]
 #[must_use]
 pub const fn take() -> Vec<OwnedFd> {

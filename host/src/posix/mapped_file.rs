@@ -1,4 +1,4 @@
-//! A file that is part of this process's memory: what is stored there can be read by others when the process is gone.
+//! A file that is part of this process's memory: others can read its content when the process is gone.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -17,8 +17,8 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Makes a file of so many words, all of them 0, that only its owner may read. One that is there is replaced, not
-    /// changed: it may be mapped by another process.
+    /// Makes a file of so many words, all of them 0, that only its owner may read. A file that is there already is
+    /// replaced, not changed: another process may have mapped it.
     ///
     /// # Errors
     /// When the file cannot be made or mapped, or the disk has no room for the whole of it: a store that finds none
@@ -42,7 +42,7 @@ impl MappedFile {
         }
     }
 
-    /// Its words.
+    /// The words of the file.
     #[must_use]
     pub fn words(&self) -> &[AtomicU64] {
         #[allow(unsafe_code, reason = "a mapping is a place of bytes")]

@@ -3,9 +3,9 @@
 //! # Files
 //!
 //! - the system, under safe names: `mod.rs` processes and descriptors
-//! - `signals.rs` those that mean nothing, and having them wait
+//! - `signals.rs` the signals that mean nothing, and having signals wait
 //! - `mapped_file.rs` memory that outlives the process
-//! - `launchd_sockets.rs` what launchd passes
+//! - `launchd_sockets.rs` the sockets that launchd passes
 
 pub mod launchd_sockets;
 pub mod mapped_file;
@@ -19,7 +19,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 pub use nix::sys::signal::Signal;
 use nix::unistd::{Pid, geteuid};
 
-/// How a child ended.
+/// The end of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// The exit code that it gave.
@@ -37,7 +37,7 @@ pub fn kill(pid: u32, signal: impl Into<Option<Signal>>) -> io::Result<()> {
     Ok(nix::sys::signal::kill(Pid::from_raw(pid), signal)?)
 }
 
-/// A child that has ended, and how; each is told once. `None` when no other has.
+/// Returns a child that has ended, and its end; each child once. `None` when no other child has ended.
 #[must_use]
 pub fn reap() -> Option<(u32, Exit)> {
     let mut status = 0;
@@ -64,7 +64,7 @@ pub fn set_inherited(descriptor: impl AsFd, inherited: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a descriptor that this process was given by the one that started it. Each number once.
+/// Takes a descriptor that this process was given by the one that started it. Each number may be taken once.
 ///
 /// # Errors
 /// When the descriptor is not open.

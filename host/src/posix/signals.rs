@@ -1,11 +1,12 @@
 //! Signals of this process: those that mean nothing here and would end it by default, and having signals wait.
 //!
-//! Without a meaning is, for example, a `kill -USR1` for a web server, or the signal of user code to its parent.
+//! Signals without a meaning are, for example, a `kill -USR1` for a web server, or the signal of user code to its
+//! parent.
 
 use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Those without a meaning.
+/// The signals without a meaning.
 const WITHOUT_MEANING: &[Signal] = &[
     Signal::SIGUSR1,
     Signal::SIGUSR2,
@@ -21,7 +22,7 @@ const WITHOUT_MEANING: &[Signal] = &[
     Signal::SIGSTKFLT,
 ];
 
-/// Those that the process hears.
+/// The signals that the process hears.
 const HEARD: [Signal; 5] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -30,21 +31,22 @@ const HEARD: [Signal; 5] = [
     Signal::SIGCHLD,
 ];
 
-/// Has those without a meaning, and these, end nothing from now on. What this process starts has the system's defaults
-/// again, for it is a handler that is set, and no signal is ignored. Within a runtime.
+/// Has the signals without a meaning, and those in `also`, end nothing from now on. A handler is set and no signal is
+/// ignored, so that processes that this one starts have the system's defaults again. To be called within a runtime.
 pub fn swallow(also: &[SignalKind]) {
     let all = WITHOUT_MEANING
         .iter()
         .map(|signal| SignalKind::from_raw(*signal as i32));
     for kind in all.chain(also.iter().copied()) {
-        // A handler stays for as long as the process lives, also when nobody listens.
+        // A handler stays for as long as the process lives, even when nobody listens.
         if let Err(error) = signal(kind) {
             tracing::debug!(%error, signal = kind.as_raw_value(), "a signal keeps its default");
         }
     }
 }
 
-/// Has signals wait while no handler is there yet, as across an exec; or lets them come. For the thread that calls.
+/// Has signals wait while no handler is there yet, as across an exec; or lets them come. This holds for the calling
+/// thread.
 pub fn hold(held: bool) {
     let signals: SigSet = HEARD.iter().chain(WITHOUT_MEANING).copied().collect();
     // Fails only for a request that the system does not know.

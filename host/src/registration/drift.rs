@@ -1,4 +1,4 @@
-//! What Inngest holds, compared with what the current generation is.
+//! Compares the apps that Inngest holds with the current generation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::subject::AppSubject;
 use crate::status::{Difference, DifferenceKind};
 
-/// What Inngest does for a function that says nothing (inngest/inngest: `pkg/consts/consts.go`).
+/// The number of retries that Inngest gives to a function that sets none (inngest/inngest: `pkg/consts/consts.go`).
 const DEFAULT_RETRIES: u64 = 4;
 
 /// An app as Inngest holds it.
@@ -20,12 +20,12 @@ pub(super) struct Held {
     pub(super) functions: BTreeMap<String, HeldFunction>,
 }
 
-/// A function as Inngest holds it; what it does not tell is `None`.
+/// A function as Inngest holds it; a field that Inngest does not tell is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct HeldFunction {
     pub(super) triggers: Option<BTreeSet<String>>,
     pub(super) retries: Option<u64>,
-    /// Limit and key.
+    /// The limit and the key of each entry.
     pub(super) concurrency: Option<BTreeSet<String>>,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Everything that differs.
+/// Returns every difference between an app and the app that Inngest holds.
 pub(super) fn compare(app: &AppSubject, held: Option<&Held>) -> Vec<Difference> {
     let Some(held) = held else {
         return vec![Difference::app_missing(&app.id)];
@@ -178,7 +178,7 @@ pub(super) fn limit_text(limit: u64, key: Option<&str>) -> String {
     }
 }
 
-/// As Inngest compares URLs (inngest/inngest: `pkg/util/normalize.go`).
+/// Normalises a URL as Inngest does before it compares URLs (inngest/inngest: `pkg/util/normalize.go`).
 pub(super) fn normal_url(url: &str) -> String {
     let (url, query) = url.split_once('?').unwrap_or((url, ""));
     let kept: Vec<_> = query

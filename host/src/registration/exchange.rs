@@ -1,4 +1,5 @@
-//! The exchanges of a registration: the SDK in an isolate is asked to tell Inngest, and Inngest what it holds.
+//! The exchanges of a registration: the SDK in an isolate tells Inngest of an app, and Inngest tells which app it
+//! holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use crate::status::FailureKind;
 
 /// The longest time that an isolate may take; the SDK in it gives Inngest less.
 const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
-/// The SDK's words when Inngest did not refuse.
+/// The message of the SDK when Inngest did not refuse.
 const REGISTERED: &str = "Successfully registered";
 
-/// Has each app of the project tell Inngest of its functions.
+/// Lets each app of the project tell Inngest of its functions.
 pub(super) async fn register(generation: Arc<Generation>, subject: Subject) -> Event {
     for app in &subject.apps {
         if let Err(failure) = register_app(&generation, &subject, app).await {
@@ -29,7 +30,7 @@ pub(super) async fn register(generation: Arc<Generation>, subject: Subject) -> E
 }
 
 async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubject) -> Result<(), Failure> {
-    // The SDK would complain of each attempt.
+    // The knock comes first, because the SDK would complain of each attempt.
     inngest(subject, app).knock().await?;
     if generation.pool.all_blocked() {
         let text = "user code holds every isolate: none can register";
@@ -67,7 +68,7 @@ async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubje
     }
 }
 
-/// Reads what the SDK says of Inngest's answer. It answers 200 also to a refusal that has no status within
+/// Reads the report of the SDK on Inngest's answer. The report is 200 also for a refusal that has no status within
 /// (inngest/inngest-js: `registerResSchema`).
 fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -98,7 +99,7 @@ fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
     Err(Failure::new(kind, text))
 }
 
-/// Asks Inngest what it holds of each app.
+/// Compares each app with the app that Inngest holds.
 pub(super) async fn read_back(subject: Subject) -> Event {
     let mut differences = Vec::new();
     let mut unoffered = false;

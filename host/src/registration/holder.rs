@@ -1,9 +1,9 @@
-//! The host that Inngest calls in place of this one, as far as one can ask it: whether it serves.
+//! Asks the host that Inngest calls in place of this one whether it serves.
 //!
-//! Nothing is changed by asking: `GET /-/ready` is open, and says of a host of Baton's whether it serves
-//! or drains. Where nobody knows that route, behind a proxy or at another program, the SDK's own `GET` is
-//! asked, which introspects. A host of Baton's that drains takes no connection any more, so its last word
-//! is the answer to a question that was asked before ([`end`]).
+//! The questions change nothing: `GET /-/ready` is open, and a host of Baton's tells there whether it serves or
+//! drains. Where nobody knows that route, behind a proxy or at another program, the question is the SDK's own `GET`,
+//! which introspects. A host of Baton's that drains takes no connection any more, so its last word is the answer to a
+//! question that was asked before ([`end`]).
 
 use std::io;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// connection at once.
 const LOST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Asks at each of the URLs. One that serves is enough: all apps of this host are registered together.
+/// Asks at each of the URLs. One URL that serves is enough: all apps of this host are registered together.
 pub(super) async fn ask(subject: &Subject, urls: &[String]) -> HolderReading {
     let mut all = HolderReading::Draining;
     for url in urls {
@@ -41,7 +41,7 @@ pub(super) async fn ask(subject: &Subject, urls: &[String]) -> HolderReading {
     all
 }
 
-/// The larger one counts for hosts of several apps.
+/// Returns the weight of a reading. For several apps, the reading with the largest weight counts.
 const fn weight(reading: &HolderReading) -> u8 {
     match reading {
         HolderReading::Draining => 0,
@@ -79,13 +79,13 @@ async fn ask_at(url: &str) -> HolderReading {
 /// The end of a registered host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The host says so.
+    /// The host says that it drains.
     Drains,
-    /// The connection to it is lost: it may have been killed.
+    /// The connection to the host is lost: the host may have been killed.
     Lost,
 }
 
-/// Resolves when the host at this URL ends, and maybe never: only a host of Baton's knows the question.
+/// Waits until the host at this URL ends, maybe forever: only a host of Baton's knows the question.
 pub(super) async fn end(url: &str) -> End {
     let began = Instant::now();
     match get(&format!("{}/-/ready?wait=drain", origin(url))).await {
@@ -102,27 +102,28 @@ async fn get(url: &str) -> Result<HttpAnswer, HttpError> {
     http::fetch(url, "GET", &[], Bytes::new()).await
 }
 
-/// The answer of `GET /-/ready`; `None` when it is not of a host of Baton's.
+/// Reads the answer of `GET /-/ready`. Returns `None` when the answer is not of a host of Baton's.
 fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
     Some(match readiness.reason {
         _ if readiness.ready => HolderReading::Serves,
         Some(NotReady::Draining) => HolderReading::Draining,
-        // Calls are held there, and would be answered here. It registers by itself once its code loads.
+        // Calls are held at that host, and would be answered at this one. That host registers by itself once its code
+        // loads.
         Some(reason @ (NotReady::Loading | NotReady::Rejected)) => {
             HolderReading::Gone(format!("that host has no code that serves ({})", reason.as_str()))
         }
-        // User code holds its isolates: calls wait for it.
+        // User code holds the isolates of that host: calls wait for it.
         _ => HolderReading::Serves,
     })
 }
 
-/// The answer of the SDK, or of whoever is at its place. A refusal (401, 405, 500) is an answer as well.
+/// Reads the answer of the SDK, or of the program at its place. A refusal (401, 405, 500) is an answer as well.
 fn of_introspection(url: &str, status: u16) -> HolderReading {
     match status {
-        // A proxy's: there is nobody behind it.
+        // A proxy answers so, with nobody behind it.
         502..=504 => HolderReading::Gone(format!("{url} answers {status}")),
-        // A proxy that knows the host no more, or a handler without GET.
+        // A proxy that knows the host no more answers so, or a handler without GET.
         404 | 410 => HolderReading::Unheard(format!("{url} answers {status}")),
         _ => HolderReading::Serves,
     }
@@ -136,14 +137,14 @@ fn of_error(url: &str, error: &HttpError) -> HolderReading {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return HolderReading::Gone(text);
     }
-    // Somebody is there, whose certificate Inngest may trust.
+    // Somebody is there, and Inngest may trust that certificate.
     if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
         return HolderReading::Serves;
     }
     HolderReading::Unheard(text)
 }
 
-/// Scheme and authority.
+/// Returns the scheme and the authority of a URL.
 fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(origin("http://a.example?x=1"), "http://a.example");
     }
 
-    /// Answers the first request with a 404 and the second with this status, as others than Baton do.
+    /// Answers the first request with a 404 and the second with this status, as other programs than Baton do.
     async fn foreign(status: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api/inngest", listener.local_addr().unwrap());

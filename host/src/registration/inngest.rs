@@ -1,6 +1,6 @@
-//! An Inngest server, as far as one can ask it: whether it is there, and what it holds.
+//! Questions to an Inngest server: does it listen, and which functions does it hold?
 //!
-//! A dev server and a self-hosted one have GraphQL; Inngest's cloud has `GET /v1/apps/{app}/functions`.
+//! A dev server and a self-hosted server have GraphQL; Inngest's cloud has `GET /v1/apps/{app}/functions`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::net::{HttpAnswer, http};
 use crate::status::FailureKind;
 use crate::wire;
 
-/// How long it may take to be connected.
+/// The limit for a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// How long an answer may take.
+/// The limit for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 const APPS: &str = "{ apps { id externalID name url error functions { slug name \
                     triggers { type value condition } \
                     configuration { retries { value } concurrency { limit { value isPlanLimit } key } } } } }";
 
-/// Where it is, and who asks.
+/// The address of an Inngest server, and the key and the environment of the asker.
 #[derive(Debug, Clone)]
 pub struct Inngest {
     pub api: String,
@@ -36,7 +36,7 @@ pub struct Inngest {
 }
 
 impl Inngest {
-    /// Whether somebody listens.
+    /// Checks that the server takes a connection.
     ///
     /// # Errors
     /// When not.
@@ -61,7 +61,7 @@ impl Inngest {
         }
     }
 
-    /// One request to it.
+    /// Sends one request to the server.
     ///
     /// # Errors
     /// When there is no answer.
@@ -91,7 +91,7 @@ impl Inngest {
         }
     }
 
-    /// What GraphQL says; `None` where there is none.
+    /// Returns the answer of GraphQL, or `None` where there is no GraphQL.
     ///
     /// # Errors
     /// When there is no answer.
@@ -101,7 +101,7 @@ impl Inngest {
         Ok(body.filter(|body| !body["data"].is_null() || body["errors"].is_array()))
     }
 
-    /// What it holds of an app, compared with the app.
+    /// Compares the app that the server holds with the app of this host.
     pub(super) async fn read_back(&self, app: &AppSubject) -> Reading {
         let held = match self.held(&app.id).await {
             Ok(Some(held)) => held,
@@ -114,7 +114,8 @@ impl Inngest {
         }
     }
 
-    /// The outer `None`: it does not tell. The inner one: it knows no such app.
+    /// Returns the app that the server holds. The outer `None`: the server does not tell. The inner one: the server
+    /// knows no such app.
     async fn held(&self, app: &str) -> Result<Option<Option<Held>>, Failure> {
         // The cloud has no GraphQL of its own.
         if self.api != CLOUD
@@ -160,7 +161,7 @@ fn held_by_graphql(app: &Value) -> Held {
         });
         let configuration = &function["configuration"];
         let limits = configuration["concurrency"].as_array().map(|limits| {
-            // Those of the plan are nobody's wish.
+            // The limits of the plan are nobody's wish.
             let own = limits.iter().filter(|limit| limit["limit"]["isPlanLimit"] != true);
             own.map(|limit| {
                 limit_text(
@@ -189,7 +190,8 @@ fn held_by_graphql(app: &Value) -> Held {
     }
 }
 
-/// `None` when there are none: the cloud answers so for an app that it does not know.
+/// Returns the app with these functions, or `None` when there are none: the cloud answers so for an app that it does
+/// not know.
 fn held_by_rest(functions: &[Value]) -> Option<Held> {
     let is_live = |function: &&Value| {
         let archived = function["archived_at"].as_str().unwrap_or_default();

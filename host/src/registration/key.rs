@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// What authorises requests to Inngest's API: the key's prefix, and a hash of the rest
+/// Returns the authorisation for requests to Inngest's API: the key's prefix, and a hash of the rest
 /// (inngest/inngest: `docs/SDK_SPEC.md` §4.1).
 #[must_use]
 pub fn bearer(key: &str) -> String {
@@ -12,7 +12,7 @@ pub fn bearer(key: &str) -> String {
     format!("{prefix}{hash}")
 }
 
-/// What is wrong with a key, as far as one sees it.
+/// Returns the flaw of a key, as far as the key shows it.
 #[must_use]
 pub fn flaw(key: &str) -> Option<&'static str> {
     let (_, secret) = parts(key);
@@ -28,7 +28,7 @@ pub fn flaw(key: &str) -> Option<&'static str> {
     }
 }
 
-/// `signkey-prod-`, and what follows.
+/// Splits a key into its prefix (`signkey-prod-`) and the rest.
 fn parts(key: &str) -> (&str, &str) {
     let rest = key.strip_prefix("signkey-");
     let prefixed = rest.and_then(|rest| rest.find('-')).map(|at| "signkey-".len() + at + 1);

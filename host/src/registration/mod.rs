@@ -1,4 +1,4 @@
-//! Tells Inngest which functions there are, keeps telling it, and checks that it knows.
+//! Tells Inngest which functions there are, keeps telling it, and checks that Inngest knows them.
 //!
 //! ```text
 //!               told                 it says so itself
@@ -9,16 +9,17 @@
 //!       └─────────────────────────────────── drifted ───────┘ told again
 //! ```
 //!
-//! `state` decides and has no clock; `task` is the one that acts, by `exchange`; `subject` is what is to be told and to
-//! whom, `inngest` asks what it knows, `drift` compares. It is told by the SDK itself: a `PUT` goes into the
-//! current generation, as Inngest's own would. Nothing of this is in the way of a call: it takes no lease,
-//! so that no generation lives longer for it, and is given up after some seconds.
+//! `state` decides and has no clock; `task` acts, by `exchange`; `subject` is the content of the registration and the
+//! Inngest that is told, `inngest` asks for the apps that an Inngest holds, and `drift` compares them. The SDK itself
+//! tells Inngest: a `PUT` goes into the current generation, as Inngest's own would. Nothing of this is in the way of
+//! a call: a registration takes no lease, so that no generation lives longer for it, and it is given up after some
+//! seconds.
 //!
-//! Only while it is allowed to, which is while this host is the one that takes calls: an old host never
-//! overwrites what a new one said.
+//! A host registers only while it is allowed to, which is while it is the host that takes calls: an old host never
+//! overwrites the registration of a new one.
 //!
-//! Another host of the app, on another port or machine, may have told its URL since. Inngest is left to
-//! that one while it serves, which `holder` asks at each look:
+//! Another host of the app, on another port or machine, may have told its URL since. That host stays registered while
+//! it serves, which `holder` asks at each look:
 //!
 //! ```text
 //!            Inngest calls another URL           it serves: left there
@@ -52,10 +53,10 @@ use self::subject::Subject;
 use crate::generation::Table;
 use crate::status::RegistrationStatus;
 
-/// How long whoever asks waits for what becomes of it.
+/// The limit for an asker to wait for the result.
 const ASKED_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a host with these settings would have to tell of a project, and to whom.
+/// Returns the apps that a host with these settings would have to tell of, and the Inngest that it would tell.
 #[must_use]
 pub fn preview(
     manifest: &Manifest,
@@ -65,7 +66,7 @@ pub fn preview(
     subject::status(&Subject::of(manifest, variable, settings))
 }
 
-/// The running task, to look at and to ask.
+/// The running task, which shows the status and takes orders to register.
 #[derive(Debug, Clone)]
 pub struct Registration {
     shown: watch::Receiver<Arc<RegistrationStatus>>,
@@ -73,7 +74,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Starts the task. It ends with the sender of `allowed`.
+    /// Starts the task. The task ends with the sender of `allowed`.
     #[must_use]
     pub fn start(table: Arc<Table>, settings: Settings, allowed: watch::Receiver<bool>) -> Self {
         let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(Off::NoGeneration))));
@@ -83,13 +84,13 @@ impl Registration {
         Self { shown, asks }
     }
 
-    /// How it stands.
+    /// Returns the status of the registration.
     #[must_use]
     pub fn shown(&self) -> Arc<RegistrationStatus> {
         self.shown.borrow().clone()
     }
 
-    /// Registers now, and says how it stands then.
+    /// Registers now, and returns the status after that.
     pub async fn ask(&self) -> Arc<RegistrationStatus> {
         let (ticket, settled) = oneshot::channel();
         // A task that has ended drops the ticket.

@@ -1,23 +1,22 @@
-//! What to do next about the registration. Pure: events and a random number in, what to do out; no clock
-//! and no IO.
+//! Decides the next act of the registration. Pure: events and a random number in, acts out; no clock and no IO.
 
 use std::time::Duration;
 
 use super::failure::Failure;
 use crate::status::{Difference, DifferenceKind, RegistrationState};
 
-/// How often things are done, which depends on how far away Inngest is.
+/// The pace of the acts, which depends on how far away Inngest is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// Between two looks at what Inngest holds.
+    /// The time between two looks at the apps that Inngest holds.
     pub(super) look: Duration,
-    /// After this long it is told again, whatever it holds.
+    /// The time after which Inngest is told again, whatever it holds.
     pub(super) refresh: Duration,
-    /// Before the first new attempt.
+    /// The wait before the first new attempt.
     pub(super) first: Duration,
-    /// Before any new attempt, at most.
+    /// The longest wait before any new attempt.
     pub(super) longest: Duration,
-    /// Between two looks while another host is registered: until its silence is noticed, calls are lost.
+    /// The time between two looks while another host is registered: until its silence is noticed, calls are lost.
     pub(super) standby: Duration,
 }
 
@@ -26,7 +25,7 @@ pub(super) struct Pace {
 const RECHECK: Duration = Duration::from_secs(2);
 /// The number of looks in a row that a registered host must leave unanswered: one may fall into its restart.
 const SILENCES: u32 = 2;
-/// The most doublings of [`SILENCES`]: to 128 looks, which take minutes.
+/// The most doublings of [`SILENCES`]: they make 128 looks, which take minutes.
 const DOUBLINGS: u32 = 6;
 
 impl Pace {
@@ -46,33 +45,33 @@ impl Pace {
     };
 }
 
-/// What happened.
+/// An event of the registration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Event {
-    /// There is nothing to tell, or it is not this host's to tell.
+    /// There is nothing to tell, or this host is not to tell it.
     Off,
-    /// A generation is current; the digest is of all that Inngest is to be told.
+    /// A generation is current; the digest is of everything that Inngest is to be told.
     Current { digest: String, pace: Pace },
-    /// What was waited for is due.
+    /// The next act is due.
     Due,
-    /// It was told.
+    /// Inngest was told, or the attempt failed.
     Told(Result<(), Failure>),
-    /// It was looked at.
+    /// Inngest was looked at.
     Read(Reading),
     /// The host that Inngest calls in place of this one was asked.
     Holder(HolderReading),
     /// That host says by itself that it drains.
     HolderDrains,
-    /// Somebody wants it told now.
+    /// Somebody wants Inngest to be told now.
     Asked,
 }
 
-/// What Inngest holds.
+/// The result of a look at the apps that Inngest holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Reading {
     Agrees,
     Differs(Vec<Difference>),
-    /// This Inngest does not tell.
+    /// This Inngest does not tell which apps it holds.
     NotOffered,
     Failed(Failure),
 }
@@ -84,31 +83,31 @@ pub(super) enum HolderReading {
     Serves,
     /// The host finishes its calls and ends.
     Draining,
-    /// No call is answered there.
+    /// Nobody answers calls at that host.
     Gone(String),
     /// The host cannot be reached from here. Inngest may reach it all the same.
     Unheard(String),
 }
 
-/// What to do now, in place of what is being done.
+/// The next act, in place of the present one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
-    /// What is being done.
+    /// Goes on with the present act.
     Continue,
     Rest,
     Register,
     ReadBack,
-    /// Ask the host that Inngest calls in place of this one.
+    /// Asks the host that Inngest calls in place of this one.
     AskHolder,
     Wait(Duration),
 }
 
-/// What is known.
+/// The standing of the registration, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Standing {
     #[default]
     Unregistered,
-    /// `verified`: Inngest itself says so.
+    /// Inngest was told; `verified` tells whether Inngest itself says so.
     Registered {
         verified: bool,
     },
@@ -120,7 +119,7 @@ enum Phase {
     #[default]
     Off,
     Registering,
-    /// `told`: right after it was told.
+    /// Inngest is looked at; `told` tells whether that is right after it was told.
     Reading {
         told: bool,
     },
@@ -135,54 +134,55 @@ enum Then {
     Look,
 }
 
-/// Another host of the app, which has told Inngest its URL after this one. It is the newer of the two:
-/// Inngest is left to it while it serves, until there is something new to tell here, somebody asks, or
-/// Inngest has forgotten both.
+/// Another host of the app, which has told Inngest its URL after this one, and so is the newer of the two. It stays
+/// registered while it serves, until this host has something new to tell, somebody asks, or Inngest has forgotten
+/// both hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Holder {
-    /// The URLs at which Inngest calls it: one for each app.
+    /// The URLs at which Inngest calls the other host: one for each app.
     pub(super) urls: Vec<String>,
-    /// It has answered this host once. A host that was never reached from here may well be there.
+    /// Tells whether the other host has answered this one once. A host that was never reached from here may well be
+    /// there.
     pub(super) answered: bool,
-    /// The number of looks in a row that it left unanswered.
+    /// The number of looks in a row that the other host left unanswered.
     pub(super) silences: u32,
     /// The reason why the last look was not answered.
     pub(super) error: Option<String>,
-    /// It has said that it drains.
+    /// Tells whether the other host has said that it drains.
     pub(super) drains: bool,
 }
 
 impl Holder {
-    /// Tells whether it answered the last look.
+    /// Tells whether the other host answered the last look.
     pub(super) const fn serves(&self) -> bool {
         self.answered && self.error.is_none()
     }
 }
 
-/// See the module's documentation.
+/// The machine that decides.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     phase: Phase,
     standing: Standing,
     subject: Option<(String, Pace)>,
-    /// Attempts in a row that failed.
+    /// The number of attempts in a row that failed.
     failures: u32,
     failure: Option<Failure>,
-    /// How often in a row it was told and differed all the same.
+    /// The number of times in a row that Inngest was told and differed all the same.
     mended: u32,
     looks: u32,
-    /// Inngest held what it was told, this host's URL too.
+    /// Tells whether Inngest has held everything that it was told, this host's URL too.
     agreed: bool,
-    /// The host that Inngest is left to.
+    /// The host that is registered in place of this one.
     holder: Option<Holder>,
-    /// The number of hosts in a row whose place this one has taken because they did not answer. Each doubles
-    /// the looks that the next one must leave unanswered: two hosts that Inngest reaches and that
-    /// do not reach each other would take turns for ever.
+    /// The number of hosts in a row whose place this one has taken because they did not answer. Each of them doubles
+    /// the looks that the next host must leave unanswered; else two hosts that Inngest reaches and that do not reach
+    /// each other would take turns for ever.
     replacements: u32,
 }
 
 impl Machine {
-    /// Takes what happened; `random` is from 0 to 1.
+    /// Takes an event, and returns the next act; `random` is from 0 to 1.
     pub(super) fn apply(&mut self, event: Event, random: f64) -> Act {
         match event {
             Event::Off => {
@@ -195,7 +195,7 @@ impl Machine {
             Event::Due => match self.phase {
                 Phase::Waiting(Then::Register) => self.register(),
                 Phase::Waiting(Then::Look) => self.read(false),
-                // Late: something else is done by now.
+                // The event comes late: another act is under way by now.
                 Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => Act::Continue,
             },
             Event::Told(Ok(())) => self.read(true),
@@ -224,7 +224,7 @@ impl Machine {
             return self.register();
         }
         match self.phase {
-            // The generation that was to tell it retires.
+            // The generation that was to tell Inngest retires.
             Phase::Registering | Phase::Off => self.register(),
             Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => Act::Continue,
         }
@@ -267,7 +267,7 @@ impl Machine {
                 self.agreed = true;
                 self.holder = None;
                 self.looks += 1;
-                // Right after a look, so that nobody else's URL is overwritten.
+                // The host registers right after a look, so that nobody else's URL is overwritten.
                 if pace.look * self.looks >= pace.refresh {
                     return self.register();
                 }
@@ -295,7 +295,7 @@ impl Machine {
                 if told {
                     self.mended = self.mended.saturating_add(1);
                 }
-                // It was told and did not take it: not so soon again, unless something else is wrong.
+                // Inngest was told and did not take it. It is not told again so soon, unless something else is wrong.
                 let patience = doubled(pace.first, self.mended, pace.refresh);
                 self.looks += 1;
                 if known && self.mended > 0 && (told || pace.look * self.looks < patience) {
@@ -312,7 +312,7 @@ impl Machine {
                 self.wait(jittered(pace.look, random), Then::Look)
             }
             (Reading::Failed(_), false) if self.holder.is_some() => {
-                // By the next look it may have been started again.
+                // By the next look the other host may have been started again.
                 self.holder.iter_mut().for_each(|holder| holder.drains = false);
                 self.wait(jittered(pace.standby, random), Then::Look)
             }
@@ -344,7 +344,7 @@ impl Machine {
                 (holder.answered, holder.silences, holder.error) = (true, 0, None);
                 self.replacements = 0;
             }
-            // It registers no more by itself.
+            // That host registers no more by itself.
             HolderReading::Draining => return self.replace(),
             HolderReading::Gone(why) | HolderReading::Unheard(why) => holder.error = Some(why),
         }
@@ -359,7 +359,7 @@ impl Machine {
         self.wait(jittered(wait, random), Then::Look)
     }
 
-    /// Right after a look, so that nobody else's URL is overwritten.
+    /// Takes the place of the other host right after a look, so that nobody else's URL is overwritten.
     fn replace(&mut self) -> Act {
         self.standing = Standing::Unregistered;
         self.register()
@@ -374,7 +374,7 @@ impl Machine {
         self.subject.as_ref().map_or(Pace::FAR, |(_, pace)| *pace)
     }
 
-    /// Twice as long each time, up to a limit, and never in step with others.
+    /// Returns the next wait: twice as long each time, up to a limit, and never in step with others.
     fn back_off(&self, times: u32, random: f64) -> Duration {
         let Pace { first, longest, .. } = self.pace();
         doubled(first, times, longest).mul_f64(0.5 + random / 2.0)
@@ -392,12 +392,12 @@ impl Machine {
         self.failure.as_ref()
     }
 
-    /// The host that Inngest calls in place of this one.
+    /// Returns the host that Inngest calls in place of this one.
     pub(super) fn holder(&self) -> Option<&Holder> {
         self.holder.as_ref()
     }
 
-    /// The state that the status tells.
+    /// Returns the state that the status tells.
     pub(super) fn state(&self) -> RegistrationState {
         match (&self.standing, self.phase) {
             (_, Phase::Off) => RegistrationState::Off,
@@ -412,13 +412,13 @@ impl Machine {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Tells whether nothing is under way.
     pub(super) const fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Off | Phase::Waiting(_))
     }
 }
 
-/// The URLs that Inngest calls in place of this host's.
+/// Returns the URLs that Inngest calls in place of this host's.
 fn urls_in(differences: &[Difference]) -> Vec<String> {
     let elsewhere = differences.iter().filter(|one| one.kind == DifferenceKind::Url);
     elsewhere

@@ -53,7 +53,7 @@ fn an_inngest_that_forgot_is_told_at_once() {
     );
     assert_eq!(machine.state(), RegistrationState::Drifted);
     machine.apply(Event::Told(Ok(())), 0.5);
-    // It took the call and nothing else: it is not called in a loop.
+    // Inngest took the call and nothing else, and is not called in a loop.
     let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
     assert!(matches!(act, Act::Wait(_)), "{act:?}");
 }
@@ -104,7 +104,7 @@ fn another_host_that_registered_since_is_left_in_its_place_while_it_serves_until
 
     let mut machine = replaced_by("http://b");
     machine.apply(Event::Holder(HolderReading::Serves), 0.5);
-    // The other one is the first to tell an Inngest that forgot.
+    // The other host is the first to tell an Inngest that forgot.
     machine.apply(Event::Due, 0.5);
     let forgotten = || Event::Read(Reading::Differs(difference()));
     assert_eq!(machine.apply(forgotten(), 0.5), RESTS);
@@ -132,7 +132,7 @@ fn a_registered_host_that_drains_is_replaced_at_once() {
 
     let mut machine = replaced_by("http://b");
     machine.apply(Event::Holder(HolderReading::Serves), 0.5);
-    // Its last word: it takes no connection any more.
+    // This is the last word of the other host: it takes no connection any more.
     assert_eq!(machine.apply(Event::HolderDrains, 0.5), Act::ReadBack);
     assert_eq!(machine.apply(Event::Read(elsewhere("http://b")), 0.5), Act::Register);
 
@@ -189,7 +189,7 @@ fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_
     assert!(told.is_sorted(), "{told:?}");
     let longest = Pace::NEAR.refresh.as_secs() / Pace::NEAR.look.as_secs();
     assert_eq!(told.last(), Some(&longest), "{told:?}");
-    // Something else is wrong: that may be mended.
+    // Another thing is wrong, which may be mended.
     machine.apply(Event::Due, 0.5);
     machine.apply(Event::Told(Ok(())), 0.5);
     machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
@@ -253,11 +253,11 @@ struct World {
     now: Duration,
     hosts: [Option<Host>; 2],
     held: Option<usize>,
-    /// Each time that the URL of another host was told.
+    /// The times at which the URL of another host was told.
     changes: Vec<Duration>,
     /// The hosts that told their URLs, with the times.
     told: Vec<(Duration, usize)>,
-    /// For each host: it reaches the other one.
+    /// Tells for each host whether it reaches the other one.
     reaches: [bool; 2],
     random: u64,
 }
@@ -336,7 +336,7 @@ impl World {
         self.now = until;
     }
 
-    /// Returns the outcome of what the host does.
+    /// Returns the outcome of the present act of a host.
     fn event(&mut self, which: usize) -> Event {
         let other = 1 - which;
         match self.hosts[which].as_ref().map_or(Act::Rest, |host| host.doing) {
@@ -397,14 +397,14 @@ fn two_hosts_that_do_not_reach_each_other_take_turns_less_and_less_often() {
 }
 
 proptest! {
-    /// It never comes to rest while there is something to tell, never waits longer than it may, and says
-    /// nothing while it is not allowed to.
+    /// Checks that the machine never comes to rest while there is something to tell, never waits longer than it may,
+    /// and says nothing while it is not allowed to.
     #[test]
     fn it_goes_on_for_ever(events in prop::collection::vec((any_event(), 0.0..=1.0), 1..60)) {
         let mut machine = Machine::default();
         let mut doing = Act::Rest;
         for (event, random) in events {
-            // Only what is being done ends.
+            // Only the present act ends.
             let fits = match event {
                 Event::Due | Event::HolderDrains => matches!(doing, Act::Wait(_)),
                 Event::Told(_) => doing == Act::Register,
@@ -430,8 +430,8 @@ proptest! {
         }
     }
 
-    /// Whatever happens to two hosts of an app: Inngest holds the URL of one that lives, nobody else
-    /// tells its own, and when that one is gone the other one takes its place within two looks.
+    /// Checks that, whatever happens to two hosts of an app, Inngest holds the URL of a host that lives, the other
+    /// host does not tell its own, and takes the place of the first within two looks when that one is gone.
     #[test]
     fn of_two_hosts_one_is_registered_and_the_other_takes_its_place(
         happenings in prop::collection::vec((0..4_u8, 0..2_usize, 0..20_000_u64), 0..12),
@@ -462,7 +462,7 @@ proptest! {
         world.hosts[gone] = None;
         world.run(REPLACED_WITHIN);
         prop_assert_eq!(world.held, Some(1 - gone));
-        // It comes back and is the newer one.
+        // The host comes back and is the newer one.
         world.start(gone);
         world.run(LONG);
         prop_assert_eq!(world.held, Some(gone));

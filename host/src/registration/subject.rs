@@ -1,4 +1,4 @@
-//! What Inngest is to be told by the current generation, and which Inngest.
+//! The content of the registration of the current generation, and the Inngest that is told.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,45 +8,45 @@ use serde_json::json;
 use super::state::Pace;
 use crate::status::{AppStatus, OffKind, RegistrationState, RegistrationStatus};
 
-/// Where a dev server listens when nobody says otherwise.
+/// The address of a dev server if nobody names another one.
 pub const DEV_SERVER: &str = "http://localhost:8288";
-/// Inngest's own.
+/// The address of Inngest's own cloud.
 pub const CLOUD: &str = "https://api.inngest.com";
 
-/// What the host knows of itself.
+/// The settings of the host.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whether to register at all.
+    /// Tells whether to register at all.
     pub wanted: bool,
-    /// Where the host listens.
+    /// The address at which the host listens.
     pub address: SocketAddr,
 }
 
-/// Everything that is to be told.
+/// Everything that Inngest is to be told.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Subject {
     pub(super) apps: Vec<AppSubject>,
-    /// No signatures are asked for.
+    /// Tells whether no signatures are asked for.
     pub(super) dev: bool,
     pub(super) key: Option<String>,
     /// The branch environment.
     pub(super) env: Option<String>,
 }
 
-/// One app.
+/// One app of the registration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct AppSubject {
     pub(super) id: String,
-    /// Where it registers.
+    /// The address of the Inngest at which the app registers.
     pub(super) api: String,
-    /// Where it is to be called.
+    /// The URL at which Inngest is to call the app.
     pub(super) url: String,
-    /// Which handler registers it.
+    /// The handler that registers the app.
     pub(super) target: Target,
     pub(super) functions: Vec<Function>,
 }
 
-/// Why nothing is told.
+/// The reason why nothing is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Off {
     #[error("it is switched off")]
@@ -77,13 +77,13 @@ impl Off {
         }
     }
 
-    /// Somebody has to do something.
+    /// Tells whether somebody has to do something.
     pub(super) const fn is_wrong(&self) -> bool {
         matches!(self, Self::NoOrigin { .. } | Self::NoKey { .. })
     }
 }
 
-/// The status before Inngest was told anything.
+/// Returns the status before Inngest was told anything.
 pub(super) fn status(subject: &Result<Subject, Off>) -> RegistrationStatus {
     let apps = subject.iter().flat_map(|subject| &subject.apps).map(|app| AppStatus {
         id: app.id.clone(),
@@ -105,7 +105,7 @@ pub(super) fn status(subject: &Result<Subject, Off>) -> RegistrationStatus {
 }
 
 impl Subject {
-    /// `variable` gives the variables of the generation.
+    /// Returns the subject of a generation, whose variables `variable` gives.
     pub(super) fn of(
         manifest: &Manifest,
         variable: impl Fn(&str) -> Option<String>,
@@ -156,7 +156,7 @@ impl Subject {
         })
     }
 
-    /// Changes when there is something new to tell, or somebody new to tell it to.
+    /// Returns a digest. It changes when there is something new to tell, or another Inngest to tell it to.
     pub(super) fn digest(&self) -> String {
         let functions = |app: &AppSubject| -> Vec<_> {
             let told = app.functions.iter().map(|function| {
@@ -196,7 +196,7 @@ pub enum Unsigned {
 }
 
 impl Unsigned {
-    /// Tells whether the functions of some app take calls that nobody has signed.
+    /// Returns the reason if the functions of some app take calls that nobody has signed.
     #[must_use]
     pub fn of(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -210,7 +210,7 @@ impl Unsigned {
         reasons.min_by_key(|reason| *reason != Self::DevMode)
     }
 
-    /// Says its meaning, and what to do.
+    /// Returns the meaning of the reason, and the advice.
     #[must_use]
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -226,7 +226,8 @@ impl Unsigned {
     }
 }
 
-/// What the environment says, for clients that do not tell (inngest/inngest-js: `components/Inngest.ts`).
+/// The settings of the environment, for clients that do not set their own (inngest/inngest-js:
+/// `components/Inngest.ts`).
 struct Mode {
     dev: bool,
     dev_server: Option<String>,
@@ -257,7 +258,7 @@ impl Mode {
     }
 }
 
-/// Where an Inngest on this machine reaches the host.
+/// Returns the address at which an Inngest on this machine reaches the host.
 fn own_origin(Settings { address, .. }: &Settings, api: &str) -> Result<String, Off> {
     let near = is_local(api);
     let address = match address.ip() {
@@ -274,7 +275,7 @@ fn own_origin(Settings { address, .. }: &Settings, api: &str) -> Result<String, 
     Ok(format!("http://{address}"))
 }
 
-/// Whether a URL leads to this machine.
+/// Tells whether a URL leads to this machine.
 #[must_use]
 pub fn is_local(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

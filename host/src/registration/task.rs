@@ -1,5 +1,5 @@
-//! The one task that acts for the registration: does what `state` decides, one thing at a time, and shows
-//! and says how it stands.
+//! The one task that acts for the registration: it does what `state` decides, one act at a time, and shows and logs
+//! the standing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
 }
 
-/// Resolves when what is being done ends; never while nothing is.
+/// Waits until the present act ends, and forever while there is none.
 async fn next(doing: &mut Option<BoxFuture<'static, Event>>) -> Event {
     match doing.as_mut() {
         Some(future) => {
@@ -84,12 +84,12 @@ struct Task {
     /// The time since which the host that is registered in place of this one has not answered.
     silent_since: Option<Timestamp>,
     told: Told,
-    /// Who waits until nothing is under way.
+    /// The askers, who wait until nothing is under way.
     tickets: Vec<oneshot::Sender<()>>,
     shown: watch::Sender<Arc<RegistrationStatus>>,
 }
 
-/// What the log was told last, so that it is told once.
+/// The last message to the log, so that each message is logged once.
 #[derive(Debug, Default, PartialEq)]
 enum Told {
     #[default]
@@ -103,7 +103,7 @@ enum Told {
 }
 
 impl Task {
-    /// Looks which generation is current, and whether it may be told.
+    /// Finds out which generation is current, and whether Inngest may be told of it.
     fn look(&mut self, allowed: bool) {
         let current = self.table.current();
         let id = |generation: &Option<Arc<Generation>>| generation.as_ref().map(|generation| generation.id);
@@ -175,7 +175,7 @@ impl Task {
         self.show();
         if self.machine.is_settled() {
             for ticket in self.tickets.drain(..) {
-                // Whoever asked may have gone.
+                // The asker may have gone.
                 let _ = ticket.send(());
             }
         }
@@ -220,13 +220,13 @@ impl Task {
         }
     }
 
-    /// The host that Inngest calls in place of this one, while Inngest says so.
+    /// Returns the host that Inngest calls in place of this one, while Inngest says so.
     fn holder(&self) -> Option<&Holder> {
         let is_drifted = matches!(self.machine.standing(), Standing::Drifted(_));
         self.machine.holder().filter(|_| is_drifted)
     }
 
-    /// Tells the log what is news: the first failure of a kind, and that it is over.
+    /// Tells the log the news: the first failure of a kind, and its end.
     fn say(&mut self) {
         let told = &self.told;
         let elsewhere = self.holder().map(|holder| holder.urls.clone());
@@ -280,7 +280,7 @@ impl Task {
                 );
             }
         }
-        // What is said of nothing does not hide what was said before it.
+        // The lack of a generation does not hide the message before it.
         if !matches!(news, Told::Off(Off::NoGeneration)) {
             self.told = news;
         }
@@ -316,7 +316,7 @@ async fn due_after(wait: Duration) -> Event {
     Event::Due
 }
 
-/// Due at once when the host that is registered in place of this one ends.
+/// Waits for so long, or until the host that is registered in place of this one ends.
 async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
     tokio::select! {
         event = due_after(wait) => event,
@@ -331,7 +331,7 @@ async fn ask_holder(subject: Subject, urls: Vec<String>) -> Event {
     Event::Holder(holder::ask(&subject, &urls).await)
 }
 
-/// From 0 to 1; a half where there is no chance.
+/// Returns a number from 0 to 1; a half where there is no chance.
 fn random() -> f64 {
     let mut bytes = [0_u8; 4];
     match getrandom::fill(&mut bytes) {

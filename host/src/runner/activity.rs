@@ -1,11 +1,11 @@
-//! Whether anything is being worked on: what could still send an event or a signal.
+//! The count of the work that goes on and that could still send an event or a signal.
 
 use tokio::sync::watch;
 
 #[derive(Debug)]
 pub struct Activity(watch::Sender<usize>);
 
-/// Something is worked on until this is dropped.
+/// A piece of work, which goes on until this value is dropped.
 #[derive(Debug)]
 pub struct Busy(watch::Sender<usize>);
 
@@ -25,7 +25,7 @@ impl Activity {
     /// Resolves once nothing is worked on.
     pub async fn quiet(&self) {
         let mut count = self.0.subscribe();
-        // The sender is here.
+        // The sender is in `self`, so the receiver does not fail.
         let _ = count.wait_for(|count| *count == 0).await;
     }
 }

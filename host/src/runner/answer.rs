@@ -8,20 +8,20 @@ use super::op::Op;
 use crate::net::HttpAnswer;
 use crate::wire::{self, StreamedAnswer};
 
-/// What it says.
+/// The content of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The function returned.
     Returned(Value),
-    /// It goes on.
+    /// The function goes on.
     Ops {
         /// The execution version that the SDK has chosen.
         version: Option<i64>,
         ops: Vec<Op>,
-        /// When a step that threw is to be tried again.
+        /// The moment at which a step that threw is to be tried again.
         after: Option<Moment>,
     },
-    /// It threw, or there is no answer that can be read.
+    /// The function threw, or there is no answer that can be read.
     Failed {
         error: Value,
         again: bool,
@@ -36,7 +36,7 @@ impl Answer {
         let body: Result<Value, _> = serde_json::from_slice(&raw.body);
         let failed = |error| Self::Failed {
             error,
-            // Nobody signs the next one either.
+            // The next call would have no signature either.
             again: raw.status != 401 && raw.header(wire::NO_RETRY) != Some("true"),
             after: after.clone(),
         };
@@ -68,7 +68,7 @@ impl Answer {
         }
     }
 
-    /// There is no answer: the caller could not reach the host, or it ended.
+    /// Returns the answer to a call that has none: the caller could not reach the host, or the host ended.
     #[must_use]
     pub fn lost(why: &str) -> Self {
         Self::Failed {
@@ -79,7 +79,7 @@ impl Answer {
     }
 }
 
-/// An error of the runner's own, in the shape of those that the SDK serialises.
+/// An error of the runner's own, in the shape of the errors that the SDK serialises.
 #[must_use]
 pub fn error(name: &str, message: &str) -> Value {
     json!({"name": name, "message": message})

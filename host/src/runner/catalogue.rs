@@ -9,7 +9,7 @@ use crate::status::FunctionStatus;
 
 /// The retries of a function that says nothing (inngest/inngest: `pkg/consts`).
 const DEFAULT_RETRIES: u32 = 4;
-/// How many names are offered for one that is not known.
+/// The number of names that are offered for an unknown one.
 const MOST_NEAR: usize = 3;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -25,11 +25,11 @@ pub struct Function {
     pub config: Value,
 }
 
-/// All of them.
+/// All functions of a project.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue(Vec<Function>);
 
-/// Why a name means no function.
+/// The reason why a name means no function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum NotFound {
     #[error("there is no function {name:?}{}", did_you_mean(.near))]
@@ -78,7 +78,7 @@ impl From<FunctionStatus> for Function {
 }
 
 impl Function {
-    /// Its id without the app's.
+    /// The function's id without the app's.
     #[must_use]
     pub fn short_id(&self) -> &str {
         let short = self.id.strip_prefix(&self.app).and_then(|rest| rest.strip_prefix('-'));
@@ -90,7 +90,7 @@ impl Function {
         self.retries.unwrap_or(DEFAULT_RETRIES) + 1
     }
 
-    /// The event that a run of it has when nobody says which.
+    /// The event of a run for which nobody names an event.
     #[must_use]
     pub fn usual_event(&self) -> String {
         let named = self.events().find(|event| !event.contains('*'));
@@ -107,8 +107,8 @@ impl Function {
         self.triggers.iter().filter_map(|trigger| trigger["event"].as_str())
     }
 
-    /// Whether the event begins a run of it. An expression that is not understood does not keep it
-    /// from that.
+    /// Tells whether the event begins a run of the function. An expression that is not understood does not prevent
+    /// the run.
     #[must_use]
     pub fn is_triggered_by(&self, event: &Value) -> bool {
         let name = event["name"].as_str().unwrap_or_default();
@@ -125,7 +125,7 @@ impl Function {
         })
     }
 
-    /// Whether the event, which has come, cancels a run of it that began on `began`.
+    /// Tells whether the event `came` cancels a run of the function that began on `began`.
     #[must_use]
     pub fn is_cancelled_by(&self, came: &Value, began: &Value) -> bool {
         let cancels = self.config["cancel"].as_array().into_iter().flatten();
@@ -149,7 +149,7 @@ impl Catalogue {
         Self(functions)
     }
 
-    /// Where the function is called: an app that is not alone has a path of its own.
+    /// The path at which the function is called: an app that is not alone has a path of its own.
     #[must_use]
     pub fn path_of(&self, function: &Function) -> String {
         if self.0.iter().all(|other| other.app == function.app) {
@@ -159,13 +159,13 @@ impl Catalogue {
         }
     }
 
-    /// By its whole id, as code names it.
+    /// Finds a function by its whole id, as code names it.
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<&Function> {
         self.0.iter().find(|function| function.id == id)
     }
 
-    /// By its id, with or without the app's.
+    /// Finds a function by its id, with or without the app's.
     ///
     /// # Errors
     /// When there is none, or more than one.
@@ -188,12 +188,12 @@ impl Catalogue {
         }
     }
 
-    /// What an event begins.
+    /// The functions that an event begins.
     pub fn triggered_by<'a>(&'a self, event: &'a Value) -> impl Iterator<Item = &'a Function> {
         self.0.iter().filter(|function| function.is_triggered_by(event))
     }
 
-    /// Why an event begins nothing.
+    /// The reason why an event begins nothing.
     #[must_use]
     pub fn nothing_for(&self, event: &str) -> NotFound {
         let mut known: Vec<String> = self.0.iter().flat_map(Function::events).map(str::to_owned).collect();
@@ -206,7 +206,7 @@ impl Catalogue {
         }
     }
 
-    /// What runs when a function has failed for good.
+    /// The function that runs when another function has failed for good.
     #[must_use]
     pub fn failure_handler_of(&self, function: &Function) -> Option<&Function> {
         self.by_id(&format!("{}-failure", function.id))
@@ -221,7 +221,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> 
     scored.sort_by(|one, other| other.0.total_cmp(&one.0));
     scored.dedup();
     let best = scored.first().map_or(0.0, |(score, _)| *score);
-    // Names of one event family begin alike: what is far behind the best is not meant.
+    // Names of one event family begin alike: a name that is far behind the best one is not meant.
     let near = scored.into_iter().take_while(|(score, _)| *score > best - 0.05);
     near.take(MOST_NEAR).map(|(_, known)| known.to_owned()).collect()
 }

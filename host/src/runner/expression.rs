@@ -18,7 +18,7 @@ use crate::expressions::with_program;
 pub enum Verdict {
     Holds,
     Fails,
-    /// It is no CEL, is too long, or calls what Inngest or this runner does not know.
+    /// The expression is no CEL, is too long, or calls a function that Inngest or this runner does not know.
     NotUnderstood,
 }
 
@@ -46,7 +46,7 @@ fn verdict(program: &Program, event: &Value, came: &Value) -> Verdict {
     }
 }
 
-/// Returns a value as CEL has it: of numbers whole ones are integers, whatever their sign.
+/// Returns a value as CEL has it: whole numbers are integers, whatever their sign.
 fn in_cel(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
@@ -89,7 +89,7 @@ fn fill_in_comparison(operator: &str, one: &Expr, other: &Expr, scope: &mut Valu
         };
         let value = match operator {
             LESS | LESS_EQUALS | GREATER | GREATER_EQUALS => zero_like(beside, scope),
-            // Of two fields that are missing neither is equal to the other.
+            // A missing field is not equal to another missing field.
             EQUALS | NOT_EQUALS if path(beside).is_some_and(|path| look_up(scope, &path).is_none()) => false.into(),
             _ => continue,
         };
@@ -98,7 +98,7 @@ fn fill_in_comparison(operator: &str, one: &Expr, other: &Expr, scope: &mut Valu
     }
 }
 
-/// Returns the zero or the empty text that has the type of what it is compared with.
+/// Returns the zero or the empty text, by the type of the value that it is compared with.
 fn zero_like(beside: &Expr, scope: &Value) -> Value {
     let is_text = match beside {
         Expr::Literal(literal) => matches!(literal, LiteralValue::String(_)),
@@ -227,7 +227,7 @@ mod tests {
         }
     }
 
-    /// As `pkg/expressions/unknown_test.go` of Inngest has it.
+    /// Agrees with `pkg/expressions/unknown_test.go` of Inngest.
     #[test]
     fn a_missing_field_is_null_and_in_an_order_zero() {
         for (expression, holds) in [

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A new one: 48 bits of time, 80 of chance.
+/// Makes a new name: 48 bits of time, 80 bits of chance.
 #[must_use]
 pub fn ulid() -> String {
     let millis = u128::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
     let mut chance = [0_u8; 16];
-    // Without chance there is still time: the ids of one run differ by it.
+    // Without chance the time is left, by which the ids of one run differ.
     let _ = getrandom::fill(&mut chance[6..]);
     let number = (millis << 80) | u128::from_be_bytes(chance);
     (0..26)

@@ -1,4 +1,4 @@
-//! What functions ask Inngest for over HTTP while they run: a small part of its API.
+//! The part of Inngest's HTTP API that functions use while they run.
 //!
 //! | method, path | what |
 //! |---|---|

@@ -9,13 +9,13 @@
 //!                  └─────────┴─────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! It never does IO and has no clock. What it follows is inngest/inngest, `pkg/execution/executor`:
+//! The machine never does IO and has no clock. It follows inngest/inngest, `pkg/execution/executor`:
 //!
 //! - A step that throws for the last time is memoised as an error, and the function sees it.
 //! - Once more than one op came at a time, steps are planned and not run at once
 //!   (`disable_immediate_execution`). Version 2 discovers again when all of them have ended, unless
 //!   they race; version 1 after each of them.
-//! - Two discoveries never run at a time: what ends meanwhile leads to another one.
+//! - Two discoveries never run at a time: a step that ends meanwhile leads to another discovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,27 +25,27 @@ use super::answer::{self, Answer};
 use super::moment::Moment;
 use super::op::{Op, Step, Wait};
 
-/// As many as Inngest lets a run have.
+/// The most steps that Inngest lets a run have.
 const MOST_STEPS: usize = 1000;
 
 /// A call to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub target: Target,
-    /// From 0.
+    /// The number of the attempt, from 0.
     pub attempt: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// From the beginning, past what is memoised.
+    /// A call that runs the function from its beginning, past the memoised steps.
     Discovery,
-    /// A step that was planned.
+    /// A call that runs a step which was planned.
     Step(Step),
 }
 
 impl Target {
-    /// What the call carries as `stepId`.
+    /// The `stepId` that the call carries.
     #[must_use]
     pub fn step_id(&self) -> &str {
         match self {
@@ -55,23 +55,23 @@ impl Target {
     }
 }
 
-/// When a call is made again.
+/// The time at which a call is made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delay {
-    /// Longer with each attempt; this is the one that failed.
+    /// A time that grows with each attempt; `attempt` is the one that failed.
     BackOff { attempt: u32 },
-    /// As the code says (`RetryAfterError`).
+    /// The moment that the code says (`RetryAfterError`).
     Until(Moment),
 }
 
-/// What is to be done, in order.
+/// A thing to do. The effects of one answer are done in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Call {
         call: Call,
         delay: Option<Delay>,
     },
-    /// Find out what becomes of it, then [`Machine::resolved`].
+    /// The wait of a step begins; its outcome goes to [`Machine::resolved`].
     Begin {
         step: Step,
         wait: Wait,
@@ -90,11 +90,11 @@ pub enum Effect {
     },
     /// Something that people should know.
     Note(String),
-    /// The last one.
+    /// The last effect: the run has ended.
     End(Outcome),
 }
 
-/// How an attempt of a step ended.
+/// The end of an attempt of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
     Done(Value),
@@ -102,23 +102,23 @@ pub enum Ending {
     Failed(Value),
 }
 
-/// How the run ended.
+/// The end of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Completed(Value),
     Failed(Value),
 }
 
-/// What the executor remembers of a run.
+/// The executor's memory of a run.
 #[derive(Debug, Clone)]
 pub struct Machine {
     max_attempts: u32,
-    /// By hashed id, in the order in which they ended.
+    /// The outcomes of steps by hashed id, in the order in which the steps ended.
     memory: Vec<(String, Value)>,
-    /// -1 until the SDK has chosen one.
+    /// The execution version; -1 until the SDK has chosen one.
     version: i64,
     plan_only: bool,
-    /// Planned or waited for, not ended.
+    /// The steps that are planned or waited for, and that have not ended.
     open: BTreeMap<String, Step>,
     /// The steps that must all end before the next discovery.
     group: BTreeSet<String>,
@@ -130,12 +130,12 @@ pub struct Machine {
 enum Discovery {
     Idle,
     Running,
-    /// It runs, and something ended that it does not know of.
+    /// A discovery runs, and something has ended that the discovery does not know of.
     RunningAndOutdated,
 }
 
 impl Machine {
-    /// A run of a function that may be tried so many times.
+    /// Makes the machine for a run of a function that may be tried so many times.
     #[must_use]
     pub const fn new(max_attempts: u32) -> Self {
         Self {
@@ -157,7 +157,7 @@ impl Machine {
         effects
     }
 
-    /// By hashed id, in the order in which they ended.
+    /// Returns the outcomes of steps by hashed id, in the order in which the steps ended.
     #[must_use]
     pub fn memory(&self) -> &[(String, Value)] {
         &self.memory
@@ -178,7 +178,7 @@ impl Machine {
         self.max_attempts
     }
 
-    /// What follows from the answer to a call.
+    /// Returns the effects of the answer to a call.
     #[must_use]
     pub fn answered(&mut self, call: &Call, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -193,8 +193,8 @@ impl Machine {
         effects
     }
 
-    /// What follows from the end of a wait: `outcome` as the state holds it, which is `null` for a
-    /// sleep or a timeout, an event, `{"data":…}` or `{"error":…}`.
+    /// Returns the effects of the end of a wait. `outcome` has the form of the state: `null` for a sleep or a
+    /// timeout, an event, `{"data":…}` or `{"error":…}`.
     #[must_use]
     pub fn resolved(&mut self, id: &str, outcome: Value) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -241,10 +241,10 @@ impl Machine {
         }
         let known = |op: &Op| op.step().is_some_and(|step| self.open.contains_key(&step.id));
         let is_target = |op: &Op| op.step().is_some_and(|step| call.target.step_id() == step.id);
-        // Steps that are under way are told with each discovery.
+        // Each discovery tells of the steps that are under way.
         let mut ops: Vec<Op> = ops.into_iter().filter(|op| is_target(op) || !known(op)).collect();
         self.group_steps(&ops);
-        // What is under way first: the end of one may be what the others wait for.
+        // The ops that are under way come first: the end of a step may be the thing that they wait for.
         ops.sort_by_key(|op| matches!(op, Op::Ran { .. } | Op::Threw { .. }));
         let outdated = self.discovery == Discovery::RunningAndOutdated;
         let mut retried = false;
@@ -310,8 +310,8 @@ impl Machine {
         }
     }
 
-    /// Several steps at once are only planned from then on. Unless they race, the function is asked again when all of
-    /// them are done.
+    /// Has steps only planned, once several steps came at a time. Unless the steps race, the function is asked again
+    /// when all of them are done.
     fn group_steps(&mut self, ops: &[Op]) {
         let lazy = |op: &Op| matches!(op, Op::Lazy { .. });
         if ops.iter().filter(|op| !lazy(op)).count() > 1 {
@@ -372,7 +372,7 @@ fn delay(attempt: u32, after: Option<Moment>) -> Delay {
     after.map_or(Delay::BackOff { attempt }, Delay::Until)
 }
 
-/// Tells that a step threw, and has it tried again.
+/// Tells that a step threw, and has the step tried again.
 fn threw_again(call: &Call, step: Step, error: Value, after: Option<Moment>, effects: &mut Vec<Effect>) {
     let delay = delay(call.attempt, after);
     effects.push(Effect::Tell {

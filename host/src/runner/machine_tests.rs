@@ -33,7 +33,7 @@ fn calls(effects: &[Effect]) -> Vec<Call> {
     calls.collect()
 }
 
-/// The targets of the calls, and their attempts.
+/// Checks the targets of the calls, and their attempts.
 fn check_calls(effects: &[Effect], expected: &[(&str, u32)]) {
     let found = calls(effects);
     let found: Vec<(&str, u32)> = found.iter().map(|call| (call.target.step_id(), call.attempt)).collect();
@@ -91,7 +91,7 @@ fn version_1_discovers_after_each_parallel_step_one_discovery_at_a_time() {
     let both = [planned("a"), planned("b")];
     check_calls(&machine.answered(&discovery(0), ops(1, &both)), &[("a", 0), ("b", 0)]);
     check_calls(&machine.answered(&step("b", 0), ops(1, &[ran("b")])), &[("step", 0)]);
-    // While it runs the other one ends: it does not know of it.
+    // The other step ends while the discovery runs, which does not know of that end.
     check_calls(&machine.answered(&step("a", 0), ops(1, &[ran("a")])), &[]);
     check_calls(&machine.answered(&discovery(0), ops(1, &[])), &[("step", 0)]);
     assert!(machine.plan_only());
@@ -164,15 +164,16 @@ fn a_function_that_waits_for_nothing_fails_instead_of_hanging() {
     assert!(matches!(&effects[..], [Effect::End(Outcome::Failed(_))]), "{effects:?}");
 }
 
-/// What a made-up function is: groups of steps, one after the other; how often each step throws first.
+/// A made-up function: groups of steps, one group after the other. The number of a step tells how often the step
+/// throws first.
 type Function = Vec<Vec<u32>>;
 
 fn name(group: usize, step: usize) -> String {
     format!("{group}.{step}")
 }
 
-/// Answers as the SDK does: the first group that is not all memoised, run at once when it is one
-/// step and may be.
+/// Answers as the SDK does, with the first group that is not all memoised. A step that is alone in its group runs at
+/// once, where it may.
 fn answer(function: &Function, machine: &Machine, call: &Call, version: i64) -> Answer {
     let knows = |id: &str| machine.memory().iter().any(|(known, _)| known == id);
     let run = |id: &str| {
@@ -198,8 +199,8 @@ fn answer(function: &Function, machine: &Machine, call: &Call, version: i64) -> 
 }
 
 proptest! {
-    /// Whatever the order in which answers come, every step ends once, no call is made twice at a
-    /// time, and the function returns.
+    /// Checks that, in whatever order answers come, every step ends once, no call is made twice at a time, and the
+    /// function returns.
     #[test]
     fn every_run_comes_to_its_end(
         function in prop::collection::vec(prop::collection::vec(0_u32..3, 1..4), 0..4),

@@ -1,5 +1,5 @@
-//! Plays Inngest's executor for the runs of one `baton invoke`. A tool: state is in memory, and gone
-//! with the process.
+//! Plays Inngest's executor for the runs of one `baton invoke`. The runner is a tool: its state is in memory, and
+//! gone with the process.
 //!
 //! ```text
 //!  session ── run ──┬─ machine   pure: answers in, effects out
@@ -10,9 +10,9 @@
 //!
 //! # Files
 //!
-//! - plays Inngest's executor for one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` is
-//!   what runs share, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
-//!   `inbox.rs` what functions send, `post.rs` who waits for it
+//! - the executor of one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` has the common
+//!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
+//!   `inbox.rs` the requests of functions, `post.rs` the waits for their events
 
 mod activity;
 pub mod answer;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// When something is due.
+/// The time at which something is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moment {
-    /// So long after it was said.
+    /// A time so long after the text was said.
     After(Duration),
     At(Timestamp),
-    /// What was said is no time.
+    /// A text that is no time.
     Unreadable(String),
 }
 
@@ -40,7 +40,7 @@ impl Moment {
         date.ok().map(Self::At)
     }
 
-    /// How long it is until then; nothing once it has passed.
+    /// The time that is left until the moment; zero once the moment has passed.
     #[must_use]
     pub fn left(&self, now: Timestamp) -> Duration {
         match self {

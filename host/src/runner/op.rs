@@ -1,17 +1,17 @@
-//! What a function asks its executor to do: one element of a 206 body
-//! (inngest/inngest: `pkg/enums/opcode.go`, `pkg/execution/state/opcode.go`).
+//! The requests of a function to its executor; each is an element of a 206 body (inngest/inngest:
+//! `pkg/enums/opcode.go`, `pkg/execution/state/opcode.go`).
 
 use serde_json::Value;
 
 use super::moment::Moment;
 use crate::wire::Opcode;
 
-/// One op, read.
+/// An op that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// A step ran, and this came of it.
+    /// A step ran, and this is its result.
     Ran { step: Step, data: Value },
-    /// A step threw; `again` unless the SDK knows that it is for good.
+    /// A step threw. `again` is false when the SDK knows that the failure is for good.
     Threw { step: Step, error: Value, again: bool },
     /// A step wants a call of its own.
     Planned(Step),
@@ -23,30 +23,30 @@ pub enum Op {
     Rediscover,
     /// Work of Inngest's that a run does not wait for.
     Lazy { code: String },
-    /// Nothing that is known here.
+    /// An op that is not known here.
     Unknown { code: String },
 }
 
 /// A step as its op describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// On the wire: SHA-1 of what the user calls it, with a counter for repetitions.
+    /// The id on the wire: SHA-1 of the user's name for the step, with a counter for repetitions.
     pub id: String,
-    /// What the user calls it.
+    /// The user's name for the step.
     pub name: String,
-    /// What the SDK says that it is, such as `step.sendEvent`; nothing for a plain `step.run`.
+    /// The kind that the SDK gives the step, such as `step.sendEvent`; nothing for a plain `step.run`.
     pub kind: Option<String>,
-    /// The first of its group to end lets the function go on (`group.parallel({mode: "race"})`).
+    /// Tells that the function goes on with the first step of the group to end (`group.parallel({mode: "race"})`).
     pub race: bool,
 }
 
-/// What a step waits for.
+/// The thing that a step waits for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wait {
     Sleep(Moment),
     Event {
         name: String,
-        /// CEL over `event`, which began the run, and `async`, which has come.
+        /// The CEL expression over `event`, which began the run, and `async`, which has come.
         expression: Option<String>,
         timeout: Option<Moment>,
     },
@@ -71,7 +71,8 @@ pub struct HttpRequest {
     pub method: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// Of a language model: the answer's JSON is the outcome, and no success is an error.
+    /// Tells whether the request is to a language model: then the JSON of the answer is the outcome, and an answer
+    /// without success is an error.
     pub infer: bool,
 }
 
@@ -137,7 +138,7 @@ impl Op {
         }
     }
 
-    /// The step that it is about.
+    /// The step that the op is about.
     #[must_use]
     pub const fn step(&self) -> Option<&Step> {
         match self {
@@ -174,7 +175,8 @@ impl HttpRequest {
         }
     }
 
-    /// The key goes where the provider wants it (inngest/inngest: `pkg/util/aigateway`).
+    /// Reads a request to a language model. The key goes where the provider wants it (inngest/inngest:
+    /// `pkg/util/aigateway`).
     fn infer(opts: &Value) -> Self {
         let mut headers = headers(&opts["headers"]);
         headers.push(("content-type".to_owned(), "application/json".to_owned()));

@@ -1,7 +1,7 @@
-//! Events on their way: who waits for which, and which are still to be sent.
+//! Events on their way: the waits for them, and the events that are still to be sent.
 //!
-//! An event that was asked for (`--send-event`) is sent once something waits for it: Inngest does
-//! not show a wait what came before it. An event that functions send is sent at once.
+//! An event that was asked for (`--send-event`) is sent once something waits for it: Inngest does not show a wait the
+//! events that came before it. An event of a function is sent at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::expression::{Verdict, evaluate};
 
-/// What a step or a run waits for.
+/// The event that a step or a run waits for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether an event is what is waited for.
+    /// Tells whether an event is the wanted one.
     fn is(&self, came: &Value) -> bool {
         came["name"] == self.name.as_str()
             && self
@@ -29,7 +29,7 @@ impl Wanted {
                 .is_none_or(|expression| evaluate(expression, &self.began, came) != Verdict::Fails)
     }
 
-    /// Whether its expression cannot be evaluated, so that any event of the name will do.
+    /// Tells whether the expression cannot be evaluated, so that any event of the name will do.
     #[must_use]
     pub fn is_not_understood(&self) -> bool {
         let expression = self.expression.as_deref();
@@ -48,7 +48,7 @@ struct Inner {
 }
 
 impl Post {
-    /// With events to be sent, each once something waits for it.
+    /// Makes a post with events to be sent, each once something waits for it.
     #[must_use]
     pub fn new(unsent: Vec<Value>) -> Self {
         Self(Mutex::new(Inner {
@@ -61,7 +61,7 @@ impl Post {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves with the event. The flag: it is one of those that were to be sent.
+    /// Returns a receiver that resolves with the event. Also returns the event if it was one of those to be sent.
     pub fn wait(&self, wanted: Wanted) -> (oneshot::Receiver<Value>, Option<Value>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
@@ -81,7 +81,7 @@ impl Post {
         Some(inner.unsent.remove(at))
     }
 
-    /// Gives an event to everybody who waits for it.
+    /// Gives an event to all that wait for it.
     pub fn send(&self, event: &Value) {
         let mut inner = self.inner();
         let (fitting, waiting) = std::mem::take(&mut inner.waiting)
@@ -100,7 +100,7 @@ impl Post {
         receiver
     }
 
-    /// Gives a signal to the one who waits for it. False when nobody does.
+    /// Gives a signal to the wait for it. Returns false when there is none.
     pub fn signal(&self, signal: &str, data: &Value) -> bool {
         let mut inner = self.inner();
         let Some(at) = inner

@@ -1,10 +1,10 @@
-//! What is told of runs while they go on. Serialised as `baton invoke --json` prints it, a line each.
+//! The reports of runs while they go on. `baton invoke --json` prints each of them as a line.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-/// One line.
+/// A report, which is one line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Report {
@@ -21,13 +21,13 @@ pub enum Report {
         of: Of,
         step: String,
         id: String,
-        /// What the SDK says that it is, such as `step.sendEvent`; `null` for a plain `step.run`.
+        /// The kind that the SDK gives the step, such as `step.sendEvent`; `null` for a plain `step.run`.
         kind: Option<String>,
         status: StepStatus,
-        /// From 0.
+        /// The number of the attempt, from 0.
         attempt: u32,
         max_attempts: u32,
-        /// Whose code ran it.
+        /// The generation whose code ran the step.
         generation: Option<u64>,
         ms: f64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,12 +55,12 @@ pub enum Report {
         step: String,
         id: String,
         kind: WaitKind,
-        /// What for: an event's or signal's name, a function's id, a URL.
+        /// The thing that the step waits for: an event's or signal's name, a function's id, a URL.
         #[serde(rename = "for")]
         what: Option<String>,
         until: Option<Timestamp>,
     },
-    /// What it waited for has come, or the time is over (`output` is `null`).
+    /// The wait of a step has ended: its thing has come, or the time is over (`output` is `null`).
     Waited {
         #[serde(flatten)]
         of: Of,
@@ -86,8 +86,8 @@ pub enum Report {
         ending: RunEnding,
         ms: f64,
     },
-    /// The last line: what became of what was invoked. With several functions that of the first
-    /// which did not complete, else of the first.
+    /// The last line: the outcome of the invocation. With several functions it is the outcome of the first function
+    /// that did not complete, else of the first.
     Result {
         function: String,
         #[serde(flatten)]
@@ -96,25 +96,25 @@ pub enum Report {
     },
 }
 
-/// Which run a line is about.
+/// The run that a line is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Of {
     pub run: String,
     /// `<app>-<function>`.
     pub function: String,
-    /// 0 for what was invoked, one more for each run that is within another.
+    /// The depth of the run: 0 for an invoked function, one more for each run that is within another.
     pub depth: usize,
 }
 
-/// Why a run began.
+/// The reason why a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// It was asked for.
+    /// The run was asked for.
     Asked,
-    /// A step invokes it.
+    /// A step invokes the function.
     Invoked,
-    /// An event triggers it.
+    /// An event triggers the function.
     Delivered,
     /// The function's `onFailure`.
     OnFailure,
@@ -124,9 +124,9 @@ pub enum Origin {
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     Completed,
-    /// It is tried again.
+    /// The step is tried again.
     Retrying,
-    /// For good: the function sees the error.
+    /// The step has failed for good: the function sees the error.
     Failed,
 }
 
@@ -140,7 +140,7 @@ pub enum WaitKind {
     Http,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RunEnding {

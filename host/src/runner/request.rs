@@ -1,6 +1,6 @@
-//! The request of a call, as Inngest's executor writes it (inngest/inngest:
-//! `pkg/execution/driver`), but for one thing: it names no function of Inngest's database
-//! (`ctx.fn_id`), without which the SDK does not checkpoint. So each step comes back by itself.
+//! The request of a call, as Inngest's executor writes it (inngest/inngest: `pkg/execution/driver`), but for one
+//! thing: the request names no function of Inngest's database (`ctx.fn_id`), without which the SDK does not
+//! checkpoint. So each step comes back by itself.
 
 use std::fmt::Write as _;
 
@@ -20,14 +20,14 @@ pub struct Request {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// The state was too large for the body: the SDK asks for it.
+    /// Tells whether the state was too large for the body: then the SDK asks for it.
     pub use_api: bool,
 }
 
-/// Whom a run calls.
+/// The address of the function that a run calls.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// `/api/inngest`, or that of an app.
+    /// The path: `/api/inngest`, or that of an app.
     pub path: String,
     /// `<app>-<function>`.
     pub function: String,
@@ -70,7 +70,7 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
     }
 }
 
-/// As a part of a URL.
+/// Encodes a text as a part of a URL.
 #[must_use]
 pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');

@@ -1,4 +1,4 @@
-//! One run: the only place that does what the machine decides.
+//! One run: the only place that carries out the decisions of the machine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::report::{Of, Origin, Report, RunEnding, StepStatus};
 use super::request::{Address, request};
 use super::session::{Order, Session, State, millis};
 
-/// What becomes of something that was begun.
+/// The end of something that a run has begun.
 pub(super) enum Happened {
     Answered {
         call: Call,
@@ -28,7 +28,7 @@ pub(super) enum Happened {
     },
     /// The delay before a call is over.
     Due { call: Call, busy: Busy },
-    /// A wait has ended: what the state says of it, and what is told.
+    /// A wait has ended: its outcome for the state, and the report of it.
     Resolved {
         id: String,
         outcome: Value,
@@ -48,7 +48,7 @@ pub(super) struct Running {
     pub(super) under_way: FuturesUnordered<BoxFuture<'static, Happened>>,
     /// Calls that run or are due later.
     calls: usize,
-    /// Said once: where events go that nobody here sees.
+    /// Tells whether people were told where events go that are not seen here; they are told once.
     told_of_events: bool,
 }
 
@@ -136,7 +136,7 @@ impl Running {
                     return ending;
                 }
             }
-            // Only now: what came of it is busy itself.
+            // The run gives this up only now: the work that came of it is busy itself.
             drop(busy.take());
             if self.calls == 0
                 && let Some(event) = self.session.post.take(cancels)
@@ -258,7 +258,7 @@ impl Running {
         }
     }
 
-    /// Makes a call with what is known now.
+    /// Makes a call with the present state of the run.
     fn call(&mut self, call: Call, busy: Busy) {
         let request = request(&self.address, &self.event, &self.machine, &call);
         if request.use_api {

@@ -1,4 +1,4 @@
-//! Who answers calls: the SDK behind a host, or a fake in tests.
+//! The side that answers calls: the SDK behind a host, or a fake in tests.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -30,7 +30,7 @@ async fn fetch(request: HttpRequest) -> Result<HttpAnswer, Lost> {
         .map_err(|error| Lost(format!("{url} does not answer: {error}")))
 }
 
-/// An answer, and who gave it.
+/// An answer, and the generation that gave it.
 #[derive(Debug, Clone)]
 pub struct Answered {
     pub raw: HttpAnswer,
@@ -38,7 +38,7 @@ pub struct Answered {
     pub generation: Option<u64>,
 }
 
-/// There is no answer; the text says why.
+/// The lack of an answer; the text says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Lost(pub String);

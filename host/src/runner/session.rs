@@ -1,4 +1,4 @@
-//! All runs of one `baton invoke`: what they share, and the end of the last.
+//! All runs of one `baton invoke`: their common parts, and the end of the last run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,19 +19,19 @@ use super::post::Post;
 use super::report::{Origin, Report, RunEnding};
 use super::sdk::Sdk;
 
-/// No back-off is longer.
+/// The longest back-off.
 const LONGEST_DELAY: Duration = Duration::from_mins(10);
 
-/// How runs are conducted.
+/// The options of runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Sleeps, and waits that nothing can end any more, are over at once.
+    /// Tells whether sleeps, and waits that nothing can end any more, are over at once.
     pub skip_sleep: bool,
-    /// Before the first retry; twice as long before each further one.
+    /// The delay before the first retry; it is twice as long before each further retry.
     pub retry_delay: Duration,
-    /// Events that functions send begin the runs that they trigger.
+    /// Tells whether events that functions send begin the runs that they trigger.
     pub deliver: bool,
-    /// The functions send events to the runner and fetch state from it.
+    /// Tells whether the functions send events to the runner and fetch state from it.
     pub reached: bool,
 }
 
@@ -42,11 +42,11 @@ pub struct Order {
     pub event: Value,
     pub origin: Origin,
     pub depth: usize,
-    /// Keeps the session busy until the run is.
+    /// Keeps the session busy until the run is busy.
     pub busy: Option<Busy>,
 }
 
-/// What the runs share.
+/// The common parts of the runs.
 pub struct Session {
     pub(super) sdk: Arc<dyn Sdk>,
     pub(super) catalogue: Catalogue,
@@ -61,7 +61,7 @@ pub struct Session {
     under_way: Mutex<Vec<UnderWay>>,
 }
 
-/// What the SDK fetches when a call could not carry it.
+/// The state that the SDK fetches when a call could not carry it.
 #[derive(Debug, Clone)]
 pub struct State {
     pub events: Value,
@@ -75,11 +75,11 @@ struct UnderWay {
     cancel: CancellationToken,
 }
 
-/// The end of a session's deliveries that [`Session::conduct`] needs.
+/// The receiving end of a session's deliveries, which [`Session::conduct`] needs.
 pub struct Deliveries(mpsc::UnboundedReceiver<Order>);
 
 impl Session {
-    /// `unsent` are the events to be sent once something waits for them.
+    /// Makes a session. `unsent` are the events to be sent once something waits for them.
     #[must_use]
     pub fn new(
         sdk: Arc<dyn Sdk>,
@@ -105,8 +105,8 @@ impl Session {
         (Arc::new(session), Deliveries(receiver))
     }
 
-    /// Conducts the runs, and those that their events begin, to their ends. Answers what became of
-    /// the functions that were asked for, with the id of the one that it is about.
+    /// Conducts the runs, and those that their events begin, to their ends. Returns the outcome of the functions that
+    /// were asked for, with the id of the function that the outcome is about.
     pub async fn conduct(self: Arc<Self>, orders: Vec<Order>, deliveries: Deliveries) -> (String, RunEnding) {
         let Deliveries(mut deliveries) = deliveries;
         let began = Instant::now();
@@ -149,13 +149,13 @@ impl Session {
         (function, ending)
     }
 
-    /// An event as Inngest gives it to functions.
+    /// Makes an event as Inngest gives it to functions.
     #[must_use]
     pub fn event(name: &str, data: Value) -> Value {
         complete(json!({"name": name, "data": data}))
     }
 
-    /// Functions have sent events: tells their ids.
+    /// Takes the events that functions have sent, and returns their ids.
     pub fn sent(&self, events: Vec<Value>) -> Vec<String> {
         let mut ids = Vec::new();
         for event in events {
@@ -175,7 +175,7 @@ impl Session {
                         depth: 1,
                         busy: Some(self.activity.begin()),
                     };
-                    // Nobody takes it once the session is over.
+                    // Nobody takes the order once the session is over.
                     let _ = self.deliveries.send(order);
                 }
             }
@@ -189,7 +189,7 @@ impl Session {
         ids
     }
 
-    /// A function has sent a signal: the run that waited for it, if one did.
+    /// Gives a signal of a function to the run that waits for it. Returns false when no run does.
     pub fn signalled(&self, signal: &str, data: &Value) -> bool {
         self.post.signal(signal, data)
     }
@@ -212,7 +212,7 @@ impl Session {
     }
 
     pub(super) fn report(&self, report: Report) {
-        // Whoever reads them has gone: so is the session.
+        // The reader of the reports has gone, and so has the session.
         let _ = self.reports.send(report);
     }
 
@@ -222,7 +222,7 @@ impl Session {
         });
     }
 
-    /// How long a delay is from now on.
+    /// The length of a delay from now on.
     pub(super) fn length(&self, delay: &Delay) -> Duration {
         match delay {
             Delay::BackOff { attempt } => self
@@ -235,7 +235,7 @@ impl Session {
         }
     }
 
-    /// Notes a run; its token is cancelled when an event cancels it.
+    /// Notes a run. Its token is cancelled when an event cancels the run.
     pub(super) fn enter(&self, run: &str, function: &Function, began: &Value) -> CancellationToken {
         let cancel = CancellationToken::new();
         self.lock_under_way().push(UnderWay {
@@ -257,7 +257,7 @@ impl Session {
     }
 }
 
-/// Gives an event what Inngest gives it.
+/// Gives an event the fields that Inngest gives it.
 fn complete(mut event: Value) -> Value {
     if !event["id"].is_string() {
         event["id"] = id::ulid().into();

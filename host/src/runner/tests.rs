@@ -1,4 +1,4 @@
-//! Runs against an SDK that is made up.
+//! Runs against a made-up SDK.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::sdk::{Answered, Lost, Sdk};
 use super::session::{Options, Order, Session};
 use crate::net::HttpAnswer;
 
-/// What it answers: `(status, ops or value)`, by the function and what it has memoised.
+/// The answers of the SDK: `(status, ops or value)`, by the function and its memoised steps.
 type Answers = dyn Fn(&str, &Value) -> (u16, Value) + Send + Sync;
 
 struct FakeSdk {
@@ -125,7 +125,7 @@ async fn conduct(
     }
 }
 
-/// One op, then the function returns what the state says of it.
+/// Makes the answers of a function that asks for one op, and then returns the content of the state about that op.
 fn once(op: Value) -> impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static {
     move |function, body| match function {
         "app-main" => match body["steps"].get("x") {
@@ -148,7 +148,7 @@ async fn check_outcome(op: Value, unsent: Vec<Value>, expected: Value) {
     );
 }
 
-/// Whether `found` has at least what is expected.
+/// Tells whether `found` has at least the expected values.
 fn has(found: &Value, expected: &Value) -> bool {
     match expected {
         Value::Object(fields) => fields.iter().all(|(name, value)| has(&found[name], value)),

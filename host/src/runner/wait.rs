@@ -1,4 +1,4 @@
-//! What a step waits for: begun here, resolved as the state has it.
+//! The waits of steps: they begin here, and resolve in the form of the state.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl Running {
         let session = self.session.clone();
         let resolved = async move {
             let outcome = outcome.await;
-            // What it leads to is not begun yet.
+            // The work that the outcome leads to has not begun yet.
             let busy = session.activity.begin();
             let error = outcome.get("error").filter(|_| kind != WaitKind::Event).cloned();
             let output = match (&error, kind) {
@@ -191,12 +191,12 @@ impl Running {
 }
 
 impl Session {
-    /// What comes before the time is over; with `skip_sleep` the time is over as soon as nothing is
-    /// worked on from which it could come.
+    /// Waits for a result until the time is over. With `skip_sleep` the time is over as soon as no work is left from
+    /// which the result could come.
     async fn in_time<T>(self: Arc<Self>, length: Option<Duration>, coming: impl Future<Output = T>) -> Option<T> {
         let over = async {
             if self.options.skip_sleep {
-                // What was just found is worked on first.
+                // Work that was just found goes first.
                 tokio::task::yield_now().await;
                 return self.activity.quiet().await;
             }
@@ -212,7 +212,7 @@ impl Session {
         }
     }
 
-    /// A request to somewhere else, tried as often as a step is.
+    /// Makes a request to somewhere else, and tries it as often as a step is tried.
     async fn fetched(&self, request: HttpRequest, attempts: u32) -> Value {
         let mut attempt = 0;
         loop {

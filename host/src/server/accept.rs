@@ -1,5 +1,5 @@
-//! Accepting connections, whatever the system says: a lack of descriptors or memory is answered by closing what is
-//! idle, by one descriptor of the reserve, and by trying again ever less often.
+//! Accepts connections, whatever the system says. After a lack of descriptors or memory it closes an idle connection,
+//! takes one descriptor of the reserve, and tries again ever less often.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,7 +42,8 @@ impl Listener for UnixListener {
 /// The accepting side of one way in.
 pub(super) struct Accepting {
     room: Room,
-    /// A descriptor of the reserve was taken for a connection, and is given back as soon as there is one.
+    /// Tells whether a descriptor of the reserve was taken for a connection. The reserve gets one back as soon as one
+    /// is free.
     owes: bool,
     pause: Duration,
     told: Option<Instant>,
@@ -58,7 +59,7 @@ impl Accepting {
         }
     }
 
-    /// The next connection, with its seat. May be dropped while it is awaited.
+    /// Waits for the next connection, and returns it with its seat. The future may be dropped.
     pub(super) async fn next<L: Listener>(&mut self, listener: &L) -> (L::Accepted, Seat) {
         if std::mem::take(&mut self.owes) {
             descriptors::keep_reserve();
@@ -76,7 +77,7 @@ impl Accepting {
         }
     }
 
-    /// Waits after a lack of descriptors, and closes an idle connection for want of them.
+    /// Waits after a lack of descriptors, and closes an idle connection to free one.
     pub(super) async fn make_way(&mut self, error: &io::Error) {
         if self.told.is_none_or(|told| told.elapsed() >= SILENT_FOR) {
             self.told = Some(Instant::now());
@@ -87,7 +88,7 @@ impl Accepting {
             return;
         }
         if self.room.close_one() {
-            // It goes in a moment.
+            // The idle connection goes in a moment.
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(self.pause).await;
@@ -95,7 +96,7 @@ impl Accepting {
     }
 }
 
-/// Tells whether a failure is that of the connection, and no reason to wait.
+/// Tells whether a failure is that of one connection, and no reason to wait.
 fn concerns_one(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -113,7 +114,7 @@ mod tests {
     use super::{Accepting, Listener};
     use crate::server::room::Room;
 
-    /// Lacks descriptors so many times.
+    /// A listener that lacks descriptors so many times.
     struct Lacking(AtomicUsize);
 
     impl Listener for Lacking {

@@ -1,4 +1,4 @@
-//! What changes the host, and the stream of what changes in it. Each change writes one line.
+//! The routes that change the host, and the stream of its changes. Each change writes one line.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -32,11 +32,11 @@ pub(super) struct ReloadQuery {
     wait: Option<Wait>,
 }
 
-/// What a reload's answer waits for.
+/// The thing that a reload's answer waits for.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Wait {
-    /// Until every older generation has retired.
+    /// The answer waits until every older generation has retired.
     Drained,
 }
 
@@ -124,14 +124,14 @@ pub(super) async fn rollback(
     reported(&report)
 }
 
-/// `POST /-/register`: tells Inngest now, and says how it stands then.
+/// `POST /-/register`: registers at Inngest now, and returns the state of the registration after that.
 pub(super) async fn register(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     let shown = server.registration.ask().await;
     tracing::info!(target: "audit", action = "register", %peer, state = shown.state.as_str(), "admin action");
     Json(shown).into_response()
 }
 
-/// `POST /-/drain`: as SIGTERM does.
+/// `POST /-/drain`: drains as SIGTERM does.
 pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): ConnectInfo<Peer>) -> Response {
     let view = server.table.view();
     let in_flight: usize = view
@@ -142,7 +142,7 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
         .sum();
     tracing::info!(target: "audit", action = "drain", %peer, in_flight, "admin action");
     match &server.supervised {
-        // It tells all hosts of the project.
+        // The supervisor tells all hosts of the project.
         Some(supervised) => supervised.drain(),
         None => server.table.drain(),
     }
@@ -160,11 +160,11 @@ pub(super) async fn drain(State(server): State<Server>, ConnectInfo(peer): Conne
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UpgradeBody {
-    /// Without it: the one that is where this one was started from.
+    /// The binary to go on with. Without it: the binary at the path from which this one was started.
     binary: Option<PathBuf>,
 }
 
-/// `POST /-/upgrade`. Answered once another host accepts, or when it is known why none does.
+/// `POST /-/upgrade`. Answers once another host accepts, or once the reason is known why none does.
 pub(super) async fn upgrade(
     State(server): State<Server>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -223,7 +223,7 @@ pub(super) async fn upgrade(
 /// The query of `GET /-/events`.
 #[derive(Debug, Deserialize)]
 pub(super) struct EventsQuery {
-    /// Calls too, several times a second.
+    /// Tells whether calls are sent too, several times a second.
     #[serde(default, deserialize_with = "flag")]
     calls: bool,
 }
@@ -243,7 +243,7 @@ pub(super) async fn events(
         }
     };
     let events = BroadcastStream::new(server.table.events()).filter_map(|event| async move {
-        // One who is too slow misses some and is not told which: the status has the whole.
+        // A client that is too slow misses some events and is not told which: the status has the whole.
         let event = event.ok()?;
         Event::default().event(event.name()).json_data(&event).ok().map(Ok)
     });
@@ -267,7 +267,7 @@ fn audit(action: &'static str, peer: Peer, report: &Report) {
     tracing::info!(target: "audit", action, %peer, outcome, generation, took_ms = report.took_ms, "admin action");
 }
 
-/// A flag of a query: `1` or `true`, `0` or `false`.
+/// Reads a flag of a query: `1` or `true`, `0` or `false`.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "1" | "true" | "" => Ok(true),

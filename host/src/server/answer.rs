@@ -1,4 +1,4 @@
-//! Answers that are the host's own: JSON errors that say what to do.
+//! The answers of the host's own: JSON errors that tell the remedy.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
-/// `{"error":{"message":…,"help":…}}`.
+/// Makes the answer `{"error":{"message":…,"help":…}}`.
 pub(super) fn error(status: StatusCode, message: impl AsRef<str>, help: impl AsRef<str>) -> Response {
     let error = json!({"error": {"message": message.as_ref(), "help": help.as_ref()}});
     (status, Json(error)).into_response()
 }
 
-/// The same with a word for machines: `{"error":{"reason":…,"message":…,"help":…}}`.
+/// Makes the same answer with a word for machines: `{"error":{"reason":…,"message":…,"help":…}}`.
 pub(super) fn error_with_reason(
     status: StatusCode,
     reason: impl Serialize,

@@ -1,10 +1,10 @@
-//! Who may reload, roll back, and look: decided in pure code from where a request comes from.
+//! Decides who may reload, roll back, and look: in pure code, by the place that a request comes from.
 //!
-//! - The control socket: whoever can open it. It lies in a folder that only its owner can enter.
-//! - `baton dev`: programs on this machine. A page in a browser is none, however it got here: its
-//!   `Origin` is foreign, or its `Host` is a name that was rebound to this address. What a proxy
-//!   passes on is remote, whatever the proxy's own address.
-//! - `baton start`: the bearer of the admin token, or a browser that has shown it ([`super::session`]).
+//! - The control socket admits everybody who can open it. It lies in a folder that only its owner can enter.
+//! - `baton dev` admits programs on this machine. A page in a browser is no such program, whatever its way here: its
+//!   `Origin` is foreign, or its `Host` is a name that was rebound to this address. A request that a proxy passes on
+//!   is remote, whatever the proxy's own address.
+//! - `baton start` admits the bearer of the admin token, or a browser that has shown it ([`super::session`]).
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -31,7 +31,8 @@ impl Access {
         Self::Token(blake3::hash(token.as_bytes()))
     }
 
-    /// Whether this is the admin token. Digests of equal length: the comparison tells nothing by its time.
+    /// Tells whether this is the admin token. The digests have equal length: the time of the comparison tells
+    /// nothing.
     pub(super) fn is_opened_by(&self, token: &str) -> bool {
         match self {
             Self::Loopback => false,
@@ -43,7 +44,7 @@ impl Access {
     }
 }
 
-/// Why a request may not.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
     #[error("only programs on this machine may do this")]
@@ -92,7 +93,7 @@ pub(super) async fn require_admin(
     }
 }
 
-/// Whether the request is an admin's; if not, the answer to it.
+/// Tells whether the request is an admin's; if not, returns the answer to it.
 pub(super) fn admit(server: &Server, peer: Peer, request: &Request) -> Result<(), Response> {
     let (headers, uri) = (request.headers(), request.uri());
     match decide(&server.access, peer, headers, uri) {
@@ -105,15 +106,15 @@ pub(super) fn admit(server: &Server, peer: Peer, request: &Request) -> Result<()
     }
 }
 
-/// Tells whether whoever sends the request may read the details of its failure: an admin, and in `baton dev` a program
-/// on this machine.
+/// Tells whether the sender of a request may read the details of its failure: an admin may, and in `baton dev` a
+/// program on this machine.
 pub(super) fn may_see_details(server: &Server, peer: Peer, request: &Request) -> bool {
     decide(&server.access, peer, request.headers(), request.uri()).is_ok()
 }
 
-/// Refuses a request to run a function that a web page makes in `baton dev`, where no signature is asked for: any page
-/// that a developer has open could run them, for the browser asks nobody before a plain POST. Inngest's dev server
-/// sends no Origin.
+/// Refuses a request to run a function that a web page makes in `baton dev`, where no signature is asked for. Any
+/// page that a developer has open could run functions, for the browser asks nobody before a plain POST. Inngest's dev
+/// server sends no Origin.
 pub(super) fn refuse_web_pages(server: &Server, peer: Peer, request: &Request) -> Result<(), Response> {
     if !matches!((&*server.access, peer), (Access::Loopback, Peer::Tcp(_))) || request.method().is_safe() {
         return Ok(());
@@ -132,7 +133,7 @@ pub(super) fn refuse_web_pages(server: &Server, peer: Peer, request: &Request) -
     Err(answer::error(refusal.status(), refusal.to_string(), help))
 }
 
-/// Tells whether a page sends this that the host at `host`, a name of this machine, has not served.
+/// Tells whether the request is of a page that the host at `host`, a name of this machine, has not served.
 fn is_of_web_page(headers: &HeaderMap, host: &str) -> bool {
     let is_foreign = |origin: &HeaderValue| !is_local(host) || origin.as_bytes() != format!("http://{host}").as_bytes();
     let is_cross_site = |site: &HeaderValue| matches!(site.as_bytes(), b"cross-site" | b"same-site");
@@ -174,7 +175,7 @@ fn decide(access: &Access, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result
     }
 }
 
-/// Tells whether a header is one by which a proxy, a tunnel or a content network says for whom it asks.
+/// Tells whether a header is one by which a proxy, a tunnel or a content network names its client.
 fn is_of_proxy(name: &str) -> bool {
     const NAMES: [&str; 8] = [
         "forwarded",
@@ -199,8 +200,8 @@ fn is_of_proxy(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Tells whether a browser says that a page of another site asks. A link that a person follows to the dashboard is not
-/// the page's request.
+/// Tells whether a browser says that a page of another site asks. A link that a person follows to the dashboard is
+/// not the page's request.
 fn is_of_other_site(headers: &HeaderMap) -> bool {
     let is = |name: &str, values: &[&[u8]]| {
         headers

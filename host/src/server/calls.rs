@@ -1,12 +1,11 @@
 //! The way of a call: read it, take a lease, ask the isolate, answer.
 //!
-//! The call runs in a task of its own that holds the lease: a caller who hangs up neither stops
-//! the step that runs nor lets its generation retire under it. The lease is given back when the
-//! isolate is done with the call: an answer that streams, and what goes on beside an answer, hold it
-//! too.
+//! The call runs in a task of its own that holds the lease: a caller that hangs up neither stops the running step nor
+//! lets its generation retire under it. The lease is given back when the isolate is done with the call: an answer
+//! that streams, and work that goes on beside an answer, hold the lease too.
 //!
-//! Of Inngest's calls the body is read first, and so is the answer, unless the SDK streams it. All
-//! others stream both ways, and their callers may hang up: the app hears of it.
+//! The body of Inngest's calls is read first, and so is the answer, unless the SDK streams it. All other requests
+//! stream both ways, and their callers may hang up: the app hears of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,12 +28,12 @@ use crate::supervisor::Noted;
 use crate::telemetry::CallSpan;
 use crate::wire;
 
-/// Names the generation that answered, to commands on this machine: not to Inngest, which gets the
-/// SDK's answer and nothing else.
+/// The header that names the generation that answered, to commands on this machine. Inngest gets the SDK's answer and
+/// nothing else, and so not this header.
 pub const GENERATION_HEADER: HeaderName = HeaderName::from_static("baton-generation");
 
-/// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most
-/// projects load in less, so that a sync right after a start is answered; Inngest gives one up after 10 s
+/// The longest wait of a request to Inngest's paths that executes nothing, while no generation serves. Most projects
+/// load in less time, so that a sync right after a start is answered. Inngest gives a sync up after 10 s
 /// (inngest/inngest: `pkg/deploy/deploy.go`), and would then report a host that is there as unreachable.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
@@ -72,10 +71,10 @@ pub(super) enum Route {
     Other { path: String },
 }
 
-/// What of a request is wanted once its answer is there.
+/// The parts of a request that are wanted once its answer is there.
 struct Asker {
     route: Route,
-    /// Whether errors are shown with their details.
+    /// Tells whether errors are shown with their details.
     is_trusted: bool,
     place: Option<Place>,
     on_upgrade: Option<OnUpgrade>,
@@ -106,7 +105,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
     }
-    // Dropped with this future, when the caller has gone.
+    // The sender is dropped with this future, when the caller has gone.
     let (_waits, hung_up) = oneshot::channel();
     let kind = match route {
         Route::Other { .. } => CallKind::App,
@@ -146,7 +145,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         span,
         noted,
     };
-    // Spawned, so that it goes on when the caller has gone.
+    // The call has a task of its own, so that it goes on when the caller has gone.
     let answered = server
         .calls
         .spawn(run(server.clone(), lease, info.clone(), request, course))
@@ -165,13 +164,13 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     }
 }
 
-/// Takes a lease for a request of so many bytes, or waits for one, for as long as requests of its kind do.
+/// Takes a lease for a request of so many bytes, or waits for a lease as long as requests of its kind do.
 async fn lease(server: &Server, route: &Route, method: &str, bytes: usize, info: &CallInfo) -> Result<Lease, Gone> {
     let is_held = is_held(route, method);
     let lease = match server.held.hold(bytes) {
         Some(_held) if is_held => server.table.lease(info.clone(), server.hold).await,
         Some(_held) => server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await,
-        // It is answered if it need not wait.
+        // The request is answered only if it need not wait.
         None => match server.table.lease(info.clone(), Duration::ZERO).await {
             Err(Gone::HeldTooLong(_)) => Err(Gone::TooManyHeld),
             lease => lease,
@@ -186,7 +185,7 @@ async fn lease(server: &Server, route: &Route, method: &str, bytes: usize, info:
     lease
 }
 
-/// Answers with what the isolate has said, and logs that.
+/// Answers with the result of the isolate, and logs the answer.
 fn respond(
     server: &Server,
     asker: Asker,
@@ -230,11 +229,11 @@ fn respond(
 
 /// Tells whether a request is held for as long as the configuration says while nothing can serve it.
 ///
-/// A `POST` to Inngest's paths executes a function: a refusal costs the run an attempt. So it is held. All
-/// other methods there are looks: a `PUT` asks for a sync, a `GET` (and `HEAD`, `OPTIONS`) for what is
-/// there. Refusing one costs nothing, as the host registers by itself once it serves, and a script that
-/// waits for ten minutes looks hung. A request to another path is the app's own, and may be a webhook or
-/// a callback whose sender sends it once, with any method: it is held.
+/// A `POST` to Inngest's paths executes a function: a refusal costs the run an attempt. So the request is held. All
+/// other methods there are looks: a `PUT` asks for a sync, a `GET` (and `HEAD`, `OPTIONS`) for the functions that are
+/// there. The refusal of a look costs nothing, as the host registers by itself once it serves, and a script that
+/// waits for ten minutes looks hung. A request to another path is the app's own, and may be a webhook or a callback
+/// whose sender sends it once, with any method: it is held.
 fn is_held(route: &Route, method: &str) -> bool {
     match route {
         Route::Inngest { .. } => method == "POST",
@@ -258,12 +257,12 @@ enum CallKind {
     App,
 }
 
-/// What goes with a call from its arrival to its end.
+/// The data that go with a call from its arrival to its end.
 struct Course {
     began: Instant,
     kind: CallKind,
     span: Option<CallSpan>,
-    /// In the host's ledger.
+    /// The entry of the call in the host's ledger.
     noted: Option<Arc<Noted>>,
 }
 
@@ -311,7 +310,7 @@ async fn run(
     Ok(response)
 }
 
-/// Refuses what a connection in reserve may not ask for.
+/// Refuses a request that a connection in reserve may not make.
 fn refuse_crowd(place: Option<&Place>, route: &Route) -> Result<(), Response> {
     let is_served = match place.map_or(Tier::Ordinary, |place| place.tier) {
         Tier::Ordinary => true,
@@ -326,7 +325,7 @@ fn refuse_crowd(place: Option<&Place>, route: &Route) -> Result<(), Response> {
     Err(answer::retry_after(response, 1))
 }
 
-/// The request with the URL as the client meant it; of Inngest's calls with its whole body.
+/// Reads a request, with the URL as the client meant it. Of Inngest's calls the whole body is read.
 async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<js_runtime_api::Request, Response> {
     let (parts, body) = request.into_parts();
     let host = parts
@@ -350,7 +349,7 @@ async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<
         })
         .collect();
     if parts.headers.get(header::HOST).is_none_or(HeaderValue::is_empty) {
-        // The SDK builds URLs from it and throws without.
+        // The SDK builds URLs from this header and throws without it.
         headers.retain(|(name, _)| name != "host");
         headers.push(("host".to_owned(), host.to_owned()));
     }
@@ -386,7 +385,7 @@ fn call_info(request: &js_runtime_api::Request, route: &Route) -> CallInfo {
     }
 }
 
-/// Which handler answers, given what the generation has.
+/// The handler that answers a request, by the manifest of the generation.
 fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
     if manifest.fetch {
         return Ok(Target::Fetch);
@@ -432,7 +431,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
     }
 }
 
-/// Reads requests as those are read that go to a project, and answers what they hold: for tests.
+/// Makes a router for tests. It reads requests as the requests to a project are read, and answers with their content.
 #[cfg(test)]
 pub(super) fn reader() -> axum::Router {
     use axum::response::IntoResponse as _;

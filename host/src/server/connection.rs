@@ -1,5 +1,5 @@
-//! One connection: its requests one after the other, and its time limits. Every way in serves its connections by
-//! this: the port, the control socket, and the door for debuggers.
+//! One connection: its requests one after the other, and its time limits. Every way in serves its connections by this
+//! module: the port, the control socket, and the door for debuggers.
 //!
 //! | limit | of |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | [`WRITE_WITHIN`] | an answer of which the client takes nothing |
 //! | [`SILENCE`] | a request whose call has not begun, when the host ends or has handed over |
 //!
-//! The body of a call has limits of its own ([`super::calls`]). A peer that is gone without a word is found out by
-//! TCP's keep-alive.
+//! The body of a call has limits of its own ([`super::calls`]). TCP's keep-alive finds out a peer that is gone
+//! without a word.
 
 use std::io;
 use std::pin::Pin;
@@ -37,19 +37,19 @@ use super::room::{Phase, Place, Seat, Standing, Tier};
 
 /// The time for the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// The longest time that a connection may be idle between two requests: as nginx has it. A shorter one would close more
-/// connections in the moment in which their clients use them again.
+/// The longest time that a connection may be idle between two requests: as nginx has it. A shorter time would close
+/// more connections in the moment in which their clients use them again.
 const IDLE_WITHIN: Duration = Duration::from_secs(75);
 /// The longest time that a client may take no byte of an answer: as nginx has it.
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
-/// The longest silence of a connection after another host took over. Whoever sends nothing for so long
-/// is not in the middle of sending.
+/// The longest silence of a connection after another host took over. A client that sends nothing for so long is not
+/// in the middle of sending.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 /// The largest head of a request.
 const LARGEST_HEAD: usize = 128 << 10;
 
-/// Sets what a TCP connection needs: answers are small and complete, so they are sent at once; and a peer that is
-/// gone without a word is found out after two minutes.
+/// Sets the options that a TCP connection needs. Answers are small and complete, so they are sent at once. A peer
+/// that is gone without a word is found out after two minutes.
 pub(super) fn prepare(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -63,8 +63,8 @@ pub(super) fn prepare(stream: &TcpStream) {
     }
 }
 
-/// Serves a connection to its end. `leave` resolves when it is to end after what it does; `closes` says whether an
-/// answer is the connection's last.
+/// Serves a connection to its end. `leave` resolves when the connection is to end after its present work; `closes`
+/// tells whether an answer is the connection's last.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
@@ -79,7 +79,7 @@ pub(super) async fn serve(
         let (mut router, closes, place) = (router.clone(), closes.clone(), place.clone());
         let answering = Answering::begin(place.clone());
         async move {
-            // Seats in reserve are not for who keeps them.
+            // Seats in reserve are not for clients that keep their connections.
             let is_last = place.tier != Tier::Ordinary;
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(place);
@@ -93,10 +93,10 @@ pub(super) async fn serve(
                     _answering: answering,
                 })
             });
-            // The next request is to come to whoever accepts then.
+            // The next request is to come to the host that accepts then.
             if is_last || closes() {
                 let headers = response.headers_mut();
-                // (An upgrade says something else there.)
+                // (An upgrade has another value in this header.)
                 headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
             }
             Ok::<_, std::convert::Infallible>(response)
@@ -182,7 +182,7 @@ impl Drop for Answering {
 /// The body of an answer.
 struct Answer {
     body: Body,
-    /// Until its last byte is sent.
+    /// Lasts until the last byte of the answer is sent.
     _answering: Answering,
 }
 
@@ -206,11 +206,11 @@ impl hyper::body::Body for Answer {
     }
 }
 
-/// The bytes of a connection, which holds its seat: also after an upgrade.
+/// The bytes of a connection, which holds its seat, also after an upgrade.
 struct Wire<S> {
     stream: S,
     seat: Seat,
-    /// Since the client takes nothing.
+    /// The time limit that runs while the client takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(lasts(serving).await, 6);
     }
 
-    /// Parts of requests, and what is nearly one.
+    /// Parts of requests, and of texts that are nearly requests.
     const PARTS: &[&[u8]] = &[
         b"GET ",
         b"POST /api/inngest?fnId=a-b&stepId=step HTTP/1.1\r\n",
@@ -418,8 +418,8 @@ mod tests {
         b"hello",
     ];
 
-    /// Sends bytes to the real reading of requests, behind which nothing is called: what comes back, once the connection
-    /// has ended; nothing when it does not end.
+    /// Sends bytes to the real reader of requests, behind which nothing is called. Returns the bytes that come back,
+    /// once the connection has ended; nothing when it does not end.
     async fn answer_to(bytes: Vec<u8>, leave_after: u64) -> Option<Vec<u8>> {
         let (client, stream) = duplex(1 << 16);
         let leave = tokio::time::sleep(Duration::from_secs(leave_after));
@@ -428,7 +428,7 @@ mod tests {
         let (mut reads, mut writes) = tokio::io::split(client);
         let writing = tokio::spawn(async move {
             let _ = writes.write_all(&bytes).await;
-            // It hangs up only when it hears the end.
+            // The client hangs up only when it hears the end.
             std::future::pending::<()>().await;
         });
         let mut answer = Vec::new();

@@ -1,7 +1,8 @@
-//! Checks of a request before anybody looks at it: they settle its host and its path.
+//! Checks a request before anybody looks at it, and settles its host and its path.
 //!
-//! The target of the request line wins over the `Host` header (RFC 9112, 3.2.2), which afterwards names the same host.
-//! It never decides about the path. What no app can be asked is refused here, and is no failure of the app.
+//! The target of the request line wins over the `Host` header (RFC 9112, 3.2.2), which afterwards names the same
+//! host. The host never decides about the path. A request that no app can be asked is refused here, and is no failure
+//! of the app.
 
 use axum::http::header::{ALLOW, CONNECTION, HOST, HeaderValue};
 use axum::http::uri::PathAndQuery;
@@ -10,10 +11,10 @@ use axum::response::Response;
 
 use super::answer;
 
-/// Methods that the Fetch standard forbids to everybody, and RFC 9110 to whoever is no proxy.
+/// The methods that the Fetch standard forbids to everybody, and RFC 9110 to everybody but proxies.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
-/// Why a request is none.
+/// The reason why a request is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Fault {
     #[error("this method is served nowhere")]
@@ -76,7 +77,7 @@ fn settled<B>(request: &mut Request<B>) -> Result<(), Fault> {
     if hosts.next().is_some() {
         return Err(Fault::SeveralHosts);
     }
-    // (An empty one is that of a target without a host.)
+    // (An empty host is that of a target without a host.)
     if host.is_some_and(|host| !host.is_empty() && host.to_str().ok().and_then(parse_host).is_none()) {
         return Err(Fault::Host);
     }

@@ -1,6 +1,6 @@
-//! What an open dashboard is told: calls that began and ended, several times a second, as much as a person
-//! can see. Each page asks for what is new when it has taken what came before: one that is slow is told less
-//! often, and costs no call anything.
+//! The news for an open dashboard: calls that began and ended, several times a second, as much as a person can see.
+//! Each page asks for news when it has taken the news before. A slow page is told less often, and costs no call
+//! anything.
 
 use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
@@ -15,18 +15,18 @@ use super::Server;
 use crate::generation::{Begun, GenerationId, IsolateId, Mark, News};
 
 const EVERY: Duration = Duration::from_millis(200);
-/// A call that has run for this long is shown before it has ended.
+/// The time after which a call that runs is shown.
 const SHOWN_AFTER: Duration = Duration::from_millis(100);
-/// Of each generation; what else runs is counted.
+/// The most running calls that are shown of each generation; further calls are counted.
 const SHOWN_RUNNING: usize = 100;
-/// Nothing new is told too, so that silence means that the connection is lost.
+/// The time after which an event is sent without news, so that silence means that the connection is lost.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// One event. Times are milliseconds of the Unix epoch.
 #[derive(Debug, Serialize)]
 struct Calls {
     now: f64,
-    /// Everything that is kept: what was known before is forgotten.
+    /// Tells that the event holds all calls that are kept: the page forgets the calls that it knew before.
     whole: bool,
     began: Vec<Begun>,
     /// Calls that were told to have begun, and have ended too briefly for their end to be kept.
@@ -50,14 +50,14 @@ struct Feed {
     ticks: Interval,
     mark: Mark,
     told: Option<Instant>,
-    /// Calls that were told to have begun.
+    /// The calls that were told to have begun.
     open: HashSet<(GenerationId, u64)>,
     in_flight: BTreeMap<GenerationId, usize>,
     blocked: Vec<Blocked>,
     reloads: u64,
 }
 
-/// The events called `calls`; the first has everything that is kept.
+/// Returns the events called `calls`; the first event has everything that is kept.
 pub(super) fn calls(server: Server) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,14 +84,14 @@ pub(super) fn calls(server: Server) -> impl Stream<Item = Result<Event, Infallib
 }
 
 impl Feed {
-    /// What is new, if anything is.
+    /// Returns the news since the last look, if there is any.
     fn look(&mut self) -> Option<Calls> {
         let table = &self.server.table;
         let view = table.view();
         let mut running = Vec::new();
         let mut in_flight = BTreeMap::new();
         let mut blocked = Vec::new();
-        // Before the ends are read: a call that ends in between is told twice, and not never.
+        // The running calls are read before the ends: a call that ends in between is told twice, and not never.
         for live in view.entries.iter().filter_map(|entry| entry.live.as_ref()) {
             running.extend(live.running(SHOWN_AFTER, SHOWN_RUNNING));
             in_flight.insert(live.id, live.count());

@@ -1,7 +1,7 @@
 //! Passing a request on to the host that has taken over, by way of its control socket.
 //!
-//! Only what this host has not begun is passed on, so nothing is done twice. While the other host is
-//! being started again, the request waits.
+//! Only requests that this host has not begun are passed on, so nothing is done twice. While the other host is being
+//! started again, the request waits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use super::answer;
 use super::calls::GENERATION_HEADER;
 use crate::net::{HttpError, http, own_control_socket};
 
-/// How often a host is looked for that is not there yet.
+/// The pause between two looks for a host that is not there yet.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The way to whatever host accepts.
+/// The way to the host that accepts.
 #[derive(Debug, Clone)]
 pub struct Successor {
-    /// Where the host that accepts has its control socket.
+    /// The path of the control socket of the host that accepts.
     pub socket: PathBuf,
-    /// How long one is waited for.
+    /// The time for which a request waits for such a host.
     pub hold: Duration,
-    /// Cancelled when there will be none.
+    /// The token that is cancelled when there will be no such host.
     pub ending: CancellationToken,
 }
 
 impl Successor {
-    /// Its answer to this request.
+    /// Returns the other host's answer to a request.
     pub async fn ask(&self, method: Method, uri: &Uri, headers: HeaderMap, body: impl Into<Body>) -> Response {
         match self.get(method, uri, headers, body).await {
             Ok(response) => response,
@@ -49,7 +49,7 @@ impl Successor {
         }
     }
 
-    /// Its answer to a request that was read for a call.
+    /// Returns the other host's answer to a request that was read for a call.
     pub(super) async fn pass_on(&self, request: js_runtime_api::Request) -> Response {
         let js_runtime_api::Request {
             method,
@@ -90,14 +90,14 @@ impl Successor {
         headers.remove(CONTENT_LENGTH);
         headers.remove(TRANSFER_ENCODING);
         let mut response = http::send(self.connect().await?, request).await?;
-        // They belong to the connection between the hosts.
+        // These headers belong to the connection between the hosts.
         response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(TRANSFER_ENCODING);
         response.headers_mut().remove(GENERATION_HEADER);
         Ok(response.map(Body::new))
     }
 
-    /// Whether no other host has taken the place of this one yet.
+    /// Tells whether no other host has taken the place of this one yet.
     fn leads_here(&self) -> bool {
         let own = own_control_socket(&self.socket, std::process::id());
         std::fs::read_link(&self.socket).is_ok_and(|target| Some(target.as_os_str()) == own.file_name())

@@ -17,7 +17,7 @@ pub(super) struct HeldRequest<'a> {
 }
 
 impl HeldBytes {
-    /// Lets a request of so many bytes wait; `None` where too many do.
+    /// Lets a request of so many bytes wait; returns `None` where too many bytes wait.
     pub(super) fn hold(&self, bytes: usize) -> Option<HeldRequest<'_>> {
         let before = self.0.fetch_add(bytes, Ordering::Relaxed);
         let held = HeldRequest { all: self, bytes };

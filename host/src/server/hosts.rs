@@ -1,5 +1,5 @@
-//! The other hosts of the project, for the status: one that loads to take over, and those that finish
-//! their calls.
+//! The other hosts of the project, for the status: the host that loads to take over, and the hosts that finish their
+//! calls.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::forward::Successor;
 use crate::net::own_control_socket;
 use crate::status::{CallStatus, HostStatus, Status, SupervisorLine};
 
-/// A host that does not answer within this is shown without its calls.
+/// The limit for a host's answer; a host that does not answer is shown without its calls.
 const WITHIN: Duration = Duration::from_secs(1);
 /// The largest status of another host that is read, in bytes.
 const LARGEST_STATUS: usize = 16 << 20;
 
-/// What the supervisor has told of itself and its hosts, and what those are answering.
+/// Returns the supervisor, as it has told of itself, and its hosts with the calls that they are answering.
 pub(super) async fn all(server: &Server) -> (Option<SupervisorLine>, Vec<HostStatus>) {
     let Some(supervised) = &server.supervised else {
         return (None, Vec::new());

@@ -2,12 +2,12 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/json`, `/json/list` | what can be debugged: first `current`, then each isolate of each generation |
+//! | `/json`, `/json/list` | the list for debuggers: first `current`, then each isolate of each generation |
 //! | `/json/version` | who this is |
 //! | `/current` | WebSocket: the generation that is current. After a reload the connection ends, once nothing is paused, and whoever connects again has the next one |
 //! | `/<generation>-<isolate>` | WebSocket: this one until it ends |
 //!
-//! Loopback only, and not for web pages: whoever debugs can run anything.
+//! The door is open to this machine only, and not to web pages: a debugger can run anything.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -44,26 +44,27 @@ use crate::tasks::TaskSet;
 const CURRENT: &str = "current";
 /// WebSocket's code for a server that is there again soon (RFC 6455, IANA's registry).
 const RESTART: u16 = 1012;
-/// A step resumes before it pauses again: for so long it is not taken for the end.
+/// The time that a resumed isolate has to pause again before it counts as finished: a step resumes before it pauses
+/// again.
 const STEP: Duration = Duration::from_secs(1);
 const LARGEST_MESSAGE: usize = 256 << 20;
 /// The most bytes of messages that wait for a debugger: a heap snapshot is as large.
 const MOST_WAITING: usize = 512 << 20;
 /// The number of a debugger's requests that may wait for their answers: tools send some dozens at once.
 const MOST_UNANSWERED: usize = 4096;
-/// Pongs that may wait for a debugger that reads nothing; further ones are left out.
+/// The most pongs that wait for a debugger that reads nothing; further pongs are left out.
 const MOST_PONGS: usize = 16;
-/// Debuggers, and who looks for them.
+/// The most connections of debuggers, and of programs that look for debuggable isolates.
 const MOST_CONNECTIONS: usize = 64;
 
-/// Bound, not yet serving.
+/// The door for debuggers, bound and not yet serving.
 #[derive(Debug)]
 pub struct Inspector {
     listener: TcpListener,
     pub address: SocketAddr,
 }
 
-/// What the routes may use.
+/// The state that the routes may use.
 #[derive(Clone)]
 struct Debuggers {
     table: Arc<Table>,
@@ -85,7 +86,7 @@ impl Inspector {
         Ok(Self { listener, address })
     }
 
-    /// Serves for as long as it is polled; with it go the debuggers that are attached.
+    /// Serves for as long as the future is polled; the attached debuggers end with it.
     pub async fn serve(self, table: Arc<Table>) {
         let router = Router::new()
             .route("/json", get(list))
@@ -109,7 +110,8 @@ impl Inspector {
     }
 }
 
-/// A page in a browser may connect to a WebSocket anywhere, and a name may be made to point here.
+/// Refuses all but debuggers: a page in a browser may connect to a WebSocket anywhere, and a name may be made to
+/// point here.
 async fn only_debuggers(request: Request, next: Next) -> Response {
     if !is_a_debuggers(request.headers()) {
         tracing::warn!(path = request.uri().path(), "debugger refused");
@@ -193,11 +195,11 @@ async fn attach(
         }
     };
     let generation = generation.id;
-    // Ends with either side.
+    // The task ends with either side.
     attached.spawn(async move {
         tracing::info!(generation = generation.0, "debugger attached");
         if let Ok(socket) = socket.await {
-            // It is not idle, whatever its answer says.
+            // The connection is not idle, whatever its answer says.
             if let Some(place) = place {
                 place.enter(Phase::Answering);
             }
@@ -242,7 +244,7 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
     let answered = unanswered.clone();
     let from_isolate = from_isolate.inspect(move |message| {
         if is_answer(message) {
-            // V8 answers each request once; whatever else it answers is one of no request.
+            // V8 answers each request once; any further answer is one of no request.
             let _ = answered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
         }
     });
@@ -252,7 +254,7 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
     let queued = queued.inspect(move |message: &String| {
         taken.fetch_sub(message.len(), Ordering::Relaxed);
     });
-    // None is begun again: a message that was read in part would be lost.
+    // None of these futures is begun again: a message that was read in part would be lost.
     tokio::select! {
         () = read(reader, to_isolate, pings, &unanswered) => {}
         () = write(writer, queued.boxed(), pinged, superseded) => {}
@@ -262,7 +264,7 @@ async fn relay(socket: Socket, session: DebugSession, table: &Table, id: Generat
     }
 }
 
-/// Queues what an isolate says until more bytes wait than may. Without end once the isolate has ended.
+/// Queues the messages of an isolate until too many bytes wait. Never ends once the isolate has ended.
 async fn too_much_waits(
     mut from_isolate: BoxStream<'static, String>,
     queue: mpsc::UnboundedSender<String>,
@@ -284,7 +286,7 @@ fn is_answer(message: &str) -> bool {
     message.starts_with(r#"{"id":"#) || message.starts_with(r#"{"error":"#)
 }
 
-/// From the debugger, until it goes, or has more requests without an answer than it may.
+/// Reads from the debugger, until it goes, or has more requests without an answer than it may.
 async fn read<S: AsyncRead + Unpin>(
     mut reader: WebSocketRead<S>,
     to_isolate: mpsc::UnboundedSender<String>,
@@ -319,7 +321,8 @@ async fn read<S: AsyncRead + Unpin>(
     }
 }
 
-/// To the debugger, until the isolate ends, or nothing is paused of a generation that is followed by another.
+/// Writes to the debugger, until the isolate ends, or until nothing is paused of a generation that another one
+/// follows.
 async fn write(
     mut writer: WebSocketWrite<tokio::io::WriteHalf<TokioIo<Upgraded>>>,
     mut from_isolate: BoxStream<'static, String>,
@@ -350,7 +353,7 @@ async fn write(
             return;
         }
     }
-    // Whoever has gone need not be told.
+    // A debugger that has gone need not be told.
     let _ = writer
         .write_frame(Frame::close(RESTART, b"another generation is current"))
         .await;
@@ -427,7 +430,7 @@ mod tests {
         crate::fuzz::fuzz("frames", &crate::fuzz::bytes_of(PARTS, 24), |bytes| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let messages = runtime.block_on(messages(&bytes));
-            // (What is no UTF-8 is three bytes for one.)
+            // (Each byte that is no UTF-8 becomes three bytes.)
             prop_assert!(messages.iter().sum::<usize>() <= 3 * bytes.len());
             Ok(())
         });

@@ -1,9 +1,9 @@
 //! The two ways in: a TCP port for Inngest and everybody, a socket in the state folder for the
 //! commands on this machine. Binding is one step ([`crate::net`]), serving another.
 //!
-//! The port is served while the host is the one that accepts ([`Role`]). A host that has handed over
-//! keeps the connections that it has: a request on one of them is passed on, and its answer ends the
-//! connection; one that stays silent is closed after [`SILENCE`]. How many there may be: [`super::room`].
+//! The port is served while the host is the one that accepts ([`Role`]). A host that has handed over keeps the
+//! connections that it has: a request on one of them is passed on, and its answer ends the connection. A connection
+//! that stays silent is closed after [`SILENCE`]. [`super::room`] bounds the number of connections.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -23,7 +23,7 @@ use crate::descriptors;
 use crate::generation::Role;
 use crate::net::{ControlSocket, ListenError};
 
-/// Where a request comes from.
+/// The way by which a request comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     Tcp(SocketAddr),
@@ -40,14 +40,14 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Bound, not yet accepting.
+/// The two ways in, bound and not yet accepting.
 #[derive(Debug)]
 pub struct Listeners {
     tcp: TcpListener,
     control: UnixListener,
     control_path: ControlSocket,
     pub address: SocketAddr,
-    /// Of the port.
+    /// The room for connections of the port.
     pub room: Room,
 }
 
@@ -75,9 +75,9 @@ impl Listeners {
         })
     }
 
-    /// Serves as the role says until the token is cancelled or another host accepts, then finishes the
-    /// requests and calls it has. The control socket is served to the end, so that one can look.
-    /// `accepting`: whether the port is served at the moment.
+    /// Serves as the role says until the token is cancelled or another host accepts, then finishes the requests and
+    /// calls that it has. The control socket is served to the end, so that one can look. `accepting` tells whether
+    /// the port is served at the moment.
     pub async fn serve(
         self,
         router: Router,
@@ -99,14 +99,14 @@ impl Listeners {
             role,
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            // Of the port's connections none takes a seat from commands.
+            // No connection of the port takes a seat from commands.
             room: Room::for_descriptors(descriptors::limit()),
         };
         let serving = async {
             port.clone().port(self.tcp, &path, &accepting).await;
             accepting.send_replace(false);
             port.finish().await;
-            // What is left are calls whose callers hung up.
+            // The callers of the remaining calls have hung up.
             calls.close();
             calls.wait().await;
         };
@@ -137,7 +137,7 @@ impl Connections {
         self.tasks.wait().await;
     }
 
-    /// Never ends by itself: others look at a host also while it drains.
+    /// Serves the control socket, and never ends by itself: others look at a host also while it drains.
     async fn control(self, listener: UnixListener) {
         let mut accepting = Accepting::new(self.room.clone());
         loop {
@@ -146,7 +146,7 @@ impl Connections {
         }
     }
 
-    /// Accepts while the role says so; ends with the host, or when another one accepts.
+    /// Accepts while the role says so; ends with the host, or when another host accepts.
     async fn port(mut self, bound: TcpListener, path: &ControlSocket, accepting: &watch::Sender<bool>) {
         let ending = self.ending.clone();
         let mut incoming = Accepting::new(self.room.clone());
@@ -161,7 +161,7 @@ impl Connections {
             }
             let listener = match bound.try_clone().and_then(tokio::net::TcpListener::from_std) {
                 Ok(listener) => listener,
-                // Whoever connects meanwhile waits.
+                // Clients that connect meanwhile wait.
                 Err(error) => {
                     incoming.make_way(&error).await;
                     continue;

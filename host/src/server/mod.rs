@@ -3,11 +3,12 @@
 //! # Files
 //!
 //! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on
-//!   it), `held.rs` (the memory of what waits), `way_back.rs` (of answers), `admin.rs`, `auth.rs` and `session.rs`
-//!   (who may), `status.rs` (makes the status), `hosts.rs` (the other hosts in it), `feed.rs` (what an open page is
-//!   told), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and `room.rs` (how many
-//!   connections there may be, and which one goes), `connection.rs` (one of them, and its time limits), `edge.rs` (of
-//!   which host and path a request is), `request_body.rs` (its body), `forward.rs` (to the host that has taken over)
+//!   it), `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
+//!   `session.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `feed.rs`
+//!   (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and
+//!   `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one connection, and
+//!   its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body), `forward.rs`
+//!   (the way to the host that has taken over)
 
 mod accept;
 mod admin;
@@ -55,40 +56,40 @@ use crate::registration::Registration;
 use crate::supervisor::{Ledger, Supervised};
 use crate::telemetry::{Metrics, Traces};
 
-/// What every route may use.
+/// The state that every route may use.
 #[derive(Clone)]
 pub struct Server {
     pub table: Arc<Table>,
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
-    /// While a collector is named.
+    /// The exporter of spans, while a collector is named.
     pub traces: Option<Arc<Traces>>,
     pub registration: Registration,
     pub access: Arc<Access>,
-    /// Browsers that were let in.
+    /// The sessions of browsers that were let in.
     pub sessions: Arc<Sessions>,
-    /// Where it listens.
+    /// The address that the host listens on.
     pub address: SocketAddr,
     /// The project's folder, for people.
     pub project: Arc<str>,
     /// The calls that run, also those whose callers have gone.
     pub calls: TaskTracker,
-    /// Cancelled when streams of pages have had their time at the end of the host.
+    /// The token that is cancelled when, at the end of the host, the streams of pages have had their time.
     pub streams_end: CancellationToken,
-    /// How long a call waits while nothing can serve it.
+    /// The time that a call waits while nothing can serve it.
     pub hold: Duration,
     /// The memory of calls that wait.
     pub held: Arc<HeldBytes>,
-    /// A call that takes longer is logged.
+    /// The time after which a call is slow, and is logged.
     pub slow_call: Duration,
     pub watch: WatchMode,
-    /// Where an app serves Inngest.
+    /// The path at which an app serves Inngest.
     pub serve_path: Arc<str>,
-    /// What is passed on goes there, once another host has taken over.
+    /// The host that gets the requests that are passed on, once it has taken over.
     pub successor: Successor,
-    /// The calls that run, for whoever comes after a crash.
+    /// The record of the running calls, for the host after a crash.
     pub ledger: Arc<Ledger>,
-    /// Under `baton start`.
+    /// The link to the supervisor, under `baton start`.
     pub supervised: Option<Arc<Supervised>>,
     pub started: Instant,
 }

@@ -3,7 +3,7 @@
 use crate::generation::Table;
 use crate::status::NotReady;
 
-/// The one that holds now; `None` while a generation serves.
+/// Returns the reason that holds now; `None` while a generation serves.
 pub(super) fn not_ready(table: &Table) -> Option<NotReady> {
     if table.draining().is_cancelled() {
         return Some(NotReady::Draining);

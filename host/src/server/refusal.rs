@@ -1,5 +1,5 @@
-//! The answers of the host itself to requests that the project does not answer: nothing serves it, or the isolate has no
-//! answer.
+//! The answers of the host itself to requests that the project does not answer: no generation serves the request, or
+//! the isolate has no answer.
 
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -12,8 +12,8 @@ use crate::generation::Gone;
 use crate::status::NotReady;
 use crate::wire;
 
-/// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the
-/// SDK's headers, so nobody takes it for the function's or the sync's.
+/// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the SDK's
+/// headers, so nobody takes it for an answer of the function or of the sync.
 pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
     let reason = not_ready(&server.table);
     let message = match reason {
@@ -39,26 +39,26 @@ fn in_a_line(error: &LoadError) -> String {
 
 /// The reach of the details of a failed call: an error's message and stack may hold passwords and paths.
 pub(super) enum Details {
-    /// To an admin, and to programs on this machine in `baton dev`.
+    /// An admin sees them, and in `baton dev` programs on this machine.
     Shown,
-    /// To all others: the log has them under this id.
+    /// Nobody else sees them: the log has them under this id.
     InLog(FailureId),
 }
 
-/// Joins an answer to its line in the log.
+/// The id that joins an answer to its line in the log.
 pub(super) struct FailureId(String);
 
 impl FailureId {
     fn new() -> Self {
         let mut bytes = [0_u8; 6];
-        // Without chance all have the same, and the time tells them apart.
+        // Without chance all ids are the same, and the time tells the failures apart.
         let _ = getrandom::fill(&mut bytes);
         Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
 impl Details {
-    /// Those of a failure that is about to be logged.
+    /// Decides on the details of a failure that is about to be logged.
     pub(super) fn of_failure(is_trusted: bool) -> Self {
         if is_trusted {
             Self::Shown
@@ -75,8 +75,8 @@ impl Details {
     }
 }
 
-/// The isolate has no answer. Inngest is told to try again soon: without the SDK's headers it
-/// would wait 15 s and more, and with `no-retry` it would fail the run.
+/// Answers a request for which the isolate has no answer. Inngest is told to try again soon: without the SDK's
+/// headers it would wait 15 s and more, and with `no-retry` it would fail the run.
 pub(super) fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
     let help = match error {
         CallError::IsolateDied => "Inngest will try again.",

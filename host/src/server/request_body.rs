@@ -1,5 +1,5 @@
-//! Bodies of requests: read whole where they are small, passed on as they come where they are an app's; and given up
-//! where their client sends nothing any more.
+//! Bodies of requests. Small bodies are read whole, bodies for an app are passed on as they come, and a body is given
+//! up when its client sends nothing any more.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const BODY_LIMIT: usize = 4 << 20;
 const BODY_PAUSE: Duration = Duration::from_secs(30);
 /// The time for the whole body of a call: as Node has it for a request.
 const BODY_WITHIN: Duration = Duration::from_mins(5);
-/// The part of a larger body that is read all the same, and the time for that.
+/// The part of a too large body that is read all the same, and the time for that.
 const DISCARDED: usize = 64 << 20;
 const DISCARDING: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,7 @@ pub(super) async fn read_first(request: Request, next: Next) -> Response {
     }
 }
 
-/// The whole body of a request. Until it is there no call has begun.
+/// Reads the whole body of a request. No call has begun before the body is there.
 ///
 /// # Errors
 /// With the answer to a request whose body is too large, ends early, or stands still.
@@ -78,9 +78,10 @@ enum Stalled {
     Late,
 }
 
-/// The body of a request to an app, as it comes; a client that sends nothing while it is waited for has gone.
+/// Returns the body of a request to an app, as it comes. A client that sends nothing while its body is waited for has
+/// gone.
 pub(super) fn patient(body: Body) -> BodyStream {
-    // It ends with its first failure.
+    // The stream ends with its first failure.
     let next = |parts: Option<axum::body::BodyDataStream>| async move {
         let mut parts = parts?;
         match tokio::time::timeout(BODY_PAUSE, parts.next()).await {
@@ -96,7 +97,7 @@ pub(super) fn patient(body: Body) -> BodyStream {
         .boxed()
 }
 
-/// The whole body of a request.
+/// Reads the whole body of a request.
 ///
 /// # Errors
 /// When it is too large, ends early, or stands still.
@@ -114,7 +115,7 @@ async fn read(body: &mut Body) -> Result<Bytes, Box<dyn std::error::Error + Send
     }
 }
 
-/// Reads on for a while: whoever still writes does not look for an answer.
+/// Reads on for a while: a client that still writes does not look for an answer.
 async fn discard(mut body: Body) {
     let discarding = async {
         let mut length = 0;
@@ -125,7 +126,7 @@ async fn discard(mut body: Body) {
             }
         }
     };
-    // One that stands still is answered all the same.
+    // A request whose body stands still is answered all the same.
     let _ = tokio::time::timeout(DISCARDING, discarding).await;
 }
 

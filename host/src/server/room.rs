@@ -1,4 +1,5 @@
-//! The room for connections of one way in: how many there may be, and which one goes when another one comes.
+//! The room for connections of one way in: their number, and the choice of the connection that goes when another one
+//! comes.
 //!
 //! ```text
 //!            bytes come             the head is whole            the call begins
@@ -34,9 +35,9 @@ const SILENT_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
     Ordinary,
-    /// Inngest's calls and admins.
+    /// Seats for Inngest's calls and for admins.
     Reserve,
-    /// Admins.
+    /// Seats for admins.
     Last,
 }
 
@@ -48,15 +49,15 @@ pub enum Phase {
     Idle,
     /// The head of a request has begun to come.
     Head,
-    /// The body of a request comes whose call has not begun.
+    /// The body of a request comes, and its call has not begun.
     Body,
     Answering,
 }
 
-/// A phase, and when it began.
+/// A phase, and its beginning.
 pub type Standing = (Phase, Instant);
 
-/// See the module's documentation.
+/// The room for connections of one way in; see the module's documentation.
 #[derive(Debug, Clone)]
 pub struct Room(Arc<Inner>);
 
@@ -64,7 +65,7 @@ pub struct Room(Arc<Inner>);
 struct Inner {
     most: [usize; 3],
     seats: Mutex<Seats>,
-    /// A connection has gone, or has no request any more.
+    /// Tells that a connection has gone, or that it has no request any more.
     freed: Notify,
 }
 
@@ -86,35 +87,36 @@ struct Taken {
 #[derive(Debug)]
 pub struct Seat(Place);
 
-/// Knows a seat, and does not hold it.
+/// A reference to a seat that does not hold the seat.
 #[derive(Debug, Clone)]
 pub struct Place {
     room: Room,
     id: u64,
     pub tier: Tier,
     standing: Arc<watch::Sender<Standing>>,
-    /// Cancelled when the seat is needed for another connection.
+    /// The token that is cancelled when the seat is needed for another connection.
     pub leave: CancellationToken,
 }
 
-/// The connections of a room by what they do.
+/// The number of a room's connections in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
     pub idle: usize,
-    /// Those whose request comes, and whose call has not begun.
+    /// The connections whose request comes, and whose call has not begun.
     pub reading: usize,
     pub answering: usize,
 }
 
 impl Room {
-    /// Room for as many connections as the descriptors of this process allow: each may lead to an app by two more.
+    /// Makes room for as many connections as the descriptors of this process allow: each connection may lead to an
+    /// app by two more.
     #[must_use]
     pub fn for_descriptors(descriptors: u64) -> Self {
         let most = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 3).unwrap_or(usize::MAX);
         Self::of(most.clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS))
     }
 
-    /// Room for `most` connections, and a reserve.
+    /// Makes room for `most` connections, and a reserve.
     #[must_use]
     pub fn of(most: usize) -> Self {
         Self(Arc::new(Inner {
@@ -135,7 +137,7 @@ impl Room {
         }
     }
 
-    /// Takes a seat, of another connection if it must.
+    /// Takes a seat; takes it from another connection if it must.
     #[must_use]
     pub fn seat(&self) -> Seat {
         let mut seats = self.lock();
@@ -171,7 +173,7 @@ impl Room {
         })
     }
 
-    /// Closes the oldest connection without a request: its descriptor is needed. False when there is none.
+    /// Closes the oldest connection without a request, whose descriptor is needed. Returns false when there is none.
     #[must_use]
     pub fn close_one(&self) -> bool {
         let mut seats = self.lock();
@@ -200,7 +202,7 @@ impl Room {
 }
 
 impl Seats {
-    /// The tier of the next seat, and the connection that gives it up; nothing when there is none.
+    /// Returns the tier of the next seat, and the connection that gives it up; returns nothing when there is no seat.
     fn find(&self, most: &[usize; 3]) -> Option<(Tier, Option<u64>)> {
         for (tier, most) in TIERS.into_iter().zip(most) {
             let taken = self.taken.values().filter(|taken| taken.tier == tier).count();
@@ -232,7 +234,7 @@ impl Seat {
         self.0.clone()
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have come.
     pub fn hear(&self) {
         if self.0.standing.borrow().0 == Phase::Idle {
             self.0.enter(Phase::Head);

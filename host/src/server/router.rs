@@ -16,7 +16,7 @@
 //! | `GET /-/metrics` | open | Prometheus text |
 //! | everything else | | the project's fetch export, or 404 |
 //!
-//! Who is admin: [`super::auth`]. The control socket serves the same routes.
+//! [`super::auth`] decides who is an admin. The control socket serves the same routes.
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -24,7 +24,7 @@ use axum::routing::{any, get, post, put};
 
 use super::{Server, admin, answer, auth, calls, dashboard, request_body, status};
 
-/// The route table as axum has it.
+/// Makes axum's router from the route table.
 pub fn router(server: Server) -> Router {
     let not_allowed = |allowed: &'static str| move || async move { answer::method_not_allowed(allowed) };
     let admin = Router::new()

@@ -1,7 +1,7 @@
-//! How a browser is let in that cannot send the admin token with each request: it shows the token once, or a
+//! Lets in a browser that cannot send the admin token with each request: the browser shows the token once, or a
 //! ticket that `baton dashboard` was given, and gets a cookie.
 //!
-//! The cookie is sent by no other site (`SameSite=Strict`) and read by no script (`HttpOnly`); what changes
+//! The cookie is sent by no other site (`SameSite=Strict`) and read by no script (`HttpOnly`). A request that changes
 //! anything needs the page's own `Origin` besides. Sessions are in memory and end with the host.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,30 +10,30 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, Method, header};
 
 const COOKIE: &str = "baton-session";
-/// How long a ticket opens a session.
+/// The time for which a ticket opens a session.
 const TICKET: Duration = Duration::from_mins(1);
 const SESSION: Duration = Duration::from_hours(12);
-/// How many of each there are at most; the oldest makes room.
+/// The most tickets, and the most sessions; the oldest makes room.
 const MOST: usize = 64;
 
-/// See the module's documentation.
+/// The sessions of browsers; see the module's documentation.
 #[derive(Debug, Default)]
 pub struct Sessions(Mutex<Secrets>);
 
-/// Digests, as nothing that is kept opens anything.
+/// The digests of tickets and sessions: nothing that is kept opens anything.
 #[derive(Debug, Default)]
 struct Secrets {
     tickets: Vec<(blake3::Hash, Instant)>,
     sessions: Vec<(blake3::Hash, Instant)>,
 }
 
-/// There is no chance to be had from the system.
+/// The system's lack of random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bytes: {0}")]
 pub struct NoChance(getrandom::Error);
 
 impl Sessions {
-    /// What opens one session, within a minute.
+    /// Makes a ticket, which opens one session within a minute.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -43,7 +43,7 @@ impl Sessions {
         Ok(secret)
     }
 
-    /// A session for a ticket, once: the `Set-Cookie` header.
+    /// Opens a session for a ticket, once; returns the `Set-Cookie` header.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -58,7 +58,7 @@ impl Sessions {
         known.then(|| self.open(headers)).transpose()
     }
 
-    /// A session for the browser that sends these headers: the `Set-Cookie` header.
+    /// Opens a session for the browser that sends these headers; returns the `Set-Cookie` header.
     ///
     /// # Errors
     /// When the system gives no random bytes.
@@ -68,7 +68,7 @@ impl Sessions {
         Ok(set_cookie(&secret, SESSION, headers))
     }
 
-    /// Ends the session of a request: the `Set-Cookie` header that takes the cookie away.
+    /// Ends the session of a request; returns the `Set-Cookie` header that takes the cookie away.
     #[must_use]
     pub fn close(&self, headers: &HeaderMap) -> String {
         if let Some(secret) = cookie(headers) {
@@ -78,7 +78,7 @@ impl Sessions {
         set_cookie("", Duration::ZERO, headers)
     }
 
-    /// Whether the request is of a session, and of a page of ours where it changes anything.
+    /// Tells whether the request has a session, and comes from a page of ours where it changes anything.
     #[must_use]
     pub fn admits(&self, method: &Method, headers: &HeaderMap) -> bool {
         let Some(secret) = cookie(headers) else {
@@ -94,7 +94,7 @@ impl Sessions {
     }
 }
 
-/// No route but the dashboard's own gets the cookie, and none of the app's.
+/// Writes the `Set-Cookie` header: only the dashboard's own routes get the cookie, and no route of the app.
 fn set_cookie(secret: &str, lasts: Duration, headers: &HeaderMap) -> String {
     let (age, secure) = (lasts.as_secs(), if is_encrypted(headers) { "; Secure" } else { "" });
     format!("{COOKIE}={secret}; Path=/-/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}")
@@ -116,19 +116,19 @@ fn is_encrypted(headers: &HeaderMap) -> bool {
             .any(|part| matches!(part.trim(), "proto=https" | "proto=\"https\""))
 }
 
-/// Whether a page that this host has served sent it.
+/// Tells whether a page that this host has served sent the request.
 #[must_use]
 pub fn is_own_origin(headers: &HeaderMap) -> bool {
     let (Some(origin), Some(host)) = (headers.get(header::ORIGIN), headers.get(header::HOST)) else {
         return false;
     };
     let origin = origin.as_bytes();
-    // Behind a proxy that ends TLS it is https.
+    // Behind a proxy that ends TLS the scheme is https.
     let host_of = |scheme: &[u8]| origin.strip_prefix(scheme).is_some_and(|rest| rest == host.as_bytes());
     host_of(b"http://") || host_of(b"https://")
 }
 
-/// A `Cookie` header without the session's cookie, which is no app's; nothing when no other is left.
+/// Returns a `Cookie` header without the session's cookie, which no app gets; `None` when no other cookie is left.
 #[must_use]
 pub fn without_cookie(value: &str) -> Option<String> {
     if !value.contains(COOKIE) {
@@ -159,7 +159,7 @@ fn keep(all: &mut Vec<(blake3::Hash, Instant)>, secret: &str, lasts: Duration) {
     all.push((blake3::hash(secret.as_bytes()), Instant::now()));
 }
 
-/// `blake3::Hash` compares in constant time.
+/// Tells whether a digest is known and has not expired. `blake3::Hash` compares in constant time.
 fn is_valid(all: &[(blake3::Hash, Instant)], digest: &blake3::Hash, lasts: Duration) -> bool {
     all.iter()
         .any(|(known, since)| known == digest && since.elapsed() < lasts)

@@ -1,4 +1,4 @@
-//! What one can see: liveness, readiness, metrics, and the whole status.
+//! The views of a host: liveness, readiness, metrics, and the whole status.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::status::{
     Status,
 };
 
-/// `GET /-/live`: that the process answers is the answer.
+/// `GET /-/live`: any answer tells that the process lives.
 pub(super) async fn live() -> Json<serde_json::Value> {
     Json(serde_json::json!({"live": true}))
 }
 
-/// The query of `GET /-/ready`. Anything else in it is ignored: health checks may add what they like.
+/// The query of `GET /-/ready`. Anything else in it is ignored: health checks may add fields of their own.
 #[derive(Debug, Deserialize)]
 pub(super) struct ReadyQuery {
     wait: Option<String>,
@@ -31,9 +31,9 @@ pub(super) struct ReadyQuery {
 /// The longest wait of `?wait=drain`.
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
 
-/// Answers 200 while a generation is current and the host stays, else 503 with the reason. With
-/// `?wait=drain` once the host drains or another one takes over, or after 20 s: a host that drains takes no
-/// connection any more, so whoever wants to know at once has asked before.
+/// Answers 200 while a generation is current and the host stays, else 503 with the reason. With `?wait=drain` it
+/// answers once the host drains or another one takes over, or after 20 s. A host that drains takes no connection any
+/// more, so a client that wants to know at once has to ask before.
 pub(super) async fn ready(State(server): State<Server>, Query(query): Query<ReadyQuery>) -> Response {
     if query.wait.as_deref() == Some("drain") {
         until_it_leaves(&server.table).await;
@@ -93,11 +93,11 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
 /// The query of `GET /-/status`.
 #[derive(Debug, Deserialize)]
 pub(super) struct StatusQuery {
-    /// Asked by another host of the project: of this host only.
+    /// The mark of a request by another host of the project, which asks for this host only.
     alone: Option<String>,
 }
 
-/// The whole, as JSON.
+/// Answers with the whole status, as JSON.
 pub(super) async fn status(State(server): State<Server>, Query(query): Query<StatusQuery>) -> Response {
     let of = match query.alone {
         Some(_) => Whose::ThisHost,
@@ -106,19 +106,20 @@ pub(super) async fn status(State(server): State<Server>, Query(query): Query<Sta
     Json(self::of(&server, of).await).into_response()
 }
 
-/// Which hosts of the project a status tells of.
+/// The hosts of the project that a status tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
     ThisHost,
     AllHosts,
 }
 
-/// The whole, for the dashboard too.
+/// Makes the whole status, for the dashboard too.
 pub(super) async fn of(server: &Server, whose: Whose) -> Status {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match &current {
-        // Asks for every file, on this thread: while user code keeps every core busy, another one is waited for.
+        // This asks for every file, on this thread: while user code keeps every core busy, another thread is waited
+        // for.
         Some(current) => tokio::task::block_in_place(|| current.sources.changed_on_disk()),
         None => Vec::new(),
     };

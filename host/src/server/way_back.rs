@@ -1,4 +1,4 @@
-//! The way back of an answer: what is learned from it, and what its caller is sent.
+//! The way back of an answer: the host learns from the answer, and sends it to the caller.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -18,15 +18,15 @@ use crate::wire::{Head, STREAMED};
 /// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
 const LEARNED_FROM: usize = 32 << 20;
 
-/// The way in which an answer may last when the host ends.
+/// The time that an answer may last when the host ends.
 pub(super) enum Lasting {
-    /// As long as calls of functions may.
+    /// The answer may last as long as calls of functions may.
     Call,
-    /// As long as streams may: pages, events, and WebSockets of an app, on this connection.
+    /// The answer may last as long as streams may: pages, events, and WebSockets of an app, on this connection.
     Stream(Option<Place>),
 }
 
-/// Learns from an answer of the SDK what is to come, before the caller has all of it.
+/// Learns the next steps from an answer of the SDK, before the caller has all of it.
 pub(super) async fn learn(
     server: &Server,
     lease: &Lease,
@@ -57,7 +57,7 @@ pub(super) async fn learn(
     }
     let (mut passed_on, body) = mpsc::channel(0);
     let (table, info) = (server.table.clone(), info.clone());
-    // To its end, also when the caller has gone.
+    // The task reads to the end, also when the caller has gone.
     server.calls.spawn(async move {
         while let Some(part) = parts.next().await {
             if let Ok(part) = &part
@@ -72,7 +72,7 @@ pub(super) async fn learn(
     Ok(Bytewise::Stream(body.boxed()))
 }
 
-/// The isolate's answer as it is, but for the headers that belong to the connection.
+/// Returns the isolate's answer as it is, but for the headers that belong to the connection.
 pub(super) fn into_http(
     server: &Server,
     response: js_runtime_api::Response,
@@ -88,7 +88,7 @@ pub(super) fn into_http(
             Body::from(body),
             &[header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING],
         ),
-        // What is announced is what comes, also where nothing does, after HEAD.
+        // The announced length is right, also for the empty answer to HEAD.
         Bytewise::Stream(parts) => (
             Body::from_stream(until(end, parts, is_events(&response.headers))),
             &[header::CONNECTION, header::TRANSFER_ENCODING],
@@ -124,8 +124,8 @@ fn is_events(headers: &[(String, String)]) -> bool {
     headers.iter().any(is_events)
 }
 
-/// A stream that ends early when it must. A client of events then asks for them anew, elsewhere; any other body breaks
-/// off, so that nobody takes a part for the whole.
+/// Returns a stream that ends early when `end` is cancelled. A client of events then asks for them anew, elsewhere;
+/// any other body breaks off, so that nobody takes a part for the whole.
 fn until(end: CancellationToken, parts: BodyStream, is_events: bool) -> BodyStream {
     let next = move |state: Option<(BodyStream, CancellationToken)>| async move {
         let (mut parts, end) = state?;
@@ -141,7 +141,7 @@ fn until(end: CancellationToken, parts: BodyStream, is_events: bool) -> BodyStre
     futures::stream::unfold(Some((parts, end)), next).fuse().boxed()
 }
 
-/// Carries what both sides say after an upgrade, until one of them has gone, or the host's end.
+/// Carries the bytes of both sides after an upgrade, until one side has gone, or until the host's end.
 async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>, place: Option<Place>, end: CancellationToken) {
     let Some(caller) = caller else {
         return;
@@ -150,7 +150,7 @@ async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>, place: Opt
         Ok(caller) => caller,
         Err(error) => return tracing::debug!(%error, "an upgrade came to nothing"),
     };
-    // Its answer is over, and it is not idle.
+    // The answer of the connection is over, and the connection is not idle.
     if let Some(place) = place {
         place.enter(Phase::Answering);
     }

@@ -1,10 +1,10 @@
-//! The jobs whose property lists are in a folder: which ones there are, for which folders and ports.
+//! The jobs whose property lists are in a folder, with their working folders and ports.
 
 use std::path::{Path, PathBuf};
 
 use plist::{Dictionary, Value};
 
-/// Larger files are no jobs.
+/// The limit of a file, in bytes: larger files are no jobs.
 const LARGEST: u64 = 1 << 20;
 
 /// A job that launchd loads from a file, whether it has done so or not.
@@ -13,11 +13,11 @@ pub struct InstalledJob {
     pub file: PathBuf,
     pub label: String,
     pub working_folder: Option<PathBuf>,
-    /// On which launchd, or the program itself by its `--port`, listens.
+    /// The ports on which launchd listens, or the program itself by its `--port`.
     pub ports: Vec<u16>,
 }
 
-/// The jobs of a folder, by their files' names. Files that cannot be read, or say no label, are left out.
+/// Returns the jobs of a folder, by their files' names. Files that cannot be read, or have no label, are left out.
 #[must_use]
 pub fn jobs_in(folder: &Path) -> Vec<InstalledJob> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -37,7 +37,7 @@ pub fn jobs_in(folder: &Path) -> Vec<InstalledJob> {
         .collect()
 }
 
-/// The job of a file; `None` if it cannot be read, or says no label.
+/// Returns the job of a file, or `None` if the file cannot be read, or has no label.
 pub(super) fn read(file: &Path) -> Option<InstalledJob> {
     let job = Value::from_file(file).ok()?.into_dictionary()?;
     Some(InstalledJob {
@@ -51,12 +51,12 @@ pub(super) fn read(file: &Path) -> Option<InstalledJob> {
     })
 }
 
-/// Services that are named by words (`http`) are left out.
+/// Returns the ports of a job. Services that are named by words (`http`) are left out.
 fn ports(job: &Dictionary) -> Vec<u16> {
     let mut ports = Vec::new();
     let sockets = job.get("Sockets").and_then(Value::as_dictionary);
     for value in sockets.into_iter().flat_map(Dictionary::values) {
-        // One socket, or some under one name.
+        // The value is one socket, or several under one name.
         let each = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for socket in each.iter().filter_map(Value::as_dictionary) {
             let service = socket.get("SockServiceName");

@@ -1,28 +1,28 @@
-//! What `launchctl print` says of a job. Pure. Its manual page calls the text no interface, so each part of it may
-//! be missing, and nothing depends on one.
+//! The state of a job, as `launchctl print` tells it. Pure. The manual page calls the text no interface, so each part
+//! of it may be missing, and nothing depends on one.
 
 use std::path::{Path, PathBuf};
 
 /// A job that launchd has loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobState {
-    /// The property list that it was loaded from.
+    /// The property list from which the job was loaded.
     pub file: Option<PathBuf>,
     pub working_folder: Option<PathBuf>,
     pub pid: Option<u32>,
-    /// Seconds from SIGTERM to SIGKILL, as they were when it was loaded.
+    /// The seconds from SIGTERM to SIGKILL, as they were when the job was loaded.
     pub exit_timeout: Option<u64>,
-    /// As launchd says it: `78: EX_CONFIG`.
+    /// The last exit in launchd's words: `78: EX_CONFIG`.
     pub last_exit: Option<String>,
 }
 
 impl JobState {
-    /// Reads the text.
+    /// Reads the text of `launchctl print`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut state = Self::default();
         for line in text.lines() {
-            // What belongs to the job itself is indented once; its tables are indented more.
+            // The lines of the job itself are indented once; the lines of its tables are indented more.
             let Some((key, value)) = line.strip_prefix('\t').and_then(|line| line.split_once(" = ")) else {
                 continue;
             };
@@ -39,7 +39,7 @@ impl JobState {
     }
 }
 
-/// `(submitted by …)` and the like are no paths.
+/// Returns the path that a text is; `(submitted by …)` and the like are no paths.
 fn absolute(text: &str) -> Option<PathBuf> {
     let path = Path::new(text);
     path.is_absolute().then(|| path.to_owned())

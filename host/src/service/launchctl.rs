@@ -16,10 +16,10 @@ use super::{
     refuse_another_project, uninstall_command, unit_file,
 };
 
-/// Pauses between attempts, in milliseconds.
+/// The pauses between attempts, in milliseconds.
 const PAUSES: [u64; 5] = [250, 500, 1000, 2000, 4000];
 
-/// launchd's name for where the jobs of a scope are.
+/// Returns launchd's name for the domain of a scope's jobs.
 #[must_use]
 pub fn domain(scope: Scope, owner: &Owner) -> String {
     match scope {
@@ -28,7 +28,7 @@ pub fn domain(scope: Scope, owner: &Owner) -> String {
     }
 }
 
-/// Where jobs are kept, for the machine or for the user.
+/// Returns the folder of the jobs, for the machine or for the user.
 #[must_use]
 pub fn folder(scope: Scope, owner: &Owner) -> PathBuf {
     match scope {
@@ -41,7 +41,7 @@ fn launchctl(arguments: &[&str]) -> Result<String, ToolError> {
     tool::run("launchctl", arguments)
 }
 
-/// The job of this target (`DOMAIN/LABEL`), if it is loaded.
+/// Returns the job of this target (`DOMAIN/LABEL`), if it is loaded.
 ///
 /// # Errors
 /// When there is no `launchctl`.
@@ -57,7 +57,7 @@ fn is_loaded(target: &str) -> Result<bool, ToolError> {
     Ok(job(target)?.is_some())
 }
 
-/// The reason for which launchd did not do it, where it is one that Baton acts on.
+/// Returns the reason why launchd refused, if it is one that Baton acts on.
 const fn refusal(error: &ToolError) -> Option<Refusal> {
     match error {
         ToolError::Failed { code, .. } => Refusal::of(*code),
@@ -65,8 +65,8 @@ const fn refusal(error: &ToolError) -> Option<Refusal> {
     }
 }
 
-/// Writes the job, loads and starts it, and waits until it serves. `say` is told what is done; `as_root` is the
-/// command that installs the same for the machine.
+/// Writes the job, loads and starts it, and waits until it serves. `say` is told each thing that is done; `as_root`
+/// is the command that installs the same for the machine.
 ///
 /// # Errors
 /// When it is installed in the other domain too, its file cannot be written, `launchctl` fails, or the
@@ -137,14 +137,14 @@ fn start(domain: &str, label: &str, path: &str) -> Result<(), ToolError> {
     launchctl(&["enable", &target])?;
     boot_in(domain, &target, path)?;
     match launchctl(&["kickstart", &target]) {
-        // It is being started already.
+        // launchd is starting the job already.
         Err(error) if refusal(&error) == Some(Refusal::InProgress) => Ok(()),
         done => done.map(drop),
     }
 }
 
-/// The error for a job that launchd did not take. A job of a user's own whose domain is not there, or may not be,
-/// is `taken_back`: it would be loaded at the next login, beside the one that is installed instead.
+/// Returns the error for a job that launchd did not take. `take_back` removes a user's own job whose domain is not
+/// there, or may not be: it would be loaded at the next login, beside the job that is installed instead.
 fn refused(
     service: &Service,
     domain: &str,
@@ -184,7 +184,7 @@ fn take_back(file: &UnitFile, folder: &Path, say: &dyn Fn(&str)) -> Result<(), S
     Ok(())
 }
 
-/// launchd gives a job the time that its unit said when it was loaded.
+/// Returns the time to wait for the end of a job. launchd gives a job the time that its unit said when it was loaded.
 fn patience_for(job: &JobState, stop_timeout: Duration) -> Duration {
     let granted = job
         .exit_timeout
@@ -221,8 +221,8 @@ pub fn uninstall(
     Ok(())
 }
 
-/// A job of that label in the other domain would be a second host of the project: now, or as soon as somebody logs
-/// in and launchd loads its file.
+/// Refuses to install beside a job of that label in the other domain. That job would be a second host of the project:
+/// now, or as soon as somebody logs in and launchd loads its file.
 fn refuse_twin(service: &Service, label: &str) -> Result<(), ServiceError> {
     let scope = match service.scope {
         Scope::System => Scope::User,
@@ -240,7 +240,7 @@ fn refuse_twin(service: &Service, label: &str) -> Result<(), ServiceError> {
     })
 }
 
-/// launchd makes the log file, as the user of the job, and not its folder.
+/// Makes the folder of the log file. launchd makes the file, as the user of the job, and not its folder.
 fn make_log_folder(service: &Service) -> Result<(), ServiceError> {
     let log = PathBuf::from(launchd::log_file(service));
     let Some(folder) = log.parent().filter(|folder| !folder.exists()) else {
@@ -258,7 +258,7 @@ fn make_log_folder(service: &Service) -> Result<(), ServiceError> {
 
 fn boot_out(target: &str, label: &str, patience: Duration) -> Result<(), ServiceError> {
     match launchctl(&["bootout", target]) {
-        // It has gone, or is on its way, or its domain has gone with it.
+        // The job has gone, or is on its way, or its domain has gone with it.
         Err(error) if refusal(&error).is_some_and(|refusal| refusal != Refusal::Unexplained) => {}
         Err(error) if refusal(&error).is_some() && !is_loaded(target)? => {}
         other => drop(other?),
@@ -277,7 +277,7 @@ fn boot_out(target: &str, label: &str, patience: Duration) -> Result<(), Service
     Ok(())
 }
 
-/// What passes is waited for. Where somebody else puts the job in meanwhile, it is in.
+/// Puts the job in, and waits while launchd refuses for a time. If somebody else puts the job in meanwhile, it is in.
 fn boot_in(domain: &str, target: &str, path: &str) -> Result<(), ToolError> {
     let mut pauses = PAUSES.into_iter();
     loop {
@@ -298,7 +298,7 @@ fn boot_in(domain: &str, target: &str, path: &str) -> Result<(), ToolError> {
     }
 }
 
-/// The job, as one text to read.
+/// Returns the job as one text to read.
 ///
 /// # Errors
 /// When what it says is no property list.

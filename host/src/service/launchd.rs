@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::{Scope, Service, ServiceError, UnitFile};
 
-/// A job may have more open files than launchd's 256, and no more than every macOS allows (`OPEN_MAX`).
+/// The limit of open files of a job: more than launchd's 256, and no more than every macOS allows (`OPEN_MAX`).
 const OPEN_FILES: u64 = 10_240;
 
-/// The job's label; also the name of its file, before `.plist`.
+/// Returns the job's label, which is also the name of its file before `.plist`.
 #[must_use]
 pub fn label(name: &str) -> String {
     format!("baton.{name}")
@@ -25,14 +25,14 @@ struct Job {
     environment_variables: EnvironmentVariables,
     run_at_load: bool,
     keep_alive: KeepAlive,
-    /// Seconds between two starts. (Crashes are the supervisor's to mend, at once.)
+    /// The seconds between two starts. (The supervisor mends crashes at once.)
     throttle_interval: u64,
-    /// Seconds from SIGTERM to SIGKILL; launchd's own are 20.
+    /// The seconds from SIGTERM to SIGKILL; launchd's own number is 20.
     exit_time_out: u64,
-    /// Anything else gets less of the processor, or only its slow cores.
+    /// The type of the process: any other type gets less of the processor, or only its slow cores.
     process_type: &'static str,
     soft_resource_limits: Limits,
-    /// Nobody else reads what is written.
+    /// The mask of new files: nobody else reads them.
     umask: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets: Option<Sockets>,
@@ -43,14 +43,14 @@ struct Job {
 #[serde(rename_all = "UPPERCASE")]
 struct EnvironmentVariables {
     path: String,
-    /// launchd sets it for agents, not for daemons.
+    /// The user's home, which launchd sets for agents, not for daemons.
     home: String,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct KeepAlive {
-    /// What it was told to end stays ended; whatever else ends it, it is started again.
+    /// `false`: a job that was told to end stays ended, and a job that ends in any other way is started again.
     successful_exit: bool,
 }
 
@@ -75,7 +75,7 @@ struct Socket {
     sock_type: &'static str,
 }
 
-/// Where the job's standard error goes.
+/// Returns the path of the file to which the job's standard error goes.
 #[must_use]
 pub fn log_file(service: &Service) -> String {
     format!(
@@ -85,7 +85,7 @@ pub fn log_file(service: &Service) -> String {
     )
 }
 
-/// The job's file.
+/// Returns the job's file.
 ///
 /// # Errors
 /// When what it says is no property list.
@@ -270,7 +270,7 @@ mod tests {
             .unwrap();
         assert_eq!(socket["SockNodeName"].as_string(), Some("::1"));
         assert_eq!(socket["SockFamily"].as_string(), Some("IPv6"));
-        // It starts with the machine all the same, not with the first call.
+        // The job starts with the machine all the same, not with the first call.
         assert_eq!(job["RunAtLoad"].as_boolean(), Some(true));
     }
 }

@@ -1,17 +1,17 @@
-//! `baton start` as a service of this machine: what launchd and systemd are to be told, and telling them.
+//! `baton start` as a service of this machine: the units for launchd and systemd, and their installation.
 //!
-//! A [`Service`] says it once. [`systemd`] and [`launchd`] make units of it and do nothing else;
-//! [`systemctl`] and [`launchctl`] install them with the platform's own tools. No unit holds a secret:
-//! those are in the environment file, whose mode [`private_file`] checks.
+//! A [`Service`] describes the service once. [`systemd`] and [`launchd`] make units of it and do nothing else;
+//! [`systemctl`] and [`launchctl`] install them with the platform's own tools. No unit holds a secret: secrets are in
+//! the environment file, whose mode [`private_file`] checks.
 //!
 //! # Files
 //!
-//! - `baton service`: `systemd.rs` and `launchd.rs` make units (pure), `systemctl.rs` and `launchctl.rs` install them
-//! - `private_file.rs` who may read secrets
-//! - `owner.rs` as whom a service runs
-//! - `ready.rs` whether it serves
-//! - `refusal.rs` and `job_state.rs` read launchctl's numbers and texts (pure), `installed_jobs.rs` the property
-//!   lists that are there
+//! - `systemd.rs` and `launchd.rs`: the units (pure); `systemctl.rs` and `launchctl.rs`: their installation
+//! - `private_file.rs`: the check that nobody else can read secrets
+//! - `owner.rs`: the user as whom a service runs
+//! - `ready.rs`: the wait until a service serves
+//! - `refusal.rs` and `job_state.rs`: launchctl's numbers and texts (pure); `installed_jobs.rs`: the property lists
+//!   that are there
 
 pub mod installed_jobs;
 mod job_state;
@@ -38,48 +38,48 @@ pub use owner::Owner;
 pub use tool::ToolError;
 pub use unit_file::UnitFile;
 
-/// How much longer than the drain budget the service manager waits before it kills.
+/// The time that the service manager waits beyond the drain budget before it kills.
 const STOP_MARGIN: Duration = Duration::from_mins(1);
 
-/// Who looks after the service, and for whom.
+/// The scope of a service: the machine or a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The machine: from its start, as a user that the unit names.
+    /// The machine: the service begins with the machine, and runs as a user that the unit names.
     System,
-    /// The user who installs it: systemd's user manager, launchd's `gui` domain.
+    /// The user who installs the service: systemd's user manager, launchd's `gui` domain.
     User,
 }
 
-/// What a unit says, whatever the system. Every text is one line.
+/// The content of a unit, for any system. Every text is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Of the project: letters, digits, `-` and `_`.
+    /// The name of the project: letters, digits, `-` and `_`.
     pub name: String,
     pub scope: Scope,
     pub owner: Owner,
-    /// Absolute.
+    /// The path of the binary, absolute.
     pub binary: String,
-    /// After the binary: `start` and what follows it.
+    /// The arguments of the binary: `start` and those after it.
     pub arguments: Vec<String>,
     /// The project's root, absolute.
     pub working_folder: String,
-    /// What `PATH` is to be: of the host, and of the programs that steps start.
+    /// The `PATH` of the host, and of the programs that steps start.
     pub search_path: String,
     pub address: SocketAddr,
-    /// The service manager listens, and hands the socket over.
+    /// Tells whether the service manager listens, and hands the socket over.
     pub socket: bool,
-    /// How long the host may finish its calls.
+    /// The limit for the host to finish its calls.
     pub drain: Duration,
 }
 
 impl Service {
-    /// How long the service manager waits after SIGTERM.
+    /// Returns the time that the service manager waits after SIGTERM.
     #[must_use]
     pub fn stop_timeout(&self) -> Duration {
         self.drain + STOP_MARGIN
     }
 
-    /// Where this machine reaches the service.
+    /// Returns the address at which this machine reaches the service.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
         let ip = match self.address.ip() {
@@ -91,7 +91,7 @@ impl Service {
     }
 }
 
-/// The line of `baton service install` about the port.
+/// Returns the line of `baton service install` about the port.
 fn port_line(service: &Service, manager: &str) -> String {
     let port = service.address.port();
     if service.socket {
@@ -103,7 +103,7 @@ fn port_line(service: &Service, manager: &str) -> String {
     }
 }
 
-/// A name that unit files can have: what else is in `text` becomes `-`.
+/// Makes a name that unit files can have: letters of `text` that it cannot have become `-`.
 #[must_use]
 pub fn name_of(text: &str) -> String {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
@@ -115,8 +115,9 @@ pub fn name_of(text: &str) -> String {
     if name.is_empty() { "project" } else { name }.to_owned()
 }
 
-/// Names that differ only in what a unit's name cannot have make one name: installing the second project would take the
-/// service of the first one. `installed` is the working folder of the unit that is there, `manager` the flag of who has it.
+/// Refuses to take the service of another project. Names that differ only in letters that a unit's name cannot have
+/// make one name: installing the second project would take the service of the first one. `installed` is the working
+/// folder of the unit that is there, `manager` the flag of its service manager.
 fn refuse_another_project(
     service: &Service,
     unit: &str,
@@ -124,7 +125,7 @@ fn refuse_another_project(
     manager: &str,
 ) -> Result<(), ServiceError> {
     let own = Path::new(&service.working_folder);
-    // A folder that is gone needs no service.
+    // A project whose folder is gone needs no service.
     let other = installed.filter(|folder| folder.exists() && !is_same_folder(folder, own));
     other.map_or(Ok(()), |folder| {
         Err(ServiceError::OtherProject {
@@ -153,7 +154,7 @@ fn uninstall_command(manager: &str, scope: Scope, name: &str) -> String {
     format!("{sudo}baton service uninstall {manager} {flag} --name {name}")
 }
 
-/// A path as a unit can have it.
+/// Returns a path as a unit can have it.
 ///
 /// # Errors
 /// When it is not text, or has a line break in it.
@@ -163,7 +164,7 @@ pub fn in_unit(path: &Path) -> Result<String, ServiceError> {
         .ok_or_else(|| ServiceError::NoText(path.to_owned()))
 }
 
-/// Why there is no service.
+/// The reason why there is no service.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ServiceError {
     #[error("{0:?} cannot be written into a unit: it is no text, or has a line break in it")]
@@ -221,7 +222,7 @@ fn help_for(error: &io::Error) -> &'static str {
     }
 }
 
-/// A duration as people write it.
+/// Writes a duration as people do.
 fn in_words(duration: Duration) -> String {
     let span = jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX);
     format!("{span:#}")

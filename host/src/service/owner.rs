@@ -14,7 +14,7 @@ pub struct Owner {
     pub home: PathBuf,
 }
 
-/// Why a user is not known.
+/// The reason why a user is not known.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum OwnerError {
     #[error("there is no user {0:?} on this machine")]
@@ -25,7 +25,7 @@ pub enum OwnerError {
 }
 
 impl Owner {
-    /// The user of that name.
+    /// Returns the user of that name.
     ///
     /// # Errors
     /// When there is none.
@@ -33,7 +33,7 @@ impl Owner {
         found(name, User::from_name(name))
     }
 
-    /// The user who runs this command; their home is what `HOME` says.
+    /// Returns the user who runs this command; their home is the value of `HOME`.
     ///
     /// # Errors
     /// When the system has no name for them.
@@ -46,7 +46,7 @@ impl Owner {
         Ok(user)
     }
 
-    /// The user to whom a folder belongs.
+    /// Returns the user to whom a folder belongs.
     ///
     /// # Errors
     /// When the system has no name for them.
@@ -58,7 +58,7 @@ impl Owner {
         found(&uid.to_string(), User::from_uid(uid))
     }
 
-    /// Whether this command is run by root.
+    /// Tells whether root runs this command.
     #[must_use]
     pub fn is_root() -> bool {
         Uid::current().is_root()

@@ -1,4 +1,4 @@
-//! An environment file holds secrets: only the user of the service may read it.
+//! The check of an environment file. The file holds secrets: only the user of the service may read it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use miette::Diagnostic;
 
 use super::Owner;
 
-/// What is wrong with an environment file.
+/// The reason why an environment file cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PrivateFileError {
     #[error("cannot read the environment file {path}: {error}", path = .path.display())]

@@ -1,4 +1,4 @@
-//! Whether the service that was just started serves: asked of its port, for nobody else tells.
+//! Asks the port of a service that was just started whether the service serves, for nobody else tells.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,9 +12,9 @@ use crate::generation::GenerationId;
 use crate::net::{HttpAnswer, http, owner_of};
 use crate::status::{NotReady, Readiness};
 
-/// How long a host may take to load the project.
+/// The limit for a host to load the project.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// What is asked again has no event to be waited for.
+/// The pause between two questions, since there is no event to wait for.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes sure that nobody else has the port.
@@ -25,7 +25,7 @@ pub(super) fn port_is_free(service: &Service) -> Result<(), ServiceError> {
             let (owner, _) = owner_of(port);
             Err(ServiceError::PortTaken { port, owner })
         }
-        // Whatever else is wrong with it, the host will say.
+        // The host will tell any other error of the port.
         _ => Ok(()),
     }
 }

@@ -1,14 +1,14 @@
 //! The numbers with which `launchctl` exits when launchd refuses, in this module's few words; `launchctl error
-//! NUMBER` says launchd's own. Pure.
+//! NUMBER` prints launchd's own words. Pure.
 
-/// Why launchd refuses something.
+/// The reason why launchd refuses something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// There is no such job (ESRCH 3, "Could not find specified service" 113).
     NoJob,
-    /// It is doing that or the opposite (EINPROGRESS 36, EALREADY 37).
+    /// launchd is doing that or the opposite (EINPROGRESS 36, EALREADY 37).
     InProgress,
-    /// Anything (EIO 5): a predecessor that is being taken out, a job that is in already, no session.
+    /// Any reason (EIO 5): a predecessor that is being taken out, a job that is in already, no session.
     Unexplained,
     /// There is no such domain ("Could not find specified domain" 112, "Domain does not support specified
     /// action" 125), or one for other sessions ("Service cannot load in requested session" 134). `gui/UID` is there
@@ -17,7 +17,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The meaning of an exit code; `None` for one that says all that there is to say.
+    /// Returns the meaning of an exit code, or `None` for a code that says all that there is to say.
     pub(super) const fn of(code: Option<i32>) -> Option<Self> {
         match code {
             Some(3 | 113) => Some(Self::NoJob),

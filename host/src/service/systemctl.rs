@@ -1,4 +1,4 @@
-//! Installs and removes a service with `systemctl`. What runs is never restarted by it.
+//! Installs and removes a service with `systemctl`. It never restarts a service that runs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use super::{
     Owner, Scope, Service, ServiceError, UnitFile, port_line, ready, refuse_another_project, systemd, unit_file,
 };
 
-/// The version of this machine's systemd, if it has one.
+/// Returns the version of this machine's systemd, if it has one.
 #[must_use]
 pub fn version() -> Option<u32> {
     systemd::version_in(&tool::run("systemctl", &["--version"]).ok()?)
 }
 
-/// Where units of administrators are kept, for the machine or for the user.
+/// Returns the folder of the administrators' units, for the machine or for the user.
 #[must_use]
 pub fn folder(scope: Scope, owner: &Owner) -> PathBuf {
     match scope {
@@ -38,7 +38,7 @@ fn systemctl(scope: Scope, arguments: &[&str]) -> Result<String, ToolError> {
 fn is_active(scope: Scope, unit: &str) -> bool {
     match systemctl(scope, &["is-active", unit]) {
         Ok(_) => true,
-        // A service whose host still loads has the port already; one that waits for its next start has not.
+        // A service whose host still loads has the port already; a service that waits for its next start has not.
         Err(ToolError::Failed { output, .. }) if output == "activating" => {
             let state = systemctl(scope, &["show", "--property", "SubState", "--value", unit]);
             state.is_ok_and(|state| state != "auto-restart")
@@ -50,14 +50,14 @@ fn is_active(scope: Scope, unit: &str) -> bool {
 
 /// The state of a service before it is installed.
 struct Installation {
-    /// The service runs.
+    /// Tells whether the service runs.
     runs: bool,
-    /// systemd holds the port.
+    /// Tells whether systemd holds the port.
     listens: bool,
 }
 
-/// Writes the units, enables and starts the service, and waits until it serves. `say` is told what is
-/// done. A service that runs is left alone: what changed counts from its next start on.
+/// Writes the units, enables and starts the service, and waits until it serves. `say` is told each thing that is
+/// done. A service that runs is left alone: changes count from its next start on.
 ///
 /// # Errors
 /// When a unit cannot be written, `systemctl` fails, or the service does not get ready.
@@ -89,7 +89,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     }
     systemctl(scope, &["daemon-reload"])?;
     if !service.socket {
-        // The service, which needs it no longer, runs on with the socket that it was given.
+        // The service needs the socket's unit no longer, and runs on with the socket that it was given.
         remove_socket(scope, &folder, &socket, before.listens, say)?;
     }
     let names: Vec<&str> = units.iter().map(|file| file.name.as_str()).collect();
@@ -112,7 +112,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
             say(&line);
         }
         if !changed.is_empty() {
-            // It may be another address at which it serves until then.
+            // Until then the service may serve at another address.
             return Ok(());
         }
     } else {
@@ -124,7 +124,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
             };
             systemctl(scope, &[start, &socket])?;
         }
-        // Without waiting: systemd waits for the host to be ready, and would not say what it waits for.
+        // The command does not wait: systemd would wait until the host is ready, and not tell what it waits for.
         systemctl(scope, &["start", "--no-block", &unit])?;
         say("started");
     }
@@ -136,7 +136,7 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
     Ok(())
 }
 
-/// Tells how a service that runs comes to be what was installed; `None` when it is.
+/// Returns the advice on how a service that runs becomes the one that was installed; `None` if it is that one.
 fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Option<String> {
     let unit = systemd::unit_name(&service.name);
     let socket = systemd::socket_name(&service.name);
@@ -165,7 +165,8 @@ fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Opt
     ))
 }
 
-/// Ends the socket of the service, and removes its unit. The unit of a service that runs must not need the socket any more.
+/// Ends the socket of the service, and removes its unit. By then the unit of a service that runs must not need the
+/// socket any more.
 fn remove_socket(
     scope: Scope,
     folder: &Path,
@@ -206,7 +207,7 @@ pub fn uninstall(name: &str, scope: Scope, owner: &Owner, say: &dyn Fn(&str)) ->
     say(&format!(
         "stopping {unit}: it finishes its calls first (Ctrl-C: it goes on with that, and stays installed)"
     ));
-    // Both at once: a call that waits in the socket would start again a service that is stopped alone.
+    // Both units stop at once: a call that waits in the socket would start again a service that is stopped alone.
     systemctl(scope, &[&["stop"], &*names].concat())?;
     systemctl(scope, &[&["disable"], &*names].concat())?;
     for name in names {
@@ -225,7 +226,7 @@ fn journal(scope: Scope, unit: &str) -> String {
     }
 }
 
-/// The units, as one text to read.
+/// Returns the units as one text to read.
 #[must_use]
 pub fn print(service: &Service) -> String {
     let folder = folder(service.scope, &service.owner);

@@ -1,11 +1,10 @@
 //! A service as systemd's units. Pure: text of a [`Service`], for the manual pages systemd.service(5),
 //! systemd.exec(5), systemd.kill(5) and systemd.socket(5).
 //!
-//! With a socket, calls wait in it whenever the service does not run. systemd gives a port up for good
-//! when it starts the service too often for what waits there (`TriggerLimitBurst=`: 20 times in 2 s, or
-//! when the service meets its own `StartLimitBurst=`). So every failure is retried at the pace of
-//! `RestartSec=`, exit code 78 too: a service that failed and is not restarted is started by the next
-//! connection at once, again and again.
+//! With a socket, calls wait in it whenever the service does not run. systemd gives a port up for good when it starts
+//! the service too often for the calls that wait there (`TriggerLimitBurst=`: 20 times in 2 s, or when the service
+//! meets its own `StartLimitBurst=`). So every failure is retried at the pace of `RestartSec=`, exit code 78 too: a
+//! service that failed and is not restarted is started by the next connection at once, again and again.
 
 use std::path::PathBuf;
 
@@ -14,20 +13,19 @@ use super::{Scope, Service, UnitFile};
 /// The first version that knows `Type=notify-reload`.
 const NOTIFY_RELOAD_SINCE: u32 = 253;
 
-/// The name of the service's unit.
+/// Returns the name of the service's unit.
 #[must_use]
 pub fn unit_name(name: &str) -> String {
     format!("baton-{name}.service")
 }
 
-/// The name of the unit that listens for it.
+/// Returns the name of the unit that listens for the service.
 #[must_use]
 pub fn socket_name(name: &str) -> String {
     format!("baton-{name}.socket")
 }
 
-/// The units, the service's first. `version` is systemd's; without it the units are such that every
-/// version understands them.
+/// Returns the units, the service's first. `version` is systemd's; without it every version understands the units.
 #[must_use]
 pub fn units(service: &Service, version: Option<u32>) -> Vec<UnitFile> {
     let mut units = vec![UnitFile {
@@ -158,7 +156,7 @@ WantedBy=sockets.target
     )
 }
 
-/// A word of a setting. Only in arguments `$` begins a variable, and is doubled.
+/// Quotes a word of a setting. Only in arguments `$` begins a variable, and is doubled.
 fn quoted(text: &str, argument: bool) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@+=,".contains(letter);
     if !text.is_empty() && text.chars().all(plain) {
@@ -177,14 +175,14 @@ fn quoted(text: &str, argument: bool) -> String {
     quoted
 }
 
-/// Returns the working folder of a unit that was made here; none for a text that is no such unit.
+/// Returns the working folder of a unit that was made here, or `None` for a text that is no such unit.
 pub(super) fn working_folder_in(unit: &str) -> Option<PathBuf> {
     let mut lines = unit.lines();
     let folder = lines.find_map(|line| line.strip_prefix("WorkingDirectory="))?;
     Some(folder.replace("%%", "%").into())
 }
 
-/// The version in what `systemctl --version` says: `systemd 252 (252.38-1~deb12u1)`.
+/// Returns the version in the output of `systemctl --version`: `systemd 252 (252.38-1~deb12u1)`.
 #[must_use]
 pub fn version_in(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("systemd ")?;
@@ -204,7 +202,7 @@ mod tests {
         units(service, version).remove(0).text
     }
 
-    /// The value of a setting; panics unless it is there once.
+    /// Returns the value of a setting; panics unless the setting is there once.
     fn value<'a>(unit: &'a str, key: &str) -> &'a str {
         let mut values = unit
             .lines()
@@ -303,7 +301,7 @@ mod tests {
         // Far below 20 times in 2 s, which is systemd's limit for a socket.
         assert_eq!(value(unit, "RestartSec"), "1");
         assert_eq!(value(unit, "StartLimitIntervalSec"), "0");
-        // 128 in older versions of systemd.
+        // The number is 128 in older versions of systemd.
         assert!(value(&units[1].text, "Backlog").parse::<u32>().unwrap() >= 4096);
     }
 

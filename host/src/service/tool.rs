@@ -1,11 +1,11 @@
-//! The platform's own tools, run to their end; what they say is told when they fail.
+//! The platform's own tools, run to their end; the error of a tool that fails has its output.
 
 use std::io;
 use std::process::{Command, Stdio};
 
 use miette::Diagnostic;
 
-/// Why a tool did not do it.
+/// The reason why a tool failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ToolError {
     #[error("cannot run `{command}`: {error}")]
@@ -21,7 +21,7 @@ pub enum ToolError {
     },
 }
 
-/// What a tool that ended well said on its standard output, trimmed.
+/// Runs a tool to its end, and returns its standard output, trimmed, if it ended well.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<String, ToolError> {
     let command = std::iter::once(&program)
         .chain(arguments)

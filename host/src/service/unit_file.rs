@@ -1,4 +1,4 @@
-//! A unit on the disk: there whole or not at all, readable by everybody, for it holds no secret.
+//! A unit on the disk. It is there whole or not at all, and readable by everybody, for it holds no secret.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -10,13 +10,13 @@ use super::ServiceError;
 /// A file of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
-    /// Its name in its folder.
+    /// The name of the file in its folder.
     pub name: String,
     pub text: String,
 }
 
 impl UnitFile {
-    /// Writes it into the folder, which is made if there is none. False when it was there, the same.
+    /// Writes the file into the folder, which is made if there is none. Returns false when the same file was there.
     pub(super) fn write(&self, folder: &Path) -> Result<bool, ServiceError> {
         let path = folder.join(&self.name);
         if std::fs::read_to_string(&path).is_ok_and(|text| text == self.text) {
@@ -38,7 +38,7 @@ impl UnitFile {
     }
 }
 
-/// Removes a file of a unit. False when there was none.
+/// Removes a file of a unit. Returns false when there was none.
 pub(super) fn remove(path: &Path) -> Result<bool, ServiceError> {
     match std::fs::remove_file(path) {
         Ok(()) => Ok(true),

@@ -1,8 +1,8 @@
-//! The shape of what a host says of itself: the body of `GET /-/status` and its parts.
+//! The status that a host gives of itself: the body of `GET /-/status` and its parts.
 //!
-//! The server serialises it; commands, the dashboard, `baton doctor` and the project's other hosts read it. A host and
-//! who reads its status may be of two versions: a field that is missing reads as its default, a field that is not known
-//! is skipped, and so is an unknown word.
+//! The server serialises it; commands, the dashboard, `baton doctor` and the project's other hosts read it. A host
+//! and the reader of its status may be of two versions: a field that is missing reads as its default, a field that is
+//! not known is skipped, and so is an unknown word.
 
 mod answer;
 mod readiness;
@@ -37,11 +37,11 @@ pub struct Status {
     pub uptime_s: u64,
     pub version: String,
     pub pid: u32,
-    /// The address at which it listens.
+    /// The address at which the host listens.
     pub address: Option<SocketAddr>,
-    /// Under `baton start`.
+    /// The supervisor, under `baton start`.
     pub supervisor: Option<SupervisorLine>,
-    /// Under `baton start`: this host, and those that load or finish their calls beside it.
+    /// The hosts under `baton start`: this one, and those that load or finish their calls beside it.
     pub hosts: Vec<HostStatus>,
     pub functions: Vec<FunctionStatus>,
     pub generations: Vec<GenerationStatus>,
@@ -50,7 +50,7 @@ pub struct Status {
     pub watch: Option<WatchMode>,
     /// Inngest's knowledge of the functions.
     pub registration: Arc<RegistrationStatus>,
-    /// Things that deserve attention in the code that serves.
+    /// The warnings about the code that serves.
     pub warnings: Vec<Warning>,
     pub source: SourceStatus,
     /// The cost of isolates that V8 could not end, until the host ends.
@@ -93,16 +93,16 @@ pub struct GenerationStatus {
     pub restored_from: Option<GenerationId>,
     pub hash: Option<String>,
     pub git: Option<String>,
-    /// The variables that its environment file gave it; never values.
+    /// The variables that the environment file gave the generation; never their values.
     pub environment: Option<EnvironmentDigest>,
-    /// The stage of its load, while that takes longer than a second.
+    /// The stage of the load, while it takes longer than a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_stage: Option<String>,
     pub loaded_at: Option<Timestamp>,
     pub in_flight: Vec<CallStatus>,
-    /// The number of these that no isolate has begun.
+    /// The number of calls in flight that no isolate has begun.
     pub queued: usize,
-    /// The calls to come that keep it although no call runs in it.
+    /// The calls to come that keep the generation although no call runs in it.
     pub expected: Expected,
     pub isolates: Vec<IsolateStatus>,
 }
@@ -114,15 +114,15 @@ pub struct IsolateStatus {
     pub calls: usize,
     pub heap_mb: f64,
     pub buffers_mb: f64,
-    /// Nearly out of memory: it finishes its calls and is replaced.
+    /// Tells whether the isolate is nearly out of memory: it finishes its calls and is replaced.
     pub condemned: bool,
-    /// A debugger has stopped it.
+    /// Tells whether a debugger has stopped the isolate.
     pub paused: bool,
-    /// The time that user code has held its thread; 0 while it does not.
+    /// The time that user code has held the isolate's thread; 0 while it does not hold it.
     pub blocked_ms: u64,
-    /// User code finishes work beside calls before its generation goes.
+    /// Tells whether user code finishes work beside calls before its generation goes.
     pub finishing: bool,
-    /// The event or signal that it hears then: `baton:draining`, `SIGTERM`.
+    /// The event or signal that user code hears then: `baton:draining`, `SIGTERM`.
     pub finishes_for: Option<String>,
 }
 
@@ -133,11 +133,11 @@ pub struct CallStatus {
     pub run: Option<String>,
     pub step: Option<String>,
     pub attempt: Option<u32>,
-    /// Of a request that is no call of Inngest.
+    /// The method and the path of a request that is no call of Inngest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     pub since_ms: u64,
-    /// Of a call of another host.
+    /// The generation of a call of another host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationId>,
 }
@@ -145,7 +145,7 @@ pub struct CallStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceStatus {
-    /// Files on the disk differ from what the current generation read.
+    /// Tells whether files on the disk differ from those that the current generation read.
     pub newer_than_loaded: bool,
     pub changed: Vec<String>,
     pub last_rejected: Option<RejectedStatus>,
@@ -165,14 +165,14 @@ pub struct LossStatus {
     pub memory_mb: u64,
 }
 
-/// A host beside the one that answers, or that one.
+/// A host of the project: the one that gives the status, or one beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostStatus {
     #[serde(flatten)]
     pub line: HostLine,
-    /// The calls that it is answering, each with its generation. Those of the host that answers are with the
-    /// generations.
+    /// The calls that the host is answering, each with its generation. The calls of the host that gives the status
+    /// are listed with the generations.
     pub in_flight: Vec<CallStatus>,
 }
 

@@ -9,9 +9,9 @@ use crate::generation::GenerationId;
 pub struct Readiness {
     pub ready: bool,
     pub generation: Option<GenerationId>,
-    /// Why not.
+    /// The reason why the host is not ready.
     pub reason: Option<NotReady>,
-    /// The code on the disk cannot be served: what serves is what served last.
+    /// Tells whether the code that served last serves, since the code on the disk cannot be served.
     pub last_good: bool,
 }
 
@@ -29,7 +29,7 @@ pub enum NotReady {
     Draining,
     /// A task that the host cannot do without failed: it ends, and another takes over.
     Failing,
-    /// The word of another version.
+    /// A reason that only another version knows.
     #[serde(other)]
     Unknown,
 }

@@ -9,22 +9,22 @@ use serde_json::Value;
 #[serde(default)]
 pub struct RegistrationStatus {
     pub state: RegistrationState,
-    /// Why it is off.
+    /// The reason why the registration is off.
     pub reason: Option<String>,
-    /// The same for machines.
+    /// The same reason for machines.
     pub off: Option<OffKind>,
-    /// Whether the functions are in dev mode, where no signature is asked for.
+    /// Tells whether the functions are in dev mode, where no signature is asked for.
     pub dev: Option<bool>,
     pub apps: Vec<AppStatus>,
     /// The generation whose functions these are.
     pub generation: Option<u64>,
-    /// Inngest itself says that it holds them.
+    /// Tells whether Inngest itself says that it holds the functions.
     pub verified: bool,
     /// The time of the last registration that was not refused.
     pub last_ok: Option<Timestamp>,
-    /// Attempts in a row that failed.
+    /// The number of attempts in a row that failed.
     pub failed_attempts: u32,
-    /// Why the last one failed.
+    /// The reason why the last attempt failed.
     pub error: Option<String>,
     pub error_kind: Option<FailureKind>,
     /// The differences between Inngest's copy and the code.
@@ -43,7 +43,7 @@ pub enum RegistrationState {
     Registering,
     Registered,
     Drifted,
-    /// The word of another version.
+    /// A word that only another version knows.
     #[serde(other)]
     Unknown,
 }
@@ -58,7 +58,7 @@ pub enum OffKind {
     NoFunctions,
     NoOrigin,
     NoKey,
-    /// The word of another version.
+    /// A word that only another version knows.
     #[serde(other)]
     Unknown,
 }
@@ -67,25 +67,25 @@ pub enum OffKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// Nobody listens there.
+    /// Nobody listens at Inngest's address.
     Unreachable,
-    /// It took the connection and said nothing.
+    /// Inngest took the connection and said nothing.
     Silent,
-    /// It does not accept the key.
+    /// Inngest does not accept the key.
     Unauthorized,
     /// The project's own code did not get so far.
     NoIsolate,
-    /// It said no, or what nobody understands.
+    /// Inngest said no, or something that nobody understands.
     #[serde(other)]
     Refused,
 }
 
-/// An app that is registered, and where.
+/// An app that is registered, and the place where it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppStatus {
     pub id: String,
-    /// Where Inngest is to call it.
+    /// The URL at which Inngest is to call the app.
     pub url: String,
     /// The Inngest that is told.
     pub inngest: String,
@@ -95,20 +95,20 @@ pub struct AppStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HolderStatus {
-    /// The URLs at which Inngest calls it: one for each app.
+    /// The URLs at which Inngest calls the host: one for each app.
     pub urls: Vec<String>,
     /// The outcome of the last look; `null` before the first one.
     pub answers: Option<bool>,
-    /// The time of the first look that it left unanswered since it answered one.
+    /// The time of the first look that the host left unanswered since it answered one.
     pub silent_since: Option<Timestamp>,
     /// The number of looks in a row that found nobody there. Looks at a host that was never reached from
     /// here do not count.
     pub silences: u32,
-    /// The reason why it did not answer.
+    /// The reason why the host did not answer.
     pub error: Option<String>,
 }
 
-/// One thing that Inngest has otherwise.
+/// A difference between Inngest's copy and the code.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {
@@ -116,25 +116,25 @@ pub struct Difference {
     /// `None`: it is about the app.
     pub function: Option<String>,
     pub kind: DifferenceKind,
-    /// What it should hold.
+    /// The value that Inngest should hold.
     pub expected: Value,
-    /// What it holds.
+    /// The value that Inngest holds.
     pub held: Value,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// It knows no such app or function.
+    /// Inngest knows no such app or function.
     Missing,
-    /// It has a function that the code has not.
+    /// Inngest has a function that the code has not.
     Extra,
-    /// It would call somewhere else.
+    /// Inngest would call somewhere else.
     Url,
     Triggers,
     Retries,
     Concurrency,
-    /// Its own report of what is wrong with the app.
+    /// Inngest itself reports that something is wrong with the app.
     #[default]
     #[serde(other)]
     Error,

@@ -9,14 +9,14 @@ use super::registration::{
 pub struct RegistrationWords {
     /// One line.
     pub headline: String,
-    /// What Inngest holds otherwise, one each.
+    /// The differences between Inngest's copy and the code, one text each.
     pub differences: Vec<String>,
-    /// Whether somebody has to look after it.
+    /// Tells whether somebody has to look after the registration.
     pub wrong: bool,
 }
 
 impl RegistrationStatus {
-    /// Nothing of a state that this version does not know.
+    /// Describes the registration; `None` for a state that this version does not know.
     #[must_use]
     pub fn words(&self) -> Option<RegistrationWords> {
         use RegistrationState::{Drifted, Off, Registered, Registering, Unknown, Unregistered};
@@ -48,7 +48,7 @@ impl RegistrationStatus {
     }
 }
 
-/// Another host is registered.
+/// Describes the registration of another host.
 fn elsewhere(inngest: &str, holder: &HolderStatus) -> String {
     let urls = holder.urls.join(", ");
     let error = holder.error.as_deref().unwrap_or_default();

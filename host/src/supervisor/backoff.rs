@@ -1,15 +1,15 @@
-//! When a host that died is started again: at once, unless hosts die at once again and again. Pure.
+//! The pause before a host that died is started again: none, unless hosts die at once again and again. Pure.
 
 use std::time::Duration;
 
-/// A host that lived this long did not die of its start.
+/// The life from which on a host did not die of its start.
 const STABLE: Duration = Duration::from_secs(10);
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(30);
-/// So many may die young before the next one waits.
+/// The number of hosts that may die young before the next host waits.
 const FREE: u32 = 2;
 
-/// Remembers how many hosts in a row died young.
+/// The number of hosts in a row that died young.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     young: u32,
@@ -19,8 +19,8 @@ impl Backoff {
     /// No host has died.
     pub const NONE: Self = Self { young: 0 };
 
-    /// Tells whether the next host is to be of another binary: hosts die at once again and again. Of each two one is,
-    /// for the other binary may be worse.
+    /// Tells whether the next host is to be of another binary, because hosts die at once again and again. That is
+    /// every second host, for the other binary may be worse.
     #[must_use]
     pub const fn prefers_another_binary(self) -> bool {
         match self.young.checked_sub(FREE + 1) {
@@ -29,7 +29,7 @@ impl Backoff {
         }
     }
 
-    /// A host has died that had lived for so long; tells how long to wait before the next one.
+    /// Notes that a host has died after that life. Returns the time to wait before the next host.
     pub fn died(&mut self, lived: Duration) -> Duration {
         if lived >= STABLE {
             *self = Self::default();

@@ -1,5 +1,5 @@
-//! A host process, as its supervisor sees it: started with the listening socket, spoken with over a
-//! socket that is its standard input.
+//! A host process as its supervisor sees it: the supervisor starts it with the listening socket, and speaks with it
+//! over a socket that is its standard input.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -17,12 +17,12 @@ use super::message::{FromHost, ToHost};
 use super::state::HostState;
 use crate::posix::{self, Exit};
 
-/// The hidden command that is a host.
+/// The hidden command that runs a host.
 pub const HOST_COMMAND: &str = "host";
 /// The option of that command with the number of the listening socket.
 pub const LISTENER_OPTION: &str = "--listener";
 
-/// What only the supervisor is meant by.
+/// The variables that are for the supervisor alone.
 const OURS: [&str; 7] = [
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -32,7 +32,7 @@ const OURS: [&str; 7] = [
     "WATCHDOG_PID",
     super::replace::VARIABLE,
 ];
-/// A line that is longer is none of a host's.
+/// The limit of a line, in bytes: a host sends no longer line.
 const LONGEST_LINE: usize = 1 << 16;
 
 /// A host that was started.
@@ -41,15 +41,15 @@ pub struct Child {
     pub pid: u32,
     pub started: SystemTime,
     stream: tokio::net::UnixStream,
-    /// The same, to write at once: what it holds is more than what is said.
+    /// The same socket, to write at once: it holds more than the supervisor ever says.
     speaking: UnixStream,
-    /// What was read of a line that has not ended.
+    /// The bytes of a line that has not ended.
     partial: Vec<u8>,
-    /// It will say no more.
+    /// Tells whether the host will say no more.
     silent: bool,
 }
 
-/// What a host says.
+/// A line that a host has said.
 #[derive(Debug, PartialEq)]
 pub enum Heard {
     Message(FromHost),
@@ -57,7 +57,7 @@ pub enum Heard {
 }
 
 impl Child {
-    /// Starts `binary` as a host of the project whose state folder that is.
+    /// Starts `binary` as a host of the project with the state folder `state`.
     pub fn start(binary: &Path, arguments: &[OsString], state: &Path, listener: &TcpListener) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(binary);
@@ -66,10 +66,10 @@ impl Child {
             .arg(LISTENER_OPTION)
             .arg(listener.as_raw_fd().to_string())
             .args(arguments)
-            // Whatever baton.toml says by now.
+            // The host uses this folder whatever baton.toml says by now.
             .env("BATON_STATE_DIR", state)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            // A terminal's Ctrl-C is for the supervisor, which says what is to be done.
+            // Ctrl-C in a terminal is for the supervisor, which then tells the hosts.
             .process_group(0);
         for variable in OURS {
             command.env_remove(variable);
@@ -81,7 +81,7 @@ impl Child {
         ours.set_nonblocking(true)?;
         let speaking = ours.try_clone()?;
         Ok(Self {
-            // Reaped as those are that an earlier program of this process has started.
+            // The supervisor reaps this child like the children that an earlier program of this process has started.
             pid: started?.id(),
             started: SystemTime::now(),
             stream: tokio::net::UnixStream::from_std(ours)?,
@@ -91,22 +91,23 @@ impl Child {
         })
     }
 
-    /// Says something; false when the host does not listen.
+    /// Sends a message; returns false when the host does not listen.
     pub fn tell(&self, message: &ToHost) -> bool {
         let mut line = serde_json::to_vec(message).unwrap_or_default();
         line.push(b'\n');
-        // Small beside what the socket holds: all of it fits, or the host has stopped listening long ago.
+        // A message is small beside the room of the socket: all of it fits, or the host has stopped listening long
+        // ago.
         (&self.speaking).write_all(&line).is_ok()
     }
 
-    /// Resolves when there is something to hear; never when it has fallen silent.
+    /// Waits until there is something to hear, and forever once the host has fallen silent.
     pub async fn speaks(&self) {
         if self.silent || self.stream.readable().await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// All that it has said since.
+    /// Returns all lines that the host has said since the last time.
     pub fn hear(&mut self) -> Vec<Heard> {
         let mut chunk = [0; 4096];
         loop {
@@ -163,7 +164,7 @@ impl Child {
         })
     }
 
-    /// This process stays after all.
+    /// Keeps the socket for this process alone, which goes on after all.
     pub fn keep_socket(&self) {
         let _ = posix::set_inherited(&self.stream, false);
     }
@@ -182,7 +183,7 @@ impl Child {
             stream: tokio::net::UnixStream::from_std(stream)?,
             speaking,
             partial: record.partial.clone(),
-            // Where it had fallen silent, the socket says so again.
+            // The socket of a silent host tells again that it is closed.
             silent: false,
         })
     }
@@ -195,7 +196,7 @@ fn understand(line: &[u8]) -> Heard {
     }
 }
 
-/// How a host ended, for people.
+/// Describes for people how a host ended.
 pub fn describe(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exit code {code}"),
@@ -203,7 +204,7 @@ pub fn describe(exit: Exit) -> String {
     }
 }
 
-/// The binary that this process runs, also when another one has taken its place on the disk.
+/// Returns the binary that this process runs, also when another one has taken its place on the disk.
 pub fn same_binary() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     if cfg!(target_os = "linux") && !is_this_process(&path) {
@@ -224,8 +225,8 @@ const fn is_this_process(_: &Path) -> bool {
     true
 }
 
-/// Where the binary was found that this process was started from: a newer one is expected there. A link
-/// is not followed, for it leads to the newer one later.
+/// Returns the path at which the binary of this process was found: a newer binary is expected there. A link is not
+/// followed, for it leads to the newer binary later.
 pub fn usual_binary() -> PathBuf {
     let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let found = if called.components().count() > 1 {
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(understand(&garbage), Heard::Garbage("x".repeat(80)));
     }
 
-    /// A host may be another binary than it should, or a damaged one.
+    /// A host may run another binary than it should, or a damaged one.
     #[test]
     fn fuzz_of_messages() {
         const PARTS: &[&[u8]] = &[

@@ -1,12 +1,12 @@
-//! Noticing that the machine's clock was set back: Inngest's signatures are then in the future, and
-//! the SDK refuses them. Pure; the supervisor remembers and tells.
+//! Notices that the machine's clock was set back: Inngest's signatures are then in the future, and the SDK refuses
+//! them. Pure; the supervisor keeps the time and logs.
 
 use std::time::{Duration, SystemTime};
 
-/// Clocks are corrected by less than this all the time.
+/// The difference that is tolerated: clocks are corrected by less than this all the time.
 const TOLERATED: Duration = Duration::from_secs(30);
 
-/// By how much the clock is behind a moment that is known to have been.
+/// Returns the time by which the clock is behind a moment that is known to have been.
 #[must_use]
 pub fn set_back(known: SystemTime, now: SystemTime) -> Option<Duration> {
     known.duration_since(now).ok().filter(|by| *by > TOLERATED)
@@ -25,7 +25,7 @@ impl Clock {
         Self { wall, steady }
     }
 
-    /// By how much the clock was set back since the last look.
+    /// Returns the time by which the clock was set back since the last look.
     pub fn look(&mut self, wall: SystemTime, steady: Duration) -> Option<Duration> {
         let expected = self.wall + steady.saturating_sub(self.steady);
         *self = Self { wall, steady };

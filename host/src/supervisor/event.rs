@@ -1,4 +1,4 @@
-//! What happens to a supervisor, and what it does: the language of [`super::state`].
+//! The events of a supervisor and its actions: the language of [`super::state`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
 #[serde(transparent)]
 pub struct HostId(pub u64);
 
-/// Who asked for an upgrade.
+/// The asker of an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// SIGHUP: the log is told.
+    /// SIGHUP: the result goes into the log.
     Signal,
-    /// Somebody who asked that host.
+    /// Somebody who asked that host. The number is the ticket of the question.
     Host(HostId, u64),
 }
 
-/// What happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The supervisor is up.
@@ -35,7 +35,7 @@ pub enum Event {
         error: String,
     },
     Said(HostId, FromHost),
-    /// It said something that is not understood.
+    /// The host sent a line that the supervisor does not understand.
     Garbled(HostId, String),
     Exited {
         host: HostId,
@@ -45,7 +45,7 @@ pub enum Event {
     },
     /// The deadline of a host has passed.
     Overdue(HostId),
-    /// Time to see whether the host that accepts answers.
+    /// The time for a look: does the host that accepts answer?
     Look,
     /// The wait before the next start is over.
     RestartDue,
@@ -59,7 +59,7 @@ pub enum Event {
     Quit,
 }
 
-/// What is to be done, in this order.
+/// An action. Actions are done in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Spawn {
@@ -68,40 +68,40 @@ pub enum Action {
     },
     Tell(HostId, ToHost),
     Kill(HostId),
-    /// The log is told of a host that does not answer.
+    /// Tells the log of a host that does not answer.
     LogHung(HostId),
-    /// From now on; it replaces an earlier one.
+    /// Sets a deadline, counted from now; it replaces an earlier one.
     Deadline(HostId, Duration),
     NoDeadline(HostId),
     RestartIn(Duration),
-    /// An upgrade that a signal asked for is answered in the log.
+    /// Answers in the log an upgrade that a signal asked for.
     Log(Result<Upgraded, UpgradeError>),
-    /// The service manager is told.
+    /// Tells the service manager.
     Notify(Notice),
-    /// No host will accept any more.
+    /// Closes the socket, since no host will accept any more.
     ReleaseSocket,
-    /// Go on as this binary, once nothing is under way.
+    /// Goes on as this binary, once nothing is under way.
     ReplaceSelf {
         binary: Binary,
     },
-    /// Go on as the present binary: the one of the new host cannot take over from it.
+    /// Goes on as the present binary: the binary of the new host cannot take over from it.
     StaySelf {
         version: String,
     },
     Exit(u8),
 }
 
-/// What a host is started with.
+/// The binary of a new host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binary {
-    /// The one that this supervisor runs.
+    /// The binary that this supervisor runs.
     Same,
-    /// The one that is where this one was started from, now.
+    /// The binary that is now at the place from which this supervisor was started.
     Usual,
     Named(PathBuf),
 }
 
-/// What a service manager may know.
+/// A state that the service manager is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     Ready,

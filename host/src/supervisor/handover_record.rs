@@ -1,4 +1,5 @@
-//! The hand-over record: what a supervisor passes to the binary that it becomes, across an exec.
+//! The hand-over record: the sockets, the lock and the hosts that a supervisor passes to the binary that it becomes,
+//! across an exec.
 //!
 //! Releases that are months apart read each other's records, so the record is small, has a version, and holds no
 //! private types. A reader takes the sockets, the lock and the hosts from any record that has them: it skips
@@ -18,14 +19,14 @@ use crate::generation::Frozen;
 /// The version that this binary writes. A new version may add fields; it never takes one of version 1 away.
 pub const VERSION: u32 = 1;
 
-/// A supervisor's sockets, lock and hosts. Descriptors are those of the process, which keeps its number.
+/// The sockets, the lock and the hosts of a supervisor. Descriptors are those of the process, which keeps its number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HandoverRecord {
     pub version: u32,
     pub listener: RawFd,
     pub origin: Origin,
     pub lock: RawFd,
-    /// Oldest first.
+    /// The hosts, the oldest one first.
     pub hosts: Vec<HostRecord>,
     /// The generation numbers that the accepting host told last.
     pub numbers: Frozen,
@@ -38,16 +39,16 @@ pub struct HostRecord {
     pub pid: u32,
     /// The supervisor's end of the socket to the host.
     pub stream: RawFd,
-    /// Milliseconds since 1970.
+    /// The time of the host's start, in milliseconds since 1970.
     pub started_ms: u64,
     /// The bytes of a line that the host has not ended.
     pub partial: Vec<u8>,
     pub role: HostRole,
-    /// Of the host's binary.
+    /// The version of the host's binary.
     pub version: String,
     /// The limit of a load of the project, in milliseconds.
     pub load_ms: u64,
-    /// The host answers pings.
+    /// Tells whether the host answers pings.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pings: bool,
 }
@@ -67,7 +68,7 @@ pub enum HostRole {
     Ending,
 }
 
-/// Why a record cannot be adopted.
+/// The reason why a record cannot be adopted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
     #[error("the hand-over record is not JSON: {0}")]
@@ -115,7 +116,7 @@ impl HandoverRecord {
 }
 
 impl HostRecord {
-    /// Reads a host, and its role if the record tells one. `None` for a host without a pid or a socket.
+    /// Reads a host, and its role if the record tells one. Returns `None` for a host without a pid or a socket.
     fn read(value: &Value, index: usize) -> Option<(Self, Option<HostRole>)> {
         let role = field(value, "role");
         let host = Self {
@@ -137,13 +138,13 @@ impl HostRecord {
     }
 }
 
-/// Milliseconds since 1970; 0 for a clock before that.
+/// Returns the milliseconds since 1970, or 0 for a clock before that.
 pub fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A field's value, if the field is there and reads as this type.
+/// Returns a field's value, if the field is there and reads as this type.
 fn field<T: serde::de::DeserializeOwned>(value: &Value, name: &str) -> Option<T> {
     T::deserialize(value.get(name)?).ok()
 }
@@ -157,7 +158,7 @@ mod tests {
     use crate::supervisor::event::HostId;
     use crate::supervisor::socket::Origin;
 
-    /// As release 0.1.0 wrote it. It stays as it is for ever: supervisors of that release run somewhere.
+    /// The record as release 0.1.0 wrote it. It stays as it is for ever: supervisors of that release run somewhere.
     const VERSION_1: &str = include_str!("handover_record_v1.json");
 
     fn read(value: &Value) -> HandoverRecord {

@@ -1,5 +1,5 @@
-//! Which calls a host is answering, kept so that it survives the host: whoever finds the file of a
-//! host that died can name what was lost, and where it ran.
+//! The calls that a host is answering, kept so that the record survives the host: the file of a host that died names
+//! the calls that were lost, and the generations and threads that ran them.
 //!
 //! `calls/<pid>` in the state folder is a row of [`SLOTS`] slots of [`SLOT`] bytes, mapped into the host's memory: a
 //! length of two bytes, a line of JSON, and in the last two words the generation and the thread that run the call. A
@@ -22,36 +22,36 @@ use crate::posix::mapped_file::MappedFile;
 
 const SLOT: usize = 512;
 const WORDS: usize = SLOT / 8;
-/// What comes beyond has no name if the host dies.
+/// The number of slots. A call beyond them has no name if the host dies.
 const SLOTS: usize = 2048;
 const GENERATION: usize = WORDS - 2;
 const THREAD: usize = WORDS - 1;
 /// The bytes for the length and the line.
 const TEXT: usize = GENERATION * 8;
-/// As much of a name is kept.
+/// The number of letters of a name that are kept.
 const NAME: usize = 120;
 
-/// A call as it is kept.
+/// A call as the ledger keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostCall {
     pub function: Option<String>,
     pub run: Option<String>,
     pub step: Option<String>,
-    /// Milliseconds since 1970.
+    /// The time at which the call was written down, in milliseconds since 1970.
     pub since: u64,
-    /// The generation that took it; absent while it was held.
+    /// The generation that took the call; absent while the call was held.
     #[serde(skip)]
     pub generation: Option<u64>,
-    /// The system's number of the thread that ran it; absent while it waited for one.
+    /// The system's number of the thread that ran the call; absent while the call waited for one.
     #[serde(skip)]
     pub thread: Option<u64>,
 }
 
-/// The file of this host.
+/// The ledger of this host.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    /// `None` where there can be none.
+    /// The mapped file; `None` where it cannot be made.
     file: Option<MappedFile>,
     slots: Mutex<Slots>,
 }
@@ -62,7 +62,7 @@ struct Slots {
     made: usize,
 }
 
-/// While it lives, the call is in the ledger.
+/// The place of a call in the ledger. The call is in the ledger as long as this value lives.
 #[derive(Debug)]
 pub struct Noted {
     ledger: Arc<Ledger>,
@@ -70,7 +70,7 @@ pub struct Noted {
 }
 
 impl Ledger {
-    /// Makes the file of the process with that id. Where it cannot be made nothing is written down.
+    /// Makes the file of the process with that id. Where the file cannot be made, no call is written down.
     #[must_use]
     pub fn create(state_folder: &Path, pid: u32) -> Self {
         let path = folder(state_folder).join(pid.to_string());
@@ -85,7 +85,7 @@ impl Ledger {
         }
     }
 
-    /// Writes a call down. Where there is no file or no slot the call has no name if the host dies.
+    /// Writes a call down. Without a file or a free slot the call has no name if the host dies.
     #[must_use]
     pub fn note(self: &Arc<Self>, call: &CallInfo) -> Option<Arc<Noted>> {
         self.file.as_ref()?;
@@ -112,7 +112,7 @@ impl Ledger {
         let words: Vec<_> = words.enumerate().collect();
         noted.store(GENERATION, 0);
         noted.store(THREAD, 0);
-        // The first one last: with its length the call is there.
+        // The first word is stored last: with its length the call is there.
         words
             .into_iter()
             .rev()
@@ -120,7 +120,7 @@ impl Ledger {
         Some(Arc::new(noted))
     }
 
-    /// The calls are named already, or there are none: nobody else is to name them.
+    /// Removes the file: the calls are named already, or there are none, so nobody else may name them.
     pub fn clear(&self) {
         let _ = std::fs::remove_file(&self.path);
     }
@@ -166,7 +166,7 @@ impl Drop for Noted {
     }
 }
 
-/// Names the calls that a host took with it, and forgets them.
+/// Names in the log the calls that a host took with it, and removes their file.
 pub fn tell_lost(state_folder: &Path, pid: u32) {
     let path = folder(state_folder).join(pid.to_string());
     for call in take(&path) {
@@ -193,7 +193,7 @@ pub fn tell_lost(state_folder: &Path, pid: u32) {
     }
 }
 
-/// The same for every host that an earlier supervisor left behind, except those.
+/// Does the same for every host that an earlier supervisor left behind, except for the hosts in `except`.
 pub fn tell_all_lost(state_folder: &Path, except: &[u32]) {
     let names = std::fs::read_dir(folder(state_folder)).into_iter().flatten().flatten();
     for pid in names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
@@ -237,7 +237,7 @@ fn read(slot: &[u8]) -> Option<LostCall> {
     })
 }
 
-/// Leaves out what JSON escapes: a call has to fit into its slot.
+/// Leaves out the letters that JSON escapes: a call has to fit into its slot.
 fn short(name: &str) -> String {
     name.chars()
         .filter(|letter| letter.is_ascii_graphic() && !matches!(letter, '"' | '\\'))
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_disk_that_cannot_be_written_costs_no_call() {
         let state = tempfile::tempdir().unwrap();
-        // Where a folder is needed there is a file.
+        // A file is in the place of the folder.
         std::fs::write(folder(state.path()), "").unwrap();
         let ledger = Arc::new(Ledger::create(state.path(), 7));
         drop(ledger.note(&call("one")));

@@ -1,4 +1,4 @@
-//! A host's side of the socket to its supervisor, and what it was given at its start.
+//! A host's side of the socket to its supervisor, and the listening socket that the host was given at its start.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
@@ -18,17 +18,17 @@ use crate::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
 use crate::tasks::OwnedTask;
 
-/// Why a host has no supervisor.
+/// The error of a host that has no supervisor.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("a host is started by its supervisor, and this one was not")]
 #[diagnostic(help("Use `baton start`, or `baton dev`."))]
 pub struct NotSupervised(#[from] io::Error);
 
-/// Before the process has a second thread.
+/// The link to the supervisor before the process has a second thread.
 #[derive(Debug)]
 pub struct Link {
     stream: UnixStream,
-    /// Bound by the supervisor.
+    /// The listening socket, which the supervisor has bound.
     pub listener: TcpListener,
 }
 
@@ -39,14 +39,14 @@ impl Link {
     /// When this process was not started by a supervisor.
     pub fn take(listener: RawFd) -> Result<Self, NotSupervised> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-        // Fails for anything else that standard input may be.
+        // This fails for anything else that standard input may be.
         stream.peer_addr()?;
         let listener = TcpListener::from(take_inherited(listener)?);
         listener.local_addr()?;
         Ok(Self { stream, listener })
     }
 
-    /// Says something at once; for as long as nothing else runs.
+    /// Sends a message at once. For use as long as nothing else runs.
     ///
     /// # Errors
     /// When the supervisor is gone.
@@ -56,7 +56,7 @@ impl Link {
         (&self.stream).write_all(&line)
     }
 
-    /// From now on tasks speak and listen.
+    /// Starts the tasks that speak and listen from now on.
     ///
     /// # Errors
     /// When the socket cannot be used so.
@@ -69,7 +69,7 @@ impl Link {
                 let mut line = serde_json::to_vec(&message).unwrap_or_default();
                 line.push(b'\n');
                 if writing.write_all(&line).await.is_err() {
-                    // That it is gone is noticed where it is listened to.
+                    // The listening task notices that the supervisor is gone.
                     return;
                 }
             }
@@ -98,22 +98,22 @@ impl Link {
     }
 }
 
-/// What the supervisor says.
+/// The messages of the supervisor.
 #[derive(Debug)]
 pub struct Orders(mpsc::UnboundedReceiver<ToHost>);
 
 impl Orders {
-    /// The next order; `None` when the supervisor is gone.
+    /// Returns the next message, or `None` when the supervisor is gone.
     pub async fn next(&mut self) -> Option<ToHost> {
         self.0.recv().await
     }
 }
 
-/// What a host under a supervisor has.
+/// The link to the supervisor of a host that runs.
 #[derive(Debug)]
 pub struct Supervised {
     say: mpsc::UnboundedSender<Option<FromHost>>,
-    /// Until it has fallen silent.
+    /// The tasks, until the host has fallen silent.
     tasks: Mutex<Option<Tasks>>,
     shown: Mutex<Shown>,
     asked: Mutex<Asked>,
@@ -125,12 +125,12 @@ struct Tasks {
     listening: OwnedTask<()>,
 }
 
-/// What the supervisor has said of itself and its hosts.
+/// The supervisor and its hosts, as the supervisor has told of them.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     /// The hosts that live, this one among them.
     pub hosts: Vec<HostLine>,
-    /// The supervisor; `None` until it has said so.
+    /// The supervisor; `None` until it has told of itself.
     pub supervisor: Option<SupervisorLine>,
 }
 
@@ -150,13 +150,13 @@ impl Asked {
 }
 
 impl Supervised {
-    /// Says something to the supervisor, without waiting until it is written.
+    /// Sends a message to the supervisor, without waiting until it is written.
     pub fn say(&self, message: FromHost) {
         // Without a supervisor there is nobody to tell.
         let _ = self.say.send(Some(message));
     }
 
-    /// Asks for an upgrade, and waits for what becomes of it.
+    /// Asks for an upgrade, and waits for its result.
     ///
     /// # Errors
     /// When nothing was changed, with the reason.
@@ -167,15 +167,15 @@ impl Supervised {
         result.await.unwrap_or(Err(UpgradeError::Ending))
     }
 
-    /// What became of an upgrade that was asked for.
+    /// Passes the result of an upgrade on to its asker.
     pub fn upgraded(&self, ticket: u64, result: Result<Upgraded, UpgradeError>) {
         if let Some(waiting) = lock(&self.asked).waiting.remove(&ticket) {
-            // Whoever asked may have gone.
+            // The asker may have gone.
             let _ = waiting.send(result);
         }
     }
 
-    /// Nobody will say any more what becomes of an upgrade.
+    /// Ends the wait for the results of all upgrades: nobody will tell them any more.
     pub fn orphaned(&self) {
         lock(&self.asked).waiting.clear();
     }
@@ -185,18 +185,18 @@ impl Supervised {
         self.say(FromHost::Drain);
     }
 
-    /// Notes what the supervisor has said of itself and its hosts.
+    /// Notes the supervisor and its hosts, as the supervisor has told of them.
     pub fn show(&self, shown: Shown) {
         *lock(&self.shown) = shown;
     }
 
-    /// Returns what the supervisor has said of itself and its hosts.
+    /// Returns the supervisor and its hosts, as the supervisor has told of them.
     #[must_use]
     pub fn shown(&self) -> Shown {
         lock(&self.shown).clone()
     }
 
-    /// Waits until everything is said, and listens no more.
+    /// Waits until all messages are sent, and listens no more.
     pub async fn fall_silent(&self) {
         let _ = self.say.send(None);
         let tasks = lock(&self.tasks).take();
@@ -208,6 +208,6 @@ impl Supervised {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panicked holder leaves a value that is whole.
+    // A holder that panicked leaves a value that is whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

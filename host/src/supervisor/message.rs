@@ -1,5 +1,5 @@
-//! What the supervisor and a host say to each other: a JSON object on each line of a socket that
-//! both have from the host's start.
+//! The messages between the supervisor and a host: a JSON object on each line of a socket that both have from the
+//! host's start.
 
 use std::path::PathBuf;
 
@@ -8,83 +8,84 @@ use serde::{Deserialize, Serialize};
 use crate::generation::{Frozen, GenerationId};
 use crate::status::{HostLine, SupervisorLine};
 
-/// Changes when either side would no longer understand the other.
+/// The version of the messages. It changes when either side would no longer understand the other.
 pub const PROTOCOL: u32 = 1;
 
-/// From the supervisor.
+/// A message from the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum ToHost {
-    /// Load the project, and say how that went.
+    /// Orders the host to load the project and to report the result.
     Load(Beginning),
-    /// New calls are yours.
+    /// Orders the host to take the new calls.
     Accept,
-    /// Begin no more loads, and say where things are.
+    /// Orders the host to begin no more loads, and to report its generations.
     Freeze,
-    /// Go on, and accept if you had stopped. That number has been given.
+    /// Orders the host to go on, and to accept if it had stopped. The number below has been given already.
     Resume {
-        /// The newest number that was given; `None`: none since.
+        /// The newest number that was given; `None` if none was given since.
         given: Option<GenerationId>,
     },
-    /// Take no new calls, and say so.
+    /// Orders the host to take no new calls, and to report that it has stopped.
     StopAccepting,
-    /// Your successor accepts: pass on what waits, finish what runs, and end.
+    /// Tells the host that its successor accepts: the host passes on the calls that wait, finishes the calls that
+    /// run, and ends.
     HandedOver,
-    /// Who else there is.
+    /// Shows the hosts and the supervisor that there are.
     Hosts {
         /// The hosts that live.
         all: Vec<HostLine>,
         /// The supervisor itself.
         supervisor: SupervisorLine,
     },
-    /// What became of the upgrade that you asked for.
+    /// Tells the result of an upgrade that the host asked for.
     Upgraded {
-        /// That of [`FromHost::Upgrade`].
+        /// The ticket of [`FromHost::Upgrade`].
         ticket: u64,
         /// The host that accepts from now on, or the reason why nothing was changed.
         result: Result<Upgraded, UpgradeError>,
     },
-    /// There is no successor: finish what runs, and end.
+    /// Tells the host that there is no successor: the host finishes the calls that run, and ends.
     Drain,
-    /// Answer this number. Said only to hosts that know it, while they accept.
+    /// Asks the host to answer this number. Only hosts that know pings are asked, and only while they accept.
     Ping {
-        /// That of the answer, too.
+        /// The number of the ping, and of its answer.
         number: u64,
     },
-    /// Name the calls that run, and end.
+    /// Orders the host to name the calls that run, and to end.
     EndNow,
 }
 
-/// From a host.
+/// A message from a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "says")]
 pub enum FromHost {
-    /// The first thing.
+    /// The first message of a host.
     Hello {
         /// [`PROTOCOL`] as the host has it.
         protocol: u32,
         /// The host's version of Baton.
         version: String,
-        /// How long loading the project may take.
+        /// The limit for loading the project, in milliseconds.
         load_ms: u64,
         /// The newest version of the supervisor's hand-over record that the host's binary knows; 0 for a binary
         /// from before the record had a version, which a supervisor cannot become.
         #[serde(default)]
         record: u32,
-        /// The host answers [`ToHost::Ping`].
+        /// Tells whether the host answers [`ToHost::Ping`].
         #[serde(default)]
         pings: bool,
     },
-    /// The host and its keeper go on.
+    /// The answer to a ping: the host and its keeper go on.
     Pong {
-        /// That of [`ToHost::Ping`].
+        /// The number of [`ToHost::Ping`].
         number: u64,
     },
-    /// The engine is up: tell me what to load.
+    /// The engine is up: the host waits for [`ToHost::Load`].
     Booted,
-    /// A generation is there that could serve.
+    /// A generation is loaded that could serve.
     Ready {
-        /// Its number.
+        /// The number of the generation.
         generation: GenerationId,
     },
     /// The project could not be loaded.
@@ -92,31 +93,31 @@ pub enum FromHost {
         /// The reason, for people.
         message: String,
     },
-    /// It takes new calls from now on.
+    /// The host takes new calls from now on.
     Accepting,
-    /// It begins no more loads; this is where things are.
+    /// The host begins no more loads, and reports its generations.
     Frozen(Frozen),
-    /// It takes no new calls any more.
+    /// The host takes no new calls any more.
     Stopped,
-    /// Which generation serves, and the newest number that was given.
+    /// The generation that serves, and the newest number that was given.
     Numbers {
         /// The generation that serves.
         current: Option<GenerationId>,
         /// The newest number that was given.
         newest: Option<GenerationId>,
-        /// What serves is not what is on the disk, which cannot be served.
+        /// Tells whether the generation that serves differs from the code on the disk, which cannot be served.
         last_good: bool,
     },
-    /// Somebody asks for an upgrade; `None`: with the binary that is at the usual place now.
+    /// Somebody asks for an upgrade.
     Upgrade {
-        /// That of the answer, [`ToHost::Upgraded`], too.
+        /// The ticket of this message and of its answer, [`ToHost::Upgraded`].
         ticket: u64,
-        /// The path of the binary.
+        /// The path of the binary; `None` for the binary that is at the usual place now.
         binary: Option<PathBuf>,
     },
-    /// Somebody asks that all of it ends.
+    /// Somebody asks that all hosts of the project finish their calls and end.
     Drain,
-    /// It was told to end by a signal of its own.
+    /// The host was told to end by a signal of its own.
     Leaving,
 }
 
@@ -124,9 +125,9 @@ pub enum FromHost {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Beginning {
-    /// The reason why it is started.
+    /// The reason why the host is started.
     pub occasion: Occasion,
-    /// What the host before it served, and gave as numbers.
+    /// The numbers of the host before it: the generation that served, and the newest one.
     pub before: Frozen,
 }
 
@@ -137,22 +138,22 @@ pub enum Occasion {
     /// The supervisor starts.
     #[default]
     Start,
-    /// The one before it is gone.
+    /// The host before it is gone.
     Restart,
-    /// It takes over from one that runs.
+    /// The new host takes over from a host that runs.
     Upgrade,
 }
 
 /// An upgrade that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upgraded {
-    /// Of the host that accepts from now on.
+    /// The number of the process of the host that accepts from now on.
     pub pid: u32,
-    /// Its version of Baton.
+    /// The version of Baton of that host.
     pub version: String,
-    /// The generation that serves there.
+    /// The generation that serves in that host.
     pub generation: Option<GenerationId>,
-    /// Of the one that finishes its calls.
+    /// The number of the process of the host that finishes its calls.
     pub draining: Option<u32>,
 }
 
@@ -160,19 +161,19 @@ pub struct Upgraded {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum UpgradeError {
-    /// One at a time.
+    /// Another upgrade is under way, and there is one at a time.
     #[error("another upgrade is under way")]
     UnderWay,
     /// The supervisor or the host was told to end.
     #[error("the host is ending")]
     Ending,
-    /// There is nobody to take over from.
+    /// There is no host to take over from.
     #[error("no host accepts calls at the moment: it is being started again")]
     NobodyAccepts,
     /// The binary cannot be started.
     #[error("{binary} cannot be started: {error}", binary = .binary.display())]
     NotStarted {
-        /// Its path.
+        /// The path of the binary.
         binary: PathBuf,
         /// The system's reason.
         error: String,
@@ -189,16 +190,16 @@ pub enum UpgradeError {
         /// The state that it has not reached: `ready`.
         what: String,
     },
-    /// The new host said what this supervisor does not understand.
+    /// The new host sent a message that this supervisor does not understand.
     #[error("the new host speaks another language: {said}")]
     NotUnderstood {
-        /// Its words.
+        /// The message of the host.
         said: String,
     },
     /// The new host cannot load the project.
     #[error("the new host cannot serve the project: {message}")]
     Rejected {
-        /// Its reason.
+        /// The reason of the host.
         message: String,
     },
     /// The running host has missed a deadline.
@@ -210,7 +211,7 @@ pub enum UpgradeError {
 }
 
 impl UpgradeError {
-    /// What to do about it.
+    /// Returns the advice on this error.
     #[must_use]
     pub const fn help(&self) -> &'static str {
         match self {

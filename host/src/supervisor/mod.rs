@@ -1,5 +1,5 @@
-//! `baton start`: a small process that owns the listening socket and the project's lock, runs no user
-//! code and no V8, and has a host process under it that does.
+//! `baton start`: a small process that owns the listening socket and the project's lock. It runs no user code and no
+//! V8; a host process under it does.
 //!
 //! ```text
 //! systemd, launchd ──▶ supervisor: socket, lock, signals
@@ -7,27 +7,28 @@
 //!                         └── host B   accepts             (the same socket, inherited)
 //! ```
 //!
-//! - `state` decides, this file acts; hosts and supervisor speak `message`s.
-//! - A host that dies is replaced at once (`backoff`); connections wait in the socket meanwhile. The
-//!   calls that it took with it are named from its `ledger`.
-//! - After an upgrade the supervisor becomes the newer binary, too (`replace`), and tells it of its sockets, lock and
-//!   hosts by a `handover_record`.
-//! - One thread, beside those that write the log: whatever is inherited by a child is settled between two starts.
+//! - `state` decides, this file acts; the hosts and the supervisor exchange `message`s.
+//! - A host that dies is replaced at once (`backoff`); connections wait in the socket meanwhile. The `ledger` of the
+//!   host names the calls that it took with it.
+//! - After an upgrade the supervisor becomes the newer binary, too (`replace`). It tells that binary of its sockets,
+//!   lock and hosts by a `handover_record`.
+//! - There is one thread, beside those that write the log. So the descriptors that a child inherits are settled
+//!   between two starts.
 //!
 //! # Files
 //!
-//! - `baton start`: `state.rs` decides (pure, its doc is the course of an upgrade: `state/upgrade.rs`), `event.rs` is
-//!   its language, `mod.rs` acts
-//! - `message.rs` what supervisor and hosts say
-//! - `child.rs` a host as the supervisor sees it, `link.rs` the supervisor as a host does
-//! - `socket.rs` bound, or passed by systemd or launchd
-//! - `replace.rs` becoming a newer binary, `handover_record.rs` what it is told then (`unversioned_record.rs` by
-//!   older ones)
-//! - `ledger.rs` the calls in flight and where they run, for after a crash
-//! - `notify.rs` systemd
-//! - `signals.rs` what it hears
-//! - `outage.rs` what is lost while nothing listens
-//! - `backoff.rs`, `clock.rs` (pure)
+//! - `state.rs`: the decisions (pure; its documentation is the course of an upgrade, `state/upgrade.rs`); `event.rs`:
+//!   the language of the decisions; `mod.rs`: the actions
+//! - `message.rs`: the messages of supervisor and hosts
+//! - `child.rs`: a host as the supervisor sees it; `link.rs`: the supervisor as a host sees it
+//! - `socket.rs`: the listening socket, bound here or passed by systemd or launchd
+//! - `replace.rs`: the change to a newer binary; `handover_record.rs`: the record for that binary
+//!   (`unversioned_record.rs`: the record of older binaries)
+//! - `ledger.rs`: the calls in flight and the threads that run them, for after a crash
+//! - `notify.rs`: the messages to systemd
+//! - `signals.rs`: the signals that the supervisor hears
+//! - `outage.rs`: the note on the calls that are lost while nothing listens
+//! - `backoff.rs`, `clock.rs`: the pause before a start, and the check of the clock (pure)
 
 mod backoff;
 mod child;
@@ -79,32 +80,32 @@ use crate::net::{ListenError, own_control_socket};
 use crate::posix;
 use crate::status::SupervisorLine;
 
-/// How often the clock is looked at, and systemd asked for more time.
+/// The interval in which the supervisor looks at the clock, and asks systemd for more time.
 const TICK: Duration = Duration::from_secs(5);
 
-/// The time between two questions to the host that accepts.
+/// The time between two pings of the host that accepts.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a host may take to give the port back whose supervisor was killed.
+/// The limit for a host whose supervisor was killed to give the port back.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
-/// The same where the port's owner cannot be told.
+/// The same limit where the owner of the port is not known.
 const UNKNOWN_WITHIN: Duration = Duration::from_secs(1);
 const LEAVE_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a supervisor is started with.
+/// The settings that a supervisor is started with.
 #[derive(Debug)]
 pub struct Setup {
     /// The project's state folder.
     pub state: StateFolder,
     /// The address to listen on, unless the system passes a socket.
     pub address: SocketAddr,
-    /// How long hosts may finish their calls.
+    /// The limit for hosts to finish their calls.
     pub drain: Duration,
-    /// For hosts: what follows the name of the command.
+    /// The arguments for hosts, after the name of the command.
     pub arguments: Vec<OsString>,
 }
 
-/// Why a supervisor did not start.
+/// The reason why a supervisor did not start.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum StartError {
     /// The state folder cannot be used, or another host has it.
@@ -115,7 +116,7 @@ pub enum StartError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
-    /// The record of the binary before this one is not understood.
+    /// This binary does not understand the record of the binary before it.
     #[error("this supervisor cannot go on from the binary before it: {0}")]
     #[diagnostic(help("Start the service again. Its hosts finish their calls without a supervisor."))]
     Record(#[from] RecordError),
@@ -125,7 +126,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// 78 (`EX_CONFIG`) for what no retry can mend, else 1.
+    /// Returns 78 (`EX_CONFIG`) for an error that no retry can mend, else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -136,7 +137,7 @@ impl StartError {
     }
 }
 
-/// Runs until its last host has ended; tells the exit code.
+/// Runs a supervisor until its last host has ended, and returns the exit code.
 ///
 /// # Errors
 /// When it cannot start: another host of the project, a taken port, a foreign state folder.
@@ -153,7 +154,7 @@ pub fn start(setup: Setup) -> Result<u8, StartError> {
 struct Supervisor {
     setup: Setup,
     lock: Lock,
-    /// Until no host will accept any more.
+    /// The listening socket, until no host will accept any more.
     socket: Option<Socket>,
     children: BTreeMap<HostId, Child>,
     deadlines: BTreeMap<HostId, Instant>,
@@ -162,7 +163,7 @@ struct Supervisor {
     notify: Notify,
     clock: Clock,
     events: VecDeque<Event>,
-    /// To be done when nothing else is.
+    /// The binary to go on as, once nothing else is under way.
     replace: Option<Binary>,
     exit: Option<u8>,
 }
@@ -176,7 +177,7 @@ impl Supervisor {
         {
             tell_clock(by);
         }
-        // A host could not start either, again and again.
+        // Without the token no host could start either, again and again.
         setup.state.admin_token()?;
         let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
@@ -190,7 +191,7 @@ impl Supervisor {
         Ok(Self::with(setup, lock, socket, supervision))
     }
 
-    /// Goes on where an older binary has left off, in this very process.
+    /// Goes on in this very process where an older binary has left off.
     fn adopt(setup: Setup, mut record: HandoverRecord) -> Result<Self, StartError> {
         let lock = Lock::adopt(posix::take_inherited(record.lock)?);
         let socket = record.socket()?;
@@ -235,12 +236,12 @@ impl Supervisor {
 
     async fn run(mut self, begin: bool) -> Result<u8, StartError> {
         let mut signals = Signals::listen()?;
-        // They wait where an older binary became this one.
+        // The signals wait if an older binary became this one.
         posix::signals::hold(false);
         let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK_EVERY);
-        // A supervisor that was stopped, or slept with its machine, has looked once.
+        // A supervisor that was stopped, or slept with its machine, makes up for one look only.
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if begin {
             self.events.push_back(Event::Begin);
@@ -357,8 +358,8 @@ impl Supervisor {
         }));
     }
 
-    /// Whoever has ended is heard to the end, and then gone. As the first process of a container this one
-    /// gets the orphans of all others, too.
+    /// Reaps the children that have ended, and hears their last messages. As the first process of a container the
+    /// supervisor gets the orphans of all others, too.
     fn reap(&mut self) {
         while let Some((pid, exit)) = posix::reap() {
             let host = self.children.iter().find(|(_, child)| child.pid == pid);
@@ -441,7 +442,7 @@ impl Supervisor {
         self.lock.touch();
     }
 
-    /// Returns when the newer binary could not be started.
+    /// Becomes the newer binary. Returns only when that binary could not be started.
     fn replace_self(&mut self, binary: &Binary) {
         let Some(socket) = &self.socket else {
             return;
@@ -473,7 +474,7 @@ impl Supervisor {
     }
 }
 
-/// A host whose supervisor was killed gives the port back by itself, in a moment.
+/// Obtains the listening socket. A host whose supervisor was killed gives the port back by itself, in a moment.
 fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
     let began = std::time::Instant::now();
     loop {
@@ -487,9 +488,9 @@ fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
             {
                 LEAVE_WITHIN
             }
-            // Who has it cannot always be told: a host of this project may.
+            // The owner of the port cannot always be told: it may be a host of this project.
             ListenError::PortTaken { pid: None, .. } if has_hosts(setup) => LEAVE_WITHIN,
-            // It may have been given back since.
+            // The port may have been given back since.
             ListenError::PortTaken { pid: None, .. } => UNKNOWN_WITHIN,
             _ => Duration::ZERO,
         };
@@ -542,7 +543,7 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-/// A host that says something.
+/// Waits for a host that says something.
 async fn speaking(children: &BTreeMap<HostId, Child>) -> HostId {
     if children.is_empty() {
         return std::future::pending().await;

@@ -1,20 +1,20 @@
-//! What systemd is told (`sd_notify(3)`); nobody, where `NOTIFY_SOCKET` names no socket.
+//! Messages to systemd (`sd_notify(3)`). They go nowhere if `NOTIFY_SOCKET` names no socket.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::posix::monotonic;
 
-/// Where, and how often it wants to hear that all is well.
+/// The socket of systemd, and the interval in which systemd wants to hear that all is well.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
-    /// Half of the time after which silence means death.
+    /// The interval: half of the time after which systemd takes a silent process for dead.
     pub watchdog: Option<Duration>,
 }
 
 impl Notify {
-    /// From the variables of this process.
+    /// Reads the variables of this process.
     #[must_use]
     pub fn from_environment() -> Self {
         let variable = |name: &str| std::env::var(name).ok();
@@ -24,7 +24,7 @@ impl Notify {
         }
     }
 
-    /// Sends one state; a manager that does not listen is no reason to stop.
+    /// Sends one state. If the manager does not listen, the supervisor goes on all the same.
     pub fn send(&self, state: &str) {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
@@ -33,12 +33,12 @@ impl Notify {
         }
     }
 
-    /// It reloads, from this moment of the monotonic clock on.
+    /// Tells systemd that the supervisor reloads, from this moment of the monotonic clock on.
     pub fn reloading(&self) {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()));
     }
 
-    /// It needs that much time more.
+    /// Tells systemd that the supervisor needs that much more time.
     pub fn extend(&self, by: Duration) {
         self.send(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()));
     }
@@ -46,7 +46,7 @@ impl Notify {
 
 fn connect(name: &str) -> Option<UnixDatagram> {
     let socket = UnixDatagram::unbound().ok()?;
-    // A manager that does not read may miss something, but stops nobody.
+    // A manager that does not read may miss a state, but stops nobody.
     socket.set_nonblocking(true).ok()?;
     #[cfg(target_os = "linux")]
     if let Some(name) = name.strip_prefix('@') {

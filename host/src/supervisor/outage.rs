@@ -1,10 +1,10 @@
-//! The note of a supervisor that holds the port itself: while it is down, calls are refused.
+//! The note of a supervisor that holds the port itself: calls are refused while it is down.
 
 use std::path::Path;
 
 use tracing::info;
 
-/// Exists where systemd runs the machine (`sd_booted(3)`); not in a container without it.
+/// The folder that exists where systemd runs the machine (`sd_booted(3)`), and not in a container without it.
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// A service manager that can hold the port for this process.
@@ -23,7 +23,7 @@ impl Manager {
     }
 }
 
-/// Logs what is lost while this process is down, and how to lose nothing.
+/// Logs that calls are refused while this process is down, and the way to lose none.
 pub fn log(port: u16) {
     info!(
         port,

@@ -1,5 +1,5 @@
-//! Becoming a newer binary in place: the process goes on under its number, with its children, its
-//! socket, its lock and the sockets to its hosts.
+//! Replaces this process by a newer binary in place: it goes on under its number, with its children, its socket, its
+//! lock and the sockets to its hosts.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,10 +13,10 @@ use super::handover_record::{HandoverRecord, RecordError};
 use super::socket::Socket;
 use crate::posix::{self, signals};
 
-/// Holds the [`HandoverRecord`] across the exec. The name is that of the first release, which reads and writes it too.
+/// The variable with the [`HandoverRecord`] across the exec. The first release reads and writes this name, too.
 pub const VARIABLE: &str = "BATON_SUPERVISOR_BAGGAGE";
 
-/// The record of the binary that this process was before; `None` for a process that begins.
+/// Returns the record of the binary that this process was before; `None` for a process that begins.
 ///
 /// # Errors
 /// When the record cannot be adopted.
@@ -26,7 +26,7 @@ pub fn record() -> Result<Option<HandoverRecord>, RecordError> {
 }
 
 impl HandoverRecord {
-    /// Takes the listening socket, for this process.
+    /// Takes the listening socket for this process.
     ///
     /// # Errors
     /// When the descriptor is not open.
@@ -37,7 +37,7 @@ impl HandoverRecord {
         })
     }
 
-    /// Goes on as `binary`. Returns only when that cannot be started, and then nothing has changed.
+    /// Goes on as `binary`. Returns only when that binary cannot be started, and then nothing has changed.
     pub fn exec(&self, binary: &Path, arguments: &[OsString], keep: &[BorrowedFd<'_>]) -> io::Error {
         let text = match serde_json::to_string(self) {
             Ok(text) => text,
@@ -48,7 +48,7 @@ impl HandoverRecord {
                 return error;
             }
         }
-        // What comes meanwhile waits for the handlers of the newer one.
+        // Signals that come meanwhile wait for the handlers of the newer binary.
         signals::hold(true);
         let error = Command::new(binary).args(arguments).env(VARIABLE, text).exec();
         signals::hold(false);

@@ -1,4 +1,4 @@
-//! Where the listening socket comes from: bound here, or given by systemd or launchd, which have it
+//! The origin of the listening socket: the supervisor binds it, or gets it from systemd or launchd, which have it
 //! from before the supervisor's start to after its end.
 
 use std::io;
@@ -18,7 +18,7 @@ pub struct Socket {
     pub origin: Origin,
 }
 
-/// Who has made it.
+/// The maker of a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -28,7 +28,7 @@ pub enum Origin {
 }
 
 impl Socket {
-    /// The one that was given, else one that is bound to the address.
+    /// Returns the socket that was given, or else a socket that is bound to the address.
     ///
     /// # Errors
     /// When the port is taken, or what was given is no listening TCP socket.
@@ -50,9 +50,9 @@ impl Socket {
     }
 }
 
-/// What a service manager has for this process; the two functions are those of the system.
+/// The sockets that a service manager has for this process; the two functions are those of the system.
 struct Given<'a> {
-    /// How many descriptors systemd has passed.
+    /// The number of descriptors that systemd has passed.
     systemd: usize,
     take: &'a dyn Fn(RawFd) -> io::Result<OwnedFd>,
     launchd: &'a dyn Fn() -> Vec<OwnedFd>,
@@ -75,14 +75,14 @@ impl Given<'_> {
             return Ok(None);
         };
         let listener = TcpListener::from(descriptor);
-        // Fails for anything that has no TCP address.
+        // This fails for any descriptor that has no TCP address.
         listener.local_addr().map_err(ListenError::NotASocket)?;
         Ok(Some(Socket { listener, origin }))
     }
 }
 
-/// How many sockets systemd has passed to this process (`sd_listen_fds(3)`). Variables that speak of
-/// another process were inherited by mistake.
+/// Returns the number of sockets that systemd has passed to this process (`sd_listen_fds(3)`). Variables for another
+/// process were inherited by mistake, and count as none.
 fn systemd_count(listen_pid: Option<String>, listen_fds: Option<String>, pid: u32) -> usize {
     if listen_pid.and_then(|text| text.parse().ok()) != Some(pid) {
         return 0;
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_served_whole_is_refused() {
-        // Of an address for IPv4 and one for IPv6, for example, nobody would answer the second.
+        // Of two sockets, for IPv4 and for IPv6 for example, nobody would answer the second one.
         let both = given(0, || vec![tcp(), tcp()]).unwrap_err();
         assert!(matches!(both, ListenError::TooManySockets(2)));
         assert!(matches!(

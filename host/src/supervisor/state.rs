@@ -1,5 +1,4 @@
-//! What the supervisor does about what happens, decided in pure code: events in, actions out. No clock,
-//! no IO, no processes.
+//! Decides what the supervisor does, in pure code: events in, actions out. No clock, no IO, no processes.
 //!
 //! ```text
 //!             the host that accepts              the candidate
@@ -11,12 +10,13 @@
 //!             told: finishes, passes on, ends ◀──┘ says so
 //! ```
 //!
-//! - Whatever goes wrong before the candidate accepts ends the candidate, and the old host goes on.
-//! - No host is told to accept before the one that did has said that it stopped, or is gone.
-//! - A host that accepts answers a ping at each look. One that owes too many answers hangs: it is killed, and counts as
-//!   gone at once. Looks are counted, not time: a machine or supervisor that slept has not looked meanwhile.
-//! - A host that dies while it accepts is replaced by the candidate if there is one, else by a new
-//!   host that goes on with the same code and numbers.
+//! - An upgrade that fails before the candidate accepts ends the candidate, and the old host goes on.
+//! - No host is told to accept before the host that did has said that it stopped, or is gone.
+//! - A host that accepts answers a ping at each look. A host that owes too many answers hangs: it is killed, and
+//!   counts as gone at once. Looks are counted, not time: a machine or supervisor that slept has not looked
+//!   meanwhile.
+//! - A host that dies while it accepts is replaced by the candidate if there is one, else by a new host that goes on
+//!   with the same code and numbers.
 
 mod pulse;
 mod upgrade;
@@ -34,20 +34,20 @@ use super::message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeErr
 use crate::generation::Frozen;
 use crate::status::{HostLine, SupervisorLine};
 
-/// How long a host may take until it says something, and then until its engine is up (which makes its
-/// startup snapshot first, when the binary is new).
+/// The limits for a host to say something, and then to have its engine up (which makes its startup snapshot first,
+/// when the binary is new).
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const BOOT_WITHIN: Duration = Duration::from_mins(2);
-/// What is to happen at once may take this long on a busy machine.
+/// The limit for a step that is done at once: a busy machine may take this long.
 const AT_ONCE: Duration = Duration::from_secs(10);
-/// A host ends its calls itself when the drain budget is used up, and then has this long.
+/// The time that a host has after its drain budget. It ends its calls itself when the budget is used up.
 const DRAIN_GRACE: Duration = Duration::from_secs(30);
-/// How long a host that is to end now may take to name its calls.
+/// The limit for a host that is to end now to name its calls.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// The number of looks in a row at which a host owes its answer to a ping, and is taken for hung.
+/// The number of looks in a row at which a host owes its answer to a ping, after which it counts as hung.
 const HUNG_AFTER: u32 = 6;
-/// The same where somebody waits for it.
+/// The same number while somebody waits for the host.
 const HUNG_WHEN_WAITED_FOR: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ enum Phase {
     Loading,
     Accepting,
     Draining,
-    /// Told to go, or killed; what it says is no news.
+    /// The host was told to go, or killed; its messages count no more.
     Ending,
 }
 
@@ -66,10 +66,10 @@ struct Host {
     pid: u32,
     version: String,
     phase: Phase,
-    /// The limit of its load.
+    /// The limit of the host's loads.
     load: Duration,
     numbers: Frozen,
-    /// The version of the hand-over record that its binary knows.
+    /// The version of the hand-over record that the host's binary knows.
     record: u32,
     pulse: Pulse,
 }
@@ -79,9 +79,9 @@ struct Host {
 pub struct HostState {
     pub role: HostRole,
     pub version: String,
-    /// The limit of its load.
+    /// The limit of the host's loads.
     pub load: Duration,
-    /// It answers pings.
+    /// Tells whether the host answers pings.
     pub pings: bool,
 }
 
@@ -100,14 +100,14 @@ pub struct Supervision {
     next: u64,
     hosts: BTreeMap<HostId, Host>,
     accepting: Option<HostId>,
-    /// Started because nobody accepts.
+    /// The host that was started because nobody accepts.
     rising: Option<HostId>,
     upgrade: Option<Upgrade>,
     ending: Ending,
     backoff: Backoff,
-    /// What the last host that accepted said of its numbers.
+    /// The numbers of the last host that accepted.
     numbers: Frozen,
-    /// Some host has accepted.
+    /// Tells whether any host has accepted.
     served: bool,
 }
 
@@ -196,13 +196,13 @@ impl Supervision {
         }
     }
 
-    /// The generation numbers that the accepting host told last.
+    /// Returns the generation numbers that the accepting host told last.
     #[must_use]
     pub const fn numbers(&self) -> Frozen {
         self.numbers
     }
 
-    /// Takes an event in; tells what is to be done about it.
+    /// Takes an event in, and returns the actions for it.
     pub fn apply(&mut self, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         let shown = self.lines();
@@ -234,7 +234,7 @@ impl Supervision {
         actions
     }
 
-    /// The hosts that live.
+    /// Returns the hosts that live.
     #[must_use]
     pub fn lines(&self) -> Vec<HostLine> {
         let line = |host: &Host| HostLine {
@@ -252,7 +252,7 @@ impl Supervision {
         self.hosts.values().map(line).collect()
     }
 
-    /// Whether it waits only for its hosts to end.
+    /// Tells whether the supervisor only waits for its hosts to end.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending != Ending::No
@@ -287,7 +287,7 @@ impl Supervision {
     /// Starts a host because nobody accepts.
     fn rise(&mut self, actions: &mut Vec<Action>) {
         if self.ending == Ending::No && self.accepting.is_none() && self.rising.is_none() && self.upgrade.is_none() {
-            // Where hosts die again and again, a newer binary may be the remedy, or the fault.
+            // If hosts die again and again, a newer binary may be the remedy, or the fault.
             let binary = if self.backoff.prefers_another_binary() {
                 Binary::Usual
             } else {
@@ -397,7 +397,7 @@ impl Supervision {
         }
     }
 
-    /// Asks the host that accepts for an answer, and ends it where it has owed one for too long.
+    /// Asks the host that accepts for an answer, and ends the host if it has owed one for too long.
     fn look(&mut self, actions: &mut Vec<Action>) {
         let Some(id) = self.accepting else {
             return;
@@ -409,7 +409,7 @@ impl Supervision {
         else {
             return;
         };
-        // The answer to the newest one pays for all before.
+        // The answer to the newest ping pays for all pings before it.
         *last += 1;
         let number = *last;
         *owed += 1;
@@ -420,7 +420,8 @@ impl Supervision {
         }
     }
 
-    /// A killed process does nothing more: the next host need not wait until it is gone.
+    /// Replaces a host that hangs. A killed process does nothing more, so the next host need not wait until it is
+    /// gone.
     fn end_hung(&mut self, id: HostId, actions: &mut Vec<Action>) {
         actions.push(Action::LogHung(id));
         self.kill(id, actions);
@@ -428,7 +429,7 @@ impl Supervision {
         self.go_on_without(Duration::ZERO, actions);
     }
 
-    /// Tells whether the host that accepts answers, as far as it is known.
+    /// Tells whether the host that accepts answers, as far as the supervisor knows.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         let accepting = self.accepting.and_then(|id| self.hosts.get(&id));
@@ -450,7 +451,7 @@ impl Supervision {
         } else if self.upgrade_to(id).is_some() {
             match self.accepting {
                 Some(accepting) => {
-                    // It may be loading, which it finishes first.
+                    // The host may be loading, and finishes that first.
                     let load = self.hosts.get(&accepting).map_or(Duration::ZERO, |host| host.load);
                     actions.push(Action::Tell(accepting, ToHost::Freeze));
                     actions.push(Action::Deadline(id, load + AT_ONCE));
@@ -484,8 +485,8 @@ impl Supervision {
         }
     }
 
-    /// What the host that accepts says. One that has nothing to serve yet goes on from what the one before
-    /// it served.
+    /// Learns the numbers of the host that accepts. A host that has nothing to serve yet goes on from the generation
+    /// that the host before it served.
     fn learn(&mut self, numbers: Frozen) {
         self.numbers.newest = numbers.newest.max(self.numbers.newest);
         if numbers.current.is_some() {
@@ -546,7 +547,7 @@ impl Supervision {
         }
     }
 
-    /// Nobody accepts any more: the candidate will, or a new host.
+    /// Lets the candidate or a new host accept, since nobody does any more.
     fn go_on_without(&mut self, wait: Duration, actions: &mut Vec<Action>) {
         if self.ending != Ending::No {
             return;

@@ -1,4 +1,4 @@
-//! What a supervisor does, played through without processes.
+//! Tests of the supervisor's decisions, without processes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -211,7 +211,7 @@ fn what_a_record_describes_goes_on() {
         _ => None,
     });
     assert_eq!(deadlines.collect::<Vec<_>>(), [A, C]);
-    // It goes on with the numbers when the host that accepts dies, and gives no id twice.
+    // The supervisor goes on with the numbers when the host that accepts dies, and gives no id twice.
     let died = play(&mut supervision, [exited(B, LONG)]);
     assert!(died.contains(&Action::RestartIn(Duration::ZERO)), "{died:?}");
     let risen = play(&mut supervision, [Event::RestartDue]);
@@ -227,7 +227,7 @@ fn what_a_record_describes_goes_on() {
     assert_eq!(loads(&booted), [(d, Occasion::Restart, Some(GenerationId(7)))]);
 }
 
-/// The steps of an upgrade, each with what it waits for.
+/// Returns the steps of an upgrade, each with the event that it waits for.
 fn steps() -> [Vec<Event>; 5] {
     let generation = GenerationId(5);
     [
@@ -257,7 +257,7 @@ fn a_candidate_that_fails_at_any_step_leaves_the_old_host_serving() {
                     "step {step}, {failure:?}: {failed:?}"
                 );
             }
-            // And what the candidate still says is no news; the next upgrade may begin.
+            // The candidate's messages count no more, and the next upgrade may begin.
             assert_eq!(play(&mut supervision, [said(B, FromHost::Accepting)]), []);
             let next = play(&mut supervision, [upgrade()]);
             assert!(
@@ -406,8 +406,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Hosts that say anything at any time, but are honest about accepting: each says that it stopped
-    /// only when it was told to, and that it accepts only when it was told to.
+    /// Plays hosts that say anything at any time, but are honest about accepting: each says that it stopped only when
+    /// it was told to, and that it accepts only when it was told to.
     #[test]
     fn never_are_two_hosts_told_to_accept_at_once(events in prop::collection::vec(any_event(), 0..80)) {
         let mut supervision = new();
@@ -438,7 +438,7 @@ proptest! {
                         }
                     }
                     Action::Tell(host, ToHost::StopAccepting) => told_to_stop.push(host),
-                    // What is killed accepts nothing; its exit comes later.
+                    // A killed host accepts nothing; its exit comes later.
                     Action::Kill(host) => may_accept.retain(|other| *other != host),
                     _ => {}
                 }

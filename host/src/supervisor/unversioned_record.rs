@@ -10,7 +10,7 @@
 
 use serde_json::{Value, json};
 
-/// The same as a record of version 1. What is not there stays absent.
+/// Returns the record as a record of version 1. Fields that are not there stay absent.
 pub(super) fn to_version_1(record: &Value) -> Value {
     let supervision = &record["supervision"];
     let hosts = record["hosts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -31,7 +31,7 @@ fn host_to_version_1(host: &Value, supervision: &Value) -> Value {
     let role = match known["phase"].as_str() {
         _ if !id.is_null() && supervision["accepting"] == *id => json!("accepting"),
         Some("Draining") => json!("draining"),
-        // An upgrade that was under way is not gone on with: its candidate ends.
+        // An upgrade that was under way is not continued: its candidate ends.
         Some(_) => json!("ending"),
         None => Value::Null,
     };
@@ -57,7 +57,7 @@ mod tests {
     use crate::supervisor::handover_record::{HandoverRecord, HostRecord, HostRole};
     use crate::supervisor::socket::Origin;
 
-    /// As a supervisor wrote it between an upgrade and the end of the old host.
+    /// A record that a supervisor wrote between an upgrade and the end of the old host.
     const RECORD: &str = r#"{"hosts":[
         [1,{"pid":10,"started":{"secs_since_epoch":1796000000,"nanos_since_epoch":250000000},"stream":7,"partial":[123],"silent":false}],
         [2,{"pid":11,"started":{"secs_since_epoch":1796000360,"nanos_since_epoch":0},"stream":8,"partial":[],"silent":false}]],

@@ -1,10 +1,10 @@
-//! A log file that the host rotates itself, by size and by age: `baton.log`, then `baton.log.1`, the newest
-//! of those that are over, up to a number. Nobody has to tell the host that a file was moved.
+//! A log file that the host rotates itself, by size and by age: `baton.log`, then `baton.log.1`, the newest of the
+//! files that are over. A number of them is kept. Nobody has to tell the host that a file was moved.
 //!
-//! A project's supervisor and its hosts, of which there are two during an upgrade, write to one file:
-//! each line goes to whatever file has the name, and a lock on the file decides who moves it.
+//! A project's supervisor and its hosts, of which there are two during an upgrade, write to one file: each line goes
+//! to the file that has the name, and a lock on the file decides which process moves it.
 //!
-//! (Of the crates that do this each asks `chrono` for the local clock, which is a build of Deno of its own.)
+//! (Each of the crates that do this asks `chrono` for the local clock, which is a build of Deno of its own.)
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -14,20 +14,20 @@ use std::time::{Duration, SystemTime};
 
 use miette::Diagnostic;
 
-/// Where lines go, and what bounds what they take.
+/// The file that lines go to, and the bounds of all log files.
 #[derive(Debug, Clone)]
 pub struct LogFileSettings {
     /// The file that is written to.
     pub path: PathBuf,
-    /// A larger file is followed by a new one, in bytes.
+    /// The size in bytes at which a new file follows.
     pub size: u64,
-    /// And so is one that was begun before.
+    /// The age at which a new file follows.
     pub age: Duration,
-    /// How many that are over are kept.
+    /// The number of older files that are kept.
     pub keep: usize,
 }
 
-/// It cannot be written.
+/// The failure to write the log file.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("cannot write the log file {path}: {error}", path = .path.display())]
 #[diagnostic(help("Name another file with --log-file; its folder is made if it is missing."))]
@@ -36,14 +36,14 @@ pub struct LogFileError {
     error: io::Error,
 }
 
-/// See the module's documentation. Takes a whole line with each write.
+/// The log file; see the module's documentation. It takes a whole line with each write.
 #[derive(Debug)]
 pub struct LogFile {
     settings: LogFileSettings,
     file: File,
     inode: u64,
     begun: SystemTime,
-    /// What was in it when it could not be moved, in bytes.
+    /// The size in bytes that the file had when it could not be moved.
     ignored: u64,
 }
 
@@ -79,7 +79,7 @@ impl LogFile {
     fn begin(settings: &LogFileSettings) -> io::Result<(File, u64, SystemTime)> {
         let file = open(&settings.path)?;
         let known = file.metadata()?;
-        // Where the file system does not tell, a start counts as the beginning.
+        // A start counts as the beginning of the file, where the file system does not tell the beginning.
         let begun = known.created().unwrap_or_else(|_| SystemTime::now());
         Ok((file, known.ino(), begun))
     }
@@ -91,7 +91,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// How much is in the file; nothing when another one has its name, or none.
+    /// Returns the size of the file; `None` when another file has its name, or none.
     fn size(&self) -> Option<u64> {
         let known = std::fs::metadata(&self.settings.path).ok()?;
         (known.ino() == self.inode).then_some(known.len())
@@ -103,8 +103,8 @@ impl LogFile {
         size > 0 && (old || size + more > self.settings.size)
     }
 
-    /// The files that are over move on by one, the oldest goes, and a new one begins: unless another
-    /// process has done it meanwhile.
+    /// Moves the files that are over on by one, removes the oldest, and begins a new one, unless another process has
+    /// done it meanwhile.
     fn rotate(&mut self) -> io::Result<()> {
         self.file.lock()?;
         if self.size().is_some() {
@@ -136,7 +136,7 @@ impl Write for LogFile {
             && self.is_due(size, line.len() as u64, now)
             && let Err(error) = self.rotate()
         {
-            // Better a large file than no lines; it is tried again with the next day or size.
+            // A large file is better than no lines; the next day or size leads to another try.
             self.begun = now;
             self.ignored = size;
             writeln!(
@@ -153,7 +153,7 @@ impl Write for LogFile {
     }
 }
 
-/// Lines may hold what functions say: they are their owner's.
+/// Opens the file for its owner alone: lines may hold things that functions say.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

@@ -1,6 +1,6 @@
-//! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always
-//! JSON. `BATON_LOG` filters them, in the syntax of tracing's `EnvFilter`. What they are: docs/logs.md. Who logs never
-//! waits for a reader (`writer.rs`).
+//! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always JSON.
+//! `BATON_LOG` filters the lines, in the syntax of tracing's `EnvFilter`. docs/logs.md lists them. A thread that logs
+//! never waits for a reader (`writer.rs`).
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::log_file::{LogFile, LogFileError, LogFileSettings};
 use super::writer::{LAST_LINES, LogWriter, standard_error};
 
-/// Fields as people read them: what takes more than a line comes below.
+/// Writes fields as people read them: a value of more than a line comes below.
 fn for_people() -> impl for<'writer> FormatFields<'writer> {
     debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{value:?}"),
@@ -32,10 +32,10 @@ fn for_people() -> impl for<'writer> FormatFields<'writer> {
 // (notify warns of each folder that is removed while it is watched.)
 const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=info,audit=info,user=info";
 
-/// Of a host that runs for a command: what the host does is no news, what user code says is.
+/// The filter of a host that runs for a command: the lines of user code are news, and the lines of the host are not.
 const QUIET_FILTER: &str = "warn,notify=error,host::generation::keeper::loads=error,user=info";
 
-/// What each call says, besides.
+/// The part of the filter that adds a line for each call.
 const CALLS: &str = ",host::server::calls=debug";
 
 /// The time as the person at the terminal has it.
@@ -47,10 +47,10 @@ impl FormatTime for WallClock {
     }
 }
 
-/// What is written, and where besides standard error.
+/// The content of the log, and its places besides standard error.
 #[derive(Debug, Clone, Default)]
 pub struct LogSettings {
-    /// Each call too.
+    /// Tells whether each call is logged too.
     pub verbose: bool,
     /// The file that lines go to as well.
     pub file: Option<LogFileSettings>,
@@ -72,16 +72,16 @@ pub fn start_quietly() {
     start_with(QUIET_FILTER, None);
 }
 
-/// The places that lines go to in this process.
+/// The writers of this process, one for each place that lines go to.
 static WRITERS: OnceLock<Vec<LogWriter>> = OnceLock::new();
 
-/// Has lines written by threads from now on. To be called once V8 is up, or is not to come up.
+/// Has threads write lines from now on. It is to be called once V8 is up, or is not to come up.
 pub fn flow() {
     WRITERS.get().into_iter().flatten().for_each(LogWriter::begin);
 }
 
-/// Waits until the last lines are written, for two seconds at most. To be called before the process ends, or becomes
-/// another program.
+/// Waits until the last lines are written, for two seconds at most. It is to be called before the process ends, or
+/// becomes another program.
 pub fn flush() {
     let until = Instant::now() + LAST_LINES;
     WRITERS
@@ -91,7 +91,7 @@ pub fn flush() {
         .for_each(|writer| writer.flush(until));
 }
 
-/// As [`flush`], and ends the threads that write. To be called at the end of the process.
+/// Does the same as [`flush`], and ends the threads that write. It is to be called at the end of the process.
 pub fn end() {
     let until = Instant::now() + LAST_LINES;
     WRITERS.get().into_iter().flatten().for_each(|writer| writer.end(until));

@@ -1,4 +1,4 @@
-//! Prometheus metrics. Counters are kept here; what the table knows is read when somebody asks.
+//! Prometheus metrics. Counters are kept here; the values of the table are read when somebody asks.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::writer;
 use crate::generation::{Answered, Report, Table};
 
-/// What a call's function is called that the project does not have: whoever can call may name any.
+/// The name for functions that the project does not have: a caller may name any.
 const UNKNOWN: &str = "unknown";
 /// The most functions with labels of their own, over all generations of a host.
 const MOST_FUNCTIONS: usize = 1000;
@@ -58,7 +58,7 @@ struct FunctionLabel {
     function: Arc<str>,
 }
 
-/// What a call came to.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 enum CallOutcome {
     /// The function, or the request, is done.
@@ -110,7 +110,7 @@ struct IsolateLabels {
     isolate: u64,
 }
 
-/// From a millisecond to more than the two hours that Inngest allows a call.
+/// Makes a histogram from a millisecond to more than the two hours that Inngest allows a call.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 4.0, 13))
 }
@@ -230,7 +230,7 @@ impl Metrics {
         registry
     }
 
-    /// Counts a call that was answered. `function`: that of the call, if its generation has it.
+    /// Counts a call that was answered. `function` is that of the call, if its generation has it.
     pub fn call_answered(&self, function: Option<&str>, answer: Answered, took: Duration) {
         let function = function.and_then(|function| self.label(function));
         let function: Arc<str> = function.unwrap_or_else(|| UNKNOWN.into());
@@ -249,7 +249,7 @@ impl Metrics {
         duration.observe(took.as_secs_f64());
     }
 
-    /// The label of a function; `None` where that many have one, of which most are renamed or gone by then.
+    /// The label of a function; `None` where [`MOST_FUNCTIONS`] have one, most of which are renamed or gone by then.
     fn label(&self, function: &str) -> Option<Arc<str>> {
         let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(label) = labels.get(function) {
@@ -270,7 +270,7 @@ impl Metrics {
             .observe(report.took_ms / 1000.0);
     }
 
-    /// How the registration stands.
+    /// Notes the state of the registration.
     pub fn registration_is(&self, state: &'static str) {
         self.registration.clear();
         self.registration.get_or_create(&StateLabel { state }).set(1);
@@ -287,7 +287,7 @@ impl Metrics {
         Ok(text)
     }
 
-    /// What is read when somebody asks.
+    /// Reads the values of the table, as somebody asks for them.
     fn read(&self, table: &Table) {
         let by_generation = [&self.in_flight, &self.queued, &self.leases];
         by_generation.iter().for_each(|family| family.clear());

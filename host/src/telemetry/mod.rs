@@ -1,4 +1,4 @@
-//! What a host tells about itself: log lines and metrics.
+//! The telemetry of a host: log lines and metrics.
 
 mod log_file;
 pub mod logs;

@@ -1,8 +1,8 @@
-//! Spans for calls and reloads, to the collector that the environment names (`OTEL_EXPORTER_OTLP_ENDPOINT` and
-//! its siblings, as OpenTelemetry specifies them). Without it there is none, and requests pass as they came.
+//! Spans for calls and reloads, to the collector that the environment names (`OTEL_EXPORTER_OTLP_ENDPOINT` and its
+//! siblings, as OpenTelemetry specifies them). Without a collector there is no span, and requests pass as they came.
 //!
-//! A call's span is a child of what its `traceparent` names, and user code is told of the span by the same
-//! header: what it traces itself belongs below.
+//! A call's span is a child of the span that its `traceparent` names. The same header tells user code of the call's
+//! span: spans of user code belong below it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,12 +22,12 @@ use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Re
 use crate::net::http;
 use crate::tasks::OwnedTask;
 
-/// Any of these turns it on.
+/// The variables, each of which turns the export on.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-/// How long the last spans may take when the host ends.
+/// The limit for the last spans when the host ends.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// The collector's address, or what else the environment says, cannot be used.
+/// The reason why spans cannot be exported: the collector's address, or another value of the environment.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum TracesError {
     /// A variable holds no URL.
@@ -45,7 +45,7 @@ pub enum TracesError {
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// See the module's documentation.
+/// The exporter of spans; see the module's documentation.
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -57,7 +57,7 @@ pub struct Traces {
 pub struct CallSpan(Context);
 
 impl Traces {
-    /// What the environment asks for, if it does.
+    /// Returns the exporter that the environment asks for, if it asks for one.
     ///
     /// # Errors
     /// When it cannot be used.
@@ -92,7 +92,7 @@ impl Traces {
         Ok(Some(Arc::new(Self { provider, tracer })))
     }
 
-    /// A call begins. Its headers name its span from here on.
+    /// Begins the span of a call. The headers of the call name the span from here on.
     #[must_use]
     pub fn call(&self, info: &CallInfo, headers: &mut Vec<(String, String)>) -> CallSpan {
         let propagator = TraceContextPropagator::new();
@@ -119,7 +119,7 @@ impl Traces {
         CallSpan(context)
     }
 
-    /// A reload was answered just now.
+    /// Notes a reload that was answered just now.
     pub fn reload(&self, report: &Report) {
         let end = SystemTime::now();
         let took = Duration::from_secs_f64(report.took_ms.max(0.0) / 1000.0);
@@ -137,9 +137,9 @@ impl Traces {
         span.end_with_timestamp(end);
     }
 
-    /// Sends what is left.
+    /// Sends the spans that are left.
     pub async fn end(self: Arc<Self>) {
-        // It waits for its own thread.
+        // The shutdown waits for a thread of its own.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         if let Ok(Err(error)) = ended.await {
             tracing::warn!(%error, "the last spans were not exported");
@@ -148,7 +148,7 @@ impl Traces {
 }
 
 impl CallSpan {
-    /// The call is over.
+    /// Ends the span of a call.
     pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: Answered) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new("baton.generation", number(generation.0)));
@@ -201,7 +201,7 @@ impl Injector for HeadersMut<'_> {
     }
 }
 
-/// Sends from the host's runtime: the exporter's thread has none.
+/// The client that sends from the host's runtime: the exporter's thread has no runtime.
 #[derive(Debug)]
 struct Client(Handle);
 

@@ -1,6 +1,6 @@
-//! Writes lines of the log without ever keeping who logs waiting: a thread for each place that lines go to takes them
-//! from a queue. A pipe that nobody reads, or a disk that hangs, fills the queue; what does not fit is dropped,
-//! counted, and told once lines flow again.
+//! Writes lines of the log without ever keeping the thread that logs waiting: for each place that lines go to, a
+//! thread takes the lines from a queue. A pipe that nobody reads, or a disk that hangs, fills the queue. Lines that
+//! do not fit are dropped, counted, and told once lines flow again.
 //!
 //! ```text
 //! Gathering ──begin──▶ Flowing ──end──▶ Direct        (at once, where no thread can be started)
@@ -25,7 +25,7 @@ const MOST_WAITING: usize = 8 << 20;
 /// The most that is written at once.
 const CHUNK: usize = 64 << 10;
 
-/// The lines that were dropped since the start of this process.
+/// The number of lines that were dropped since the start of this process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The number of lines that this process has dropped.
@@ -34,7 +34,7 @@ pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// See the module's documentation.
+/// The writer of the lines for one place; see the module's documentation.
 #[derive(Clone)]
 pub(super) struct LogWriter(Arc<Shared>);
 
@@ -42,19 +42,19 @@ struct Shared {
     /// The name of the place that lines go to, for people.
     place: &'static str,
     queue: Mutex<Queue>,
-    /// Something waits.
+    /// Tells that something waits.
     filled: Condvar,
-    /// Nothing waits any more.
+    /// Tells that nothing waits any more.
     emptied: Condvar,
     sink: Mutex<Box<dyn Write + Send>>,
-    /// The thread that writes, and what ends with it, until it is joined.
+    /// The thread that writes, and a channel that ends with it, until the thread is joined.
     thread: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Vec<u8>>,
-    /// Of the lines, and of those that are being written.
+    /// The bytes of the lines, and of the lines that are being written.
     bytes: usize,
     dropped: u64,
     course: Course,
@@ -84,7 +84,7 @@ impl LogWriter {
     pub(super) fn begin(&self) {
         let shared = self.0.clone();
         let (running, ended) = channel();
-        // It may write before this knows that it is there.
+        // The new thread may write before this thread knows that it is there.
         self.0.lock().course = Course::Flowing;
         let started = std::thread::Builder::new()
             .name("log writer".to_owned())
@@ -101,8 +101,8 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything is written, and ends the thread, so long at most. A thread whose sink takes nothing ends
-    /// with the process. What is logged later is written by who logs.
+    /// Waits until everything is written, and ends the thread, until the given time at most. A thread whose sink
+    /// takes nothing ends with the process. Later lines are written by the thread that logs them.
     pub(super) fn end(&self, until: Instant) {
         self.flush(until);
         self.0.lock().course = Course::Direct;
@@ -117,7 +117,7 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything is written, so long at most.
+    /// Waits until everything is written, until the given time at most.
     pub(super) fn flush(&self, until: Instant) {
         let mut queue = self.0.lock();
         if queue.course == Course::Gathering {
@@ -134,7 +134,7 @@ impl LogWriter {
         }
     }
 
-    /// A process that ends before it has begun says why.
+    /// Begins and flushes, so that a process that ends before it has begun tells the reason.
     fn begin_and_flush(&self, until: Instant) {
         self.begin();
         self.flush(until);
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     fn write_until_the_end(&self) {
-        // They are for the thread that has asked for them.
+        // The signals are for the thread that has asked for them.
         signals::hold(true);
         loop {
             let mut queue = self.lock();
@@ -196,7 +196,7 @@ impl Shared {
         }
     }
 
-    /// Writes what waits. A failure is not told: there is no place for it.
+    /// Writes the lines that wait. A failure is not told: there is no place for it.
     fn write_all(&self) {
         let mut lost = 0;
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,7 +215,7 @@ impl Shared {
         }
         drop(sink);
         if lost > 0 {
-            // Comes behind what waited, in every place.
+            // The warning comes behind the lines that waited, in every place.
             let place = self.place;
             tracing::warn!(
                 place,
@@ -232,7 +232,8 @@ impl Shared {
 }
 
 impl Queue {
-    /// The next lines to be written, and how many were dropped before, of which nobody was told yet.
+    /// Returns the next lines to be written, and the number of lines dropped before them of which nobody was told
+    /// yet.
     fn take(&mut self) -> (Vec<u8>, u64) {
         let mut chunk = self.lines.pop_front().unwrap_or_default();
         while let Some(next) = self.lines.front()
@@ -241,7 +242,7 @@ impl Queue {
             chunk.extend_from_slice(next);
             self.lines.pop_front();
         }
-        // Told when the first chunk has gone that was there when they were dropped.
+        // The number is told when the first chunk has gone that was there when the lines were dropped.
         let dropped = if chunk.is_empty() {
             0
         } else {
@@ -271,7 +272,7 @@ mod tests {
 
     use super::{LogWriter, MOST_WAITING, dropped};
 
-    /// Takes one write for each message, as a pipe that is read now and then.
+    /// A sink that takes one write for each message, as a pipe that is read now and then.
     struct Stuck {
         turns: Receiver<()>,
         written: Sender<Vec<u8>>,

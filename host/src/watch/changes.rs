@@ -1,4 +1,5 @@
-//! The way of a change out of the watching thread: a slot, into which unheard changes are merged.
+//! The slot that carries changes out of the watching thread. It merges the changes that nobody has
+//! heard yet.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Something happened: time to compare.
+/// A reason to compare the followed files, since some of them may have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// What it happened to, in the set's own names: paths of the set, and modules and folders of
-    /// its trees.
+    /// The paths that may have changed, by the set's own names: paths of the set, and modules and
+    /// folders of its trees.
     pub paths: BTreeSet<PathBuf>,
-    /// Whether it may have happened to everything else that is followed, too: a folder was replaced,
+    /// Tells whether everything else that is followed may have changed, too: a folder was replaced,
     /// or events were lost.
     pub rescan: bool,
 }
@@ -28,7 +29,7 @@ impl Change {
     }
 }
 
-/// Both ends of a slot.
+/// Makes both ends of a slot.
 pub(super) fn channel() -> (Teller, Changes) {
     let slot = Arc::new(Slot::default());
     (Teller { slot: slot.clone() }, Changes { slot })
@@ -52,7 +53,7 @@ impl Slot {
     }
 }
 
-/// Tells changes. Dropping it ends the other side.
+/// The end of the slot that tells changes. Dropping it ends the other side.
 #[derive(Debug)]
 pub(super) struct Teller {
     slot: Arc<Slot>,
@@ -72,14 +73,15 @@ impl Drop for Teller {
     }
 }
 
-/// Hears of changes. Those that nobody asked for yet become one.
+/// The end of the slot that hears of changes. Changes that nobody asked for yet become one change.
 #[derive(Debug)]
 pub struct Changes {
     slot: Arc<Slot>,
 }
 
 impl Changes {
-    /// The next change; `None` once nothing is watched any more. May be dropped and called again.
+    /// Returns the next change, or `None` once nothing is watched any more. The future may be
+    /// dropped, and the method called again.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             {

@@ -1,5 +1,4 @@
-//! Sees to it that every folder of a survey is watched: by the kernel's events, by looking at it in
-//! intervals, or both.
+//! Watches every folder of a survey: by the kernel's events, by looking at it in intervals, or both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +10,14 @@ use super::filesystem::Filesystems;
 use super::limit::Limit;
 use super::survey::{Identity, Survey};
 
-/// When files are looked at in intervals, beside or instead of waiting for events.
+/// The rules for looking at files in intervals, beside or instead of waiting for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Polling {
-    /// Everywhere, and events are not used at all. Otherwise only where they cannot be relied on:
-    /// on network and shared file systems, and for folders that the kernel refuses to watch.
+    /// Tells whether every file is looked at, and events are not used at all. Otherwise only those files are looked
+    /// at for which events cannot be relied on: on network and shared file systems, and in folders that the kernel
+    /// refuses to watch.
     pub everywhere: bool,
-    /// Between two looks; longer where a look takes long.
+    /// The time between two looks; it is longer where a look takes long.
     pub interval: Duration,
 }
 
@@ -33,18 +33,18 @@ impl Default for Polling {
 /// Makes the source of the kernel's events.
 pub(super) type MakeWatcher = Box<dyn Fn() -> notify::Result<Box<dyn Watcher + Send>> + Send>;
 
-/// What is watched, and how.
+/// The watched folders, and the way in which each of them is watched.
 pub(super) struct Coverage {
     polling: Polling,
     make_watcher: MakeWatcher,
-    /// `None`: not made yet, not wanted, or refused.
+    /// The source of the kernel's events; `None` if it was not made yet, is not wanted, or was refused.
     watcher: Option<Box<dyn Watcher + Send>>,
-    /// The folders whose events come.
+    /// The folders whose events the kernel tells.
     watched: BTreeMap<PathBuf, Watched>,
-    /// The folders to look at.
+    /// The folders that are looked at in intervals.
     polled: BTreeSet<PathBuf>,
     filesystems: Filesystems,
-    /// What was said already.
+    /// Tells whether the log was told already that events do not come.
     complained: bool,
 }
 
@@ -52,16 +52,17 @@ pub(super) struct Coverage {
 enum Watched {
     /// The folder that has this number.
     This(Identity),
-    /// Whatever had this path when the watch began; it may have gone, and the watch with it.
+    /// The folder that had this path when the watch began; it may have gone, and the watch with it.
     Doubtful,
 }
 
-/// What has become of a survey.
+/// The result of covering a survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Covered {
-    /// Whether folders are watched now that were not before: what they held by then was not told.
+    /// Tells whether folders are watched now that were not before. Nobody was told of the entries that they held by
+    /// then.
     pub(super) fresh: bool,
-    /// Whether events of the others may have been lost meanwhile.
+    /// Tells whether events of the other folders may have been lost meanwhile.
     pub(super) interrupted: bool,
 }
 
@@ -78,14 +79,14 @@ impl Coverage {
         }
     }
 
-    /// The folders that are to be looked at.
+    /// Returns the folders that are looked at in intervals.
     pub(super) fn polled(&self) -> &BTreeSet<PathBuf> {
         &self.polled
     }
 
-    /// What has this path may be another one now: watches on it and below it are made anew when it
-    /// is covered the next time. Watches are on inodes, and numbers of inodes are given again.
-    /// Returns whether there are any.
+    /// Notes that another folder may have this path now: the next [`Self::cover`] makes the watches on it and below
+    /// it anew. A watch is on an inode, and the number of an inode is given again. Returns whether there are any such
+    /// watches.
     pub(super) fn doubt(&mut self, path: &Path) -> bool {
         let mut any = false;
         let below = self.watched.range_mut(path.to_owned()..);
@@ -96,7 +97,7 @@ impl Coverage {
         any
     }
 
-    /// Watches what the survey names, and nothing else.
+    /// Watches the folders that the survey names, and no others.
     pub(super) fn cover(&mut self, survey: &Survey) -> Covered {
         let was_polled = std::mem::take(&mut self.polled);
         let mut refused = BTreeSet::new();
@@ -117,7 +118,7 @@ impl Coverage {
         }
     }
 
-    /// Whether there are new watches. Adds the folders for which there can be none to `refused`.
+    /// Returns whether there are new watches. Adds the folders that cannot be watched to `refused`.
     fn watch(&mut self, survey: &Survey, refused: &mut BTreeSet<PathBuf>) -> bool {
         if self.watcher.is_none() {
             match (self.make_watcher)() {
@@ -140,7 +141,7 @@ impl Coverage {
             .map(|(path, _)| path)
             .collect();
         let mut wanted = self.wanted(survey, refused);
-        // Where watches are few, what the user edits comes first.
+        // The folders that the user edits come first, in case there are too few watches.
         wanted.sort_by_key(|(path, _)| path.components().any(|part| part.as_os_str() == "node_modules"));
         let Some(watcher) = &mut self.watcher else {
             return false;
@@ -150,7 +151,7 @@ impl Coverage {
         }
         let mut paths = watcher.paths_mut();
         for path in stale {
-            // It fails for what is gone.
+            // Removing the watch fails for a folder that is gone.
             let _ = paths.remove(&path);
         }
         let mut changed = false;
@@ -167,7 +168,7 @@ impl Coverage {
                         full = Some(error);
                         break;
                     }
-                    // It went (the next survey tells), or may not be read: its entries still can.
+                    // The folder has gone (the next survey tells), or may not be read, but its entries still can be.
                     tracing::debug!(folder = %path.display(), %error, "a folder cannot be watched");
                 }
             }
@@ -185,8 +186,8 @@ impl Coverage {
         changed
     }
 
-    /// The folders that are not watched yet. Two paths of one folder would share one watch, which
-    /// tells only one of them; the second is refused.
+    /// Returns the folders that are not watched yet. Two paths of one folder would share one watch, whose events name
+    /// only one of the paths; so the second path is added to `refused`.
     fn wanted<'a>(&self, survey: &'a Survey, refused: &mut BTreeSet<PathBuf>) -> Vec<(&'a Path, Identity)> {
         let mut taken: BTreeSet<(u64, u64)> = BTreeSet::new();
         for watched in self.watched.values() {
@@ -238,7 +239,7 @@ mod tests {
     use super::{Coverage, Covered, Polling};
     use crate::watch::survey::{Folder, Identity, Survey};
 
-    /// A kernel with room for so many watches, and what it was asked.
+    /// A kernel with room for so many watches, and the requests that it got.
     #[derive(Debug, Clone, Default)]
     struct Kernel {
         room: usize,
@@ -283,7 +284,7 @@ mod tests {
         (kernel, coverage)
     }
 
-    /// Folders and the numbers of their inodes.
+    /// Makes a survey of folders with these numbers of their inodes.
     fn survey(folders: &[(&str, u64)]) -> Survey {
         let folder = |inode| Folder {
             identity: Some(Identity { device: 0, inode }),

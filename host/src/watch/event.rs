@@ -1,49 +1,49 @@
-//! What happened to an entry of a folder: the kernel's events in this module's few words.
+//! The changes of a folder's entries: the kernel's events in this module's few words.
 
 use std::path::PathBuf;
 
 use notify::EventKind;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 
-/// Something happened.
+/// A change, or the loss of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// To this entry.
+    /// An entry changed.
     Entry(PathBuf, What),
-    /// And was not told: too much of it, or reading it failed.
+    /// Changes were not told: there were too many, or reading them failed.
     Lost,
 }
 
-/// What happened to an entry.
+/// The kind of a change of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// It was made; a file's contents follow.
+    /// The entry was made; a file's contents follow.
     Appeared,
-    /// It was moved here, complete.
+    /// The entry was moved here, complete.
     Moved,
-    /// Whoever wrote it closed it.
+    /// The program that wrote the entry closed it.
     Written,
-    /// It was written to, and the writing may go on.
+    /// The entry was written to, and the writing may go on.
     Modified,
-    /// It was removed or moved away.
+    /// The entry was removed or moved away.
     Gone,
-    /// It was moved here or away.
+    /// The entry was moved here or away.
     Renamed,
-    /// Its permissions, owner or times changed.
+    /// The permissions, the owner or the times of the entry changed.
     Attributes,
-    /// Any of these.
+    /// The change is any of these.
     Unclear,
 }
 
 impl What {
-    /// Whether the name may stand for another file or folder than before.
+    /// Tells whether the name may stand for another file or folder than before.
     pub(super) const fn replaces(self) -> bool {
         matches!(self, Self::Moved | Self::Gone | Self::Renamed | Self::Unclear)
     }
 }
 
-/// Whether an event tells of nothing that could matter. Whoever reads a file makes such events, this
-/// host too.
+/// Tells whether an event tells of nothing that could matter. Every program that reads a file makes
+/// such events, this host too.
 pub(super) fn is_noise(event: &notify::Result<notify::Event>) -> bool {
     event.as_ref().is_ok_and(|event| {
         !event.need_rescan()
@@ -51,7 +51,7 @@ pub(super) fn is_noise(event: &notify::Result<notify::Event>) -> bool {
     })
 }
 
-/// One event of the kernel's, in the order in which it happened.
+/// Translates one event of the kernel into the changes that it tells of.
 pub(super) fn translate(event: notify::Result<notify::Event>) -> Vec<Event> {
     let event = match event {
         Ok(event) if !event.need_rescan() => event,
@@ -63,7 +63,7 @@ pub(super) fn translate(event: notify::Result<notify::Event>) -> Vec<Event> {
         EventKind::Create(_) => What::Appeared,
         EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => What::Gone,
         EventKind::Modify(ModifyKind::Name(RenameMode::To)) => What::Moved,
-        // Told as From and To already, where both are known.
+        // These are told as From and To already, where both sides are known.
         EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return Vec::new(),
         EventKind::Modify(ModifyKind::Name(_)) => What::Renamed,
         EventKind::Modify(ModifyKind::Metadata(_)) => What::Attributes,

@@ -1,7 +1,8 @@
-//! Whether a file system tells of every change.
+//! Tells whether events come for every change on a file system.
 //!
-//! The kernel tells of what goes through it. What another machine writes to a shared disk, or the
-//! host of a virtual machine or a container to a folder that it shares, does not.
+//! The kernel tells of the changes that go through it. It does not tell of the changes that another
+//! machine makes to a shared disk, or the host of a virtual machine or a container to a folder that
+//! it shares.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -29,21 +30,22 @@ const SHARED: [(u32, &str); 17] = [
     (0x7461_636f, "ocfs2"),
 ];
 
-/// The name of a file system on which changes can come without an event. An overlay is none: what
-/// is below it must not be written to while it is mounted.
+/// Returns the name of a file system on which changes can come without an event. An overlay is not
+/// among them: the folders below it must not be written to while it is mounted.
 pub(super) fn shared(magic: u32) -> Option<&'static str> {
     let entry = SHARED.iter().find(|(known, _)| *known == magic);
     entry.map(|(_, name)| *name)
 }
 
-/// What is known of the file systems met so far, by device.
+/// The file systems that were met so far: for each device, whether its folders must be polled.
 #[derive(Debug, Default)]
 pub(super) struct Filesystems {
     shared: HashMap<u64, bool>,
 }
 
 impl Filesystems {
-    /// Whether a folder on this device must be polled. One that cannot be asked need not be.
+    /// Tells whether a folder on this device must be polled. A folder whose file system cannot be
+    /// asked need not be.
     pub(super) fn is_shared(&mut self, device: u64, folder: &Path) -> bool {
         *self.shared.entry(device).or_insert_with(|| {
             let name = magic(folder).and_then(shared);

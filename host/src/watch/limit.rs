@@ -1,4 +1,4 @@
-//! What the kernel gives a user of watches, and what to say when that is not enough.
+//! The kernel's limits on the watches of a user, and the advice for a limit that is reached.
 
 use std::fmt;
 use std::fs;
@@ -9,14 +9,14 @@ use notify::Watcher as _;
 /// A limit of inotify's that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// Folders that are watched.
+    /// The number of folders that are watched.
     Watches,
-    /// Watchers.
+    /// The number of watchers.
     Instances,
 }
 
 impl Limit {
-    /// The limit that an error tells of.
+    /// Returns the limit that an error tells of.
     pub(super) fn of(error: &notify::Error) -> Option<Self> {
         match &error.kind {
             notify::ErrorKind::MaxFilesWatch => Some(Self::Watches),
@@ -36,19 +36,19 @@ impl Limit {
         }
     }
 
-    /// The number in force; `None` where there is no such setting.
+    /// Returns the number in force, or `None` where there is no such setting.
     pub(super) fn number(self) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/sys/fs/inotify/{}", self.setting())).ok()?;
         text.trim().parse().ok()
     }
 
-    /// What to say about it, to whom can change it.
+    /// Returns the advice for those who can change the limit.
     pub(super) const fn advice(self, number: Option<u64>) -> Advice {
         Advice { limit: self, number }
     }
 }
 
-/// Whether a folder can be watched now.
+/// Checks that a folder can be watched now.
 ///
 /// # Errors
 /// With what is used up, and how to raise it.
@@ -62,10 +62,10 @@ pub fn probe(folder: &Path) -> Result<(), String> {
     watched.map_err(|error| told(&error))
 }
 
-/// "Too many open files": the same number on Linux and macOS.
+/// The error "Too many open files", which has the same number on Linux and macOS.
 const EMFILE: i32 = 24;
 
-/// A limit in words: which, how much it is, and how to raise it.
+/// A limit in words: its name, its number, and the way to raise it.
 #[derive(Debug)]
 pub(super) struct Advice {
     limit: Limit,

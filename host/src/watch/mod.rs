@@ -1,4 +1,4 @@
-//! Noticing that files on disk changed.
+//! Notices that files on the disk changed, by events or by looking.
 //!
 //! ```text
 //! WatchSet ─▶ survey ─▶ coverage ─▶ the kernel's events ─▶ event ─┐
@@ -6,26 +6,25 @@
 //!             folders    or by looks ────▶ poll ──────────────────┘   whose?       when?
 //! ```
 //!
-//! One thread does all of it. It guarantees that what happens to anything in the [`WatchSet`] is
-//! told, however it was saved: in place, by a rename over it, by a symlink that is swapped, by a
-//! folder that goes and comes back. A [`Change`] is a reason to look, not a proof: whoever hears of
-//! one compares contents. It may be told in vain; it is never left out.
+//! One thread does all of it. It guarantees that every change of anything in the [`WatchSet`] is told, however the
+//! file was saved: in place, by a rename over it, by a symlink that is swapped, by a folder that goes and comes back.
+//! A [`Change`] is a reason to look, not a proof: the receiver compares contents. A change may be told in vain, but
+//! it is never left out.
 //!
-//! - It watches folders, never files: a watch on a file follows the inode that an editor replaces.
-//!   Each folder on the way to a file is watched, so that any of them may be replaced, also one that
-//!   is reached by a symlink. Of `node_modules` only the folders on the way to a followed file are.
-//! - What was written while nothing watched is told too: a path that comes into the set is told
-//!   once, and so is a folder that appears.
-//! - It never reads a file's contents, and knows nothing of what they are for.
+//! - The thread watches folders, never files: a watch on a file follows the inode that an editor replaces. Each
+//!   folder on the way to a file is watched, also a folder that is reached by a symlink, so that any of them may be
+//!   replaced. Of `node_modules` only the folders on the way to a followed file are watched.
+//! - Files that were written while nothing watched are told too: a path that comes into the set is told once, and so
+//!   is a folder that appears.
+//! - The thread never reads a file's contents, and knows nothing of their purpose.
 //!
 //! # Files
 //!
-//! - noticing that files changed, by events or by looking; knows nothing of what they are for. `survey.rs` which
-//!   folders
-//! - `coverage.rs` how each is watched
-//! - `relevance.rs` what matters, `patterns.rs` by which names, `spelling.rs` which names a Mac takes for one,
-//!   `settle.rs` when it is told (all pure)
-//! - `worker.rs` the thread
+//! - `survey.rs`: the folders to watch
+//! - `coverage.rs`: the way in which each folder is watched
+//! - `relevance.rs`: the changes that matter; `patterns.rs`: the names by which files matter; `spelling.rs`: the
+//!   names that a Mac takes for one; `settle.rs`: the time at which a change is told (all pure)
+//! - `worker.rs`: the thread
 
 mod changes;
 mod coverage;
@@ -62,7 +61,7 @@ use crate::blocking;
 /// The limit for the thread to end once it was told to.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Why files cannot be watched.
+/// The reason why files cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     #[error("cannot start the thread that watches files: {0}")]
@@ -71,17 +70,17 @@ pub enum WatchError {
 
 /// Follows files until it is dropped.
 ///
-/// Dropping it ends its thread, without waiting for it: a look at a network file system that does
-/// not answer must not hold up whoever drops it. [`Self::end`] waits, up to a limit.
+/// Dropping it ends its thread, without waiting for it: a look at a network file system that does not answer must not
+/// hold up the code that drops the watch. [`Self::end`] waits, up to a limit.
 #[derive(Debug)]
 pub struct FileWatch {
     messages: mpsc::Sender<Message>,
-    /// Until it is waited for.
+    /// The thread, until somebody waits for its end.
     thread: Option<JoinHandle<()>>,
 }
 
 impl FileWatch {
-    /// Starts to watch; nothing yet.
+    /// Starts the thread, which watches nothing yet.
     ///
     /// # Errors
     /// When there is no thread to be had. A kernel that gives no events is no error: then files are
@@ -98,10 +97,10 @@ impl FileWatch {
         Ok((Self { messages, thread }, changes))
     }
 
-    /// Replaces what is followed. Returns at once; as soon as all of it is watched, one change names
-    /// each path and tree that was not followed before, since it may have been written meanwhile.
+    /// Replaces the followed set. Returns at once; as soon as the whole set is watched, one change names each path
+    /// and tree that was not followed before, since it may have been written meanwhile.
     pub fn follow(&self, set: WatchSet) {
-        // It fails when the thread has ended, which `Changes` tells.
+        // Sending fails when the thread has ended, and `Changes` tells that.
         let _ = self.messages.send(Message::Follow(set));
     }
 

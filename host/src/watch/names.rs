@@ -1,18 +1,20 @@
-//! What the name of a file or a folder says about it.
+//! Judges files and folders by their names.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// What a project can import, so that a new file of this kind may change what it means.
+/// The extensions of the files that a project can import. A new file of this kind may change the
+/// meaning of the project.
 const MODULES: [&str; 9] = ["ts", "tsx", "mts", "cts", "js", "mjs", "cjs", "jsx", "json"];
 
-/// Whether a file of this name could be a module. Dot-files are not: editors make them.
+/// Tells whether a file of this name could be a module. Dot-files are no modules: editors make
+/// them.
 pub(super) fn is_module(name: &OsStr) -> bool {
     let extension = Path::new(name).extension().and_then(OsStr::to_str);
     !is_hidden(name) && extension.is_some_and(|extension| MODULES.contains(&extension))
 }
 
-/// Whether a folder of this name in a tree is left alone.
+/// Tells whether a folder of this name in a tree is left alone.
 pub(super) fn is_skipped(name: &OsStr) -> bool {
     is_hidden(name) || name == "node_modules"
 }

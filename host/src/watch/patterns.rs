@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// See the module's documentation. Both kinds are relative to one folder.
+/// The globs of `[watch]`. The globs of both kinds are relative to one folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns {
     root: PathBuf,
@@ -13,7 +13,7 @@ pub struct Patterns {
     ignore: Globs,
 }
 
-/// Globs that are equal where their texts are.
+/// A list of globs. Two lists are equal where their texts are.
 #[derive(Debug, Clone)]
 struct Globs {
     texts: Vec<String>,
@@ -41,7 +41,7 @@ impl Globs {
     fn of(texts: &[String]) -> Self {
         let mut set = GlobSetBuilder::new();
         for text in texts {
-            // One that is wrong was refused where it was read.
+            // A wrong glob was refused where it was read.
             if let Ok(glob) = GlobBuilder::new(text).literal_separator(true).build() {
                 set.add(glob);
             }
@@ -53,7 +53,7 @@ impl Globs {
     }
 }
 
-/// Says why a text is no glob.
+/// Checks that a text is a glob.
 ///
 /// # Errors
 /// With that reason.
@@ -63,7 +63,7 @@ pub fn check_glob(text: &str) -> Result<(), String> {
 }
 
 impl Patterns {
-    /// `root`: the folder that the globs are relative to.
+    /// Makes patterns of globs that are relative to the folder `root`.
     #[must_use]
     pub fn new(root: PathBuf, include: &[String], ignore: &[String]) -> Self {
         Self {
@@ -73,7 +73,7 @@ impl Patterns {
         }
     }
 
-    /// The folder below which files matter by their names, if any do.
+    /// Returns the folder below which files matter by their names, if any do.
     pub(super) fn tree(&self) -> Option<&Path> {
         (!self.include.texts.is_empty()).then_some(&self.root)
     }

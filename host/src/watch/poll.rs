@@ -1,4 +1,4 @@
-//! Noticing by looking: what was an entry like the last time?
+//! Finds changes without events: compares each entry with its state at the last look.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,30 +12,30 @@ use super::survey::Survey;
 /// The coarsest times that a file system keeps (FAT's).
 const COARSEST: Duration = Duration::from_secs(2);
 
-/// What the entries of the polled folders were like.
+/// The state of each entry of the polled folders at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Poll {
     seen: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
-/// What tells one state of an entry from the next.
+/// The properties that tell one state of an entry from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     mode: u32,
     born: Option<SystemTime>,
-    /// Not of folders, whose own change when their entries do.
+    /// `None` for a folder: its size and times change whenever its entries do.
     contents: Option<Contents>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Contents {
     size: u64,
-    /// In seconds and nanoseconds.
+    /// The time of the last write, in seconds and nanoseconds.
     modified: (i64, i64),
     changed: (i64, i64),
-    /// Whether it could be written once more without getting another time.
+    /// Tells whether another write could leave the file with the same times.
     is_recent: bool,
 }
 
@@ -60,7 +60,8 @@ impl Stamp {
 }
 
 impl Poll {
-    /// From now on looks at what matters in these folders. What is new among it is taken as it is.
+    /// Looks at the entries that matter in these folders from now on. The present state of a new
+    /// entry is no change.
     pub(super) fn cover(&mut self, survey: &Survey, folders: &BTreeSet<PathBuf>) {
         let mut before = std::mem::take(&mut self.seen);
         for (path, folder) in folders.iter().filter_map(|path| survey.folders.get_key_value(path)) {
@@ -74,8 +75,8 @@ impl Poll {
         }
     }
 
-    /// What happened since the last look. A file that was written a moment ago is told once more
-    /// when its time has passed for certain.
+    /// Returns the changes since the last look. A file that was written a moment ago is told once
+    /// more when no second write can hide behind its time.
     pub(super) fn look(&mut self) -> Vec<(PathBuf, What)> {
         let mut events = Vec::new();
         for (path, seen) in &mut self.seen {
@@ -128,7 +129,7 @@ mod tests {
         poll.cover(&Survey::of(&set), &[root.to_owned(), root.join("b")].into());
     }
 
-    /// Long ago.
+    /// Writes a file with a time of an hour ago.
     fn write(file: &Path, text: &str) {
         fs::write(file, text).unwrap();
         let long_ago = SystemTime::now() - Duration::from_hours(1);

@@ -1,4 +1,4 @@
-//! Whether something that happened matters, and to what. Pure but for one question.
+//! Judges whether a change matters, and to which paths. Pure but for one question.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use super::settle::Progress;
 use super::spelling::Comparison;
 use super::survey::{Folder, Survey};
 
-/// What an entry is now.
+/// The present kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Asks the disk.
+    /// Asks the disk for the kind of an entry.
     pub(super) fn of(path: &Path) -> Self {
         match std::fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_dir() => Self::Folder,
@@ -31,20 +31,20 @@ impl Kind {
     }
 }
 
-/// Something happened that matters.
+/// A change that matters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// To this, in the set's own names.
+    /// The paths that changed, by the set's own names.
     pub(super) paths: BTreeSet<PathBuf>,
-    /// And perhaps to what is not named.
+    /// Tells whether paths that are not named may have changed, too.
     pub(super) everything: bool,
     pub(super) progress: Progress,
-    /// Whether paths may lead elsewhere than before.
+    /// Tells whether paths may lead elsewhere than before.
     pub(super) survey: bool,
 }
 
-/// What it means that `what` happened to `path`; `None` if nothing. `kind` is asked what is there
-/// now, at most once.
+/// Returns the meaning of the change `what` of the entry `path`, or `None` if the change does not matter. Asks `kind`
+/// at most once for the present kind of the entry.
 pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(&Path) -> Kind) -> Option<Finding> {
     let folder = survey.folder(path.parent()?)?;
     let name = path.file_name()?;
@@ -73,7 +73,7 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
     let kind = kind(path);
     let is_folder = in_tree && (kind == Kind::Folder || survey.knows(path));
     if what == What::Attributes {
-        // What is behind a folder that became readable is found by looking.
+        // The survey finds the entries of a folder that became readable.
         return finding(paths, false, Progress::Complete, on_the_way || is_folder);
     }
     if is_folder {
@@ -89,7 +89,7 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
     finding(paths, on_the_way || is_folder, progress, leads_elsewhere)
 }
 
-/// The names in the set that an entry has.
+/// Returns the names that an entry has in the set.
 fn followed(folder: &Folder, name: &OsStr, comparison: Comparison) -> BTreeSet<PathBuf> {
     if comparison == Comparison::Exact {
         return folder.files.get(name).cloned().unwrap_or_default();
@@ -129,8 +129,8 @@ mod tests {
         What::Unclear,
     ];
 
-    /// `/p/package.json` is followed as `/link/package.json`; `/p/functions`, with `/p/functions/steps`,
-    /// is a tree.
+    /// Makes a survey in which `/p/package.json` is followed as `/link/package.json`, and `/p/functions`, with
+    /// `/p/functions/steps`, is a tree.
     fn survey() -> Survey {
         let mut survey = Survey::default();
         let root = Folder {

@@ -1,19 +1,21 @@
-//! What is followed.
+//! The set of files and folders that are followed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::patterns::Patterns;
 
-/// What is to be followed. All paths are absolute.
+/// The files and folders to follow. All paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchSet {
-    /// Files that were read or looked for in vain, and links, under the names by which they were
-    /// reached: every component may be a symlink, and every one of them is followed.
+    /// The files that were read or looked for in vain, and the links, under the names by which they
+    /// were reached. Every component of a name may be a symlink, and all of these symlinks are
+    /// followed.
     pub paths: BTreeSet<PathBuf>,
-    /// Folders in which any module matters, at any depth; except in `node_modules` and dot-folders,
-    /// and not through symlinks below the folder. (Modules are told by their extension.)
+    /// The folders in which any module matters, at any depth; except in `node_modules` and
+    /// dot-folders, and not through symlinks below the folder. (The extension tells whether a file
+    /// is a module.)
     pub trees: BTreeSet<PathBuf>,
-    /// Files that matter by their names, and files that never do.
+    /// The patterns of files that matter by their names, and of files that never do.
     pub patterns: Patterns,
 }

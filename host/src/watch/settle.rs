@@ -1,16 +1,18 @@
-//! When to tell of what happened. Pure: the time is passed in.
+//! Decides when changes are told. Pure: the time is passed in.
 //!
-//! A reload that begins in the middle of a save reads half a file, and one that begins in the middle
-//! of a checkout mixes two commits. So telling waits for silence, as little of it as is safe:
+//! A reload that begins in the middle of a save reads half a file, and a reload that begins in the
+//! middle of a checkout mixes two commits. So a change waits for silence, for as little of it as is
+//! safe:
 //!
-//! - What is known to be complete, a file that its writer closed or that was moved into place, is
-//!   told after [`SHORTEST_SILENCE`]. The longer a burst has lasted, the longer the silence that
-//!   ends it (a quarter of that time): a program that writes for 100 ms may pause for 20.
-//! - What may go on, a file that was written to but not closed, is told after [`LONG_SILENCE`].
-//! - What is gone may come back: editors move the old file away before they write the new one. It is
-//!   told after [`LONG_SILENCE`], and what is complete waits for it, so that a checkout that removes
-//!   files and writes others is one change.
-//! - Nothing waits longer than [`LONGEST_WAIT`], however much goes on.
+//! - A change that is known to be complete (the writer closed the file, or the file was moved into
+//!   place) is told after [`SHORTEST_SILENCE`]. The longer a burst has lasted, the longer the
+//!   silence that ends it (a quarter of that time): a program that writes for 100 ms may pause for
+//!   20.
+//! - A change that may go on (a file was written to but not closed) is told after [`LONG_SILENCE`].
+//! - A file that is gone may come back: editors move the old file away before they write the new
+//!   one. The change is told after [`LONG_SILENCE`], and complete changes wait for it, so that a
+//!   checkout that removes files and writes others is one change.
+//! - No change waits longer than [`LONGEST_WAIT`], however much goes on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,18 +24,18 @@ const SHORTEST_SILENCE: Duration = Duration::from_millis(3);
 const LONG_SILENCE: Duration = Duration::from_millis(30);
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// What is known of something that happened.
+/// The state of a change, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Progress {
-    /// It may go on.
+    /// The change may go on.
     Unfinished,
-    /// It may come back.
+    /// The file may come back.
     Gone,
-    /// Nothing more belongs to it.
+    /// Nothing more belongs to the change.
     Complete,
 }
 
-/// What something happened to.
+/// The thing that changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Path(PathBuf),
@@ -49,22 +51,22 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// When it is told although it may go on.
+    /// Returns the time at which the change is told although it may go on.
     fn due(self) -> Instant {
         (self.last + LONG_SILENCE).min(self.since + LONGEST_WAIT)
     }
 }
 
-/// What happened and was not told yet.
+/// The changes that were not told yet.
 #[derive(Debug, Default)]
 pub(super) struct Settle {
     waiting: BTreeMap<Subject, Waiting>,
-    /// When anything happened last; `None` before anything did.
+    /// The time of the last change; `None` before the first one.
     last: Option<Instant>,
 }
 
 impl Settle {
-    /// Something happened.
+    /// Notes a change.
     pub(super) fn note(&mut self, now: Instant, subject: Subject, progress: Progress) {
         self.last = Some(now);
         let waiting = self.waiting.entry(subject).or_insert(Waiting {
@@ -73,25 +75,26 @@ impl Settle {
             progress,
         });
         waiting.last = now;
-        // What was complete once is told in time, also when somebody begins to write it again.
+        // A change that was complete once is told in time, also when somebody begins to write the
+        // file again.
         if waiting.progress != Progress::Complete {
             waiting.progress = progress;
         }
     }
 
-    /// When [`Settle::take`] will have something; `None` while nothing waits.
+    /// Returns the time at which [`Settle::take`] will have a change; `None` while no change waits.
     pub(super) fn due(&self) -> Option<Instant> {
         let others = self.unfinished().map(Waiting::due);
         others.chain(self.burst_due()).min()
     }
 
-    /// What is to be told now.
+    /// Takes the changes that are to be told now.
     pub(super) fn take(&mut self, now: Instant) -> Option<Change> {
         if self.due()? > now {
             return None;
         }
         let burst_ends = self.burst_due().is_some_and(|due| due <= now);
-        // What would be told an instant later is told with it.
+        // A change that is due an instant later is told with the others.
         let soon = now + SHORTEST_SILENCE;
         let told = self.waiting.extract_if(.., |_, waiting| match waiting.progress {
             Progress::Unfinished => waiting.due() <= soon,
@@ -109,7 +112,7 @@ impl Settle {
         (!change.is_empty()).then_some(change)
     }
 
-    /// When what is complete and what is gone are told, together.
+    /// Returns the time at which the complete changes and the removals are told, together.
     fn burst_due(&self) -> Option<Instant> {
         let burst = || {
             self.waiting
@@ -147,7 +150,7 @@ mod tests {
         Subject::Path(name.to_string().into())
     }
 
-    /// What is told, and when: the time that passed since the start.
+    /// Returns the changes that are told, each with the time that passed since the start.
     fn told(steps: &[(u32, &str, Progress)]) -> Vec<(Duration, Vec<String>)> {
         let start = Instant::now();
         let mut settle = Settle::default();
@@ -252,7 +255,8 @@ mod tests {
             loop {
                 let step = steps.next();
                 let next = step.map(|(gap, ..)| now + gap * MS);
-                // Whoever asks when it is due never waits for nothing, nor forever.
+                // A caller that waits for the due time always gets a change, and never waits
+                // forever.
                 while let Some(due) = settle.due().filter(|due| next.is_none_or(|next| *due <= next)) {
                     let change = settle.take(due).expect("due, so there is something");
                     for path in change.paths {

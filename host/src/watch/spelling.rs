@@ -1,5 +1,5 @@
-//! Names that a file system takes for one another: on a Mac `Steps/Ä.ts` opens `steps/ä.ts`, and the events say how it
-//! is written on the disk, not how it was asked for. Pure.
+//! Names that a file system takes for one another: on a Mac `Steps/Ä.ts` opens `steps/ä.ts`, and the events have the
+//! spelling on the disk, not the spelling that was asked for. Pure.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// How names are compared.
+/// The way in which names are compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Comparison {
     /// Byte by byte.
     #[default]
     Exact,
-    /// Without regard to case and to how letters are composed, as APFS does unless a volume was made otherwise.
-    /// On such a volume it tells too much, and never too little.
+    /// Without regard to case and to how letters are composed, as APFS does unless a volume was made otherwise. On a
+    /// volume that was made otherwise, this comparison tells too much, and never too little.
     Loose,
 }
 
 impl Comparison {
-    /// As this system's file systems usually compare.
+    /// Returns the comparison that this system's file systems usually make.
     pub(super) const fn of_this_system() -> Self {
         if cfg!(target_os = "macos") {
             Self::Loose
@@ -34,7 +34,7 @@ impl Comparison {
     }
 }
 
-/// Paths by what a loose comparison makes of them; none where names are compared exactly.
+/// Paths by their folded texts; there are none where names are compared exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Spellings {
     comparison: Comparison,
@@ -54,7 +54,7 @@ impl Spellings {
         self.comparison
     }
 
-    /// The path of those that is spelled otherwise.
+    /// Returns the path among these that this one is another spelling of.
     pub(super) fn other(&self, path: &Path) -> Option<&Path> {
         match self.comparison {
             Comparison::Exact => None,

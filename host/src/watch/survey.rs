@@ -1,9 +1,9 @@
-//! Where on the disk the followed paths lead: the folders to watch, and what in them matters.
+//! The folders on the disk to which the followed paths lead, and the entries in them that matter.
 //!
-//! Each path is walked from the root, symlinks and all. Every folder on the way is noted by its real
-//! path, with the entry through which the way goes on. So whatever is replaced, the file itself, a
-//! symlink or a folder above it, it is an entry of a folder that is watched. Where the way ends
-//! because something does not exist, that entry stands for the path until it appears.
+//! Each path is walked from the root, symlinks and all. Every folder on the way is noted by its
+//! real path, with the entry through which the way goes on. So a replaced file, a replaced symlink
+//! and a replaced folder above it are all entries of folders that are watched. Where the way ends
+//! because an entry does not exist, that entry stands for the path until it appears.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -15,10 +15,11 @@ use super::patterns::Patterns;
 use super::set::WatchSet;
 use super::spelling::{Comparison, Spellings};
 
-/// So many symlinks on one way are a circle (Linux gives up at 40, too).
+/// The greatest number of symlinks on one way: with more, the way is a circle (Linux gives up at
+/// 40, too).
 const MOST_LINKS: usize = 40;
 
-/// What to watch, by the folders' real paths.
+/// The folders to watch, by their real paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     pub(super) folders: BTreeMap<PathBuf, Folder>,
@@ -27,23 +28,23 @@ pub(super) struct Survey {
     pub(super) spellings: Spellings,
 }
 
-/// What matters in a folder.
+/// The entries that matter in a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Folder {
-    /// Which one it is; `None` if it went while it was looked at.
+    /// The identity of the folder; `None` if the folder went while it was looked at.
     pub(super) identity: Option<Identity>,
-    /// Entries that decide where a way leads: folders, symlinks, and what is missing.
+    /// The entries that decide where a way leads: folders, symlinks, and names that are missing.
     pub(super) ways: BTreeSet<OsString>,
-    /// Entries that are followed, or stand for what is: the names of the set that they have.
+    /// The entries that are followed, or stand for followed paths, each with its names in the set.
     pub(super) files: BTreeMap<OsString, BTreeSet<PathBuf>>,
-    /// The folder's own names, if it is in a tree.
+    /// The names that the trees have for the folder; empty if it is in no tree.
     pub(super) trees: BTreeSet<PathBuf>,
     /// The modules and the folders in it, if it is in a tree.
     pub(super) members: BTreeSet<OsString>,
 }
 
-/// A folder that is made again under its old name is another one. (It can even get the old one's
-/// number, which is why events count as well.)
+/// The numbers that tell one folder from another. A folder that is made again under its old name is
+/// another one. (It can even get the number of the old one, which is why events count as well.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) device: u64,
@@ -61,7 +62,7 @@ impl Identity {
 }
 
 impl Survey {
-    /// Looks at the disk.
+    /// Looks for the paths of a set on the disk.
     pub(super) fn of(set: &WatchSet) -> Self {
         let mut surveyor = Surveyor::default();
         surveyor.survey.patterns = set.patterns.clone();
@@ -82,19 +83,19 @@ impl Survey {
         survey
     }
 
-    /// What matters in a folder that an event names.
+    /// Returns the entries that matter in a folder that an event names.
     pub(super) fn folder(&self, path: &Path) -> Option<&Folder> {
         let other = || self.folders.get(self.spellings.other(path)?);
         self.folders.get(path).or_else(other)
     }
 
-    /// Whether a folder is on the way to something, or in a tree.
+    /// Tells whether a folder is on the way to something, or in a tree.
     pub(super) fn knows(&self, folder: &Path) -> bool {
         self.folder(folder).is_some()
     }
 
-    /// The modules and folders of trees that are in `other` and not in this one, by the trees' names
-    /// for them.
+    /// Returns the modules and folders of trees that are in `other` and not in this survey, by the
+    /// trees' names for them.
     pub(super) fn missing(&self, other: &Self) -> Vec<PathBuf> {
         let mut missing = Vec::new();
         for (path, folder) in &other.folders {
@@ -112,12 +113,12 @@ impl Survey {
     }
 }
 
-/// Where the way to a folder leads.
+/// The end of the way to a folder.
 #[derive(Debug, Clone)]
 enum Way {
-    /// To this folder; the path is real.
+    /// The way leads to this folder, whose path is real.
     Leads(PathBuf),
-    /// Nowhere: in this real folder, nothing of this name is a folder.
+    /// The way leads nowhere: in this real folder, nothing of this name is a folder.
     Ends(PathBuf, OsString),
 }
 
@@ -130,7 +131,7 @@ struct Surveyor {
 
 impl Surveyor {
     fn at(&mut self, folder: &Path) -> &mut Folder {
-        // Most are there already.
+        // Most folders are there already.
         if !self.survey.folders.contains_key(folder) {
             self.survey.folders.insert(folder.to_owned(), Folder::default());
         }
@@ -165,7 +166,7 @@ impl Surveyor {
         }
     }
 
-    /// The way to a folder, after so many symlinks.
+    /// Returns the way to a folder, after so many symlinks.
     fn folder(&mut self, path: &Path, links: usize) -> Way {
         if let Some(way) = self.ways.get(path) {
             return way.clone();
@@ -199,7 +200,8 @@ impl Surveyor {
         }
     }
 
-    /// Notes a folder of a tree, and those below it. One that cannot be read is noted, too.
+    /// Notes a folder of a tree, and the folders below it. A folder that cannot be read is noted,
+    /// too.
     fn walk(&mut self, real: &Path, named: &Path) {
         if !self.at(real).trees.insert(named.to_owned()) {
             return;

@@ -1,4 +1,4 @@
-//! The whole of it, on a real disk: every way of saving is told, and nothing else is.
+//! Tests of the whole watch on a real disk: every way of saving is told, and nothing else is.
 
 mod anything;
 mod folders;
@@ -21,7 +21,7 @@ use super::{Changes, FileWatch, Polling, WatchSet};
 /// Only a test that fails waits for so long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A file in every set, whose changes show that what happened before them was told.
+/// A file in every set. When its change is told, the changes before it were told.
 const MARKER: &str = "marker";
 
 /// A project on the disk: a folder of functions, and a package.
@@ -57,7 +57,7 @@ impl Disk {
         fs::write(path, text).unwrap();
     }
 
-    /// Makes a file one that was written long ago.
+    /// Sets the time of a file to an hour ago.
     pub(super) fn age(&self, path: &str) {
         let long_ago = SystemTime::now() - Duration::from_hours(1);
         let file = fs::File::open(self.path(path)).unwrap();
@@ -72,7 +72,7 @@ impl Disk {
         std::os::unix::fs::symlink(target, self.path(link)).unwrap();
     }
 
-    /// Paths and trees to follow, and the marker.
+    /// Makes a set of paths and trees to follow, and of the marker.
     pub(super) fn set(&self, paths: &[&str], trees: &[&str]) -> WatchSet {
         let all = |names: &[&str]| names.iter().map(|name| self.path(name)).collect();
         let mut set = WatchSet {
@@ -91,7 +91,7 @@ impl Disk {
     }
 }
 
-/// A watch, and what it tells.
+/// A watch, and the changes that it tells.
 pub(crate) struct Watched {
     pub(super) watch: FileWatch,
     changes: Changes,
@@ -114,12 +114,12 @@ impl Watched {
         watched
     }
 
-    /// Waits until everything that happened until now was told, and returns it without the marker.
+    /// Waits until all changes until now were told, and returns them without the marker.
     pub(crate) async fn rest(&mut self, disk: &Disk) -> Change {
         let marker = disk.path(MARKER);
         let mut heard = Change::default();
-        // Once for what happened, and once for what was found when that was looked into. A removal is
-        // told after everything that may go on.
+        // The first turn is for the changes themselves, and the second turn for what the surveys after them found. A
+        // removal is told after every change that may go on.
         for _ in 0..2 {
             disk.write(MARKER, "");
             heard.merge(self.hear_of(&marker).await);
@@ -130,13 +130,13 @@ impl Watched {
         heard
     }
 
-    /// The next change.
+    /// Returns the next change.
     pub(crate) async fn hear_anything(&mut self) -> Change {
         let next = tokio::time::timeout(DEADLINE, self.changes.next()).await;
         next.expect("nothing was told").expect("the watch ended")
     }
 
-    /// Listens until it hears of this; returns all that it heard.
+    /// Listens until it hears of a change that `is_it` accepts; returns all that it heard.
     #[track_caller]
     pub(crate) fn until(&mut self, is_it: impl Fn(&Change) -> bool) -> impl Future<Output = Change> {
         let mut heard = Change::default();

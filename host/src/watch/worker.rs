@@ -1,4 +1,4 @@
-//! The thread that watches: everything meets here, and nothing is decided here.
+//! The thread that watches: all parts of the watch meet here, and nothing is decided here.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -15,17 +15,19 @@ use super::set::WatchSet;
 use super::settle::{Progress, Settle, Subject};
 use super::survey::Survey;
 
-/// Events that are taken before anything else is done. A burst is surveyed once, not for each of its
-/// events; and one that never ends does not hold up what is due.
+/// The number of events that are taken before anything else is done. The survey is made once for a
+/// burst, not for each of its events; and a burst that never ends does not hold up the changes that
+/// are due.
 const AT_ONCE: usize = 4096;
 
-/// Between two looks, whatever is asked for.
+/// The shortest time between two looks, whatever is asked for.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Of a shared disk's time at most a twentieth is spent on looking at it.
+/// The rest after a look, in durations of the look: looking takes at most a twentieth of a shared
+/// disk's time.
 const REST_FOR_A_LOOK: u32 = 19;
 
-/// What reaches the thread.
+/// A message to the thread.
 #[derive(Debug)]
 pub(super) enum Message {
     Follow(WatchSet),
@@ -33,15 +35,15 @@ pub(super) enum Message {
     Stop,
 }
 
-/// See the module's documentation.
+/// The thread that watches, with its state.
 pub(super) struct Worker {
     set: WatchSet,
     survey: Survey,
-    /// Whether the survey may be out of date.
+    /// Tells whether the survey may be out of date.
     is_doubtful: bool,
     coverage: Coverage,
     poll: Poll,
-    /// When to look next.
+    /// The time of the next look.
     next_look: Instant,
     interval: Duration,
     settle: Settle,
@@ -49,13 +51,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// `inbox` leads to the messages that [`Worker::run`] is given.
+    /// Makes a worker. `inbox` leads to the messages that [`Worker::run`] is given.
     pub(super) fn new(polling: Polling, inbox: Sender<Message>, teller: Teller) -> Self {
         let make_watcher = move || {
             let inbox = inbox.clone();
             let handler = move |event| {
                 if !is_noise(&event) {
-                    // It fails while the thread ends.
+                    // Sending fails while the thread ends.
                     let _ = inbox.send(Message::Happened(event));
                 }
             };
@@ -96,8 +98,8 @@ impl Worker {
             if !self.poll.is_empty() && self.next_look <= Instant::now() {
                 self.look();
             }
-            // Before anything is told, so that what is new is watched by then. (If something new is
-            // found at every turn, all of it is told again.)
+            // The survey comes before anything is told, so that new folders are watched by then.
+            // (If every turn finds something new, all of it is told again.)
             if self.is_doubtful {
                 self.survey_again();
             }
@@ -167,8 +169,8 @@ impl Worker {
         }
     }
 
-    /// Finds out where paths lead now. Repeated until there is nothing new to watch, since folders
-    /// are made also while this happens.
+    /// Finds out where the paths lead now. The thread repeats this until there is nothing new to
+    /// watch, since folders are made also while it looks.
     fn survey_again(&mut self) {
         let survey = Survey::of(&self.set);
         for path in self.survey.missing(&survey) {
@@ -179,12 +181,12 @@ impl Worker {
         }
         self.survey = survey;
         if self.cover() {
-            // Whatever a folder held when its watch began was not told.
+            // Nobody was told of the entries that a folder held when its watch began.
             self.note(Subject::Everything, Progress::Unfinished);
         }
     }
 
-    /// Whether folders are watched that were not before.
+    /// Watches the folders of the survey. Returns whether folders are watched that were not before.
     fn cover(&mut self) -> bool {
         let covered = self.coverage.cover(&self.survey);
         self.is_doubtful = covered.fresh;
@@ -203,7 +205,7 @@ impl Worker {
         for (path, what) in self.poll.look() {
             self.entry(&path, what);
         }
-        // Finds what is new in a tree, and whether events come again.
+        // The survey finds new entries of a tree, and folders whose events come again.
         self.survey_again();
         let took = start.elapsed();
         self.next_look = start + took + self.interval.max(took * REST_FOR_A_LOOK);

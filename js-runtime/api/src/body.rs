@@ -1,4 +1,4 @@
-//! Bodies of requests and answers: what is there, or what comes.
+//! Bodies of requests and answers: bytes that are there, or a stream of bytes that come.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,16 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The bytes of a request or an answer.
 pub enum Body {
-    /// All of them.
+    /// A body whose bytes are all there.
     Full(Bytes),
-    /// As they come: the next are asked for when the last were taken. Dropping it tells whoever makes
-    /// them that nobody wants more.
+    /// A body whose bytes come in parts: the reader asks for the next part when it has taken the last one. Dropping
+    /// the stream tells its maker that nobody wants more.
     Stream(BodyStream),
-    /// After a 101 both sides speak as they like.
+    /// A connection on which both sides speak as they like, after a 101.
     Upgraded(Box<dyn Duplex>),
 }
 
-/// See [`Body::Stream`]. An error means that it ends early.
+/// The stream of [`Body::Stream`]. An error means that the body ends early.
 pub type BodyStream = BoxStream<'static, Result<Bytes, BodyError>>;
 
 /// The reason why a body ended before its end.
@@ -47,9 +47,9 @@ impl fmt::Debug for Body {
 /// The caller of a request, and whether it still waits.
 #[derive(Debug, Default)]
 pub struct Caller {
-    /// Its address and port.
+    /// The address and port of the caller.
     pub peer: Option<String>,
-    /// Resolves when it has hung up; absent where the call goes on all the same.
+    /// Resolves when the caller has hung up; absent where the call goes on all the same.
     pub hung_up: Option<oneshot::Receiver<()>>,
     /// The record in which its isolate's thread notes that it runs the call.
     pub record: Option<Arc<dyn RunRecord>>,
@@ -57,17 +57,17 @@ pub struct Caller {
 
 /// A record of where a call runs, which may be read when the process is gone.
 pub trait RunRecord: fmt::Debug + Send + Sync {
-    /// Notes the thread, by the system's number for it. It never waits.
+    /// Notes the thread, by the system's number for it. This never waits.
     fn runs_on(&self, thread: u64);
 }
 
-/// Resolves when an answer's call is over at its isolate: its body was taken to the end or dropped,
-/// and nothing goes on for it any more. So it does when the isolate ends.
+/// Resolves when an answer's call is over at its isolate: its body was taken to the end or dropped, and nothing goes
+/// on for the call any more. It also resolves when the isolate ends.
 #[derive(Debug)]
 pub struct Over(oneshot::Receiver<()>);
 
 impl Over {
-    /// Makes one, and what makes it resolve by being dropped.
+    /// Makes an `Over`, and the sender that makes it resolve by being dropped.
     #[must_use]
     pub fn new() -> (oneshot::Sender<()>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -83,14 +83,14 @@ impl Future for Over {
     }
 }
 
-/// A stream that keeps something until it was taken to its end or dropped.
+/// A stream that keeps a value until the stream was taken to its end or dropped.
 pub struct Keeping<S, T> {
     stream: S,
     kept: Option<T>,
 }
 
 impl<S, T> Keeping<S, T> {
-    /// Makes such a stream of another one.
+    /// Wraps a stream so that it keeps the value.
     pub const fn new(stream: S, kept: T) -> Self {
         Self {
             stream,

@@ -1,4 +1,5 @@
-//! The authorities that a generation's environment trusts, for what its code asks and for what the host asks for it.
+//! The authorities that a generation's environment trusts, for requests of its code and for requests of the host to
+//! it.
 //!
 //! | variable | effect |
 //! |---|---|
@@ -39,7 +40,7 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Takes what the variables say; of a folder in which relative paths start.
+    /// Takes the values of the variables; relative paths start at the folder.
     #[must_use]
     pub fn of(variable: impl Fn(&str) -> Option<String>, folder: &Path) -> Self {
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -67,13 +68,13 @@ impl Certificates {
         }
     }
 
-    /// The certificate of nobody is refused.
+    /// Tells whether certificates are accepted from everybody.
     #[must_use]
     pub fn trusts_everybody(&self) -> bool {
         self.trusts_everybody
     }
 
-    /// The authorities; reads the files, the first time.
+    /// Returns the authorities; reads the files, the first time.
     pub fn roots(&self) -> &RootCertStore {
         self.roots.get_or_init(|| {
             let mut roots = RootCertStore::empty();
@@ -105,7 +106,7 @@ impl Certificates {
         })
     }
 
-    /// The settings of a client that trusts them.
+    /// Returns the settings of a client that trusts these authorities.
     ///
     /// # Errors
     /// When the cryptography knows no version of TLS.

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::{CallQueue, Isolate, KeptSources, LoadError, LoadProgress, Manifest, Project, Sources};
 
-/// The release of what runs JavaScript.
+/// The release of the JavaScript engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineRelease {
     /// Its name: `V8`.
@@ -16,13 +16,13 @@ pub struct EngineRelease {
     pub version: &'static str,
     /// The package that it comes in, with its version.
     pub package: &'static str,
-    /// The day on which that was published: `2026-07-26`.
+    /// The day on which that version was published: `2026-07-26`.
     pub released: &'static str,
 }
 
 /// Starts isolates. One per process.
 pub trait Engine: Send + Sync + 'static {
-    /// Tells what runs JavaScript, where something does.
+    /// Returns the release of the JavaScript engine, where there is one.
     fn release(&self) -> Option<EngineRelease> {
         None
     }
@@ -40,13 +40,13 @@ pub trait Engine: Send + Sync + 'static {
     /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
     /// functions. Dropping the future abandons the load and gives its thread and memory back.
     fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
-    /// Prepares what it can for the next load of a project from the disk, in the place of what was prepared
-    /// before; resolves when that is done. Reads the disk.
+    /// Prepares all that it can for the next load of a project from the disk, in the place of earlier preparations;
+    /// resolves when that is done. Reads the disk.
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
         drop(preparation);
         Box::pin(std::future::ready(()))
     }
-    /// Gives up what was prepared; resolves when its thread and memory are given back.
+    /// Gives up the preparations; resolves when their thread and memory are given back.
     fn give_up_prepared(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -72,7 +72,8 @@ pub struct LoadRequest {
     pub name: String,
     /// The files and settings that the load sees; files that these sources never read come from the disk.
     pub sources: Arc<dyn Sources>,
-    /// After this long a load that is not done is rejected with [`LoadErrorKind::Timeout`](crate::LoadErrorKind::Timeout).
+    /// After this long a load that is not done is rejected with
+    /// [`LoadErrorKind::Timeout`](crate::LoadErrorKind::Timeout).
     pub timeout: Duration,
     /// The queue that the isolate takes its calls from, once it is loaded.
     pub queue: Arc<CallQueue>,
@@ -82,27 +83,27 @@ pub struct LoadRequest {
     pub progress: LoadProgress,
 }
 
-/// A load that is prepared for.
+/// The preparation of a load.
 #[derive(Debug)]
 pub struct Preparation {
     /// The sources that were loaded last: the next load will be much the same.
     pub like: Arc<dyn Sources>,
-    /// After this long it is given up.
+    /// The time after which the preparation is given up.
     pub timeout: Duration,
-    /// The bounds on the isolate that is prepared.
+    /// The bounds on the prepared isolate.
     pub memory: MemoryLimits,
 }
 
 /// The most that an isolate may hold, in bytes. Near a limit it is condemned, at the limit terminated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
-    /// Its JavaScript heap.
+    /// The limit for its JavaScript heap.
     pub heap: usize,
-    /// The contents of its `ArrayBuffer`s and `Buffer`s hold, which is outside of the heap.
+    /// The limit for the contents of its `ArrayBuffer`s and `Buffer`s, which are outside of the heap.
     pub buffers: usize,
 }
 
-/// An isolate that is ready for calls, and what its project consists of.
+/// An isolate that is ready for calls, and the contents of its project.
 #[derive(Debug)]
 pub struct Loaded {
     /// The isolate, which takes calls from now on.

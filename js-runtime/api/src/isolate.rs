@@ -12,30 +12,31 @@ use futures::stream::BoxStream;
 pub trait Isolate: Send + Sync + fmt::Debug {
     /// Tells user code that another generation gets the new calls. Changes nothing else.
     fn drain(&self);
-    /// Resolves once user code has finished what its listeners of [`Self::drain`] wait for, or the isolate has ended.
+    /// Resolves once user code has finished the work that its listeners of [`Self::drain`] wait for, or the isolate
+    /// has ended.
     fn drained(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
-    /// Takes no more calls; ends once those that it has are answered, and user code has finished what it does then.
+    /// Takes no more calls; the isolate ends once its calls are answered, and user code has finished its last work.
     fn close(&self);
-    /// Ends now. Its calls fail with [`CallError::IsolateDied`](crate::CallError::IsolateDied).
+    /// Ends the isolate now. Its calls fail with [`CallError::IsolateDied`](crate::CallError::IsolateDied).
     fn terminate(&self);
-    /// Resolves when the thread is gone and its memory returned; says why.
+    /// Resolves with the reason of the end when the thread is gone and its memory returned.
     fn ended(&self) -> BoxFuture<'static, Ended>;
-    /// Tells how it is doing. Each call also asks it for a sign of life.
+    /// Returns the isolate's vitals. Each call also asks the isolate for a sign of life.
     fn vitals(&self) -> Vitals;
-    /// Opens a debugger's session; `None` when it has ended, or knows no debuggers.
+    /// Opens a debugger's session; `None` when the isolate has ended, or knows no debuggers.
     fn debug(&self) -> Option<DebugSession> {
         None
     }
 }
 
-/// A debugger's session with an isolate: messages of Chrome's DevTools protocol, one a string. Dropping it
-/// ends it, and what is paused goes on; so does the end of the isolate.
+/// A debugger's session with an isolate: messages of Chrome's DevTools protocol, one a string. Dropping the session
+/// ends it, and paused code goes on; so does the end of the isolate.
 pub struct DebugSession {
-    /// Takes requests.
+    /// The requests of the debugger.
     pub to_isolate: mpsc::UnboundedSender<String>,
-    /// Gives answers and events, until the isolate ends.
+    /// The answers and events, until the isolate ends.
     pub from_isolate: BoxStream<'static, String>,
 }
 
@@ -48,7 +49,7 @@ pub enum Ended {
     /// [`Isolate::terminate`] was called, or its load was abandoned.
     #[error("it was terminated")]
     Terminated,
-    /// User code called what ends a process.
+    /// User code called a function that ends a process.
     #[error("user code called {call}")]
     Exited {
         /// The call that would have ended its process, such as `process.exit(1)`.
@@ -58,13 +59,13 @@ pub enum Ended {
         /// The mapped stack of the call.
         stack: String,
     },
-    /// It reached one of its [`MemoryLimits`](crate::MemoryLimits).
+    /// The isolate reached one of its [`MemoryLimits`](crate::MemoryLimits).
     #[error("it ran out of memory")]
     OutOfMemory,
-    /// It came near one of its [`MemoryLimits`](crate::MemoryLimits).
+    /// The isolate came near one of its [`MemoryLimits`](crate::MemoryLimits).
     #[error("its memory was nearly used up: it finished its calls and ended")]
     Condemned,
-    /// Its thread cannot go on.
+    /// The thread of the isolate cannot go on.
     #[error("its thread panicked: a fault of Baton, please report it")]
     Panicked,
 }
@@ -74,34 +75,34 @@ pub enum Ended {
 pub struct Vitals {
     /// The calls that run in it, oldest first.
     pub calls: Vec<RunningCall>,
-    /// The time for which it has owed a sign of life: user code holds its thread.
+    /// The time for which the isolate has owed a sign of life: user code holds its thread.
     pub blocked_for: Duration,
     /// The JavaScript heap in use at the last sign of life, in bytes.
     pub heap_used: u64,
     /// The contents of array buffers at the last sign of life, in bytes.
     pub buffers_used: u64,
-    /// It is nearly out of memory: it takes no more calls, and ends once those that it has are
+    /// Tells whether the isolate is nearly out of memory: it takes no more calls, and ends once its calls are
     /// answered.
     pub condemned: bool,
     /// The number of debuggers that have a session with it.
     pub debuggers: usize,
-    /// A debugger has stopped it: it owes no sign of life.
+    /// Tells whether a debugger has stopped the isolate: it owes no sign of life.
     pub paused: bool,
     /// The work beside calls that user code finishes before its generation goes.
     pub finishing: Option<Finishing>,
 }
 
-/// Work beside calls that user code finishes before its generation goes, by what it hears then.
+/// Work beside calls that user code finishes before its generation goes, by the event or signal that it hears then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finishing {
-    /// Its listeners of the event that is dispatched when its generation drains.
+    /// The work of listeners of the event that is dispatched when the generation drains.
     Draining,
-    /// Its handlers of the signal that it hears once no calls are left.
+    /// The work of handlers of the signal that user code hears once no calls are left.
     Signal,
 }
 
 impl Finishing {
-    /// The name of the event or signal.
+    /// Returns the name of the event or signal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -114,9 +115,9 @@ impl Finishing {
 /// A call that an isolate has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunningCall {
-    /// [`Call::id`](crate::Call::id).
+    /// The call's [`Call::id`](crate::Call::id).
     pub id: u64,
-    /// Processor time of the isolate's thread while it ran; what passes while several calls run is
+    /// The processor time of the isolate's thread while the call ran; time that passes while several calls run is
     /// charged to each in equal parts.
     pub cpu: Duration,
 }

@@ -10,7 +10,8 @@ pub fn header_text(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns the bytes of such a string. A character that is none, which no JavaScript can have given, becomes a question mark.
+/// Returns the bytes of such a string. A character beyond ISO 8859-1, which no JavaScript can have given, becomes a
+/// question mark.
 #[must_use]
 pub fn header_bytes(text: &str) -> Vec<u8> {
     if text.is_ascii() {

@@ -6,8 +6,8 @@
 //! reloading, and nothing here needs V8 to be linked.
 //!
 //! An [`Engine`] reads the [`Sources`] of a [`Project`] and loads them into an [`Isolate`], which comes with a
-//! [`Manifest`] of what it serves. From then on the isolate takes calls from the [`CallQueue`] of its load. A call is a
-//! [`Request`], and ends with a [`Response`] or a [`CallError`]:
+//! [`Manifest`] of what it serves. From then on the isolate takes calls from the [`CallQueue`] of its load. A call is
+//! a [`Request`], and ends with a [`Response`] or a [`CallError`]:
 //!
 //! ```
 //! use futures::executor::block_on;

@@ -53,7 +53,7 @@ pub enum LoadErrorKind {
 }
 
 impl LoadErrorKind {
-    /// The word that answers, logs and metrics use.
+    /// Returns the word that answers, logs and metrics use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

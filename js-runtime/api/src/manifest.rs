@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 /// The contents of a loaded project.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Manifest {
-    /// Inngest apps by client id, in alphabetical order.
+    /// The Inngest apps by client id, in alphabetical order.
     pub apps: Vec<App>,
-    /// True if the project has an app that answers everything.
+    /// Tells whether the project has an app that answers everything.
     pub fetch: bool,
     /// Faults that deserve attention but do not prevent serving.
     pub warnings: Vec<Warning>,
 }
 
 impl Manifest {
-    /// All functions of all apps.
+    /// Returns all functions of all apps.
     pub fn functions(&self) -> impl Iterator<Item = (&App, &Function)> {
         self.apps
             .iter()
@@ -41,13 +41,13 @@ pub struct App {
 /// The settings of an app's client; `None` where its code does not tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Client {
-    /// True in dev mode, where no signature is asked for.
+    /// Tells whether the client is in dev mode, where no signature is asked for.
     pub dev: Option<bool>,
     /// The API at which it registers: `https://api.inngest.com`, `http://localhost:8288`.
     pub api: Option<String>,
     /// The URL at which it wants to be reached, whatever the request's own.
     pub url: Option<String>,
-    /// True if its own code gives it a signing key.
+    /// Tells whether its own code gives it a signing key.
     pub key: Option<bool>,
 }
 
@@ -60,22 +60,23 @@ pub struct Function {
     pub name: String,
     /// The SDK's own trigger objects: `{event, expression?}` or `{cron}`.
     pub triggers: Vec<serde_json::Value>,
-    /// `None`: the function says nothing, Inngest's default (4) applies.
+    /// The function's number of retries; `None`: the function has none of its own, Inngest's default (4) applies.
     pub retries: Option<u32>,
-    /// The function says nothing: these are [`Project::default_retries`](crate::Project::default_retries).
+    /// Tells whether the retries are [`Project::default_retries`](crate::Project::default_retries), since the
+    /// function names none.
     pub retries_defaulted: bool,
     /// The rest of the SDK's function configuration, without URLs.
     pub config: BTreeMap<String, serde_json::Value>,
     /// The module that exports it; unknown behind a fetch export.
     pub file: Option<PathBuf>,
-    /// Hex digest of that module and everything that it imports, directly or not.
+    /// The hex digest of that module and everything that it imports, directly or not.
     pub source_hash: Option<String>,
-    /// The place of its text, where that was found.
+    /// The place of the function's text, where that was found.
     #[serde(skip)]
     pub definition: Option<Definition>,
 }
 
-/// The place of a function's text, and what that tells beside its configuration.
+/// The place of a function's text, and facts from the text beside its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
     /// The file, relative to the project's root where it lies below it.
@@ -84,7 +85,7 @@ pub struct Definition {
     pub line: u32,
     /// The line of its `retries`, if they are written there.
     pub retries: Option<u32>,
-    /// The lines of what is written as text in its options, such as crons and expressions, by that text.
+    /// The lines of the texts in its options, such as crons and expressions, by the text.
     pub texts: BTreeMap<String, u32>,
     /// The first call of its handler that starts a program, such as `execSync`, and its line.
     pub starts_program: Option<(String, u32)>,
@@ -94,7 +95,7 @@ pub struct Definition {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Warning {
-    /// Stable, for machines: `retries_zero`.
+    /// The stable code of the warning, for machines: `retries_zero`.
     pub code: Cow<'static, str>,
     /// The function concerned, if it is about one.
     pub function: Option<String>,

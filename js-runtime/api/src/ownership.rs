@@ -1,4 +1,4 @@
-//! Files and folders that are this user's alone. Whatever else is in their place, from another user, open to others, a
+//! Files and folders that are this user's alone. Anything else in their place, from another user, open to others, a
 //! link, or no file at all, is not believed.
 
 use std::fs::{DirBuilder, File, Metadata, Permissions};
@@ -14,30 +14,30 @@ use crate::regular_file;
 /// The reason why a file or folder is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOurs {
-    /// It is not there, or the system gives no access to it.
+    /// The file or folder is not there, or the system gives no access to it.
     #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
     Unusable(PathBuf, #[source] io::Error),
-    /// It is another user's.
+    /// The file or folder is another user's.
     #[error("{path} belongs to the user with the id {owner}, who could put other things into it", path = .path.display())]
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// The number of the user whose it is.
+        /// The number of the user who owns it.
         owner: u32,
     },
-    /// Its group or everybody may write to it.
+    /// The group or everybody may write to it.
     #[error("others may write to {path}, and could put other things into it", path = .0.display())]
     Writable(PathBuf),
-    /// Its group or everybody may read it.
+    /// The group or everybody may read it.
     #[error("others may read {path}, which is a secret", path = .0.display())]
     Readable(PathBuf),
-    /// It is a folder, a link, a pipe, a device or a socket.
+    /// The path leads to a folder, a link, a pipe, a device or a socket.
     #[error("{path} is no regular file", path = .0.display())]
     NoFile(PathBuf),
 }
 
 impl NotOurs {
-    /// Tells whether there is nothing in its place.
+    /// Tells whether nothing is at the path.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Unusable(_, error) if error.kind() == io::ErrorKind::NotFound)
@@ -50,7 +50,7 @@ pub fn own_user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// Checks that the user owns it and nobody else may write to it.
+/// Checks that the user owns the file or folder and nobody else may write to it.
 ///
 /// # Errors
 /// When that is not so.
@@ -67,13 +67,13 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), NotOurs> {
     Ok(())
 }
 
-/// Makes a folder that only the user can enter, and those above it, where they are missing; checks one that is there.
+/// Makes a folder that only the user can enter, and the missing folders above it; checks a folder that is there.
 ///
 /// # Errors
 /// When it cannot be made, or is not the user's alone.
 pub fn make_folder(folder: &Path) -> Result<(), NotOurs> {
     let unusable = |error| NotOurs::Unusable(folder.to_owned(), error);
-    // The mode is that of the folders above it, too.
+    // The mode also holds for the folders above it.
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -82,8 +82,8 @@ pub fn make_folder(folder: &Path) -> Result<(), NotOurs> {
     check(folder, &folder.metadata().map_err(unusable)?)
 }
 
-/// Makes a folder that only the user can write to, and takes that right from everybody else where one is there: an
-/// earlier version may have made it by another mask.
+/// Makes a folder that only the user can write to. For a folder that is there, takes that right from everybody else:
+/// an earlier version may have made it by another mask.
 ///
 /// # Errors
 /// When it cannot be made, or is another user's.
@@ -95,7 +95,7 @@ pub fn close_folder(folder: &Path) -> Result<(), NotOurs> {
     }
 }
 
-/// Opens a file to be read, once it is known to be the user's own. A link is not followed, and nothing is waited for.
+/// Opens a file to be read, once it is known to be the user's own. This follows no link, and waits for nothing.
 ///
 /// # Errors
 /// When it is missing, or is not the user's alone.
@@ -110,7 +110,7 @@ pub fn open(path: &Path) -> Result<File, NotOurs> {
     Ok(file)
 }
 
-/// As [`open`], of a file that nobody else may read either.
+/// Opens a file as [`open`] does, if nobody else may read it either.
 ///
 /// # Errors
 /// When it is missing, or is not the user's alone, or can be read by others.
@@ -127,7 +127,7 @@ pub fn open_secret(path: &Path) -> Result<File, NotOurs> {
 
 fn open_regular(path: &Path) -> Result<File, NotOurs> {
     regular_file::open_with(path, OFlag::O_NOFOLLOW).map_err(|error| match error.raw_os_error() {
-        // What a link gives, and a socket.
+        // The errors for a link, and for a socket.
         Some(libc::ELOOP | libc::ENXIO) => NotOurs::NoFile(path.to_owned()),
         _ if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory) => {
             NotOurs::NoFile(path.to_owned())
@@ -144,7 +144,7 @@ mod tests {
 
     use super::{NotOurs, check, close_folder, make_folder, open, open_secret};
 
-    /// A folder of this test.
+    /// Returns a folder of this test.
     fn scratch(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("baton-ownership-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);

@@ -1,4 +1,4 @@
-//! The progress of a load, for whoever waits for it.
+//! The progress of a load, for its waiters.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,8 @@ pub enum LoadStage {
     Secrets,
     /// An isolate is started.
     Starting,
-    /// The module, relative to the project's root where it lies below it; what it imports is evaluated with it.
+    /// The module that is evaluated, relative to the project's root where it lies below it; its imports are evaluated
+    /// with it.
     Evaluating(String),
     /// The functions are collected.
     Collecting,
@@ -29,7 +30,7 @@ impl LoadProgress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    /// The stage that the load has come to.
+    /// Returns the stage that the load has come to.
     #[must_use]
     pub fn stage(&self) -> LoadStage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

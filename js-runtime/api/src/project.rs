@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A project's place on the disk, and what of it is loaded.
+/// A project's place on the disk, and the settings of its loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
     /// The folder that holds `package.json`: packages are resolved from here.
@@ -18,7 +18,8 @@ pub struct Project {
     pub serve_path: String,
     /// The retries of a function that says nothing about them; `None`: Inngest's own default.
     pub default_retries: Option<u32>,
-    /// Conditions of `exports` and `imports` in a `package.json` that hold beside those of Node and of `tsconfig.json`.
+    /// Conditions of `exports` and `imports` in a `package.json` that hold beside those of Node and of
+    /// `tsconfig.json`.
     pub conditions: Vec<String>,
     /// Globs of files that belong to the code though no module reads them, relative to the root.
     pub includes: Vec<String>,
@@ -33,19 +34,20 @@ pub const DEFAULT_SERVE_PATH: &str = "/api/inngest";
 pub struct EnvironmentSource {
     /// A file with lines of `NAME=value`; read for each generation anew.
     pub file: Option<PathBuf>,
-    /// A program and its arguments. It prints such lines, or a JSON object; run for each generation anew. Comes before the file.
+    /// A program and its arguments. The program prints such lines, or a JSON object; it runs for each generation
+    /// anew. Its variables come before those of the file.
     pub secret_command: Option<Vec<String>>,
-    /// Values by name, for what neither the host nor these say.
+    /// Values by name, for variables that neither the host nor the file or command sets.
     pub defaults: BTreeMap<String, String>,
 }
 
-/// The variables that a generation's file and command gave it: what may be shown of them.
+/// The variables that a generation's file and command gave it, as far as they may be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EnvironmentDigest {
-    /// Their names, in alphabetical order.
+    /// The names of the variables, in alphabetical order.
     pub names: Vec<String>,
-    /// Hex digest over names and values; `None` without a file and a command.
+    /// The hex digest over names and values; `None` without a file and a command.
     pub hash: Option<String>,
 }
 
@@ -54,13 +56,13 @@ pub struct EnvironmentDigest {
 pub enum Entry {
     /// Every module below this folder is imported and its Inngest functions are collected.
     Folder(PathBuf),
-    /// One module: either it exports an app or has one listen, which then answers everything, or it
-    /// exports Inngest functions, which are served as those of a folder are.
+    /// One module: either it exports an app or has an app listen, which then answers everything, or it exports
+    /// Inngest functions, which are served as those of a folder are.
     File(PathBuf),
 }
 
 impl Entry {
-    /// The folder or file itself.
+    /// Returns the folder or file itself.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {

@@ -1,11 +1,10 @@
 //! The calls of a generation on their way to one of its isolates.
 //!
-//! All isolates of a generation take from one queue, each when it has a turn: whichever is free
-//! first gets the next call, one that is blocked gets none, and one that dies takes nothing along
-//! but the calls that it had begun.
+//! All isolates of a generation take from one queue, each when it has a turn: the first free isolate gets the next
+//! call, a blocked isolate gets none, and a dying isolate takes nothing along but the calls that it had begun.
 //!
-//! Each function has a line of its own, and the lines have turns: however many calls of one wait, a
-//! call of another one waits for one of them.
+//! Each function has a line of its own, and the lines have turns: however many calls of one function wait, a call of
+//! another function waits for one of them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +17,7 @@ use crate::{CallError, Request, Response};
 /// A request and the place for its answer.
 #[derive(Debug)]
 pub struct Call {
-    /// The caller's name for it, by which [`crate::Vitals`] tell where it runs.
+    /// The caller's name for the call, by which [`crate::Vitals`] tell where it runs.
     pub id: u64,
     /// The request, which its taker may take apart.
     pub request: Request,
@@ -31,7 +30,7 @@ pub struct Call {
 pub struct Answer(oneshot::Sender<Result<Response, CallError>>);
 
 impl Answer {
-    /// Gives it to whoever waits for it, if somebody does.
+    /// Gives the answer to its waiter, if there is one.
     pub fn give(self, answer: Result<Response, CallError>) {
         let _ = self.0.send(answer);
     }
@@ -45,15 +44,15 @@ pub struct CallQueue(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Those of functions with calls that wait, the next one's turn first.
+    /// The lines of functions with calls that wait, the line with the next turn first.
     lines: VecDeque<Line>,
     /// Isolates that found nothing to take.
     waiting: Vec<Waker>,
-    /// Nobody takes from it any more.
+    /// Tells whether the queue has ended: nobody takes from it any more.
     ended: bool,
 }
 
-/// Calls of one function, or those that are of none.
+/// The calls of one function, or those of no function.
 #[derive(Debug)]
 struct Line {
     function: Option<String>,
@@ -103,7 +102,7 @@ impl CallQueue {
             }
             std::mem::take(&mut inner.waiting)
         };
-        // All of them: the first to be woken may be blocked by user code, and there are few.
+        // Wakes all isolates: user code may block the first of them, and there are few.
         waiting.into_iter().for_each(Waker::wake);
         async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }
     }
@@ -133,8 +132,8 @@ impl CallQueue {
         self.len() == 0
     }
 
-    /// Ends the queue: nobody takes from it any more. The calls that no isolate has begun, and all that come later,
-    /// are answered that their isolate died.
+    /// Ends the queue: nobody takes from it any more. The calls that no isolate has begun, and all later calls, get
+    /// the answer that their isolate died.
     pub fn end(&self) {
         let calls = {
             let mut inner = self.lock();

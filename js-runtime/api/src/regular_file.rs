@@ -1,4 +1,4 @@
-//! Reading files that others may have put there. What is no regular file is not read: a pipe or a device would keep its
+//! Reading files that others may have put there. Only regular files are read: a pipe or a device would keep its
 //! reader for ever.
 
 use std::fs::{File, OpenOptions};
@@ -17,7 +17,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, OFlag::empty())
 }
 
-/// As [`open`], with more flags.
+/// Opens a regular file as [`open`] does, with more flags.
 pub(crate) fn open_with(path: &Path, flags: OFlag) -> io::Result<File> {
     // Opening a pipe would wait for somebody who writes to it.
     let flags = flags | OFlag::O_NONBLOCK;
@@ -40,7 +40,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(most)).unwrap_or_default());
-    // One that grows meanwhile is not read for ever.
+    // A file that grows meanwhile is not read for ever.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         let message = format!("larger than {} MiB", most >> 20);

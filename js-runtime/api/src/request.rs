@@ -5,12 +5,13 @@ use crate::{Body, CallSubject, Caller, Over};
 /// An HTTP request as the project's handler sees it.
 #[derive(Debug)]
 pub struct Request {
-    /// In capitals: `POST`.
+    /// The method, in capitals: `POST`.
     pub method: String,
-    /// Absolute: `http://127.0.0.1:3111/api/inngest?fnId=…`. Its path is that of the request line, its host a name or
-    /// an address, with a port or without.
+    /// The absolute URL: `http://127.0.0.1:3111/api/inngest?fnId=…`. Its path is that of the request line, its host a
+    /// name or an address, with a port or without.
     pub url: String,
-    /// Names in lower case. Values are bytes, each of them a character ([`header_text`](crate::header_text)).
+    /// The headers, with names in lower case. Values are bytes, each of them a character
+    /// ([`header_text`](crate::header_text)).
     pub headers: Vec<(String, String)>,
     /// The body, which may still come.
     pub body: Body,
@@ -29,8 +30,8 @@ pub enum Target {
     App(String),
     /// The project's own app.
     Fetch,
-    /// The same as for this app, or as the fetch export where there is none, for a request of the host's
-    /// own that asks it to register: it is given up soon, and at once when its generation drains.
+    /// The same as for this app, or as the fetch export where there is none, for a request of the host's own that
+    /// asks the project to register: such a request is given up soon, and at once when its generation drains.
     Sync(Option<String>),
 }
 
@@ -39,11 +40,11 @@ pub enum Target {
 pub struct Response {
     /// The status code: 206.
     pub status: u16,
-    /// Values are bytes, each of them a character ([`header_text`](crate::header_text)).
+    /// The headers. Values are bytes, each of them a character ([`header_text`](crate::header_text)).
     pub headers: Vec<(String, String)>,
     /// The body, which may still come.
     pub body: Body,
-    /// Resolves when the call is over; `None`: it is over with this.
+    /// Resolves when the call is over; `None`: the call is over with this answer.
     pub over: Option<Over>,
 }
 
@@ -62,7 +63,7 @@ pub enum CallError {
     /// Nobody waits for the answer any more.
     #[error("the caller hung up")]
     HungUp,
-    /// The app listens no more, or answered with something that is no HTTP.
+    /// The app listens no more, or its answer is no HTTP.
     #[error("the app did not answer: {0}")]
     NoAnswer(String),
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// The run and the step that a request is about, as far as it says. The host reads it once; it goes with the request.
+/// The run and the step that a request is about, as far as it names them. The host reads it once; it goes with the
+/// request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CallSubject {
     /// The composite id, `<app>-<function>`.

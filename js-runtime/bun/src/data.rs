@@ -7,7 +7,7 @@ use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
-/// What a document says. Not JSON's values, which have no infinity.
+/// A value of a document. Not JSON's values, which have no infinity.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -15,7 +15,7 @@ pub(crate) enum Value {
     Number(f64),
     String(String),
     List(Vec<Value>),
-    /// In the order of the document, each key once.
+    /// The entries in the order of the document, each key once.
     Map(Vec<(String, Value)>),
 }
 
@@ -43,7 +43,7 @@ impl Serialize for Value {
 }
 
 impl Value {
-    /// The keys of a map.
+    /// Returns the keys of a map.
     fn keys(&self) -> Vec<String> {
         match self {
             Self::Map(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
@@ -51,7 +51,7 @@ impl Value {
         }
     }
 
-    /// The value as an expression of JavaScript.
+    /// Returns the value as an expression of JavaScript.
     fn expression(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         match self {
@@ -147,7 +147,7 @@ fn from_yaml(node: &Yaml<'_>) -> Result<Value, String> {
                     entry => map.push(entry),
                 }
             }
-            // What the map says itself wins over what is merged into it, and the first of those.
+            // The map's own keys win over merged ones, and the first of several merged ones wins.
             let mut known: HashSet<String> = map.iter().map(|(key, _)| key.clone()).collect();
             map.extend(merged.into_iter().filter(|(key, _)| known.insert(key.clone())));
             Value::Map(map)
@@ -157,7 +157,7 @@ fn from_yaml(node: &Yaml<'_>) -> Result<Value, String> {
     })
 }
 
-/// Keys of JavaScript are texts.
+/// Returns the key as a text: JavaScript's keys are texts.
 fn key_text(key: &Yaml<'_>) -> Result<String, String> {
     Ok(match from_yaml(key)? {
         Value::String(text) => text,
@@ -202,7 +202,7 @@ fn from_toml(value: toml::Value) -> Value {
 /// The deepest nesting of values that become V8's.
 const DEEPEST: usize = 512;
 
-/// Nothing for what is nested more deeply than V8 may be given it.
+/// Returns the value; `None` for a value that is nested more deeply than V8 may be given.
 fn shallow(value: Value) -> Option<Value> {
     let mut below = vec![(&value, 0)];
     while let Some((value, depth)) = below.pop() {

@@ -1,8 +1,8 @@
 //! The modules `bun` and `bun:*`, for projects that come from Bun.
 //!
-//! [`BUN`] makes them part of a runtime, with the global `Bun`, `import.meta.dir` and its like, and imports of YAML and TOML.
-//! They are TypeScript beside this file, over Node's builtins, and evaluated on first use. What Node has not (globs,
-//! passwords, hashes, …) is in Rust.
+//! [`BUN`] makes them part of a runtime, with the global `Bun`, `import.meta.dir` and its like, and imports of YAML
+//! and TOML. They are TypeScript beside this file, over Node's builtins, and evaluated on first use. What Node has
+//! not (globs, passwords, hashes, …) is in Rust.
 //!
 //! Alone it tells what a specifier means, and has the JavaScript of its files:
 //!
@@ -65,12 +65,12 @@ const FILES: &[(&str, &str)] = &[
     ("yaml.ts", include_str!("yaml.ts")),
 ];
 
-/// What Bun has in `import.meta` and Deno has not.
+/// The properties that Bun has in `import.meta` and Deno has not.
 const IMPORT_META: &str = "Object.assign(import.meta,{dir:import.meta.dirname,path:import.meta.filename,\
     file:import.meta.filename.replace(/^.*\\//,\"\"),env:process.env,\
     require:id=>process.getBuiltinModule(\"node:module\").createRequire(import.meta.url)(id)});";
 
-/// The npm package `bun` is Bun's binary and no module.
+/// Returns the meaning of a specifier. The npm package `bun` is Bun's binary and no module.
 fn meaning(specifier: &str) -> Option<Meaning> {
     let missing = |instead: &str| {
         Some(Meaning::Missing(format!(
@@ -95,7 +95,7 @@ mod tests {
     use super::{BUN, FILES, meaning};
     use js_runtime::Meaning;
 
-    /// A path without `.` and `..` that leads from a file of these to another one.
+    /// Returns a path without `.` and `..` that leads from one of these files to another one.
     fn joined(from: &str, to: &str) -> String {
         let mut parts: Vec<&str> = from.split('/').collect();
         parts.pop();

@@ -15,7 +15,7 @@ use super::{data, passwords::Done};
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
 type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 
-/// `Natives` of `bytes.ts`; nothing when V8 is out of memory.
+/// Makes the object `Natives` of `bytes.ts`; `None` when V8 is out of memory.
 pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
     if scope.get_slot::<passwords::Pending>().is_none() {
         scope.set_slot(passwords::Pending::default());
@@ -49,17 +49,17 @@ fn toml(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, returned: Re
     give(scope, returned, data::toml(&text));
 }
 
-/// Pattern and path.
+/// Matches a path. Arguments: pattern and path.
 fn glob_match(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let pattern = arguments.get(0).to_rust_string_lossy(scope);
     let path = arguments.get(1).to_rust_string_lossy(scope);
     returned.set_bool(glob_matches(&pattern, &path));
 }
 
-/// Whether a pattern of Bun's matches the whole path; one that is none matches nothing.
+/// Tells whether one of Bun's patterns matches the whole path; a text that is no pattern matches nothing.
 fn glob_matches(pattern: &str, path: &str) -> bool {
     thread_local! {
-        /// One pattern is asked for many paths.
+        /// The last pattern: callers ask for many paths with one pattern.
         static LAST: RefCell<Option<(String, Option<GlobSet>)>> = const { RefCell::new(None) };
     }
     let positive = pattern.trim_start_matches('!');
@@ -77,7 +77,7 @@ fn glob_matches(pattern: &str, path: &str) -> bool {
 /// The most braces of a pattern: each may be within the one before, and is parsed by recursion.
 const MOST_BRACES: usize = 256;
 
-/// Nothing for what is no pattern, or too large a one.
+/// Returns the matcher of a pattern; `None` for a text that is no pattern, or for too large a pattern.
 fn matcher_of(pattern: &str) -> Option<GlobSet> {
     if pattern.matches('{').count() > MOST_BRACES {
         return None;
@@ -91,14 +91,14 @@ fn matcher_of(pattern: &str) -> Option<GlobSet> {
     GlobSet::builder().add(glob.ok()?).build().ok()
 }
 
-/// Version and range.
+/// Tells whether a version satisfies a range. Arguments: version and range.
 fn satisfies(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let version = Version::parse_from_npm(&arguments.get(0).to_rust_string_lossy(scope));
     let range = VersionReq::parse_from_npm(&arguments.get(1).to_rust_string_lossy(scope));
     returned.set_bool(matches!((version, range), (Ok(version), Ok(range)) if range.matches(&version)));
 }
 
-/// Two versions.
+/// Compares two versions.
 fn order(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let [left, right] = [0, 1].map(|index| arguments.get(index).to_rust_string_lossy(scope));
     match (Version::parse_from_npm(&left), Version::parse_from_npm(&right)) {
@@ -112,7 +112,7 @@ fn order(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returne
     }
 }
 
-/// Algorithm, bytes, and the seed as a bigint.
+/// Computes a hash. Arguments: algorithm, bytes, and the seed as a bigint.
 fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let algorithm = arguments.get(0).to_rust_string_lossy(scope);
     let bytes = bytes(arguments.get(1));
@@ -131,7 +131,7 @@ fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned
     returned.set(v8::BigInt::new_from_u64(scope, hash).into());
 }
 
-/// How many columns a text without escape sequences takes.
+/// Returns the number of columns that a text without escape sequences takes.
 fn width(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let text = arguments.get(0).to_rust_string_lossy(scope);
     returned.set_double(text.width() as f64);

@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use deno_core::{JsRuntime, V8CrossThreadTaskSpawner, v8};
 use serde::Deserialize;
 
-/// What is to be computed.
+/// The work to be done.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub(super) enum Work {
@@ -32,7 +32,7 @@ pub(super) enum Work {
     },
 }
 
-/// What came of it: the derived bytes, the text of a hash, or whether the password is the one.
+/// The result of the work: the derived bytes, the text of a hash, or the answer whether the password is the one.
 pub(super) enum Done {
     Bytes(Vec<u8>),
     Text(String),

@@ -1,12 +1,12 @@
 //! The modules and packages that a load will evaluate and that may be evaluated before it begins, where that makes no
-//! difference: modules of Node's, packages, and of the project's own modules those that nobody works on.
+//! difference: Node's modules, packages, and those of the project's own modules that nobody works on.
 //!
-//! Node's always may. Packages may, in the order of evaluation, up to the first module of the project that may change
-//! what they find: one that is imported for its effect alone (`import "./instrument.ts"`), or whose evaluation acts on
-//! more than the project's own modules ([`super::interference`]).
+//! Node's modules always may. Packages may, in the order of evaluation, up to the first module of the project that
+//! may change what they find: a module that is imported for its effect alone (`import "./instrument.ts"`), or whose
+//! evaluation acts on more than the project's own modules ([`super::interference`]).
 //!
-//! Of the project's own modules those may that come before that one, act on no other, have nothing acted on, and import
-//! only such modules.
+//! Of the project's own modules those may that come before that module, act on no other module, are acted on by none,
+//! and import only such modules.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ use crate::source::packages::is_of_package;
 use crate::source::snapshot::{Import, Read, SourceFile, SourceSnapshot};
 use crate::source::transpile;
 
-/// What an isolate evaluates before it is known what the load will be of.
+/// The modules that an isolate evaluates before its load is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ahead {
-    /// Modules of Node's, then packages.
+    /// Node's modules, then packages.
     pub(crate) packages: Vec<Url>,
-    /// The project's own.
+    /// The project's own modules.
     pub(crate) modules: Vec<PathBuf>,
 }
 
@@ -38,13 +38,14 @@ impl Ahead {
     }
 }
 
-/// What a loaded project imports and may be evaluated ahead of its next load, in the order of evaluation.
+/// The modules that a loaded project imports and that may be evaluated ahead of its next load, in the order of
+/// evaluation.
 pub(crate) struct Imported {
-    /// Modules of Node's, then packages.
+    /// Node's modules, then packages.
     packages: Vec<Url>,
-    /// The project's own, with what each imports.
+    /// The project's own modules, with the imports of each.
     modules: Vec<(PathBuf, Vec<PathBuf>)>,
-    /// Files of packages that a module of the project changes.
+    /// The files of packages that a module of the project changes.
     changed: HashSet<PathBuf>,
 }
 
@@ -125,7 +126,7 @@ impl Imported {
     /// Tells whether all of this may be evaluated ahead.
     pub(crate) fn has(&self, ahead: &Ahead) -> bool {
         let packages: HashSet<&Url> = self.packages.iter().collect();
-        // Evaluating one of Node's changes nothing for others.
+        // Evaluating one of Node's modules changes nothing for others.
         let mut of_packages = ahead.packages.iter().filter(|url| url.scheme() != "node");
         let modules = self.modules_without(&HashSet::new(), &files(&ahead.packages), |_| true);
         let modules: HashSet<_> = modules.into_iter().collect();
@@ -136,8 +137,8 @@ impl Imported {
         &self.packages
     }
 
-    /// The project's modules that may be evaluated ahead: of packages they import only these, of modules none of those
-    /// that are left to the load.
+    /// Returns the project's modules that may be evaluated ahead: of packages they import only these, of modules none
+    /// of those that are left to the load.
     pub(crate) fn modules_without(
         &self,
         left: &HashSet<PathBuf>,
@@ -161,7 +162,7 @@ impl Imported {
     }
 }
 
-/// The files of packages.
+/// Returns the files of packages.
 pub(crate) fn files(packages: &[Url]) -> HashSet<PathBuf> {
     packages.iter().filter_map(|url| url.to_file_path().ok()).collect()
 }
@@ -183,7 +184,7 @@ fn is_data(file: &Path) -> bool {
     !is_of_package(file) && media_type != MediaType::Wasm && !has_code(media_type)
 }
 
-/// Node's modules that the project's own import.
+/// Returns Node's modules that the project's own modules import.
 fn builtins(read: &Read) -> Vec<Url> {
     let own = read
         .resolved
@@ -200,7 +201,7 @@ struct Walk<'a> {
     read: &'a Read,
     modules: &'a mut Modules,
     seen: HashSet<PathBuf>,
-    /// Modules that are imported without a name.
+    /// The modules that are imported without a name.
     for_effect: HashSet<PathBuf>,
     evaluated: Vec<Evaluated>,
 }
@@ -227,7 +228,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes what a module imports, and returns the files.
+    /// Notes the imports of a module, and returns their files.
     fn note(&mut self, path: &Path) -> Vec<PathBuf> {
         let meanings = self.meanings(path);
         let file_of = |specifier: &String| Url::parse(meanings.get(&**specifier)?).ok()?.to_file_path().ok();
@@ -243,7 +244,7 @@ impl Walk<'_> {
         imports
     }
 
-    /// What the prelude imports once the modules are evaluated; those themselves it names by their URLs.
+    /// Adds the packages that the prelude imports after the modules; the modules themselves it names by their URLs.
     fn prelude(&mut self, prelude: &Path) {
         for (specifier, found) in self.meanings(prelude) {
             let file = Url::parse(&found).ok().and_then(|url| url.to_file_path().ok());
@@ -283,7 +284,7 @@ mod tests {
     /// A module's name and text, and what each import in it means.
     type Module<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
-    /// A project of these modules.
+    /// Makes a project of these modules.
     fn loaded(folder: &Path, modules: &[Module<'_>]) -> Arc<SourceSnapshot> {
         for (name, text, _) in modules {
             let text = if text.is_empty() { "export {};" } else { text };
@@ -327,7 +328,7 @@ mod tests {
         imported(sources).packages.into_iter().map(name).collect()
     }
 
-    /// The modules that may be evaluated ahead without these.
+    /// Returns the modules that may be evaluated ahead without these.
     fn modules(sources: &SourceSnapshot, left: &[&str]) -> Vec<String> {
         let root = &sources.project().root;
         let left = left.iter().map(|name| root.join(name)).collect();

@@ -1,5 +1,5 @@
-//! Decides which modules of a project act on others when they are evaluated, and on which: those keep their places in
-//! the order of evaluation, and the others may leave it. Pure.
+//! Decides which modules of a project act on others when they are evaluated, and on which: acting modules keep their
+//! places in the order of evaluation, and the others may leave it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,45 +10,45 @@ use deno_core::url::Url;
 use crate::source::effects::{Effects, Export, Import, ModuleEffects, NAMELESS, WHOLE};
 use crate::source::packages::is_of_package;
 
-/// How many modules an export may be passed on by.
+/// The number of modules through which an export may be passed on.
 const PASSED_ON: usize = 64;
 
 /// The project's own modules.
 #[derive(Default)]
 pub(crate) struct Modules {
-    /// Of those that have code.
+    /// The effects of the modules that have code.
     pub(crate) effects: HashMap<PathBuf, Arc<ModuleEffects>>,
     /// The URL that each specifier means, by module.
     pub(crate) meanings: HashMap<PathBuf, BTreeMap<Arc<str>, Arc<str>>>,
-    /// The files that each imports.
+    /// The files that each module imports.
     pub(crate) imports: HashMap<PathBuf, Vec<PathBuf>>,
 }
 
-/// See the module's documentation.
+/// The interference that the module's documentation describes.
 #[derive(Debug, Default)]
 pub(crate) struct Interference {
-    /// Modules whose evaluation changes something that another one may find, or has to wait.
+    /// The modules whose evaluation changes something that another one may find, or has to wait.
     pub(crate) acting: HashSet<PathBuf>,
-    /// Modules and files of packages of which an acting module changes something.
+    /// The modules and files of packages of which an acting module changes something.
     pub(crate) changed: HashSet<PathBuf>,
-    /// Acting modules that change what packages may find.
+    /// The acting modules that change something that packages may find.
     pub(crate) outside: HashSet<PathBuf>,
 }
 
-/// What an import means.
+/// The meaning of an import.
 enum Meaning<'a> {
-    /// Something of a package, with the file; of one of Node's modules without.
+    /// Something of a package, with the file; something of one of Node's modules, without.
     Package(Option<PathBuf>),
     /// A function or class of a module.
     Code(PathBuf, &'a str),
-    /// What calls of these imports of a module gave.
+    /// The results of calls of these imports of a module.
     Made(PathBuf, &'a BTreeSet<Import>),
     /// Another value of a module.
     Value(PathBuf),
     Unknown,
 }
 
-/// Code that an evaluation runs: a module's, or one of its functions.
+/// Code that an evaluation runs: a module, or one of its functions.
 type Run<'a> = (PathBuf, Option<&'a str>);
 
 impl Interference {
@@ -73,7 +73,7 @@ impl Interference {
     }
 }
 
-/// The evaluation of one module, followed into what it runs.
+/// The evaluation of one module, followed into the code that it runs.
 struct Evaluation<'a> {
     modules: &'a Modules,
     module: &'a Path,
@@ -81,7 +81,7 @@ struct Evaluation<'a> {
     queue: Vec<Run<'a>>,
     seen: HashSet<Run<'a>>,
     uses_arguments: bool,
-    /// Code that gives something to what it calls.
+    /// Code that gives something to the code that it calls.
     given: Vec<(PathBuf, &'a Effects)>,
 }
 
@@ -157,7 +157,8 @@ impl<'a> Evaluation<'a> {
         self.found.changed.insert(module);
     }
 
-    /// Something that a function of a module gave is changed: it may be of anything that the module imports.
+    /// Notes a change of a value that a function of the module gave: the value may be of anything that the module
+    /// imports.
     fn change_what_it_reaches(&mut self, module: PathBuf) {
         self.act();
         let mut reached = vec![module];
@@ -252,7 +253,7 @@ impl Modules {
         last.map_or(Meaning::Unknown, Meaning::Value)
     }
 
-    /// Tells whether a value is what packages gave, whatever modules it came through.
+    /// Tells whether packages gave the value, whatever modules it came through.
     fn is_made_by_packages(&self, module: &Path, by: &BTreeSet<Import>) -> bool {
         let mut looked = HashSet::new();
         let mut next: Vec<_> = by.iter().map(|import| (module.to_owned(), import)).collect();

@@ -23,18 +23,17 @@ pub(crate) fn provider(certificates: &Arc<Certificates>) -> Arc<dyn RootCertStor
     Arc::new(Provider(certificates.clone()))
 }
 
-/// The names whose certificates are not looked at; an empty list is all of them.
+/// Returns the names whose certificates are not looked at; an empty list means all names.
 pub(crate) fn ignored(trusts_everybody: bool) -> Option<Vec<String>> {
     trusts_everybody.then(Vec::new)
 }
 
-/// Has the requests that follow look at certificates or not, as Node's do when code writes
-/// `NODE_TLS_REJECT_UNAUTHORIZED`.
+/// Has later requests look at certificates or not, as Node's do when code writes `NODE_TLS_REJECT_UNAUTHORIZED`.
 pub(super) fn change(state: &mut OpState, trusts_everybody: bool) {
     state.put(UnsafelyIgnoreCertificateErrors(ignored(trusts_everybody)));
     if let Some(options) = state.try_borrow_mut::<deno_fetch::Options>() {
         options.unsafely_ignore_certificate_errors = ignored(trusts_everybody);
     }
-    // It is made anew with what is said now.
+    // Deno makes the client anew with the new setting.
     drop(state.try_take::<deno_fetch::Client>());
 }

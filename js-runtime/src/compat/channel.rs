@@ -1,7 +1,7 @@
 //! Messages that `child_process.fork` sends with `serialization: "advanced"`, in a form that the V8 of Node reads.
 //!
-//! Deno writes the same bytes, but under the version of its own V8, which is newer than Node's: Node refuses to read them
-//! and the child ends. Nothing that a message can hold is written otherwise in the version before.
+//! Deno writes the same bytes, but under the version of its own V8, which is newer than Node's: Node refuses to read
+//! them and the child ends. The older version writes everything that a message can hold in the same way.
 
 use std::cell::RefCell;
 use std::io;
@@ -63,7 +63,7 @@ impl v8::ValueSerializerImpl for Views {
     }
 }
 
-/// The number of a view's kind in Node's `v8.DefaultSerializer`.
+/// Returns the number of a view's kind in Node's `v8.DefaultSerializer`.
 fn kind<'s>(scope: &mut v8::PinScope<'s, '_>, view: v8::Local<'s, v8::ArrayBufferView>) -> Option<u32> {
     let kinds = [
         view.is_int8_array(),
@@ -95,7 +95,7 @@ fn serialized<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Val
     serializer.set_treat_array_buffer_views_as_host_objects(true);
     serializer.write_raw_bytes(&[0; LENGTH]);
     serializer.write_header();
-    // What it throws is thrown once this returns.
+    // An exception that the serializer throws is thrown once this function returns.
     serializer.write_value(scope.get_current_context(), value);
     let mut bytes = serializer.release();
     let length = u32::try_from(bytes.len() - LENGTH).map_err(|_| JsErrorBox::range_error("the message is too long"))?;
@@ -104,7 +104,8 @@ fn serialized<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Val
     Ok(bytes)
 }
 
-/// Sends a message; sets the first element of `queue_ok` to false where much waits to be sent. A `raw_fd` below 0 is none.
+/// Sends a message; sets the first element of `queue_ok` to false where many messages wait to be sent. A `raw_fd`
+/// below 0 is none.
 #[op2]
 pub(super) fn op_baton_ipc_write_advanced<'a>(
     scope: &mut v8::PinScope<'a, '_>,

@@ -1,14 +1,14 @@
-//! What shells started ends with the isolate: each leads a process group. Deno itself ends the
-//! direct children only.
+//! The children of shells end with the isolate: each shell leads a process group. Deno itself ends the direct
+//! children only.
 //!
-//! Other children lead none: to have one made costs a `fork` of the whole host, which takes longer
-//! the more memory it has.
+//! Other children lead no group: to have one made costs a `fork` of the whole host, which takes longer the more
+//! memory the host has.
 
 use std::collections::BTreeSet;
 
 use crate::system::posix;
 
-/// The groups that shells of an isolate lead. They are killed with this, however the isolate ends.
+/// The groups that shells of an isolate lead. The groups are killed with this value, however the isolate ends.
 #[derive(Default)]
 pub(super) struct Groups(BTreeSet<i32>);
 
@@ -17,7 +17,7 @@ impl Groups {
         self.0.insert(leader);
     }
 
-    /// The leader has ended; the group lives on while somebody is in it, and nobody else can get its
+    /// Notes that the leader has ended; the group lives on while a process is in it, and no other group can get its
     /// number until then.
     pub(super) fn left(&mut self, leader: i32) {
         let gone = posix::kill(-leader, 0).is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH));
@@ -30,7 +30,7 @@ impl Groups {
 impl Drop for Groups {
     fn drop(&mut self) {
         for leader in &self.0 {
-            // One that has ended meanwhile is as good.
+            // A group that has ended meanwhile is as good.
             let _ = posix::kill(-leader, libc::SIGKILL);
         }
     }

@@ -1,5 +1,4 @@
-//! What user code prints and writes becomes lines of the host's log, with the call that it belongs
-//! to.
+//! The output of user code becomes lines of the host's log, with the call that it belongs to.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -9,10 +8,10 @@ use std::rc::{Rc, Weak};
 use super::lines::{Lines, PATIENCE};
 use crate::control::Name;
 
-/// The longest text of the console that is logged, in bytes; of a longer one the beginning is.
+/// The longest text of the console that is logged, in bytes; of a longer text the beginning is logged.
 const LONGEST: usize = 1 << 20;
 
-/// The call that something was said for; its parts are empty where there is none.
+/// The call that text was written for; its parts are empty where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Caller {
     pub(super) function: String,
@@ -27,10 +26,11 @@ pub(super) enum Stream {
     Stderr,
 }
 
-/// Whose line it is that has not ended yet.
+/// The writer of a line that has not ended yet.
 type Writer = (Stream, Caller);
 
-/// Where one isolate's lines go. Lives on its thread; at its end it gives what is left.
+/// The destination of one isolate's lines. Lives on the isolate's thread; at its end it gives the lines that are
+/// left.
 pub(super) struct Console(Rc<Written>);
 
 struct Written {
@@ -48,12 +48,12 @@ impl Console {
         }))
     }
 
-    /// How many lines and writes there were.
+    /// Returns the number of lines and writes so far.
     pub(super) fn said(&self) -> u64 {
         self.0.said.get()
     }
 
-    /// A line of the console.
+    /// Logs a line of the console.
     pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
         self.0.said.set(self.0.said.get() + 1);
         self.0.finish_all_of(caller);
@@ -69,7 +69,7 @@ impl Console {
         }
     }
 
-    /// What was written to a stream. A line that has not ended waits a little for the rest.
+    /// Takes bytes that were written to a stream. A line that has not ended waits a little for the rest.
     pub(super) fn write(&self, stream: Stream, bytes: &[u8], caller: Caller) {
         self.0.said.set(self.0.said.get() + 1);
         let writer = (stream, caller);
@@ -87,7 +87,7 @@ impl Console {
     }
 }
 
-/// A text of the console as far as it is logged.
+/// Returns a text of the console as far as it is logged.
 fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();
@@ -107,7 +107,7 @@ async fn finish_later(written: Weak<Written>, writer: Writer) {
 }
 
 impl Written {
-    /// What was written before a line of the console comes before it.
+    /// Finishes the caller's unfinished lines: text written before a line of the console comes before that line.
     fn finish_all_of(&self, caller: &Caller) {
         let of_caller = |(_, whose): &&Writer| whose == caller;
         let writers: Vec<_> = self.unfinished.borrow().keys().filter(of_caller).cloned().collect();

@@ -1,5 +1,5 @@
-//! `process.exit`, `process.abort` and signals that user code sends to itself: what would end the
-//! process ends the isolate, with the stack of who called.
+//! `process.exit`, `process.abort` and signals that user code sends to itself: a call that would end the process ends
+//! the isolate, with the stack of the call.
 
 use std::cell::RefCell;
 use std::io;
@@ -27,7 +27,7 @@ pub(super) fn op_baton_abort(state: Rc<RefCell<OpState>>, scope: &mut v8::PinSco
     end(&state, scope, 128 + libc::SIGABRT, "process.abort()".to_owned());
 }
 
-/// `process.kill`: the error's number, 0 when there is none.
+/// Sends a signal as `process.kill` does: returns the error's number, 0 when there is none.
 #[op2(fast)]
 #[smi]
 pub(super) fn op_baton_node_kill(
@@ -50,7 +50,7 @@ pub(super) enum Signal {
     Number(i32),
 }
 
-/// `Deno.kill`.
+/// Sends a signal as `Deno.kill` does.
 #[op2]
 pub(super) fn op_baton_kill(
     state: Rc<RefCell<OpState>>,
@@ -68,7 +68,7 @@ pub(super) fn op_baton_kill(
     kill(&state, scope, pid, signal).map_err(JsErrorBox::from_err)
 }
 
-/// A signal to the host is one to the isolate; those to other processes are sent.
+/// Takes a signal to the host as one to the isolate; sends signals to other processes.
 fn kill(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, pid: i32, signal: i32) -> io::Result<()> {
     if !reaches_the_host(pid) {
         return posix::kill(pid, signal);
@@ -81,7 +81,8 @@ fn kill(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, pid: i32
     Ok(())
 }
 
-/// Itself, who started it (a supervisor, whose end would be that of all hosts), the groups of both, or everybody.
+/// Tells whether the number means the host itself, the process that started it (a supervisor, whose end would be that
+/// of all hosts), the groups of both, or everybody.
 fn reaches_the_host(pid: i32) -> bool {
     let parent = posix::parent();
     let processes = [posix::own(), parent];
@@ -89,8 +90,8 @@ fn reaches_the_host(pid: i32) -> bool {
     matches!(pid, 0 | -1) || processes.contains(&pid) || groups.contains(&pid.checked_neg())
 }
 
-/// By default, in Node: it ignores SIGPIPE, and SIGUSR1 is its debugger's. Nothing can stop an
-/// isolate for a while as SIGSTOP stops a process.
+/// Tells whether a signal ends a process by default, in Node: Node ignores SIGPIPE, and SIGUSR1 is its debugger's.
+/// Nothing can stop an isolate for a while as SIGSTOP stops a process.
 fn ends_a_process(signal: i32) -> bool {
     !matches!(
         signal,

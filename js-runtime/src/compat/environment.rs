@@ -9,13 +9,13 @@ use js_runtime_api::REJECT_UNAUTHORIZED;
 use super::{certificates, zone};
 use crate::source::environment;
 
-/// The variable that is not only read: `Date` and `Intl` follow it.
+/// The name of the variable that has more than readers: `Date` and `Intl` follow it.
 const ZONE: &str = "TZ";
 
 /// The isolate's environment variables.
 pub(crate) struct Environment {
     variables: HashMap<String, String>,
-    /// What user code made of them; nothing where it took one away.
+    /// The changes that user code made to the variables; `None` for a variable that it took away.
     written: BTreeMap<String, Option<String>>,
 }
 
@@ -28,7 +28,7 @@ impl Environment {
         }
     }
 
-    /// The time zone that they name.
+    /// Returns the time zone that the variables name.
     pub(crate) fn zone(&self) -> Option<&str> {
         self.variables.get(ZONE).map(String::as_str)
     }
@@ -43,7 +43,7 @@ impl Environment {
         self.variables.remove(name);
     }
 
-    /// Digest over all that user code has written.
+    /// Returns a digest over all that user code has written.
     pub(crate) fn written(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
         for (name, value) in &self.written {
@@ -69,8 +69,8 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
     state.borrow::<Environment>().variables.get(key).cloned()
 }
 
-/// Answers Deno's own code. It reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of
-/// it; here what it trusts has them already (`certificates`).
+/// Answers Deno's own code. That reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of it;
+/// here the trusted authorities have those certificates already (`certificates`).
 #[op2]
 #[string]
 pub(super) fn op_baton_get_env_of_node(state: &mut OpState, #[string] key: &str) -> Option<String> {
@@ -112,7 +112,7 @@ pub(super) fn op_baton_delete_env(state: &mut OpState, scope: &mut v8::PinScope<
     }
 }
 
-/// `process.loadEnvFile`: as in Node, what is set already stays.
+/// Loads a file as `process.loadEnvFile` does: as in Node, variables that are set already stay.
 #[op2(fast)]
 #[undefined]
 pub(super) fn op_baton_load_env_file(

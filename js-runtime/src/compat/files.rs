@@ -1,4 +1,4 @@
-//! The file system as an isolate's user code has it: the machine's, with a witness of what is asked and written.
+//! The file system as an isolate's user code has it: the machine's, with a witness of questions and writes.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use deno_runtime::deno_permissions::{CheckedPath, CheckedPathBuf, OpenAccessKind
 use super::witness::{look, write};
 use crate::source::looks::Question;
 
-/// See the module's documentation. It does as [`RealFs`] does.
+/// The file system of the module's documentation. It does as [`RealFs`] does.
 #[derive(Debug)]
 pub(crate) struct WitnessedFiles;
 
-/// Notes how a file is opened.
+/// Notes that a file is opened, with its options.
 fn opened(path: &Path, options: OpenOptions) {
     match options.access_kind() {
         OpenAccessKind::Read | OpenAccessKind::ReadNoFollow => look(path, Question::Content),

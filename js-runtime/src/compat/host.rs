@@ -1,4 +1,4 @@
-//! The object through which `own_modules/host.ts` tells what user code says and starts.
+//! The object through which `own_modules/host.ts` tells of the output and the processes of user code.
 
 use std::cell::RefCell;
 use std::os::fd::AsRawFd as _;
@@ -16,7 +16,7 @@ use crate::control::{Control, Name};
 use crate::loader::Modules;
 use crate::source::snapshot::SourceSnapshot;
 
-/// Kept by V8 with the isolate, and dropped with it. Not in Deno's state, which may be borrowed
+/// The state that V8 keeps with the isolate, and drops with it. It is not in Deno's state, which may be borrowed
 /// while JavaScript runs.
 struct Host {
     console: Console,
@@ -25,7 +25,7 @@ struct Host {
     control: Arc<Control>,
 }
 
-/// How often the isolate's user code has said something.
+/// Returns the number of lines and writes of the isolate's user code so far.
 pub(crate) fn said(runtime: &mut JsRuntime) -> u64 {
     deno_core::scope!(scope, runtime);
     scope.get_slot::<Host>().map_or(0, |host| host.console.said())
@@ -34,7 +34,7 @@ pub(crate) fn said(runtime: &mut JsRuntime) -> u64 {
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
 type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
 
-/// `Host` of `host.ts`; nothing when V8 is out of memory.
+/// Makes the object `Host` of `host.ts`; `None` when V8 is out of memory.
 pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     sources: Arc<SourceSnapshot>,
@@ -87,7 +87,7 @@ pub(crate) fn object<'s>(
     Some(object)
 }
 
-/// Level, text, and the caller.
+/// Logs a line. Arguments: level, text, and the caller.
 fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
     let level = arguments.get(0).to_rust_string_lossy(scope);
     let text = arguments.get(1).to_rust_string_lossy(scope);
@@ -97,7 +97,7 @@ fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'
     }
 }
 
-/// Stream, bytes, and the caller.
+/// Writes to a stream. Arguments: stream, bytes, and the caller.
 fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
     let stream = match arguments.get(0).to_rust_string_lossy(scope).as_str() {
         "stderr" => Stream::Stderr,
@@ -128,7 +128,8 @@ fn group_left(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Ret
     }
 }
 
-/// The request, the file that requires, and what was found, if that is to be noted.
+/// Returns the meaning of a request, if it is known. Arguments: the request, the file that requires, and the file
+/// that was found, if that is to be noted.
 fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let request = arguments.get(0).to_rust_string_lossy(scope);
     let from = arguments.get(1).to_rust_string_lossy(scope);
@@ -145,7 +146,7 @@ fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut retu
     }
 }
 
-/// The number of a call for which something goes on.
+/// Notes that work goes on for a call. Argument: the number of the call.
 fn hold(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
     let call = call_number(scope, &arguments);
     if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
@@ -171,12 +172,12 @@ fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> O
     u64::try_from(arguments.get(0).integer_value(scope)?).ok()
 }
 
-/// A child process begins, of which Deno's audit is not told.
+/// Notes that a child process begins, of which Deno's audit is not told.
 fn act(_: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, _: Returned<'_>) {
     witness::act();
 }
 
-/// A module's URL, and the number of the top-level await that it has come to.
+/// Marks a module's progress. Arguments: the module's URL, and the number of the top-level await that it has come to.
 fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
     let url = arguments.get(0).to_rust_string_lossy(scope);
     let Some(number) = arguments.get(1).int32_value(scope) else {
@@ -187,7 +188,7 @@ fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<
     modules.note_await(url, number);
 }
 
-/// The name of built-in modules.
+/// Returns functions in Rust. Argument: the name of built-in modules.
 fn natives_of(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
     let name = arguments.get(0).to_rust_string_lossy(scope);
     let state = JsRuntime::op_state_from(scope);
@@ -197,7 +198,7 @@ fn natives_of(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut re
     }
 }
 
-/// 0 and 1 would mean other groups than a child's.
+/// Reads the number of a child process: 0 and 1 would mean other groups than a child's.
 fn process_id(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Option<i32> {
     arguments.get(0).int32_value(scope).filter(|id| *id > 1)
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// How long a line may wait for its end.
+/// The time that a line may wait for its end.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A line that is longer is cut.
+/// The limit for the length of a line; a longer line is cut.
 const LONGEST: usize = 64 << 10;
 
 /// The line that has not ended yet.
@@ -13,7 +13,7 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct Lines(Vec<u8>);
 
 impl Lines {
-    /// Adds a piece, and gives the lines that it ends.
+    /// Adds a piece of text, and gives the lines that it ends.
     pub(super) fn push(&mut self, piece: &[u8], mut line: impl FnMut(&str)) {
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             self.0.extend_from_slice(part);
@@ -23,7 +23,7 @@ impl Lines {
         }
     }
 
-    /// Gives what there is of a line, without waiting for more.
+    /// Gives the part of the line that is there, without waiting for more.
     pub(super) fn end(&mut self, mut line: impl FnMut(&str)) {
         if !self.0.is_empty() {
             let text = String::from_utf8_lossy(&self.0);

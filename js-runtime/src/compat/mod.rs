@@ -1,14 +1,14 @@
-//! What user code may do to its process, kept inside its isolate.
+//! Keeps the effects of user code on its process inside its isolate.
 //!
-//! Deno's own operations read and change the whole process, so this extension replaces them:
-//! `ending` by ones that end the isolate, `environment` and `signals` by ones that keep their state
-//! in it (with `zone`, what the variable TZ says), `require`'s first look by the project's own, `process` by errors that
-//! say what to write instead. `response` saves work that is for nothing here, `stripping` parses with room on the stack.
+//! Deno's own operations read and change the whole process, so this extension replaces them: `ending` by operations
+//! that end the isolate, `environment` and `signals` by operations that keep their state in it (with `zone`, for the
+//! variable TZ), `require`'s first look by the project's own, `process` by errors that say what to write instead.
+//! `response` saves work that is for nothing here, `stripping` parses with room on the stack.
 //!
-//! What user code says becomes lines of the host's log (`console`, and `stdio` for what bypasses
-//! it), and what it starts ends with it (`children`) and reads what it is sent (`channel`). Both it tells through the object in `host`,
-//! which also has the functions of built-in modules. `witness` sees
-//! what it asks of the system while it is evaluated, by `files` and by Deno's audit.
+//! The output of user code becomes lines of the host's log (`console`, and `stdio` for output that bypasses it).
+//! Processes that user code starts end with the isolate (`children`) and can read its messages (`channel`).
+//! JavaScript reaches both through the object in `host`, which also has the functions of built-in modules. `witness`
+//! sees what user code asks of the system while it is evaluated, by `files` and by Deno's audit.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ extension!(
     },
 );
 
-/// The extension for one isolate of a generation with these variables.
+/// Makes the extension for one isolate of a generation with these variables.
 pub(crate) fn extension(
     control: Arc<Control>,
     variables: &source::environment::Environment,

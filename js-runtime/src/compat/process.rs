@@ -1,5 +1,5 @@
-//! What belongs to the whole host and cannot be an isolate's own: an error says what to write
-//! instead. Only the title may be set, since nothing but the process itself would read it.
+//! The properties of the process that belong to the whole host and cannot be an isolate's own: an error says what to
+//! write instead. Only the title may be set, since nothing but the process itself would read it.
 
 use deno_core::op2;
 use deno_error::JsErrorBox;
@@ -15,7 +15,7 @@ pub(super) fn op_baton_chdir(#[string] directory: &str) -> Result<(), JsErrorBox
     Err(JsErrorBox::generic(message))
 }
 
-/// Node's default; it can be read and not set.
+/// Returns Node's default; it can be read and not set.
 #[op2]
 #[smi]
 pub(super) fn op_baton_umask(#[smi] mask: Option<u32>) -> Result<u32, JsErrorBox> {
@@ -28,7 +28,7 @@ pub(super) fn op_baton_umask(#[smi] mask: Option<u32>) -> Result<u32, JsErrorBox
     }
 }
 
-/// Node's module keeps the text and reads it back.
+/// Does nothing: Node's module keeps the text and reads it back.
 #[op2(fast)]
 pub(super) fn op_baton_set_title(#[string] _title: &str) {}
 
@@ -51,7 +51,7 @@ pub(super) fn op_baton_set_priority(pid: u32, priority: i32) -> Result<(), JsErr
     posix::set_priority(pid, priority).map_err(JsErrorBox::from_err)
 }
 
-/// V8 asks one callback what to do near the limit, which must be the one that stops the isolate.
+/// Refuses the heap snapshot: V8 asks one callback near the limit, which must be the one that stops the isolate.
 #[op2(fast)]
 pub(super) fn op_baton_snapshot_near_heap_limit(#[smi] _limit: u32) -> Result<(), JsErrorBox> {
     Err(JsErrorBox::generic(

@@ -1,5 +1,6 @@
-//! `process.on("SIGTERM", …)`: signals are the host's, so nothing of the process reaches user code by Deno's operations.
-//! The handlers of an isolate are called by `own_modules/host.ts`; those of its worker threads are never called, as in Node.
+//! `process.on("SIGTERM", …)`: signals are the host's, so nothing of the process reaches user code by Deno's
+//! operations. The handlers of an isolate are called by `own_modules/host.ts`; those of its worker threads are never
+//! called, as in Node.
 
 use std::borrow::Cow;
 use std::rc::Rc;

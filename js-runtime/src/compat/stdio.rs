@@ -1,8 +1,8 @@
-//! What an isolate's standard output and error are: pipes of its own, read on the host's threads.
+//! The standard output and error of an isolate: pipes of its own, read on the host's threads.
 //!
-//! What user code writes with `process.stdout` never gets here (see `console`). What bypasses that
-//! does: descriptors 1 and 2, and children that inherit them. Its lines name the isolate; the call
-//! is not known. The isolate's thread may wait for such a child, so the reading happens elsewhere.
+//! Text that user code writes with `process.stdout` never gets here (see `console`). Text that bypasses that does:
+//! from descriptors 1 and 2, and from children that inherit them. Its lines name the isolate; the call is not known.
+//! The isolate's thread may wait for such a child, so the reading happens elsewhere.
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
@@ -16,7 +16,7 @@ use super::console::Stream;
 use super::lines::{Lines, PATIENCE};
 use crate::control::Name;
 
-/// How much is read at once.
+/// The number of bytes that are read at once.
 const CHUNK: usize = 8 << 10;
 
 /// The most that a pipe holds, unless somebody has made it larger.
@@ -25,19 +25,19 @@ const PIPE: usize = 64 << 10;
 /// The number of descriptors that Deno opens while an isolate boots: where it has none left, it panics.
 const OF_A_BOOT: usize = 8;
 
-/// The ends that the host reads.
+/// The ends of the pipes that the host reads.
 pub(crate) struct Output {
     stdout: PipeReader,
     stderr: PipeReader,
 }
 
-/// The ends that an isolate writes to, and its workers.
+/// The ends of the pipes that an isolate and its workers write to.
 pub(crate) struct Pipes {
     stdout: OwnedFd,
     stderr: OwnedFd,
 }
 
-/// Standard streams for one isolate, and what is said on them.
+/// Makes the standard streams for one isolate, and the output that the host reads from them.
 ///
 /// # Errors
 /// When the process has no descriptors left.
@@ -52,7 +52,7 @@ pub(crate) fn pipes() -> io::Result<(Pipes, Output)> {
 }
 
 impl Pipes {
-    /// Standard streams for one thread, which is about to boot.
+    /// Returns the standard streams for one thread, which is about to boot.
     ///
     /// # Errors
     /// When the process has too few descriptors left for it.
@@ -60,7 +60,7 @@ impl Pipes {
         let room: io::Result<Vec<OwnedFd>> = (0..OF_A_BOOT).map(|_| self.stdout.try_clone()).collect();
         drop(room?);
         Ok(Stdio {
-            // The process's own, which is empty.
+            // The process's own standard input, which is empty.
             stdin: StdioPipe::inherit(),
             stdout: StdioPipe::file(File::from(self.stdout.try_clone()?)),
             stderr: StdioPipe::file(File::from(self.stderr.try_clone()?)),
@@ -69,8 +69,8 @@ impl Pipes {
 }
 
 impl Output {
-    /// Logs all lines, until nobody can write any more, or `ended` resolves: a process that outlives
-    /// the isolate cannot keep its pipes. What was written by then is logged still.
+    /// Logs all lines, until nobody can write any more, or `ended` resolves: a process that outlives the isolate
+    /// cannot keep its pipes. Text that was written by then is logged still.
     pub(crate) async fn log(self, isolate: Name, ended: impl Future<Output = ()> + Clone) {
         let stdout = log(self.stdout, Stream::Stdout, &isolate, ended.clone());
         let stderr = log(self.stderr, Stream::Stderr, &isolate, ended);

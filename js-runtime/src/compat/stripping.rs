@@ -1,4 +1,4 @@
-//! `stripTypeScriptTypes` of the module `module`, on a stack with room for what it is given.
+//! `stripTypeScriptTypes` of the module `module`, on a stack with room for its argument.
 
 use deno_ast::{
     EmitOptions, ImportsNotUsedAsValues, MediaType, ParseParams, SourceMapOption, TranspileModuleOptions,
@@ -22,7 +22,7 @@ pub(super) fn op_baton_strip_typescript_types(
     room.run(|| strip(code, mode == "strip", source_map))
 }
 
-/// As Deno does.
+/// Strips the types as Deno does.
 fn strip(code: String, only_strips: bool, source_map: bool) -> Result<String, JsErrorBox> {
     let error = |class: &'static str| move |error: &dyn std::fmt::Display| JsErrorBox::new(class, error.to_string());
     let (syntax_error, other_error) = (error("SyntaxError"), error("Error"));

@@ -37,19 +37,19 @@ thread_local! {
 }
 
 struct Witness {
-    /// Of the isolate.
+    /// The name of the isolate.
     name: Name,
     sources: Arc<SourceSnapshot>,
-    /// Modules are evaluated; afterwards only writes are noted.
+    /// Tells whether modules are evaluated; afterwards only writes are noted.
     is_evaluating: bool,
     acts: u64,
-    /// Audited paths that no operation on files has explained so far.
+    /// The audited paths that no operation on files has explained so far.
     unexplained: HashSet<PathBuf>,
 }
 
-/// Has Deno tell of each access, in the whole process. Before the first isolate.
+/// Has Deno tell of each access, in the whole process. To be called before the first isolate starts.
 pub(crate) fn listen() {
-    // Fails only when it is done already.
+    // This fails only when it is done already.
     let _ = AUDIT_SINK.set(AuditSink::Otel(audited));
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn begin(sources: Arc<SourceSnapshot>, name: Name) {
     WITNESS.replace(Some(witness));
 }
 
-/// The modules are evaluated: what calls ask is theirs.
+/// Notes that the modules are evaluated: the questions of calls are their own.
 pub(crate) fn end_evaluation() {
     with(|witness| {
         witness.is_evaluating = false;
@@ -78,7 +78,7 @@ pub(crate) fn acts() -> u64 {
     with(|witness| witness.acts + witness.unexplained.len() as u64).unwrap_or_default()
 }
 
-/// User code is about to ask for a path's answer.
+/// Notes that user code is about to ask a question about a path.
 pub(super) fn look(path: &Path, question: Question) {
     with(|witness| {
         if witness.is_evaluating {
@@ -89,7 +89,7 @@ pub(super) fn look(path: &Path, question: Question) {
     });
 }
 
-/// User code is about to change what is at a path.
+/// Notes that user code is about to change the file at a path.
 pub(super) fn write(path: &Path) {
     with(|witness| {
         if witness.is_evaluating {
@@ -100,7 +100,7 @@ pub(super) fn write(path: &Path) {
     });
 }
 
-/// User code does something else that reaches outside of the isolate: it starts a child process.
+/// Notes that user code does something else that reaches outside of the isolate: it starts a child process.
 pub(super) fn act() {
     with(|witness| witness.acts += 1);
 }
@@ -108,10 +108,10 @@ pub(super) fn act() {
 fn audited(permission: &str, value: &str, _stack: Option<&[String]>) {
     with(|witness| match permission {
         _ if !witness.is_evaluating => {}
-        // Variables are the generation's: whoever compares snapshots compares their sources.
+        // The variables are the generation's: comparing snapshots compares their sources.
         "env" => {}
         "sys" if LASTING.contains(&value) => {}
-        // A module by its URL, which the loader reads.
+        // The loader reads a module by its URL.
         "read" if value.starts_with("file:") => {}
         "read" | "write" => {
             witness.unexplained.insert(PathBuf::from(value));

@@ -11,7 +11,7 @@ use deno_core::{JsRuntime, v8};
 
 /// Evaluates to the function that has the isolate ask for its zone; its argument says whether `Intl` is to be told.
 const SCRIPT: &str = include_str!("zone.js");
-/// Where an isolate's global object keeps that function.
+/// The name by which an isolate's global object keeps that function.
 const KEY: &str = "baton.zone";
 
 /// Gives a new isolate the zone of its generation's environment, if that is another than the process's.
@@ -36,7 +36,7 @@ pub(super) fn change(scope: &mut v8::PinScope<'_, '_>, zone: Option<&str>) {
     icu::set_default(process);
 }
 
-/// The default that ICU has found for the process.
+/// Returns the default that ICU has found for the process.
 fn process_default() -> &'static [u16] {
     static FOUND: OnceLock<Vec<u16>> = OnceLock::new();
     FOUND.get_or_init(icu::default)
@@ -61,7 +61,7 @@ fn ask(scope: &mut v8::PinScope<'_, '_>, tells_intl: bool) -> Option<()> {
     function.call(scope, global.into(), &[tells_intl.into()]).map(drop)
 }
 
-/// The name by which ICU knows what `TZ` says: `:Asia/Tokyo` is `Asia/Tokyo`, and `JST-9` is `GMT+9`.
+/// Returns ICU's name for a value of `TZ`: `:Asia/Tokyo` is `Asia/Tokyo`, and `JST-9` is `GMT+9`.
 fn icu_name(zone: &str) -> Vec<u16> {
     let zone = zone.strip_prefix(':').unwrap_or(zone);
     let zone = ["posix/", "right/"]
@@ -72,7 +72,8 @@ fn icu_name(zone: &str) -> Vec<u16> {
     name.encode_utf16().collect()
 }
 
-/// ICU's name of a zone that POSIX writes as an abbreviation and the hours to the west, with no time in summer.
+/// Returns ICU's name of a zone that POSIX writes as an abbreviation and the hours to the west, with no time in
+/// summer.
 fn of_posix(zone: &str) -> Option<String> {
     let hours = match zone.strip_prefix('<') {
         Some(quoted) => quoted.split_once('>')?.1,
@@ -101,7 +102,7 @@ mod icu {
         fn ucal_getDefaultTimeZone_77(name: *mut u16, capacity: i32, error: *mut i32) -> i32;
     }
 
-    /// A name that ICU does not know is UTC.
+    /// Sets the default zone. A name that ICU does not know is UTC.
     pub(super) fn set_default(name: &[u16]) {
         let terminated: Vec<u16> = name.iter().copied().chain([0]).collect();
         let mut error = 0;

@@ -1,4 +1,4 @@
-//! Debuggers' sessions with an isolate, and whether one has paused it.
+//! Debuggers' sessions with an isolate, and its pauses.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use futures::channel::mpsc;
 use js_runtime_api::DebugSession;
 
-/// Shared by the isolate's thread and its handles.
+/// The state of debuggers, shared by the isolate's thread and its handles.
 #[derive(Default)]
 pub(crate) struct Debug {
     /// V8's inspector, once it is up.
@@ -31,7 +31,7 @@ impl Debug {
         let _ = self.inspector.set(runtime.inspector().get_session_sender());
     }
 
-    /// A session with the isolate, unless it has ended.
+    /// Opens a session with the isolate, unless it has ended.
     pub(crate) fn open(self: &Arc<Self>) -> Option<DebugSession> {
         let inspector = self.inspector.get()?;
         let (to_isolate, rx) = mpsc::unbounded();
@@ -66,7 +66,7 @@ impl Debug {
         })
     }
 
-    /// Ends every session: what is paused goes on.
+    /// Ends every session: paused code goes on.
     pub(super) fn end(&self) {
         let mut sessions = self.sessions();
         sessions.ended = true;
@@ -96,7 +96,7 @@ impl fmt::Debug for Debug {
     }
 }
 
-/// Lives in the stream that the debugger reads.
+/// The session of one debugger. It lives in the stream that the debugger reads.
 struct Session {
     debug: Arc<Debug>,
     id: u64,
@@ -104,7 +104,7 @@ struct Session {
 }
 
 impl Session {
-    /// As V8 writes its notifications.
+    /// Takes a message, which is written as V8 writes its notifications.
     fn hear(&mut self, message: &str) {
         if message.starts_with(r#"{"method":"Debugger.paused""#) {
             self.set_paused(true);

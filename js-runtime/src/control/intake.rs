@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The stages of an isolate on its way to no calls. None of them is gone back from.
+/// The stages of an isolate on its way to no calls. No stage comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Intake {
-    /// It takes calls.
+    /// The isolate takes calls.
     Open,
-    /// It takes calls, and user code is to be told that its generation drains.
+    /// The isolate takes calls, and user code is to be told that its generation drains.
     Draining,
-    /// It takes no more calls.
+    /// The isolate takes no more calls.
     Closed,
-    /// The same, for the isolate is nearly out of memory.
+    /// The isolate takes no more calls, for it is nearly out of memory.
     Condemned,
 }
 

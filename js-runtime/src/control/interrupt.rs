@@ -1,5 +1,5 @@
-//! How JavaScript that runs is stopped from another thread: V8 calls back on the isolate's own thread, in the midst of it.
-//! There one sees where it stands, and whether it may be stopped at that place.
+//! Stops running JavaScript from another thread: V8 calls back on the isolate's own thread, in the midst of the
+//! JavaScript. The callback sees where JavaScript stands, and whether it may be stopped at that place.
 
 #![allow(unsafe_code, reason = "V8's interrupt callback is a C function with a data pointer")]
 
@@ -12,29 +12,29 @@ use deno_core::{JsRuntime, v8};
 use super::{Control, StoodAt};
 use crate::own_files::{IMPORTS_A_PACKAGE, PRELUDE};
 
-/// The number of frames that are looked at for a module of Deno's that is being evaluated. Deno does that when one is
-/// wanted first, does not expect to be stopped there, and panics.
+/// The number of frames in which the interrupt looks for a module of Deno's that is being evaluated. Deno evaluates
+/// such a module when one is wanted first, does not expect to be stopped there, and panics.
 const FRAMES: usize = 1000;
 
-/// How long it is left alone then.
+/// The time for which JavaScript is left alone then.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// Kept in the isolate for the interrupt, which has nothing else to find it by.
+/// The context that is kept in the isolate for the interrupt, which has nothing else to find it by.
 #[derive(Clone)]
 struct MainContext(v8::Global<v8::Context>);
 
-/// Called once by the thread when V8 is up.
+/// Keeps the context; called once by the thread when V8 is up.
 pub(super) fn booted(runtime: &mut JsRuntime) {
     let context = MainContext(runtime.main_context());
     runtime.v8_isolate().set_slot(context);
 }
 
-/// Called by the thread before V8 goes.
+/// Removes the context; called by the thread before V8 goes.
 pub(super) fn disposing(runtime: &mut JsRuntime) {
     runtime.v8_isolate().remove_slot::<MainContext>();
 }
 
-/// Stops the JavaScript that runs, or that will run next. The control is that of the isolate.
+/// Stops the JavaScript that runs, or that will run next. `control` belongs to the isolate.
 pub(super) fn request(isolate: &v8::IsolateHandle, control: &Arc<Control>) {
     // The thread holds its control until the isolate is disposed, so the pointer outlives every interrupt that V8 may
     // still deliver.
@@ -70,7 +70,7 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
         if evaluates == Some(true) && interrupt_again(&control) {
             return;
         }
-        // None while a builtin goes on with an async function: V8 reads past the end of an empty trace.
+        // There is no frame while a builtin goes on with an async function: V8 reads past the end of an empty trace.
         let position = frames().next().and_then(|frame| {
             Some(StoodAt {
                 url: frame.get_script_name(scope)?.to_rust_string_lossy(scope),
@@ -83,8 +83,8 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
     isolate.terminate_execution();
 }
 
-/// Tells of a frame, from the innermost on, whether a module of Deno's is being evaluated; `None` where the next frame
-/// tells. A frame without a name is the code of a module that is in no function.
+/// Tells of a frame, from the innermost on, whether a module of Deno's is being evaluated; `None` where the next
+/// frame tells. A frame without a name is the code of a module outside of functions.
 fn evaluates(script: &str, function: &str) -> Option<bool> {
     if script.starts_with("ext:") || script.starts_with("node:") {
         return matches!(function, "" | "lazyLoad").then_some(true);

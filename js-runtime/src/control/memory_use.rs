@@ -1,14 +1,14 @@
-//! What an isolate and its workers hold.
+//! The memory that an isolate and its workers hold.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use deno_core::v8;
 use js_runtime_api::MemoryLimits;
 
-/// Above this share of a limit, in percent, an isolate is condemned.
+/// The share of a limit, in percent, above which an isolate is condemned.
 const NEAR: usize = 85;
 
-/// What an isolate holds, in bytes.
+/// The memory that an isolate holds, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     pub(crate) heap: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn by(isolate: &mut v8::Isolate) -> Self {
-        // By nothing: it returns the whole.
+        // Adjusting by nothing returns the whole.
         let outside = isolate.adjust_amount_of_external_allocated_memory(0);
         let outside = usize::try_from(outside).unwrap_or_default();
         let statistics = isolate.get_heap_statistics();
@@ -30,7 +30,7 @@ impl Held {
         }
     }
 
-    /// With what the isolate's workers hold; memories of WebAssembly count as buffers.
+    /// Adds the memory of the isolate's workers; memories of WebAssembly count as buffers.
     pub(crate) fn with_workers(self, family: &FamilyMemory) -> Self {
         let webassembly = self.webassembly + family.worker_webassembly.load(Ordering::Relaxed);
         Self {

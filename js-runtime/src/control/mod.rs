@@ -1,5 +1,5 @@
-//! What an isolate's thread shares with the others: how it is stopped (`interrupt`), whether it runs, waits or
-//! spins, how it is doing (`memory_use`), what it is called (`name`), and who debugs it (`debug`).
+//! The state that an isolate's thread shares with the others: how the isolate is stopped (`interrupt`), whether it
+//! runs, waits or spins, how it is doing (`memory_use`), its name (`name`), and its debugger (`debug`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,34 +27,34 @@ use intake::{Intake, SharedIntake};
 pub(crate) use memory_use::{FamilyMemory, Held};
 pub(crate) use name::{Name, SPARE};
 
-/// Why an isolate is to leave its loop at once.
+/// The reason why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The load took too long.
     TimedOut,
-    /// Somebody ended it.
+    /// Somebody ended the isolate.
     Terminated,
-    /// User code called `process.exit`, or what ends a process as well.
+    /// User code called `process.exit`, or another function that ends a process.
     Exited(Exit),
-    /// Its memory reached a limit.
+    /// The isolate's memory reached a limit.
     OutOfMemory,
-    /// Its thread panicked.
+    /// The isolate's thread panicked.
     Panicked,
 }
 
-/// What user code called that would have ended its process.
+/// The call of user code that would have ended its process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// As it would be written.
+    /// The call as code would have it.
     pub(crate) call: String,
     pub(crate) code: i32,
-    /// Mapped.
+    /// The mapped stack.
     pub(crate) stack: String,
-    /// The topmost line of the project's own.
+    /// The topmost place in the project's own code.
     pub(crate) place: Option<(Url, usize, usize)>,
 }
 
-/// Where JavaScript stood when it was stopped, in the code as V8 has it.
+/// The place at which JavaScript was stopped, in the code as V8 has it.
 #[derive(Debug, Clone)]
 pub(crate) struct StoodAt {
     pub(crate) url: String,
@@ -62,13 +62,13 @@ pub(crate) struct StoodAt {
     pub(crate) column: u32,
 }
 
-/// Shared by the isolate's thread and its handles.
+/// The state that the isolate's thread shares with its handles.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     stop: OnceLock<Stop>,
     intake: SharedIntake,
     cpu_clock: OnceLock<ThreadClock>,
-    /// Its thread is gone: the system may give its number to another one.
+    /// Tells whether the thread is gone: the system may give its number to another one.
     has_no_thread: AtomicBool,
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
@@ -86,26 +86,26 @@ pub(crate) struct Control {
 /// The progress of the work that user code finishes once its generation drains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Finishing {
-    /// It was not told yet.
+    /// User code was not told yet.
     #[default]
     NotTold,
-    /// It was told that its generation drains.
+    /// User code was told that its generation drains.
     Draining,
-    /// It has finished what it does then.
+    /// User code has finished its work at the draining.
     Drained,
-    /// No call is left: its handlers of SIGTERM are called.
+    /// No call is left: user code's handlers of SIGTERM are called.
     Signalled,
 }
 
-/// What the driver tells of itself.
+/// The signs that the driver gives of itself.
 #[derive(Debug, Default)]
 struct Signs {
-    /// Since when it owes an answer to the question whether it lives.
+    /// The time since which the driver owes an answer to the question whether it lives.
     asked: Option<Instant>,
     calls: BTreeMap<u64, Begun>,
-    /// Calls for which something goes on beside their answers.
+    /// The calls for which work goes on beside their answers.
     held: BTreeMap<u64, Holds>,
-    /// What the thread had used when processor time was charged last.
+    /// The processor time that the thread had used when it was charged last.
     charged: Duration,
     heap_used: u64,
     buffers_used: u64,
@@ -115,16 +115,16 @@ struct Signs {
 #[derive(Debug)]
 struct Begun {
     cpu: Duration,
-    /// Until it is given, or lost.
+    /// The place for the answer, until it is given or lost.
     answer: Option<Answer>,
 }
 
-/// What goes on for a call beside its answer.
+/// The work that goes on for a call beside its answer.
 #[derive(Debug, Default)]
 struct Holds {
     things: usize,
     hung_up: bool,
-    /// Who waits until it is nothing.
+    /// The task that waits until no work is left.
     waiting: Option<Waker>,
 }
 
@@ -147,7 +147,7 @@ impl Signs {
 }
 
 impl Control {
-    /// Called once by the thread when V8 is up.
+    /// Notes the isolate of V8; called once by the thread when V8 is up.
     pub(crate) fn booted(self: &Arc<Self>, runtime: &mut JsRuntime) {
         interrupt::booted(runtime);
         self.debug.booted(runtime);
@@ -161,7 +161,7 @@ impl Control {
         }
     }
 
-    /// Called by the thread before V8 goes.
+    /// Ends the use of V8; called by the thread before V8 goes.
     pub(crate) fn disposing(runtime: &mut JsRuntime) {
         interrupt::disposing(runtime);
     }
@@ -170,7 +170,7 @@ impl Control {
     /// thread. The first reason given stays.
     pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
         if self.stop.set(reason).is_ok() {
-            // What a debugger has paused would not notice.
+            // Code that a debugger has paused would not notice the stop.
             self.debug.end();
             self.interrupt();
             let lost: Vec<_> = self
@@ -187,13 +187,13 @@ impl Control {
         self.stop.get()
     }
 
-    /// As [`Self::stopped`], and wakes the task once that changes.
+    /// Returns the same as [`Self::stopped`], and wakes the task once that changes.
     pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&Stop> {
         self.waker.register(context.waker());
         self.stopped()
     }
 
-    /// User code is to be told that its generation drains.
+    /// Has user code told that its generation drains.
     pub(crate) fn drain(&self) {
         self.intake.advance(Intake::Draining);
         self.waker.wake();
@@ -203,22 +203,22 @@ impl Control {
         self.intake.has_reached(Intake::Draining)
     }
 
-    /// Notes how far user code is with what it finishes once its generation drains.
+    /// Notes the progress of the work that user code finishes once its generation drains.
     pub(crate) fn is_finishing(&self, finishing: Finishing) {
         self.finishing.send_replace(finishing);
     }
 
-    /// Follows how far user code is with that.
+    /// Follows the progress of that work.
     pub(crate) fn finishing(&self) -> watch::Receiver<Finishing> {
         self.finishing.subscribe()
     }
 
-    /// True once user code was told to end: it may call `process.exit`.
+    /// Tells whether user code was told to end: it may call `process.exit`.
     pub(crate) fn was_signalled(&self) -> bool {
         *self.finishing.borrow() == Finishing::Signalled
     }
 
-    /// No more calls are to be taken; those that run are finished.
+    /// Takes no more calls; running calls are finished.
     pub(crate) fn close(&self) {
         self.intake.advance(Intake::Closed);
         self.waker.wake();
@@ -228,7 +228,7 @@ impl Control {
         self.intake.has_reached(Intake::Closed)
     }
 
-    /// The isolate is nearly out of memory: as [`Self::close`], and its host is told.
+    /// Notes that the isolate is nearly out of memory: acts as [`Self::close`], and tells the host.
     pub(crate) fn condemn(&self) {
         self.intake.advance(Intake::Condemned);
         self.waker.wake();
@@ -238,7 +238,7 @@ impl Control {
         self.intake.has_reached(Intake::Condemned)
     }
 
-    /// How the isolate is doing; asks it for a sign of life.
+    /// Returns the isolate's vitals; asks the isolate for a sign of life.
     pub(crate) fn vitals(&self) -> Vitals {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
@@ -269,13 +269,13 @@ impl Control {
         vitals
     }
 
-    /// Called by the thread as the last thing that it does with the isolate.
+    /// Notes the end of the thread; called as the last thing that it does with the isolate.
     pub(crate) fn thread_ends(&self) {
         self.has_no_thread.store(true, Ordering::Release);
         self.join_interrupts(None);
     }
 
-    /// Notes the thread that stops JavaScript in a moment. The one before it has done so.
+    /// Notes the thread that stops JavaScript in a moment. The thread before it has done so.
     pub(super) fn is_interrupted_again(&self, thread: JoinHandle<()>) {
         self.join_interrupts(Some(thread));
     }
@@ -285,7 +285,7 @@ impl Control {
         let before = std::mem::replace(&mut *interrupts, next);
         drop(interrupts);
         if let Some(before) = before {
-            // It lasts a moment, and cannot panic.
+            // The thread lasts a moment, and cannot panic.
             let _ = before.join();
         }
     }
@@ -295,7 +295,7 @@ impl Control {
         has_thread.then(|| self.cpu_clock.get()).flatten()
     }
 
-    /// The driver has a turn: whoever asked is answered. True when somebody had.
+    /// Notes that the driver has a turn, and answers those who asked. True when somebody had.
     pub(crate) fn sign_of_life(&self) -> bool {
         self.signs().asked.take().is_some()
     }
@@ -317,48 +317,48 @@ impl Control {
         signs.calls.insert(id, call);
     }
 
-    /// The answer to be given, unless it was lost.
+    /// Returns the answer to be given, unless it was lost.
     pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
         signs.calls.remove(&id)?.answer
     }
 
-    /// The answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
+    /// Returns the answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
     pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
         signs.calls.get_mut(&id)?.answer.take()
     }
 
-    /// As [`Self::call_ended`] for every call that has no answer yet.
+    /// Ends every call that has no answer yet, as [`Self::call_ended`] does.
     pub(crate) fn unanswered_calls_ended(&self) -> Vec<Answer> {
         let mut signs = self.signs();
         let calls = signs.calls.extract_if(.., |_, call| call.answer.is_some());
         calls.filter_map(|(_, call)| call.answer).collect()
     }
 
-    /// User code has started a worker thread.
+    /// Notes that user code has started a worker thread.
     pub(crate) fn worker_started(&self) {
         self.workers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The number of worker threads that user code has started so far.
+    /// Returns the number of worker threads that user code has started so far.
     pub(crate) fn workers(&self) -> u64 {
         self.workers.load(Ordering::Relaxed)
     }
 
-    /// Something goes on for the call until it is released.
+    /// Notes that work goes on for the call until it is released.
     pub(crate) fn hold(&self, call: u64) {
         self.signs().held.entry(call).or_default().things += 1;
     }
 
-    /// Whether something goes on for the call.
+    /// Tells whether work goes on for the call.
     pub(crate) fn is_held(&self, call: u64) -> bool {
         self.signs().held.contains_key(&call)
     }
 
-    /// Who made the call is gone; what goes on for it may ask.
+    /// Notes that the caller is gone; the work for the call may ask.
     pub(crate) fn hang_up(&self, call: u64) {
         if let Some(held) = self.signs().held.get_mut(&call) {
             held.hung_up = true;
@@ -366,12 +366,12 @@ impl Control {
         }
     }
 
-    /// Whether something goes on for a caller who is gone.
+    /// Tells whether work goes on for a caller who is gone.
     pub(crate) fn is_hung_up(&self, call: u64) -> bool {
         self.signs().held.get(&call).is_some_and(|held| held.hung_up)
     }
 
-    /// See [`Self::hold`].
+    /// Ends one [`Self::hold`].
     pub(crate) fn release(&self, call: u64) {
         let mut signs = self.signs();
         let Some(held) = signs.held.get_mut(&call) else {
@@ -387,7 +387,7 @@ impl Control {
         }
     }
 
-    /// Waits until nothing goes on for the call.
+    /// Waits until no work goes on for the call.
     pub(crate) fn poll_released(&self, call: u64, context: &Context<'_>) -> Poll<()> {
         match self.signs().held.get_mut(&call) {
             None => Poll::Ready(()),
@@ -407,16 +407,16 @@ impl Control {
         *self.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 
-    /// Where a loop was interrupted, if JavaScript ran at that moment.
+    /// Returns the place at which a loop was interrupted, if JavaScript ran at that moment.
     pub(crate) fn stood_at(&self) -> Option<StoodAt> {
         self.stood_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Running JavaScript is stopped; a waiting thread is woken.
+    /// Stops running JavaScript; wakes a waiting thread.
     pub(crate) fn interrupt(self: &Arc<Self>) {
         match (self.v8.get(), self.stopped()) {
             (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => interrupt::request(v8, self),
-            // On its own thread, in the middle of what is to end.
+            // This runs on the isolate's own thread, in the middle of the JavaScript that is to end.
             (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory | Stop::Panicked)) => {
                 v8.terminate_execution();
             }

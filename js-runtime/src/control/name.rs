@@ -1,14 +1,14 @@
-//! What an isolate is called: its thread, and its lines in the log. A spare is called so until it is
-//! given a generation's name.
+//! The name of an isolate: that of its thread, and of its lines in the log. A spare is called so until it is given a
+//! generation's name.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::system::posix;
 
-/// Of a spare isolate.
+/// The name of a spare isolate.
 pub(crate) const SPARE: &str = "spare";
 
-/// Shared by all who say it.
+/// The name, shared by all who use it.
 #[derive(Debug, Clone)]
 pub(crate) struct Name(Arc<Mutex<Arc<str>>>);
 
@@ -21,7 +21,7 @@ impl Name {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives it another one; for its own thread.
+    /// Gives the isolate another name; to be called on its own thread.
     pub(crate) fn become_known_as(&self, name: &str) {
         if *self.get() != *name {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = name.into();

@@ -1,7 +1,7 @@
 //! Evaluation ahead of a load: packages and modules of the project are evaluated one after another, and each is
-//! watched. One that says something, begins something, or reaches outside of the isolate is to do that once its
-//! generation serves: the isolate is given up, and the next one stops before that module. What one asks of files is
-//! noted with the answer, and compared before the isolate is used ([`crate::source::looks`]).
+//! watched. A module that says something, begins something, or reaches outside of the isolate is to do that once its
+//! generation serves: the isolate is given up, and the next isolate stops before that module. Questions of modules
+//! about files are noted with the answers, and compared before the isolate is used ([`crate::source::looks`]).
 
 use std::path::PathBuf;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +17,7 @@ use crate::compat;
 use crate::prelude::Prelude;
 use crate::source::packages::is_of_package;
 
-/// Why evaluation ahead of a load was given up.
+/// The reason why evaluation ahead of a load was given up.
 #[derive(Debug)]
 pub(crate) struct Acts {
     /// The module or the package's file that is to blame, if one is.
@@ -28,17 +28,17 @@ pub(crate) struct Acts {
 #[derive(Debug)]
 pub(crate) enum How {
     Failed,
-    /// It printed or wrote.
+    /// The module printed or wrote.
     Said,
-    /// It reached outside: a connection, a child process, a write, a native library.
+    /// The module reached outside: a connection, a child process, a write, a native library.
     Reached,
-    /// Something goes on, or is open.
+    /// The module began something that goes on, or is open.
     Began,
-    /// It left something in the global object.
+    /// The module left something in the global object.
     Shared,
 }
 
-/// Evaluates what an isolate evaluates ahead of a load, in its order.
+/// Evaluates the modules that an isolate evaluates ahead of a load, in their order.
 ///
 /// # Errors
 /// At the first that acts or fails; the isolate is good for nothing then.
@@ -54,7 +54,7 @@ pub(crate) async fn evaluate(load: &mut Load<'_>, prelude: &Prelude, ahead: &Ahe
         call(load, &prelude.import_package, &url.as_str(), file.clone()).await?;
         before = match file {
             Some(_) => before.compared(load, file)?,
-            // One of Node's own: what it opens is Deno's.
+            // A module of Node's own: anything that it opens is Deno's.
             None => Activity::of(load),
         };
     }
@@ -96,17 +96,17 @@ const fn failed(module: Option<PathBuf>) -> Acts {
     }
 }
 
-/// What goes on in an isolate.
+/// The activity in an isolate.
 struct Activity {
-    /// Operations, resources and timers.
+    /// The operations, resources and timers.
     open: RuntimeActivityStats,
-    /// Nothing that it waits for.
+    /// Tells whether there is nothing that the isolate waits for.
     is_idle: bool,
-    /// Lines and writes.
+    /// The number of lines and writes.
     said: u64,
-    /// See [`compat::witness`]; and the worker threads that were started.
+    /// The number of acts (see [`compat::witness`]), and of worker threads that were started.
     acts: u64,
-    /// How many properties the global object has.
+    /// The number of properties of the global object.
     globals: u32,
 }
 
@@ -125,7 +125,7 @@ impl Activity {
         }
     }
 
-    /// The activity now, after this module was evaluated.
+    /// Returns the activity now, after this module was evaluated.
     ///
     /// # Errors
     /// When it did more than compute.

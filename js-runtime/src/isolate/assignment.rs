@@ -1,4 +1,4 @@
-//! What an isolate is made of, what it is for, and why it may not be.
+//! The parts of an isolate, its assignment, and the reasons why it may not suit.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -13,25 +13,25 @@ use crate::source::caches::Caches;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::StartupSnapshot;
 
-/// What an isolate is made of.
+/// The parts of which an isolate is made.
 pub(crate) struct Spec {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) built_ins: Arc<BuiltIns>,
     pub(crate) startup: StartupSnapshot,
-    /// Where Deno keeps what it stores for a program.
+    /// The folder in which Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
     pub(crate) memory: MemoryLimits,
-    /// What it evaluates before it knows what it is for.
+    /// The modules that the isolate evaluates before it knows its assignment.
     pub(crate) ahead: Ahead,
-    /// Where an app's sockets are; it goes with the isolate.
+    /// The folder of an app's sockets; it goes with the isolate.
     pub(crate) sockets: Option<TempDir>,
 }
 
-/// What an isolate is for.
+/// The work that an isolate is for.
 pub(crate) struct Assignment {
     pub(crate) name: String,
-    /// Where the calls come from.
+    /// The queue from which the calls come.
     pub(crate) queue: Arc<CallQueue>,
     pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
     pub(crate) progress: LoadProgress,
@@ -39,30 +39,31 @@ pub(crate) struct Assignment {
 
 pub(super) type Assigned = oneshot::Receiver<Assignment>;
 
-/// How it comes to know what it is for.
+/// The way in which an isolate gets its assignment.
 pub(crate) struct Coming {
     pub(crate) assigned: Assigned,
-    /// Told once it waits for that.
+    /// Receives `true` once the isolate waits for its assignment.
     pub(crate) waits: watch::Sender<bool>,
-    /// Told of a module that must not be evaluated ahead.
+    /// Receives a module that must not be evaluated ahead.
     pub(crate) acts: Arc<OnceLock<PathBuf>>,
 }
 
-/// Why an isolate takes no calls.
+/// The reason why an isolate takes no calls.
 #[derive(Debug)]
 pub(crate) enum NotLoaded {
     Failed(LoadError),
-    /// What it has evaluated ahead made a difference: the project is to be loaded in an isolate that has not.
+    /// The modules that were evaluated ahead made a difference: the project is to be loaded in an isolate without
+    /// them.
     Unsuited(Unsuited),
 }
 
-/// Why what was evaluated ahead was not to be.
+/// The reason why modules should not have been evaluated ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsuited {
-    /// It cannot be.
+    /// The modules cannot be evaluated ahead.
     Failed,
     /// The project's modules write to the environment, and packages might read that.
     EnvironmentWritten,
-    /// Not all of it is imported any more, or not before everything that matters.
+    /// Some of the modules are not imported any more, or not before everything that matters.
     ImportedOtherwise,
 }

@@ -1,4 +1,4 @@
-//! Why a project could not be loaded, and which line of it is to blame.
+//! The reason why a project could not be loaded, and the line of it that is to blame.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,29 +17,29 @@ use crate::source::packages::is_of_package;
 use crate::source::types::{self, Export};
 use crate::source::waits::{self, Wait};
 
-/// Why a function of the prelude did not return.
+/// The reason why a function of the prelude did not return.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// JavaScript threw.
     Threw(Box<JsError>),
     /// Nothing is left to run, and the promise is still pending.
     NeverSettles,
-    /// The load took too long; where JavaScript stood, if it ran.
+    /// The load took too long; with the place where JavaScript stood, if it ran.
     TimedOut(Option<StoodAt>),
-    /// User code called `process.exit`, or what ends a process as well.
+    /// User code called `process.exit`, or another function that ends a process.
     Exited(Exit),
-    /// Its memory reached a limit.
+    /// The isolate's memory reached a limit.
     OutOfMemory,
     /// Nobody waits for the load any more.
     Abandoned,
-    /// Deno refused.
+    /// Deno refused the call.
     Other(CoreError),
 }
 
 const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
 
 impl Failure {
-    /// Tells the user, given the module that was being imported and those that were before.
+    /// Tells the user the reason, given the module that was being imported and the modules before it.
     pub(super) fn explain(self, module: &Url, modules: &Modules, evaluated: &[Url]) -> LoadError {
         match self {
             Self::Threw(error) => explain_throw(&error, module, modules),
@@ -102,7 +102,7 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
             ..found
         };
     }
-    // V8 found it while it linked or compiled; where, mapped already, stands only in the message.
+    // V8 found the error while it linked or compiled; its place, mapped already, stands only in the message.
     let message = diagnostics::message_of(error);
     let kind = if message.contains("does not provide an export") {
         LoadErrorKind::Resolve
@@ -119,7 +119,8 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     }
 }
 
-/// Names a condition where a package throws whose `exports` have another file for it, as `server-only` does.
+/// Names a condition where a package throws whose `exports` have another file for that condition, as `server-only`
+/// does.
 fn advice_on_condition(error: &JsError, modules: &Modules) -> Option<String> {
     let thrown_in = error.frames.first()?.file_name.as_deref()?;
     let path = Url::parse(thrown_in).ok()?.to_file_path().ok()?;
@@ -139,14 +140,14 @@ fn advice_on_condition(error: &JsError, modules: &Modules) -> Option<String> {
     ))
 }
 
-/// `./b` and `Foo` of `The requested module './b' does not provide an export named 'Foo'`.
+/// Takes `./b` and `Foo` from `The requested module './b' does not provide an export named 'Foo'`.
 fn missing_export(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("The requested module '")?;
     let (specifier, rest) = rest.split_once("' does not provide an export named '")?;
     Some((specifier, rest.split_once('\'')?.0))
 }
 
-/// The most modules that a name is followed through.
+/// The number of modules through which a name is followed.
 const LONGEST_WAY: usize = 64;
 
 /// Advises to import or export a name as a type, if it is one where it comes from.
@@ -201,14 +202,14 @@ fn explain_circle(error: &JsError, module: &Url, modules: &Modules) -> Option<Lo
     })
 }
 
-/// `x` of `ReferenceError: Cannot access 'x' before initialization`.
+/// Takes `x` from `ReferenceError: Cannot access 'x' before initialization`.
 fn name_before_initialization(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("Cannot access '")?;
     let (name, rest) = rest.split_once('\'')?;
     (rest == " before initialization").then_some(name)
 }
 
-/// The specifier and the file of `Cannot find module './b'\nRequire stack:\n- /p/a.ts`.
+/// Takes the specifier and the file from `Cannot find module './b'\nRequire stack:\n- /p/a.ts`.
 fn unresolved(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("Cannot find module '")?;
     let (specifier, stack) = rest.split_once("'\nRequire stack:\n- ")?;
@@ -224,7 +225,7 @@ fn split_place(message: &str) -> Option<(&str, Url, usize, usize)> {
     Some((message, url, line.parse().ok()?, column.parse().ok()?))
 }
 
-/// Where the interrupted loop stood, in the original source.
+/// Returns the place of the interrupted loop in the original source.
 fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
     let url = Url::parse(&at.url).ok().filter(|url| url.scheme() == "file")?;
     let (line, column) = modules.original_position(&url, at.line, at.column);
@@ -248,11 +249,13 @@ fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
     }
 }
 
-/// At the top-level `await` that waits: of a module in TypeScript, which has marks, exactly. Of others as far as it is
-/// known: V8 says exactly where a module waits only when nothing else is left to run.
+/// Places the error at the top-level `await` that waits. For a module in TypeScript, which has marks, the place is
+/// exact. For others it is as exact as V8 is: V8 says exactly where a module waits only when nothing else is left to
+/// run.
 ///
-/// A module of the project comes before packages, as its packages are evaluated by others every day. What was evaluated
-/// before does not wait. Of several in one module the one comes first whose value is exported; the others are named.
+/// A module of the project comes before packages, as others evaluate its packages every day. Modules that were
+/// evaluated before do not wait. Of several awaits in one module the one whose value is exported comes first; the
+/// others are named.
 fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -> LoadError {
     let order = |module: &Url| {
         let path = module.to_file_path();
@@ -305,7 +308,7 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
     }
 }
 
-/// An error that no code of the user's causes.
+/// Makes an error that no code of the user's causes.
 pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
     LoadError {
         message: error.to_string(),

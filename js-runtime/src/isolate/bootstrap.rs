@@ -1,4 +1,4 @@
-//! What user code sees of its runtime, in isolates and workers.
+//! The runtime as user code sees it, in isolates and workers.
 
 use deno_runtime::{BootstrapOptions, UNSTABLE_FEATURES, WorkerExecutionMode};
 
@@ -18,7 +18,8 @@ pub(super) fn bootstrap_options(mode: WorkerExecutionMode) -> BootstrapOptions {
     }
 }
 
-/// What packages for Node expect, and Deno leaves out unless it is asked: `__proto__`, as a property to read and assign.
+/// Returns the feature that packages for Node expect, and that Deno leaves out unless it is asked: `__proto__`, as a
+/// property to read and assign.
 fn as_node_has() -> Vec<i32> {
     let proto = UNSTABLE_FEATURES
         .iter()

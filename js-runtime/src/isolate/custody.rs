@@ -1,4 +1,4 @@
-//! The custody of an isolate: somebody waits until its thread is gone, and the task that reads what it writes.
+//! The custody of an isolate: somebody waits for the end of its thread, and for the task that reads its output.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,17 +12,17 @@ use tokio::task::JoinSet;
 use super::fatal::End;
 use crate::control::Name;
 
-/// The limit for a thread to end once it was stopped. JavaScript ends at once; native code that waits for something does
-/// not, and is left behind: nothing may wait for it.
+/// The limit for a thread to end once it was stopped. JavaScript ends at once. Native code that waits for something
+/// does not, and is left behind: nothing may wait for it.
 pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
-/// The parts of an isolate that runs, in the custody of whoever is to wait for them. Where that one goes before, the
-/// engine waits.
+/// The parts of a running isolate, in the custody of the caller that is to wait for them. Where that caller goes
+/// before, the engine waits.
 pub(super) struct Custody {
     isolate: Name,
-    /// Until they were waited for.
+    /// The parts, until somebody has waited for them.
     parts: Option<Parts>,
-    /// Says why, when the thread has given everything back.
+    /// The reason of the end, once the thread has given everything back.
     ended: watch::Receiver<Option<End>>,
     engine: Arc<LeftBehind>,
     runtime: Handle,
@@ -35,7 +35,7 @@ struct Parts {
 }
 
 impl Custody {
-    /// Takes a thread, and the task that reads what it writes. Within a runtime.
+    /// Takes a thread, and the task that reads its output. To be called within a runtime.
     pub(super) fn new(
         isolate: Name,
         thread: JoinHandle<()>,
@@ -58,7 +58,7 @@ impl Custody {
         self.ended.clone()
     }
 
-    /// Waits until all of it is gone, and tells why it ended.
+    /// Waits until all of the isolate is gone, and tells why it ended.
     pub(super) async fn gone(&mut self) -> Ended {
         let end = end(&mut self.ended).await;
         if let Some(parts) = self.parts.take() {
@@ -142,7 +142,7 @@ mod tests {
     use super::{Custody, End, LeftBehind};
     use crate::control::Name;
 
-    /// An isolate that ends when the sender goes; the receiver hears that its output was read to the end.
+    /// Makes an isolate that ends when the sender goes; the receiver hears that its output was read to the end.
     fn isolate(engine: &Arc<LeftBehind>) -> (Custody, mpsc::Sender<()>, oneshot::Receiver<()>) {
         let (ends, told) = mpsc::channel();
         let (sender, ended) = watch::channel(None);

@@ -1,7 +1,7 @@
 //! The loop that answers calls: takes them in, turns the event loop, gives answers out.
 //!
-//! It ends when it is told to close, the last call is answered, and user code has finished what it does at
-//! `baton:draining` and at SIGTERM; or at once when the isolate is stopped, which answers its calls.
+//! The loop ends when the isolate is told to close, the last call is answered, and user code has finished its work at
+//! `baton:draining` and at SIGTERM. It ends at once when the isolate is stopped, which answers its calls.
 
 mod lasting;
 mod rest;
@@ -35,7 +35,7 @@ type Value = Result<v8::Global<v8::Value>, Box<JsError>>;
 /// A call until its answer begins.
 type Running = LocalBoxFuture<'static, (u64, Begins)>;
 
-/// How the answer of a call begins.
+/// The beginning of a call's answer.
 enum Begins {
     /// The handler returned.
     Called(Value),
@@ -43,20 +43,20 @@ enum Begins {
     Forwarded(Result<(Response, Taken), CallError>),
 }
 
-/// How long calls may wait with nothing left to run before they are given up: a timer that user
-/// code has unreferenced does not count as left to run, and may still fire.
+/// The time that calls may wait with nothing left to run before they are given up: a timer that user code has
+/// unreferenced does not count as left to run, and may still fire.
 const IDLE_GRACE: Duration = Duration::from_secs(10);
-/// How often at most garbage is collected only to learn whether memory is nearly used up.
+/// The least time between two collections that only serve to learn whether memory is nearly used up.
 const COLLECT_EVERY: Duration = Duration::from_secs(5);
-/// A call that is not over by then, once its isolate drains, may well last.
+/// The time after which a call of a draining isolate may well last.
 const LASTS: Duration = Duration::from_secs(1);
 
-/// What user code was told of the end of its generation.
+/// The notice that user code got of the end of its generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Draining {
     No,
     Since(Instant),
-    /// Garbage was collected since.
+    /// Garbage was collected since the notice.
     Collected,
 }
 
@@ -67,19 +67,19 @@ struct Driver<'a> {
     queue: &'a CallQueue,
     control: &'a Arc<Control>,
     draining: Draining,
-    /// The work that user code's listeners wait for, once it drains.
+    /// The work that user code's listeners wait for, once the generation drains.
     finishing: Option<LocalBoxFuture<'static, ()>>,
-    /// The work of its handlers of SIGTERM, once no call is left.
+    /// The work of user code's handlers of SIGTERM, once no call is left.
     leaving: Option<LocalBoxFuture<'static, ()>>,
     memory: MemoryLimits,
-    /// When garbage was collected to learn whether memory is nearly used up.
+    /// The time at which garbage was last collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
     rest: Rest,
     running: FuturesUnordered<Running>,
     lasting: FuturesUnordered<Lasting>,
-    /// To the app.
+    /// The connections to the app.
     connections: Connections,
-    /// Set while calls wait and nothing is left to run.
+    /// A timer that runs while calls wait and nothing is left to run.
     idle: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
@@ -141,7 +141,7 @@ impl Driver<'_> {
         if self.control.draining() && self.draining == Draining::No {
             self.draining = Draining::Since(Instant::now());
             self.control.is_finishing(Finishing::Draining);
-            // What its listeners throw is reported as any stray error is.
+            // An error of its listeners is reported as any stray error is.
             self.finishing = Some(
                 self.runtime
                     .call_with_args(&self.prelude.drain, &[])
@@ -158,7 +158,7 @@ impl Driver<'_> {
             tracing::error!(%error, "uncaught in user code");
         }
         let answered = self.give_answers(context) | self.go_on(context);
-        // As Node ends a process whose promises nothing can settle any more.
+        // Node ends a process in the same way when nothing can settle its promises any more.
         let nothing_is_left = event_loop.is_ready() && self.running.is_empty() && self.lasting.is_empty();
         if let Some(finishing) = &mut self.finishing
             && (finishing.as_mut().poll(context).is_ready() || nothing_is_left)
@@ -193,15 +193,15 @@ impl Driver<'_> {
         Turn::Waiting
     }
 
-    /// Has user code hear SIGTERM, as a process does that is to end. Its handlers may exit: no call is left.
+    /// Has user code hear SIGTERM, as a process does that is to end. The handlers may exit: no call is left.
     fn leave(&mut self) {
         self.control.is_finishing(Finishing::Signalled);
         let left = self.runtime.call_with_args(&self.prelude.leave, &[]);
         self.leaving = Some(left.map(drop).boxed_local());
     }
 
-    /// A call that is not over yet may last for hours, and its isolate takes little more: what its load left
-    /// behind goes. Not at once: a call that ends soon would wait for that.
+    /// Collects the garbage of the load, since a call that is not over yet may last for hours, and its isolate takes
+    /// little more. This does not happen at once: a call that ends soon would wait for it.
     fn collect_before_it_stays(&mut self) {
         if let Draining::Since(since) = self.draining
             && since.elapsed() >= LASTS
@@ -212,7 +212,7 @@ impl Driver<'_> {
         }
     }
 
-    /// What calls left goes, once there are none.
+    /// Collects the garbage that calls left, once there are no calls.
     fn collect_at_rest(&mut self, held: Held) {
         let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
         let isolate = self.runtime.v8_isolate();
@@ -247,7 +247,7 @@ impl Driver<'_> {
         own
     }
 
-    /// One a turn, so that what it does to this thread is seen before the next is taken.
+    /// Takes one call a turn, so that the call's effect on this thread is seen before the next call is taken.
     fn take_call(&mut self, context: &Context<'_>) -> bool {
         if self.control.closing() {
             return false;
@@ -334,7 +334,7 @@ impl Driver<'_> {
         answered
     }
 
-    /// The answer is complete; something may go on beside it.
+    /// Gives a complete answer; work for the call may go on beside it.
     fn finish(&mut self, call: u64, response: Response) {
         if self.control.is_held(call) {
             self.outlast(call, response, std::future::ready(()));
@@ -356,7 +356,7 @@ impl Driver<'_> {
         serde_v8::from_v8(scope, value).map_err(script_error)
     }
 
-    /// Nothing is left that could settle the calls that wait.
+    /// Gives up the calls that wait: nothing is left that could settle them.
     fn give_up(&mut self) {
         self.idle = None;
         self.running.clear();
@@ -366,7 +366,7 @@ impl Driver<'_> {
     }
 }
 
-/// An error of our own making on the way into or out of JavaScript.
+/// Makes an error of our own code on the way into or out of JavaScript.
 fn script_error(message: impl std::fmt::Display) -> CallError {
     CallError::Threw(message.to_string())
 }

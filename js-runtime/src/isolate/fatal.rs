@@ -1,9 +1,8 @@
-//! What would end the process costs one isolate and nothing else: a panic on its thread, or V8 that
-//! cannot go on.
+//! Limits an event that would end the process to one isolate: a panic on its thread, or V8 that cannot go on.
 //!
-//! Above the code that panics there may be frames of V8, which a panic cannot unwind; and V8 aborts
-//! once its handler returns. So the thread is not left: it tells that its isolate died, and sleeps
-//! for ever. Its memory is lost until the process ends, which is the price of everybody else's calls.
+//! Above the code that panics there may be frames of V8, which a panic cannot unwind; and V8 aborts once its handler
+//! returns. So the thread does not leave its frames: it tells that its isolate died, and sleeps for ever. Its memory
+//! is lost until the process ends, which is the price of everybody else's calls.
 
 #![allow(unsafe_code, reason = "V8 calls its handlers as C functions")]
 
@@ -19,30 +18,30 @@ use tokio::sync::watch;
 use crate::control::{Control, Stop};
 use crate::system::contained::is_contained;
 
-/// Who is told when an isolate's thread cannot go on.
+/// The receivers of the news that an isolate's thread cannot go on.
 pub(super) struct Told {
     pub(super) control: Arc<Control>,
-    /// Nobody, where the thread is one that the isolate started: the isolate ends by itself then.
+    /// `None` on a thread that the isolate started: the isolate ends by itself then.
     pub(super) ended: Option<watch::Sender<Option<End>>>,
-    /// Of a worker that runs out of memory: tells the isolate that started it, which lives on.
+    /// For a worker that runs out of memory: tells the isolate that started the worker and lives on.
     pub(super) out_of_memory: Option<Box<dyn FnOnce()>>,
 }
 
-/// How an isolate's thread ended.
+/// The end of an isolate's thread.
 #[derive(Debug, Clone)]
 pub(super) struct End {
     pub(super) why: Ended,
-    /// It sleeps for ever, and is not to be waited for.
+    /// Tells whether the thread sleeps for ever, so that nobody waits for it.
     pub(super) lost: bool,
 }
 
 thread_local! {
     static TOLD: Cell<Option<Told>> = const { Cell::new(None) };
-    /// The most heap of this thread's isolate, in bytes.
+    /// The largest heap of this thread's isolate, in bytes.
     static HEAP: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Has what would end the process cost a thread that [`guard_this_thread`] guards, in the whole process.
+/// Limits an event that would end the process to a thread that [`guard_this_thread`] guards, in the whole process.
 pub(crate) fn contain_failures() {
     static HOOKS: Once = Once::new();
     HOOKS.call_once(|| {
@@ -58,18 +57,19 @@ pub(crate) fn contain_failures() {
     });
 }
 
-/// From now on what would end the process ends only the isolate of this thread, where failures are contained.
+/// Guards this thread: from now on an event that would end the process ends only the thread's isolate, where failures
+/// are contained.
 pub(super) fn guard_this_thread(told: Told) {
     TOLD.set(Some(told));
 }
 
-/// To be called for each isolate, on its thread, with what its heap may hold.
+/// Guards the memory of an isolate; to be called for each isolate, on its thread, with the limit of its heap.
 pub(super) fn guard_memory(isolate: &mut v8::Isolate, heap: usize) {
     HEAP.set(heap);
     isolate.set_oom_error_handler(v8_out_of_memory);
 }
 
-/// The isolate of this thread may have a larger heap.
+/// Notes that the isolate of this thread may have a larger heap.
 pub(super) fn heap_may_grow_to(heap: usize) {
     HEAP.set(heap);
 }
@@ -77,7 +77,7 @@ pub(super) fn heap_may_grow_to(heap: usize) {
 static LOST_THREADS: AtomicU64 = AtomicU64::new(0);
 static LOST_MEMORY: AtomicU64 = AtomicU64::new(0);
 
-/// Returns what the process has lost with threads that sleep for ever.
+/// Returns the losses of the process: the threads that sleep for ever, and their memory.
 pub(crate) fn losses() -> Losses {
     Losses {
         threads: LOST_THREADS.load(Ordering::Relaxed),
@@ -85,7 +85,7 @@ pub(crate) fn losses() -> Losses {
     }
 }
 
-/// Returns only where no isolate is to be lost.
+/// Loses this thread; returns only where no isolate is to be lost.
 fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
     let Ok(Some(told)) = TOLD.try_with(Cell::take) else {
         return;
@@ -117,7 +117,7 @@ fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
     sleep_for_ever()
 }
 
-/// Ends the isolate of this thread, which cannot go on, nor return.
+/// Ends the isolate of this thread, which can neither go on nor return.
 pub(super) fn give_up(what: &str) -> ! {
     lose_this_thread(Stop::Panicked, Ended::Panicked, what);
     sleep_for_ever()
@@ -152,12 +152,12 @@ mod tests {
     use super::{Told, contain_failures, guard_this_thread};
     use crate::control::Control;
 
-    /// As V8 calls an operation: a panic that reached it would abort the process.
+    /// Panics where V8 calls an operation: a panic that reached V8 would abort the process.
     extern "C" fn operation() {
         panic!("in an operation");
     }
 
-    /// Says to a copy of this test's process that it is the one to panic.
+    /// The variable that tells a copy of this test's process to panic.
     const PANICS: &str = "BATON_TEST_PANICS";
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         if std::env::var_os(PANICS).is_some() {
             return lose_an_isolate();
         }
-        // In a process of its own, since a thread that panicked stays in the hook for ever.
+        // The test runs in a process of its own, since a thread that panicked stays in the hook for ever.
         let name =
             "isolate::fatal::tests::a_panic_below_foreign_frames_answers_the_isolates_calls_and_ends_nothing_else";
         let copy = std::process::Command::new(std::env::current_exe().unwrap())

@@ -29,17 +29,17 @@ use tokio::task::JoinSet;
 
 use crate::control::Control;
 
-/// The longest stack of what a handler threw, in bytes.
+/// The limit for the stack of an error that a handler threw, in bytes.
 const LONGEST_STACK: usize = 1 << 20;
-/// The most headers of an app's answer.
+/// The limit for the number of headers of an app's answer.
 const MOST_HEADERS: usize = 512;
 
-/// Headers between this module and `own_modules/serving.ts`, which neither callers nor apps see.
+/// The headers between this module and `own_modules/serving.ts`, which neither callers nor apps see.
 const PEER: HeaderName = HeaderName::from_static("baton-peer");
 const CALL: HeaderName = HeaderName::from_static("baton-call");
 const THREW: HeaderName = HeaderName::from_static("baton-threw");
 
-/// Those of one connection, which are not passed on.
+/// The headers of one connection, which are not passed on.
 const OF_CONNECTION: [&str; 6] = [
     "connection",
     "keep-alive",
@@ -49,7 +49,7 @@ const OF_CONNECTION: [&str; 6] = [
     "expect",
 ];
 
-/// Whether somebody still takes the answer's body.
+/// A receiver that ends when nobody takes the answer's body any more.
 pub(super) struct Taken(oneshot::Receiver<Infallible>);
 
 impl Taken {
@@ -59,7 +59,8 @@ impl Taken {
     }
 }
 
-/// The connections of an isolate to its app. Each ends with its request, and all of them with the last one of these.
+/// The connections of an isolate to its app. Each ends with its request, and all of them with the last of these
+/// values.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Connections(Rc<RefCell<JoinSet<()>>>);
 
@@ -71,7 +72,7 @@ impl Connections {
     }
 }
 
-/// Asks the app; resolves when its answer begins. Of a caller who has hung up, when the app is done.
+/// Asks the app; resolves when its answer begins. For a caller who has hung up, resolves when the app is done.
 ///
 /// # Errors
 /// When it threw, when nothing listens, or when the caller hung up.
@@ -93,7 +94,7 @@ pub(super) async fn forward(
     match select(asked, std::pin::pin!(hung_up)).await {
         Either::Left((answer, _)) => answer,
         Either::Right(((), asked)) => {
-            // Closes the connection, which the app sees; what it still does is waited for.
+            // Closes the connection, which the app sees; the app's remaining work is waited for.
             drop(asked);
             control.hang_up(id);
             std::future::poll_fn(|context| control.poll_released(id, context)).await;
@@ -114,7 +115,7 @@ async fn ask(
         .handshake(TokioIo::new(stream))
         .await
         .map_err(no_answer)?;
-    // Ends with the request: when its answer is there, or when whoever waits for it is dropped.
+    // The task ends with the request: when its answer is there, or when the waiting future is dropped.
     connections.spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to an app ended");
@@ -208,7 +209,7 @@ fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError
     Ok(http)
 }
 
-/// The call as `own_modules/serving.ts` reads it: the fields of a form.
+/// Returns the call as `own_modules/serving.ts` reads it: the fields of a form.
 fn told(id: u64, subject: &CallSubject) -> String {
     let mut form = form_urlencoded::Serializer::new(format!("id={id}"));
     let CallSubject { function, run, step } = subject;
@@ -277,7 +278,7 @@ mod tests {
 
     use super::{Connections, ask};
 
-    /// Asks an app that answers these bytes, and reads its answer to the end: how many bytes it has.
+    /// Asks an app that answers these bytes, and reads its answer to the end; returns the number of bytes.
     async fn asked(bytes: Vec<u8>) -> Result<usize, CallError> {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("app");

@@ -1,4 +1,4 @@
-//! What the host holds of an isolate: sendable, and good from any thread.
+//! The host's side of an isolate: sendable, and good from any thread.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,13 +28,13 @@ const TOLD_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Handle {
     name: Name,
     control: Arc<Control>,
-    /// Says why, when the thread has given everything back.
+    /// The reason of the end, once the thread has given everything back.
     ended: watch::Receiver<Option<End>>,
-    /// Until somebody waits for its end.
+    /// The custody, until somebody waits for its end.
     custody: Mutex<Option<Custody>>,
 }
 
-/// The failure of a load whose thread does not listen.
+/// Makes the error of a load whose thread does not listen.
 fn kept_by_native_code(stage: &LoadStage) -> LoadError {
     LoadError {
         kind: LoadErrorKind::Timeout,
@@ -50,7 +50,7 @@ fn kept_by_native_code(stage: &LoadStage) -> LoadError {
     }
 }
 
-/// An isolate that has begun, and loads its project once it is told to. Dropping it ends it.
+/// An isolate that has begun, and loads its project once it gets its assignment. Dropping it ends the isolate.
 pub(crate) struct Begun {
     name: Name,
     assign: oneshot::Sender<Assignment>,
@@ -61,7 +61,7 @@ pub(crate) struct Begun {
     custody: Custody,
 }
 
-/// Starts a thread, and boots on it whatever needs not know what the isolate is for.
+/// Starts a thread, and boots on it as far as the isolate needs no assignment.
 ///
 /// # Errors
 /// When the system has no thread or no descriptors left.
@@ -95,7 +95,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<B
             let (control, known_as) = (control.clone(), known_as.clone());
             let acts = acts.clone();
             move || {
-                // Before a panic would cost the thread.
+                // This comes before a panic would cost the thread.
                 let event_loop = thread::event_loop();
                 guard_this_thread(Told {
                     control: control.clone(),
@@ -128,13 +128,13 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<B
 }
 
 impl Begun {
-    /// Whether it waits to be told, or will.
+    /// Tells whether the isolate waits for its assignment, or will.
     pub(crate) fn is_alive(&self) -> bool {
-        // The other end goes with what the thread does until it is told.
+        // The thread drops the other end when its work before the assignment ends.
         self.control.stopped().is_none() && self.waits.has_changed().is_ok()
     }
 
-    /// When it has done all that it can before it is told.
+    /// Returns a handle to wait until the isolate has done all that it can before its assignment.
     pub(crate) fn readiness(&self) -> Readiness {
         Readiness {
             control: self.control.clone(),
@@ -142,17 +142,17 @@ impl Begun {
         }
     }
 
-    /// The module that it was not to evaluate ahead; it has ended, or will.
+    /// Returns the module that the isolate was not to evaluate ahead; the isolate has ended, or will.
     pub(crate) fn acts(&self) -> Option<&PathBuf> {
         self.acts.get()
     }
 
-    /// Whether it has done all that it can before it is told.
+    /// Tells whether the isolate has done all that it can before its assignment.
     pub(crate) fn is_ready(&self) -> bool {
         *self.waits.borrow() && self.is_alive()
     }
 
-    /// Ends it; resolves when its thread is gone, or is left behind.
+    /// Ends the isolate; resolves when its thread is gone, or is left behind.
     pub(crate) async fn end(self) {
         let Self {
             assign,
@@ -160,7 +160,7 @@ impl Begun {
             custody,
             ..
         } = self;
-        // One that could not boot waits for whom to tell.
+        // An isolate that could not boot waits for a caller to tell.
         drop(assign);
         drop(abandoned);
         custody.gone_or_left_behind().await;
@@ -215,7 +215,7 @@ impl Begun {
                 Ok(Loaded { isolate, manifest })
             }
             Err(error) => {
-                // Whoever is told that a load failed may rely on its thread being gone, or on a line of the log.
+                // A caller that is told of a failed load may rely on the thread being gone, or on a line of the log.
                 custody.gone_or_left_behind().await;
                 Err(error)
             }
@@ -223,14 +223,14 @@ impl Begun {
     }
 }
 
-/// See [`Begun::readiness`].
+/// The handle that [`Begun::readiness`] returns.
 pub(crate) struct Readiness {
     control: Arc<Control>,
     waits: watch::Receiver<bool>,
 }
 
 impl Readiness {
-    /// Waits for it, or for its end; ends it when that takes too long. Whether it became ready.
+    /// Waits until the isolate is ready, or ends; ends it when that takes too long. Tells whether it became ready.
     pub(crate) async fn wait_or_stop(mut self, timeout: Duration) -> bool {
         let waits = self.waits.wait_for(|waits| *waits);
         match tokio::time::timeout(timeout, waits).await {
@@ -243,7 +243,7 @@ impl Readiness {
     }
 }
 
-/// What the thread says of its load; of one that panicked, that it did.
+/// Returns the outcome of the thread's load; for a thread that panicked, an error that says so.
 async fn outcome_of(
     loaded: &mut oneshot::Receiver<Result<Manifest, NotLoaded>>,
     ended: &mut watch::Receiver<Option<End>>,
@@ -252,7 +252,7 @@ async fn outcome_of(
         biased;
         Ok(outcome) = loaded => outcome,
         end = ended.wait_for(Option::is_some) => Err(match end.ok().and_then(|end| end.clone()) {
-            // Before it was told what it is for.
+            // The isolate ended before its assignment.
             Some(End { why, .. }) if why != Ended::Panicked => NotLoaded::Unsuited(Unsuited::Failed),
             _ => NotLoaded::Failed(LoadError {
                 message: "the isolate's thread panicked while it loaded the project".to_owned(),

@@ -1,5 +1,5 @@
-//! Evaluates a project: the prelude, each module, then the handlers. What fails becomes a
-//! [`LoadError`] with its place in the user's source.
+//! Evaluates a project: the prelude, each module, then the handlers. A failure becomes a [`LoadError`] with its place
+//! in the user's source.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -26,15 +26,15 @@ use crate::source::entries;
 
 /// The way in which the project answers.
 pub(crate) enum Serving {
-    /// By its functions: nothing of it listens.
+    /// The project answers by its functions: nothing of it listens.
     Functions,
-    /// By an app that listens at this socket.
+    /// The project answers by an app that listens at this socket.
     App(PathBuf),
-    /// By a handler that is called. What is not there whole goes to this socket.
+    /// The project answers by a handler that is called. A request whose body is not there whole goes to this socket.
     Handler(PathBuf),
 }
 
-/// What the code of an isolate is evaluated in.
+/// The surroundings in which an isolate's code is evaluated.
 pub(crate) struct Load<'a> {
     pub(crate) worker: &'a mut MainWorker,
     pub(crate) modules: &'a Modules,
@@ -106,13 +106,14 @@ impl Load<'_> {
             Entry::Folder(_) => &prelude.import_modules,
             Entry::File(_) => &prelude.import_entry,
         };
-        // The canonical path, as an import of the same file from elsewhere would resolve to.
+        // The canonical path, to which an import of the same file from elsewhere would resolve.
         let canonical = |path: &PathBuf| sources.canonical(path).unwrap_or_else(|_| path.clone());
         let entries: Vec<PathBuf> = entries.iter().map(canonical).collect();
         let ahead: HashSet<&PathBuf> = ahead.iter().collect();
         let mut last = None;
         let mut evaluated = Vec::new();
-        // Of those that are evaluated as many at once as there are; of others one, which is to blame if it fails.
+        // Modules that were evaluated ahead come in groups, as large as can be; others come one by one, so that a
+        // failing module is known.
         for together in entries.chunk_by(|one, next| ahead.contains(one) && ahead.contains(next)) {
             if let Some(error) = together.iter().find_map(|path| not_a_module(path, modules)) {
                 return Err(error);
@@ -141,11 +142,11 @@ impl Load<'_> {
         let argument = to_v8(runtime, &argument)?;
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
             Ok(served) => from_v8::<Served>(runtime, &served)?,
-            // It waited for a server to listen.
+            // The module waited for a server to listen.
             Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(sources)),
             Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
-        // It would be condemned before its first call.
+        // The isolate would be condemned before its first call.
         if is_nearly_full(runtime.v8_isolate(), self.memory, control) {
             return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
         }
@@ -165,7 +166,7 @@ impl Load<'_> {
     }
 }
 
-/// Refuses what has a module's name, and is no file that could be read.
+/// Refuses a path that has a module's name and is no readable file.
 fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
     if modules.sources.is_file(path) {
         return None;
@@ -181,7 +182,7 @@ fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
 }
 
 async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {
-    // Its code comes from the loader, as that of every module.
+    // The code comes from the loader, as that of every module.
     let load = worker.js_runtime.load_side_es_module(&url);
     let id = load.await.map_err(internal)?;
     worker.evaluate_module(id).await.map_err(internal)?;
@@ -220,7 +221,7 @@ pub(crate) async fn run(
     })
     .await;
     match outcome {
-        // Whatever JavaScript says after a stop, it says because of it.
+        // After a stop, every result of JavaScript is a result of the stop.
         _ if control.stopped().is_some() => Err(match control.stopped() {
             Some(Stop::TimedOut) => Failure::TimedOut(control.stood_at()),
             Some(Stop::Exited(exit)) => Failure::Exited(exit.clone()),

@@ -1,4 +1,4 @@
-//! What an isolate may hold: near its limits it is condemned, at a limit it is stopped before V8
+//! The limits for an isolate's memory: near a limit the isolate is condemned, at a limit it is stopped before V8
 //! would end the process.
 
 #![allow(unsafe_code, reason = "V8 takes an allocator as C functions with a data pointer")]
@@ -13,8 +13,8 @@ use js_runtime_api::MemoryLimits;
 use super::fatal;
 use crate::control::{Control, Held, Stop};
 
-/// Whether what user code still refers to nearly fills what it may have. Collects garbage to find
-/// out, which takes a while.
+/// Tells whether the memory to which user code still refers nearly fills the limits. Collects garbage to find out,
+/// which takes a while.
 pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits, control: &Control) -> bool {
     if !Held::by(isolate).with_workers(&control.memory).is_near(limits) {
         return false;
@@ -23,24 +23,24 @@ pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits, co
     Held::by(isolate).with_workers(&control.memory).is_near(limits)
 }
 
-/// The heap that V8 gets at its limit so that it comes to see that it is stopped. V8 that is given no more ends its thread,
-/// and a loop that it has optimised sees nothing: all that it is given is lost then.
+/// Returns the heap that V8 gets at its limit, so that it comes to see that it is stopped. Without more heap V8 ends
+/// its thread. A loop that V8 has optimised sees no stop, and all of the extra heap is lost then.
 pub(super) fn leeway(current: usize, limit: usize) -> usize {
     const LEAST: usize = 64 << 20;
     limit.saturating_add(limit.max(LEAST)).max(current)
 }
 
-/// Returns what V8 has of the system for the heap, used or not, in bytes.
+/// Returns the memory that V8 has from the system for the heap, used or not, in bytes.
 pub(super) fn of_heap(isolate: &mut v8::Isolate) -> usize {
     isolate.get_heap_statistics().total_heap_size()
 }
 
-/// Has V8 collect what is garbage at once, and give back the memory. Takes a while.
+/// Has V8 collect garbage at once, and give back the memory. Takes a while.
 pub(super) fn collect(isolate: &mut v8::Isolate) {
     isolate.low_memory_notification();
 }
 
-/// V8 gets some room to unwind, and the isolate is stopped.
+/// Stops the isolate at its heap limit, and gives V8 some room to unwind.
 pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, heap: usize, control: &Arc<Control>) {
     let control = control.clone();
     // SAFETY: V8 calls back only while the isolate lives.
@@ -62,20 +62,19 @@ pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, heap: usize, control: 
     fatal::guard_memory(runtime.v8_isolate(), heap);
 }
 
-/// Buffers of this size and more, in bytes, are refused at the limit. Smaller ones are what Deno's own
-/// operations ask for, which cannot be refused.
+/// The size of buffers, in bytes, from which they are refused at the limit. Deno's own operations ask for smaller
+/// ones, which cannot be refused.
 const LARGE: usize = 64 << 10;
 
-/// Counts what V8 allocates for array buffers, of an isolate and its workers together.
+/// The account of V8's memory for array buffers, of an isolate and its workers together.
 struct Account {
     limit: usize,
     control: Arc<Control>,
 }
 
 impl Account {
-    /// Whether there is room. V8 collects garbage when there is none and asks again, and then tells
-    /// user code by a `RangeError`. Small buffers have room for a quarter more, then the isolate is
-    /// stopped.
+    /// Tells whether there is room. V8 collects garbage when there is none and asks again, and then tells user code
+    /// by a `RangeError`. Small buffers have room for a quarter more, then the isolate is stopped.
     fn take(&self, length: usize) -> bool {
         let held = self.held().fetch_add(length, Ordering::Relaxed).saturating_add(length);
         if held > self.limit && length >= LARGE {
@@ -96,7 +95,7 @@ impl Account {
         &self.control.memory.buffers
     }
 
-    /// Returns null where there is no room, or the system gives none.
+    /// Allocates; returns null where there is no room, or the system gives none.
     fn allocate(&self, length: usize, content: Content) -> *mut c_void {
         if !self.take(length) {
             return std::ptr::null_mut();
@@ -115,13 +114,13 @@ impl Account {
     }
 }
 
-/// What is in memory that is allocated.
+/// The content of newly allocated memory.
 enum Content {
     Zeros,
     Anything,
 }
 
-/// An allocator for array buffers that may hold `limit` bytes.
+/// Makes an allocator for array buffers that may hold `limit` bytes.
 pub(super) fn buffer_allocator(limit: usize, control: Arc<Control>) -> v8::UniqueRef<v8::Allocator> {
     static FUNCTIONS: v8::RustAllocatorVtable<Account> = v8::RustAllocatorVtable {
         allocate,

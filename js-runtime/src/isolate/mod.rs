@@ -1,10 +1,10 @@
-//! One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
+//! The isolates. One isolate is one OS thread with one current-thread runtime: V8 wants its thread for life, and
 //! generations overlap.
 //!
-//! `handle` is what the host holds, `assignment` what an isolate is made of and for, `thread` the life from boot to drop,
-//! `custody` waits for its end, `load` the modules' evaluation (`ahead` that of some before, `blame` what went wrong in it), `driver` the loop that
-//! answers calls, `forward` the way to an app that listens. `memory`, `stack` and `fatal` are about what may go too far.
-//! `worker` is the threads that user code starts.
+//! `handle` is the host's side, `assignment` the parts and the work of an isolate, `thread` its life from boot to
+//! drop, `custody` waits for its end, `load` evaluates the modules (`ahead` some of them before the load, `blame`
+//! explains failures), `driver` is the loop that answers calls, `forward` the way to an app that listens. `memory`,
+//! `stack` and `fatal` are about limits that code may exceed. `worker` has the threads that user code starts.
 
 mod ahead;
 mod assignment;

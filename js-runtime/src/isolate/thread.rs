@@ -42,11 +42,11 @@ use crate::resolve::node::NodeResolution;
 use crate::source::caches::ScriptCodeCache;
 use crate::system::posix::FreedMemory;
 
-/// How long an isolate that another one has taken the place of waits before it is disposed of, which takes
-/// processor time that the first calls of the other one want.
+/// The time that an isolate waits for its disposal after another isolate has taken its place: disposal takes
+/// processor time that the first calls of the other isolate want.
 const SUCCESSOR_FIRST: Duration = Duration::from_millis(30);
 
-/// Threads that work beside an isolate's loop stay for as long as it lives.
+/// The time for which threads stay that work beside an isolate's loop: as long as the isolate lives.
 const STAY: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// Runs on the isolate's own thread, from its first to its last line; says why it ended.
@@ -85,7 +85,7 @@ pub(crate) fn run(
         Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
         Some(Stop::OutOfMemory) => Ended::OutOfMemory,
         Some(Stop::Panicked) => Ended::Panicked,
-        // It was told to.
+        // User code was told to end.
         Some(Stop::Exited(_)) if control.was_signalled() => {
             if control.condemned() {
                 Ended::Condemned
@@ -101,7 +101,7 @@ pub(crate) fn run(
     }
 }
 
-/// Makes the event loop of an isolate's thread, as Deno makes it. One thread for what reads files and computes beside the
+/// Makes the event loop of an isolate's thread, as Deno makes it. One thread for files and computations beside the
 /// loop is there from the start, and such threads stay: tokio panics where there is none and none can be had.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ pub(crate) fn run(
 pub(super) fn event_loop() -> io::Result<Runtime> {
     let event_loop = Builder::new_current_thread()
         .enable_all()
-        // Each with room for a parser.
+        // Each thread has room for a parser.
         .max_blocking_threads(32)
         .thread_keep_alive(STAY)
         .thread_stack_size(BESIDE_STACK)
@@ -218,7 +218,7 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     }
 }
 
-/// Evaluates what is to be evaluated ahead of the load.
+/// Evaluates the modules that are to be evaluated ahead of the load.
 ///
 /// # Errors
 /// With the module that must not be, where it is known.
@@ -244,7 +244,8 @@ async fn evaluate_ahead(
     })
 }
 
-/// Checks that what was evaluated ahead made no difference to the load. `is_written`: the load wrote to the environment.
+/// Checks that the modules evaluated ahead made no difference to the load. `is_written`: the load wrote to the
+/// environment.
 fn suits(spec: &Spec, is_written: bool) -> Result<(), Unsuited> {
     if spec.ahead.is_empty() {
         return Ok(());
@@ -258,7 +259,7 @@ fn suits(spec: &Spec, is_written: bool) -> Result<(), Unsuited> {
     Ok(())
 }
 
-/// Waits until the isolate is told what it is for; `None` when it is to end. What packages have begun goes on.
+/// Waits for the isolate's assignment; `None` when the isolate is to end. Work that packages have begun goes on.
 async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignment> {
     let runtime = &mut load.worker.js_runtime;
     std::future::poll_fn(|context| {
@@ -276,7 +277,7 @@ async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignm
     .await
 }
 
-/// Says why there will be no isolate to whoever wants it to load.
+/// Answers a load with the reason why there will be no isolate.
 async fn refuse(assigned: Assigned, error: LoadError) {
     if let Ok(assignment) = assigned.await {
         let _ = assignment.ready.send(Err(NotLoaded::Failed(error)));

@@ -1,9 +1,9 @@
 //! The threads that user code starts with `node:worker_threads` and `new Worker`: each runs a V8 isolate of its own,
 //! with the modules of the same generation, and ends with the isolate that started it.
 //!
-//! A worker that runs out of memory ends alone, also where it has less than it boots with. One whose thread panics takes
-//! the isolate that started it along, as a panic there would. Workers may hold no more than the isolate that started
-//! them: of buffers together with it, of heaps together with each other.
+//! A worker that runs out of memory ends alone, also where it has less than it boots with. A worker whose thread
+//! panics takes the isolate that started it along, as a panic there would. Workers may hold no more than the isolate
+//! that started them: of buffers together with it, of heaps together with each other.
 
 #![allow(unsafe_code, reason = "V8 calls back as a C function")]
 
@@ -54,7 +54,7 @@ const BOOTS_WITH: usize = 32 * MIB;
 const MOST_WORKERS: usize = 256;
 
 thread_local! {
-    /// Of a worker's own thread: gives back at its end what the worker counts for.
+    /// The share of a worker's own thread: at the thread's end it gives back the worker's part.
     static SHARE: RefCell<Option<Share>> = const { RefCell::new(None) };
 }
 
@@ -67,7 +67,8 @@ struct Share {
 }
 
 impl Share {
-    /// Notes the memory as it is without garbage; says whether the workers' heaps together are larger than one may be.
+    /// Notes the memory as it is without garbage; tells whether the workers' heaps together are larger than one may
+    /// be.
     fn note(&mut self, held: Held, most: usize) -> bool {
         let family = &self.control.memory;
         for (all, is, was) in [
@@ -93,21 +94,21 @@ impl Drop for Share {
 
 /// The limit of a worker's heap, and the handle that ends it.
 struct HeapLimit {
-    /// Of all workers together.
+    /// The memory of all workers together.
     family: usize,
     handle: v8::IsolateHandle,
     out_of_memory: Arc<AtomicBool>,
 }
 
 impl HeapLimit {
-    /// Ends the worker, which tells who started it.
+    /// Ends the worker, which tells its starter.
     fn exceeded(&self) {
         self.out_of_memory.store(true, Ordering::SeqCst);
         self.handle.terminate_execution();
     }
 }
 
-/// Called by V8 when it has collected a worker's garbage.
+/// Notes a worker's memory; called by V8 when it has collected the worker's garbage.
 unsafe extern "C" fn collected(
     isolate: v8::UnsafeRawIsolatePtr,
     _: v8::GCType,
@@ -127,7 +128,7 @@ unsafe extern "C" fn collected(
     }
 }
 
-/// What an isolate and its workers have in common.
+/// The parts that an isolate and its workers have in common.
 pub(crate) struct Family {
     pub(crate) spec: Spec,
     pub(crate) control: Arc<Control>,
@@ -137,9 +138,9 @@ pub(crate) struct Family {
     pub(crate) buffers: SharedArrayBufferStore,
     pub(crate) wasm: CompiledWasmModuleStore,
     pub(crate) certificates: Arc<Certificates>,
-    /// Of the workers that were started; `None` once they are to end.
+    /// The handles of the workers that were started; `None` once they are to end.
     workers: Mutex<Option<Vec<v8::IsolateHandle>>>,
-    /// The number of those that have not ended.
+    /// The number of workers that have not ended.
     alive: Arc<AtomicUsize>,
 }
 
@@ -165,7 +166,8 @@ impl Family {
         Arc::new(move |arguments| family.create(arguments))
     }
 
-    /// Stops the JavaScript of every worker, also of one that only computes. Their threads end by themselves then.
+    /// Stops the JavaScript of every worker, also of a worker that only computes. Their threads end by themselves
+    /// then.
     pub(crate) fn end_workers(&self) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).take();
         for worker in workers.into_iter().flatten() {
@@ -246,7 +248,7 @@ impl Family {
         (worker, handle)
     }
 
-    /// The options of a worker, beside the services that it shares with its isolate.
+    /// Returns the options of a worker, beside the services that it shares with its isolate.
     fn options(
         self: &Arc<Self>,
         arguments: CreateWebWorkerArgs,
@@ -309,7 +311,7 @@ impl Family {
             control: self.control.clone(),
             ended: None,
             out_of_memory: Some(Box::new(move || {
-                // A channel that is closed has nobody who would want to know.
+                // A closed channel has no reader who would want to know.
                 let _ = teller.post_event(WorkerControlEvent::TerminalError(out_of_memory(), 1));
             })),
         });
@@ -321,12 +323,12 @@ impl Family {
             handle: handle.clone(),
             out_of_memory: worker.oom_triggered.clone(),
         });
-        // The isolate may collect garbage until the very end: what V8 is given is a few bytes, and stays.
+        // The isolate may collect garbage until the very end: the box for V8 has a few bytes, and stays.
         let limit = Box::into_raw(limit).cast::<c_void>();
         isolate.add_gc_epilogue_callback(collected, limit, v8::GCType::kGCTypeMarkSweepCompact);
         match &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(workers) => {
-                // Of one that has ended there is nothing to end.
+                // A worker that has ended has nothing to end.
                 if workers.len() >= 2 * MOST_WORKERS {
                     workers.drain(..MOST_WORKERS);
                 }
@@ -348,7 +350,7 @@ impl Family {
     }
 }
 
-/// As Deno tells it.
+/// Makes the error as Deno tells it.
 fn out_of_memory() -> CoreError {
     CoreErrorKind::JsBox(JsErrorBox::new(
         "ERR_WORKER_OUT_OF_MEMORY",

@@ -1,4 +1,4 @@
-//! V8's caches of compiled code, by the content of what was compiled: given with each module.
+//! V8's caches of compiled code, by the content of the source: given to V8 with each module.
 
 use std::borrow::Cow;
 

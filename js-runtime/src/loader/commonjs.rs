@@ -1,8 +1,8 @@
 //! The project's modules that are CommonJS because their settings say so, though they are written as ES modules.
 //!
-//! Such a module is evaluated by `require`, and by nothing else: to an `import` it is an ES module that requires it. One
-//! stays an ES module that uses what only ES modules have (`import.meta`, a top-level `await`, a name that CommonJS
-//! defines), or imports one that does: TypeScript would refuse it, and it would not run.
+//! Such a module is evaluated by `require`, and by nothing else: to an `import` it is an ES module that requires it.
+//! A module stays an ES module if it uses something that only ES modules have (`import.meta`, a top-level `await`, a
+//! name that CommonJS defines), or imports such a module: TypeScript would refuse it, and it would not run.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -23,13 +23,13 @@ use crate::source::transpile;
 /// The specifier of the module that gives a compiled module's `module.exports` to the ES module around it.
 pub(super) const EXPORTS: &str = "baton:commonjs-exports";
 
-/// The most modules that are looked at for one that has to be an ES module.
+/// The limit for the number of modules that are searched for one that has to be an ES module.
 const MOST: usize = 10_000;
 
 impl Modules {
     /// Tells whether a module becomes CommonJS that is made of an ES module.
     pub(crate) fn is_compiled(&self, url: &Url) -> Result<bool, JsErrorBox> {
-        // With a query it is to be evaluated once more, which `require` does not do.
+        // A module with a query is to be evaluated once more, which `require` does not do.
         if url.query().is_some() || url.scheme() != "file" {
             return Ok(false);
         }
@@ -84,7 +84,7 @@ impl Modules {
         Ok(false)
     }
 
-    /// The module behind a specifier, if it may be an ES module.
+    /// Returns the module behind a specifier, if it may be an ES module.
     fn imported_module(&self, specifier: &str, referrer: &Url) -> Result<Option<Url>, JsErrorBox> {
         if self.node.is_package(referrer)? {
             let found = self.node.resolve(specifier, referrer).ok();
@@ -108,7 +108,7 @@ impl Modules {
         let Ok(path) = url.to_file_path() else {
             return Ok(None);
         };
-        // What cannot be read, or does not parse, is told when it is loaded.
+        // A file that cannot be read, or does not parse, is reported when it is loaded.
         let Ok(file) = self.sources.read(&path) else {
             return Ok(None);
         };
@@ -120,7 +120,7 @@ impl Modules {
         }))
     }
 
-    /// The file that `require` finds for a module of the project, if Baton says which one it is.
+    /// Returns the file that `require` finds for a module of the project, if Baton decides it.
     pub(crate) fn required_file(&self, specifier: &str, referrer: &Url) -> Result<Option<Url>, JsErrorBox> {
         if self.node.is_builtin(specifier) {
             return Ok(None);
@@ -133,7 +133,7 @@ impl Modules {
             return Ok(Some(found));
         }
         let found = if is_of_sdk(specifier) {
-            // The SDK is there once, and evaluated ahead.
+            // The SDK is loaded once, and evaluated ahead.
             self.node.resolve(specifier, referrer)
         } else {
             self.node.resolve_required(specifier, referrer)
@@ -141,7 +141,7 @@ impl Modules {
         Ok(found.ok().filter(|url| url.scheme() == "file"))
     }
 
-    /// The ES module around a compiled one.
+    /// Returns the ES module around a compiled one.
     pub(super) fn around(url: &Url, emitted: &Emitted) -> String {
         let Names { is_module, own, others } = commonjs::names(url, emitted);
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -164,7 +164,7 @@ impl Modules {
         code
     }
 
-    /// The text of the module that requires a compiled one, if this URL is such a module's.
+    /// Returns the text of the module that requires a compiled one, if this URL is such a module's.
     pub(super) fn exports_module(&self, url: &Url) -> Option<String> {
         if url.scheme() != "baton" || !url.as_str().starts_with(EXPORTS) {
             return None;
@@ -183,7 +183,7 @@ impl Modules {
     }
 }
 
-/// The URL of the module that requires a compiled one, for the ES module around that.
+/// Returns the URL of the module that requires a compiled one, for the ES module around that.
 pub(super) fn exports_for(around: &Url) -> Option<Url> {
     let mut url = Url::parse(EXPORTS).ok()?;
     url.set_query(Some(around.path()));

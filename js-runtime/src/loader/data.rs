@@ -1,4 +1,4 @@
-//! Files that are imported for their content: JSON, text, and what built-in modules parse.
+//! Files that are imported for their content: JSON, text, and files that built-in modules parse.
 
 use deno_ast::MediaType;
 use deno_core::url::Url;
@@ -30,7 +30,7 @@ impl Data {
 }
 
 impl Modules {
-    /// Returns the content of a file that is no code; nothing for one that is.
+    /// Returns the content of a file that is no code; `None` for a file of code.
     pub(super) fn content(&self, url: &Url, file: &SourceFile) -> Result<Option<Data>, JsErrorBox> {
         if bundled::is_text(url) {
             let expression = serde_json::Value::from(&*self.text(url, file)?).to_string();

@@ -1,4 +1,4 @@
-//! More of `import.meta` than is in it everywhere.
+//! Additions to `import.meta` beyond the properties that it has everywhere.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::Modules;
 
 const IS_MAIN: &str = "import.meta.main=true;";
 
-/// Whether a module asks `import.meta` for something that is not in it everywhere.
+/// Tells whether a module asks `import.meta` for something that is not in it everywhere.
 fn uses_more_of_import_meta(code: &str) -> bool {
     code.match_indices("import.meta").any(|(at, meta)| {
         let rest = &code[at + meta.len()..];
@@ -23,8 +23,9 @@ fn uses_more_of_import_meta(code: &str) -> bool {
 }
 
 impl Modules {
-    /// Returns the code with what built-in modules have in `import.meta`, for a module of the project that uses more of
-    /// it. In its first line, which the source map then has too far left; no other line moves.
+    /// Returns the code with the additions of built-in modules to `import.meta`, for a module of the project that
+    /// uses more of it. The additions are in the first line, which the source map then has too far left; no other
+    /// line moves.
     pub(super) fn with_import_meta(&self, url: &Url, code: &str) -> Result<Option<Arc<str>>, JsErrorBox> {
         if !uses_more_of_import_meta(code) || code.starts_with("#!") || self.node.is_package(url)? {
             return Ok(None);

@@ -1,9 +1,9 @@
 //! The default export of a CommonJS module that was compiled from an ES module (`__esModule`).
 //!
-//! To Node it is `module.exports`. To a compiler that makes CommonJS, to bundlers and to Bun it is `exports.default`, and
-//! TypeScript in a package without `"type": "module"` is written for these. Both kinds of importers may be in one
+//! To Node it is `module.exports`. To a compiler that makes CommonJS, to bundlers and to Bun it is `exports.default`,
+//! and TypeScript in a package without `"type": "module"` is written for these. Both kinds of importers may be in one
 //! project: for the latter kind a CommonJS module has a second URL, of an ES module that wraps the same
-//! `module.exports`. What it exports by name is the same.
+//! `module.exports`. Its exports by name are the same.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use deno_error::JsErrorBox;
 use super::Modules;
 use crate::source::second_url::{is_marked, with_mark};
 
-/// How Deno's wrapper ends its default export, and how the second one does. One without a default is taken as a whole.
+/// The default export at the end of Deno's wrapper, and that of the second one. A module without a default is taken
+/// as a whole.
 const NODES: &str = "export default mod;\n";
 const COMPILED: &str = "export default mod?.__esModule && \"default\" in mod ? mod.default : mod;\n";
 
@@ -30,8 +31,8 @@ pub(super) fn wrapped(url: &Url, wrapper: Arc<str>) -> Arc<str> {
 }
 
 impl Modules {
-    /// Returns the URL of a module for one importer: the second one, if that is compiled code to which a default export
-    /// is `exports.default`, and the module is CommonJS.
+    /// Returns the URL of a module for one importer: the second URL, if the importer is compiled code to which a
+    /// default export is `exports.default`, and the module is CommonJS.
     pub(super) fn for_importer(&self, referrer: &Url, found: Url) -> Result<Url, JsErrorBox> {
         let may_be = !is_marked(&found) && !self.is_compiled(&found)?;
         if may_be && self.takes_exports_default(referrer)? && self.is_commonjs(&found)? {
@@ -61,7 +62,7 @@ impl Modules {
         if self.node.is_package(url)? && !self.node.is_maybe_cjs(url, media_type)? {
             return Ok(false);
         }
-        // What cannot be read, or does not parse, is told when it is loaded.
+        // A file that cannot be read, or does not parse, is reported when it is loaded.
         let Ok(file) = self.sources.read(&path) else {
             return Ok(false);
         };
@@ -77,7 +78,7 @@ impl Modules {
     }
 }
 
-/// Whether a file may be CommonJS by what it is written in.
+/// Tells whether a file may be CommonJS by the language that it is written in.
 fn is_code(media_type: MediaType) -> bool {
     let is_module = matches!(media_type, MediaType::Mjs | MediaType::Mts);
     !is_module && (media_type.is_emittable() || matches!(media_type, MediaType::JavaScript | MediaType::Cjs))

@@ -1,4 +1,4 @@
-//! The JavaScript of a module, whatever its file is written in: made once, the same in every isolate.
+//! The JavaScript of a module, in whatever language its file is written: made once, the same in every isolate.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::source::tsconfig::CompilerOptions;
 use crate::source::{attributes, bundled};
 
 impl Modules {
-    /// An ES module, whatever the file is written in: the same one in every isolate.
+    /// Returns the ES module of a file, in whatever language the file is written: the same in every isolate.
     pub(super) async fn javascript(
         &self,
         url: &Url,
@@ -138,7 +138,7 @@ impl Modules {
         made.map(|wrapper| interop::wrapped(url, wrapper))
     }
 
-    /// Looks a file through for what it exports, at once; nothing when it is nested too deeply.
+    /// Finds a file's exports, at once; `None` when the file is nested too deeply.
     fn look_through(&self, url: &Url, code: &Arc<str>) -> Option<()> {
         let analysis = self.node.analysis(url, code).ok()?;
         if analysis.is_done() {
@@ -147,7 +147,7 @@ impl Modules {
         analysis.run().ok()
     }
 
-    /// Has a file looked through for what it exports, beside the loop.
+    /// Finds a file's exports, beside the loop.
     async fn analyse(&self, url: &Url, code: &Arc<str>) -> Result<(), JsErrorBox> {
         let analysis = self.node.analysis(url, code)?;
         if analysis.is_done() {
@@ -173,7 +173,7 @@ impl Modules {
         })
     }
 
-    /// The text that `require` evaluates.
+    /// Returns the text that `require` evaluates.
     pub(crate) fn required(&self, url: &Url, path: &Path) -> Result<Arc<str>, JsErrorBox> {
         let file = self.read(url, path)?;
         let media_type = MediaType::from_specifier(url);
@@ -190,7 +190,7 @@ impl Modules {
         if let Some(behind) = sdk::behind_required_connect(url) {
             return Ok(format!("{text}{behind}").into());
         }
-        // JSON is told from code by Node itself.
+        // Node itself tells JSON from code.
         if media_type != MediaType::Json
             && let Some(content) = self.content(url, &file)?
         {
@@ -210,7 +210,7 @@ impl Modules {
     ) -> Result<Arc<Emitted>, JsErrorBox> {
         let mut options = self.compiler_options(url)?;
         if !media_type.is_emittable() {
-            // Of JavaScript TypeScript takes no import for one of types.
+            // In JavaScript, TypeScript takes no import for one of types.
             options = Rc::new((*options).clone().keeping_imports());
         }
         self.caches.emitted((url, kind), &file.hash, &options, || {
@@ -222,7 +222,7 @@ impl Modules {
         })
     }
 
-    /// What the texts of the project's own modules tell about functions, with their URLs.
+    /// Returns the findings in the texts of the project's own modules, with their URLs.
     pub(crate) fn findings(&self) -> Vec<(Url, Arc<Findings>)> {
         let files = self.sources.own_files().into_iter();
         files
@@ -239,7 +239,7 @@ impl Modules {
             .ok()
             .filter(|text| code && findings::may_tell(text))?;
         let found = findings::of_file(&url, &file.hash, &self.caches, || {
-            // One that was never loaded may well not parse.
+            // A file that was never loaded may well not parse.
             let parsed = transpile::parse(&url, media_type, text.into()).ok()?;
             Some(findings::look(&parsed))
         })?;
@@ -252,14 +252,14 @@ impl Modules {
         }
     }
 
-    /// Tells whether what V8 is given is made of the file: of TypeScript and JSX, and of JavaScript under `allowJs`.
+    /// Tells whether V8 gets code that is made of the file: of TypeScript and JSX, and of JavaScript under `allowJs`.
     pub(super) fn is_emitted(&self, url: &Url, media_type: MediaType) -> Result<bool, JsErrorBox> {
         let is_javascript = matches!(media_type, MediaType::JavaScript | MediaType::Mjs | MediaType::Cjs);
         Ok(media_type.is_emittable()
             || is_javascript && url.scheme() == "file" && self.compiler_options(url)?.allow_js.unwrap_or(false))
     }
 
-    /// The kind that a file is parsed as: JavaScript that TypeScript compiles may have JSX.
+    /// Returns the kind as which a file is parsed: JavaScript that TypeScript compiles may have JSX.
     pub(super) fn read_as(&self, url: &Url, media_type: MediaType) -> Result<MediaType, JsErrorBox> {
         if !media_type.is_emittable() && self.is_emitted(url, media_type)? {
             return Ok(MediaType::Jsx);
@@ -272,7 +272,8 @@ impl Modules {
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
     }
 
-    /// What the tsconfig.json of a file of the project says; nothing about installed packages.
+    /// Returns the options of the tsconfig.json for a file of the project; the defaults for a file of an installed
+    /// package.
     pub(super) fn compiler_options(&self, url: &Url) -> Result<Rc<CompilerOptions>, JsErrorBox> {
         let path = match url.to_file_path() {
             Ok(path) if !self.node.is_package(url)? => path,
@@ -287,7 +288,7 @@ impl Modules {
     }
 }
 
-/// What a CommonJS file exports may be what another one does, which the analysis then reads.
+/// Gives the analysis the code of other CommonJS files: a file's exports may be the exports of another one.
 impl CjsAnalysisSourceProvider for Modules {
     fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
         let path = url.to_file_path().ok()?;
@@ -298,7 +299,7 @@ impl CjsAnalysisSourceProvider for Modules {
     }
 }
 
-/// The same, for a file that exports what has no names that could be known.
+/// The same, but without the exports of other files whose names cannot be known.
 struct WithoutUnknown<'a>(&'a Modules);
 
 impl CjsAnalysisSourceProvider for WithoutUnknown<'_> {

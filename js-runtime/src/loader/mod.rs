@@ -1,5 +1,5 @@
 //! Gives V8 the modules of one isolate: resolves specifiers ([`resolving`]), reads each file from the generation's
-//! source snapshot, makes JavaScript of it ([`javascript`]), and remembers why one could not be given.
+//! source snapshot, makes JavaScript of it ([`javascript`]), and remembers the reasons of failures.
 //!
 //! # Files
 //!
@@ -52,22 +52,22 @@ use crate::source::second_url::without_mark;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
 use crate::source::tsconfig::TsConfigs;
 
-/// What one isolate knows about its modules. Lives on the isolate's thread.
+/// The knowledge that one isolate has of its modules. Lives on the isolate's thread.
 pub(crate) struct Modules {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) node: NodeResolution,
     pub(crate) built_ins: Arc<BuiltIns>,
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
-    /// What packages' specifiers mean, by where they are written: files of one folder find the same.
+    /// The meanings of packages' specifiers, by the places where they are written: files of one folder find the same.
     found: RefCell<HashMap<Place, Url>>,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
-    /// Why modules could not be given to V8, in order. JavaScript sees only the message, and may
-    /// catch it.
+    /// The reasons why modules could not be given to V8, in order. JavaScript sees only the message, and may catch
+    /// it.
     failures: RefCell<Vec<LoadError>>,
-    /// True, by URL, for modules that become CommonJS that is made of ES modules.
+    /// Tells, by URL, whether a module becomes CommonJS that is made of an ES module.
     compiled: RefCell<HashMap<Url, bool>>,
-    /// By the URLs of modules that wait the numbers of the awaits that they have come to.
+    /// The numbers of the awaits that waiting modules have come to, by the modules' URLs.
     waiting: RefCell<HashMap<String, usize>>,
     /// The module with which a worker thread begins.
     begins_thread: OnceCell<Url>,
@@ -95,7 +95,7 @@ impl Modules {
         }
     }
 
-    /// The full story behind an error message that reached JavaScript.
+    /// Returns the full story behind an error message that reached JavaScript.
     pub(crate) fn failure_behind(&self, message: &str) -> Option<LoadError> {
         let failures = self.failures.borrow();
         failures
@@ -104,9 +104,9 @@ impl Modules {
             .cloned()
     }
 
-    /// These are the modules of a worker thread, which begins with this one.
+    /// Notes that these are the modules of a worker thread, which begins with this module.
     pub(crate) fn begin_thread(&self, main: Url) {
-        // Once, by the thread that makes them.
+        // Set once, by the thread that makes the modules.
         let _ = self.begins_thread.set(main);
     }
 
@@ -114,7 +114,7 @@ impl Modules {
         self.begins_thread.get() == Some(url)
     }
 
-    /// Notes to which of its top-level awaits a module has come, or, with another number, that it is at its end.
+    /// Notes the top-level await that a module has come to; another number means the module's end.
     pub(crate) fn note_await(&self, url: String, number: i32) {
         match usize::try_from(number) {
             Ok(number) => self.waiting.borrow_mut().insert(url, number),
@@ -122,12 +122,12 @@ impl Modules {
         };
     }
 
-    /// The number of the top-level await at which a module waits, among those in its text.
+    /// Returns the number of the top-level await at which a module waits, among those in its text.
     pub(crate) fn awaits_at(&self, url: &Url) -> Option<usize> {
         self.waiting.borrow().get(url.as_str()).copied()
     }
 
-    /// Where a 1-based position in the code that V8 has lies in the original source.
+    /// Maps a 1-based position in the code that V8 has to the original source.
     pub(crate) fn original_position(&self, url: &Url, line: u32, column: u32) -> (u32, u32) {
         let maps = self.source_maps.borrow();
         let original = maps
@@ -201,7 +201,7 @@ impl Modules {
         Ok(ModuleSource::new(module_type, code, url, None))
     }
 
-    /// A module that is its own specifier.
+    /// Loads a module that is its own specifier.
     fn load_data(&self, url: &Url, requested: &RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
         let unreadable = || JsErrorBox::type_error("a data: URL that cannot be read is imported");
         let data = data_url::DataUrl::process(url.as_str()).map_err(|_| unreadable())?;
@@ -230,7 +230,7 @@ impl Modules {
         })
     }
 
-    /// The file's text. A package's may contain anything; the project's own must be UTF-8.
+    /// Returns the file's text. A package's file may contain anything; the project's own must be UTF-8.
     fn text(&self, url: &Url, file: &SourceFile) -> Result<Arc<str>, JsErrorBox> {
         match std::str::from_utf8(&file.bytes) {
             Ok(text) => Ok(text.trim_start_matches('\u{feff}').into()),
@@ -249,7 +249,7 @@ impl Modules {
     }
 }
 
-/// What V8 asks. A handle, because Deno wants to own its loader.
+/// The loader that V8 asks. A handle, because Deno wants to own its loader.
 pub(crate) struct Loader {
     pub(crate) modules: Rc<Modules>,
     pub(crate) control: Arc<Control>,
@@ -268,7 +268,7 @@ impl ModuleLoader for Loader {
         self.modules.resolve(specifier, referrer)
     }
 
-    /// As in Node: a file need not be there.
+    /// Resolves as Node does: a file need not be there.
     fn import_meta_resolve(&self, specifier: &str, referrer: &str) -> Result<Url, JsErrorBox> {
         match Url::parse(referrer).and_then(|referrer| referrer.join(specifier)) {
             Ok(url) if relative::is_relative(specifier) => {
@@ -288,9 +288,9 @@ impl ModuleLoader for Loader {
         let url = url.clone();
         let load = async move { modules.load(&url, options.requested_module_type).await };
         if options.is_synchronous {
-            // `require` of an ES module wants its answer now. Only the CommonJS analysis ever
-            // waits, for threads of the blocking pool, so a plain executor is enough. That of
-            // `futures` is not: it panics inside of itself, where a required module requires.
+            // `require` of an ES module wants its answer now. Only the CommonJS analysis ever waits, for threads of
+            // the blocking pool, so a plain executor is enough. The executor of `futures` is not: it panics inside of
+            // itself, where a required module requires.
             return ModuleLoadResponse::Sync(pollster::block_on(load));
         }
         ModuleLoadResponse::Async(Box::pin(load))

@@ -16,11 +16,11 @@ use node_resolver::errors::PackageJsonLoadError;
 use super::Modules;
 use crate::resolve::relative;
 
-/// Finds what `require` takes before it looks as Node does: in place of Deno's look at whether a package requires
+/// Finds the file for `require` before Node's own search: in place of Deno's look at whether a package requires
 /// itself, which comes at the same point.
 ///
-/// A module of the project that was compiled finds what TypeScript finds, `paths` included; so does any other of the
-/// project where it names what `paths` have, or what is there in TypeScript only.
+/// For a module of the project that was compiled, finds the same as TypeScript, `paths` included. For any other
+/// module of the project, does so where the specifier is in `paths`, or the file is there in TypeScript only.
 #[op2]
 #[string]
 pub(crate) fn op_baton_require_first(
@@ -76,7 +76,7 @@ fn is_for_node(path: &Path) -> bool {
     ends.into_iter().chain(inside).any(with)
 }
 
-/// Deno's Node layer asks this for what `require` needs.
+/// The loader that Deno's Node layer asks for the needs of `require`.
 pub(crate) struct RequireLoader(pub(crate) Rc<Modules>);
 
 impl NodeRequireLoader for RequireLoader {

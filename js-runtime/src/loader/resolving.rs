@@ -1,4 +1,4 @@
-//! What a specifier means where it is written: a file, a module of a package, one of ours.
+//! The meaning of a specifier at the place where it is written: a file, a module of a package, or one of our modules.
 
 use deno_core::url::Url;
 use deno_error::JsErrorBox;
@@ -13,13 +13,13 @@ use crate::source::bundled;
 use crate::source::imports::offset_of_import;
 use crate::{own_modules, prelude};
 
-/// Where a specifier is written that names a package.
+/// The place of a specifier that names a package.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     specifier: String,
     /// The folder of the file.
     folder: String,
-    /// Files of different kinds may be given different ones: `.ts`, `.cts`.
+    /// Files of different kinds may get different files for one specifier: `.ts`, `.cts`.
     extension: String,
 }
 
@@ -80,7 +80,7 @@ impl Modules {
         Ok(found)
     }
 
-    /// The file of the project that a specifier leads to, for what is told about it.
+    /// Returns the file of the project to which a specifier leads, for messages about it.
     pub(crate) fn found(&self, specifier: &str, referrer: &Url) -> Option<Url> {
         if relative::is_relative(specifier) {
             return relative::find(&referrer.join(specifier).ok()?, &self.sources);
@@ -88,7 +88,7 @@ impl Modules {
         self.mapped(specifier, referrer, false).ok()?
     }
 
-    /// Where `paths` and `baseUrl` of the importing file's tsconfig.json lead.
+    /// Returns the file to which `paths` and `baseUrl` of the importing file's tsconfig.json lead.
     pub(crate) fn mapped(&self, specifier: &str, referrer: &Url, is_package: bool) -> Result<Option<Url>, JsErrorBox> {
         if is_package || specifier.contains(':') || specifier.starts_with('#') || self.node.is_builtin(specifier) {
             return Ok(None);
@@ -98,7 +98,7 @@ impl Modules {
         Ok(urls.find_map(|url| relative::find(&url, &self.sources)))
     }
 
-    /// A file in a package that does not say what it exports, without its extension: `lodash/fp`.
+    /// Finds a file in a package that does not say what it exports, without the file's extension: `lodash/fp`.
     fn as_bundlers_find(&self, specifier: &str, referrer: &Url, is_package: bool) -> Option<Url> {
         let package = package_name(specifier).filter(|_| !is_package)?;
         let inside = specifier.strip_prefix(package)?.strip_prefix('/')?;
@@ -117,7 +117,7 @@ impl Modules {
         }
     }
 
-    /// A package of the workspace is a link in `node_modules`, which may be made to lead elsewhere.
+    /// Notes a package of the workspace: it is a link in `node_modules`, which may be made to lead elsewhere.
     fn note_linked_package(&self, specifier: &str, referrer: &Url) {
         let folder = package_name(specifier).and_then(|package| folder_of_package(package, referrer));
         if let Some(folder) = folder.filter(|folder| folder.is_symlink()) {
@@ -126,7 +126,7 @@ impl Modules {
         }
     }
 
-    /// Returns what to tell of a specifier that leads nowhere; in other words than `reason` where more is known.
+    /// Returns the error for a specifier that leads nowhere; in other words than `reason` where more is known.
     pub(crate) fn missing(&self, specifier: &str, referrer: &Url, reason: &str) -> LoadError {
         let root = &self.sources.project().root;
         let (message, help) = match (package_name(specifier), referrer.join(specifier)) {

@@ -1,6 +1,7 @@
-//! The runtime's own modules in TypeScript, which user code shares an isolate with: `host` tells what user code says and
-//! starts, with its call · `serving` takes over what would listen, and answers for the app of an entry file · `fetch` has
-//! requests go where user code says · `hooks` tells hooks of promises · `timers` has timers of 0 fire at once.
+//! The runtime's own modules in TypeScript, which share an isolate with user code: `host` tells the host of user
+//! code's output and processes, with the call · `serving` takes over servers that would listen, and answers for the
+//! app of an entry file · `fetch` sends requests to the places that user code names · `hooks` tells hooks of promises
+//! · `timers` has timers of 0 fire at once.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +15,7 @@ use crate::source::emitted::Emitted;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
-/// The module that tells the host what user code says and starts.
+/// The module that tells the host of user code's output and processes.
 pub(crate) const HOST: &str = "baton:host";
 
 /// The module that knows the app of an entry file, and to which servers are handed over.
@@ -29,7 +30,7 @@ const HOOKS: &str = "baton:hooks";
 /// The module that has timers of 0 fire at once.
 const TIMERS: &str = "baton:timers";
 
-/// Has a module with which a worker thread begins import what is evaluated before user code there.
+/// Has a module with which a worker thread begins import the code that is evaluated before user code there.
 pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
     let mut edits = Edits::default();
     edits.insert(0, format!("import \"{FETCH}\"; import \"{HOOKS}\"; "));
@@ -41,7 +42,7 @@ pub(crate) fn is_own(specifier: &str) -> bool {
     [HOST, SERVING, FETCH, HOOKS, TIMERS].contains(&specifier)
 }
 
-/// The JavaScript of one of these modules; nothing for any other.
+/// Returns the JavaScript of one of these modules; `None` for any other.
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
@@ -66,7 +67,7 @@ impl Code {
         Self(OnceLock::new())
     }
 
-    /// Returns it, made of the module's text.
+    /// Returns the JavaScript, made of the module's text.
     pub(crate) fn of(&self, url: &Url, text: &'static str, caches: &Caches) -> Result<Arc<str>, LoadError> {
         let emitted = self.0.get_or_init(|| {
             let make = || {

@@ -1,8 +1,8 @@
-//! What the text of a module tells about Inngest functions: where they are defined, and how they use
-//! steps in ways that the SDK accepts and that do something else than what is meant.
+//! The findings in the text of a module: where it defines Inngest functions, and which uses of steps the SDK accepts
+//! although they do something else than the author means.
 //!
-//! A step is known by its name: `step.run(…)`, `ctx.step.run(…)`. What is named otherwise is not seen;
-//! nothing is said of what is not sure.
+//! A step is known by its name: `step.run(…)`, `ctx.step.run(…)`. A step with another name is not seen; nothing is
+//! said of an unsure case.
 
 mod kept;
 
@@ -22,18 +22,18 @@ use crate::source::transpile::Parsed;
 
 use kept::{from_bytes, to_bytes};
 
-/// What one module's text tells. Files are named by whoever knows them.
+/// The findings in one module's text. The callers that know the file name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     pub(crate) functions: Vec<Defined>,
-    /// Their functions are named by the ids as they are written.
+    /// The warnings, which name functions by the ids as they are written.
     pub(crate) warnings: Vec<Warning>,
 }
 
 /// A call of `createFunction`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Defined {
-    /// As it is written; `None` when it is made by code.
+    /// The id as it is written; `None` when code makes it.
     pub(crate) id: Option<String>,
     pub(crate) definition: Definition,
 }
@@ -51,7 +51,7 @@ const STEP_METHODS: [&str; 11] = [
     "infer",
     "wrap",
 ];
-/// What starts a program when it is called by this name.
+/// The names of functions that start a program.
 const STARTERS: [&str; 8] = [
     "execSync",
     "execFileSync",
@@ -62,14 +62,14 @@ const STARTERS: [&str; 8] = [
     "execa",
     "$",
 ];
-/// The same as a method: `regexp.exec` and others are something else.
+/// The names of methods that start a program: `regexp.exec` and others are something else.
 const STARTING_METHODS: [&str; 4] = ["execSync", "execFileSync", "spawnSync", "spawn"];
 
 /// The codes of warnings.
 const STEP_NESTED: &str = "step_nested";
 const STEP_ID_REPEATED: &str = "step_id_repeated";
 
-/// Whether it is worth parsing.
+/// Tells whether the text is worth parsing.
 pub(crate) fn may_tell(text: &str) -> bool {
     text.contains("createFunction") || text.contains("step.")
 }
@@ -84,7 +84,7 @@ pub(crate) fn of_file(
     caches.told(url, hash, KeptForm { from_bytes, to_bytes }, look)
 }
 
-/// Looks for what the text tells.
+/// Reads the findings in a text.
 pub(crate) fn look(parsed: &Parsed) -> Findings {
     parsed.walk(findings_in)
 }
@@ -105,17 +105,17 @@ struct Looking<'a> {
     within: Within,
 }
 
-/// What is around the place that is looked at.
+/// The surroundings of the place that is being read.
 #[derive(Debug, Clone, Default)]
 struct Within {
     function: Option<usize>,
-    /// The step whose body it is, as it is written.
+    /// The step in whose body the place is, as it is written.
     step: Option<String>,
-    /// A callback that runs once for each of many, at the same time.
+    /// Tells whether a callback is around the place that runs once for each of many, at the same time.
     fan_out: bool,
-    /// The body of a loop.
+    /// Tells whether the place is in the body of a loop.
     repeated: bool,
-    /// An argument of `push`: what is not awaited before the loop goes on.
+    /// Tells whether the place is in an argument of `push`: it is not awaited before the loop goes on.
     collected: bool,
 }
 
@@ -227,7 +227,7 @@ impl Looking<'_> {
         let function = self.within.function;
         self.inside(
             |within| {
-                // Its `step` is another one.
+                // The `step` of such a function is another one.
                 if own_step {
                     *within = Within {
                         function,
@@ -301,7 +301,7 @@ impl Visit for Looking<'_> {
     }
 }
 
-/// Collects what is written as text.
+/// Collects the texts in an expression.
 struct Texts<'a, 'b> {
     looking: &'a Looking<'b>,
     definition: &'a mut Definition,
@@ -356,7 +356,7 @@ impl Visit for Starters<'_, '_> {
     }
 }
 
-/// The name of the method that is called.
+/// Returns the name of the method that is called.
 fn method_of(call: &CallExpr) -> Option<String> {
     let Callee::Expr(callee) = &call.callee else {
         return None;
@@ -368,7 +368,7 @@ fn name_of(property: &MemberProp) -> Option<String> {
     property.as_ident().map(|name| name.sym.to_string())
 }
 
-/// Whether it is a method of `step`, `….step` or `step.ai`.
+/// Tells whether a call is of a method of `step`, `….step` or `step.ai`.
 fn is_of_step(call: &CallExpr) -> bool {
     let Callee::Expr(callee) = &call.callee else {
         return false;
@@ -390,7 +390,7 @@ fn is_function(expr: &Expr) -> bool {
     matches!(expr, Expr::Arrow(_) | Expr::Fn(_))
 }
 
-/// Whether a parameter is, or takes apart, a `step`.
+/// Tells whether a parameter is, or takes apart, a `step`.
 fn binds_step(pattern: &Pat) -> bool {
     match pattern {
         Pat::Ident(name) => &*name.sym == "step",
@@ -421,7 +421,7 @@ fn property<'a>(object: &'a ObjectLit, name: &str) -> Option<&'a Expr> {
     })
 }
 
-/// What an expression is that is nothing but text.
+/// Returns the text of an expression that is nothing but text.
 fn text_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Lit(Lit::Str(text)) => Some(text.value.to_string_lossy().into_owned()),
@@ -519,7 +519,7 @@ mod tests {
             codes("items.forEach(async (x) => { await step.sendEvent('same', x); });"),
             repeated
         );
-        // These are told apart by the SDK.
+        // The SDK tells these apart.
         assert_eq!(codes("for (const x of xs) await step.run('same', () => x);"), []);
         assert_eq!(
             codes("await Promise.all(xs.map((x) => step.run(`s-${x}`, () => x)));"),

@@ -1,4 +1,4 @@
-//! What a loaded project consists of, and what its text says of that.
+//! The parts of a loaded project, and the findings in its text about them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Note, ServedClient, ServedFunction, ServedProject};
 use crate::source::hashes::Hashes;
 use crate::source::snapshot::SourceSnapshot;
 
-/// Describes a project by what its handlers told, and by its text.
+/// Describes a project by the answers of its handlers, and by its text.
 pub(crate) fn manifest(
     served: ServedProject,
     findings: Vec<(Url, Arc<Findings>)>,
@@ -83,7 +83,7 @@ fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts
     }
 }
 
-/// What was found in the project's texts.
+/// The findings in the project's texts.
 struct Texts {
     defined: Vec<(PathBuf, Defined)>,
     warnings: Vec<Warning>,
@@ -119,8 +119,8 @@ impl Texts {
         texts
     }
 
-    /// Where a function is defined: by its id, in the module that exports it if it is there; else the only
-    /// one of that module.
+    /// Returns the definition of a function: by its id, in the module that exports the function if it is there; else
+    /// the only definition of that module.
     fn definition(&self, app: &str, id: &str, module: Option<&Path>) -> Option<Definition> {
         let own = id.strip_prefix(app).and_then(|id| id.strip_prefix('-')).unwrap_or(id);
         let named = || {
@@ -132,13 +132,13 @@ impl Texts {
         let found = named().find(in_module).or_else(|| named().next()).or_else(|| {
             let mut of_module = self.defined.iter().filter(in_module);
             let only = of_module.next()?;
-            // One that is named is another one.
+            // A function with an id of its own is another function.
             (of_module.next().is_none() && only.1.id.is_none()).then_some(only)
         });
         found.map(|(_, defined)| defined.definition.clone())
     }
 
-    /// What is remarkable in functions that are served, and in what is no function's.
+    /// Returns the warnings about functions that are served, and those about code that belongs to no function.
     fn warnings(self, apps: &[App]) -> Vec<Warning> {
         let composite = |warning: &Warning| {
             let id = warning.function.as_deref()?;

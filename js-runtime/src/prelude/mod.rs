@@ -1,9 +1,11 @@
-//! What knows of Inngest: the TypeScript that runs before user code, and what is read of a project for Inngest.
+//! The code that knows of Inngest: the TypeScript that runs before user code, and the parts that read a project for
+//! Inngest.
 //!
-//! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts` refuses
-//! workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk` the SDK's own modules, where they are more than a package's, and its copies ·
-//! `findings` what the text of a module tells of functions and steps · `manifest` what a project consists of · `refusals`
-//! why there is nothing to serve. Nothing that reads, resolves or contains user code imports this.
+//! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts`
+//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk` has the SDK's own
+//! modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
+//! functions and steps · `manifest` the parts of a project · `refusals` the reasons why there is nothing to serve.
+//! Nothing that reads, resolves or contains user code imports this.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +54,7 @@ pub(crate) struct Prelude {
     pub(crate) leave: v8::Global<v8::Function>,
 }
 
-/// What `serve` returns.
+/// The value that `serve` returns.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Served {
@@ -62,15 +64,15 @@ pub(crate) enum Served {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct ServedProject {
-    /// It has an app that answers everything.
+    /// Tells whether the project has an app that answers everything.
     pub(crate) fetch: bool,
-    /// That app is a function that can be called.
+    /// Tells whether that app is a function that can be called.
     pub(crate) direct: bool,
     pub(crate) notes: Vec<Note>,
     pub(crate) apps: Vec<ServedApp>,
 }
 
-/// What the load's report should say.
+/// A note for the load's report.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Note {
     pub(crate) code: String,
@@ -154,12 +156,12 @@ pub(crate) struct CallArgument {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum WholeBody {
-    /// Deno gives a text back as it got it, without a copy.
+    /// A text, which Deno gives back as it got it, without a copy.
     Text(String),
     Bytes(ToJsBuffer),
 }
 
-/// What `call` resolves with.
+/// The value that `call` resolves with.
 #[derive(Deserialize)]
 pub(crate) struct CallAnswer {
     status: u16,
@@ -167,13 +169,13 @@ pub(crate) struct CallAnswer {
     /// The body is one of these two.
     text: Option<String>,
     bytes: Option<JsBuffer>,
-    /// The body is to be pulled.
+    /// Tells whether the body is to be pulled.
     #[serde(default)]
     pub(crate) streams: bool,
 }
 
 impl CallArgument {
-    /// Of a request whose body is there.
+    /// Makes the argument for a request whose body is there.
     pub(crate) fn new(id: u64, request: Request, body: &[u8]) -> Self {
         Self {
             body: WholeBody::of(&request, body),
@@ -197,7 +199,7 @@ impl WholeBody {
     fn of(request: &Request, body: &[u8]) -> Self {
         const BYTE_ORDER_MARK: &str = "\u{feff}";
         match std::str::from_utf8(body) {
-            // Without a type a text would get one, and what decodes bytes leaves the mark out.
+            // Without a type a text would get one, and a decoder of bytes leaves the mark out.
             Ok(text) if header(request, "content-type").is_some() && !text.starts_with(BYTE_ORDER_MARK) => {
                 Self::Text(text.to_owned())
             }
@@ -227,7 +229,8 @@ impl From<CallAnswer> for Response {
     }
 }
 
-/// The modules that are evaluated first, in order. The last one is the prelude, whose URL lies in the project.
+/// Returns the URLs of the modules that are evaluated first, in order. The last one is the prelude, whose URL lies in
+/// the project.
 ///
 /// # Errors
 /// Only when Baton itself is at fault.
@@ -245,7 +248,7 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
     Ok([own(HOST)?, own(SERVING)?, prelude])
 }
 
-/// The JavaScript of one of these modules; nothing for any other.
+/// Returns the JavaScript of one of these modules; `None` for any other.
 ///
 /// # Errors
 /// Only when Baton itself is at fault.

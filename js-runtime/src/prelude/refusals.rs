@@ -1,4 +1,4 @@
-//! Why a project that was evaluated is not served, and which line of it is to blame.
+//! The reason why a project that was evaluated is not served, and the line of it that is to blame.
 
 use deno_core::error::JsError;
 use deno_core::url::Url;
@@ -16,7 +16,7 @@ const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting 
     `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. Run the worker with \
     Node until then.";
 
-/// The error of user code that connects while it is loaded; nothing for any other error.
+/// Returns the error of user code that connects while it is loaded; `None` for any other error.
 pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) -> Option<LoadError> {
     if !error.exception_message.contains(CONNECTS) {
         return None;
@@ -31,7 +31,7 @@ pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) 
     })
 }
 
-/// Two functions of one app have the same id.
+/// Makes the error for two functions of one app with the same id.
 pub(crate) fn duplicate_id(duplicate: &Duplicate, sources: &SourceSnapshot) -> LoadError {
     let Duplicate { app, id, first, second } = duplicate;
     let Ok(url) = Url::parse(second) else {
@@ -66,8 +66,8 @@ pub(crate) fn duplicate_id(duplicate: &Duplicate, sources: &SourceSnapshot) -> L
     }
 }
 
-/// Where a function's id is written: the last `id: "…"`, since within one file it is the later
-/// function that is too much; else the last literal that reads like it.
+/// Returns the offset at which a function's id is written: that of the last `id: "…"`, since within one file the
+/// later function is the one too many; else that of the last literal that reads like the id.
 fn offset_of_id(text: &str, id: &str) -> usize {
     let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{id}{quote}"));
     let places = literals
@@ -78,7 +78,7 @@ fn offset_of_id(text: &str, id: &str) -> usize {
     places.max_by_key(|at| (is_id(*at), *at)).unwrap_or(0)
 }
 
-/// There is nothing to serve.
+/// Makes the error for a project with nothing to serve.
 pub(crate) fn no_functions(sources: &SourceSnapshot) -> LoadError {
     let path = sources.project().entry.path();
     let count = sources.entries().len();

@@ -1,10 +1,10 @@
 //! The SDK, where it is more than another package.
 //!
-//! To compiled CommonJS it is the one that is there already, an ES module. `require` alone would give something else:
-//! it takes the export `module.exports` that the SDK passes on from a package (`export * from "@inngest/ai"`).
+//! Compiled CommonJS gets the SDK that is loaded already, an ES module. `require` alone would give something else: it
+//! takes the export `module.exports` that the SDK passes on from a package (`export * from "@inngest/ai"`).
 //!
-//! `inngest/connect`: what a worker connects with is seen when it is called, by a function of the prelude's around it
-//! (`connect.ts`). In a worker thread there is none, and the SDK's own stays.
+//! For `inngest/connect`, a function of the prelude's around the SDK's own (`connect.ts`) sees the call and its
+//! arguments. In a worker thread there is no such function, and the SDK's own stays.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::source::snapshot::SourceSnapshot;
 /// The end of a file's path that exports `connect`.
 const CONNECTS: [&str; 2] = ["/node_modules/inngest/connect.js", "/node_modules/inngest/connect.cjs"];
 
-/// Tells the SDK's own module from the one around it.
+/// The mark that tells the SDK's own module from the one around it.
 const OWN: &str = "sdk";
 
 const WRAPPED: &str = "(globalThis[Symbol.for(\"baton:connect\")]?.(real) ?? real)";
@@ -28,7 +28,7 @@ pub(crate) fn is_of_sdk(specifier: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Returns what comes behind the text of an ES module of the SDK, so that `require` gives all of it.
+/// Returns the text to be put behind an ES module of the SDK, so that `require` gives all of it.
 pub(crate) fn behind_module(url: &Url, text: &str) -> Option<String> {
     let is_sdk = url.scheme() == "file" && url.path().ends_with("/node_modules/inngest/index.js");
     (is_sdk && text.contains("export *")).then(|| {
@@ -48,7 +48,7 @@ pub(crate) fn around_connect(url: &Url) -> Option<String> {
     })
 }
 
-/// Returns what comes behind the text of the CommonJS module at this URL, if that exports `connect`.
+/// Returns the text to be put behind the CommonJS module at this URL, if that exports `connect`.
 pub(crate) fn behind_required_connect(url: &Url) -> Option<String> {
     exports_connect(url).then(|| {
         format!("\n{{ const real = exports.connect; module.exports = {{ ...module.exports, connect: {WRAPPED} }}; }}\n")
@@ -59,7 +59,7 @@ fn exports_connect(url: &Url) -> bool {
     url.scheme() == "file" && CONNECTS.iter().any(|end| url.path().ends_with(end))
 }
 
-/// The copies of the SDK that were loaded, unless there is one, which serves all clients then.
+/// Returns the copies of the SDK that were loaded; none where there is one copy, which serves all clients then.
 pub(crate) fn copies(sources: &SourceSnapshot, node: &NodeResolution) -> Vec<SdkCopy> {
     let folders = sources.package_folders("inngest");
     if folders.len() < 2 {

@@ -1,5 +1,5 @@
-//! Looks a CommonJS file through for what it exports, before Deno does: on a stack with room for it. Deno then finds the
-//! analysis where it keeps them.
+//! Finds a CommonJS file's exports before Deno does: on a stack with room for it. Deno then finds the analysis where
+//! it keeps them.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use sys_traits::impls::RealSys;
 use crate::source::caches::Analyses;
 use crate::source::nesting::{Room, TooDeep};
 
-/// The stack of the threads beside an isolate's loop, where Deno parses what is not looked through here.
+/// The stack of the threads beside an isolate's loop, where Deno parses files that are not looked through here.
 pub(crate) const BESIDE_STACK: usize = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
 
-/// A file that is to be looked through.
+/// A file whose exports are to be found.
 pub(crate) struct Analysis {
     pub(super) analyses: Arc<Analyses>,
     pub(super) tracker: CjsTrackerRc<DenoInNpmPackageChecker, RealSys>,
@@ -28,7 +28,7 @@ pub(crate) struct Analysis {
 }
 
 impl Analysis {
-    /// Tells whether there is nothing to do: it has been looked through, or is no CommonJS.
+    /// Tells whether there is nothing to do: the file has been looked through, or is no CommonJS.
     pub(crate) fn is_done(&self) -> bool {
         let code = self.code();
         let media_type = MediaType::from_specifier(&self.url);
@@ -37,13 +37,13 @@ impl Analysis {
                 media_type,
                 MediaType::JavaScript | MediaType::Cjs | MediaType::Mjs | MediaType::Unknown
             );
-        // As Deno takes what is no text.
+        // Deno takes a binary file in the same way.
         let is_binary = media_type == MediaType::Unknown && code.contains(['\0', '\u{fffd}']);
         let hash = self.analyses.compute_source_hash(code);
         !is_code || is_binary || self.analyses.get_cjs_analysis(&self.url, hash).is_some()
     }
 
-    /// Looks through it. A file that does not parse is left to Deno, which says so.
+    /// Finds the exports. A file that does not parse is left to Deno, which reports it.
     ///
     /// # Errors
     /// When it is nested too deeply.
@@ -62,7 +62,7 @@ impl Analysis {
         }
     }
 
-    /// As Deno does; nothing for what turns out to be no CommonJS.
+    /// Finds the exports as Deno does; `None` for a file that turns out to be no CommonJS.
     fn look(&self, media_type: MediaType) -> Result<Option<DenoCjsAnalysis>, JsErrorBox> {
         let is_maybe_cjs = self.tracker.is_maybe_cjs(&self.url, media_type);
         if !is_maybe_cjs.map_err(JsErrorBox::from_err)? {

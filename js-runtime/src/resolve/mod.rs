@@ -6,9 +6,9 @@
 //! - `relative.rs` (as TypeScript users write)
 //! - `node.rs` (node_modules, by Deno's crates)
 //! - `package_json.rs`
-//! - `reexports.rs` (what CommonJS exports again)
-//! - `analysis.rs` (what CommonJS exports)
-//! - `other_conditions.rs` (what a package has for another condition)
+//! - `reexports.rs` (exports of CommonJS from other files)
+//! - `analysis.rs` (the exports of CommonJS)
+//! - `other_conditions.rs` (files of a package for another condition)
 
 pub(crate) mod analysis;
 pub(crate) mod node;

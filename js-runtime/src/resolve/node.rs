@@ -33,8 +33,8 @@ use crate::source::tsconfig::TsConfigs;
 /// The services that Deno's Node layer wants, in the types that everybody uses.
 pub(crate) type NodeServices = NodeExtInitServices<DenoInNpmPackageChecker, NpmResolver<RealSys>, RealSys>;
 
-/// Made anew for each isolate: it remembers what the disk said. The files that decide come from the
-/// source snapshot.
+/// The resolution, made anew for each isolate: it remembers the answers of the disk. The files that decide come from
+/// the source snapshot.
 pub(crate) struct NodeResolution(ResolverFactory<RealSys>, Arc<Analyses>);
 
 impl NodeResolution {
@@ -61,7 +61,7 @@ impl NodeResolution {
         if let Some(known) = caches.workspaces.get(&root, content) {
             workspace.set_workspace_directory(known);
         } else if let Ok(found) = workspace.workspace_directory() {
-            // A package.json that cannot be read is told where it is needed.
+            // A package.json that cannot be read is reported where it is needed.
             caches.workspaces.put(root, content, found.clone());
         }
         let analyses = Arc::new(Analyses {
@@ -76,7 +76,7 @@ impl NodeResolution {
                 package_json_cache: Some(Arc::new(PackageJsons(sources.clone()))),
                 node_resolver_options: NodeResolverOptions {
                     conditions: NodeConditionOptions {
-                        // Packages that have a "deno" build give their Node one.
+                        // Packages that have a "deno" build give Node's build to Node.
                         conditions,
                         import_conditions_override: Some(vec!["node".into(), "import".into(), "module-sync".into()]),
                         ..Default::default()
@@ -89,7 +89,7 @@ impl NodeResolution {
         Self(factory, analyses)
     }
 
-    /// Looks for what a CommonJS file exports.
+    /// Makes the analysis of a CommonJS file's exports.
     pub(crate) fn analysis(&self, url: &Url, code: &Arc<str>) -> Result<Analysis, JsErrorBox> {
         Ok(Analysis {
             analyses: self.1.clone(),
@@ -108,12 +108,12 @@ impl NodeResolution {
         })
     }
 
-    /// Whether the module belongs to an installed package.
+    /// Tells whether the module belongs to an installed package.
     pub(crate) fn is_package(&self, url: &Url) -> Result<bool, JsErrorBox> {
         Ok(self.0.in_npm_package_checker().map_err(js_error)?.in_npm_package(url))
     }
 
-    /// Whether the specifier names one of Node's own modules.
+    /// Tells whether the specifier names one of Node's own modules.
     pub(crate) fn is_builtin(&self, specifier: &str) -> bool {
         DenoIsBuiltInNodeModuleChecker.is_builtin_node_module(specifier)
     }
@@ -165,13 +165,13 @@ impl NodeResolution {
         found.ok()?.into_path().ok()
     }
 
-    /// Whether a package's file is CommonJS.
+    /// Tells whether a package's file is CommonJS.
     pub(crate) fn is_maybe_cjs(&self, url: &Url, media_type: MediaType) -> Result<bool, JsErrorBox> {
         let tracker = self.0.cjs_tracker().map_err(js_error)?;
         tracker.is_maybe_cjs(url, media_type).map_err(JsErrorBox::from_err)
     }
 
-    /// Whether a file that was parsed is CommonJS; `is_script` says that it has no import or export.
+    /// Tells whether a parsed file is CommonJS; `is_script` says that the file has no import or export.
     pub(crate) fn is_cjs(&self, url: &Url, media_type: MediaType, is_script: bool) -> Result<bool, JsErrorBox> {
         let tracker = self.0.cjs_tracker().map_err(js_error)?;
         tracker
@@ -179,15 +179,15 @@ impl NodeResolution {
             .map_err(JsErrorBox::from_err)
     }
 
-    /// The factory's tracker, for `require`.
+    /// Returns the factory's tracker, for `require`.
     pub(crate) fn cjs_tracker(
         &self,
     ) -> Result<&deno_resolver::cjs::CjsTrackerRc<DenoInNpmPackageChecker, RealSys>, JsErrorBox> {
         self.0.cjs_tracker().map_err(js_error)
     }
 
-    /// Wraps CommonJS code in an ES module with its named exports, also those of the files that it
-    /// exports again, which `files` reads.
+    /// Wraps CommonJS code in an ES module with its named exports, also those of the files that the code exports
+    /// again, which `files` reads.
     pub(crate) async fn cjs_to_esm(
         &self,
         url: &Url,
@@ -203,7 +203,7 @@ impl NodeResolution {
     }
 }
 
-/// The conditions that the project names. A tsconfig.json that cannot be used is told where it is needed.
+/// Returns the conditions that the project names. A tsconfig.json that cannot be used is reported where it is needed.
 fn conditions(sources: &SourceSnapshot) -> Vec<Cow<'static, str>> {
     let options = TsConfigs::default().of_project(sources);
     let of_tsconfig = options.ok().and_then(|options| options.custom_conditions.clone());
@@ -218,7 +218,7 @@ fn js_error(error: impl std::fmt::Display) -> JsErrorBox {
     JsErrorBox::generic(format!("{error:#}"))
 }
 
-/// The package that a specifier names, unless it names a builtin, an internal import or a URL.
+/// Returns the package that a specifier names, unless it names a builtin, an internal import or a URL.
 pub(crate) fn package_name(specifier: &str) -> Option<&str> {
     if specifier.starts_with('#') || specifier.contains(':') || relative::is_relative(specifier) {
         return None;
@@ -231,7 +231,7 @@ pub(crate) fn package_name(specifier: &str) -> Option<&str> {
     specifier.get(..end)
 }
 
-/// The package's folder in the nearest `node_modules` that holds it, as the module sees it.
+/// Returns the package's folder in the nearest `node_modules` that holds it, as the module sees it.
 pub(crate) fn folder_of_package(package: &str, referrer: &Url) -> Option<PathBuf> {
     let path = referrer.to_file_path().ok()?;
     path.ancestors()

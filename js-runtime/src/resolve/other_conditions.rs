@@ -1,8 +1,9 @@
-//! Conditions of a package's `exports` under which another file than the one that was found stands in its place.
+//! Conditions of a package's `exports` under which another file stands in the place of the found one.
 
 use serde_json::{Map, Value};
 
-/// The conditions of other runtimes and of tools: a project that names one here would get what does not run.
+/// The conditions of other runtimes and of tools: a project that names one of these here would get files that do not
+/// run.
 const OF_OTHERS: [&str; 16] = [
     "browser",
     "bun",

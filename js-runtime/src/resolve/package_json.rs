@@ -1,5 +1,5 @@
-//! Each `package.json` is read once per generation, as every file is: what a package's name and a
-//! file's extension mean depends on it.
+//! Each `package.json` is read once per generation, as every file is: the meaning of a package's name and of a file's
+//! extension depends on it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use deno_package_json::{PackageJsonCache, PackageJsonCacheResult, PackageJsonRc}
 
 use crate::source::snapshot::SourceSnapshot;
 
-/// Deno's resolver asks this before it looks at the disk.
+/// The `package.json` files that Deno's resolver asks for before it looks at the disk.
 #[derive(Debug)]
 pub(crate) struct PackageJsons(pub(crate) Arc<SourceSnapshot>);
 
@@ -18,6 +18,6 @@ impl PackageJsonCache for PackageJsons {
     }
 
     fn set(&self, _: PathBuf, _: Option<PackageJsonRc>) {
-        // Whatever is asked for is known by then.
+        // Every file that Deno asks for is known by then.
     }
 }

@@ -1,15 +1,15 @@
-//! What a CommonJS file exports may be what another one does: `module.exports = require("./other")`. Deno looks there
-//! for names, and refuses the file where there is no JavaScript. To Node it has no names then: the other one may be an
-//! addon, or be looked for in a `try`.
+//! The exports of a CommonJS file may be those of another file: `module.exports = require("./other")`. Deno looks in
+//! the other file for names, and refuses the first file where the other one is no JavaScript. To Node the first file
+//! has no names then: the other file may be an addon, or be looked for in a `try`.
 
 use std::borrow::Cow;
 
 const REQUIRE: &str = "require";
 
-/// As long as the other one.
+/// The name that replaces `require`: as long as that.
 const UNKNOWN: &str = "unknown";
 
-/// The code as it is to be looked through for names: what requires a relative file that `has_names` denies requires
+/// Returns the code in which names are looked for: a `require` of a relative file that `has_names` denies requires
 /// nothing.
 pub(crate) fn without_unknown<'a>(code: &'a str, has_names: impl Fn(&str) -> bool) -> Cow<'a, str> {
     let required = code.match_indices(REQUIRE).filter_map(|(at, _)| {
@@ -23,7 +23,7 @@ pub(crate) fn without_unknown<'a>(code: &'a str, has_names: impl Fn(&str) -> boo
     })
 }
 
-/// `./a` of `("./a")…`.
+/// Takes `./a` from `("./a")…`.
 fn literal(code: &str) -> Option<&str> {
     let code = code.trim_start().strip_prefix('(')?.trim_start();
     let quote = code.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;

@@ -6,7 +6,7 @@ use deno_core::url::Url;
 
 use crate::source::snapshot::SourceSnapshot;
 
-/// What TypeScript lets one write for what is compiled from the other.
+/// Pairs of extensions: TypeScript lets an author write the first for a file that is compiled from the second.
 const WRITTEN_FOR: [(&str, &str); 5] = [
     (".js", ".ts"),
     (".js", ".tsx"),
@@ -17,7 +17,7 @@ const WRITTEN_FOR: [(&str, &str); 5] = [
 
 const EXTENSIONS: [&str; 9] = ["ts", "tsx", "mts", "cts", "js", "mjs", "cjs", "jsx", "json"];
 
-/// Whether a specifier names a file by its place and not a package.
+/// Tells whether a specifier names a file by its place and not a package.
 pub(crate) fn is_relative(specifier: &str) -> bool {
     specifier == "."
         || specifier == ".."
@@ -27,8 +27,8 @@ pub(crate) fn is_relative(specifier: &str) -> bool {
         || specifier.starts_with("file:")
 }
 
-/// The file that the URL stands for: itself, then what it was compiled from, then with an
-/// extension added, then as a folder with an index.
+/// Finds the file that the URL stands for: the file itself, then its source before compilation, then a file with an
+/// extension added, then a folder with an index.
 pub(crate) fn find(url: &Url, sources: &SourceSnapshot) -> Option<Url> {
     let path = url.to_file_path().ok()?;
     let found = candidates(&path).find(|candidate| sources.is_file(candidate))?;

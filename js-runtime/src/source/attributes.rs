@@ -1,5 +1,5 @@
-//! The attributes `with { type: "yaml" }` and `"toml"` of imports, which bundlers know and V8 does not: they go where the
-//! file's name says the same, since such a file is taken for its content whatever the import says.
+//! The attributes `with { type: "yaml" }` and `"toml"` of imports, which bundlers know and V8 does not: they are
+//! removed where the file's name says the same, since such a file is taken for its content whatever the import says.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
     if !may_have {
         return emitted;
     }
-    // One that does not parse is told by V8.
+    // V8 reports a text that does not parse.
     match transpile::parse(url, MediaType::JavaScript, emitted.code.clone()) {
         Ok(parsed) => parsed.walk(|parsed| removed(url, &emitted, parsed)),
         Err(_) => emitted,

@@ -1,5 +1,5 @@
-//! What bundlers and Bun give to ES modules beyond the language: `require`, `__dirname` and `__filename`, and files that
-//! are imported as their text.
+//! The additions of bundlers and Bun to ES modules beyond the language: `require`, `__dirname` and `__filename`, and
+//! files that are imported as their text.
 
 use deno_ast::ParsedSource;
 use deno_ast::swc::ast::{Decl, ImportSpecifier, ModuleDecl, ModuleItem, ObjectPatProp, Pat, Program, Stmt};
@@ -12,21 +12,21 @@ pub(crate) const COMMONJS_NAMES: &str = "baton:commonjs-names";
 
 const NAMES: [&str; 3] = ["require", "__dirname", "__filename"];
 
-/// Extensions of files whose default export is their text.
+/// The extensions of files whose default export is their text.
 const TEXTS: [&str; 6] = ["txt", "md", "sql", "html", "graphql", "gql"];
 
-/// Whether an import without attributes gives the file's text.
+/// Tells whether an import without attributes gives the file's text.
 pub(crate) fn is_text(url: &Url) -> bool {
     let extension = url.path().rsplit_once('.').map(|(_, extension)| extension);
     extension.is_some_and(|extension| TEXTS.contains(&extension))
 }
 
-/// Whether the text has one of CommonJS's names in it, in whatever meaning.
+/// Tells whether the text has one of CommonJS's names in it, in whatever meaning.
 pub(crate) fn may_use_names(text: &str) -> bool {
     NAMES.iter().any(|name| text.contains(name))
 }
 
-/// An import, for the end of an ES module, of the names that its text has and that it does not declare. Imports count
+/// Returns an import, for the end of an ES module, of the names that its text has and does not declare. Imports count
 /// before all else, so no line moves.
 pub(crate) fn import_of_names(parsed: &Parsed) -> Option<String> {
     parsed.walk(names_to_import)
@@ -42,14 +42,14 @@ fn names_to_import(parsed: &ParsedSource) -> Option<String> {
     (!names.is_empty()).then(|| format!("\nimport {{ {} }} from \"{COMMONJS_NAMES}\";\n", names.join(", ")))
 }
 
-/// The URL of the module of the names for one module.
+/// Returns the URL of the module of the names for one module.
 pub(crate) fn names_for(referrer: &Url) -> Option<Url> {
     let mut url = Url::parse(COMMONJS_NAMES).ok()?;
     url.set_query(Some(referrer.path()));
     Some(url)
 }
 
-/// The text of the module with this URL, if it is one of the names.
+/// Returns the text of the module with this URL, if it is one of the names.
 pub(crate) fn names_module(url: &Url) -> Option<String> {
     if url.scheme() != "baton" || !url.as_str().starts_with(COMMONJS_NAMES) {
         return None;
@@ -67,7 +67,7 @@ pub(crate) fn names_module(url: &Url) -> Option<String> {
     ))
 }
 
-/// What the module declares itself at its top.
+/// Returns the names that the module declares itself at its top.
 fn declared(parsed: &ParsedSource) -> Vec<String> {
     let program = parsed.program();
     let Program::Module(module) = &*program else {

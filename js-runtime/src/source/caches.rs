@@ -1,6 +1,6 @@
-//! What is costly to make from a file and valid for exactly its content: shared by all
-//! generations, so that a reload pays only for what changed, and kept on the disk, so that the next
-//! process pays for nothing that this one made.
+//! Results that are costly to make from a file and valid for exactly its content: shared by all generations, so that
+//! a reload pays only for changes, and kept on the disk, so that the next process pays for nothing that this one
+//! made.
 //!
 //! In memory each cache keeps the newest content of a URL only: it is bounded by the number of files,
 //! not by the number of edits.
@@ -27,22 +27,22 @@ use super::snapshot::SourceSnapshot;
 use super::transpile::EmitKind;
 use super::tsconfig::CompilerOptions;
 
-/// The form in which something outlives the process.
+/// The form in which a value outlives the process.
 pub(crate) struct KeptForm<T> {
-    /// Has nothing for bytes that are not such.
+    /// Reads a value; `None` for bytes that are of no such value.
     pub(crate) from_bytes: fn(&[u8]) -> Option<T>,
-    /// Has nothing where it cannot be written.
+    /// Writes a value; `None` where it cannot be written.
     pub(crate) to_bytes: fn(&T) -> Option<Vec<u8>>,
 }
 
-/// One set per process.
+/// The caches. There is one set per process.
 pub(crate) struct Caches {
-    /// Code as V8 is given it.
+    /// Code as V8 gets it.
     pub(crate) code: Shared<str>,
-    /// What Deno knows of a project's root, by the content of its `package.json`. It refers to itself and
-    /// is never freed, so there must not be one for each isolate.
+    /// Deno's knowledge of a project's root, by the content of its `package.json`. A value refers to itself and is
+    /// never freed, so there must not be one for each isolate.
     pub(crate) workspaces: Newest<PathBuf, WorkspaceDirectoryRc>,
-    /// Whether what is emitted has its source maps within the code too.
+    /// Tells whether emitted code has its source maps within it too.
     source_maps_in_code: bool,
     emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
     is_script: Newest<Url, bool>,
@@ -55,17 +55,18 @@ pub(crate) struct Caches {
     disk: Arc<Disk>,
     /// V8's code that came from the disk, by kind and content.
     given: Mutex<HashSet<(Kind, u64)>>,
-    /// How much of it V8 did not want.
+    /// The number of times that V8 rejected such code.
     rejected: AtomicU64,
 }
 
 impl Caches {
-    /// Kept in the folder, if there is one; what is emitted may have its source maps within the code too. V8 has to be up.
+    /// Makes the caches, kept in the folder, if there is one; emitted code may have its source maps within it too. V8
+    /// has to be up.
     pub(crate) fn kept_in(folder: Option<PathBuf>, source_maps_in_code: bool) -> Self {
         let v8 = format!(
             "{} {:08x}",
             v8::VERSION_STRING,
-            // Of its flags, too.
+            // The tag covers V8's flags, too.
             v8::script_compiler::cached_data_version_tag()
         );
         let ours = env!("BATON_SOURCES").to_owned();
@@ -88,12 +89,12 @@ impl Caches {
         }
     }
 
-    /// Writes what is not on the disk yet. Nothing is kept afterwards.
+    /// Writes the values that are not on the disk yet. Nothing is kept afterwards.
     pub(crate) fn close(&self) {
         self.disk.close();
     }
 
-    /// Says what came from the disk since the process began.
+    /// Logs the counts of looks on the disk since the process began.
     pub(crate) fn report(&self) {
         let counts = self.disk.counts();
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -108,7 +109,7 @@ impl Caches {
 }
 
 impl Caches {
-    /// Whether a file has neither import nor export; `make` finds out.
+    /// Tells whether a file has neither import nor export; `make` finds out.
     pub(crate) fn is_script<E>(
         &self,
         url: &Url,
@@ -134,7 +135,7 @@ impl Caches {
         Ok(is_script)
     }
 
-    /// What a file becomes for a module system; `make` emits it.
+    /// Returns the code that a file becomes for a module system; `make` emits it.
     pub(crate) fn emitted<E>(
         &self,
         (url, kind): (&Url, EmitKind),
@@ -158,7 +159,7 @@ impl Caches {
         Ok(emitted)
     }
 
-    /// The same for a module of Baton's own, which is part of the binary.
+    /// Returns the same for a module of Baton's own, which is part of the binary.
     pub(crate) fn own_emitted<E>(
         &self,
         url: &Url,
@@ -195,8 +196,8 @@ impl Caches {
         Ok(made)
     }
 
-    /// Returns what a file's text tells whoever reads it for more than to run it; `make` looks, and has nothing for a text
-    /// that does not parse. All files are read by the same reader.
+    /// Returns the facts in a file's text for a reader that does more than run it; `make` looks, and has nothing for
+    /// a text that does not parse. One reader reads all files.
     pub(crate) fn told<T: Any + Send + Sync>(
         &self,
         url: &Url,
@@ -226,7 +227,7 @@ impl Caches {
         Some(told)
     }
 
-    /// Returns what evaluating a module does to others; `make` reads its text.
+    /// Returns the effects that evaluating a module has on others; `make` reads its text.
     pub(crate) fn effects(
         &self,
         url: &Url,
@@ -257,7 +258,7 @@ impl Caches {
         })
     }
 
-    /// V8's code cache for an ES module.
+    /// Returns V8's code cache for an ES module.
     pub(crate) fn module_code(&self, url: &Url, content: u64) -> Option<Arc<[u8]>> {
         self.v8_code(Kind::ModuleCode, url, content)
     }
@@ -281,7 +282,7 @@ impl Caches {
 
     fn keep_v8_code(&self, kind: Kind, url: Url, content: u64, code: &[u8]) {
         if lock(&self.given).remove(&(kind, content)) {
-            // V8 makes it again only when it did not want what it was given.
+            // V8 makes the code again only when it did not want the given one.
             self.rejected.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(url = url.as_str(), "V8 rejected a code cache from the disk");
         }
@@ -310,7 +311,7 @@ pub(crate) struct Analyses {
 }
 
 impl Analyses {
-    /// What is CommonJS depends on the package, too.
+    /// Returns the key, which has the package's type in it: CommonJS depends on the package, too.
     fn key(&self, url: &Url, content: u64) -> disk::Key {
         let path = url.to_file_path().ok();
         let mut folders = path.iter().flat_map(|path| path.ancestors().skip(1));
@@ -348,7 +349,7 @@ impl NodeAnalysisCache for Analyses {
         let key = self.key(url, content.0);
         let content = first_eight_bytes(&key.into());
         self.caches.cjs.put(url.clone(), content, analysis.clone());
-        // What an ES module exports is asked for in two ways, which the key does not tell.
+        // The exports of an ES module are asked for in two ways, which the key does not tell apart.
         if matches!(analysis, DenoCjsAnalysis::Cjs(_))
             && let Ok(bytes) = serde_json::to_vec(analysis)
         {
@@ -357,7 +358,7 @@ impl NodeAnalysisCache for Analyses {
     }
 }
 
-/// V8's code cache for CommonJS and other scripts goes through this trait of Deno's.
+/// The cache of V8's code for CommonJS and other scripts, as Deno's trait wants it.
 pub(crate) struct ScriptCodeCache(pub(crate) Arc<Caches>);
 
 impl CodeCache for ScriptCodeCache {

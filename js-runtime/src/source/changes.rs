@@ -1,4 +1,4 @@
-//! What differs on the disk from what a snapshot has read.
+//! The differences between the disk and the files that a snapshot has read.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -13,7 +13,7 @@ use super::snapshot::{LARGEST, SourceFile, SourceSnapshot};
 use super::stamp::Stamp;
 use super::{entries, included};
 
-/// The hash of a regular file's content, without holding all of it.
+/// Returns the hash of a regular file's content, without holding all of it.
 fn hash_of(path: &Path) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(regular_file::open(path)?.take(LARGEST))?;
@@ -34,7 +34,7 @@ impl SourceSnapshot {
         !same
     }
 
-    /// The files that were read, of packages or of none, with what tells whether they read the same.
+    /// Returns the files that were read, of packages or of none, with the facts that tell whether they read the same.
     fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<Stamp>)> {
         let read = self.lock();
         let files = read.files.iter();
@@ -43,8 +43,8 @@ impl SourceSnapshot {
         wanted.map(of).collect()
     }
 
-    /// What of the files that were read differs on the disk now; first of the project's own, which are mostly those that
-    /// do. Reads the disk as far as it is asked to go on.
+    /// Returns the files that were read and that differ on the disk now; first the project's own, which are most of
+    /// those. Reads the disk as far as the caller goes on.
     pub(super) fn changed_files(&self) -> impl Iterator<Item = PathBuf> {
         let changed = |of_packages| {
             let files = self.read_files(of_packages).into_iter();
@@ -75,7 +75,7 @@ impl SourceSnapshot {
         (!is_as_read).then(|| file.clone())
     }
 
-    /// The entry modules that came or went. Reads the disk.
+    /// Returns the entry modules that came or went. Reads the disk.
     pub(super) fn changed_entries(&self) -> Vec<PathBuf> {
         match entries::list(&self.project.entry) {
             Ok(entries) => {
@@ -87,7 +87,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// The files that the project includes and that were not there. Reads the disk.
+    /// Returns the files that the project includes and that were not there. Reads the disk.
     pub(super) fn new_included(&self) -> Vec<PathBuf> {
         let mut included = included::list(&self.project);
         let read = self.lock();
@@ -95,8 +95,8 @@ impl SourceSnapshot {
         included.into_iter().collect()
     }
 
-    /// Tells whether everything that was read or asked so far is the same. Reads the disk, and runs the command that
-    /// prints variables, if there is one.
+    /// Tells whether all files and answers so far are the same. Reads the disk, and runs the command that prints
+    /// variables, if there is one.
     pub(crate) fn reads_the_same(&self) -> bool {
         self.changed_files().next().is_none()
             && self.new_included().is_empty()

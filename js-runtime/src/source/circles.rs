@@ -1,4 +1,5 @@
-//! Modules that import each other: the one that is evaluated first finds what the others export not made yet.
+//! Modules that import each other: the module that is evaluated first finds that the exports of the others are not
+//! made yet.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use super::snapshot::{Read, SourceSnapshot};
 use super::transpile;
 
 impl SourceSnapshot {
-    /// The circle that a module closes by importing this name: the module itself, the one that it imports the name from,
-    /// and those that lead from there back to it. `None` where the name is not imported, or nothing leads back.
+    /// Returns the circle that a module closes by importing this name: the module itself, the module that it imports
+    /// the name from, and those that lead from there back to it. `None` where the name is not imported, or nothing
+    /// leads back.
     pub(crate) fn circle(&self, module: &Url, name: &str) -> Option<Vec<PathBuf>> {
         let file = module.to_file_path().ok()?;
         let text = self.read(&file).ok()?;
@@ -27,7 +29,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// The shortest chain of imports from one file to another, with both.
+    /// Returns the shortest chain of imports from one file to another, with both.
     fn chain(&self, from: &Path, to: &Path) -> Option<Vec<PathBuf>> {
         let mut importers: HashMap<&Path, &Path> = HashMap::new();
         let mut next = VecDeque::from([from]);
@@ -51,7 +53,7 @@ impl Read {
     }
 }
 
-/// The specifier that a module imports a name from.
+/// Returns the specifier that a module imports a name from.
 fn specifier_of(url: &Url, text: &str, name: &str) -> Option<String> {
     let parsed = transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()?;
     parsed.walk(|parsed| specifier_in(parsed, name))

@@ -1,5 +1,5 @@
-//! What the source snapshots of one process have in common, so that one more of them takes little: it reads mostly the
-//! same files, under the same paths, for the same imports.
+//! The parts that the source snapshots of one process have in common, so that one more snapshot takes little: it
+//! reads mostly the same files, under the same paths, for the same imports.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::file::SourceFile;
 use super::newest::{Newest, first_eight_bytes};
 use super::shared::Shared;
 
-/// See the module's documentation.
+/// The common parts that the module's documentation describes.
 #[derive(Debug, Default)]
 pub(crate) struct Common {
-    /// What is in files.
+    /// The contents of files.
     pub(super) bytes: Shared<[u8]>,
     paths: Shared<Path>,
     /// URLs and specifiers.
@@ -33,7 +33,7 @@ impl Common {
         self.names.like(name)
     }
 
-    /// What the file says; `None` where it is no `package.json`.
+    /// Returns the parsed `package.json`; `None` where the file is none.
     pub(super) fn package_json(&self, path: &Path, file: &SourceFile) -> Option<PackageJsonRc> {
         let content = first_eight_bytes(&file.hash);
         let path = path.to_owned();

@@ -1,5 +1,6 @@
-//! Classes with TypeScript's own decorators (`experimentalDecorators`), where the transpiler emits something else than
-//! TypeScript: members are decorated in its order, an `accessor` is what it says, and the types of the metadata are its.
+//! Classes with TypeScript's own decorators (`experimentalDecorators`), where the transpiler's output differs from
+//! TypeScript's: members are decorated in TypeScript's order, an `accessor` is an accessor, and the types of the
+//! metadata are TypeScript's.
 
 use deno_ast::swc::ast::{
     AutoAccessor, Class, ClassMember, ClassMethod, Expr, Function, Ident, Key, MemberProp, MethodKind, Param,
@@ -27,7 +28,7 @@ impl VisitMut for Rewriting {
             add_types(class);
         }
         replace_accessors(class);
-        // TypeScript decorates what is of the class after what is of its instances. Only static members have an order
+        // TypeScript decorates members of the class after members of its instances. Only static members have an order
         // beside that of decorators, among each other.
         if class
             .body
@@ -64,12 +65,12 @@ fn is_decorated_function(function: &Function) -> bool {
     !function.decorators.is_empty() || function.params.iter().any(|param| !param.decorators.is_empty())
 }
 
-/// Replaces `accessor x` by what it stands for: a private field, its getter with the decorators, and its setter.
+/// Replaces `accessor x` by its parts: a private field, its getter with the decorators, and its setter.
 fn replace_accessors(class: &mut Class) {
     let mut body = Vec::with_capacity(class.body.len());
     for member in std::mem::take(&mut class.body) {
         match member {
-            // One with a computed name stays, and is an error of V8's.
+            // An accessor with a computed name stays, and is an error of V8's.
             ClassMember::AutoAccessor(accessor) if !accessor.is_abstract && name_of(&accessor).is_some() => {
                 body.extend(replaced(accessor));
             }
@@ -91,7 +92,7 @@ fn replaced(accessor: AutoAccessor) -> Vec<ClassMember> {
     let span = accessor.span;
     let storage = PrivateName {
         span: DUMMY_SP,
-        // As TypeScript names it.
+        // The name is TypeScript's.
         name: format!("{}_accessor_storage", name_of(&accessor).unwrap_or_default()).into(),
     };
     let place = fields::member_of_this(MemberProp::PrivateName(storage.clone()));
@@ -143,8 +144,8 @@ fn replaced(accessor: AutoAccessor) -> Vec<ClassMember> {
         .collect()
 }
 
-/// Gives members without a type the one that TypeScript takes for their metadata, `Object`; of a union with `null` or
-/// `undefined` it takes the rest.
+/// Gives members without a type the type that TypeScript takes for their metadata, `Object`; of a union with `null`
+/// or `undefined` TypeScript takes the rest.
 fn add_types(class: &mut Class) {
     for member in &mut class.body {
         match member {

@@ -1,4 +1,4 @@
-//! What a file became.
+//! The code that a file became.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(crate) struct Emitted {
 }
 
 impl Emitted {
-    /// For the disk: the length of the code, the code, and the map behind it if there is one.
+    /// Returns the bytes for the disk: the length of the code, the code, and the map behind it if there is one.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let map = self.source_map.as_deref().unwrap_or_default();
         let length = (self.code.len() as u64).to_le_bytes();
@@ -29,7 +29,7 @@ impl Emitted {
         })
     }
 
-    /// For debuggers, which find the map in a comment behind the code.
+    /// Adds the map for debuggers, which find it in a comment behind the code.
     pub(crate) fn with_source_map_in_code(self) -> Self {
         let Some(map) = &self.source_map else {
             return self;

@@ -1,4 +1,4 @@
-//! Which modules of a project are imported.
+//! The modules of a project that are imported.
 
 use std::fs::FileType;
 use std::io;
@@ -11,7 +11,7 @@ use js_runtime_api::Entry;
 /// The modules that a project's entry gives.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Entries {
-    /// To be imported, sorted by path.
+    /// The modules to import, sorted by path.
     pub(crate) modules: Arc<[PathBuf]>,
     /// The modules and folders that are left out because their names are not UTF-8: no import could name them.
     pub(crate) not_utf8: Vec<PathBuf>,
@@ -63,7 +63,7 @@ fn walk(folder: &Path, modules: &mut Vec<PathBuf>, not_utf8: &mut Vec<PathBuf>) 
     Ok(())
 }
 
-/// Returns the reason why what has a module's name is none: a pipe, a link that leads nowhere. Reads the disk.
+/// Returns the reason why a path with a module's name is no file: a pipe, a link that leads nowhere. Reads the disk.
 pub(crate) fn not_a_file(path: &Path) -> Option<String> {
     let is_link = path.is_symlink();
     match std::fs::metadata(path) {

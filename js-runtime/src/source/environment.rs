@@ -16,9 +16,9 @@ pub(super) const LARGEST: u64 = 1 << 20;
 /// A generation's variables, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
-    /// From its file, if there is one.
+    /// The variables from the file, if there is one.
     file: Option<BTreeMap<String, String>>,
-    /// From its command, once that was run.
+    /// The variables from the command, once it has run.
     secrets: OnceLock<Secrets>,
     defaults: BTreeMap<String, String>,
 }
@@ -43,7 +43,7 @@ impl Environment {
         })
     }
 
-    /// What neither the file nor the defaults say; of a file that cannot be read nothing.
+    /// Reads the environment; a file that cannot be read leaves the defaults alone.
     pub(super) fn read_or_defaults(source: &EnvironmentSource) -> Self {
         Self::read(source).unwrap_or_else(|_| Self {
             file: None,
@@ -52,29 +52,29 @@ impl Environment {
         })
     }
 
-    /// Whether its file reads the same.
+    /// Tells whether the file of both reads the same.
     pub(super) fn has_file_of(&self, other: &Self) -> bool {
         self.file == other.file
     }
 
-    /// Runs the command, unless that was done.
+    /// Runs the command, unless it has run.
     ///
     /// # Errors
     /// When it fails.
     pub(super) fn obtain_secrets(&self, command: &[String], folder: &Path) -> Result<(), SecretsError> {
         if self.secrets.get().is_none() {
-            // Another thread may have done the same meanwhile: the first one's are the generation's.
+            // Another thread may have done the same meanwhile: the variables of the first one are the generation's.
             let _ = self.secrets.set(secrets::run(command, folder)?);
         }
         Ok(())
     }
 
-    /// Whether the command prints something else now, or fails.
+    /// Tells whether the command prints something else now, or fails.
     pub(super) fn secrets_changed(&self, command: &[String], folder: &Path) -> bool {
         secrets::run(command, folder).ok().as_ref() != self.secrets.get()
     }
 
-    /// By name: of the command, then of the file.
+    /// Returns the given variables by name: those of the command, then those of the file.
     fn given(&self) -> Option<BTreeMap<&String, &String>> {
         let secrets = self.secrets.get().map(|secrets| &secrets.0);
         if secrets.is_none() && self.file.is_none() {
@@ -84,8 +84,8 @@ impl Environment {
         Some(self.file.iter().chain(secrets).flatten().collect())
     }
 
-    /// All variables as the generation's code finds them when it begins. The host's own come first, then those of
-    /// the command, of the file, and the defaults.
+    /// Returns all variables as the generation's code finds them when it begins. The host's own come first, then
+    /// those of the command, of the file, and the defaults.
     pub(crate) fn variables(&self) -> HashMap<String, String> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let own = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
@@ -100,7 +100,7 @@ impl Environment {
         variables
     }
 
-    /// One of [`Self::variables`].
+    /// Returns one of [`Self::variables`].
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let own = std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let given = || Some(self.given()?.get(&name.to_owned())?.to_string());
@@ -123,10 +123,10 @@ impl Environment {
     }
 }
 
-/// The lines of a file as Node reads them; of what is written twice the last counts.
+/// Parses the lines of a file as Node does; of a name that is written twice the last value counts.
 pub(crate) fn parse(text: &str) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
-    // Neither can hold one, and the system would refuse it.
+    // Neither names nor values can hold a NUL, and the system would refuse it.
     let until_nul = |text: &str| text.split('\0').next().unwrap_or_default().to_owned();
     deno_dotenv::parse_env_content_hook(text, &mut |name, value| {
         let name = until_nul(name);

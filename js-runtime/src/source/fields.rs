@@ -1,8 +1,9 @@
-//! Class fields as TypeScript emits them where `useDefineForClassFields` is off: a field is assigned in the constructor
-//! (a static one when its class is made), so that setters run, and a field without a value declares nothing.
+//! Class fields as TypeScript emits them where `useDefineForClassFields` is off: a field is assigned in the
+//! constructor (a static one when its class is made), so that setters run, and a field without a value declares
+//! nothing.
 //!
-//! Two fields keep the language's own meaning: one whose name is computed by more than a constant, and one of a class
-//! with standard decorators, which decide themselves what a field begins with.
+//! Two kinds of fields keep the language's own meaning: a field whose name is computed by more than a constant, and a
+//! field of a class with standard decorators, since those decide themselves what a field begins with.
 
 use deno_ast::swc::ast::{
     AssignExpr, AssignOp, AssignTarget, BlockStmt, CallExpr, Callee, Class, ClassMember, ClassProp, ComputedPropName,
@@ -33,7 +34,7 @@ impl VisitMut for Assigning {
         for member in &mut class.body {
             if let ClassMember::ClassProp(field) = member {
                 let is_initialized = keeps_values && !field.decorators.is_empty();
-                // TypeScript emits nothing for what is only declared, and still decorates it.
+                // TypeScript emits nothing for a field that is only declared, and still decorates it.
                 field.declare |= field.value.is_none() && !is_initialized && target_of(&field.key).is_some();
             }
         }
@@ -79,7 +80,7 @@ fn move_values(class: &mut Class) {
         Some(constructor) => match &constructor.body {
             Some(body) if is_derived => match body.stmts.iter().position(is_super_call) {
                 Some(at) => at + 1,
-                // It is called within an expression: there is no place behind it.
+                // The call of `super` is within an expression: there is no place behind it.
                 None => return,
             },
             _ => 0,
@@ -112,7 +113,7 @@ fn move_values(class: &mut Class) {
     }
 }
 
-/// The constructor that is more than an overload.
+/// Returns the constructor that is more than an overload.
 fn constructor_of(class: &mut Class) -> Option<&mut Constructor> {
     class.body.iter_mut().find_map(|member| match member {
         ClassMember::Constructor(constructor) if constructor.body.is_some() => Some(constructor),
@@ -149,7 +150,7 @@ fn assignment_of_private(field: &mut PrivateProp) -> Option<Stmt> {
     ))
 }
 
-/// The name of a field, for a member of `this`.
+/// Returns the name of a field, for a member of `this`.
 fn target_of(key: &PropName) -> Option<MemberProp> {
     let computed = |expr: Expr| {
         MemberProp::Computed(ComputedPropName {
@@ -166,7 +167,7 @@ fn target_of(key: &PropName) -> Option<MemberProp> {
     }
 }
 
-/// Whether an expression gives the same each time, as `KEY` and `Symbol.iterator` do.
+/// Tells whether an expression gives the same each time, as `KEY` and `Symbol.iterator` do.
 fn is_constant(expr: &Expr) -> bool {
     match expr {
         Expr::Lit(_) | Expr::Ident(_) => true,
@@ -194,7 +195,7 @@ pub(super) fn assignment(span: Span, target: MemberProp, value: Box<Expr>) -> St
     statement(span, Expr::Assign(assigned))
 }
 
-/// `super(...arguments)`.
+/// Makes `super(...arguments)`.
 fn super_call(span: Span) -> Stmt {
     let arguments = Expr::Ident(Ident::new_no_ctxt("arguments".into(), DUMMY_SP));
     let call = CallExpr {

@@ -1,4 +1,4 @@
-//! Texts made of what languages are made of, at random, for everything that reads what users write: none may panic.
+//! Texts made of the parts of languages, at random, for everything that reads users' texts: no reader may panic.
 //! `BATON_FUZZ_SECONDS` says how long; without it each takes a moment.
 
 use std::time::{Duration, Instant};
@@ -156,7 +156,7 @@ const VARIABLES: [&str; 16] = [
     "\u{1f600}",
 ];
 
-/// Numbers by xorshift, the same for a seed.
+/// Numbers by xorshift, the same for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -173,7 +173,7 @@ impl Random {
     }
 }
 
-/// Gives texts to what reads them, and shows one that was too much.
+/// Gives texts to a reader, and shows a text on which it panicked.
 #[allow(clippy::print_stderr, reason = "the figure of a run")]
 fn fuzz(parts: &[&str], read: impl Fn(&str)) {
     let seconds = std::env::var("BATON_FUZZ_SECONDS")

@@ -1,4 +1,4 @@
-//! Digests over modules with everything that they import: two that are equal mean the same code.
+//! Digests over modules with everything that they import: two equal digests mean the same code.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -7,11 +7,11 @@ use std::sync::{Arc, MutexGuard};
 use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
-/// Of what was read until now. Holds the snapshot's lock.
+/// The digests of the files that were read until now. Holds the snapshot's lock.
 pub(crate) struct Hashes<'a> {
     read: MutexGuard<'a, Read>,
     root: &'a Path,
-    /// A package's file with all that it imports: many modules import the same ones.
+    /// The digests of packages' files with all that they import: many modules import the same ones.
     packages: HashMap<Arc<Path>, blake3::Hash>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Hashes<'a> {
         }
     }
 
-    /// Hex digest over a module and everything that it imports, directly or not.
+    /// Returns the hex digest over a module and everything that it imports, directly or not.
     pub(crate) fn of_module(&mut self, module: &Path) -> String {
         let (own, packages) = self.reach(module, |path| !is_of_package(path));
         let mut hasher = self.digest(&own);
@@ -43,7 +43,7 @@ impl<'a> Hashes<'a> {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// What is reached over files that are `passable`, and the others at which that ends.
+    /// Returns the files that are reached over `passable` ones, and the others at which that ends.
     fn reach(&self, from: &Path, passable: impl Fn(&Path) -> bool) -> (BTreeSet<Arc<Path>>, BTreeSet<Arc<Path>>) {
         let from: Arc<Path> = from.into();
         let mut within = BTreeSet::from([from.clone()]);

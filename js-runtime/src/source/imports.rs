@@ -1,4 +1,4 @@
-//! Where in a text an import stands.
+//! The place of an import in a text.
 
 use deno_ast::swc::ast::{ModuleDecl, ModuleItem, Program};
 use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
@@ -6,8 +6,8 @@ use deno_core::url::Url;
 
 use super::transpile;
 
-/// Where the text imports the specifier: at the static import that does, else at the first string
-/// literal that reads like it.
+/// Returns the offset at which the text imports the specifier: that of the static import, else that of the first
+/// string literal that reads like the specifier.
 pub(crate) fn offset_of_import(url: &Url, text: &str, specifier: &str) -> usize {
     let literal = || {
         ['"', '\'', '`']

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use js_runtime_api::Project;
 
-/// The most entries that are looked at below the root.
+/// The limit for the number of entries that are looked at below the root.
 const MOST: usize = 200_000;
 
 /// Lists the files below the root that the globs of a project name, but for those of packages and in dot-folders.
@@ -25,7 +25,7 @@ pub(super) fn list(project: &Project) -> BTreeSet<PathBuf> {
                 return found;
             }
             let path = entry.path();
-            // What a link leads to is followed by its own name, and by no other.
+            // The target of a link is found by its own name only.
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 if !is_skipped(&path) {
                     folders.push(path);
@@ -43,7 +43,7 @@ fn is_skipped(folder: &Path) -> bool {
     name == "node_modules" || name.starts_with('.')
 }
 
-/// Those that are no globs were refused where they were read.
+/// Returns the matcher; texts that are no globs were refused where they were read.
 fn globs(texts: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for text in texts {

@@ -1,5 +1,5 @@
-//! Two snapshots of one project become one: an isolate that has read some of it ahead then loads what a generation
-//! that exists has read, whatever the disk says by now.
+//! Two snapshots of one project become one: an isolate that has read some of it ahead then loads the files as an
+//! existing generation has read them, whatever the disk says by now.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 use super::snapshot::{Read, SourceFile, SourceSnapshot};
 
 impl SourceSnapshot {
-    /// Becomes one with another snapshot of the project: reads from now on what that one has read, or will. Whether
-    /// it does: only if whatever this one has read reads the same in the other one.
+    /// Joins another snapshot of the project: from now on this one reads the files that the other one has read, or
+    /// will. Tells whether it joined: it does so only if all that this one has read reads the same in the other one.
     pub(crate) fn join(&self, other: &Arc<Self>) -> bool {
         let agrees = self.joined.get().is_none()
             && self.asked == other.asked
@@ -30,7 +30,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// Tells whether another one has read and asked all of this, and nothing otherwise.
+    /// Tells whether the other one has read and asked all of this; changes nothing.
     fn is_part_of(&self, other: &Self) -> bool {
         let has_file =
             |(path, file): (&Arc<Path>, &SourceFile)| other.files.get(path).is_some_and(|of| of.hash == file.hash);
@@ -95,7 +95,7 @@ mod tests {
         assert!(spare.join(&serves));
         assert_eq!(reads(&spare, &module), "one");
         assert_eq!(spare.entries(), serves.entries());
-        // What one of them reads, the other one has read.
+        // A file that one of them reads, the other one has read.
         spare.read(&lazy).unwrap();
         std::fs::write(&lazy, "two").unwrap();
         assert_eq!(reads(&serves, &lazy), "one");

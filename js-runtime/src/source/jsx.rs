@@ -1,8 +1,8 @@
 //! JSX becomes calls of a factory that is in scope (classic), or of functions that are imported for it
 //! (automatic). `tsconfig.json` decides, and a file's own pragmas before it, by TypeScript's rules.
 //!
-//! JSX that is to be preserved is left to a bundler, and so is JSX that nothing is said about: both become what bundlers
-//! make of it, the automatic calls, unless a factory is named.
+//! JSX that is to be preserved is left to a bundler, and so is JSX for which there is no setting: both become what
+//! bundlers make of it, the automatic calls, unless a factory is named.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use super::tsconfig::CompilerOptions;
 
 const FACTORY: &str = "@jsx ";
 
-/// As long as the other one.
+/// The text that replaces a pragma: as long as that.
 const NO_FACTORY: &str = "@___ ";
 
 /// The pragmas about JSX in a file's first comments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pragmas {
-    /// `@jsxRuntime`, or `@jsxImportSource`, which means the automatic one.
+    /// Tells whether the runtime is the automatic one: by `@jsxRuntime`, or by `@jsxImportSource`, which means that.
     is_automatic: Option<bool>,
     names_factory: bool,
 }
@@ -53,7 +53,7 @@ impl Pragmas {
     }
 }
 
-/// What becomes of JSX in a file with these pragmas.
+/// Returns the runtime for JSX in a file with these pragmas.
 pub(super) fn runtime(options: &CompilerOptions, pragmas: Pragmas) -> JsxRuntime {
     if is_automatic(options, pragmas) {
         JsxRuntime::Automatic(JsxAutomaticOptions {
@@ -70,7 +70,7 @@ fn is_automatic(options: &CompilerOptions, pragmas: Pragmas) -> bool {
     pragmas.is_automatic.unwrap_or(match options.jsx.as_deref() {
         Some("react-jsx" | "react-jsxdev") => true,
         Some("react") => false,
-        // `preserve`, `react-native`, and nothing.
+        // These are `preserve`, `react-native`, and no setting.
         _ => options.jsx_import_source.is_some() || !names_factory,
     })
 }
@@ -84,8 +84,8 @@ fn classic(options: &CompilerOptions) -> JsxRuntime {
     })
 }
 
-/// The text, of the same length, without the pragmas of a factory that TypeScript passes over and the transpiler
-/// refuses; `None` where there is no such pragma.
+/// Returns the text, of the same length, without the pragmas of a factory that TypeScript passes over and the
+/// transpiler refuses; `None` where there is no such pragma.
 pub(super) fn without_factory(parsed: &ParsedSource, options: &CompilerOptions, pragmas: Pragmas) -> Option<Arc<str>> {
     if !pragmas.names_factory || !is_automatic(options, pragmas) {
         return None;

@@ -26,7 +26,7 @@ struct Description {
     missing: BTreeSet<Arc<Path>>,
     links: BTreeMap<Arc<Path>, Arc<Path>>,
     resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
-    /// By which the rest of it is resolved, too.
+    /// The conditions by which the rest of it is resolved, too.
     #[serde(default)]
     conditions: Vec<String>,
 }
@@ -85,7 +85,7 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
     } else {
         Entry::File(entry)
     };
-    // Values are not kept: they are those of today.
+    // Values are not kept: today's values are read.
     let environment = Environment::read_or_defaults(&asked.environment);
     let project = Project {
         root,

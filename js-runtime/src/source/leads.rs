@@ -1,4 +1,4 @@
-//! Which import of the project's own leads to a file of a package.
+//! The import of the project's own that leads to a file of a package.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,8 @@ use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
 impl SourceSnapshot {
-    /// The own file, `module` or one that it imports, and the specifier in it that a package's file was loaded for.
+    /// Finds the own file, `module` or one that it imports, and the specifier in it for which a package's file was
+    /// loaded.
     pub(crate) fn import_that_leads_to(&self, target: &Path, module: &Path) -> Option<(PathBuf, Arc<str>)> {
         let read = self.lock();
         let mut seen = HashSet::from([module.to_owned()]);
@@ -31,7 +32,7 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// What a file imports and requires, by specifier.
+    /// Returns the files that a file imports and requires, by specifier.
     fn meant_in(&self, file: &Path) -> Vec<(Arc<str>, PathBuf)> {
         // `import` has URLs and `require` paths.
         let names = [

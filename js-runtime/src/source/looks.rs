@@ -1,10 +1,10 @@
-//! Questions about files that modules ask while they are evaluated, beside the modules themselves: a prompt that is
-//! read, a template, an `.env`, a folder that is listed.
+//! Questions about files that modules ask while they are evaluated, beside the modules themselves: about a prompt
+//! that is read, a template, an `.env`, a folder that is listed.
 //!
-//! Each question is noted with its answer, taken just before user code has its own: whoever compares later may find a
+//! Each question is noted with its answer, taken just before user code gets its own: a later comparison may find a
 //! difference that made none, and never overlooks one.
 //!
-//! - What was evaluated ahead of a load is used only if every answer is the same then.
+//! - Modules that were evaluated ahead of a load are used only if every answer is the same then.
 //! - The content of the project's own files belongs to the generation: its hash covers it, and an edit is a change.
 //!   A file that the project's code writes itself is none of its sources.
 
@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 use super::packages::is_of_package;
 use super::snapshot::{Read, SourceSnapshot};
 
-/// Of a larger file the metadata stand for the content.
+/// The size of a file above which its metadata stand for its content.
 const LARGEST_READ: u64 = 16 << 20;
 
 /// A question about a path.
@@ -29,15 +29,15 @@ pub(crate) enum Question {
     Content,
     /// The names in a folder.
     Names,
-    /// The end of a symbolic link.
+    /// The target of a symbolic link.
     Target,
 }
 
-/// A path, and what was asked of it.
+/// A path, and the question about it.
 pub(super) type Look = (Arc<Path>, Question);
 
 impl Question {
-    /// Digest of the system's answer. Reads the disk.
+    /// Returns the digest of the system's answer. Reads the disk.
     fn answer(self, path: &Path) -> blake3::Hash {
         let answered = match self {
             Self::Existence => fs::metadata(path).map(|_| Vec::new()),
@@ -53,7 +53,7 @@ impl Question {
     }
 }
 
-/// A folder's times change with whatever happens in it: they are not part of the answer.
+/// Returns the metadata. A folder's times change with every event in it: they are not part of the answer.
 fn metadata(path: &Path) -> io::Result<Vec<u8>> {
     let [of_link, of_target] = [fs::symlink_metadata(path)?, fs::metadata(path)?];
     Ok([described(&of_link), described(&of_target)].concat())
@@ -71,7 +71,7 @@ fn described(metadata: &Metadata) -> Vec<u8> {
     described
 }
 
-/// Nothing that a device or a pipe would say is taken from it, and nothing waits for it.
+/// Reads the content of a file. Nothing is read from a device or a pipe, and nothing waits for it.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     let file: File = OpenOptions::new()
         .read(true)
@@ -118,7 +118,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// Notes that the project's code writes to a file: it is then none of the sources that are watched, and read anew
+    /// Notes that the project's code writes to a file: the file is then none of the watched sources, and is read anew
     /// when it is imported again.
     pub(crate) fn note_written(&self, path: &Path) {
         let (looked, imported) = {
@@ -132,7 +132,7 @@ impl SourceSnapshot {
             return;
         };
         let look = (self.common.path(&path), Question::Content);
-        // Of other files nobody asks.
+        // Nobody asks about other files.
         if self.lock().looks.contains_key(&look) {
             let mut written = self.common.written.lock().unwrap_or_else(PoisonError::into_inner);
             written.insert(look.0);
@@ -152,7 +152,8 @@ impl SourceSnapshot {
         })
     }
 
-    /// The project's own files that modules read while they were evaluated, with the digests of their content.
+    /// Returns the project's own files that modules read while they were evaluated, with the digests of their
+    /// content.
     pub(super) fn read_by_modules(&self) -> Vec<(Arc<Path>, blake3::Hash)> {
         let looks = self.lock().looks.clone();
         let written = self.common.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +166,7 @@ impl SourceSnapshot {
         own.map(|((path, _), answer)| (path, answer)).collect()
     }
 
-    /// Of these the ones that read differently on the disk now. Reads the disk.
+    /// Returns those of these files that read differently on the disk now. Reads the disk.
     pub(super) fn changed_files_of_modules(&self) -> impl Iterator<Item = PathBuf> {
         let read = self.read_by_modules().into_iter();
         // The project's code may have written to one meanwhile, which is noted before it does.
@@ -180,14 +181,14 @@ impl SourceSnapshot {
 }
 
 impl Read {
-    /// Tells whether the other one asked all of these questions, with these answers.
+    /// Tells whether the other snapshot asked all of these questions, with these answers.
     pub(super) fn asked_as(&self, other: &Self) -> bool {
         let mut looks = self.looks.iter();
         looks.all(|(look, answer)| other.looks.get(look) == Some(answer))
     }
 }
 
-/// The folder in which files are the project's own: the repository of the project, or else the project.
+/// Returns the folder in which files are the project's own: the repository of the project, or else the project.
 pub(super) fn territory(root: &Path) -> PathBuf {
     let mut ancestors = root.ancestors();
     let repository = ancestors.find(|folder| folder.join(".git").exists());

@@ -1,8 +1,8 @@
-//! Marks in an ES module of the project at its top-level awaits: which one it has come to is known then, also while
-//! something else goes on, which is when V8 does not say.
+//! Marks in an ES module of the project at its top-level awaits. They tell which await the module has come to, also
+//! while something else goes on, which is when V8 does not say.
 //!
-//! `await value` becomes `await mark(url, n, value)`: its value is made before the mark, so an await within another comes
-//! before it. Behind the module's end is a last mark.
+//! `await value` becomes `await mark(url, n, value)`: the value is made before the mark, so an await within another
+//! comes before it. Behind the module's end is a last mark.
 
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
@@ -15,12 +15,12 @@ use super::waits::waits_in;
 /// The number of the mark behind the end.
 pub(crate) const DONE: i32 = -1;
 
-/// The call that marks. Nobody is told where there is no prelude, as in worker threads.
+/// The call that marks. It tells nobody where there is no prelude, as in worker threads.
 const MARK: &str = "(globalThis[Symbol.for(\"baton:mark\")] ?? ((_url, _n, value) => value))";
 
-/// Marks what a module was emitted as; the numbers are those of its awaits in the order of their beginnings.
+/// Adds marks to the code of a module; their numbers are those of its awaits in the order of their beginnings.
 pub(crate) fn mark(url: &Url, emitted: Emitted) -> Emitted {
-    // What was emitted parses.
+    // Emitted code parses.
     match transpile::parse(url, MediaType::JavaScript, emitted.code.clone()) {
         Ok(parsed) => parsed.walk(|parsed| marked(url, &emitted, parsed)),
         Err(_) => emitted,

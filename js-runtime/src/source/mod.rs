@@ -1,4 +1,4 @@
-//! What a generation's files said, and what is made of them before V8 sees them.
+//! The texts of a generation's files, and the code that is made of them before V8 sees it.
 //!
 //! # Files
 //!

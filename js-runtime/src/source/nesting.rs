@@ -1,12 +1,12 @@
-//! The room on the stack that code wants by its nesting. Parsing, visiting, printing and dropping a syntax tree recurse
-//! as deep as the tree is, and a stack that overflows ends the process.
+//! The room on the stack that code wants by its nesting. Parsing, visiting, printing and dropping a syntax tree
+//! recurse as deep as the tree is, and a stack that overflows ends the process.
 //!
-//! A text has its room before anything walks it. A short one gets what the worst text of its length wants. Of a long one
-//! the depth is measured: by a parser that looks at its own stack before each token, then by a visitor that counts levels,
-//! since operators and calls that follow each other make a tree deeper than the parser was. A text that wants more than
-//! there is, is refused at the place where it goes too deep.
+//! A text has its room before anything walks it. A short text gets the room that the worst text of its length wants.
+//! The depth of a long text is measured: by a parser that looks at its own stack before each token, then by a visitor
+//! that counts levels, since operators and calls that follow each other make a tree deeper than the parser was. A
+//! text that wants more room than there is gets refused at the place where it goes too deep.
 //!
-//! Rooms are virtual: the system commits what is used, and has it back when the work is done.
+//! Rooms are virtual: the system commits the used part, and has it back when the work is done.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,13 +27,13 @@ use memmap2::MmapMut;
 
 use crate::system::contained::contained;
 
-/// Without optimisation everything but the parser wants more.
+/// The factor for everything but the parser, which wants more without optimisation.
 const FACTOR: usize = if cfg!(debug_assertions) { 3 } else { 1 };
 
-/// Stack that a byte of text wants at most, in bytes. Parentheses around types are the worst: 1,870.
+/// The stack that a byte of text wants at most, in bytes. Parentheses around types are the worst: 1,870.
 const BY_BYTE: usize = 3 << 10;
 
-/// The same for levels of a tree that is there: 600 for most, 2,360 for elements, which become calls.
+/// The same for a level of a tree that is there: 600 for most, 2,360 for elements, which become calls.
 const BY_LEVEL: usize = FACTOR * 1280;
 const BY_CLASS: usize = FACTOR * 1280;
 const BY_ELEMENT: usize = FACTOR * (4 << 10);
@@ -44,7 +44,7 @@ const BY_DROPPED_BYTE: usize = FACTOR * 160;
 /// The same for a byte of data.
 const BY_DATA_BYTE: usize = FACTOR << 10;
 
-/// The most for one text.
+/// The limit for one text, in bytes.
 const MOST: usize = 512 << 20;
 
 /// The stack that native code wants whatever the text is.
@@ -53,7 +53,7 @@ const BASE: usize = 1 << 20;
 /// The factor by which the parser may use more of the stack than the one that measures, unless levels say more.
 const MARGIN: usize = 3;
 
-/// Stack for everything that walks the tree of one text, in bytes.
+/// The stack for everything that walks the tree of one text, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Room(usize);
 
@@ -73,7 +73,7 @@ impl Room {
         Self::within(MOST, text, media_type)
     }
 
-    /// The same where there is less room.
+    /// Returns the same where there is less room.
     pub(crate) fn within(most: usize, text: &str, media_type: MediaType) -> Result<Self, TooDeep> {
         let by_length = BASE + text.len().saturating_mul(BY_BYTE);
         if by_length <= most && is_there(by_length) {
@@ -84,8 +84,8 @@ impl Room {
         measured(most, text, media_type).map(Self)
     }
 
-    /// Returns the room for what is parsed of a text of data, each byte of which may be a level; nothing when there is not
-    /// so much.
+    /// Returns the room for the parsed form of a text of data, each byte of which may be a level; `None` when there
+    /// is not so much room.
     pub(crate) fn of_data(text: &str) -> Option<Self> {
         let room = BASE + text.len().saturating_mul(BY_DATA_BYTE);
         is_there(room).then_some(Self(room))
@@ -97,8 +97,8 @@ impl Room {
     }
 }
 
-/// Parses a text of data, each byte of which may be a level, on a stack with room for it. Returns nothing where there is
-/// not so much room.
+/// Parses a text of data, each byte of which may be a level, on a stack with room for it. Returns nothing where there
+/// is not so much room.
 ///
 /// ```no_run
 /// let parsed = js_runtime::run_with_room_for("[[[]]]", || serde_json::Value::Null);
@@ -108,7 +108,8 @@ pub fn run_with_room_for<T>(text: &str, parse: impl FnOnce() -> T) -> Option<T> 
     Some(Room::of_data(text)?.run(parse))
 }
 
-/// Tells whether the system gives so much, which it is asked for before a stack is made: that one must not fail.
+/// Tells whether the system gives so much memory. It is asked before a stack is made, since making the stack must not
+/// fail.
 fn is_there(length: usize) -> bool {
     if stacker::remaining_stack().is_some_and(|left| left >= length) {
         return true;
@@ -138,7 +139,7 @@ fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, Too
             lexer,
             watch: watch.clone(),
         });
-        // Where tokens end in the middle of something the parser may panic, or go on.
+        // The parser may panic, or go on, at a place where tokens end in the middle of something.
         let program = contained(|| match media_type {
             MediaType::Cjs => parser.parse_script().map(Program::Script),
             MediaType::Cts | MediaType::Mjs | MediaType::Mts => parser.parse_module().map(Program::Module),
@@ -150,7 +151,7 @@ fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, Too
         let by_parser = before.saturating_sub(watch.least.get()).saturating_mul(MARGIN);
         let by_levels = match program {
             Ok(Ok(program)) => wanted(&program, most)?,
-            // What was parsed until then is dropped, in the same way.
+            // The nodes parsed until then are dropped, in the same way.
             Ok(Err(_)) | Err(_) => text.len().saturating_mul(BY_DROPPED_BYTE),
         };
         Ok((BASE + by_parser).max(by_levels))
@@ -163,14 +164,14 @@ fn too_deep(at: BytePos) -> TooDeep {
     }
 }
 
-/// The stack while it is measured.
+/// The state of the stack while it is measured.
 struct Watch {
     least: Cell<usize>,
     stops_below: usize,
     stopped_at: Cell<Option<BytePos>>,
 }
 
-/// Tokens that end where the parser is too deep.
+/// A lexer whose tokens end where the parser is too deep.
 #[derive(Clone)]
 struct Watched<'a> {
     lexer: Lexer<'a>,
@@ -310,7 +311,7 @@ impl Counting {
             return;
         }
         if self.now + wants > self.most {
-            // The end of what is innermost: chains lean to the left.
+            // The place is the end of the innermost node: chains lean to the left.
             self.stopped_at = Some(node.span_hi());
             return;
         }
@@ -321,7 +322,7 @@ impl Counting {
     }
 }
 
-/// Every circle in the grammar goes through one of these.
+/// Visits the nodes of which every circle in the grammar has one.
 impl Visit for Counting {
     fn visit_expr(&mut self, node: &Expr) {
         self.level(BY_LEVEL, node);
@@ -377,7 +378,8 @@ mod tests {
     use crate::source::transpile::{self, EmitKind};
     use crate::source::tsconfig::CompilerOptions;
 
-    /// A text before, one that is repeated, the innermost one, and the one that closes each.
+    /// The parts of each shape: a text before, a repeated text, the innermost text, and the text that closes each
+    /// repeated one.
     const SHAPES: [[&str; 4]; 23] = [
         ["x=", "[", "", "]"],
         ["x=", "(", "1", ")"],
@@ -410,7 +412,7 @@ mod tests {
         format!("export {{}}; {before}{open}{middle}{close}{end};\n")
     }
 
-    /// As a small thread does that looks at edited files.
+    /// Does work on a small stack, such as that of a thread that looks at edited files.
     fn on_a_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(2 << 20);
@@ -435,7 +437,7 @@ mod tests {
         for shape in SHAPES {
             let text = nested(shape, 1500);
             loads(MOST, MediaType::TypeScript, &text).unwrap_or_else(|error| panic!("{shape:?}: {error:?}"));
-            // Where its length alone would be too much: by what is measured.
+            // For limits that the text's length alone would exceed, the measured need counts.
             for most in [64 << 20, 8 << 20, 2 << 20] {
                 if let Err(error) = loads(most, MediaType::TypeScript, &text) {
                     assert_eq!((error.message.as_str(), error.line), (MESSAGE, Some(1)), "{shape:?}");
@@ -464,7 +466,7 @@ mod tests {
         let text = "export const a = [f(1), { b: 'c' }];\n".repeat(20_000);
         let room = Room::of(&text, MediaType::TypeScript).unwrap();
         assert!(room < Room(16 << 20), "{room:?}");
-        // Also where the end is wrong, and where nothing is.
+        // This holds also where the end is wrong, and where nothing is.
         Room::of(&format!("{text}a b"), MediaType::TypeScript).unwrap();
         assert_eq!(Room::of("", MediaType::TypeScript), Ok(Room(super::BASE)));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// By key the value made from its newest content.
+/// The values made from the newest content, by key.
 #[derive(Debug)]
 pub(crate) struct Newest<K, V>(Mutex<HashMap<K, (u64, V)>>);
 
@@ -14,7 +14,7 @@ impl<K, V> Default for Newest<K, V> {
 }
 
 impl<K: std::hash::Hash + Eq, V: Clone> Newest<K, V> {
-    /// The value for this content, if it is the newest known.
+    /// Returns the value for this content, if it is the newest known.
     pub(crate) fn get(&self, key: &K, content: u64) -> Option<V> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         map.get(key)
@@ -28,12 +28,12 @@ impl<K: std::hash::Hash + Eq, V: Clone> Newest<K, V> {
     }
 }
 
-/// The 64-bit form of a content hash that the Deno crates want.
+/// Returns the 64-bit form of a content hash that the Deno crates want.
 pub(crate) fn short_hash(content: &[u8]) -> u64 {
     first_eight_bytes(&blake3::hash(content))
 }
 
-/// See [`short_hash`].
+/// Returns the same form of a hash; see [`short_hash`].
 pub(crate) fn first_eight_bytes(hash: &blake3::Hash) -> u64 {
     hash.as_bytes()
         .iter()

@@ -1,8 +1,8 @@
 //! Files that change under a generation: code that a function generates, imports, generates anew and imports again.
 //!
-//! Files that the load has read stay, whatever happens on the disk. A file that a call has read first is read anew after the
-//! project's own code wrote it, and for an import by another query: so that `import("./rules.ts?v=2")`,
-//! `delete require.cache[…]` and a new worker thread find what was written, as in Node.
+//! Files that the load has read stay, whatever happens on the disk. A file that a call has read first is read anew
+//! after the project's own code wrote it, and for an import by another query: so that `import("./rules.ts?v=2")`,
+//! `delete require.cache[…]` and a new worker thread find the new text, as in Node.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use deno_core::url::Url;
 use super::snapshot::{Read, SourceSnapshot};
 
 impl SourceSnapshot {
-    /// Forgets a file that a call has read first. No effect on what the load has read.
+    /// Forgets a file that a call has read first. Files that the load has read stay.
     pub(super) fn forget_later(&self, path: &Path) {
         self.lock().forget_later(path);
     }

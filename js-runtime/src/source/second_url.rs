@@ -5,7 +5,7 @@ use deno_core::url::Url;
 /// Marks the second URL.
 const QUERY: &str = "exports.default";
 
-/// Returns the URL that importers are told who ask where a module is.
+/// Returns the URL that importers get when they ask for a module's place.
 pub(crate) fn without_mark(mut url: Url) -> Url {
     let unmarked = url
         .query()
@@ -18,7 +18,7 @@ pub(crate) fn without_mark(mut url: Url) -> Url {
     url
 }
 
-/// Returns a stack with files named as they are.
+/// Returns a stack with the files' own names.
 pub(crate) fn without_marks(stack: &str) -> String {
     stack
         .replace(&format!("&{QUERY}:"), ":")

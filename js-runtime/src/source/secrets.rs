@@ -1,7 +1,6 @@
 //! Variables that a command prints: run for each generation, its output kept nowhere else.
 //!
-//! What it prints is never logged nor part of an error, its standard error neither, for both may hold
-//! what is secret.
+//! Neither the command's output nor its standard error is ever logged or part of an error, for both may hold secrets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,14 +16,14 @@ use serde_json::Value;
 use super::environment::{LARGEST, parse};
 use crate::system::posix;
 
-/// How long the command may take.
+/// The time that the command may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// By name. Shown without its values.
+/// Variables by name. Shown without their values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Secrets(pub(super) BTreeMap<String, String>);
 
-/// Why there are none; read by whoever reloads.
+/// The reason why there are none; the person who reloads reads it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SecretsError {
     #[error("secret_command names no program")]
@@ -50,7 +49,7 @@ pub(crate) enum SecretsError {
 }
 
 impl SecretsError {
-    /// What to do about it.
+    /// Returns advice for the user.
     pub(crate) const fn help(&self) -> &'static str {
         match self {
             Self::Empty | Self::NotStarted { .. } => {
@@ -99,14 +98,14 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitSta
         .spawn()
         .map_err(not_started)?;
     let group = child.id().cast_signed();
-    // With all that it started; one that has ended meanwhile is as good.
+    // Kills the group, with all that the command started; a group that has ended meanwhile is as good.
     let kill = || drop(posix::kill(-group, libc::SIGKILL));
     let Some(printed) = child.stdout.take() else {
         return Err(not_started(io::ErrorKind::BrokenPipe.into()));
     };
     let (sender, ended) = mpsc::channel();
     let (hand_over, handed_over) = mpsc::channel::<Child>();
-    // Ends with the command.
+    // The thread ends with the command.
     let waiting = std::thread::Builder::new()
         .name("secret-command".to_owned())
         .spawn(move || {
@@ -116,7 +115,7 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitSta
                 return;
             };
             if stdout.len() as u64 > LARGEST {
-                // Its pipe is closed, and what it prints further ends it.
+                // The pipe is closed, and further output ends the command.
                 let _ = sender.send(Ok(None));
                 let _ = child.wait();
                 return;
@@ -144,7 +143,8 @@ fn output(program: &str, arguments: &[String], folder: &Path) -> Result<(ExitSta
         Ok(Err(error)) => Err(not_started(error)),
         Err(_) => {
             kill();
-            // Without the thread, which ends once nobody has the pipe any more: not even what has left the group.
+            // The thread is not waited for; it ends once nobody has the pipe any more: not even a process that has
+            // left the group.
             return Err(SecretsError::TooLong { program });
         }
     };

@@ -1,4 +1,4 @@
-//! What generations have in common is kept once: bytes of files, code, paths and names that read the same.
+//! Values that generations have in common are kept once: bytes of files, code, paths and names that read the same.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,11 +11,11 @@ pub(crate) struct Shared<T: ?Sized>(Mutex<Known<T>>);
 #[derive(Debug)]
 struct Known<T: ?Sized> {
     values: HashMap<blake3::Hash, Weak<T>>,
-    /// With so many, those that nobody has are forgotten.
+    /// The number of values at which those that nobody has are forgotten.
     forget_at: usize,
 }
 
-/// With fewer values nothing is worth forgetting.
+/// The number of values below which nothing is worth forgetting.
 const FEW: usize = 1024;
 
 impl<T: ?Sized> Default for Shared<T> {
@@ -27,7 +27,7 @@ impl<T: ?Sized> Default for Shared<T> {
     }
 }
 
-/// What tells two values apart.
+/// The content by which two values are told apart.
 pub(crate) trait Content {
     fn content(&self) -> &[u8];
 }
@@ -51,13 +51,13 @@ impl Content for Path {
 }
 
 impl<T: ?Sized + Content> Shared<T> {
-    /// The value itself, or one that reads the same.
+    /// Returns the value itself, or one that reads the same.
     pub(crate) fn one(&self, value: Arc<T>) -> (blake3::Hash, Arc<T>) {
         let hash = blake3::hash(value.content());
         (hash, self.known_or(hash, || value))
     }
 
-    /// One that reads like this.
+    /// Returns a value that reads like this one.
     pub(crate) fn like(&self, value: &T) -> Arc<T>
     where
         Arc<T>: for<'a> From<&'a T>,

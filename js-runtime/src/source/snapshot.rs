@@ -1,8 +1,8 @@
 //! The source snapshot: every file that a load reads, read once and kept.
 //!
-//! Whatever is on the disk later, the modules of one generation see the bytes of the first read:
-//! in a lazy `import()` an hour later, in a `require` at the end of a step, in a rollback. What a
-//! specifier meant, it means for good. The set of files read is also what a reload is compared with.
+//! Whatever is on the disk later, the modules of one generation see the bytes of the first read: in a lazy `import()`
+//! an hour later, in a `require` at the end of a step, in a rollback. A specifier keeps its first meaning for good. A
+//! reload compares the disk with the set of files read.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -28,52 +28,52 @@ use super::packages::is_of_package;
 use super::stamp::Stamp;
 use super::{entries, included, kept};
 
-/// The most bytes that a file may have. V8 takes no longer text than twice that.
+/// The limit for the size of a file, in bytes. V8 takes no longer text than twice that.
 pub(super) const LARGEST: u64 = 256 << 20;
 
-/// See the module's documentation.
+/// The snapshot that the module's documentation describes.
 #[derive(Debug)]
 pub(crate) struct SourceSnapshot {
-    /// As it was asked for, which may be over symbolic links.
+    /// The project as it was asked for, which may be over symbolic links.
     pub(super) asked: Project,
-    /// Where that led.
+    /// The project to which the links lead.
     pub(super) project: Project,
     /// The modules to import, as the folder read when the load began.
     pub(super) entries: RwLock<Entries>,
     pub(super) environment: Environment,
     pub(super) read: Mutex<Read>,
-    /// Another one that it has joined.
+    /// Another snapshot that this one has joined.
     pub(super) joined: OnceLock<Arc<Self>>,
     pub(super) common: Arc<Common>,
-    /// Files below it are the project's own.
+    /// The folder below which files are the project's own.
     pub(super) territory: PathBuf,
-    /// A file could not be read since the system had no descriptor or memory left.
+    /// Tells whether a file could not be read since the system had no descriptor or memory left.
     lack: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(super) files: BTreeMap<Arc<Path>, SourceFile>,
-    /// Of the files whose stamp tells whether they are as they were read.
+    /// The stamps of the files whose stamp tells whether they are as they were read.
     pub(super) stamps: HashMap<Arc<Path>, Stamp>,
-    /// Looked for in vain: would one of these appear, an import would resolve to it.
+    /// The files that were looked for in vain: if one of these appeared, an import would resolve to it.
     pub(super) missing: BTreeSet<Arc<Path>>,
-    /// Paths that lead over a symbolic link, and where they led.
+    /// The paths that lead over a symbolic link, and their targets.
     pub(super) links: BTreeMap<Arc<Path>, Arc<Path>>,
-    /// Paths that lead over none.
+    /// The paths that lead over no link.
     pub(super) straight: HashSet<Arc<Path>>,
-    /// What each specifier meant, by referrer and specifier; both as JavaScript has them.
+    /// The meaning of each specifier, by referrer and specifier; both as JavaScript has them.
     pub(crate) resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
     pub(super) package_jsons: HashMap<Arc<Path>, Option<PackageJsonRc>>,
-    /// What each file imports, in the order in which V8 asked.
+    /// The imports of each file, in the order in which V8 asked.
     pub(crate) imports: HashMap<Arc<Path>, Vec<Import>>,
-    /// What V8 was given for a file, by its URL.
+    /// The code that V8 was given for a file, by the file's URL.
     pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
     /// The questions that modules asked about files while they were evaluated, with the digest of the first answer.
     pub(super) looks: BTreeMap<Look, blake3::Hash>,
     /// Files that were read first by calls, after the load.
     pub(super) later: HashSet<Arc<Path>>,
-    /// An isolate has loaded all of it: what is imported from now on, calls import.
+    /// Tells whether an isolate has loaded all of it: from then on, imports are those of calls.
     pub(super) is_loaded: bool,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Read {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Import {
     pub(crate) file: Arc<Path>,
-    /// By a call, and not by the load.
+    /// Tells whether a call imported the file, and not the load.
     pub(crate) is_lazy: bool,
 }
 
@@ -96,7 +96,7 @@ const SETTINGS: [&str; 6] = [
 ];
 
 impl SourceSnapshot {
-    /// Starts a snapshot of what is on the disk: lists the entry modules and reads the settings.
+    /// Starts a snapshot of the disk: lists the entry modules and reads the settings.
     ///
     /// # Errors
     /// When the folder, the entry file or the environment's file cannot be read; with its path.
@@ -149,7 +149,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// What was asked for, in those words.
+    /// Returns the project as it was asked for.
     pub(crate) fn asked(&self) -> &Project {
         &self.asked
     }
@@ -162,7 +162,7 @@ impl SourceSnapshot {
         &self.environment
     }
 
-    /// The modules to import, sorted.
+    /// Returns the modules to import, sorted.
     pub(crate) fn entries(&self) -> Arc<[PathBuf]> {
         self.entries
             .read()
@@ -171,7 +171,7 @@ impl SourceSnapshot {
             .clone()
     }
 
-    /// Lists the modules to import again, of a snapshot that none was loaded from.
+    /// Lists the modules to import again, for a snapshot from which nothing was loaded.
     ///
     /// # Errors
     /// When the folder or the entry file cannot be read.
@@ -181,7 +181,7 @@ impl SourceSnapshot {
         Ok(())
     }
 
-    /// Forgets what was read, so that the files are read again, and only those that are asked for again.
+    /// Forgets the files that were read, so that files are read again, but only those that are asked for again.
     pub(crate) fn begin_anew(&self) {
         *self.lock() = Read::default();
         self.read_settings();
@@ -189,16 +189,16 @@ impl SourceSnapshot {
 
     fn read_settings(&self) {
         for name in SETTINGS {
-            // An absent one is remembered as missing, which is all that matters here.
+            // An absent file is remembered as missing, which is all that matters here.
             let _ = self.read(&self.project.root.join(name));
         }
         for path in included::list(&self.project) {
-            // One that went meanwhile counts as missing.
+            // A file that went meanwhile counts as missing.
             let _ = self.read(&path);
         }
     }
 
-    /// The file's bytes: from the first read if there was one, else from the disk.
+    /// Returns the file's bytes: from the first read if there was one, else from the disk.
     ///
     /// # Errors
     /// What reading the file says; the file counts as missing then.
@@ -243,19 +243,19 @@ impl SourceSnapshot {
         self.lack.swap(false, Ordering::Relaxed)
     }
 
-    /// A file as it was read, if it was.
+    /// Returns a file as it was read, if it was.
     pub(crate) fn file(&self, path: &Path) -> Option<SourceFile> {
         self.lock().files.get(path).cloned()
     }
 
-    /// The project's own files that were read so far: those of no package.
+    /// Returns the project's own files that were read so far: those of no package.
     pub(crate) fn own_files(&self) -> Vec<(PathBuf, SourceFile)> {
         let read = self.lock();
         let own = read.files.iter().filter(|(path, _)| !is_of_package(path));
         own.map(|(path, file)| (path.to_path_buf(), file.clone())).collect()
     }
 
-    /// Whether the path is a file, for resolution; the answer "no" is remembered.
+    /// Tells whether the path is a file, for resolution; the answer "no" is remembered.
     pub(crate) fn is_file(&self, path: &Path) -> bool {
         let known = self.lock().files.contains_key(path);
         let is_file = known || path.is_file();
@@ -270,7 +270,7 @@ impl SourceSnapshot {
         self.lock().missing.insert(path);
     }
 
-    /// The path without symbolic links; where they led is remembered.
+    /// Returns the path without symbolic links; remembers the targets of the links.
     ///
     /// # Errors
     /// When there is nothing at the path.
@@ -299,12 +299,12 @@ impl SourceSnapshot {
         Ok(canonical)
     }
 
-    /// What the specifier meant when it was resolved first.
+    /// Returns the meaning that the specifier had when it was resolved first.
     pub(crate) fn resolved(&self, specifier: &str, referrer: &str) -> Option<Arc<str>> {
         self.lock().resolved.get(referrer)?.get(specifier).cloned()
     }
 
-    /// Notes what a specifier means, for good.
+    /// Notes the meaning of a specifier, for good.
     pub(crate) fn note_resolved(&self, specifier: &str, referrer: &str, found: &str) {
         let [specifier, referrer, found] = [specifier, referrer, found].map(|name| self.common.name(name));
         let mut read = self.lock();
@@ -312,7 +312,7 @@ impl SourceSnapshot {
         of_referrer.entry(specifier).or_insert(found);
     }
 
-    /// A `package.json` as it was read the first time; `None` where there is none or it is none.
+    /// Returns a `package.json` as it was read the first time; `None` where there is none or the file is none.
     pub(crate) fn package_json(&self, path: &Path) -> Option<PackageJsonRc> {
         if let Some(known) = self.lock().package_jsons.get(path) {
             return known.clone();
@@ -323,12 +323,12 @@ impl SourceSnapshot {
         self.lock().package_jsons.entry(path).or_insert(parsed).clone()
     }
 
-    /// What V8 was given for a file before.
+    /// Returns the code that V8 was given for a file before.
     pub(crate) fn given(&self, url: &Url) -> Option<Arc<Emitted>> {
         self.lock().given.get(url.as_str()).cloned()
     }
 
-    /// Notes what V8 is given for a file, in every isolate.
+    /// Notes the code that V8 gets for a file, in every isolate.
     pub(crate) fn give(&self, url: &Url, code: Arc<Emitted>) -> Arc<Emitted> {
         let url = self.common.name(url.as_str());
         self.lock().given.entry(url).or_insert(code).clone()
@@ -348,7 +348,8 @@ impl SourceSnapshot {
         }
     }
 
-    /// Notes that an isolate has loaded the project. The first time it warns of what has no name that could be imported.
+    /// Notes that an isolate has loaded the project. The first time it warns of files without a name that could be
+    /// imported.
     pub(crate) fn note_loaded(&self) {
         if std::mem::replace(&mut self.lock().is_loaded, true) {
             return;
@@ -361,7 +362,7 @@ impl SourceSnapshot {
         }
     }
 
-    /// A module and everything that it imports, directly or not; what is imported comes first.
+    /// Returns a module and everything that it imports, directly or not; imports come first.
     pub(crate) fn evaluation_order(&self, module: &Path) -> Vec<PathBuf> {
         fn visit(
             imports: &HashMap<Arc<Path>, Vec<Import>>,
@@ -381,13 +382,13 @@ impl SourceSnapshot {
         order
     }
 
-    /// The folders of a package of which something was imported: one for each copy.
+    /// Returns the folders of a package of which something was imported: one for each copy.
     pub(crate) fn package_folders(&self, name: &str) -> BTreeSet<PathBuf> {
         let part = format!("/node_modules/{name}/");
         let folder = |path: &Arc<Path>| {
             let path = path.to_str()?;
             let end = path.rfind(&part)? + part.len() - 1;
-            // Not a package that is within the package.
+            // A package that is within the package is another one.
             (!path[end..].contains("/node_modules/")).then(|| PathBuf::from(&path[..end]))
         };
         self.lock().imports.keys().filter_map(folder).collect()

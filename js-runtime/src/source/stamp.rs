@@ -1,15 +1,15 @@
-//! Telling without reading it that a file is as it was.
+//! Stamps, which tell without a read that a file is as it was.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A file that was written so recently may be written again without its time telling: the clocks of
-/// some file systems go by two seconds.
+/// The age below which a written file may be written again without its time telling: the clocks of some file systems
+/// go by two seconds.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// When a file was written last, and which and how long it is.
+/// The time of a file's last write, with the file's identity and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     modified: SystemTime,
@@ -20,8 +20,8 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// The file's stamp, to be taken before it is read. `None` when it tells nothing: there is no such
-    /// file, or it was written only just now.
+    /// Returns the file's stamp, to be taken before the file is read. `None` when the stamp would tell nothing: there
+    /// is no such file, or it was written only just now.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         let modified = metadata.modified().ok()?;

@@ -50,7 +50,7 @@ impl Parsed {
         self.room.run(|| work(&self.source))
     }
 
-    /// The same, for work that wants the tree for itself.
+    /// Does work that wants the tree for itself.
     fn consume<T>(self, work: impl FnOnce(ParsedSource) -> T) -> T {
         let mut parsed = ManuallyDrop::new(self);
         // SAFETY: it is not dropped here, and nobody sees what it was taken of any more.
@@ -64,7 +64,7 @@ impl Parsed {
         Self::new(room, self.consume(ParsedSource::into_with_scope_analysis))
     }
 
-    /// Tells whether it has neither import nor export.
+    /// Tells whether the file has neither import nor export.
     pub(crate) fn is_script(&self) -> bool {
         self.walk(ParsedSource::compute_is_script)
     }
@@ -85,7 +85,7 @@ pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<
     parse_changed(url, media_type, text, |_| {})
 }
 
-/// Says where a text is nested too deeply.
+/// Makes the error for a text that is nested too deeply.
 pub(crate) fn nested_too_deeply(url: &Url, text: &str, TooDeep { offset }: TooDeep) -> LoadError {
     LoadError {
         help: Some("Split the expression or block at this place into several.".to_owned()),
@@ -106,7 +106,7 @@ fn parse_changed(
     parse_in(room, url, media_type, text, change)
 }
 
-/// Parses with room for it.
+/// Parses a text with room for it.
 pub(super) fn parse_in(
     room: Room,
     url: &Url,
@@ -154,7 +154,7 @@ pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &Compiler
     let is_prepared = kind == EmitKind::Compiled && parsed.walk(commonjs::wants_preparation);
     let mut assigns_exports = false;
     let parsed = if changes_classes || without_factory.is_some() || is_prepared {
-        // What is parsed cannot be changed any more.
+        // A parsed program cannot be changed any more.
         let text = without_factory.unwrap_or_else(|| text.clone());
         parse_changed(url, media_type, text, |program| {
             if is_prepared {
@@ -212,7 +212,7 @@ fn changes_classes(options: &CompilerOptions) -> bool {
     !options.defines_class_fields() || has_legacy_decorators(options)
 }
 
-/// Makes of classes what their settings say beyond what is asked of the transpiler.
+/// Changes classes by those settings that the transpiler is not asked to follow.
 fn change_classes(program: &mut Program, options: &CompilerOptions) {
     if has_legacy_decorators(options) {
         decorated::rewrite(program, emits_metadata(options));
@@ -230,7 +230,7 @@ fn emits_metadata(options: &CompilerOptions) -> bool {
     has_legacy_decorators(options) && options.emit_decorator_metadata.unwrap_or(false)
 }
 
-/// As TypeScript reads the settings.
+/// Returns the transpiler's options, as TypeScript reads the settings.
 fn transpile_options(options: &CompilerOptions, pragmas: Pragmas) -> TranspileOptions {
     let decorators = if has_legacy_decorators(options) {
         DecoratorsTranspileOption::LegacyTypeScript {

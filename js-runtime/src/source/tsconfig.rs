@@ -1,5 +1,5 @@
-//! What `tsconfig.json` says about how a file is read: the nearest one above it, with all that it extends. Each is read
-//! through the source snapshot, so that a change of one is a change of the code.
+//! The settings of `tsconfig.json` for reading a file: those of the nearest one above the file, with all that it
+//! extends. Each is read through the source snapshot, so that a change of one is a change of the code.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use super::snapshot::SourceSnapshot;
 
 const FILE_NAME: &str = "tsconfig.json";
 
-/// How deep configurations may extend each other.
+/// The depth to which configurations may extend each other.
 const DEEPEST: usize = 16;
 
-/// Patterns, and where each of them may lead.
+/// Patterns, with the places to which each of them may lead.
 type Paths = Vec<(String, Vec<String>)>;
 
 /// The settings that decide what becomes of a file or of a specifier; the others are the type checker's.
@@ -79,7 +79,7 @@ pub(crate) enum TsConfigError {
 }
 
 impl TsConfigError {
-    /// The file that is wrong.
+    /// Returns the file that is wrong.
     pub(crate) fn file(&self) -> &Path {
         match self {
             Self::Syntax(file, _) | Self::Missing(file, _) | Self::TooDeep(file) => file,
@@ -89,13 +89,13 @@ impl TsConfigError {
 
 type Found = Result<Rc<CompilerOptions>, TsConfigError>;
 
-/// What was found for each folder.
+/// The options that were found for each folder.
 #[derive(Default)]
 pub(crate) struct TsConfigs(RefCell<HashMap<PathBuf, Found>>);
 
 impl TsConfigs {
-    /// The options for a file of the project, or of a package that is linked into it. Those of installed packages are
-    /// nobody's business.
+    /// Returns the options for a file of the project, or of a package that is linked into it. The options of
+    /// installed packages are nobody's business.
     pub(crate) fn of(&self, file: &Path, sources: &SourceSnapshot) -> Found {
         match file.parent() {
             Some(folder) => self.of_folder(folder, sources),
@@ -103,7 +103,7 @@ impl TsConfigs {
         }
     }
 
-    /// The options for what the project serves.
+    /// Returns the options for the files that the project serves.
     pub(crate) fn of_project(&self, sources: &SourceSnapshot) -> Found {
         match &sources.project().entry {
             Entry::Folder(folder) => self.of_folder(folder, sources),
@@ -129,7 +129,7 @@ impl TsConfigs {
     }
 }
 
-/// Whether a folder is where a repository begins, or a project that is in none.
+/// Tells whether a repository begins in the folder, or a project that is in no repository.
 fn is_outermost(folder: &Path, sources: &SourceSnapshot) -> bool {
     let is_repository = |folder: &Path| folder.join(".git").exists();
     if is_repository(folder) {
@@ -139,7 +139,8 @@ fn is_outermost(folder: &Path, sources: &SourceSnapshot) -> bool {
     is_project && !folder.ancestors().any(is_repository)
 }
 
-/// A configuration without files of its own only lists projects: the first of them that says how to read a file counts.
+/// Reads a configuration without files of its own, which only lists projects: the first project that says how to read
+/// a file counts.
 fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOptions, TsConfigError> {
     let written = parse(file, sources)?.unwrap_or_default();
     let lists_projects = written.files.as_ref().is_some_and(Vec::is_empty);
@@ -159,7 +160,7 @@ fn read_solution(file: &Path, sources: &SourceSnapshot) -> Result<CompilerOption
     Ok(own)
 }
 
-/// A file's options over those that it extends; `None` where there is no file.
+/// Returns a file's options over those that it extends; `None` where there is no file.
 fn merged(file: &Path, sources: &SourceSnapshot, depth: usize) -> Result<Option<CompilerOptions>, TsConfigError> {
     if depth > DEEPEST {
         return Err(TsConfigError::TooDeep(file.to_owned()));
@@ -199,7 +200,7 @@ fn parse(file: &Path, sources: &SourceSnapshot) -> Result<Option<Written>, TsCon
     }
 }
 
-/// Where a file that is extended may be: beside it, or in a package.
+/// Returns the places where an extended file may be: beside the file, or in a package.
 fn candidates(file: &Path, name: &str) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(file);
     let named = |path: PathBuf| {
@@ -215,7 +216,7 @@ fn candidates(file: &Path, name: &str) -> Vec<PathBuf> {
 }
 
 impl CompilerOptions {
-    /// What of it decides what a file becomes.
+    /// Returns the options that decide what a file becomes, as text.
     pub(crate) fn of_emitting(&self) -> String {
         let jsx = (
             &self.jsx,
@@ -233,7 +234,7 @@ impl CompilerOptions {
         )
     }
 
-    /// The same, with imports left as they are.
+    /// Returns the same options, with imports left as they are.
     pub(crate) fn keeping_imports(self) -> Self {
         Self {
             verbatim_module_syntax: Some(true),
@@ -241,7 +242,7 @@ impl CompilerOptions {
         }
     }
 
-    /// Whether there is more than a version of the language, which each project of a solution names.
+    /// Tells whether there is more than a version of the language, which each project of a solution names.
     fn says_how_to_read(&self) -> bool {
         let target = self.target.clone();
         *self
@@ -251,8 +252,8 @@ impl CompilerOptions {
             }
     }
 
-    /// Whether a class field is the language's own: defined, also without a value. Where nothing is said, `target` says
-    /// it; without one it is, as for a target of today.
+    /// Tells whether a class field is the language's own: defined, also without a value. Where no option says so,
+    /// `target` decides; without a target the answer is yes, as for a target of today.
     pub(crate) fn defines_class_fields(&self) -> bool {
         let by_target = || self.target.as_deref().is_none_or(has_class_fields);
         self.use_define_for_class_fields.unwrap_or_else(by_target)
@@ -266,7 +267,7 @@ impl CompilerOptions {
         }
     }
 
-    /// `esModuleInterop`, which is on where Node's own interplay is meant.
+    /// Returns `esModuleInterop`, which is on where Node's own interplay is meant.
     pub(crate) fn has_interop(&self) -> bool {
         let by_module = || {
             let module = self.module.as_deref().map(str::to_ascii_lowercase);
@@ -275,7 +276,7 @@ impl CompilerOptions {
         self.es_module_interop.unwrap_or_else(by_module)
     }
 
-    /// What these say, and what the others say about the rest.
+    /// Returns these options, completed by those below.
     fn over(self, below: Self) -> Self {
         let own_paths = self.paths.is_some();
         Self {
@@ -302,7 +303,8 @@ impl CompilerOptions {
         }
     }
 
-    /// Where a specifier that is no place may lead, by `paths` and then by `baseUrl`, the best one first.
+    /// Returns the places to which a specifier that is no place may lead, by `paths` and then by `baseUrl`, the best
+    /// one first.
     pub(crate) fn places(&self, specifier: &str) -> Vec<PathBuf> {
         let from = self.base_url.as_ref().unwrap_or(&self.paths_from);
         let mapped = self.paths.iter().flatten().filter_map(|(pattern, targets)| {
@@ -320,7 +322,7 @@ impl CompilerOptions {
     }
 }
 
-/// Whether the version of the language has class fields: ES2022 and what came after it.
+/// Tells whether the version of the language has class fields: ES2022 and later versions do.
 fn has_class_fields(target: &str) -> bool {
     let version = target.to_ascii_lowercase();
     match version.strip_prefix("es").map(str::parse::<u32>) {
@@ -335,7 +337,7 @@ fn is_before_modules(target: &str) -> bool {
     ["es3", "es5"].contains(&target.to_ascii_lowercase().as_str())
 }
 
-/// How well a pattern fits, and what its star stands for. One without a star fits best.
+/// Returns how well a pattern fits, and the text for its star. A pattern without a star fits best.
 fn matched<'a>(pattern: &str, specifier: &'a str) -> Option<(usize, &'a str)> {
     match pattern.split_once('*') {
         None => (pattern == specifier).then_some((usize::MAX, "")),
@@ -346,7 +348,7 @@ fn matched<'a>(pattern: &str, specifier: &'a str) -> Option<(usize, &'a str)> {
     }
 }
 
-/// `paths` as a list: a map of the standard library would not be hashable.
+/// Reads `paths` as a list: a map of the standard library would not be hashable.
 fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Paths>, D::Error> {
     let map: Option<std::collections::BTreeMap<String, Vec<String>>> = Option::deserialize(deserializer)?;
     Ok(map.map(|map| map.into_iter().collect()))

@@ -1,4 +1,4 @@
-//! Types that a module exports, by its text: no module that is evaluated has them.
+//! The types that a module exports, by its text: evaluated modules do not have them.
 
 use deno_ast::swc::ast::{Decl, ExportSpecifier, ModuleDecl, ModuleExportName, ModuleItem, Program};
 use deno_ast::{MediaType, ParsedSource};
@@ -10,7 +10,7 @@ use super::transpile;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Export {
     Type,
-    /// It may be exported by one of these modules, given by their specifiers, under this name.
+    /// One of these modules may export it, given by their specifiers, under this name.
     Elsewhere(Vec<(String, String)>),
 }
 
@@ -69,7 +69,7 @@ fn declaration(item: &ModuleItem) -> Option<&Decl> {
     }
 }
 
-/// The name of a declaration that declares nothing but a type.
+/// Returns the name of a declaration that declares nothing but a type.
 fn type_name(declaration: &Decl) -> Option<&str> {
     match declaration {
         Decl::TsInterface(interface) => Some(&interface.id.sym),

@@ -9,19 +9,19 @@ use deno_core::url::Url;
 
 use super::transpile::{self, Parsed};
 
-/// An `await` outside of functions: also that of `for await` and `await using`.
+/// An `await` outside of functions, also that of `for await` and `await using`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) offset: usize,
     /// The expressions whose values it waits for.
     pub(super) values: Vec<Range<usize>>,
-    /// What it waits for is exported, so that the modules that import it want the value.
+    /// Tells whether the awaited value is exported, so that the modules that import it want it.
     pub(crate) is_exported: bool,
 }
 
-/// The places, in their order; none where the text cannot be parsed.
+/// Returns the places, in their order; none where the text cannot be parsed.
 pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
-    // Most have none.
+    // Most texts have none.
     let parsed = text.contains("await").then(|| parse(url, text)).flatten();
     parsed.map(|parsed| parsed.walk(waits_in)).unwrap_or_default()
 }
@@ -48,7 +48,7 @@ fn parse(url: &Url, text: &str) -> Option<Parsed> {
 
 struct Looking<'a> {
     parsed: &'a ParsedSource,
-    /// The declaration that is exported and looked at.
+    /// The exported declaration that is being read.
     exported: Option<Range<usize>>,
     waits: Vec<Wait>,
 }
@@ -110,7 +110,7 @@ impl Visit for Looking<'_> {
 
     fn visit_class_member(&mut self, node: &ClassMember) {
         match node {
-            // Of a class only what is static, and names that are computed, are evaluated with it; and these cannot wait
+            // Only the static members of a class, and computed names, are evaluated with it; and these cannot wait
             // but in a name.
             ClassMember::Method(method) => method.key.visit_with(self),
             ClassMember::ClassProp(property) => property.key.visit_with(self),

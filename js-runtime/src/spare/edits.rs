@@ -1,27 +1,27 @@
-//! Which of a project's files somebody works on: those that differ from load to load. The next edit is most likely one
-//! of them.
+//! The files of a project that somebody works on: those that differ from load to load. The next edit is most likely
+//! of one of them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use crate::source::snapshot::SourceFile;
 
-/// How many files somebody works on at a time.
+/// The number of files that somebody works on at a time.
 const AT_A_TIME: usize = 4;
 
-/// So many at once are a checkout, and nobody's edit.
+/// The number of files that change at once by a checkout, and by nobody's edit.
 const MANY: usize = 16;
 
-/// See the module's documentation. Pure.
+/// The edits that the module's documentation describes. Pure.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
     known: HashMap<PathBuf, blake3::Hash>,
-    /// Newest first.
+    /// The edited files, the newest first.
     edited: VecDeque<PathBuf>,
 }
 
 impl Edits {
-    /// These were read for a load, all of them or those that it came to.
+    /// Notes the files that were read for a load: all of them, or those that the load came to.
     pub(crate) fn note(&mut self, files: &[(PathBuf, SourceFile)]) {
         let is_first = self.known.is_empty();
         let mut changed = Vec::new();
@@ -41,9 +41,9 @@ impl Edits {
         self.edited.truncate(AT_A_TIME);
     }
 
-    /// What to leave to the load, for it is likely to change: `ahead` counts how many modules remain. A file that most of
-    /// them import is not left to it, since little would remain. `None` when nothing was edited, or such a file
-    /// last: what is evaluated ahead would be of no use to its next edit.
+    /// Returns the files to leave to the load, for they are likely to change: `ahead` counts how many modules remain.
+    /// A file that most of the modules import is not left to the load, since little would remain. `None` when nothing
+    /// was edited, or when such a file was edited last: modules evaluated ahead would be of no use to its next edit.
     pub(crate) fn to_leave(&self, ahead: impl Fn(&HashSet<PathBuf>) -> usize) -> Option<HashSet<PathBuf>> {
         let last = self.edited.front()?;
         let mut left = HashSet::new();
@@ -57,7 +57,7 @@ impl Edits {
         left.contains(last).then_some(left)
     }
 
-    /// What a file was read as last.
+    /// Returns the hash with which a file was read last.
     pub(crate) fn last_read(&self, path: &Path) -> Option<blake3::Hash> {
         self.known.get(path).copied()
     }

@@ -1,5 +1,5 @@
-//! Makes the spares, while nothing is asked for: first the one that serves whatever is edited next, then the one that
-//! serves if that is what was edited before.
+//! Makes the spares, while nothing is asked for: first the spare that serves for any edit, then the spare that serves
+//! if the next edit is of the files that were edited before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +15,23 @@ use crate::maker::Maker;
 use crate::source::common::Common;
 use crate::source::snapshot::SourceSnapshot;
 
-/// The number of modules or packages that may turn out one after another to act, until the next load.
+/// The number of modules or packages, one after another, that may turn out to act until the next load.
 const ATTEMPTS: usize = 4;
 
-/// See the module's documentation.
+/// The preparation that the module's documentation describes.
 pub(crate) struct Preparing {
     pub(crate) maker: Maker,
     pub(crate) spares: Arc<Spares>,
     pub(crate) common: Arc<Common>,
-    /// What serves.
+    /// The source snapshot that serves.
     pub(crate) like: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
-    /// For each.
+    /// The time limit for each spare.
     pub(crate) timeout: Duration,
 }
 
 impl Preparing {
-    /// May be dropped; what has begun goes on.
+    /// Makes the spares. The future may be dropped; work that has begun goes on.
     pub(crate) async fn run(self: Arc<Self>) {
         self.spares.end_outdated();
         let Some(imported) = self.blocking(|this| Imported::of(&this.like, &this.maker.caches)).await else {
@@ -56,7 +56,8 @@ impl Preparing {
         }
     }
 
-    /// Waits for a spare that has evaluated packages, and tells which; `None` where none can be made, or it has none.
+    /// Waits for a spare that has evaluated packages, and returns these; `None` where no spare can be made, or it has
+    /// none.
     async fn with_packages(self: &Arc<Self>, imported: &Imported) -> Option<Vec<Url>> {
         // Each attempt ends before the package at which the last one was given up.
         for _ in 0..ATTEMPTS {
@@ -72,7 +73,7 @@ impl Preparing {
         None
     }
 
-    /// Waits for the spare that has evaluated this, and makes it if there is none.
+    /// Waits for the spare that has evaluated these modules, and makes it if there is none.
     async fn is_ready(self: &Arc<Self>, ahead: Ahead) -> bool {
         let known = self.spares.readiness(self.like.asked(), self.memory, &ahead);
         let readiness = match known {
@@ -86,12 +87,12 @@ impl Preparing {
     }
 
     async fn make(self: &Arc<Self>, ahead: Ahead) -> Option<Readiness> {
-        // The next load will say what is wrong.
+        // The next load will report the error.
         let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.common.clone()));
         let sources = sources.await?.ok()?;
         let begun = self.maker.begin(sources.clone(), self.memory, ahead.clone(), SPARE);
         let isolate = begun.await.ok()?;
-        // A load may want it before it is ready.
+        // A load may want the spare before it is ready.
         let readiness = isolate.readiness();
         self.spares.put(Spare {
             sources,

@@ -1,17 +1,20 @@
-//! The spares: isolates that are booted, and have evaluated what the next load will want.
+//! The spares: isolates that are booted, and have evaluated modules that the next load will want.
 //!
-//! One has evaluated the packages alone, and serves whatever is edited. Another has evaluated the project's own modules too,
-//! but for those that somebody works on: where the next edit is one of these again, little remains to be done.
+//! One spare has evaluated the packages alone, and serves for any edit. Another spare has evaluated the project's own
+//! modules too, but for those that somebody works on: where the next edit is of these again, little remains to be
+//! done.
 //!
-//! The first one stands in, too, where a generation needs another isolate: it joins that one's source snapshot.
+//! The first spare stands in, too, where a generation needs another isolate: it joins that generation's source
+//! snapshot.
 //!
-//! `making` makes them: `edits` and [`crate::ahead`] decide what is evaluated ahead, and the isolate sees what evaluating it
-//! begins. Whether that made a difference is known once the load has read the disk: its isolate asks [`Imported::has`].
+//! `making` makes them: `edits` and [`crate::ahead`] decide which modules are evaluated ahead, and the isolate sees
+//! what their evaluation begins. Whether that made a difference is known once the load has read the disk: its isolate
+//! asks [`Imported::has`].
 //!
-//! Each has a source snapshot of its own, in which are the files alone that it has read. A load that reads the disk
-//! takes that snapshot, if all of it reads the same still, and with it the isolate; what it adds is
-//! what remained. So the snapshot of a generation is one of a single moment here as well, and what
-//! changed a package, the lockfile or the environment throws the spares away.
+//! Each spare has a source snapshot of its own, with only the files that it has read. A load that reads the disk
+//! takes that snapshot, if all of it still reads the same, and with it the isolate; the load adds the remaining
+//! files. So the snapshot of a generation is one of a single moment here as well. A change of a package, the lockfile
+//! or the environment throws the spares away.
 
 mod edits;
 mod making;
@@ -30,7 +33,7 @@ use crate::ahead::{Ahead, Imported, files};
 use crate::isolate::{Begun, Readiness, Unsuited};
 use crate::source::snapshot::SourceSnapshot;
 
-/// At most two.
+/// The spares, at most two.
 #[derive(Default)]
 pub(crate) struct Spares(Mutex<State>);
 
@@ -38,18 +41,18 @@ pub(crate) struct Spares(Mutex<State>);
 struct State {
     with_packages: Option<Spare>,
     with_modules: Option<Spare>,
-    /// The next load cannot use it, and should not wait for its end.
+    /// A spare that the next load cannot use, and for whose end it should not wait.
     outdated: Option<Spare>,
-    /// Those that could not be evaluated ahead of the project, or made a difference.
+    /// The packages that could not be evaluated ahead of the project, or made a difference.
     unsuited: Vec<Url>,
     edits: Edits,
-    /// Modules and packages' files that are not evaluated ahead, for they act; with their content.
+    /// The modules and packages' files that are not evaluated ahead, for they act; with their content.
     acting: HashMap<PathBuf, blake3::Hash>,
-    /// Evaluating modules ahead went wrong, and no module is to blame.
+    /// Tells whether evaluating modules ahead went wrong, and no module is to blame.
     without_modules: bool,
 }
 
-/// See the module's documentation.
+/// One spare, as the module's documentation describes it.
 pub(crate) struct Spare {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
@@ -58,7 +61,8 @@ pub(crate) struct Spare {
 }
 
 impl Spares {
-    /// Those of the packages that may be evaluated ahead: all before the first that acts. `like` has read them.
+    /// Returns those of the packages that may be evaluated ahead: all before the first that acts. `like` has read
+    /// them.
     pub(crate) fn suited(&self, packages: &[Url], like: &SourceSnapshot) -> Vec<Url> {
         let mut state = self.state();
         state.collect_failed();
@@ -73,7 +77,7 @@ impl Spares {
         packages.iter().take_while(|url| !acts(url)).cloned().collect()
     }
 
-    /// Which of the project's modules are worth evaluating ahead: those that the next edit will leave alone.
+    /// Returns the project's modules that are worth evaluating ahead: those that the next edit will leave alone.
     /// `packages` are evaluated before them.
     pub(crate) fn modules(&self, imported: &Imported, packages: &[Url]) -> Vec<PathBuf> {
         let mut state = self.state();
@@ -93,7 +97,7 @@ impl Spares {
         left.map_or_else(Vec::new, |left| imported.modules_without(&left, &packages, suits))
     }
 
-    /// When the one like this is ready; `None` if there is none.
+    /// Returns the readiness of a spare like this; `None` if there is no such spare.
     pub(crate) fn readiness(&self, project: &Project, memory: MemoryLimits, ahead: &Ahead) -> Option<Readiness> {
         let mut state = self.state();
         let spare = state.like(ahead).as_ref()?;
@@ -101,19 +105,19 @@ impl Spares {
         is_it.then(|| spare.isolate.readiness())
     }
 
-    /// Keeps this one, in place of another.
+    /// Keeps this spare, in place of another.
     pub(crate) fn put(&self, spare: Spare) {
         let replaced = self.state().like(&spare.ahead).replace(spare);
         drop(replaced);
     }
 
-    /// The sources that belong to a spare, with the project's modules listed anew; `None` when there is no
+    /// Returns the sources that belong to a spare, with the project's modules listed anew; `None` when there is no
     /// spare for the project as it is now. Reads the disk.
     pub(crate) fn sources(&self, project: &Project) -> Option<Arc<SourceSnapshot>> {
         let (with_modules, with_packages) = {
             let mut state = self.state();
             state.collect_failed();
-            // One that is not ready yet would keep the load waiting for what it may do itself.
+            // A spare that is not ready yet would keep the load waiting for work that the load may do itself.
             let unready = state.with_modules.take_if(|spare| !spare.isolate.is_ready());
             drop(unready);
             let sources =
@@ -132,7 +136,7 @@ impl Spares {
         })
     }
 
-    /// The spare, if these are its sources.
+    /// Takes the spare with these sources.
     pub(crate) fn take(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
         let mut state = self.state();
         state.collect_failed();
@@ -145,18 +149,19 @@ impl Spares {
         with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
     }
 
-    /// A spare that is ready and has read nothing but what these sources have read too: it has joined them.
+    /// Takes a spare that is ready and has read nothing but files that these sources have read too: it has joined
+    /// them.
     pub(crate) fn take_joined(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
         let mut state = self.state();
         state.collect_failed();
         let joins = |spare: &mut Spare| spare.isolate.is_ready() && spare.sources.join(sources);
-        // The next edit is better off with the other one.
+        // The next edit is better off with the other spare.
         let joined = state.with_packages.take_if(joins)?;
         tracing::debug!("a spare isolate stands in for one that would have to be made");
         Some(joined)
     }
 
-    /// Whatever there is.
+    /// Takes all spares.
     pub(crate) fn take_all(&self) -> Vec<Spare> {
         let mut state = self.state();
         let all = [
@@ -167,37 +172,37 @@ impl Spares {
         all.into_iter().flatten().collect()
     }
 
-    /// Ends what no load will use.
+    /// Ends the spare that no load will use.
     pub(crate) fn end_outdated(&self) {
         let outdated = self.state().outdated.take();
         drop(outdated);
     }
 
-    /// A load has read these, and succeeded or failed.
+    /// Notes that a load has read these, and succeeded or failed.
     pub(crate) fn note_read(&self, sources: &SourceSnapshot) {
         let files = sources.own_files();
         self.state().edits.note(&files);
     }
 
-    /// What this one had evaluated ahead was not to be.
+    /// Notes that a spare should not have evaluated these modules ahead.
     pub(crate) fn found_unsuited(&self, ahead: Ahead, why: Unsuited) {
         let mut state = self.state();
         match why {
             Unsuited::Failed if !ahead.modules.is_empty() => state.without_modules = true,
             Unsuited::Failed | Unsuited::EnvironmentWritten => state.unsuited = ahead.packages,
-            // The next list is that of the code as it is then.
+            // The next list follows the code as it is then.
             Unsuited::ImportedOtherwise => {}
         }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // What is done under the lock leaves it consistent.
+        // Every change under the lock leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Where one is that has evaluated such things.
+    /// Returns the place for a spare that has evaluated such modules.
     fn like(&mut self, ahead: &Ahead) -> &mut Option<Spare> {
         if ahead.modules.is_empty() {
             &mut self.with_packages
@@ -206,7 +211,7 @@ impl State {
         }
     }
 
-    /// One that ended by itself had packages or modules that do not bear it.
+    /// Collects a spare that ended by itself: its packages or modules do not bear evaluation ahead.
     fn collect_failed(&mut self) {
         let failed = |spare: &mut Spare| !spare.isolate.is_alive();
         if let Some(failed) = self.with_packages.take_if(failed)
@@ -221,7 +226,7 @@ impl State {
         }
     }
 
-    /// Notes which module of a spare acted; false where none is to blame.
+    /// Notes the module of a spare that acted; false where no module is to blame.
     fn note_acting(&mut self, failed: &Spare) -> bool {
         let acting = failed.isolate.acts();
         let acting = acting.and_then(|module| Some((module, failed.sources.file(module)?)));

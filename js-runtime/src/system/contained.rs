@@ -1,4 +1,4 @@
-//! Panics of code that is not ours and is given whatever users write: they are answers, and end no isolate.
+//! Panics of foreign code that gets users' texts: they are answers, and end no isolate.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,7 +8,7 @@ thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work; if it panics, returns what it says. No frames of V8 may be between here and there.
+/// Does work; if it panics, returns the panic's message. No frames of V8 may be between here and the panic.
 ///
 /// # Errors
 /// With the panic's message.
@@ -19,7 +19,7 @@ pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     outcome.map_err(|panic| message_of(&*panic))
 }
 
-/// True where a panic on this thread is somebody's answer.
+/// Tells whether a panic on this thread is somebody's answer.
 pub(crate) fn is_contained() -> bool {
     IS_CONTAINED.try_with(Cell::get).unwrap_or(false)
 }

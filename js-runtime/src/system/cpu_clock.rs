@@ -1,4 +1,4 @@
-//! How much processor time a thread has used, read from any thread.
+//! The processor time that a thread has used, read from any thread.
 
 #![allow(
     unsafe_code,
@@ -12,12 +12,12 @@ use std::time::Duration;
 pub(crate) struct ThreadClock(platform::Clock);
 
 impl ThreadClock {
-    /// The clock of the thread that calls; `None` where the system has none.
+    /// Returns the clock of the thread that calls; `None` where the system has none.
     pub(crate) fn of_this_thread() -> Option<Self> {
         platform::of_this_thread().map(Self)
     }
 
-    /// Processor time that the thread has used; `None` once it is gone.
+    /// Returns the processor time that the thread has used; `None` once it is gone.
     pub(crate) fn read(self) -> Option<Duration> {
         platform::read(self.0)
     }
@@ -48,7 +48,7 @@ mod platform {
     }
 }
 
-/// By `pthread_mach_thread_np(3)` and the kernel's `thread_info` (`mach/thread_info.h`), for macOS has no
+/// The clock by `pthread_mach_thread_np(3)` and the kernel's `thread_info` (`mach/thread_info.h`), for macOS has no
 /// `pthread_getcpuclockid(3)`.
 #[cfg(target_os = "macos")]
 mod platform {

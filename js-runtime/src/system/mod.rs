@@ -1,4 +1,4 @@
-//! What the operating system and the language give, by names that are safe: nothing here knows of isolates.
+//! The services of the operating system and of the language, by names that are safe: nothing here knows of isolates.
 
 pub(crate) mod contained;
 pub(crate) mod cpu_clock;

@@ -1,5 +1,5 @@
-//! Processes, threads and memory: C functions that have no safe name elsewhere, and safe ones by the names that are used
-//! here.
+//! Processes, threads and memory: C functions that have no safe name elsewhere, and safe functions under the names
+//! that are used here.
 
 #![allow(unsafe_code, reason = "C functions that take numbers")]
 
@@ -11,29 +11,29 @@ use nix::unistd::{Pid, dup2_stdin, getpgid, getpgrp, getpid, getppid};
 
 /// Sends a signal to a process, or to the group of a negative `pid`; 0 only asks whether it is there.
 ///
-/// By its number, as `nix` knows no signals of real time.
+/// The signal is a number, as `nix` knows no signals of real time.
 pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: it takes numbers, and says which of them mean nothing.
     outcome(unsafe { libc::kill(pid, signal) })
 }
 
-/// The host itself.
+/// Returns the number of the host's process.
 pub(crate) fn own() -> i32 {
     getpid().as_raw()
 }
 
-/// The process that started the host, or has taken its place.
+/// Returns the number of the process that started the host, or has taken its place.
 pub(crate) fn parent() -> i32 {
     getppid().as_raw()
 }
 
-/// A process's group; `None` where there is no such process, or it is none of this session's.
+/// Returns a process's group; `None` where there is no such process, or it is none of this session's.
 pub(crate) fn group_of(pid: i32) -> Option<i32> {
     let group = getpgid(Some(Pid::from_raw(pid))).ok()?.as_raw();
     (group > 0).then_some(group)
 }
 
-/// The host's process group.
+/// Returns the host's process group.
 pub(crate) fn own_group() -> i32 {
     getpgrp().as_raw()
 }
@@ -44,18 +44,19 @@ pub(crate) fn set_priority(pid: u32, priority: i32) -> io::Result<()> {
     outcome(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, priority) })
 }
 
-/// What glibc is told about the memory that threads have freed.
+/// The advice to glibc about the memory that threads have freed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreedMemory {
-    /// Threads share it, from now on; to be said before there are threads. By default glibc keeps freed pages for up to
-    /// eight threads a core, each of them some megabytes, of which a thread that ends gives back only what is whole.
+    /// Threads share the memory, from now on; to be said before there are threads. By default glibc keeps freed pages
+    /// for up to eight threads a core, each of them some megabytes, of which a thread that ends gives back only what
+    /// is whole.
     Shared,
-    /// The system gets it now. By default glibc keeps freed pages with the thread's arena.
+    /// The system gets the memory now. By default glibc keeps freed pages with the thread's arena.
     GivenBack,
 }
 
 impl FreedMemory {
-    /// Tells glibc; other libraries need not be told.
+    /// Gives glibc the advice; other libraries need none.
     pub(crate) fn tell(self) {
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         // SAFETY: both take numbers, refuse those that they do not know, and may be called from any thread.
@@ -89,14 +90,14 @@ fn number_of_this_thread() -> u64 {
     number
 }
 
-/// Gives the calling thread its name, as tools show it; what is too long is cut.
+/// Gives the calling thread its name, as tools show it; a name that is too long is cut.
 pub(crate) fn name_this_thread(name: &str) {
     const LONGEST: usize = if cfg!(target_os = "linux") { 15 } else { 63 };
     let name: Vec<u8> = name.bytes().filter(|byte| *byte != 0).take(LONGEST).collect();
     let Ok(name) = CString::new(name) else {
         return;
     };
-    // Fails only for a name that is no memory.
+    // This fails only for a name that is no memory.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_name(&name);
     // On macOS pthread_setname_np(3) names the thread that calls it, and no other.
@@ -107,12 +108,12 @@ pub(crate) fn name_this_thread(name: &str) {
     }
 }
 
-/// Puts nothing in the place of the process's standard input.
+/// Puts an empty file in the place of the process's standard input.
 pub(crate) fn empty_standard_input() -> io::Result<()> {
     Ok(dup2_stdin(File::open("/dev/null")?)?)
 }
 
-/// What a C function says that returns 0 where all went well.
+/// Turns the return value of a C function that returns 0 where all went well into a result.
 pub(crate) fn outcome(returned: i32) -> io::Result<()> {
     if returned == 0 {
         Ok(())

@@ -1,12 +1,13 @@
-//! `chaos MINUTES [SEED]`: twenty callers and a stream of saves, while at random moments a host lacks threads, descriptors
-//! or room on the disk, is stopped, killed or upgraded, an isolate runs out of memory, clients stall, and nobody reads
-//! standard error. It ends well if
+//! `chaos MINUTES [SEED]`: twenty callers and a stream of saves, while at random moments a host lacks threads,
+//! descriptors or room on the disk, is stopped, killed or upgraded, an isolate runs out of memory, clients stall, and
+//! nobody reads standard error. It ends well if
 //!
-//! - each call of a well-behaved function is answered by code that was current while it ran, unless its host was killed,
+//! - each call of a well-behaved function is answered by code that was current while it ran, unless its host was
+//!   killed,
 //! - nothing has grown, and
 //! - five seconds after the last fault everything is as before.
 //!
-//! Clocks do not jump here: they are the machine's.
+//! The clocks do not jump here: they are the machine's clocks.
 
 #[cfg(target_os = "linux")]
 #[tokio::main]
@@ -34,11 +35,12 @@ mod linux {
     use tokio::net::TcpStream;
 
     const CALLERS: usize = 20;
-    /// A call may wait for a host that is stopped, and for the next one of one that was killed.
+    /// The limit for an answer. A call may wait for a host that is stopped, or for the successor of a host that was
+    /// killed.
     const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-    /// After the last fault.
+    /// The limit for the recovery after the last fault.
     const RECOVERED_WITHIN: Duration = Duration::from_secs(5);
-    /// The connections of clients that stall.
+    /// The number of connections of clients that stall.
     const STALLED: usize = 30;
 
     /// A function whose call takes memory without end.
@@ -96,10 +98,10 @@ export const talks = inngest.createFunction(
     #[derive(Debug, Default)]
     struct Course {
         over: AtomicBool,
-        /// The newest version that was written, and the newest that was seen to serve.
+        /// The newest version that was written, and the newest version that was seen to serve.
         written: AtomicU64,
         serves: AtomicU64,
-        /// The times in which hosts or isolates were killed, each from its beginning to its end, once there is one.
+        /// The times in which hosts or isolates were killed, each from its beginning to its end, if it has ended.
         deaths: Mutex<Vec<(Instant, Option<Instant>)>>,
         answered: AtomicU64,
         lost: AtomicU64,
@@ -107,7 +109,8 @@ export const talks = inngest.createFunction(
     }
 
     impl Course {
-        /// Somebody is about to be killed: callers may notice before whoever kills comes back.
+        /// Notes that a process is about to be killed: callers may notice its end before the code that kills it goes
+        /// on.
         fn dies(&self) {
             self.deaths.lock().expect("no poison").push((Instant::now(), None));
         }
@@ -198,7 +201,7 @@ export const talks = inngest.createFunction(
         ExitCode::SUCCESS
     }
 
-    /// One caller: a call after another.
+    /// Runs one caller, which makes a call after another.
     async fn call(executor: harness::Executor, course: Arc<Course>) {
         while !course.over.load(Ordering::Relaxed) {
             let run = Run::of("fixture-version");
@@ -236,7 +239,7 @@ export const talks = inngest.createFunction(
         }
     }
 
-    /// Saves one version after another, and asks for each to be served.
+    /// Saves one version after another, and asks for each version to be served.
     async fn save(baton: &Baton, project: &Project, course: &Course) {
         let mut version = 0;
         while !course.over.load(Ordering::Relaxed) {
@@ -320,7 +323,7 @@ export const talks = inngest.createFunction(
         }
     }
 
-    /// The host that accepts, once it answers.
+    /// Returns the host that accepts, once it answers.
     async fn host(baton: &Baton) -> Option<u32> {
         let asked = async {
             loop {
@@ -336,7 +339,7 @@ export const talks = inngest.createFunction(
         tokio::time::timeout(ANSWERED_WITHIN, asked).await.ok().flatten()
     }
 
-    /// The newest version is saved, and serves soon.
+    /// Checks that the newest version is saved, and serves soon.
     async fn recovers(baton: &Baton, project: &Project, course: &Course, last_fault: Instant) {
         project.set_version("last");
         let serves = async {
@@ -355,7 +358,7 @@ export const talks = inngest.createFunction(
             Ok(()) => println!("the last save serves {:?} after the last fault", last_fault.elapsed()),
             Err(_) => course.breaks(format!("not as before {RECOVERED_WITHIN:?} after the last fault")),
         }
-        // Hosts and generations before have ended.
+        // Earlier hosts and generations have ended by now.
         tokio::time::sleep(RECOVERED_WITHIN).await;
     }
 
@@ -378,7 +381,8 @@ export const talks = inngest.createFunction(
             }
         }
 
-        /// Twenty connections of callers and the threads of a spare come and go.
+        /// Tells whether a process has grown. Twenty connections of callers and the threads of a spare come and go,
+        /// and do not count.
         fn grew_from(self, before: Self) -> bool {
             self.threads > before.threads + 20
                 || self.descriptors > before.descriptors + 60

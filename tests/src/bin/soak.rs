@@ -1,5 +1,5 @@
-//! `soak COUNT`: reloads the example project that often, with an edit and a call each time, and says
-//! what became of memory. It never ends well when a call fails or threads, sockets or children stay.
+//! `soak COUNT`: reloads the example project COUNT times, with an edit and a call each time, and
+//! prints how memory changed. It fails when a call fails or when threads, sockets or children stay.
 
 #[cfg(target_os = "linux")]
 #[tokio::main]
@@ -25,7 +25,7 @@ mod linux {
     const REPORT_EVERY: u64 = 1_000;
     const HELLO: &str = "functions/hello.ts";
 
-    /// Memory may be this much more at the end than after the warm-up.
+    /// The limit for memory at the end, as a multiple of the memory after the warm-up.
     const GROWTH: f64 = 1.1;
 
     pub(super) async fn soak() -> ExitCode {

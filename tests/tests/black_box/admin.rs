@@ -1,4 +1,4 @@
-//! Who may reload, roll back and look (README, HTTP).
+//! The rights to reload, to roll back and to look (README, HTTP).
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -21,7 +21,7 @@ const ADMIN: &[(&str, &str)] = &[
 /// The routes that everybody may use.
 const OPEN: &[&str] = &["/-/live", "/-/ready", "/-/metrics"];
 
-/// A refusal says what was wrong and what to do instead.
+/// Checks that a refusal names the mistake and the remedy.
 #[track_caller]
 fn check_refused(answer: &Answer, status: u16, sentence: &str) {
     assert_eq!(answer.status, status, "{sentence}: {answer}");

@@ -1,5 +1,5 @@
-//! Modules that are evaluated before the load that will want them: an edit evaluates what somebody works on, and what they
-//! do is what they would do if they were evaluated then.
+//! Modules that are evaluated before the load that will want them. An edit has those modules evaluated ahead that
+//! somebody works on, and they do the same as if they were evaluated during the load.
 
 use harness::{Baton, Follower, Project, Run, Sdk};
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use crate::calls::start;
 
 const CLIENT: &str = "import { Inngest } from 'inngest';\nexport const inngest = new Inngest({ id: 'fixture' });\n";
 
-/// A package that knows in which order it was asked for values.
+/// A package that knows the order in which it was asked for values.
 const ORDER: &str =
     "let order = '';\nexport const note = (name) => (order += name);\nexport const told = () => order;\n";
 
-/// A function that tells its version, the library's, and in which order the functions were evaluated.
+/// Returns a function that tells its version, the library's, and the order in which the functions were evaluated.
 fn function(name: &str) -> String {
     format!(
         r#"import {{ note, told }} from "order";
@@ -46,14 +46,14 @@ fn package(project: &Project, name: &str, text: &str) {
     project.write(&format!("{folder}/main.js"), text);
 }
 
-/// A host, and what it logs.
+/// A host and its log.
 struct Watched {
     baton: Baton,
     log: Follower,
 }
 
 impl Watched {
-    /// Ready, and its spare too.
+    /// Starts a host, and waits until its spare is ready, too.
     async fn new(project: &Project) -> Self {
         let baton = Baton::dev(project)
             .env("BATON_LOG", "info,js_runtime=debug")
@@ -100,7 +100,7 @@ async fn an_edit_of_what_was_edited_before_evaluates_that_alone() {
     host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
     let [a, b] = [host.told("a").await, host.told("b").await];
     assert_eq!([&a["version"], &b["version"]], [3, 1]);
-    // `b` was there before it was known what `a` would be.
+    // `b` was evaluated before the text of `a` was known.
     assert_eq!(b["order"], "ba", "{}", host.baton.stderr().tail());
     host.has_evaluated_ahead(3).await;
 }
@@ -117,7 +117,8 @@ async fn an_edit_of_what_was_evaluated_ahead_is_served() {
         assert_eq!(host.told(function).await["library"], 2, "{function}");
     }
     assert_eq!(host.version("a").await, 2);
-    // All import the library, so that nothing is evaluated ahead of its next edit; of the next one of a function it is.
+    // All modules import the library, so that nothing is evaluated ahead of the library's next edit. Modules are
+    // evaluated ahead of a function's next edit.
     host.edit(&project, "functions/b.ts", "version: 1", "version: 2").await;
     assert_eq!(host.version("b").await, 2);
     host.has_evaluated_ahead(2).await;
@@ -184,7 +185,7 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
     let port = open.local_addr().expect("an address").port();
     for (number, (how, begin)) in begun.into_iter().enumerate() {
         let project = project();
-        // A package's, for then the module's text does not tell.
+        // A package tells whether it is ready, because the module's own text must not change.
         let failing = if how == "Failed" { "isReady ? 0 : " } else { "" };
         let text = format!(
             "import childProcess from 'node:child_process';\nimport fs from 'node:fs';\nimport net from 'node:net';\n\
@@ -229,14 +230,14 @@ async fn a_module_that_says_or_begins_something_does_that_in_its_generation() {
     }
 }
 
-/// Of a library: values that others share.
+/// The text of a library with values that others share.
 const SHARED: &str = "export const list: string[] = [];\nexport const table = new Map<string, number>();\n\
     export const settings = { mode: 'none' };\nlet count = 0;\nexport const next = () => ++count;\n\
     export function register(name: string) { table.set(name, table.size); }\n\
     export class Registry { names: string[] = []; add(name: string) { return this.names.push(name); } }\n\
     export const registry = new Registry();\nexport const all = () => registry;\n";
 
-/// Statements of the modules `a` and `b`, which share what the library or a package has.
+/// Statements of the modules `a` and `b`, which share values of the library or of a package.
 const SHARING: [[&str; 2]; 7] = [
     [
         "const left = [0].map(() => (globalThis.left = 'a'));",
@@ -279,7 +280,7 @@ async fn what_modules_leave_in_shared_places_is_there_as_after_a_start() {
         let mut host = Watched::new(&project).await;
         let from_the_start = host.told("b").await["seen"].clone();
         host.edit(&project, "functions/a.ts", "version: 1", "version: 2").await;
-        // What nobody shares is evaluated ahead still: the client, and the library that both import.
+        // The modules that share nothing are still evaluated ahead: the client, and the library that both import.
         host.has_evaluated_ahead(2).await;
         host.edit(&project, "functions/a.ts", "version: 2", "version: 3").await;
         assert_eq!(host.told("b").await["seen"], from_the_start, "{leaves} {sees}");

@@ -1,12 +1,13 @@
 //! A generation that is activated serves nothing that is older than the disk was when its load began: modules,
-//! packages, the environment, and the files that any of these read while they are evaluated (README, promise 3).
+//! packages, the environment, and the files that these read while they are evaluated (README, promise 3).
 
 use harness::{Baton, Launch, Project, Run};
 use serde_json::{Value, json};
 
 use crate::calls::start;
 
-/// Reads a file when it is evaluated, as `dotenv/config` does: it writes to the environment what it finds.
+/// A module that reads a file when it is evaluated, as `dotenv/config` does, and writes the file's variables to
+/// the environment.
 const READS_DOTENV: &str = r#"import fs from "node:fs";
 for (const line of fs.readFileSync(".env.package", "utf8").split("\n")) {
   const [name, value] = line.split("=");
@@ -15,13 +16,13 @@ for (const line of fs.readFileSync(".env.package", "utf8").split("\n")) {
 export const fromPackage = process.env.FROM_PACKAGE;
 "#;
 
-/// Reads a file that is none of the project's, and asks what is in a folder.
+/// A module that reads a file outside of the project, and the names in a folder.
 const READS_OUTSIDE: &str = r#"import fs from "node:fs";
 export const outside = Number(fs.readFileSync("OUTSIDE/number.txt", "utf8"));
 export const names = fs.readdirSync("OUTSIDE/names").length;
 "#;
 
-/// Tells what each of its sources said when it was evaluated.
+/// A function that tells the text of each of its sources at the time of its evaluation.
 const TELLS: &str = r#"import { readFileSync } from "node:fs";
 import { fromPackage } from "reads-dotenv";
 import { dep } from "dep";
@@ -38,7 +39,7 @@ export const tells = inngest.createFunction(
 );
 "#;
 
-/// The sources that an edit changes, and the fields of the answer that tell it.
+/// The sources that an edit changes, and the fields of the answer that show the edit.
 const SOURCES: [(&str, &[&str]); 9] = [
     ("module", &["module"]),
     ("library", &["library"]),
@@ -51,7 +52,7 @@ const SOURCES: [(&str, &[&str]); 9] = [
     (NAMES, &["names"]),
 ];
 
-/// Not noticed by itself, for it is none of the project's: a reload is forced.
+/// A source that Baton does not watch, because it is outside of the project: a reload is forced.
 const OUTSIDE: &str = "outside";
 const NAMES: &str = "names";
 
@@ -86,7 +87,7 @@ fn project() -> Project {
     project
 }
 
-/// Writes a source as of this edit.
+/// Writes a source with the number of this edit.
 fn write(project: &Project, source: &str, edit: usize) {
     match source {
         "module" => project.write(
@@ -132,7 +133,8 @@ fn number(value: &Value) -> usize {
     }
 }
 
-/// Edits at random, one source or several at a time, and reloads after each: all that is told is of the last edit.
+/// Edits at random, one source or several at a time, and reloads after each edit: the answer shows the last edit
+/// of each source.
 async fn random_edits(launch: Launch, project: &Project, has_spare: bool, seed: u64) {
     const EDITS: usize = 14;
     let baton = launch.ready().await;
@@ -146,7 +148,7 @@ async fn random_edits(launch: Launch, project: &Project, has_spare: bool, seed: 
             last[source] = edit;
             force |= [OUTSIDE, NAMES].contains(&SOURCES[source].0);
         }
-        // Not all edits meet a spare that is ready.
+        // Some edits do not meet a spare that is ready.
         let rests = has_spare && dice.below(3) > 0;
         let report = baton.reload_with(if force { "?force=1" } else { "" }).await;
         assert_eq!(report.status(), "activated", "seed {seed}, edit {edit}: {report}");
@@ -211,7 +213,7 @@ export const reads = inngest.createFunction(
         answer.json()["prompt"].clone()
     };
     assert_eq!(prompt().await, "one");
-    // What its step wrote is no edit.
+    // A file that a step of the function writes is no edit.
     assert_eq!(baton.reload().await.status(), "unchanged");
     project.write("prompt.md", "two");
     baton.wait_for("generation activated", json!({ "generation": 2 })).await;

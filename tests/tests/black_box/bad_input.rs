@@ -1,5 +1,5 @@
-//! Bad input: each a message that says what to do, and nothing crashes (issue
-//! 2, last paragraph).
+//! Bad input: each case gets a message that says what to do, and nothing
+//! crashes (issue 2, last paragraph).
 
 use std::net::TcpListener;
 
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::calls::version_of;
 
-/// Starts on a project that has no good generation, and sees that the host
-/// stays up and says why it does not serve.
+/// Starts Baton on a project that has no good generation, and checks that the
+/// host stays up and says why it does not serve.
 async fn check_rejected(project: &Project, kinds: &[&str], file: Option<&str>, names: &[&str]) {
     let baton = Baton::dev(project).listening().await;
     let line = baton.wait_for("generation rejected", json!({})).await;
@@ -119,7 +119,7 @@ async fn a_port_in_use_is_named_with_the_process_that_has_it() {
     let us = std::process::id().to_string();
     let launch = Baton::dev(&project).option("--port", port.as_str());
     launch.to_the_end().await.refuses(1, &[&port, &us]);
-    // It was named, not killed, and is still ours.
+    // The process was named, not killed, and the port is still ours.
     assert_eq!(taken.local_addr().expect("its address").port().to_string(), port);
 }
 

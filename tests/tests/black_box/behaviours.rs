@@ -1,8 +1,8 @@
-//! Small behaviours under Node, Deno, Bun and Baton: the same scripts, the same results.
+//! Small behaviours under Node, Deno, Bun and Baton: the same scripts have the same results.
 //!
-//! `tests/behaviours/everywhere/` runs under all four, and what Baton does otherwise than Node is
-//! listed with its reason in `tests/behaviours/differences.toml`; `tests/behaviours/bun/` is about the
-//! module `bun`, and is compared with Bun. `docs/behaviours.md` is the table of all that.
+//! `tests/behaviours/everywhere/` runs under all four. The list of Baton's differences from Node, with
+//! their reasons, is `tests/behaviours/differences.toml`. `tests/behaviours/bun/` is about the module
+//! `bun`, and is compared with Bun. `docs/behaviours.md` is the table of all results.
 
 mod differences;
 pub(crate) mod runtime;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use differences::Difference;
 use runtime::{Results, Runtime, Stage, topics};
 
-/// What each runtime gave, topic by topic.
+/// The results of each runtime, topic by topic.
 type Outcomes = BTreeMap<String, Vec<(Runtime, Results)>>;
 
 /// Runs every topic of a folder under each of the runtimes, one after the other.
@@ -29,7 +29,7 @@ async fn outcomes(stage: &Stage, folder: &str, runtimes: &[Runtime]) -> Outcomes
     outcomes
 }
 
-/// What is wrong with Baton's results, where they are to be those of another runtime.
+/// Returns the faults in Baton's results, which have to be those of the model.
 fn complaints(outcomes: &Outcomes, model: Runtime) -> Vec<String> {
     let listed = Difference::all_from(model);
     let mut complaints = Vec::new();

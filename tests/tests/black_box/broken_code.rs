@@ -7,17 +7,18 @@ use tokio::task::JoinHandle;
 
 use crate::calls::version_of;
 
-/// One way to break a project, and what the report has to say of it.
+/// One way to break a project, and the expected report.
 struct Broken {
     sentence: &'static str,
     /// Files that are written, relative to the project.
     files: &'static [(&'static str, &'static str)],
-    /// The kinds that a reader would call it.
+    /// The kinds that the report may give; a reader would accept each of them.
     kinds: &'static [&'static str],
     /// The file that is to blame; the line is the one with [`HERE`] in it.
     /// Empty when no file is.
     blamed: &'static [&'static str],
-    /// What has to be named: in the message, as the file, or in the help.
+    /// The names that the report has to contain: in the message, as the file,
+    /// or in the help.
     names: &'static [&'static str],
 }
 
@@ -153,8 +154,8 @@ const TABLE: &[Broken] = &[
     },
 ];
 
-/// These are only known to be broken when the time for loading is over, or when
-/// nothing can wake them any more.
+/// Code that is only known to be broken when the time for loading is over, or
+/// when nothing can wake it any more.
 const NEVER_LOADED: &[Broken] = &[
     Broken {
         sentence: "a top-level await that nothing can settle",
@@ -250,13 +251,13 @@ const NEVER_LOADED: &[Broken] = &[
         sentence: "an endless loop at top level",
         files: &[("functions/broken.ts", "export const fine = 1;\nfor (;;) {}\n")],
         kinds: &["timeout"],
-        // Wherever it is by then.
+        // The loop can be at any line by then.
         blamed: &[],
         names: &[],
     },
 ];
 
-/// Breaks a project, reloads, compares the report, sees that the old code
+/// Breaks a project, reloads, compares the report, checks that the old code
 /// serves, and mends the project again.
 async fn check(broken: &'static Broken) {
     let project = Project::new();
@@ -317,7 +318,8 @@ async fn check(broken: &'static Broken) {
     assert_eq!(report.status(), "unchanged", "{sentence}: mended: {report}");
 }
 
-/// File, line, column and frame are those of the source as it was written.
+/// Checks that file, line, column and frame are those of the source as it was
+/// written.
 fn check_place(broken: &Broken, report: &Report) {
     let sentence = broken.sentence;
     let error = report.error();
@@ -337,16 +339,17 @@ fn check_place(broken: &Broken, report: &Report) {
     );
 }
 
-/// The number and the text of the line that is to blame.
+/// Returns the number and the text of the line that is to blame.
 fn offending(text: &str) -> (Value, &str) {
     let mut lines = (1..).zip(text.lines());
-    // A stray comma cannot carry a comment on what is wrong with it.
+    // A line with a stray comma cannot carry a comment.
     let found = lines.find(|(_, line)| line.ends_with(HERE) || line.contains(",,"));
     let (number, line) = found.expect("a line that is to blame");
     (Value::from(number), line)
 }
 
-/// Waits for the checks and names those that failed; each has said why.
+/// Waits for the checks and names those that failed; each check has printed the
+/// reason.
 async fn all_hold(checks: impl IntoIterator<Item = (&'static str, JoinHandle<()>)>) {
     let mut failed = Vec::new();
     for (sentence, check) in checks {
@@ -359,7 +362,8 @@ async fn all_hold(checks: impl IntoIterator<Item = (&'static str, JoinHandle<()>
 
 #[tokio::test]
 async fn broken_code_is_rejected_with_its_place_and_the_old_code_serves() {
-    // One after another: the iterator starts a check when the last one is done.
+    // The checks run one after another: the iterator starts a check when the
+    // last one is done.
     all_hold(
         TABLE
             .iter()
@@ -370,7 +374,7 @@ async fn broken_code_is_rejected_with_its_place_and_the_old_code_serves() {
 
 #[tokio::test]
 async fn slow_code_that_never_loads_is_rejected_in_time_and_the_old_code_serves() {
-    // All at once: they only wait.
+    // All checks run at once: they only wait.
     let checks: Vec<_> = NEVER_LOADED
         .iter()
         .map(|broken| (broken.sentence, tokio::spawn(check(broken))))

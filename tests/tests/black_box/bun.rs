@@ -1,12 +1,12 @@
-//! The module `bun` inside of Baton: what belongs to the host there, and what is refused. That its
-//! functions do what Bun's do is in `behaviours.rs`.
+//! The module `bun` inside of Baton: the functions that belong to the host there, and those that
+//! are refused. `behaviours.rs` checks that the other functions do the same as Bun's.
 
 use harness::{Baton, Project, Run};
 use serde_json::json;
 
 use crate::calls::start;
 
-/// A project whose function `fixture-extra` has this body.
+/// Makes a project whose function `fixture-extra` has this body.
 fn project_with(body: &str) -> Project {
     let project = Project::new();
     project.write(

@@ -1,5 +1,5 @@
-//! What is made of a project's files outlives the process (README, "What is noticed, what is kept"), and costs nobody
-//! anything: neither when it is damaged, nor when it is deleted, nor when there is none.
+//! The files that Baton makes of a project's files outlive the process (README, "What is noticed, what is kept").
+//! They cost nobody anything: neither when they are damaged, nor when they are deleted, nor when there are none.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ fn counting(launch: Launch) -> Launch {
     launch.env("BATON_LOG", "warn,host=info,js_runtime=debug")
 }
 
-/// What the first generation of a host took from the disk, and what it had to make.
+/// Returns the line with two counts of a host's first generation: the things that it took from the disk, and those
+/// that it had to make.
 async fn counts(baton: &Baton) -> Line {
     baton.wait_for(COUNTS, json!({})).await
 }
@@ -52,7 +53,7 @@ async fn a_second_host_makes_nothing_again_that_the_first_one_made() {
         assert_eq!(number(&second, none), 0, "{none}: {}", second.text);
     }
 
-    // Of a module that changed everything is made anew, and of the others nothing.
+    // Baton makes everything of the changed module anew, and nothing of the others.
     project.edit("functions/versioned.ts", "Answers at once", "Answers");
     let third = serve_and_end(&project).await;
     assert!((1..=5).contains(&number(&third, "misses")), "{}", third.text);
@@ -63,7 +64,7 @@ async fn a_second_host_makes_nothing_again_that_the_first_one_made() {
 async fn what_was_written_before_a_host_was_killed_is_there_for_the_next_one() {
     let project = Project::new();
     let mut baton = counting(Baton::dev(&project)).ready().await;
-    // Once the load is over.
+    // The caches are written once the load is over.
     baton.wait_for("caches are written", json!({})).await;
     baton.signal("KILL").await;
     let _ = baton.ended().await;
@@ -92,7 +93,7 @@ async fn a_damaged_cache_changes_no_answer_and_is_written_again() {
         fs::write(file(&project), damaged).expect("a damaged file");
         let found = serve_and_end(&project).await;
         assert!(number(&found, "misses") > 0, "{}", found.text);
-        // Two more starts, at most, and all of it is there again.
+        // After at most two more starts all of the cache is there again.
         serve_and_end(&project).await;
         let again = serve_and_end(&project).await;
         assert_eq!(number(&again, "misses"), 0, "{}", again.text);
@@ -140,7 +141,7 @@ async fn hosts_of_several_projects_share_one_cache_at_once() {
 #[tokio::test]
 async fn without_a_place_for_caches_a_host_says_so_once_and_serves() {
     let project = Project::new();
-    // Also for root, who may write everywhere.
+    // This keeps root out, too, who may write everywhere.
     fs::write(project.code_cache(), "a file where the folder should be").expect("a file");
     let baton = Baton::dev(&project).ready().await;
     let line = baton

@@ -1,5 +1,5 @@
-//! Calls of the fixture's functions that answer with the version of the code
-//! that served them, and calls that last until a test lets them end.
+//! Calls of the fixture's functions that answer with the version of the code that served them, and calls
+//! that last until a test ends them.
 
 use harness::http::{Answer, Lost, Sent};
 use harness::{Baton, Door, Executor, Gate, Project, Run};
@@ -12,18 +12,18 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Whether its answer is there.
+    /// Tells whether its answer is there.
     pub(crate) fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Its answer; a call that got none fails the test.
+    /// Waits for its answer; a call that gets none fails the test.
     pub(crate) async fn answer(self, baton: &Baton) -> Answer {
         let answer = self.task.await.expect("the caller lives");
         answer.unwrap_or_else(|lost| panic!("a call was lost: {lost}\n{}", baton.stderr().tail()))
     }
 
-    /// The version of the code that served it.
+    /// Waits for the version of the code that served the call.
     pub(crate) async fn version(self, baton: &Baton) -> Value {
         version_in(&self.answer(baton).await)
     }
@@ -36,12 +36,12 @@ pub(crate) fn start(baton: &Baton, run: &Run) -> Running {
     Running { task }
 }
 
-/// A run whose step runs a child process until `gate` is open.
+/// Returns a run whose step runs a child process until `gate` is open.
 pub(crate) fn gated(gate: &Gate) -> Run {
     Run::of("fixture-gated").with_data(json!({ "gate": gate.path() }))
 }
 
-/// A module that is not loaded before `gate` is open.
+/// Returns a module that is not loaded before `gate` is open.
 pub(crate) fn slow_to_load(gate: &Gate) -> String {
     format!(
         "import {{ untilThereIs }} from \"../lib/work\";\nawait untilThereIs({:?});\n",
@@ -49,13 +49,13 @@ pub(crate) fn slow_to_load(gate: &Gate) -> String {
     )
 }
 
-/// Calls a function that answers soon; the version of the code that served it.
+/// Calls a function that answers soon, and returns the version of the code that served the call.
 pub(crate) async fn version_of(baton: &Baton, function: &str) -> Value {
     let run = Run::of(&format!("fixture-{function}"));
     start(baton, &run).version(baton).await
 }
 
-/// The version in the answer of a function, or of its step.
+/// Returns the version in the answer of a function, or of its step.
 pub(crate) fn version_in(answer: &Answer) -> Value {
     let body = answer.json();
     match answer.status {
@@ -73,18 +73,19 @@ export const due = inngest.createFunction(
 );
 "#;
 
-/// The first calls of six runs that have no second attempt, on their way to a host that may not be there.
+/// The first calls of six runs that have no second attempt, on their way to a host that may not be
+/// running.
 pub(crate) struct DueCalls(Vec<Sent>);
 
 impl DueCalls {
-    /// A project with the function that they call.
+    /// Makes a project with the function that the runs call.
     pub(crate) fn project() -> Project {
         let project = Project::new();
         project.write("functions/due.ts", DUE);
         project
     }
 
-    /// Sends them; one that is refused fails the test.
+    /// Sends the calls; a call that is refused fails the test.
     pub(crate) async fn send(door: &Door) -> Self {
         let mut sent = Vec::new();
         for number in 0..6 {
@@ -96,7 +97,7 @@ impl DueCalls {
         Self(sent)
     }
 
-    /// Each gets the answer of its own call.
+    /// Checks that each call gets its own answer.
     pub(crate) async fn all_end(self) {
         for (number, sent) in self.0.into_iter().enumerate() {
             let (status, body) = sent.answer().await;

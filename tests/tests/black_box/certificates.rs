@@ -8,8 +8,8 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::calls::start;
 
-/// A server of its own, with a certificate of a company's authority, is asked in every way; `event.data.trust` says so
-/// by code.
+/// A function that asks a server of its own, with a certificate of a company's authority, in every way.
+/// `event.data.trust` has the code change what it trusts.
 const ASKS: &str = r#"import { readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { createServer, get } from "node:https";
@@ -70,7 +70,7 @@ export const asks = inngest.createFunction(
 );
 "#;
 
-/// The project, an authority in `ca.pem` and `authorities/`, and a certificate of it for `localhost`.
+/// Makes the project, an authority in `ca.pem` and `authorities/`, and its certificate for `localhost`.
 fn project() -> Project {
     let project = Project::new();
     project.write("functions/asks.ts", ASKS);
@@ -154,7 +154,7 @@ async fn code_may_have_every_certificate_accepted_as_in_node() {
     assert_eq!(ways(&strict), ["refused", "report 42", "refused"].map(Value::from));
 }
 
-/// Answers whoever registers, on the port that it is told.
+/// A server that answers registrations, on the port that it is given.
 const STAND_IN: &str = r#"import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 const here = (name) => readFileSync(new URL(name, import.meta.url));

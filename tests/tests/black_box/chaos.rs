@@ -1,6 +1,6 @@
-//! Each kind of misbehaviour, while code is loaded, during a call, and while its generation drains:
-//! a well-behaved function beside it is answered all the time, by the host's own account or by
-//! being tried again as Inngest does.
+//! Each kind of misbehaviour, while code is loaded, during a call, and while its generation drains. A
+//! well-behaved function beside it is answered all the time, either at once or after it was tried again as
+//! Inngest does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use crate::calls::{Running, start, version_of};
 
-/// What user code does, and what is heard of it in the log; nothing where only a limit ends it.
+/// The names of misbehaviours, their code, and the message that the log has about them; no message if only a
+/// limit ends the code.
 const MISBEHAVIOURS: [(&str, &str, Option<&str>); 9] = [
     ("spins", "for (;;);", None),
     ("exits", "process.exit(1);", Some("isolate ended")),
@@ -40,7 +41,7 @@ const MISBEHAVIOURS: [(&str, &str, Option<&str>); 9] = [
     ),
 ];
 
-/// A function that waits until its gate is open and then does what is given.
+/// Returns a function that waits until its gate is open and then runs `body`.
 fn misbehaving(body: &str) -> String {
     format!(
         "import {{ Inngest }} from \"inngest\";\nimport {{ untilThereIs }} from \"../lib/work\";\n\
@@ -51,14 +52,15 @@ fn misbehaving(body: &str) -> String {
     )
 }
 
-/// Calls a well-behaved function again and again. A call that shares its isolate with one that kills
-/// it may be lost, and must then be told to try again; any other failure ends the test.
+/// A well-behaved function that is called again and again. A call may be lost if it shares its isolate with a
+/// call that kills the isolate, and must then be told to try again. Any other failure ends the test.
 struct Neighbour {
     stop: Arc<AtomicBool>,
     task: JoinHandle<usize>,
 }
 
-/// A call that is not answered for so long shares its isolate's thread with a function that spins.
+/// The time after which a call without an answer is known to share its isolate's thread with a function that
+/// spins.
 const SHARED: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Neighbour {
@@ -70,7 +72,8 @@ impl Neighbour {
             while !stopped.load(Ordering::Relaxed) {
                 let run = Run::of("fixture-version");
                 let Ok(answer) = tokio::time::timeout(SHARED, executor.discover(&run)).await else {
-                    // It had begun in the isolate whose thread is held from then on. No other call goes there.
+                    // The call had begun in the isolate whose thread is held from then on. No other call goes
+                    // there.
                     shared += 1;
                     assert_eq!(shared, 1, "calls wait for a function that spins");
                     continue;
@@ -105,7 +108,7 @@ fn baton(project: &Project) -> harness::Launch {
         .argument("--drain-timeout=2")
 }
 
-/// A call that runs, and misbehaves once its gate is open.
+/// Starts a call that runs, and misbehaves once its gate is open.
 async fn call_behind_a_gate(project: &Project, baton: &Baton) -> (Gate, Running) {
     let gate = project.gate("bad");
     let run = Run::of("fixture-bad").with_data(json!({ "gate": gate.path() }));

@@ -1,5 +1,5 @@
 //! Child processes end with the isolate that started them, and a shell's own children with it,
-//! whichever way the isolate ends; those made to live on do.
+//! whichever way the isolate ends. Children that were made to live on do live on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::calls::{start, version_of};
 
-/// Starts processes that never end in every way that asks for a shell, then ends or goes on as it
-/// is told.
+/// A function that starts processes that never end, in every way that asks for a shell, and then
+/// ends or goes on as its event says.
 const STARTS: &str = r#"import { exec, execFile, spawn } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -46,7 +46,7 @@ export const leaves = inngest.createFunction(
 );
 "#;
 
-/// The same by the module `bun`; ends when it is told.
+/// A function that does the same by the module `bun`; it ends when its event says so.
 const BUN_STARTS: &str = r#"import { $, spawn } from "bun";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -63,7 +63,8 @@ export const starts = inngest.createFunction(
 );
 "#;
 
-/// The shells, what they run, and the two without one.
+/// The number of processes that are started: the shells, their commands, and the two processes
+/// without a shell.
 const STARTED: usize = 11;
 
 fn project() -> (Project, PathBuf) {
@@ -74,7 +75,7 @@ fn project() -> (Project, PathBuf) {
     (project, file)
 }
 
-/// How many processes have the file among their arguments.
+/// Returns the number of processes that have the file among their arguments.
 fn processes_with(file: &Path) -> usize {
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
     let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
@@ -89,7 +90,7 @@ async fn until_there_are(count: usize, file: &Path) {
     deadline::until(&what, || format!("there are {}", processes_with(file)), found).await;
 }
 
-/// What `starts` does after it has started its children.
+/// Returns a run of `starts`; `then` is its action after it has started its children.
 fn run(file: &Path, then: &str) -> Run {
     Run::of("fixture-starts").with_data(json!({ "file": file, "then": then }))
 }
@@ -106,7 +107,8 @@ async fn a_retired_generation_leaves_no_process() {
     until_there_are(0, &file).await;
 }
 
-/// The isolate ends while its call runs; the call's children must not outlive it.
+/// Checks that the isolate ends while its call runs, and that the call's children do not outlive
+/// it.
 async fn ends(launch: impl FnOnce(Launch) -> Launch, then: &str) {
     let (project, file) = project();
     let baton = launch(Baton::dev(&project)).ready().await;
@@ -132,12 +134,12 @@ async fn an_isolate_that_runs_out_of_memory_leaves_no_process() {
     ends(|launch| launch.argument("--heap-limit=96"), "memory").await;
 }
 
-/// Ends what a test leaves on purpose.
+/// Processes that a test leaves on purpose; they end with the value.
 struct Daemon(Value);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Its group.
+        // The signal goes to the process's group.
         let _ = Command::new("kill")
             .args(["-KILL", "--", &format!("-{}", self.0)])
             .status();

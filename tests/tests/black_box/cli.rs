@@ -1,5 +1,5 @@
-//! The commands that talk to a running host (README): found from any
-//! folder of the project, exit codes, JSON for programs.
+//! The commands that talk to a running host (README): they find it from any
+//! folder of the project, have exit codes, and print JSON for programs.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::calls::{gated, start};
 
-/// Commands that find the host by its state folder.
+/// Returns commands that find the host by its state folder.
 fn cli(project: &Project) -> Cli {
     Cli::within(project.scratch()).env("BATON_STATE_DIR", project.state_dir())
 }
@@ -49,7 +49,7 @@ async fn commands_find_the_host_by_its_state_folder() {
     assert_eq!(baton.status().await.current(), 2);
 }
 
-/// As before `| head`, once that has what it wants.
+/// The reader of a pipe may go, as `head` does when it has enough lines.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_to_its_end_is_no_failure() {
     let project = Project::new();

@@ -1,6 +1,6 @@
-//! The packages that people use in their functions, each exercised in a step (`tests/compat/rows/`): loaded by a
-//! reload of its own, driven to its end, compared with what the row expects. What comes of it is
-//! `docs/compatibility.md`.
+//! The packages that people use in their functions. Each is exercised in a step (`tests/compat/rows/`): it is
+//! loaded by a reload of its own, driven to its end, and compared with the row's expectation.
+//! `docs/compatibility.md` has the results.
 
 mod cases;
 mod row;
@@ -14,12 +14,12 @@ use serde_json::Value;
 use row::{Row, Standing};
 use services::Services;
 
-/// The script of `tsx`, which has Node run TypeScript.
+/// Returns the script of `tsx`, which has Node run TypeScript.
 pub(crate) fn tsx() -> std::path::PathBuf {
     row::folder().join("node_modules/tsx/dist/cli.mjs")
 }
 
-/// Set as every CI does: nothing may be skipped then.
+/// The variable that every CI sets: nothing may be skipped then.
 const CI: &str = "CI";
 
 #[tokio::test]
@@ -68,10 +68,10 @@ fn nine_in_ten_packages_work() {
     assert!(works * 10 >= rows.len() * 9, "{works} of {} work", rows.len());
 }
 
-/// The entry file, which each row takes in turn.
+/// The name of the entry file; each row in turn is written to it.
 const ENTRY: &str = "entry.ts";
 
-/// Loads the row and runs it to its end; what went wrong otherwise.
+/// Loads the row and runs it to its end; an error tells what went wrong.
 async fn outcome(baton: &Baton, project: &Project, row: &Row, services: &Services) -> Result<(), String> {
     project.write(ENTRY, row.entry());
     let report = baton.reload().await;

@@ -1,4 +1,4 @@
-//! Connections that are slow, many, or without end keep nobody out, and no host from ending.
+//! Connections that are slow, many, or without end keep no caller out, and no host from ending.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn part_of_request(baton: &Baton, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", baton.port()))
         .await
         .expect("a connection");
-    // It may be closed already to make room.
+    // Baton may have closed the connection already to make room.
     let _ = stream.write_all(text.as_bytes()).await;
     stream
 }
@@ -67,7 +67,8 @@ async fn an_app_that_has_all_connections_leaves_a_reserve_for_inngest_and_admins
     let mut hanging = Vec::new();
     let refused = async {
         loop {
-            // One after the other: what is here before another comes has its seat.
+            // The connections come one after the other, so that each has its place before the next
+            // one comes.
             let mut stream = part_of_request(&baton, &hang).await;
             let mut answer = [0; 12];
             let read = tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut answer)).await;

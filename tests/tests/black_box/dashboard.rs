@@ -1,4 +1,5 @@
-//! The dashboard, in a real browser (README, promise 7). Screenshots are kept beside what was built.
+//! The dashboard, in a real browser (README, promise 7). Screenshots are kept beside the built
+//! binary.
 
 use harness::http::Call;
 use harness::{Baton, Browser, Cli, Project};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{gated, start, version_of};
 
-/// A browser that shows a host's dashboard.
+/// Opens a browser that shows a host's dashboard.
 async fn look_at(baton: &Baton) -> Browser {
     let mut browser = Browser::start().await;
     let url = format!("http://127.0.0.1:{}/-/", baton.port());
@@ -18,7 +19,7 @@ async fn look_at(baton: &Baton) -> Browser {
     browser
 }
 
-/// Nothing that axe-core objects to, and nothing that the browser did.
+/// Checks that neither axe-core nor the browser has found a fault.
 #[track_caller]
 fn nothing_wrong(found: &Value, sentence: &str) {
     assert_eq!(found, &json!([]), "{sentence}: {found:#}");
@@ -47,7 +48,7 @@ async fn a_slow_call_is_seen_on_the_old_lane_while_the_new_one_serves() {
     let lanes = "await page.locator('#lanes div', { hasText: /^2 current/ }).waitFor();
         await page.locator('#lanes div', { hasText: /^1 draining · 1 in flight/ }).waitFor();";
     browser.run(lanes).await;
-    // Only the keyboard from here on: the newest call first, then the lane above.
+    // From here on the test uses only the keyboard: the newest call first, then the lane above.
     let walk = "await page.locator('#chart').focus();
         const pressed = async () => {
           await page.keyboard.press('Escape');
@@ -297,7 +298,7 @@ async fn in_production_a_browser_shows_the_token_or_a_link_that_works_once() {
     assert!(again.header("set-cookie").is_none(), "{again}");
 }
 
-/// Without a browser: what an open page is told.
+/// This test needs no browser: it reads the events that an open page gets.
 #[tokio::test]
 async fn the_stream_of_calls_tells_what_was_before_it_and_what_runs() {
     let project = Project::new();

@@ -1,9 +1,9 @@
-//! Baton behaves as the reference SDK does: the same functions are served by Node with the same npm
-//! package and by Baton, the same is done to both, and what they answer and what they tell Inngest is
-//! compared byte for byte, but for ids, times and places.
+//! Baton behaves as the reference SDK does. Node with the same npm package and Baton serve the same
+//! functions, and both get the same requests. Their answers and their messages to Inngest are compared
+//! byte for byte, but for ids, times and places.
 //!
-//! What may differ is listed with its reason in `tests/differences.toml`. `docs/coverage-sdk.md` is
-//! made of what is compared here.
+//! `tests/differences.toml` lists the allowed differences with their reasons. `docs/coverage-sdk.md` is
+//! made of the scenarios that are compared here.
 //!
 //! ```text
 //! scenarios ─▶ side: Node  ─▶ transcript ─┐
@@ -27,7 +27,7 @@ use harness::Sdk;
 use scenarios::act_called;
 use side::Side;
 
-/// Plays acts on both sides, beside each other: some of them mostly wait.
+/// Plays acts on both sides, beside each other, because some of them mostly wait.
 async fn compare(sdk: Sdk, titles: &'static [&'static str]) {
     let acts: Vec<_> = titles.iter().map(|title| tokio::spawn(play(sdk, title))).collect();
     let mut complaints = Vec::new();
@@ -37,7 +37,7 @@ async fn compare(sdk: Sdk, titles: &'static [&'static str]) {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n\n"));
 }
 
-/// Plays one act; what is wrong with it.
+/// Plays one act, and returns the faults.
 async fn play(sdk: Sdk, title: &str) -> Vec<String> {
     let only = std::env::var("BATON_SCENARIO").ok();
     let mut act = act_called(title, sdk);
@@ -51,7 +51,7 @@ async fn play(sdk: Sdk, title: &str) -> Vec<String> {
     for scenario in &act.scenarios {
         let began = Instant::now();
         let (node, baton) = tokio::join!(node.play(scenario), baton.play(scenario));
-        // Shown when the test fails.
+        // The line is shown when the test fails.
         println!("{} {}: {:?}", sdk.folder(), scenario.name, began.elapsed());
         if only.is_some() {
             println!("--- Node\n{}\n--- Baton\n{}", node.join("\n"), baton.join("\n"));
@@ -61,7 +61,7 @@ async fn play(sdk: Sdk, title: &str) -> Vec<String> {
     complaints
 }
 
-/// A test for each SDK.
+/// Makes a test for each SDK.
 macro_rules! acts {
     ($($name:ident: $titles:expr;)*) => {
         $(mod $name {

@@ -1,5 +1,5 @@
-//! The ways that requests of the global `fetch` take: by a dispatcher of the package undici, by a proxy of the
-//! environment, or past both.
+//! The ways that requests of the global `fetch` take: through a dispatcher of the package undici, through a
+//! proxy of the environment, or past both.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use crate::behaviours::runtime::Runtime;
 
 const WORK: &str = include_str!("dispatchers/work.mjs");
 
-/// Has the classes and the `fetch` of undici in the place of Node's, as a later Node has them.
+/// A module that puts the classes and the `fetch` of undici in the place of Node's, as a later Node does.
 const UNDER_NODE: &str = r#"import { install } from "undici";
 install();
 const { work } = await import("./work.mjs");

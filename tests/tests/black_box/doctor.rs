@@ -1,4 +1,4 @@
-//! `baton doctor`: each thing that goes wrong has a line of its own, with what to do.
+//! `baton doctor`: each thing that goes wrong has a line of its own, with a remedy.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -40,7 +40,8 @@ impl Findings {
         .clone()
     }
 
-    /// This check failed so, the command says so by its code, and there is something to do.
+    /// Checks that this check failed with this finding, that the exit code says so, and that there
+    /// is a remedy; returns the check.
     fn failed(&self, check: &str, finding: &str) -> Value {
         let found = self.of(check);
         assert_eq!(
@@ -131,7 +132,7 @@ async fn where_all_is_well_every_line_is_green() {
             .contains("✓ way back      Inngest reaches the functions at http://"),
         "{text}"
     );
-    // It asked Inngest, which asked the functions.
+    // Baton asked Inngest, and Inngest asked the functions.
     let mutation = |got: &harness::Received| {
         got.body["query"]
             .as_str()
@@ -227,7 +228,7 @@ async fn the_port_that_a_service_manager_holds_for_the_host_is_the_hosts() {
     let port = baton.port().to_string();
     let found = Doctor::of(&project).arguments(&["--port", &port]).run().await;
     assert_eq!(found.status("port"), "ok", "{}", found.0);
-    // As after another port was written into baton.toml.
+    // This is the state after another port was written into baton.toml.
     let other = free_port().to_string();
     let found = Doctor::of(&project).arguments(&["--port", &other]).run().await;
     assert_eq!(found.status("port"), "ok", "{}", found.0);
@@ -341,7 +342,7 @@ async fn keys_that_cannot_be_right_are_told() {
     cloud.run().await.failed("registration", "no_serve_origin");
 }
 
-/// A host in production, whose environment is what is given.
+/// Starts a host in production with this environment.
 async fn in_production(project: &Project, environment: &[(&'static str, &str)]) -> (Baton, Findings) {
     let mut launch = Baton::start(project).without("INNGEST_DEV").registering();
     let mut doctor = Doctor::of(project);
@@ -403,7 +404,7 @@ async fn a_serve_origin_that_leads_nowhere_or_elsewhere_is_told() {
     found.failed("serve origin", "serve_origin_wrong");
     found.failed("way back", "serve_origin_wrong");
     drop(baton);
-    // Something is there, but not these functions.
+    // A server is at the URL, but it does not have these functions.
     let elsewhere = launch(&project, &inngest).env("INNGEST_SERVE_ORIGIN", inngest.url());
     let _baton = elsewhere.ready().await;
     let found = Doctor::of(&project).env("INNGEST_DEV", inngest.url()).run().await;

@@ -1,11 +1,12 @@
-//! Entry files as people have them: what exports an app in one of the usual shapes, and what listens.
-//! Each serves its routes and its functions, unchanged, and new code for both after a reload.
+//! Entry files as people have them: files that export an app in one of the usual shapes, and files
+//! that listen. Each serves its routes and its functions, unchanged, and new code for both after a
+//! reload.
 
 use harness::http::Call;
 use harness::{Baton, Project, Report, Run};
 use serde_json::json;
 
-/// Serves one entry file, and edits what all of them answer.
+/// Serves one entry file, and edits the version that all entry files answer with.
 async fn serves_and_reloads(entry: &str) -> (Project, Baton, Report) {
     let project = Project::of_entries();
     let baton = Baton::dev_on(&project, &format!("src/{entry}")).ready().await;
@@ -158,7 +159,7 @@ async fn servers_that_listen_are_handed_over_and_open_no_port() {
         "listen-hono-node.ts",
         "listen-deno.ts",
     ] {
-        // The port is taken: who opened it would fail.
+        // The port is taken: an entry file that really opened it would fail.
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = taken.local_addr().expect("its address").port();
         let (project, baton, report) = {
@@ -267,7 +268,7 @@ async fn an_app_that_serves_inngest_elsewhere_says_where() {
     let executor = baton.executor().at("/jobs/inngest");
     let answer = executor.discover(&Run::of("entries-hello")).await.expect("an answer");
     assert_eq!(answer.json(), json!({ "version": "1" }), "{answer}");
-    // As all calls of Inngest, this one is read whole.
+    // Baton reads this request whole, as it reads all calls of Inngest.
     let large = Call::new("POST", "/jobs/inngest")
         .body(vec![b'x'; 5 << 20])
         .answer(&baton.door())
@@ -336,7 +337,7 @@ async fn a_handler_that_throws_or_returns_no_response_says_so() {
     }
 }
 
-/// A worker as the documentation of Inngest Connect has it.
+/// A worker as the documentation of Inngest Connect shows it.
 const CONNECTS: &str = r#"import { Inngest } from "inngest";
 import { connect } from "inngest/connect";
 
@@ -374,7 +375,7 @@ async fn a_worker_of_inngest_connect_is_told_at_once_what_it_is_and_what_serves_
         };
         project.write("src/worker.ts", entry);
         project.write(file, format!("{CONNECTS}{rest}"));
-        // No load may take as long.
+        // No load may take that long.
         let launch = Baton::dev_on(&project, "src/worker.ts")
             .argument("--load-timeout")
             .argument("600");

@@ -1,5 +1,5 @@
-//! Code that goes to extremes: it is nested without end, waits where nothing can interrupt it, takes all memory beside its
-//! own thread, or takes the platform's own parts away. It is answered or refused, and nothing else ends.
+//! Code that goes to extremes: it is nested without end, waits where nothing can interrupt it, takes all memory
+//! beside its own thread, or takes the platform's own parts away. Baton answers or refuses it, and nothing else ends.
 
 use harness::http::Call;
 use harness::{Baton, Project, Report};
@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::calls::version_of;
 use crate::typescript::{returned, returning};
 
-/// A text before, one that is repeated, the innermost one, and the one that closes each.
+/// The parts of nested texts: the beginning, the part that is repeated, the innermost part, and the part that closes
+/// each repetition.
 const NESTED: [[&str; 4]; 8] = [
     ["const x = ", "[", "", "]"],
     ["const x = ", "(", "1", ")"],
@@ -45,7 +46,7 @@ async fn code_that_is_nested_without_end_is_rejected_with_its_place() {
         assert!(report.error()["line"].as_u64().is_some(), "{report}");
         assert_eq!(version_of(&baton, "version").await, "1");
     }
-    // Many operators are no nesting, as to Node; also in a package, and in what is printed.
+    // Many operators are no nesting, as in Node; also in a package, and in printed code.
     project.remove("functions/deep.ts");
     project.write(
         "node_modules/deep/package.json",
@@ -114,7 +115,7 @@ async fn a_load_that_native_code_keeps_is_left_behind_and_the_next_one_goes_on()
     project.write("functions/waits.ts", "export const text = \"mended\";\n");
     let _ = baton.reload().await.activated();
     assert_eq!(version_of(&baton, "version").await, "1");
-    // Whoever reads it is let go.
+    // The write lets the thread go that reads the pipe.
     std::fs::write(&pipe, "").expect("the pipe is read");
     baton.wait_for("isolate that was left behind ended", json!({})).await;
 }

@@ -1,4 +1,4 @@
-//! What retires gives everything back (README, promise 5), as the operating system counts it.
+//! A retired generation gives everything back (README, promise 5), as the operating system counts it.
 
 use harness::process::{Held, Memory};
 use harness::soak::Soak;
@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::calls::{start, version_of};
 
-/// Holds on to things while it is loaded: a timer, a socket that listens, a child process.
+/// A module that holds on to things while it is loaded: a timer, a socket that listens, a child
+/// process.
 const GREEDY: &str = r#"import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 setInterval(() => {}, 10);
@@ -31,7 +32,7 @@ async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
             .wait_for("generation retired", json!({ "generation": generation }))
             .await;
     }
-    // What never served gives back as much.
+    // A rejected generation, which never served, gives back as much.
     project.write("functions/rejected.ts", "throw new Error();\n");
     for _ in 0..10 {
         assert_eq!(baton.reload().await.status(), "rejected");
@@ -41,7 +42,7 @@ async fn threads_sockets_pipes_and_children_of_retired_generations_are_gone() {
     deadline::until("everything is given back", context, found).await;
 }
 
-/// A function that keeps what it allocates, of its heap or beside it.
+/// A function that keeps its allocations, on its heap or beside it.
 const LEAK: &str = r#"import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 const kept: unknown[] = [];
@@ -75,7 +76,7 @@ async fn memory_that_a_call_took_without_end_comes_back_with_its_isolate() {
         baton.wait_for("isolate ended", json!({ "isolate": isolate })).await;
         assert_eq!(version_of(&baton, "version").await, "1");
     }
-    // The replacement takes about 20 MB more than what it replaces gave back at its end.
+    // The replacement takes about 20 MB more than the isolate before it gave back at its end.
     let found = || async { (anonymous() < before + 60.0 * 1024.0).then_some(()) };
     let context = || format!("{} KiB, {before} KiB before", anonymous());
     deadline::until("what four isolates took is given back", context, found).await;

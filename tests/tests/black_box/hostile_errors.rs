@@ -1,12 +1,12 @@
-//! Errors that do not let themselves be read: getters that throw, proxies, messages that are no text. Code that throws one
-//! fails as code that throws any, wherever it does.
+//! Errors that cannot be read: getters that throw, proxies, messages that are no text. Code that throws such an error
+//! fails as code that throws any other error, in every place.
 
 use harness::{Baton, Project, Run};
 use serde_json::{Value, json};
 
 use crate::calls::version_of;
 
-/// What they are, and an expression that makes one.
+/// Names of errors, and an expression that makes each.
 const SHAPES: [(&str, &str); 20] = [
     ("a message that throws", "bare({ message: { get() { throw 1; } } })"),
     ("a message that is a number", "bare({ message: { value: 42 } })"),
@@ -103,8 +103,8 @@ export const hostile = inngest.createFunction(
 );
 "#;
 
-/// Errors without a stack whose message is no text panic inside `catch_dynamic_import_promise_error` of deno_core 0.413,
-/// which every `import()` has: that costs the isolate and its thread, and nothing else.
+/// Errors without a stack whose message is no text. They panic inside `catch_dynamic_import_promise_error` of
+/// deno_core 0.413, through which every `import()` goes: that costs the isolate and its thread, and nothing else.
 const LOST_TO_IMPORT: [&str; 4] = [
     "a message that throws",
     "a message that is a number",

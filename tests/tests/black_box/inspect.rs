@@ -34,7 +34,7 @@ fn project() -> Project {
     project
 }
 
-/// The port that debuggers attach to.
+/// Returns the port that debuggers attach to.
 async fn port(baton: &Baton) -> u16 {
     let line = "debuggers may attach: chrome://inspect, or an editor as to Node";
     let line = baton.wait_for(line, json!({})).await;
@@ -65,7 +65,7 @@ async fn paused(debugger: &mut Debugger) -> Value {
 #[tokio::test]
 async fn a_breakpoint_in_typescript_is_hit_stepped_from_and_resumed_and_again_after_a_reload() {
     let project = project();
-    // Nothing of this ends what is paused.
+    // None of these limits ends code that is paused.
     let limits = ["--call-timeout=1s", "--drain-timeout=1s", "--inspect=0"];
     let launch = limits
         .into_iter()
@@ -77,7 +77,8 @@ async fn a_breakpoint_in_typescript_is_hit_stepped_from_and_resumed_and_again_af
     let stopped = paused(&mut debugger).await;
     assert_eq!(debugger.value(&stopped, "side").await, 3);
 
-    // For longer than a blocked isolate takes to be told, and longer than either limit.
+    // The pause is longer than the time after which an isolate counts as blocked, and longer than either
+    // limit.
     let since = baton.status().await.0["uptime_s"].as_u64().expect("seconds");
     let later = |status: &harness::Status| status.0["uptime_s"].as_u64() >= Some(since + 4);
     let status = baton.status_when("three seconds of being paused", later).await;

@@ -1,10 +1,10 @@
-//! `baton invoke` (README): a function is run to its end without an Inngest server, in a host of
-//! its own or in the one that runs.
+//! `baton invoke` (README): it runs a function to its end without an Inngest server, in a host of
+//! its own or in the running one.
 
 use harness::{Baton, Cli, FakeInngest, Finished, Project, Sdk, deadline, mismatch};
 use serde_json::{Value, json};
 
-/// Functions that the fixtures have not: what they are in v4. Retries are few, sleeps long.
+/// Functions that the fixtures lack, in v4's form. Retries are few, sleeps long.
 const MORE: &str = r#"
 import { NonRetriableError } from "inngest";
 import { inngest } from "../lib/client";
@@ -95,7 +95,7 @@ fn project(sdk: Sdk) -> Project {
     project
 }
 
-/// Commands in the project, which has no host unless a test starts one.
+/// Returns commands in the project, which has no host unless a test starts one.
 fn cli(project: &Project) -> Cli {
     Cli::within(project.root()).env("BATON_STATE_DIR", project.state_dir())
 }
@@ -141,7 +141,7 @@ impl Lines {
         self
     }
 
-    /// `[name, status]` of the steps, in order.
+    /// Returns `[name, status]` of the steps, in order.
     fn steps(&self) -> Vec<[&str; 2]> {
         self.of_type("step")
             .map(|line| ["step", "status"].map(|name| line[name].as_str().unwrap_or_default()))
@@ -199,7 +199,7 @@ async fn a_running_host_is_used_and_its_generation_shown() {
         lines
             .ends(0, json!({"status": "completed", "output": {"version": "2"}}))
             .tells(json!({"type": "step", "step": "turn", "generation": 2}));
-        // Not told to Inngest.
+        // Inngest was not told of the run.
         let answer = baton
             .executor()
             .discover(&harness::Run::of("fixture-brisk"))

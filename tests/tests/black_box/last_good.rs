@@ -1,5 +1,5 @@
-//! Last known good: a host that starts on code that does not load serves what served last; and one can
-//! go back to what an earlier host served.
+//! Last known good: a host that starts on code that does not load serves the code that was served
+//! last. A host can also go back to code that an earlier host served.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::calls::version_of;
 
-/// Serves version `good` until it is kept on the disk, and ends.
+/// Serves version `good` until it is kept on the disk, and ends the host.
 async fn served_once(project: &Project, good: &str) {
     project.set_version(good);
     let mut baton = Baton::dev(project).env("BATON_LOG", "debug").ready().await;
@@ -86,8 +86,8 @@ async fn a_damaged_store_is_told_and_not_served() {
     assert_eq!(version_of(&baton, "version").await, "mended");
 }
 
-/// Ended without warning while it writes what it serves, a host leaves a store that the next one
-/// reads: a complete generation, old or new.
+/// A host that is killed while it writes its sources to the disk leaves a store that the next host can
+/// read: a complete generation, old or new.
 #[tokio::test]
 async fn slow_a_host_that_is_killed_while_it_keeps_leaves_a_whole_generation() {
     let project = Project::new();
@@ -96,7 +96,7 @@ async fn slow_a_host_that_is_killed_while_it_keeps_leaves_a_whole_generation() {
         project.set_version("0");
         let mut baton = Baton::dev(&project).ready().await;
         let first = version_of(&baton, "version").await;
-        // A module more each time, so that there is always something to write.
+        // Each round adds more modules, so that there is always something to write.
         for edit in 0..round {
             project.write(
                 &format!("functions/more-{round}-{edit}.ts"),
@@ -122,7 +122,7 @@ async fn slow_a_host_that_is_killed_while_it_keeps_leaves_a_whole_generation() {
 async fn a_disk_that_cannot_be_written_costs_the_feature_and_no_call() {
     let project = Project::new();
     fs::create_dir_all(project.state_dir()).expect("a state folder");
-    // Where a folder is needed there is a file.
+    // A file is at the place where Baton needs a folder.
     fs::write(project.state_dir().join("kept"), "").expect("a file in the way");
     let baton = Baton::dev(&project).ready().await;
     let warned = "the sources cannot be kept on the disk: a host that starts on broken code will not have them";
@@ -143,11 +143,11 @@ async fn a_rollback_stays_until_the_disk_changes_also_while_files_are_watched() 
     assert_eq!(told.code, Some(0), "{told}");
     assert!(told.stdout.contains("with the code of generation 1"), "{told}");
     assert_eq!(version_of(&baton, "version").await, "1");
-    // Saved again as it is, which is no change.
+    // The file is saved again with the same text, which is no change.
     project.set_version("bad idea");
     fs::write(project.root().join("lib/version.ts"), project.read("lib/version.ts")).expect("a save");
     project.write("functions/marker.ts", "export const marker = 1;\n");
-    // A load may have begun while the files were written, and be given up for a newer one.
+    // A load may have begun while the files were written, and may be given up for a newer one.
     baton
         .status_when("the disk is served again", |status| status.current() > 3)
         .await;

@@ -1,4 +1,4 @@
-//! `baton service` under launchd: what Baton does with each of launchd's answers, for which the script
+//! `baton service` under launchd: Baton's reaction to each of launchd's answers, for which the script
 //! `tests/stand-ins/launchctl` stands in, and the property lists, read by two readers.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::service::Machine;
 
 impl Machine {
-    /// Tells the stand-in something; see its first lines.
+    /// Writes a setting for the stand-in; its first lines describe the settings.
     fn tell(&self, what: &str, text: &str) {
         fs::write(self.stand_in().join(what), text).expect("a file");
     }
@@ -21,7 +21,7 @@ impl Machine {
         fs::remove_file(self.stand_in().join(what)).expect("a file");
     }
 
-    /// Asks the stand-in itself, as somebody else on the machine would.
+    /// Calls the stand-in itself, as another user of the machine would.
     fn launchctl(&self, arguments: &[&str]) -> Option<i32> {
         let mut command = Command::new(self.stand_in().join("launchctl"));
         command.args(arguments).env("STAND_IN", self.stand_in());
@@ -29,7 +29,7 @@ impl Machine {
         command.status().expect("the stand-in").code()
     }
 
-    /// Loads a job of the project's label in the domain of the machine, for a folder.
+    /// Loads a job with the project's label into the domain of the machine, for a folder.
     fn load_in_system(&self, folder: &Path) {
         let file = self.project.scratch().join("system.plist");
         let folder = folder.display();
@@ -199,7 +199,7 @@ async fn a_label_that_another_project_has_is_left_to_it() {
 #[tokio::test]
 async fn where_nobody_is_logged_in_on_the_screen_the_command_for_a_daemon_is_told() {
     let machine = Machine::new();
-    // Some versions of macOS answer 5.
+    // Some versions of macOS answer with 5.
     for number in ["", "5", "125", "134"] {
         machine.tell("no-session", number);
         let refused = machine.install("--launchd").await;
@@ -310,7 +310,7 @@ async fn what_launchctl_says_when_it_fails_is_told() {
     failed.refuses(1, &["`launchctl enable gui/", "failed (exit code 119)"]);
 }
 
-/// The line of `baton doctor` about the service.
+/// Returns the line of `baton doctor` about the service.
 async fn service_line(machine: &Machine) -> Value {
     let port = machine.port.to_string();
     let told = machine.cli().baton(&["doctor", "--json", "--port", &port]).await;
@@ -360,8 +360,8 @@ async fn doctor_says_in_which_domain_the_job_is_and_who_else_has_its_label() {
     machine.unload("system");
 }
 
-/// What Python's reader makes of a property list, once it has compared each key and its type with the table of
-/// launchd.plist(5).
+/// Returns a property list as Python's reader reads it, after that reader has compared each key and its type
+/// with the table of launchd.plist(5).
 fn read_by_python(text: &str) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("read_job.py");
     let mut python = Command::new("python3")

@@ -1,4 +1,5 @@
-//! Work beside calls, such as the job of a queue: a generation, or a host, that ends lets its code finish it.
+//! Work beside calls, such as the job of a queue: a generation, or a host, that ends lets its code finish
+//! that work.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::behaviours::runtime::Runtime;
 use crate::calls::{gated, start, version_of};
 
-/// Keeps the event loop alive, as a consumer's connection does.
+/// The beginning of a module that keeps the event loop alive, as a consumer's connection does.
 const BEGINNING: &str = r#"import { appendFileSync, existsSync } from "node:fs";
 const note = (text) => appendFileSync(NOTES, `${text}\n`);
 setInterval(() => {}, 60_000);
@@ -21,14 +22,14 @@ async function finish() {
 }
 "#;
 
-/// Finishes a job at SIGTERM, then exits.
+/// Code that finishes a job at SIGTERM, then exits.
 const FINISHES_AND_EXITS: &str =
     r#"process.on("SIGTERM", (signal) => (note(signal), void finish().then(() => process.exit(0))));"#;
 
 /// A project with a module that works beside calls.
 struct Worker {
     project: Project,
-    /// Opens once the work may be finished.
+    /// The gate that opens once the work may be finished.
     gate: Gate,
     notes: PathBuf,
 }
@@ -105,13 +106,13 @@ async fn tsx_lets_the_same_code_finish_before_it_starts_it_again() {
         deadline::until(&format!("the notes {wanted:?}"), || worker.noted(), poll).await;
     };
     noted("begun\n").await;
-    // As after an edit, which it might not watch for yet.
+    // A key has the same effect as an edit; the peer might not watch for edits yet.
     let mut keys = peer.stdin.take().expect("its standard input");
     keys.write_all(b"\n").await.expect("a key that is pressed");
     noted("begun\nSIGTERM\n").await;
     worker.gate.open();
     noted("begun\nSIGTERM\nfinished\nbegun\n").await;
-    // It ends with what it has started.
+    // The peer ends with the process that it has started.
     send_signal("TERM", peer.id().expect("a peer that runs")).await;
     let ended = deadline::within("the end of the peer", || worker.noted(), peer.wait()).await;
     ended.expect("its exit status");
@@ -224,7 +225,7 @@ async fn handlers_that_return_promises_need_not_exit_and_those_of_sigint_stand_i
             r#"process.on("SIGTERM", () => process.exit()); process.on("exit", () => note("exit"));"#,
             "exit\n",
         ),
-        // As packages do that clean up: the signal is sent again once nobody listens.
+        // Packages that clean up do this: they send the signal again once nobody listens.
         (
             r#"process.once("SIGTERM", () => (note("clean"), process.kill(process.pid, "SIGTERM")));"#,
             "clean\n",

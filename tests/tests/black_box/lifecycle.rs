@@ -1,4 +1,4 @@
-//! From the first call before anything is loaded to the last one after SIGTERM
+//! The life of a host, from the first call before anything is loaded to the last call after SIGTERM
 //! (README, promise 2).
 
 use harness::http::Call;
@@ -27,7 +27,7 @@ async fn a_call_that_comes_while_the_first_generation_loads_is_held() {
         let call = baton.executor().request(&Run::of("fixture-version"), "step");
         held.push(call.write(&baton.door()).await);
     }
-    // A whole round trip later they are still not answered.
+    // A whole round trip later the calls still have no answer.
     assert_eq!(baton.get("/-/ready").await.status, 503);
     gate.open();
     for sent in held {
@@ -57,7 +57,7 @@ async fn a_host_that_starts_with_broken_code_holds_calls_until_it_is_mended() {
 
     let call = baton.executor().request(&Run::of("fixture-version"), "step");
     let held = call.write(&baton.door()).await;
-    // Also over a reload that is rejected.
+    // The call is also held over a reload that is rejected.
     assert_eq!(baton.reload().await.status(), "rejected");
     project.remove("functions/broken.ts");
     let _ = baton.reload().await.activated();
@@ -67,7 +67,8 @@ async fn a_host_that_starts_with_broken_code_holds_calls_until_it_is_mended() {
     baton.wait_until_ready().await;
 }
 
-/// A sync and a look are refused with this reason, while a call that came before them is held on.
+/// Checks that a sync and an introspection are refused with this reason, while a call that came
+/// before them is held on.
 async fn refuses_all_but_calls(baton: &Baton, reason: &str) -> Running {
     let held = start(baton, &Run::of("fixture-version"));
     let executor = baton.executor();
@@ -114,14 +115,14 @@ async fn a_sync_of_code_that_does_not_load_is_told_why_while_calls_are_held_unti
     assert_eq!(held.version(&baton).await, "1");
 }
 
-/// Makes the host end while a call runs, and sees that it is served to its end.
+/// Makes the host end while a call runs, and checks that the call is served to its end.
 async fn finishes_what_runs(project: &Project, mut baton: Baton, end: impl AsyncFnOnce(&Baton)) {
     let gate = project.gate("end");
     let running = start(&baton, &gated(&gate));
     baton.in_flight(1, 1).await;
 
     end(&baton).await;
-    // It has heard when it says so, or takes no connection any more.
+    // The host has got the signal when it says that it drains, or takes no connection any more.
     let door = baton.door();
     deadline::until(
         "the host drains",
@@ -202,7 +203,8 @@ async fn sigterm_with_nothing_in_flight_exits_at_once_and_leaves_the_folder_free
 #[tokio::test]
 async fn a_host_that_ends_while_a_spare_is_made_waits_for_no_isolate() {
     let project = Project::new();
-    // The spare is made a moment after a reload, and has come to another place each time.
+    // The spare is made a moment after a reload. In each round it has come to another point when
+    // the host ends.
     for requests in [0, 10, 20, 40, 80] {
         let mut baton = Baton::dev(&project).ready().await;
         project.edit("functions/versioned.ts", "Answers", "Answers at once and");
@@ -256,7 +258,7 @@ async fn a_second_host_of_a_project_is_refused_and_the_first_serves_on() {
 
 #[tokio::test]
 async fn slow_two_hosts_that_start_at_once_for_the_first_time_ever_both_serve() {
-    // What the binary makes once and keeps for later starts, both make here.
+    // Both hosts make the files that the binary makes once and keeps for later starts.
     let projects = [Project::new(), Project::new()];
     let cache = projects[0].scratch().join("cache");
     let launch = |project| Baton::dev(project).env("XDG_CACHE_HOME", &cache).ready();
@@ -277,7 +279,7 @@ async fn half_of_a_request_line_keeps_no_host_from_ending() {
         .write_all(b"POST /api/inngest HTTP/1.1\r\nhost: loc")
         .await
         .expect("half of a request");
-    // A whole round trip later the host has it.
+    // A whole round trip later the host has read the half line.
     assert_eq!(baton.get("/-/live").await.status, 200);
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));

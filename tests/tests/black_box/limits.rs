@@ -1,4 +1,4 @@
-//! What goes beyond a limit costs its own isolate and nothing else (README, promise 6): its calls are
+//! An isolate that goes beyond a limit costs itself and nothing else (README, promise 6): its calls are
 //! told to try again, and another isolate serves.
 
 use harness::http::Answer;
@@ -49,7 +49,7 @@ async fn memory_without_end_ends_its_isolate_and_nothing_else() {
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
-/// V8 cannot interrupt such a loop: it would end the process at twice the limit.
+/// V8 cannot interrupt such a loop: V8 would end the process at twice the limit.
 #[tokio::test]
 async fn memory_that_an_optimised_loop_takes_without_end_ends_its_isolate_and_nothing_else() {
     let body = "    for (let i = 0; i < 20; i++) for (let j = 0; j < 100; j++) new Array(1000).fill({});\n    \
@@ -103,7 +103,8 @@ async fn small_array_buffers_without_end_end_their_isolate_and_nothing_else() {
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
-/// Takes so many memories of WebAssembly of a MiB each, in a turn of the loop each.
+/// The body of a function that takes `mib` memories of WebAssembly of a MiB each, one in each turn of the
+/// loop.
 const TAKES_MEMORIES: &str = "    const { Memory } = (globalThis as any).WebAssembly;\n    for (let i = 0; i < event.data.mib; i++) {\n      \
     kept.push(new Memory({ initial: 16 }));\n      await new Promise((resolve) => setTimeout(resolve, 5));\n    }\n    \
     return \"took them\";";
@@ -206,7 +207,8 @@ async fn a_call_that_uses_too_much_processor_time_costs_its_isolate() {
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
-/// Where it is stopped, often no JavaScript is on the stack: a builtin is about to go on with the function.
+/// At the moment of the stop there is often no JavaScript on the stack: a builtin is about to go on with
+/// the function.
 #[tokio::test]
 async fn a_call_that_awaits_without_ever_waiting_costs_its_isolate() {
     let body = format!("    for (;;) {{\n{}    }}", "      await null;\n".repeat(50));

@@ -1,10 +1,10 @@
-//! What deserves attention in code that loads: said once by the reload, kept in the status and in the
-//! log, with the place and what to write instead.
+//! Warnings about code that loads: the reload reports them once, the status and the log keep them,
+//! with the place and the code to write instead.
 
 use harness::{Baton, FakeInngest, Project, Report, Sdk};
 use serde_json::{Value, json};
 
-/// A module of functions, from the options and the body of each.
+/// Returns a module of functions, from the options and the body of each.
 fn module(functions: &[(&str, &str)]) -> String {
     let mut text = "import { Inngest } from \"inngest\";\nimport { execSync } from \"node:child_process\";\n\
                     const inngest = new Inngest({ id: \"app\" });\nvoid execSync;\n"
@@ -26,13 +26,13 @@ async fn served(text: &str) -> (Project, Baton) {
     (project, baton)
 }
 
-/// The line of the text that has this in it.
+/// Returns the number of the line that contains `part`.
 fn line_of(text: &str, part: &str) -> u64 {
     let at = text.lines().position(|line| line.contains(part)).expect("a line");
     at as u64 + 1
 }
 
-/// The one warning with this code.
+/// Returns the one warning with this code.
 fn warning(warnings: &Value, code: &str) -> Value {
     let all = warnings.as_array().expect("warnings");
     let mut found = all.iter().filter(|warning| warning["code"] == code);
@@ -41,7 +41,7 @@ fn warning(warnings: &Value, code: &str) -> Value {
     one.clone()
 }
 
-/// A module with one function, and where its warning is.
+/// Checks the warning about a module with one function, and the place of the warning.
 async fn check(options: &str, body: &str, code: &str, place: &str) {
     let text = module(&[(&format!("id: \"f\", {options}"), body)]);
     let (project, baton) = served(&text).await;
@@ -144,7 +144,7 @@ async fn two_functions_with_one_id_are_an_error() {
     );
 }
 
-/// What a reload to this text warns about.
+/// Returns the report of a reload to this text.
 async fn reloaded(project: &Project, baton: &Baton, text: &str) -> Report {
     project.write("functions/a.ts", text);
     let report = baton.reload().await;

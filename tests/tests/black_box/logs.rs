@@ -1,5 +1,5 @@
-//! The log is what docs/logs.md says (README, promise 7): each line of a busy run is an event of its table,
-//! with the fields that it promises and no others.
+//! The log keeps the promises of docs/logs.md (README, promise 7): each line of a busy run is an event of
+//! its table, with the promised fields and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::calls::{start, version_of};
 struct Event {
     level: String,
     target: String,
-    /// Split at `…`.
+    /// The message, split at `…`.
     message: Vec<String>,
     needed: BTreeSet<String>,
     optional: BTreeSet<String>,
 }
 
-/// The table of events in docs/logs.md.
+/// Reads the table of events in docs/logs.md.
 fn table() -> Vec<Event> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/logs.md");
     let text = std::fs::read_to_string(file).expect("docs/logs.md");
@@ -166,7 +166,7 @@ async fn each_line_of_a_busy_run_is_an_event_of_the_table() {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let mut messages: Vec<String> = lines.map(|line| line["message"].to_string()).collect();
-        // Two threads that speak at once may come in either order.
+        // Lines of two threads that log at once may come in either order.
         messages.sort();
         messages
     };
@@ -194,7 +194,7 @@ export const chatty = inngest.createFunction(
     }
     let older = project.scratch().join("baton.log.1");
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    // What is logged is written by a thread of its own.
+    // A thread of its own writes the log.
     let rotated = async || (size(&older) > 1 << 19).then_some(());
     deadline::until("a full log file", || baton.stderr().tail(), rotated).await;
     assert!(size(&older) <= 1 << 20, "{} bytes", size(&older));
@@ -208,7 +208,7 @@ export const chatty = inngest.createFunction(
     assert!(refused.stderr.contains("cannot write the log file"), "{refused:?}");
 }
 
-/// A pipe that is full, for its reader hangs, or somebody has pressed Ctrl-S.
+/// The pipe is full, because its reader hangs or somebody has pressed Ctrl-S.
 #[tokio::test]
 async fn a_log_that_nobody_reads_stops_nobody_and_what_was_dropped_is_told_later() {
     let project = Project::of(Sdk::V4);

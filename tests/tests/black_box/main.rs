@@ -1,8 +1,8 @@
 //! Baton's black-box tests: the built binary, real functions on the real SDK,
 //! and a harness that plays Inngest and the person at the keyboard.
 //!
-//! One binary, so that it links once. Each module is one part of the contract
-//! (README); what a test needs to say is in its name.
+//! There is one binary, so that it links once. Each module is one part of the
+//! contract (README); the name of a test says what it checks.
 
 mod admin;
 mod ahead;
@@ -15,7 +15,7 @@ mod caches;
 mod calls;
 mod certificates;
 mod chaos;
-// As Linux lists them.
+// These tests list processes as Linux does.
 #[cfg(target_os = "linux")]
 mod children;
 mod cli;
@@ -30,7 +30,7 @@ mod extremes;
 mod hostile_errors;
 mod inspect;
 mod invoke;
-// As Linux counts it.
+// These tests count as Linux does.
 #[cfg(target_os = "linux")]
 mod gives_back;
 mod last_good;
@@ -55,7 +55,7 @@ mod said;
 mod secrets;
 mod service;
 mod shipping;
-// Limits of a process that runs.
+// These tests set limits of a running process.
 #[cfg(target_os = "linux")]
 mod shortage;
 mod snapshot;
@@ -63,7 +63,7 @@ mod spare;
 mod streaming;
 mod stuck;
 mod supervisor;
-// Where systemd runs.
+// These tests run a systemd.
 #[cfg(target_os = "linux")]
 mod systemd;
 mod terminal;

@@ -1,4 +1,4 @@
-//! What `/-/metrics` says, read by Prometheus' own client library, and what docs/metrics.md says of it.
+//! The metrics of `/-/metrics`, read by Prometheus' own client library, and their documentation in docs/metrics.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,7 +26,7 @@ struct Sample {
     value: f64,
 }
 
-/// A scrape as the library reads it.
+/// A scrape, read by the library.
 struct Scrape(Vec<Family>);
 
 impl Scrape {
@@ -50,7 +50,7 @@ impl Scrape {
         Self(serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
-    /// The value of the one sample with these labels, 0 when there is none.
+    /// Returns the value of the one sample with these labels, 0 when there is none.
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let samples = self.0.iter().flat_map(|family| &family.samples);
         let mut found = samples.filter(|sample| {
@@ -63,10 +63,11 @@ impl Scrape {
     }
 }
 
-/// The folder into which `bin/test` has put Prometheus' client from PyPI.
+/// The variable with the folder into which `bin/test` has put Prometheus' client from PyPI.
 const PACKAGES: &str = "BATON_TEST_PYTHONPATH";
 
-/// A Python that imports Prometheus' client: from that folder, or its own. Debian's package is for Debian's Python.
+/// Returns a Python that imports Prometheus' client, from that folder or from its own packages. Debian's package is
+/// for Debian's Python.
 fn python_with_client() -> Command {
     let python = |program: &str| {
         let mut command = std::process::Command::new(program);
@@ -122,7 +123,7 @@ async fn a_scrape_is_what_happened() {
     assert!((value("baton_generation_current", &[]) - 2.0).abs() < 0.5);
     assert!((value("baton_generations", &[("state", "draining")]) - 1.0).abs() < 0.5);
     assert!((value("baton_generations", &[("state", "current")]) - 1.0).abs() < 0.5);
-    // The first load is one too.
+    // The first load counts, too.
     assert!((value("baton_reloads_total", &[("outcome", "activated")]) - 2.0).abs() < 0.5);
     assert!((value("baton_reloads_total", &[("outcome", "rejected")]) - 1.0).abs() < 0.5);
     assert!((value("baton_reload_duration_seconds_count", &[("outcome", "rejected")]) - 1.0).abs() < 0.5);
@@ -147,7 +148,7 @@ async fn a_scrape_is_what_happened() {
 async fn each_metric_is_documented_and_the_dashboard_asks_for_no_other() {
     let project = Project::new();
     let baton = Baton::dev(&project).ready().await;
-    // (A family without a sample is left out.)
+    // The call gives the families of calls a sample. (A family without a sample is left out.)
     assert_eq!(version_of(&baton, "version").await, "1");
     let scrape = Scrape::of(&baton).await;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");

@@ -1,4 +1,5 @@
-//! Crashes in native code, which no isolate contains: the next host names what the one before it ran, and where.
+//! Crashes in native code, which no isolate contains: the next host names the call that the host before it ran,
+//! and the place.
 
 use std::process::Command;
 
@@ -7,7 +8,8 @@ use serde_json::json;
 
 use crate::calls::{gated, start, version_of};
 
-/// Has a function load an addon that notes its thread's number in a file and crashes, in the middle of a step.
+/// Adds a function that loads an addon in the middle of a step. The addon writes its thread's number to a file
+/// and crashes. Returns the path of that file.
 fn crash_in_a_step(project: &Project) -> std::path::PathBuf {
     let thread = project.scratch().join("thread");
     let source = format!(

@@ -1,5 +1,5 @@
-//! The owner of a file decides whether it is believed: the admin token, the state folder, sockets, caches, and what
-//! lies in folders that others can write to.
+//! The owner of a file decides whether Baton trusts it: the admin token, the state folder, sockets, caches, and
+//! files in folders that others can write to.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -19,7 +19,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("another mode");
 }
 
-/// Starts Baton by a script.
+/// Starts Baton by a script that runs `before` first.
 fn by(launch: Launch, project: &Project, before: &str) -> Launch {
     let script: PathBuf = project.scratch().join("launch.sh");
     fs::write(
@@ -66,7 +66,7 @@ async fn a_state_folder_and_what_is_in_it_are_closed_whatever_the_mask_says() {
     chmod(&state, 0o777);
     let baton = by(Baton::start(&project), &project, "umask 0").ready().await;
     assert_eq!(version_of(&baton, "version").await, "1");
-    // It is kept beside the calls.
+    // Baton keeps the sources while it serves calls.
     let is_kept = async || state.join("kept").exists().then_some(());
     deadline::until("a generation that is kept", String::new, is_kept).await;
     assert_eq!(mode(&state) & 0o022, 0, "nobody else may put a socket there");

@@ -1,12 +1,13 @@
-//! Who serves a call: the generation that planned its step, the one on which its run began where runs
-//! are pinned, and the newest one that has its function.
+//! The generation that serves a call: the one that planned its step, the one on which its run began
+//! if runs are pinned, and otherwise the newest one that has its function.
 
 use harness::{Baton, Executor, Project, Run, step_id};
 use serde_json::{Value, json};
 
 use crate::calls::{gated, start, version_of};
 
-/// Two steps in parallel, and ten in a row; each answers with the version of the code that ran it.
+/// Makes a project with two steps in parallel, and ten in a row; each step answers with the version
+/// of the code that ran it.
 fn project(second: &str) -> Project {
     let project = Project::new();
     write_functions(&project, second);
@@ -32,7 +33,7 @@ export const ten = inngest.createFunction(
     project.write("functions/runs.ts", text.replace("SECOND", second));
 }
 
-/// What a planned step answers.
+/// Returns the answer of a planned step.
 async fn called(executor: &Executor, run: &Run, step: &str) -> (u16, Value) {
     let answer = executor.call_step(run, &step_id(step)).await.expect("an answer");
     (answer.status, answer.json())
@@ -67,7 +68,8 @@ async fn a_planned_step_runs_on_the_generation_that_planned_it_though_it_was_ren
     assert_eq!(version_of(&baton, "version").await, "2");
 }
 
-/// Drives a run of ten steps and edits the code after every second one; what the function returned.
+/// Drives a run of ten steps and edits the code after every second one; returns the function's
+/// result.
 async fn ten_steps_across_five_reloads(baton: &Baton, project: &Project) -> Value {
     let executor = baton.executor();
     let mut run = Run::of("fixture-ten");
@@ -122,7 +124,7 @@ async fn pins_end_where_there_are_too_many_generations() {
     for version in ["2", "3"] {
         project.set_version(version);
         let _ = baton.reload().await.activated();
-        // Holds the generation, so that there are as many as can be.
+        // This run holds the generation, so that there are as many generations as there can be.
         let other = Run::of("fixture-ten");
         let _ = baton.executor().discover(&other).await.expect("an answer");
     }

@@ -1,12 +1,12 @@
-//! What user code does to its process stays inside its isolate.
+//! User code's effects on its process stay inside its isolate.
 
 use harness::{Baton, Line, Project, Run, mismatch};
 use serde_json::{Value, json};
 
 use crate::calls::{start, version_of};
 
-/// A project with one more function, whose body is given; it may use `event`, and `said`, which is
-/// what a call returns or throws.
+/// Makes a project with one more function with this body. The body may use `event`, and `said`,
+/// which returns the result of a call, or its error as text.
 fn project_with(body: &str) -> Project {
     let project = Project::new();
     project.write(
@@ -24,7 +24,7 @@ fn project_with(body: &str) -> Project {
     project
 }
 
-/// What the function returns.
+/// Returns the function's result.
 async fn returned(baton: &Baton) -> Value {
     let answer = start(baton, &Run::of("fixture-extra")).answer(baton).await;
     assert_eq!(answer.status, 200, "{answer}");
@@ -286,7 +286,7 @@ async fn the_working_folder_and_the_umask_are_the_hosts() {
     assert_ne!(said["cwd"], "/");
 }
 
-/// The SDK waits for one at every tenth step of a run.
+/// The SDK waits for such a timer at every tenth step of a run.
 #[tokio::test]
 async fn a_timer_of_0_fires_at_the_next_turn_of_the_event_loop_wherever_it_comes_from() {
     let project = project_with(
@@ -307,7 +307,7 @@ async fn a_timer_of_0_fires_at_the_next_turn_of_the_event_loop_wherever_it_comes
     assert_eq!(returned(&baton).await, json!([10, 10, 10, 30]));
 }
 
-/// As Linux tells.
+/// The test reads Linux's limit.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn it_may_open_as_many_files_as_the_system_allows() {

@@ -1,5 +1,5 @@
-//! What a project may look like: a folder of functions, an entry file, several
-//! apps (README, your own functions).
+//! The shapes that a project may have: a folder of functions, an entry file, several apps (README, your own
+//! functions).
 
 use std::path::Path;
 
@@ -159,7 +159,8 @@ async fn the_same_function_exported_twice_is_one_function() {
     assert_eq!(answer.json()["function_count"], 20, "{answer}");
 }
 
-/// A package of the project that brings a copy of the SDK of its own, of another major version; the client's id is given.
+/// Makes a project with a package that brings a copy of the SDK of its own, of another major version. `id` is the
+/// client's id.
 fn project_with_two_copies(id: &str) -> Project {
     let project = Project::new();
     project.write(

@@ -1,5 +1,5 @@
-//! What Inngest's executor gets when it calls functions through Baton: exactly
-//! what the SDK answers under Node (see `tests/reference`), for
+//! The answers that Inngest's executor gets when it calls functions through
+//! Baton: exactly the SDK's answers under Node (see `tests/reference`), for
 //! both majors of the SDK. Every expectation here also holds with
 //! `tests/reference/baton.mjs`, the SDK under Node without any Baton.
 
@@ -12,7 +12,7 @@ mod way_through;
 use harness::{Answer, Baton, Executor, FakeInngest, Project, Run, Sdk, mismatch, step_id};
 use serde_json::{Value, json};
 
-/// What an answer has to be.
+/// The expected answer.
 struct Expected {
     status: u16,
     /// A `None` says that the header must not be there.
@@ -40,14 +40,15 @@ impl Expected {
     }
 }
 
-/// Compares an answer of the SDK with what it has to be.
+/// Compares an answer of the SDK with the expected one.
 #[track_caller]
 fn check(sdk: Sdk, sentence: &str, answer: &Answer, mut expected: Expected) {
     let ident = match sdk {
         Sdk::V4 => "inngest-js:v4.24.0",
         Sdk::V3 => "inngest-js:v3.54.2",
     };
-    // Without it the executor takes the answer for somebody else's (§5).
+    // Without this header the executor takes the answer for another program's
+    // (§5).
     expected.headers.push(("x-inngest-sdk", Some(ident)));
     if answer.status == 206 {
         // The executor pins the run to the version of the first 206 (§2).

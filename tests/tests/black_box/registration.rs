@@ -1,5 +1,5 @@
-//! Inngest always knows the functions: whatever it does, whatever the code does, and never in a
-//! call's way.
+//! Inngest always knows the functions, whatever Inngest does and whatever the code does; a
+//! registration is never in a call's way.
 
 use harness::{Baton, Cli, Executor, FakeInngest, Gate, Kind, Launch, Mood, Project, Run, Sdk, Status};
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ async fn an_inngest_that_is_down_at_the_start_knows_once_it_is_up() {
     inngest.come_up();
     holds(&inngest, &["shop-order"]).await;
     state(&baton, "registered").await;
-    // Each thing is told once, however often it was tried.
+    // Each message is logged once, however often Baton tried.
     let text = baton.stderr().text();
     assert_eq!(text.matches("not registered yet").count(), 1, "{text}");
     assert_eq!(text.matches("registered at Inngest").count(), 1, "{text}");
@@ -208,7 +208,7 @@ async fn a_reload_that_registers_nothing_new_is_not_told() {
     let before = inngest.registrations().len();
     project.edit("functions/order.ts", "() => \"order\"", "() => \"edited\"");
     reloaded(&baton).await;
-    // The task has seen the swap once it has told Inngest of a later one.
+    // Baton's registration task has seen the first swap once it has told Inngest of a later one.
     project.write("functions/refund.ts", function("refund", "retries: 1"));
     reloaded(&baton).await;
     holds(&inngest, &["shop-order", "shop-refund"]).await;
@@ -220,7 +220,7 @@ async fn what_drifts_in_inngest_is_shown_and_told_again_where_that_mends_it() {
     let (project, inngest) = (project(), FakeInngest::start().await);
     let baton = launch(&project, &inngest).ready().await;
     state(&baton, "registered").await;
-    // The checksum of what it is told is what it was: it takes this for old news.
+    // Baton sends the same checksum as before, so Inngest takes the registration for old news.
     inngest.change("shop-order", |function| {
         function["triggers"] = json!([{ "event": "shop/other" }])
     });
@@ -236,7 +236,7 @@ async fn what_drifts_in_inngest_is_shown_and_told_again_where_that_mends_it() {
     state(&baton, "registered").await;
 }
 
-/// A function that returns once the gate is open.
+/// Returns a function that returns once the gate is open.
 fn slow(gate: &Gate) -> String {
     format!(
         r#"import {{ existsSync }} from "node:fs";
@@ -274,7 +274,7 @@ async fn a_host_that_ends_never_overwrites_what_its_successor_said() {
         .wait_until("the new host's URL", |fake| fake.url_of("shop").as_ref() == Some(&url))
         .await;
 
-    // What makes every host register that may.
+    // After this every host registers that may register.
     inngest.go_down().await;
     inngest.lose_everything();
     inngest.forget();
@@ -297,7 +297,8 @@ fn url_of(baton: &Baton) -> String {
     format!("http://localhost:{}/api/inngest", baton.port())
 }
 
-/// Blue is registered, then green is, and blue knows that green serves.
+/// Starts blue and then green, waits until both have registered, and until blue knows that green
+/// serves.
 async fn blue_and_green(project: &Project, inngest: &FakeInngest, green: Launch) -> (Baton, Baton) {
     let blue = launch(project, inngest).ready().await;
     state(&blue, "registered").await;
@@ -461,7 +462,7 @@ async fn where_inngest_is_and_how_it_comes_back_is_said_in_baton_toml() {
     let got = inngest.registration_of("shop").await;
     assert_eq!(got.body["url"], "https://shop.example/hooks/inngest");
     drop(baton);
-    // What is said of production is not said of a machine that somebody develops on.
+    // The settings for production do not hold on a machine that somebody develops on.
     let dev_server = FakeInngest::start().await;
     let baton = self::launch(&project, &dev_server).ready().await;
     let got = dev_server.registration_of("shop").await;

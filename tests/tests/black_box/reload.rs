@@ -1,13 +1,13 @@
-//! What a reload does to the calls: the one that runs stays with its generation,
-//! the next one gets the new code, and what retires is told of (README,
-//! promises 1, 4 and 5).
+//! The effect of a reload on calls: a running call stays with its generation,
+//! the next call gets the new code, and the retirement of a generation is
+//! reported (README, promises 1, 4 and 5).
 
 use harness::{Baton, Project, Run, Sdk, mismatch, step_id};
 use serde_json::{Value, json};
 
 use crate::calls::{gated, start, version_of};
 
-/// Item 2 of the issue, for one SDK.
+/// Checks item 2 of the issue, for one SDK.
 async fn a_call_stays_with_its_generation(sdk: Sdk) {
     let project = Project::of(sdk);
     let baton = Baton::dev(&project).ready().await;
@@ -75,7 +75,8 @@ async fn a_generation_outlives_several_reloads_while_its_call_runs() {
         project.set_version(version);
         let _ = baton.reload().await.activated();
     }
-    // Those without a call are gone, the one with a call is not.
+    // The generations without a call are gone, the generation with a call is
+    // not.
     baton.wait_for("generation retired", json!({ "generation": 2 })).await;
     baton.wait_for("generation retired", json!({ "generation": 3 })).await;
     let status = baton.status().await;

@@ -1,5 +1,5 @@
-//! What can be asked of a reload: to look only, to do it all the same, to go
-//! back; and what it says (README, HTTP).
+//! The options of a reload: only to check, to reload without a change, to roll
+//! back; and the reload's answer (README, HTTP).
 
 use harness::{Baton, Cli, Project, mismatch};
 use serde_json::{Value, json};
@@ -132,8 +132,8 @@ async fn reloads_that_come_while_one_runs_are_one_reload_after_it() {
         .next("generation", &json!({ "generation": 2, "state": "loading" }))
         .await;
 
-    // The first has read its files by now or will do so; this edit comes while
-    // it runs, and who asks from here on must get it.
+    // The first reload has read its files by now or will do so. This edit comes
+    // while it runs, and every later request must get the edit.
     project.set_version("3");
     let mut later = Vec::new();
     for _ in 0..9 {
@@ -199,7 +199,7 @@ async fn a_rollback_to_a_generation_that_never_was_is_refused() {
     assert_eq!(baton.status().await.current(), 1);
 }
 
-/// A module that never finishes.
+/// The text of a module that never finishes.
 const HANGS: &str = "await new Promise((resolve) => setTimeout(resolve, 3_600_000));\nexport {};\n";
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_load_that_hangs_is_told_of_and_given_up_for_a_newer_edit_however_long
     project.write("functions/hangs.ts", HANGS);
     let hangs = json!({ "stage": "evaluates functions/hangs.ts and what it imports" });
     log.wait_for("the load takes long", &hangs).await;
-    // The load of this one begins, and takes long too.
+    // The load of this text begins, and takes long too.
     project.write("functions/hangs.ts", format!("// again\n{HANGS}"));
     log.wait_for("the load takes long", &hangs).await;
     let status = baton.status().await;

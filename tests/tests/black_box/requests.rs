@@ -1,5 +1,5 @@
-//! Requests reach an app as they were sent: their headers byte for byte, their path that of the request line. What is
-//! no request is refused, and is no failure of the app.
+//! Requests reach an app as they were sent: their headers byte for byte, their path as in the request line. Bytes
+//! that are no request are refused, and are no failure of the app.
 
 use harness::{Baton, Project, Run, deadline};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,7 +22,7 @@ async fn exchange(baton: &Baton, request: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// A request with a header whose value is any bytes.
+/// Returns a request with a header whose value is any bytes.
 fn request(line: &str, header: &str, value: &[u8]) -> Vec<u8> {
     let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}: ").into_bytes();
     request.extend_from_slice(value);

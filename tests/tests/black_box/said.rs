@@ -1,4 +1,4 @@
-//! What user code says, and what it is told: lines of the log that name the call, stray errors that
+//! The output of user code, and the events that it gets: lines of the log that name the call, stray errors that
 //! disturb nothing, and the events of a generation's end.
 
 use harness::{Baton, Line, Project, Run, mismatch};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{gated, start, version_of};
 
-/// Says something in every way that loses the call easily.
+/// A function that writes output in every way that loses the call easily.
 const TALKS: &str = r#"import { exec, spawn } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -25,7 +25,7 @@ export const talks = inngest.createFunction(
 );
 "#;
 
-/// The call's own fields.
+/// Returns the fields of a log line that belong to the call.
 fn of_the_call(run: &Run, level: &str) -> Value {
     json!({ "level": level, "isolate": "generation-1", "function": run.function, "run": run.id, "step": "step" })
 }
@@ -55,7 +55,7 @@ async fn every_line_names_its_call() {
     }
 }
 
-/// Leaves errors behind, each thrown on a line of its own, which its message names.
+/// A function that leaves errors behind, each thrown on a line of its own, which its message names.
 const LEAVES: &str = r#"import { exec, spawn } from "node:child_process";
 import * as timers from "node:timers";
 import { promisify } from "node:util";
@@ -103,7 +103,7 @@ async fn every_stray_error_names_its_call_and_its_place() {
     assert_eq!(version_of(&baton, "version").await, "1", "nothing else is disturbed");
 }
 
-/// Hears what it leaves behind, as error reporters do.
+/// A function with listeners for the errors that it leaves behind, as error reporters have them.
 const REPORTS: &str = r#"import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 const inBoth = (told: string) => (console.info(told), alerts.push(told));
@@ -153,7 +153,7 @@ async fn a_stray_error_that_a_listener_hears_is_not_logged_as_one() {
     for told in heard {
         baton.wait_for(told, of_the_call(&run, "INFO")).await;
     }
-    // The listener breaks, so nobody has heard of the timer.
+    // The listener breaks, so nothing has handled the timer's error.
     for message in ["the last listener broke", "the last timer broke"] {
         let logged = format!("Uncaught error: Error: {message}\n");
         let told = |found: &Line| {
@@ -169,7 +169,7 @@ async fn a_stray_error_that_a_listener_hears_is_not_logged_as_one() {
     assert_eq!(version_of(&baton, "version").await, "1", "the isolate lives on");
 }
 
-/// Writes as Node's streams take it; the last line has no end.
+/// A function that writes in the ways that Node's streams accept; the last line has no end.
 const WRITES: &str = r#"import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
 export const writes = inngest.createFunction(
@@ -230,7 +230,8 @@ async fn a_line_without_end_is_not_lost_with_its_isolate() {
     baton.wait_for("never ended", of_the_call(&run, "INFO")).await;
 }
 
-/// Writes past `process.stdout`, and has children that do; one of them blocks the isolate.
+/// A function that writes past `process.stdout`, and has children that do the same; one of the children blocks the
+/// isolate.
 const BYPASSES: &str = r#"import { execSync, spawn, spawnSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import { Inngest } from "inngest";
@@ -289,7 +290,7 @@ async fn nothing_reaches_the_hosts_own_streams_raw() {
     assert_eq!(std::fs::read_to_string(output).expect("its standard output"), "");
 }
 
-/// Hears of its generation's end.
+/// Code that listens for its generation's end.
 const HEARS: &str = r#"globalThis.addEventListener("baton:draining", () => console.log("heard that it drains"));
 globalThis.addEventListener("beforeunload", () => console.log("heard that it ends"));
 "#;
@@ -313,8 +314,8 @@ async fn a_generation_is_told_that_it_drains_and_then_that_it_ends() {
     baton.wait_for("generation retired", json!({ "generation": 1 })).await;
 }
 
-/// Works on something beside calls, and finishes it before its generation goes: until there is a file, and then it
-/// writes another.
+/// Writes a module that works beside calls, and finishes that work before its generation goes: it waits until
+/// there is a file, and then writes another. Returns the path of the other file.
 fn finishes(project: &Project, gate: &harness::Gate) -> std::path::PathBuf {
     let done = project.scratch().join("done");
     let text = format!(

@@ -1,4 +1,4 @@
-//! `secret_command`: variables that a command prints, for each generation anew, and nowhere to be seen.
+//! `secret_command`: variables that a command prints, for each generation anew, and that nothing shows.
 
 use harness::{Baton, Cli, FakeInngest, Kind, Project, Run};
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ const SECRET: &str = "hush-hush";
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 
-/// A function that answers with variables; the command runs `secrets.sh` of the project.
+/// Makes a project with a function that answers with variables; the command runs `secrets.sh` of the
+/// project.
 fn project(script: &str) -> Project {
     let project = Project::new();
     project.write("secrets.sh", script);
@@ -98,7 +99,7 @@ async fn a_host_that_starts_without_its_secrets_holds_its_calls_until_it_has_the
         .await;
     assert_eq!(baton.get("/-/ready").await.status, 503);
     project.write("secrets.sh", format!("echo SECRET={SECRET}\n"));
-    // By itself, some seconds later.
+    // Baton tries again by itself, some seconds later.
     baton.wait_until_ready().await;
     assert_eq!(variables(&baton).await[3], SECRET);
 }

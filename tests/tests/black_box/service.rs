@@ -1,6 +1,6 @@
-//! `baton service`: units for systemd and launchd, and installing them with `systemctl` and `launchctl`,
-//! for which scripts stand in here that note how they are called and start what the unit says. What launchd alone
-//! does is in `launchd`.
+//! `baton service`: units for systemd and launchd, and their installation with `systemctl` and `launchctl`.
+//! Scripts stand in for these two; they note their calls and start the program that the unit names. The tests of
+//! launchd alone are in `launchd`.
 
 use std::fs;
 use std::net::TcpListener;
@@ -36,10 +36,12 @@ case "$1" in
 esac
 "#;
 
-/// It keeps jobs as launchd does, and refuses with launchd's numbers; its first lines say how it is told to.
+/// The script for `launchctl`, which keeps jobs as launchd does, and refuses with launchd's numbers; its first
+/// lines describe its settings.
 const LAUNCHCTL: &str = include_str!("../../stand-ins/launchctl");
 
-/// What systemctl does to the program: a shell waits for its end, so that `pid` is there while it runs.
+/// The functions with which systemctl's stand-in starts and ends the program: a shell waits for its end, so that
+/// `pid` is there while it runs.
 const RUN: &str = r#"
 run() {
   ( "$@" >"$STAND_IN/log" 2>&1 & echo $! > "$STAND_IN/pid"; wait; rm "$STAND_IN/pid" ) </dev/null >/dev/null 2>&1 &
@@ -66,7 +68,7 @@ impl Machine {
         machine
     }
 
-    /// The same, for a test that starts hosts: the first start of a new binary makes its startup snapshot,
+    /// Makes a machine for a test that starts hosts: the first start of a new binary makes its startup snapshot,
     /// which may take a debug build on a busy machine longer than a command may take here.
     pub(crate) fn that_starts_hosts() -> Self {
         let machine = Self::new();
@@ -82,7 +84,7 @@ impl Machine {
         command
             .args(["invoke", "nothing", "serve.ts", "--own"])
             .current_dir(folder);
-        // It ends with an error: there is no such function.
+        // The command ends with an error: there is no such function.
         let ended = command.env("XDG_CACHE_HOME", cache()).output().expect("baton");
         assert!(ended.status.code().is_some(), "{ended:?}");
         machine
@@ -116,7 +118,7 @@ impl Machine {
             .await
     }
 
-    /// How the service managers were called, without what changes nothing.
+    /// Returns the calls of the service managers, without those that change nothing.
     pub(crate) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.stand_in().join("calls")).unwrap_or_default();
         let questions = ["--version", "is-active", " print "];
@@ -150,7 +152,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Or what launchd's stand-in looks after would be started again.
+        // Without this file launchd's stand-in would start its program again.
         let _ = fs::write(self.stand_in().join("stop"), "");
         if let Some(pid) = self.pid() {
             let _ = Command::new("kill").args(["-KILL", &pid]).status();
@@ -158,13 +160,13 @@ impl Drop for Machine {
     }
 }
 
-/// Where startup snapshots are kept, whatever `HOME` a test says.
+/// Returns the folder of startup snapshots, whatever `HOME` a test sets.
 pub(crate) fn cache() -> PathBuf {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache"))
 }
 
-/// A port that nobody has, outside of the range from which connections take theirs.
+/// Returns a port that nobody has, outside of the range from which connections take theirs.
 pub(crate) fn free_port() -> u16 {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
     let mut ports = (start..30_000).chain(20_000..start);
@@ -227,7 +229,7 @@ async fn a_service_of_systemd_is_installed_once_and_removed_after_its_last_answe
     assert_eq!(
         machine.calls(),
         [
-            // Both at once, or a call that waits would start it again.
+            // One command stops both, or a call that waits would start the service again.
             "stop baton-project.socket baton-project.service",
             "disable baton-project.socket baton-project.service",
             "daemon-reload",
@@ -284,7 +286,7 @@ async fn a_service_that_runs_is_left_alone_when_its_port_goes_to_systemd_and_bac
         assert_eq!(machine.pid(), pid);
     }
 
-    // As after that restart.
+    // This is the state after that restart.
     fs::write(machine.stand_in().join("listens"), "").expect("a file");
     machine.forget_calls();
     let back = machine.service("install", &alone).await;
@@ -292,7 +294,7 @@ async fn a_service_that_runs_is_left_alone_when_its_port_goes_to_systemd_and_bac
     assert_eq!(
         machine.calls(),
         [
-            // The service must not need the socket any more when that ends.
+            // The service must no longer need the socket when the socket ends.
             "daemon-reload",
             "disable --now baton-project.socket",
             "daemon-reload",
@@ -315,7 +317,7 @@ async fn another_address_of_a_socket_counts_once_the_socket_is_started_again() {
         "{moved}"
     );
 
-    // Where the service is down, install does it.
+    // If the service is down, install restarts the socket.
     let mut stop = Command::new(machine.stand_in().join("systemctl"));
     stop.args(["--user", "stop", "baton-project.service"])
         .env("STAND_IN", machine.stand_in())
@@ -507,7 +509,7 @@ async fn what_the_user_of_the_service_may_not_use_is_named() {
     ghost.refuses(1, &["there is no user \"no-such-user\"", "--run-as"]);
 }
 
-/// systemd's own opinion of the units, here where it is part of the system.
+/// The test asks systemd itself about the units, on a machine that has it.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn systemd_finds_nothing_to_say_of_the_units() {

@@ -1,4 +1,5 @@
-//! `install.sh`, on a release that is a folder: what its checksum vouches for is installed, nothing else is.
+//! `install.sh`, on a release that is a folder: it installs a file if the checksum vouches for the file, and
+//! nothing else.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -8,19 +9,19 @@ use std::process::{Command, Output};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-/// The files of a release, and where they are installed to.
+/// The files of a release, and the folder that they are installed to.
 struct Release {
     scratch: TempDir,
 }
 
-/// As `install.sh` calls this machine.
+/// Returns `install.sh`'s name for the archive of this machine.
 fn archive() -> String {
     let system = if cfg!(target_os = "macos") { "macos" } else { "linux" };
     format!("baton-{}-{system}.tar.gz", std::env::consts::ARCH)
 }
 
 impl Release {
-    /// A release whose binary is a script that says a version.
+    /// Makes a release whose binary is a script that prints a version.
     fn of(version: &str) -> Self {
         let release = Self {
             scratch: TempDir::with_prefix("release-").expect("a folder"),

@@ -1,5 +1,5 @@
-//! A system that has no thread or descriptor left for a moment: what was asked for is refused or waits, what runs goes on,
-//! and afterwards everything is as before (README, promise 6).
+//! A system that has no thread or descriptor left for a moment: new requests are refused or wait, running calls go
+//! on, and afterwards everything is as before (README, promise 6).
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn slow_a_reload_while_nothing_more_can_be_had_is_made_up_for() {
                 let short = Shortage::of(kind, host).expect("the host lives");
                 project.set_version(version);
                 let reload = baton.admin("PUT", "/api/reload").header("x-test", version).send(&door);
-                // Without a descriptor nobody can even ask.
+                // Without a descriptor not even a request can come in.
                 let answer = tokio::time::timeout(Duration::from_secs(2), reload).await;
                 if let Ok(Ok(answer)) = answer {
                     let status = answer.json()["status"].clone();

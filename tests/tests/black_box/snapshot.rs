@@ -1,4 +1,4 @@
-//! A generation is a snapshot: whatever is on the disk later, its modules see its own bytes.
+//! A generation is a snapshot: its modules see its own bytes, whatever is on the disk later.
 
 use harness::{Baton, Project, Run};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ async fn what_was_read_once_reads_the_same_after_the_disk_changed() {
     let baton = Baton::dev(&project).argument("--isolates=2").ready().await;
     assert_eq!(lazy(&baton).await, all("one"));
     write_all(&project, "two");
-    // A package that looks otherwise altogether.
+    // The package changes altogether.
     project.write(
         "functions/node_modules/dep/package.json",
         json!({ "name": "dep", "type": "module", "main": "other.js" }).to_string(),
@@ -71,7 +71,7 @@ async fn what_was_read_once_reads_the_same_after_the_disk_changed() {
     );
     assert_eq!(lazy(&baton).await, all("one"));
 
-    // A second isolate of the same generation, made after the change.
+    // The generation makes a second isolate after the change.
     let spinning = start(&baton, &Run::of("fixture-lazy").with_data(json!({ "spin": true })));
     baton
         .wait_for("isolate blocked", json!({ "generation": 1, "isolate": 0 }))
@@ -131,7 +131,7 @@ async fn the_status_names_the_files_that_are_newer() {
     );
 }
 
-/// A function that answers what its environment says.
+/// A function that answers with a variable of its environment.
 const GREETS: &str = r#"import { execSync } from "node:child_process";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -180,7 +180,8 @@ async fn an_environment_belongs_to_a_generation() {
     assert_eq!(greets().await[0], "good morning");
 }
 
-/// Writes code three times, and each time imports it by another query, requires it, and runs it in a thread.
+/// A function that writes code three times, and each time imports it by another query, requires it, and runs
+/// it in a thread.
 const GENERATES: &str = r#"import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";

@@ -1,11 +1,11 @@
-//! The spare isolate: what was evaluated ahead of a reload is what the reload would have evaluated.
+//! The spare isolate: it evaluates ahead of a reload only the modules that the reload would have evaluated.
 
 use harness::{Baton, Launch, Project, Run};
 use serde_json::{Value, json};
 
 use crate::calls::start;
 
-/// A function that tells what its package is, and how often that was evaluated.
+/// A function that tells its package's text, and the number of the package's evaluations.
 const TOLD: &str = r#"import { Inngest } from "inngest";
 import { dep } from "dep";
 const inngest = new Inngest({ id: "fixture" });
@@ -15,17 +15,17 @@ export const told = inngest.createFunction(
 );
 "#;
 
-/// What it tells at first.
+/// The text of the package at first.
 const DEP: &str = "import { hasBegun } from 'began';\nexport const isAhead = !hasBegun();\nexport const dep = 'one';\n";
 
 /// A package that knows whether a load has begun.
 const BEGAN: &str =
     "let begun = false;\nexport const begin = () => (begun = true);\nexport const hasBegun = () => begun;\n";
 
-/// Is evaluated first by a load, and before `dep`.
+/// A module that a load evaluates first, before `dep`.
 const BEGINS: &str = "import { begin } from 'began';\nexport const begun = begin();\n";
 
-/// Tells whether `dep` was evaluated before the load began.
+/// A function that tells whether `dep` was evaluated before the load began.
 const WHEN: &str = r#"import * as dep from "dep";
 import { Inngest } from "inngest";
 const inngest = new Inngest({ id: "fixture" });
@@ -62,14 +62,14 @@ fn watched(launch: Launch) -> Launch {
     launch.env("BATON_LOG", "debug")
 }
 
-/// Ready, and its spare too.
+/// Starts a Baton, and waits until its spare is ready, too.
 async fn prepared(project: &Project) -> Baton {
     let baton = watched(Baton::dev(project)).ready().await;
     baton.wait_for("isolate booted", json!({ "isolate": "spare" })).await;
     baton
 }
 
-/// So many were made and are ready, or were.
+/// Waits until this number of spares has been made and been ready.
 async fn wait_for_spares(baton: &Baton, spares: usize) {
     let mut log = baton.stderr().from_the_beginning();
     for _ in 0..spares {
@@ -81,7 +81,7 @@ async fn told(baton: &Baton) -> Value {
     answer_of(baton, "fixture-told").await
 }
 
-/// Whether `dep` was evaluated before the load began.
+/// Tells whether `dep` was evaluated before the load began.
 async fn is_ahead(baton: &Baton) -> bool {
     answer_of(baton, "fixture-when").await == json!(true)
 }
@@ -190,7 +190,7 @@ async fn packages_that_cannot_be_evaluated_ahead_reject_no_code() {
         "await new Promise(() => {})",
     ];
     for way in ways {
-        // Harmless after the project's first module, and only then.
+        // The package is harmless after the project's first module, and only then.
         let dep = format!("if (!globalThis.setUp) {{ {way}; }}\nexport const dep = 'one';\n");
         let project = project(TOLD, &dep);
         project.write("functions/a.ts", "globalThis.setUp = true;\nexport {};\n");
@@ -240,7 +240,7 @@ async fn a_second_isolate_of_the_generation_reads_what_its_first_one_read() {
     assert!(!spinning.is_finished());
 }
 
-/// A function that tells, and ends its isolate where that is asked for.
+/// Returns a function that tells, and ends its isolate if its event asks for that.
 fn told_or_exits() -> String {
     TOLD.replace(
         "async () => ({ dep, version: 1 })",
@@ -263,13 +263,13 @@ async fn it_stands_in_for_an_isolate_that_died_with_the_code_of_its_generation()
     baton.wait_for(STANDS_IN, json!({})).await;
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 1 }));
     assert!(is_ahead(&baton).await);
-    // Another one is made, and serves the edit.
+    // Baton makes another spare, which serves the edit.
     wait_for_spares(&baton, 2).await;
     assert_eq!(baton.reload().await.activated(), 2);
     assert_eq!(told(&baton).await, json!({ "dep": "one", "version": 2 }));
 }
 
-/// Modules of Node's that take their time.
+/// Modules of Node's that take long to evaluate.
 const OF_NODE: [&str; 24] = [
     "assert",
     "async_hooks",
@@ -305,7 +305,8 @@ async fn one_that_is_given_up_while_it_has_nodes_modules_evaluated_ends() {
     let baton = watched(Baton::dev(&project)).ready().await;
     let mut log = baton.stderr().from_the_beginning();
     for version in 2..14 {
-        // The second one, made once there was an edit, is not ready when the next load comes, which does not wait for it.
+        // The second spare, which is made after an edit, is not ready when the next load comes, and the load does not
+        // wait for it.
         for _ in 0..if version == 2 { 1 } else { 2 } {
             log.wait_for("evaluates ahead of a load", &json!({ "isolate": "spare" }))
                 .await;

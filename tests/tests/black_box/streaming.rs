@@ -1,5 +1,5 @@
-//! What lasts: bodies that stream, callers who hang up, work beside an answer, connections that were
-//! upgraded. Each holds its generation, while new requests get the new code.
+//! Requests that last: bodies that stream, callers who hang up, work beside an answer, connections
+//! that were upgraded. Each holds its generation, while new requests get the new code.
 
 use std::cell::Cell;
 
@@ -26,7 +26,7 @@ async fn open(baton: &Baton, path: &str) -> Incoming {
     answer.unwrap_or_else(|lost| panic!("{lost}")).into_body()
 }
 
-/// The next part of a body; `None` at its end.
+/// Returns the next part of a body; `None` at its end.
 async fn next(body: &mut Incoming) -> Option<Bytes> {
     let next = deadline::within("a part of a body", String::new, body.frame()).await?;
     let frame = next.unwrap_or_else(|error| panic!("the body broke off: {error}"));
@@ -96,7 +96,7 @@ async fn large_bodies_stream_both_ways() {
         "{} bytes came back",
         answer.body.len()
     );
-    // An Inngest call is read whole, and Inngest sends no larger ones.
+    // Baton reads an Inngest call whole, and Inngest sends no larger ones.
     let answer = Call::new("POST", "/api/inngest")
         .body(large)
         .answer(&baton.door())
@@ -108,7 +108,7 @@ async fn large_bodies_stream_both_ways() {
 async fn a_stream_is_made_as_it_is_read_and_cancelled_when_its_reader_goes() {
     let (_project, baton) = started("streams.ts").await;
     let body = open(&baton, "/endless").await;
-    // Until it stands still: nobody reads.
+    // The test waits until the stream stands still, because nobody reads it.
     let before = Cell::new(-1);
     let made = deadline::until("a stream that waits", String::new, async || {
         let made = baton.get("/seen").await.json()["made"].as_i64().unwrap_or_default();
@@ -131,7 +131,7 @@ async fn who_hangs_up_aborts_the_request_and_what_still_runs_holds_its_generatio
     let gate = project.gate("hang");
     let call = Call::new("GET", format!("/hang?gate={}", gate.path()));
     let sent = call.write(&baton.door()).await;
-    // Who hangs up before it began was never there.
+    // A request whose caller hangs up before the handler has begun does not reach the app.
     seen(&baton, "the handler has begun", |seen| seen["hanging"] == true).await;
     drop(sent);
     seen(&baton, "the request is aborted", |seen| seen["aborted"] == true).await;
@@ -221,7 +221,7 @@ async fn a_stream_outlasts_the_time_that_a_call_has_to_be_answered() {
     let mut events = open(&baton, &format!("/events?gate={}", gate.path())).await;
     assert_eq!(next(&mut events).await.as_deref(), Some(&b"data: 1\n\n"[..]));
     reload_as(&project, &baton, "2").await;
-    // A call without an answer is ended for it, and began after the stream did.
+    // The limit ends a call without an answer, although the call began after the stream did.
     let never = Call::new("GET", "/hang?gate=/nowhere").answer(&baton.door()).await;
     assert_eq!(never.status, 500, "{never}");
     gate.open();

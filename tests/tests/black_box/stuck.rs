@@ -1,6 +1,6 @@
-//! User code that keeps its thread does not silence the host (README, promise 6): it is named, another
-//! isolate takes the calls, and the next generation serves as if nothing were. So it is where many calls
-//! keep it in turns.
+//! User code that keeps its thread does not silence the host (README, promise 6): Baton names the code,
+//! another isolate takes the calls, and the next generation serves as usual. The same holds if many
+//! calls keep the thread in turns.
 
 use harness::{Baton, Project, Run, deadline, mismatch};
 use serde_json::json;

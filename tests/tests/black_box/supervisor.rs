@@ -1,5 +1,5 @@
-//! `baton start`: hosts that die are replaced, signals end them with care, sockets may come from the
-//! service manager (README, Production).
+//! `baton start`: it replaces hosts that die, signals end hosts with care, and sockets may come from
+//! the service manager (README, Production).
 
 use std::fs;
 use std::net::TcpListener;
@@ -30,7 +30,7 @@ async fn kill_host(baton: &Baton) {
         .wait_for("host died", json!({ "host": host, "status": "signal 9" }))
         .await;
     let next = async || {
-        // Nobody is refused meanwhile: this waits.
+        // The request waits meanwhile: nobody is refused.
         let ready = baton.get("/-/ready").await;
         (ready.status == 200 && baton.host().await != host).then_some(())
     };
@@ -104,7 +104,7 @@ async fn a_host_that_is_killed_while_a_generation_drains_loses_the_calls_in_it_a
     assert_eq!(baton.reload().await.activated(), 2);
     let also_running = start(&baton, &new);
     baton.in_flight(2, 1).await;
-    // One that was answered is none that was lost.
+    // A call that was answered is not a lost call.
     assert_eq!(version_of(&baton, "version").await, "2");
 
     kill_host(&baton).await;
@@ -128,7 +128,7 @@ async fn a_host_that_is_killed_during_its_upgrade_is_replaced_by_the_one_that_lo
         let line = baton.wait_for("loading beside the host that serves", json!({})).await;
         send_signal("KILL", old).await;
         baton.wait_for("host died", json!({ "host": old })).await;
-        // It waits in the socket that both hosts were given.
+        // The call waits in the socket that both hosts were given.
         let call = baton.executor().request(&Run::of("fixture-version"), "step");
         let waiting = call.write(&baton.door()).await;
         gate.open();
@@ -146,10 +146,10 @@ async fn slow_a_host_that_hangs_is_replaced_and_nobody_is_refused() {
     let baton = Baton::start(&project).ready().await;
     let host = baton.host().await;
     send_signal("STOP", host).await;
-    // It waits in the socket, or is lost with the host that has taken it.
+    // The call waits in the socket, or is lost with the host that has taken it.
     let call = baton.executor().request(&Run::of("fixture-version"), "step");
     let waiting = call.write(&baton.door()).await;
-    // Six looks, five seconds apart: longer than any phase may take.
+    // The supervisor looks six times, five seconds apart: that is longer than any phase may take.
     let hangs = "host hangs: it answers its supervisor no more, and is replaced";
     let told = tokio::time::timeout(Duration::from_secs(60), async {
         while baton.stderr().count(hangs, &json!({ "host": host })) == 0 {
@@ -295,7 +295,7 @@ async fn without_a_successor_a_new_call_is_refused_at_once_while_the_old_ones_ar
     let door = baton.door();
     let refused = async || Call::new("GET", "/-/live").send(&door).await.err().map(drop);
     deadline::until("the port is closed", || baton.stderr().tail(), refused).await;
-    // The commands still see what it is doing.
+    // The commands still see the host's work.
     let told = cli.baton(&["status", "--json"]).await;
     assert_eq!(
         told.json()["generations"][0]["in_flight"].as_array().map(Vec::len),
@@ -331,7 +331,7 @@ async fn two_hosts_on_two_ports_take_turns_by_drain() {
     assert_eq!(one.ended().await.code(), Some(0));
 }
 
-/// Started as systemd does it: the socket is descriptor 3, and meant for this very process.
+/// Starts Baton as systemd does: the socket is descriptor 3, and meant for this very process.
 pub(crate) fn activated(project: &Project, socket: &Arc<TcpListener>) -> Launch {
     let script = project.scratch().join("activate");
     let text = format!(
@@ -351,7 +351,7 @@ async fn a_socket_that_systemd_passes_is_served_and_keeps_calls_over_a_restart()
     let mut baton = activated(&project, &socket).ready().await;
     assert_eq!(baton.port(), port, "not the one of --port");
     assert_eq!(version_of(&baton, "version").await, "1");
-    // Also what the supervisor becomes has it.
+    // The new binary of the supervisor has the socket, too.
     assert_eq!(baton.upgrade(&[]).await.code, Some(0));
     assert_eq!(version_of(&baton, "version").await, "1");
     let call = baton.executor().request(&Run::of("fixture-version"), "step");
@@ -363,7 +363,7 @@ async fn a_socket_that_systemd_passes_is_served_and_keeps_calls_over_a_restart()
     assert_eq!(status, 200, "nobody was refused: {body}\n{}", next.stderr().tail());
 }
 
-/// The process has ended, and has given back what it held.
+/// Waits until the process has ended, and has given back its resources.
 async fn has_ended(pid: u32) {
     deadline::until("the process ends", String::new, async || {
         let asked = Command::new("kill").args(["-0", &pid.to_string()]).output();
@@ -433,14 +433,15 @@ async fn a_supervisor_that_holds_the_port_itself_notes_once_what_is_lost_while_i
     }
 }
 
-/// Through systemd's own program for it, which listens, and starts Baton for the first connection.
+/// The test uses systemd's own program for this, which listens, and starts Baton for the first
+/// connection.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_call_for_which_systemd_starts_baton_is_answered() {
     let project = DueCalls::project();
     let port = free_port();
     let script = project.scratch().join("activate");
-    // It passes nothing on by itself but PATH, HOME and the like.
+    // That program passes nothing on by itself but PATH, HOME and the like.
     let passed = ["BATON_CODE_CACHE", "BATON_REGISTER", "INNGEST_DEV", "XDG_CACHE_HOME"];
     let passed = passed.map(|name| format!("${{{name}+--setenv={name}=\"${name}\"}}"));
     let text = format!(
@@ -484,7 +485,7 @@ async fn what_is_no_tcp_socket_is_refused_for_good() {
         .refuses(78, &["no TCP socket", "ListenStream"]);
 }
 
-/// What systemd is told, in order.
+/// The messages to systemd, in order.
 struct Manager(UnixDatagram);
 
 impl Manager {
@@ -494,7 +495,7 @@ impl Manager {
         Self(socket)
     }
 
-    /// Reads on until it is told this; what it was told.
+    /// Reads on until this message comes, and returns it.
     fn until(&self, wanted: &str) -> String {
         let mut chunk = [0; 1024];
         let mut all = Vec::new();
@@ -617,7 +618,7 @@ async fn a_clock_that_was_set_back_is_told() {
     );
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
-    // As if it had run two hours later than now.
+    // The lock looks as if Baton had run two hours later than now.
     let lock = fs::File::options()
         .write(true)
         .open(project.state_dir().join("lock"))
@@ -646,7 +647,7 @@ async fn status_names_the_supervisor_and_dev_has_none() {
     assert_eq!((&status["supervisor"], &status["hosts"]), (&Value::Null, &json!([])));
 }
 
-/// A function that costs its isolate for good: what it imports throws what Deno cannot read.
+/// A function that costs its isolate for good: its import throws an error that Deno cannot read.
 const LOSES: &str = r#"import { inngest } from "../lib/client";
 export const loses = inngest.createFunction(
   { id: "loses", retries: 0, checkpointing: false, triggers: [{ event: "fixture/loses" }] },
@@ -667,10 +668,10 @@ async fn a_host_that_has_lost_too_much_is_replaced_and_no_other_call_is_lost() {
     let gate = project.gate("finish");
     let lasting = start(&baton, &gated(&gate));
     baton.in_flight(1, 1).await;
-    // What is lost is of another generation.
+    // The calls that are lost are of another generation.
     project.set_version("2");
     assert_eq!(baton.reload().await.activated(), 2);
-    // Each holds a heap; four may be lost.
+    // Each lost thread holds a heap; four may be lost.
     for lost in 1..=5 {
         let _ = start(&baton, &Run::of("fixture-loses")).answer(&baton).await;
         baton

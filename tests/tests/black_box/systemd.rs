@@ -1,5 +1,5 @@
-//! Units that `baton service install` made, under a real systemd: calls wait while the service is down, also
-//! those of runs that have no second attempt (docs/operations.md).
+//! Units that `baton service install` made, under a real systemd: calls wait while the service is down, also calls
+//! of runs that have no second attempt (docs/operations.md).
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ impl Machine {
         Door::Tcp(([127, 0, 0, 1], self.port).into())
     }
 
-    /// `baton service`, of which the test expects that it goes well.
+    /// Runs `baton service`, and expects it to succeed.
     async fn service(&self, action: &str, more: &[&str]) -> Finished {
         let cli = Cli::within(self.project.root());
         let environment = self.systemd.environment().iter();
@@ -59,7 +59,7 @@ impl Machine {
         self.systemd.property(unit, "ActiveState")
     }
 
-    /// The process id of the supervisor; `0` while there is none.
+    /// Returns the process id of the supervisor; `0` while there is none.
     fn supervisor(&self) -> String {
         self.systemd.property(SERVICE, "MainPID")
     }
@@ -84,7 +84,7 @@ async fn calls_that_are_due_while_an_installed_service_is_down_all_end() {
     machine.install(&[]).await;
     DueCalls::send(&machine.door()).await.all_end().await;
 
-    // Stopped: the calls start it again.
+    // A stopped service is started again by the calls.
     systemd.order(&["stop", SERVICE]);
     assert_eq!(
         (machine.state(SERVICE), machine.supervisor()),
@@ -92,15 +92,15 @@ async fn calls_that_are_due_while_an_installed_service_is_down_all_end() {
     );
     DueCalls::send(&machine.door()).await.all_end().await;
 
-    // Killed: it is started again after a second.
+    // A killed service is started again after a second.
     systemd.order(&["kill", "--signal=KILL", "--kill-whom=main", SERVICE]);
     systemd
         .property_when(SERVICE, "SubState", |state| state == "auto-restart")
         .await;
     DueCalls::send(&machine.door()).await.all_end().await;
 
-    // Unable to start until somebody mends baton.toml: systemd tries again, for longer than it would hold the port
-    // of a service that it starts without a pause.
+    // A service that cannot start until somebody mends baton.toml is tried again by systemd, for longer than
+    // systemd would hold the port of a service that it starts without a pause.
     machine.project.write("baton.toml", "drain_timeout = \"soon\"\n");
     systemd.order(&["restart", "--no-block", SERVICE]);
     systemd

@@ -1,11 +1,12 @@
-//! What a person at a terminal sees (README, promise 7).
+//! The output for a person at a terminal (README, promise 7).
 
 use harness::{Baton, Cli, Project, baton_binary, deadline};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-/// What `baton dev` writes on a terminal, which `script` is, until a line has `last`.
+/// Returns the output of `baton dev` on a terminal, for which `script` stands in, up to a line that
+/// has `last`.
 async fn on_a_terminal(project: &Project, no_color: bool, last: &str) -> String {
     let command = format!(
         "'{}' dev '{}' --port 0 --state-dir '{}' --no-watch",

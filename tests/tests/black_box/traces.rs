@@ -76,7 +76,7 @@ async fn a_call_is_a_span_below_the_one_that_inngest_names_and_a_reload_is_one_t
     assert!(rejected.failed, "{rejected:#?}");
     project.remove("functions/broken.ts");
 
-    // What is left is sent at the end, however long a batch may wait.
+    // The spans that are left are sent at the end, however long a batch may wait.
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
 }

@@ -1,5 +1,5 @@
-//! TypeScript as people write it, for a compiler, a bundler or another runtime: what `tsconfig.json` says, modules of
-//! both kinds, files that are imported as data (docs/typescript.md).
+//! TypeScript as people write it, for a compiler, a bundler or another runtime: the settings of `tsconfig.json`,
+//! modules of both kinds, files that are imported as data (docs/typescript.md).
 
 mod circles;
 mod commonjs;
@@ -13,7 +13,7 @@ mod table;
 use harness::{Baton, Project, Run};
 use serde_json::{Value, json};
 
-/// A function that returns what an expression comes to, in a file with this beginning.
+/// Returns a function that returns the value of an expression, in a file with this beginning.
 pub(crate) fn returning(beginning: &str, expression: &str) -> String {
     format!(
         r#"import {{ inngest }} from "../lib/client";
@@ -26,7 +26,7 @@ export const shape = inngest.createFunction(
     )
 }
 
-/// What the function of [`returning`] returns.
+/// Returns the result of the function of [`returning`].
 pub(crate) async fn returned(baton: &Baton) -> Value {
     let answer = baton.executor().discover(&Run::of("fixture-shape")).await;
     let answer = answer.unwrap_or_else(|lost| panic!("{lost}\n{}", baton.stderr().tail()));
@@ -256,7 +256,7 @@ async fn commonjs_names_are_there_in_es_modules_unless_they_are_declared() {
 #[tokio::test]
 async fn modules_of_both_kinds_require_and_import_each_other() {
     let project = Project::new();
-    // Each requires or imports the next: what is required waits for what is required below it.
+    // Each module requires or imports the next one: a module waits for the modules below it.
     project.write("lib/a.cjs", "module.exports = { ...require(\"./b.mjs\"), a: 1 };\n");
     project.write("lib/b.mjs", "import c from \"./c.cjs\";\nexport const b = c;\n");
     project.write(

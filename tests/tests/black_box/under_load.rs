@@ -1,5 +1,5 @@
-//! Reloads under traffic: nobody notices, except that the answers get newer
-//! (README, promises 1, 2 and 4).
+//! Reloads under traffic: callers notice nothing, except that the answers get
+//! newer (README, promises 1, 2 and 4).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +11,27 @@ use tokio::task::JoinSet;
 const CALLERS: usize = 20;
 const RELOADS: usize = 50;
 
-/// One answer: which version it carried, and when its call ran.
+/// One answer: its version, and the time of its call.
 struct Served {
     version: usize,
     began: Instant,
     ended: Instant,
 }
 
-/// When a version may have been current. Between asking for a reload and being
-/// told that it is done, both the old and the new one may serve.
+/// The time in which a version may have been current. Between the request for a
+/// reload and its answer, both the old and the new version may serve.
 struct Interval {
     from: Instant,
     until: Option<Instant>,
 }
 
 /// Calls one function after another, each over a connection of its own, until
-/// it is told to stop; what it got, and the calls that failed.
+/// `enough` is set. Returns the answers, and the calls that failed.
 async fn call_on(executor: Executor, enough: Arc<AtomicBool>) -> (Vec<Served>, Vec<String>) {
     let mut served = Vec::new();
     let mut failed = Vec::new();
     while !enough.load(Ordering::Relaxed) {
-        // The one answers at once, the other has a step that yields.
+        // The one function answers at once, the other has a step that yields.
         let function = if served.len() % 2 == 0 {
             "fixture-version"
         } else {

@@ -1,4 +1,4 @@
-//! `baton upgrade`: another host takes over, and nobody notices (README, Production).
+//! `baton upgrade`: another host takes over, and no caller notices (README, Production).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ use crate::calls::{gated, slow_to_load, start, version_of};
 const CALLERS: usize = 20;
 const ROUNDS: usize = 20;
 
-/// A function whose step writes down that it was executed, and by which process.
+/// Adds a function whose step writes down that it was executed, and by which process.
 fn with_ledger(project: &Project) -> std::path::PathBuf {
     let ledger = project.scratch().join("ledger");
     let text = format!(
@@ -47,7 +47,7 @@ export const noted = inngest.createFunction(
     ledger
 }
 
-/// One answer: of which process, and when its call ran.
+/// One answer: its process, and the time of its call.
 struct Served {
     run: String,
     pid: u64,
@@ -55,7 +55,7 @@ struct Served {
     ended: Instant,
 }
 
-/// Calls one run after another until it is told to stop: what it got, and what failed.
+/// Calls one run after another until `enough` is set. Returns the answers, and the calls that failed.
 async fn call_on(executor: Executor, enough: Arc<AtomicBool>) -> (Vec<Served>, Vec<String>) {
     let (mut answered, mut failed) = (Vec::new(), Vec::new());
     while !enough.load(Ordering::Relaxed) {
@@ -78,7 +78,7 @@ async fn call_on(executor: Executor, enough: Arc<AtomicBool>) -> (Vec<Served>, V
     (answered, failed)
 }
 
-/// No host executes a call that began after another one had answered its first.
+/// Checks that no host executes a call that began after another host had answered its first call.
 fn only_the_newest_executes_new_calls(served: &[Served]) {
     let mut first_answers = BTreeMap::new();
     for call in served {
@@ -169,7 +169,7 @@ async fn a_call_in_flight_is_finished_by_the_old_host_while_the_new_one_serves()
     let new = baton.host().await;
     assert_ne!(new, old);
     assert_eq!(version_of(&baton, "version").await, "1");
-    // The new one knows of the old one and what it is doing.
+    // The new host knows the old host and its work.
     let status = baton
         .status_when("both hosts are shown", |status| {
             status.0["hosts"].as_array().is_some_and(|hosts| hosts.len() == 2)
@@ -197,7 +197,7 @@ async fn a_call_in_flight_is_finished_by_the_old_host_while_the_new_one_serves()
     );
 }
 
-/// A program that is no host.
+/// Writes a program that is no host.
 fn program(project: &Project, name: &str, text: &str) -> String {
     let file = project.scratch().join(name);
     fs::write(&file, text).expect("a program");
@@ -241,7 +241,7 @@ exec sleep 600
         refused.refuses(1, &["not upgraded"]);
         assert_eq!(baton.host().await, host, "{binary}: the same host serves");
         assert_eq!(version_of(&baton, "version").await, "1");
-        // Nor is a host left that reloads nothing any more.
+        // The host that is left still reloads.
         let report = baton.reload_with("?force=1").await;
         assert_eq!(report.status(), "activated", "{binary}: {report}");
     }
@@ -264,14 +264,14 @@ async fn an_upgrade_of_a_project_that_cannot_be_loaded_is_refused_and_calls_are_
     baton.upgrade(&[]).await.refuses(1, &["cannot serve the project"]);
     assert_eq!(baton.host().await, host);
     project.remove("functions/broken.ts");
-    // Upgraded with good code, the call that the old host holds is answered by the new one.
+    // After an upgrade with good code the new host answers the call that the old host holds.
     let upgraded = baton.upgrade(&[]).await;
     assert_eq!(upgraded.code, Some(0), "{upgraded}");
     let (status, body) = held.answer().await;
     assert_eq!(status, 200, "{body}");
 }
 
-/// A project whose code loads while the gate is open.
+/// Starts a project whose code loads while the gate is open.
 async fn behind_a_gate(project: &Project, watch: Option<&str>) -> (Baton, harness::Gate) {
     let gate = project.gate("load");
     gate.open();
@@ -292,7 +292,7 @@ async fn what_is_asked_for_while_another_host_loads_is_done_by_whoever_serves_th
     let (baton, gate) = behind_a_gate(&project, None).await;
     let first = baton.host().await;
 
-    // The candidate dies: the old host does it.
+    // If the candidate dies, the old host reloads.
     let (upgraded, report) = tokio::join!(baton.upgrade(&[]), async {
         let line = baton.wait_for("loading beside the host that serves", json!({})).await;
         project.set_version("2");
@@ -314,7 +314,7 @@ async fn what_is_asked_for_while_another_host_loads_is_done_by_whoever_serves_th
     assert_eq!(version_of(&baton, "version").await, "2");
     let number = baton.status().await.current();
 
-    // It takes over: the new host does it.
+    // If the candidate takes over, the new host reloads.
     gate.shut();
     let (upgraded, report) = tokio::join!(baton.upgrade(&[]), async {
         let mut lines = baton.stderr().from_the_beginning();
@@ -368,13 +368,13 @@ async fn the_new_host_serves_what_the_old_one_did_and_not_what_is_on_the_disk() 
     assert_eq!(status.generation(4)["reason"], "upgrade");
     assert_eq!(status.0["source"]["newer_than_loaded"], true);
     assert_eq!(baton.token(), token);
-    // It has the history, too.
+    // The new host has the history, too.
     let back = baton.rollback(Some(2)).await;
     assert_eq!(back.status, 200, "{back}");
     assert_eq!(version_of(&baton, "version").await, "2");
 }
 
-/// Sends a request over a connection that stays open; what came back so far.
+/// Sends a request over a connection that stays open, and returns the bytes that came back so far.
 async fn over(stream: &mut TcpStream, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the request is sent");
@@ -401,7 +401,7 @@ async fn a_request_on_an_old_connection_is_passed_on_and_its_answer_ends_the_con
     assert!(!before.to_lowercase().contains("connection: close"), "{before}");
     let old = baton.host().await;
     assert_eq!(baton.upgrade(&[]).await.code, Some(0));
-    // Kept, for somebody may be sending on it just now.
+    // The connection is kept, because its client may be sending on it just now.
     let after = over(&mut stream, "/api/inngest").await;
     assert!(after.starts_with("HTTP/1.1 200"), "{after}");
     assert!(after.to_lowercase().contains("connection: close"), "{after}");
@@ -483,7 +483,7 @@ async fn a_signal_to_end_gives_an_upgrade_up_and_answers_whoever_waits() {
             let reload = baton.admin("PUT", "/api/reload?force=1").write(&baton.door()).await;
             assert_eq!(version_of(&baton, "version").await, "1");
             baton.signal("TERM").await;
-            // It is loaded, or told that it will not be: it is no reason to stay.
+            // The reload is loaded, or answered that it will not be: it is no reason to stay.
             drop(reload);
         });
         upgraded
@@ -503,7 +503,7 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
         if cfg!(target_os = "linux") {
             return fs::read_link(format!("/proc/{pid}/exe")).expect("its binary");
         }
-        // Elsewhere `ps` has the whole path.
+        // On other systems `ps` has the whole path.
         let shown = Command::new("ps")
             .args(["-o", "comm=", "-p", &pid.to_string()])
             .output();
@@ -519,7 +519,7 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
         .to_the_end()
         .await
         .refuses(1, &[&baton.pid().to_string()]);
-    // And it can do all that again, by signal this time: with what is at that place.
+    // The supervisor can do all that again, by signal this time: with the binary at that place.
     let host = baton.host().await;
     baton.signal("HUP").await;
     baton.wait_for("upgraded", json!({})).await;
@@ -528,7 +528,8 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
     assert_eq!(version_of(&baton, "version").await, "1");
 }
 
-/// A binary that finds another hand-over record than was written: `change` is JavaScript that changes `record`.
+/// Makes a binary that finds another hand-over record than was written: `change` is JavaScript that changes
+/// `record`.
 fn after_a_change_of_the_record(project: &Project, name: &str, change: &str) -> String {
     let changed = format!("const record = JSON.parse(process.env.BATON_SUPERVISOR_BAGGAGE); {change}; ");
     let script = project.scratch().join(format!("{name}.mjs"));
@@ -554,7 +555,7 @@ async fn a_supervisor_adopts_its_hosts_by_a_record_with_fewer_fields_and_by_one_
       record.hosts = record.hosts.map(({ pid, stream }) => ({ pid, stream }))";
     let more = "record.version = 9; record.fleet = { size: 3 }; record.origin = 's6'; record.numbers = 'twelve';
       for (const host of record.hosts) { host.mood = 'fine'; host.started_ms = 'long ago'; }";
-    // As the releases wrote it whose record had no version.
+    // The change makes the record as those releases wrote it whose records had no version.
     let unversioned = "const of = (make) => Object.fromEntries(record.hosts.map((host) => [host.id, make(host)]));
       const { listener, lock, origin, numbers, hosts } = record;
       const accepting = hosts.find(({ role }) => role === 'accepting').id;
@@ -590,7 +591,7 @@ async fn a_supervisor_adopts_its_hosts_by_a_record_with_fewer_fields_and_by_one_
             baton.stderr().tail()
         );
 
-        // It has the socket, the lock, and the ear of the host that serves.
+        // The supervisor has the socket, the lock, and the ear of the host that serves.
         Baton::start(&project)
             .to_the_end()
             .await

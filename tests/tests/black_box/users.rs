@@ -1,5 +1,5 @@
-//! Two users of one machine: files of the one are not believed by the other's Baton. Skipped, with a message, where the tests
-//! do not run as root.
+//! Two users of one machine: the Baton of one user does not trust files of the other. The tests are skipped, with a
+//! message, unless they run as root.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -8,12 +8,12 @@ use std::process::{Command, Output};
 
 use harness::{Project, baton_binary};
 
-/// Nobody, on most systems.
+/// The user `nobody`, on most systems.
 const SOMEBODY: u32 = 65_534;
-/// Nobody else has this number.
+/// A user id that nobody else has.
 const SOMEBODY_ELSE: u32 = 54_321;
 
-/// Whether the tests may act as others.
+/// Tells whether the tests may act as other users.
 fn may_act_as_others() -> bool {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok();
@@ -23,7 +23,7 @@ fn may_act_as_others() -> bool {
     is_root && has_setpriv
 }
 
-/// Runs Baton's command as a user, without what would be root's: the binary may be where only root can enter.
+/// Runs Baton's command as a user, without root's groups and variables: the binary may be where only root can enter.
 fn run_as(user: u32, project: &Project, arguments: &[&str]) -> Output {
     let folder = project.root();
     let binary = project.scratch().join("baton");
@@ -44,7 +44,7 @@ fn run_as(user: u32, project: &Project, arguments: &[&str]) -> Output {
     command.output().expect("setpriv runs")
 }
 
-/// A project that everybody may read, in a folder that everybody may enter, with a state folder of `owner`.
+/// Makes a project that everybody may read, in a folder that everybody may enter, with a state folder of `owner`.
 fn shared(project: &Project, owner: u32) -> std::path::PathBuf {
     let mut folder = project.root();
     for _ in 0..2 {

@@ -1,5 +1,5 @@
-//! Files that change are noticed, however they are saved: exactly one new generation with what was
-//! saved, or none where nothing changed.
+//! Files that change are noticed, however they are saved: there is exactly one new generation with
+//! the saved text, or none if nothing changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::calls::{start, version_of};
 
-/// What `set_version` writes.
+/// Returns the text that `set_version` writes.
 fn version(number: &str) -> String {
     format!("export const VERSION = {number:?};\n")
 }
@@ -22,21 +22,23 @@ async fn watching(project: &Project) -> Baton {
     baton
 }
 
-/// Waits until files are watched for certain: what is changed after the start may come before.
+/// Waits until files are watched for certain: a change right after the start may come before the
+/// watching.
 async fn settled(baton: &Baton, project: &Project) {
     project.set_version("settled");
     baton.wait_for("generation activated", json!({ "generation": 2 })).await;
     assert_eq!(version_of(baton, "version").await, "settled");
 }
 
-/// What was saved became generation 3, and nothing else came of it: the next change becomes 4.
+/// Checks that a save became generation 3, and that nothing else came of it: the next change
+/// becomes 4.
 async fn led_to_one_generation(baton: &Baton, project: &Project, wanted: &str) {
     baton.wait_for("generation activated", json!({ "generation": 3 })).await;
     assert_eq!(version_of(baton, "version").await, wanted);
     assert_next_is(baton, project, 4).await;
 }
 
-/// The next change becomes this generation, so that none was made in between.
+/// Checks that the next change becomes this generation, so that none was made in between.
 async fn assert_next_is(baton: &Baton, project: &Project, generation: u64) {
     project.write("functions/marker.ts", "export const marker = 1;\n");
     let line = baton
@@ -123,7 +125,7 @@ async fn a_folder_that_is_deleted_and_made_again() {
     fs::write(copy.join("version.ts"), version("a new folder")).unwrap();
     fs::remove_dir_all(&lib).unwrap();
     fs::rename(&copy, &lib).unwrap();
-    // Between the two there may have been a look at a project without the folder.
+    // Between the two operations Baton may have looked at a project without the folder.
     baton
         .stderr()
         .wait_for_line("the new folder's generation", |line| {
@@ -319,7 +321,7 @@ async fn files_that_nobody_tells_about_are_looked_at() {
     led_to_one_generation(&baton, &project, "looked at").await;
 }
 
-/// The memory of a process that is not on the disk, in KiB.
+/// Returns the memory of a process that is not on the disk, in KiB.
 fn resident(pid: u32) -> f64 {
     let shown = std::process::Command::new("ps")
         .args(["-o", "rss=", "-p", &pid.to_string()])
@@ -328,7 +330,8 @@ fn resident(pid: u32) -> f64 {
     text.trim().parse().expect("a number")
 }
 
-/// A thousand saves as fast as the disk takes them: the last one serves, and nobody's call fails.
+/// The test saves a thousand times, as fast as the disk takes the files: the last save serves, and
+/// no call fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_a_thousand_saves_fail_no_call_and_the_last_one_serves() {
     let project = Project::new();

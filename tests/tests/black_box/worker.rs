@@ -7,7 +7,8 @@ use serde_json::json;
 
 const ENTRY: &str = "src/serve.ts";
 
-/// Thirty, and the failure handler of one, which Inngest knows as a function of its own.
+/// The number of functions: thirty, and the failure handler of one, which Inngest knows as a function
+/// of its own.
 const FUNCTIONS: usize = 31;
 
 #[tokio::test]

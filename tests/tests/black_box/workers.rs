@@ -1,5 +1,5 @@
-//! What runs beside a function's own thread, and what it runs on: worker threads, processes of Node, native addons, and
-//! Deno's own interface.
+//! Threads and processes beside a function's own thread, and the interfaces below it: worker threads, processes of
+//! Node, native addons, and Deno's own interface.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::typescript::{returned, returning};
 
-/// The first that is heard of a worker: a message, an error, or its end.
+/// Code for the first sign of a worker: a message, an error, or its end.
 const FIRST: &str = r#"import { Worker } from "node:worker_threads";
 const first = (worker: Worker) => new Promise<any>((resolve) => {
   worker.once("message", resolve);
@@ -87,7 +87,7 @@ async fn a_worker_that_is_out_of_memory_ends_alone() {
     assert_eq!(baton.status().await.current(), 1);
 }
 
-/// As Linux lists them.
+/// The test lists threads as Linux does.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn workers_end_with_the_isolate_that_started_them_also_where_they_spin() {

@@ -1,5 +1,5 @@
-//! Monorepos as npm, pnpm and yarn lay them out, with packages that are linked as TypeScript: they load, and an edit in
-//! one of them is noticed.
+//! Monorepos as npm, pnpm and yarn lay them out, with packages that are linked as TypeScript: they load, and an edit
+//! in one of their packages is noticed.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::typescript::{returned, returning};
 
-/// The workspace: an app, a package that it uses, and one that this one uses.
+/// Makes the workspace: an app, a package that it uses, and a package that this one uses.
 fn workspace(dependency: &str) -> Project {
     let project = Project::new();
     project.remove("package.json");
@@ -49,7 +49,7 @@ fn workspace(dependency: &str) -> Project {
     project
 }
 
-/// Runs a package manager of the test's own packages; nothing is fetched.
+/// Runs a package manager from the test's own packages; it fetches nothing.
 fn install(project: &Project, program: &str, arguments: &[&str]) {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("compat/node_modules/.bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -65,7 +65,7 @@ fn install(project: &Project, program: &str, arguments: &[&str]) {
     assert!(done.status.success(), "{program}: {}", said.concat());
 }
 
-/// Installs over the link to the fixture's packages, and puts that of the SDK back.
+/// Installs over the link to the fixture's packages, puts the SDK's link back, and checks that an edit is noticed.
 async fn an_edit_in_a_linked_package_is_noticed(project: &Project, install: impl FnOnce()) {
     let packages = project.root().join("node_modules");
     let sdk = std::fs::canonicalize(&packages).expect("the fixture's packages");

@@ -1,14 +1,14 @@
-//! One check and how it ended, for people and for machines.
+//! One check and its outcome, for people and for machines.
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::super::output::say;
 
-/// A check that was made, or could not be.
+/// A check that was made, or that could not be made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Check {
-    /// What was looked at.
+    /// The subject of the check.
     check: &'static str,
     #[serde(flatten)]
     outcome: Outcome,
@@ -20,7 +20,7 @@ enum Outcome {
     Ok {
         message: String,
     },
-    /// It works, and deserves attention.
+    /// The subject works, and deserves attention.
     Warning(Finding),
     Failed(Finding),
     Skipped {
@@ -28,10 +28,10 @@ enum Outcome {
     },
 }
 
-/// What is wrong, and what to do about it.
+/// A problem, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// Stable, for machines.
+    /// The stable name of the finding, for machines.
     pub(super) finding: String,
     pub(super) message: String,
     pub(super) fix: String,

@@ -1,4 +1,4 @@
-//! Whether the project's code can be served, and what deserves attention in it.
+//! The checks of the project's code: they tell whether it can be served, and which parts deserve attention.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::lint;
 use crate::registration;
 use crate::status::{RegistrationStatus, Status};
 
-/// What the running host says of its code.
+/// Returns the checks of the running host's code.
 pub(super) fn of_host(status: &Status) -> Vec<Check> {
     let code = match (&status.source.last_rejected, status.current) {
         (Some(rejected), _) => rejection(&rejected.error),
@@ -30,7 +30,7 @@ pub(super) fn of_host(status: &Status) -> Vec<Check> {
     [code].into_iter().chain(status.warnings.iter().map(warned)).collect()
 }
 
-/// Loads it here; also says what there would be to register.
+/// Loads the code here, and checks it. Also returns the registration that there would be.
 pub(super) async fn load(
     plan: &Plan,
     engine: &Arc<dyn Engine>,

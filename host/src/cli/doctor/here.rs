@@ -1,4 +1,4 @@
-//! What is to be seen on this machine: the host, its port, files, keys, limits.
+//! The checks of this machine: the host, its port, files, keys, limits.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ use crate::registration::{self, Unsigned, is_local};
 use crate::status::{OffKind, RegistrationStatus, Status};
 use crate::watch;
 
-/// Whether the project has a host, and one that answers.
+/// Tells whether the project has a host, and whether that host answers.
 pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
     if let Some(status) = status {
         let Status { pid, version, .. } = status;
@@ -51,7 +51,7 @@ pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
     }
 }
 
-/// Who has the port.
+/// Tells which process has the port.
 pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
     let port = plan.address.port();
     if port == 0 {
@@ -110,7 +110,7 @@ pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
     }
 }
 
-/// Whether the file with the secrets is there, and private.
+/// Tells whether the file with the secrets is there, and private.
 pub(super) fn environment_file(plan: &Plan) -> Check {
     if let Some(file) = plan.unnamed_env_file() {
         let finding = Finding::new(
@@ -148,7 +148,7 @@ pub(super) fn environment_file(plan: &Plan) -> Check {
     }
 }
 
-/// Whether the system lets us watch files.
+/// Tells whether the system lets a process watch files.
 pub(super) fn watching(root: &Path) -> Check {
     match watch::probe(root) {
         Ok(()) => Check::good("watching", "files can be watched"),
@@ -163,7 +163,8 @@ pub(super) fn watching(root: &Path) -> Check {
     }
 }
 
-/// An engine that is older lacks fixes of its security: V8 has some in each of its versions, one every four weeks.
+/// The age from which an engine is old. An old engine lacks security fixes: each version of V8 has some, and there is
+/// a version every four weeks.
 const OLD_ENGINE_DAYS: i32 = 180;
 
 /// The engine that runs the functions, and its age.
@@ -190,7 +191,7 @@ pub(super) fn engine(release: &EngineRelease, today: Date) -> Check {
 /// The SDKs that Inngest refuses (inngest/inngest: `pkg/deploy/deploy.go`).
 const BLOCKED: std::ops::RangeInclusive<(u64, u64, u64)> = (3, 22, 0)..=(3, 53, 1);
 
-/// Whether the SDK is installed, and one that Inngest takes.
+/// Tells whether the SDK is installed, and whether Inngest takes its version.
 pub(super) fn package(root: &Path) -> Check {
     let manifest = root
         .ancestors()
@@ -229,7 +230,7 @@ fn is_blocked(version: &str) -> bool {
     BLOCKED.contains(&version)
 }
 
-/// Whether mode and keys fit each other.
+/// Tells whether mode and keys fit each other.
 pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, host: Option<&Status>) -> Check {
     let is_production = host.is_some_and(|status| status.supervisor.is_some());
     if is_production && registration.dev == Some(true) {

@@ -11,10 +11,10 @@ use crate::registration::{CLOUD, Inngest};
 use crate::status::{AppStatus, Difference, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus};
 use crate::wire;
 
-/// How long the functions may take to answer.
+/// The time for the functions to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks Inngest, and asks it to ask the functions. `host`: whether one runs.
+/// Asks Inngest, and has Inngest ask the functions. `host` tells whether a host runs.
 pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatus, host: bool) -> Vec<Check> {
     let Some(AppStatus { inngest: api, url, .. }) = registration.apps.first() else {
         return vec![untold(registration)];
@@ -60,7 +60,7 @@ pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatu
     checks
 }
 
-/// Why nothing is to be registered.
+/// The reason why nothing is to be registered.
 fn untold(registration: &RegistrationStatus) -> Check {
     let reason = registration.reason.clone().unwrap_or_default();
     match registration.off {
@@ -93,7 +93,7 @@ fn unreachable(api: &str, url: &str, dev: bool, reason: &str) -> Finding {
     Finding::new("inngest_unreachable", reason, fix)
 }
 
-/// `dev` or `cloud`, where the server says so.
+/// Returns `dev` or `cloud`, where the server says so.
 async fn server_kind(inngest: &Inngest) -> Option<String> {
     if inngest.api == CLOUD {
         return Some("cloud".to_owned());
@@ -102,7 +102,7 @@ async fn server_kind(inngest: &Inngest) -> Option<String> {
     answer.header(wire::SERVER_KIND).map(str::to_owned)
 }
 
-/// Whether the functions are in another mode than the server.
+/// Finds functions that are in another mode than the server.
 fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
     match (kind?, dev) {
         ("dev", false) => Some(Finding::new(
@@ -119,7 +119,7 @@ fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
     }
 }
 
-/// Another host of the app is registered, and this one is its stand-in.
+/// The check of a host that is a stand-in, since another host of the app is registered.
 fn elsewhere(holder: &HolderStatus) -> Check {
     let url = holder.urls.first().map_or("", String::as_str);
     match &holder.error {
@@ -191,7 +191,7 @@ fn registered(registration: &RegistrationStatus) -> Check {
     }
 }
 
-/// Whether the URL that Inngest is told leads to the functions, seen from this machine.
+/// Tells whether, seen from this machine, the URL that Inngest is told leads to the functions.
 async fn from_here(url: &str) -> Result<(), Finding> {
     let fix = "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.";
     let wrong = |message: String| Finding::new("serve_origin_wrong", message, fix);
@@ -211,7 +211,7 @@ async fn from_here(url: &str) -> Result<(), Finding> {
     }
 }
 
-/// Has Inngest ask the functions to register, as it does by itself, and hears what it says of it.
+/// Has Inngest ask the functions to register, as Inngest does by itself, and reads Inngest's answer.
 async fn way_back(inngest: &Inngest, url: &str, reachable: bool) -> Check {
     const NAME: &str = "way back";
     let query = format!("mutation {{ createApp(input: {{ url: {url:?} }}) {{ id url error }} }}");
@@ -270,7 +270,7 @@ async fn way_back(inngest: &Inngest, url: &str, reachable: bool) -> Check {
     Check::failed(NAME, finding)
 }
 
-/// Takes the app that has no name back out, which Inngest makes when it is told of a URL.
+/// Removes the app without a name that Inngest makes when it is told of a URL.
 async fn forget(inngest: &Inngest, url: &str) {
     let Ok(Some(answer)) = inngest.query("{ apps { id name url } }").await else {
         return;

@@ -1,8 +1,9 @@
-//! `baton doctor`: every check that explains why something does not work, a line each, with what to do.
-//! It changes nothing, but that a running host registers once more. Without a host the code is loaded
-//! here, to see whether it can be.
+//! `baton doctor`: every check that explains why something does not work, a line each, with its remedy. The checks
+//! change nothing, but that a running host registers once more. Without a host the code is loaded here, to see
+//! whether it can be.
 //!
-//! `here` looks at this machine, `service` at launchd's jobs, `code` at the project's code, `inngest` at Inngest and the way back.
+//! `here` looks at this machine, `service` at launchd's jobs, `code` at the project's code, `inngest` at Inngest and
+//! the way back.
 
 mod check;
 mod code;
@@ -28,7 +29,7 @@ use crate::status::{RegistrationStatus, Status};
 pub(super) const HELP: &str =
     "Example:\n  baton doctor\n  baton doctor --json | jq '.checks[] | select(.status == \"failed\")'";
 
-/// The time for a host's answer; a registration that is asked for takes half of it at most.
+/// The time for a host's answer. A registration takes half of that time at most.
 const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
@@ -41,25 +42,25 @@ pub struct DoctorArgs {
     json: bool,
 }
 
-/// What is to be looked at, as far as that is known.
+/// The plan whose parts are to be looked at; an error where there is no plan.
 #[derive(Debug)]
 pub struct Prepared(Result<Plan, ServeError>);
 
 impl Prepared {
-    /// Whether there is a project whose code may have to be loaded.
+    /// Tells whether there is a project whose code may have to be loaded.
     #[must_use]
     pub const fn needs_engine(&self) -> bool {
         self.0.is_ok()
     }
 }
 
-/// Finds the project and its settings; that there is none is a finding.
+/// Finds the project and its settings. A missing project is a finding.
 #[must_use]
 pub fn prepare(args: &DoctorArgs) -> Prepared {
     Prepared(plan_of(&args.serve, Mode::Dev))
 }
 
-/// Looks at everything, tells it, and says by its code whether all is well.
+/// Looks at everything, prints the checks, and returns a code that tells whether all is well.
 pub async fn run(args: &DoctorArgs, prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> ExitCode {
     let checks = match (prepared.0, engine) {
         (Ok(plan), Some(engine)) => examine(args, plan, engine).await,
@@ -98,7 +99,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
             .map(|release| here::engine(&release, jiff::Zoned::now().date())),
     );
     let mut read_as_dev = read(&plan, &engine).await;
-    // Whoever has a signing key means `baton start`.
+    // A user who has a signing key means `baton start`.
     if let Ok(sources) = &read_as_dev
         && sources
             .variable("INNGEST_SIGNING_KEY")
@@ -128,7 +129,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     };
     checks.push(here::keys(sources.as_ref(), &registration, host.as_ref()));
     let asked = match &host {
-        // Asking for a registration would take it from the host that has it.
+        // A new registration would take the app from the host that has it.
         Some(_) if registration.holder.is_some() => registration,
         Some(_) => ask(&plan).await.unwrap_or(registration),
         None => registration,
@@ -170,7 +171,7 @@ async fn running(plan: &Plan) -> Option<Status> {
     control(&plan.state.control_socket(), Method::GET, "/-/status").await
 }
 
-/// How the registration stands after another one.
+/// Registers once more, and returns the state of the registration.
 async fn ask(plan: &Plan) -> Option<RegistrationStatus> {
     control(&plan.state.control_socket(), Method::POST, "/-/register").await
 }

@@ -1,5 +1,5 @@
-//! The project's service under launchd: in which domain it is, who else has its label or port, and whether it
-//! survives that the user logs out. `gather` asks launchd, `judge` is pure.
+//! The project's service under launchd: its domain, other jobs with its label or port, and its survival when the user
+//! logs out. `gather` asks launchd, `judge` is pure.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use crate::service::{JobState, Owner, Scope, ToolError, is_same_folder, launchct
 
 const CHECK: &str = "service";
 
-/// A job of the project's label, or for its folder.
+/// A job that has the project's label, or that is for its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Job {
     scope: Scope,
     /// launchd's name for it: `gui/501/baton.shop`.
     target: String,
-    /// As launchd has it, where it has loaded it.
+    /// The state of the job in launchd, where launchd has loaded it.
     state: Option<JobState>,
-    /// Its property list, where there is one.
+    /// The property list of the job, where there is one.
     file: Option<PathBuf>,
-    /// The project that it is for.
+    /// The folder of the project that the job is for.
     working_folder: Option<PathBuf>,
 }
 
@@ -29,7 +29,7 @@ struct Job {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Jobs {
     of_the_project: Vec<Job>,
-    /// All that have files, the project's too.
+    /// All jobs that have files, the project's too.
     installed: Vec<InstalledJob>,
 }
 

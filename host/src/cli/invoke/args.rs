@@ -1,4 +1,4 @@
-//! What `baton invoke` is asked.
+//! The arguments of `baton invoke`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// How many lines are shown on both sides.
+/// The number of lines that are shown on each side.
 const AROUND: usize = 2;
 
-/// The frame of the first place in a stack that is in the project's own code, as it is on the disk.
-/// Reads that file.
+/// The frame of the first place in a stack that is in the project's own code. Reads the file of that place from the
+/// disk.
 pub(super) fn of(stack: &str) -> Option<String> {
     let (file, line, column) = stack.lines().find_map(place)?;
     let text = std::fs::read_to_string(file).ok()?;
@@ -20,7 +20,7 @@ pub(super) fn of(stack: &str) -> Option<String> {
     Some(format!("{}:{line}:{column}\n{frame}", shown.display()))
 }
 
-/// `at f (file:///a/b.ts:3:7)`, when it is not within a package.
+/// Reads the place in `at f (file:///a/b.ts:3:7)`; returns `None` for a place within a package.
 fn place(line: &str) -> Option<(&str, usize, usize)> {
     let (_, rest) = line.split_once("file://")?;
     if rest.contains("/node_modules/") {

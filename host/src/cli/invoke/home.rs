@@ -1,4 +1,4 @@
-//! Where a function runs: in the project's running host, or in one that is started for it.
+//! The host in which a function runs: the project's running host, or one that is started for the function.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
 
-/// How long what is left may take once the result is shown.
+/// The time for the remaining work once the result is shown.
 const END: Duration = Duration::from_secs(3);
 
-/// How often a host is asked that still loads its first generation.
+/// The pause between two requests to a host that still loads its first generation.
 const LOADING_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why nothing can run.
+/// The reason why nothing can run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum HomeError {
     #[error(transparent)]
@@ -57,17 +57,17 @@ impl HomeError {
     }
 }
 
-/// Found, not yet begun.
+/// The host that is found for a function; one of its own is not begun yet.
 pub(super) enum Found {
     Running { socket: PathBuf },
     Own(Box<Own>),
 }
 
-/// A host to be started.
+/// A host that is to be started.
 pub(super) struct Own {
     plan: Plan,
     folder: TempDir,
-    /// Where its functions send events.
+    /// The socket to which the host's functions send events.
     inbox: TcpListener,
     url: String,
 }
@@ -98,10 +98,10 @@ struct Serving {
     serve: ServeArgs,
 }
 
-/// The project's running host, else one to be started.
+/// Finds the project's running host, else prepares one that is to be started.
 pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
     let folder = working_folder().map_err(ServeError::from)?;
-    // Only a host of its own has its events seen, and another environment.
+    // Only a host of its own shows its events, and takes another environment.
     if !needs_own(args) {
         let project = match path {
             Some(path) => discover(Some(path), &folder).map_err(ServeError::from)?.0.root,
@@ -147,7 +147,7 @@ const fn needs_own(args: &InvokeArgs) -> bool {
     args.own || args.deliver || args.env_file.is_some()
 }
 
-/// A socket that nobody answers is what a host leaves that was killed.
+/// Tells of a socket that nobody answers: a host that was killed leaves such a socket.
 #[allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
     let socket = StateFolder::of(&plan.project.root, args.state_dir.clone()).map(|state| state.control_socket());
@@ -171,7 +171,7 @@ pub(super) struct Home {
 struct OwnHost {
     host: Host,
     inbox: TcpListener,
-    /// Loaded once; what comes later is a reload.
+    /// Tells whether the host has loaded once; a later load is a reload.
     loaded: bool,
     _folder: TempDir,
 }
@@ -208,12 +208,12 @@ impl Home {
         &self.socket
     }
 
-    /// Where its functions send events, if they send them here.
+    /// Returns the socket to which the host's functions send events, if they send them here.
     pub(super) fn inbox(&self) -> Option<TcpListener> {
         self.own.as_ref().and_then(|own| own.inbox.try_clone().ok())
     }
 
-    /// The functions that it serves now.
+    /// Returns the functions that the host serves now.
     pub(super) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
         if let Some(own) = self.own.as_mut().filter(|own| !own.loaded) {
             own.loaded = true;
@@ -247,11 +247,11 @@ impl Home {
         Reloads::open(&self.socket).await.map_err(|error| self.silent(error))
     }
 
-    /// Ends what was started for it.
+    /// Ends a host that was started for the function.
     pub(super) async fn end(self) {
         if let Some(own) = self.own {
             own.host.table.drain();
-            // Steps that go on are cut, and what they started ends with them.
+            // Steps that still run are cut, and everything that they started ends with them.
             for live in own
                 .host
                 .table

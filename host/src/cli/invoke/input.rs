@@ -1,11 +1,11 @@
-//! JSON on the command line, and where it is none.
+//! JSON on the command line, and the place of its faults.
 
 use std::path::PathBuf;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde_json::Value;
 
-/// Why it is not understood. All of them are questions asked wrongly.
+/// The reason why an input is not understood. Each of them is a wrong argument.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
     #[error("{of} is no JSON: {message} (line {line}, column {column})")]
@@ -31,7 +31,7 @@ pub enum InputError {
     },
 }
 
-/// A JSON object, or `@` and a file with one; `@-` is the standard input.
+/// Reads a JSON object, or `@` and a file with one; `@-` is the standard input.
 pub(super) fn data(of: &str, text: &str) -> Result<Value, InputError> {
     let data = json(of, text)?;
     if data.is_object() {
@@ -57,7 +57,7 @@ fn json(of: &str, text: &str) -> Result<Value, InputError> {
     json_of(&format!("{path} ({of})"), path, &text)
 }
 
-/// `name`, `name:{"some":"json"}` or `name:@file`, as an event.
+/// Reads `name`, `name:{"some":"json"}` or `name:@file` as an event.
 pub(super) fn event(text: &str) -> Result<Value, InputError> {
     let at = [":{", ":@"].iter().filter_map(|start| text.find(start)).min();
     let (name, data) = match at {
@@ -82,8 +82,8 @@ fn json_of(of: &str, name: &str, text: &str) -> Result<Value, InputError> {
     })
 }
 
-/// The place in bytes, on a letter of the text. Lines and columns count from 1, columns in bytes; a column 0 is the
-/// end of the line before.
+/// Returns the offset of a line and a column in bytes, which is on a letter of the text. Lines and columns count from
+/// 1, columns in bytes; a column 0 is the end of the line before.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text
         .split_inclusive('\n')

@@ -1,5 +1,5 @@
-//! `baton invoke`: runs a function to its end and shows how. What is asked is settled first
-//! ([`prepare`]), while the process has one thread; then it is done ([`invoke`]).
+//! `baton invoke`: runs a function to its end and shows its course. [`prepare`] settles the arguments while the
+//! process has one thread; then [`invoke`] runs the function.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
@@ -35,7 +35,7 @@ use crate::runner::report::{Origin, RunEnding};
 use crate::runner::session::{Options, Order, Session};
 use crate::tasks::OwnedTask;
 
-/// Why nothing was run.
+/// The reason why nothing was run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InvokeError {
     /// An argument is not understood.
@@ -56,7 +56,7 @@ pub enum InvokeError {
 }
 
 impl InvokeError {
-    /// 2 for what was asked wrongly, else 1 or what a host that cannot start ends with.
+    /// Returns 2 for a wrong argument; else 1, or the code with which a host ends that cannot start.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -67,7 +67,7 @@ impl InvokeError {
     }
 }
 
-/// What is known before anything is opened.
+/// The settings that are known before anything is opened.
 pub struct Prepared {
     function: Option<String>,
     event: Option<String>,
@@ -117,20 +117,20 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
 }
 
 impl Prepared {
-    /// Whether a host has to be started.
+    /// Tells whether a host has to be started.
     #[must_use]
     pub const fn needs_engine(&self) -> bool {
         self.found.is_own()
     }
 
-    /// The variables by which functions find who plays Inngest.
+    /// Returns the variables by which functions find the process that plays Inngest.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         self.found.environment()
     }
 }
 
-/// Runs it, and shows it.
+/// Runs the function, and shows its course.
 ///
 /// # Errors
 /// When nothing could be run.
@@ -154,7 +154,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
             () = stop.cancelled() => Err(InvokeError::Interrupted),
             catalogue = home.catalogue() => catalogue.map_err(InvokeError::from),
         };
-        // From here on, so that the load itself is no reload.
+        // Reloads count from here on, so that the load itself is no reload.
         let mut reloads = if watch { Some(home.reloads().await?) } else { None };
         let orders = catalogue.and_then(|catalogue| {
             let orders = orders(&catalogue, function.as_deref(), event.as_deref(), &data)?;
@@ -191,7 +191,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
     Ok(code)
 }
 
-/// Waits until new code serves, and shows code that cannot be served. False: the host has ended.
+/// Waits until new code serves, and shows code that cannot be served. Returns false when the host has ended.
 async fn swapped(reloads: &mut Reloads) -> bool {
     loop {
         match reloads.next().await {
@@ -202,7 +202,7 @@ async fn swapped(reloads: &mut Reloads) -> bool {
     }
 }
 
-/// Which runs are to begin.
+/// Returns the runs that are to begin.
 fn orders(
     catalogue: &Catalogue,
     function: Option<&str>,
@@ -255,14 +255,14 @@ async fn run(
         let router = inbox::router(session.clone());
         OwnedTask::spawn("inbox", async move {
             if let Ok(listener) = TcpListener::from_std(listener) {
-                // Ends with the task; accepting never fails for good.
+                // The server ends with the task; accepting never fails for good.
                 let _ = axum::serve(listener, router).await;
             }
         })
     });
     let screen = OwnedTask::spawn("screen", screen::show(shown, json));
     let (_, ending) = session.conduct(orders, deliveries).await;
-    // It has ended: the result is shown last.
+    // The session has ended: the result is shown last.
     screen.ended().await;
     if let Some(inbox) = inbox {
         inbox.end().await;

@@ -14,14 +14,14 @@ pub(super) struct Reloads {
     unread: String,
 }
 
-/// What became of a reload.
+/// The outcome of a reload.
 pub(super) enum Reloaded {
     Swapped,
     Rejected(Box<Report>),
 }
 
 impl Reloads {
-    /// What is swapped in after this is told.
+    /// Opens the stream of events, which tells of every swap from then on.
     pub(super) async fn open(socket: &Path) -> Result<Self, HttpError> {
         let request = Request::builder()
             .method(Method::GET)
@@ -33,13 +33,13 @@ impl Reloads {
         })
     }
 
-    /// Resolves when new code serves, or was to; `None` when the host has ended.
+    /// Resolves when new code serves, or is rejected; returns `None` when the host has ended.
     pub(super) async fn next(&mut self) -> Option<Reloaded> {
         loop {
             while let Some((line, rest)) = self.unread.split_once('\n') {
                 let data = line.strip_prefix("data:").map(serde_json::from_str::<Report>);
                 self.unread = rest.to_owned();
-                // (Other events are no reports.)
+                // (The data of other events are no reports.)
                 let Some(Ok(report)) = data else {
                     continue;
                 };

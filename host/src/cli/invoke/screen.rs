@@ -1,4 +1,4 @@
-//! Shows reports as they come: lines for people, with what is left of waits on a terminal, or JSON.
+//! Shows reports as they come: lines for people, with the remaining time of waits on a terminal, or JSON.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
@@ -16,7 +16,7 @@ use crate::runner::report::{Origin, Report, RunEnding};
 /// Goes to the beginning of the line and empties it.
 const CLEAR: &str = "\r\x1b[2K";
 
-/// Ends with the result, or when nobody reads any more.
+/// Shows reports until the result, or until nobody reads them any more.
 pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: bool) {
     let countdown = !json && std::io::stdout().is_terminal();
     let mut waits = BTreeMap::new();
@@ -70,7 +70,7 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
     }
 }
 
-/// What waits until when, by run and step.
+/// The waits, by run and step, each with the name of its step and its end.
 type Waits = BTreeMap<(String, String), (String, Timestamp)>;
 
 fn note_waits(waits: &mut Waits, report: &Report) {

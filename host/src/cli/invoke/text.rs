@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::frame;
 use crate::runner::report::{Of, Origin, Report, RunEnding, StepStatus, WaitKind};
 
-/// How much of an output or error a line shows.
+/// The number of characters of an output or error that a line shows.
 const SHOWN: usize = 100;
-/// How many lines of a stack are shown.
+/// The number of lines of a stack that are shown.
 const STACK_LINES: usize = 8;
 
-/// What a report says, if it is for people. Ends with a line's end. `only`: one function was asked for, the end of
-/// which is the result.
+/// Returns the text of a report, with a line's end, if the report is for people. `only` tells that one function was
+/// asked for, and that its end is the result.
 pub(super) fn line(report: &Report, only: bool) -> Option<String> {
     let line = match report {
         Report::Run { of, origin, event } => {
@@ -145,7 +145,8 @@ fn wait(kind: WaitKind, what: &str) -> String {
     }
 }
 
-/// The end for people: what was returned, or why nothing was. True: the run completed.
+/// Returns the end of a run for people: the returned value, or the reason why there is none; and true when the run
+/// completed.
 pub(super) fn result(ending: &RunEnding, function: &str, ms: f64) -> String {
     let took = duration(ms);
     match ending {

@@ -1,11 +1,11 @@
-//! How far handing over to another host is, and where a host stands meanwhile.
+//! The progress of handing over to another host, and the state of a host meanwhile.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::generation::state::GenerationId;
 
-/// Where a host stands that changes nothing any more.
+/// The state of a host that changes nothing any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Frozen {
@@ -13,24 +13,24 @@ pub struct Frozen {
     pub current: Option<GenerationId>,
     /// The newest number that was given.
     pub newest: Option<GenerationId>,
-    /// What serves is not what is on the disk, which cannot be served.
+    /// Tells whether the last good code serves, since the code on the disk cannot be served.
     pub last_good: bool,
 }
 
-/// How far it is.
+/// The progress of handing over.
 #[derive(Debug, Default)]
 pub(super) enum Handover {
-    /// Loads are begun.
+    /// The host does not hand over: it begins loads.
     #[default]
     No,
-    /// To be answered once nothing is loaded.
+    /// The request for a freeze is answered once no load runs.
     Freezing(oneshot::Sender<Frozen>),
     Frozen,
     Over,
 }
 
 impl Handover {
-    /// Whether a load may begin.
+    /// Tells whether a load may begin.
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::No)
     }
@@ -39,7 +39,7 @@ impl Handover {
         matches!(self, Self::Over)
     }
 
-    /// A second one takes the place of the first, whose asker has given up.
+    /// Notes a request for a freeze. A second request takes the place of the first, whose requester has given up.
     pub(super) fn freeze(&mut self, answer: oneshot::Sender<Frozen>) {
         if !matches!(self, Self::Over) {
             *self = Self::Freezing(answer);

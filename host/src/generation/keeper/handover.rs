@@ -1,5 +1,5 @@
-//! Handing over to another host of the project: stop changing anything, say where things are, and
-//! either go on or only finish.
+//! Handing over to another host of the project. The host stops changing anything, tells its state, and then either
+//! goes on or only finishes its calls.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
 
 impl Keeper {
-    /// Begins no more loads, waits for the one that runs and for the disk. `None` when the host ends.
-    /// It is asked for now, not only when it is waited for.
+    /// Begins no more loads, and waits for the running load and for the disk. `None` when the host ends. The freeze
+    /// is asked for at once, not only when the future is waited for.
     pub fn freeze(&self) -> impl Future<Output = Option<Frozen>> + Send + use<> {
         let (answer, frozen) = oneshot::channel();
         let _ = self.0.send(Request::Freeze { answer });
@@ -27,14 +27,15 @@ impl Keeper {
         let _ = self.0.send(Request::Resume { given });
     }
 
-    /// Another host goes on: what waits is answered [`Outcome::HandedOver`], what serves drains.
+    /// Tells that another host goes on: waiting requests are answered [`Outcome::HandedOver`], the current generation
+    /// drains.
     pub fn hand_over(&self) {
         let _ = self.0.send(Request::HandOver);
     }
 }
 
 impl Task {
-    /// Answers who asked for a freeze, once nothing is loaded.
+    /// Answers the request for a freeze, once no load runs.
     pub(super) async fn answer_freeze(&mut self) {
         if self.running.is_some() || !matches!(self.handover, Handover::Freezing(_)) {
             return;
@@ -74,7 +75,7 @@ impl Task {
         self.refuse_waiting();
     }
 
-    /// Those who wait for a load are to ask the other host.
+    /// Tells those who wait for a load that they are to ask the other host.
     pub(super) fn refuse_waiting(&mut self) {
         let report = Arc::new(Report {
             outcome: Outcome::HandedOver,

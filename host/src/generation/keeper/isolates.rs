@@ -1,5 +1,5 @@
-//! Looking after the isolates of generations: those that user code blocks are reported and helped
-//! out, as are those that have more calls than they can take; those that died are replaced.
+//! Looking after the isolates of generations. Blocked isolates are reported, and get help from another isolate, as do
+//! isolates that have more calls than they can take. Isolates that died are replaced.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -21,11 +21,11 @@ use crate::generation::state::{GenerationId, State};
 
 /// The longest time that user code may hold the thread of an isolate that is to end.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// How often isolates are asked for a sign of life.
+/// The time after which isolates are asked for a sign of life again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many times the limit of isolates there may be with those that are about to end.
+/// The most isolates of a generation with those that are about to end, as a multiple of their limit.
 const ENDING_TOO: usize = 4;
-/// The wait after an isolate could not be made before the next is tried, which doubles up to the longest.
+/// The wait before another isolate is tried after one could not be made. It doubles up to the longest wait.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -34,11 +34,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(super) struct Isolates {
     living: JoinSet<(GenerationId, IsolateId, Ended)>,
     making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
-    /// Generations whose code finishes what it does once another one gets the calls.
+    /// Generations whose code finishes its work, since another generation gets the calls.
     draining: JoinSet<()>,
-    /// Generations for which one is being made.
+    /// Generations for which an isolate is being made.
     wanted: BTreeSet<GenerationId>,
-    /// Generations for which none could be made the last time.
+    /// Generations for which no isolate could be made the last time.
     failed: HashMap<GenerationId, Patience>,
 }
 
@@ -59,17 +59,17 @@ impl Patience {
     }
 }
 
-/// What happened to an isolate.
+/// The news about isolates.
 #[derive(Debug)]
 pub(super) enum News {
     Ended(GenerationId, IsolateId, Ended),
     Made(GenerationId, Result<Loaded, LoadError>),
-    /// A generation's code has finished what it does once another one gets the calls.
+    /// The code of a generation has finished its work, after another generation got the calls.
     Drained,
 }
 
 impl Isolates {
-    /// The next thing that happens. May be dropped and called again.
+    /// Waits for the next news. The future may be dropped and the method called again.
     pub(super) async fn next(&mut self) -> News {
         tokio::select! {
             Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
@@ -79,23 +79,23 @@ impl Isolates {
         }
     }
 
-    /// Has a generation stay until its code has finished what it does once another one gets the calls.
+    /// Has a generation stay until its code has finished its work, since another generation gets the calls.
     pub(super) fn drain(&mut self, generation: &Arc<Generation>) {
         self.draining.spawn(generation.drain());
     }
 
-    /// Nothing more is made.
+    /// Gives up the isolates that are being made.
     async fn make_no_more(&mut self) {
         self.making.shutdown().await;
     }
 }
 
 impl Task {
-    /// An isolate takes calls from now on.
+    /// Adds an isolate to its generation: it takes calls from now on.
     pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
         let ended = isolate.ended();
         let (id, isolate) = (generation.id, generation.pool.add(isolate));
-        // A panic on the way to its end is one of the isolate.
+        // A panic on the way to the isolate's end is a panic of the isolate.
         let ended = AssertUnwindSafe(ended).catch_unwind();
         let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
         self.isolates.living.spawn(end);
@@ -109,7 +109,7 @@ impl Task {
                 self.isolates.failed.remove(&id);
                 self.preparing.is_due_later();
                 let Some(generation) = self.live(id) else {
-                    // Dropping its handle ends it.
+                    // The isolate ends with its handle, which is dropped here.
                     return;
                 };
                 self.isolate_joins(&generation, loaded.isolate);
@@ -121,7 +121,7 @@ impl Task {
                     _ => {}
                 }
             }
-            // Its last lease tells that by itself.
+            // The last lease of the generation tells that by itself.
             News::Drained => {}
             News::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
@@ -146,7 +146,7 @@ impl Task {
                 Ended::Exited { stack, .. } => Some(tracing::field::display(stack)),
                 _ => None,
             };
-            // Each call that was lost is told where it is answered.
+            // Each lost call is told where it is answered.
             warn!(generation = id.0, isolate = isolate.0, calls, reason = %why, stack, "isolate ended");
         }
         self.close_if_nothing_is_left(id);
@@ -161,14 +161,14 @@ impl Task {
         }
     }
 
-    /// No call is left: the isolates end.
+    /// Ends the isolates of a generation that has no calls left.
     pub(super) fn close_isolates(&mut self, generation: &Generation) {
         generation.pool.close();
         self.isolates.failed.remove(&generation.id);
         self.close_if_nothing_is_left(generation.id);
     }
 
-    /// Asks every isolate for a sign of life, tells what changed, and helps where calls would wait.
+    /// Asks every isolate for a sign of life, tells the changes, and helps where calls would wait.
     pub(super) fn look_after_isolates(&mut self) {
         let mut blocked = 0;
         for generation in self.live_generations() {
@@ -222,13 +222,13 @@ impl Task {
         self.entries.values().filter_map(|entry| entry.live.clone()).collect()
     }
 
-    /// Resolves when every isolate has ended, each of which was told to, or nothing can end those that are left. True
-    /// when all have.
+    /// Waits until every isolate has ended, after each was told to, or until nothing can end those that are left.
+    /// True when all have ended.
     pub(super) async fn isolates_end(&mut self) -> bool {
         self.isolates.make_no_more().await;
         let generations = self.live_generations();
         let until = Instant::now() + self.limits.drain;
-        // Since when all that are left were terminated.
+        // The time since which all isolates that are left have been terminated.
         let mut hopeless = None::<Instant>;
         let mut look = tokio::time::interval(LOOK_EVERY);
         while generations.iter().any(|generation| generation.pool.len() > 0) {
@@ -290,7 +290,7 @@ impl Task {
     }
 }
 
-/// Ends the isolates in which these calls run, which went beyond the limit.
+/// Ends the isolates in which these calls run: the calls went beyond the limit.
 fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
     for EndedFor { isolate, call } in generation.pool.terminate_running(calls) {
         for CallInfo {
@@ -323,7 +323,7 @@ fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, with
     }
 }
 
-/// One line for each isolate that stays for what its code finishes.
+/// Logs one line for each isolate that stays because its code finishes work.
 fn report_finishing(generation: &Generation, isolates: &[Observed]) {
     for Observed { id, vitals, .. } in isolates {
         let Some(work) = vitals.finishing else {
@@ -349,7 +349,7 @@ fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Obser
     );
 }
 
-/// One line for each call that may hold the isolate.
+/// Logs one line for each call that may hold the isolate.
 fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
     let calls: Vec<u64> = vitals.calls.iter().map(|call| call.id).collect();
     let calls = generation.describe(&calls);

@@ -1,4 +1,4 @@
-//! From a request to its answer: compare, load, and then activate, discard or reject.
+//! From a request to its answer: the keeper compares, loads, and then activates, discards or rejects.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::generation::table::Entry;
 use crate::lint::{self, Before};
 
 impl Task {
-    /// Begins what was asked for next, unless something is worked on.
+    /// Begins the request that waits first, unless another one is worked on.
     pub(super) fn begin_next_load(&mut self) {
         while self.running.is_none()
             && self.handover.is_open()
@@ -30,7 +30,7 @@ impl Task {
             let began = self.superseded.map_or_else(Instant::now, |superseded| superseded.since);
             let current = self.table.current();
             let current = current.map(|current| current.sources.clone());
-            // What was rejected, or rolled back, comes back when it is asked for or when it changed.
+            // Code that was rejected, or rolled back, is loaded again when somebody asks for it or when it changed.
             let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
             if want == (Want::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
                 self.running = Some(Running::compare(want, reason, began, current, read_last));
@@ -40,20 +40,20 @@ impl Task {
         }
     }
 
-    /// A reload was asked for while a load runs: finds out whether the disk makes that load useless.
+    /// Finds out whether the disk makes the running load useless, after a reload was asked for.
     pub(super) fn asked_during_load(&mut self) {
         let Some(running) = &self.running else {
             return;
         };
         let read = match running.want {
-            // The code on the disk comes before the code of yesterday, once it is other code than what was rejected.
+            // The code on the disk comes before the last good code, once it differs from the code that was rejected.
             Want::LastGood { .. } => self.newest_read.clone(),
             _ => running.read(),
         };
         self.outdated = running.generation().zip(read).map(find_out_whether_outdated);
     }
 
-    /// A newer edit makes the load of an older one useless, however long that has run.
+    /// Gives up the load of an older edit, since a newer one makes it useless, however long it has run.
     pub(super) fn supersede_load(&mut self, outdated: GenerationId) {
         let Some(running) = &self.running else {
             return;
@@ -64,7 +64,7 @@ impl Task {
         }
         debug!(generation = outdated.0, "load given up for a newer edit");
         self.running = None;
-        // Nobody has asked for the code of yesterday.
+        // Nobody has asked for the last good code.
         if !matches!(want, Want::LastGood { .. }) {
             self.superseded = Some(Superseded::once_more(self.superseded, began));
             self.queue.again(want, reason);
@@ -72,7 +72,7 @@ impl Task {
         self.apply(outdated, Event::LoadAbandoned);
     }
 
-    /// Tells what a load does that takes long.
+    /// Tells the stage of a load that takes long.
     pub(super) fn tell_long_load(&mut self) {
         let Some((id, stage, elapsed)) = self.running.as_ref().and_then(Running::long_load) else {
             return;
@@ -137,7 +137,7 @@ impl Task {
         self.show(id);
     }
 
-    /// A phase of the request that is worked on has ended.
+    /// Goes on with the running request, a phase of which has ended.
     pub(super) fn proceed(&mut self, done: Done) {
         let Some(Running {
             want, reason, began, ..
@@ -223,7 +223,7 @@ impl Task {
         }
     }
 
-    /// Adds what deserves attention, also in comparison with what serves.
+    /// Adds warnings about the new code, also in comparison with the code that serves.
     fn lint(&self, manifest: &mut Manifest) {
         let current = self.table.current();
         let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.as_ref()).collect();
@@ -237,7 +237,7 @@ impl Task {
         manifest.warnings.extend(lint::look(manifest, before.as_ref()));
     }
 
-    /// Nothing is to be loaded.
+    /// Answers a request for which nothing is to be loaded.
     fn end_unchanged(&mut self, began: Instant) {
         self.superseded = None;
         let outcome = match (self.table.current(), &self.last_rejected) {
@@ -249,7 +249,7 @@ impl Task {
                 generation: None,
                 error: error.clone(),
             },
-            // There was something to compare with, which was loaded or rejected.
+            // The disk was compared with code that was loaded or rejected, so one of the two is known.
             (None, None) => Outcome::ShuttingDown,
         };
         self.answer(outcome, began);
@@ -281,14 +281,14 @@ impl Task {
         }
         let error = load_error;
         self.answer(Outcome::Rejected { generation, error }, began);
-        // Rather code from yesterday than none.
+        // The last good code is better than none.
         let before = origin.restored_from;
         if generation.is_none() && want != Want::Check {
             self.begin_load(Want::LastGood { before }, Reason::LastGood, Instant::now());
         }
     }
 
-    /// Whether code of the disk was ever served, be it older than what is there now.
+    /// Tells whether the code that serves came from the disk, be it older than the code that is there now.
     fn serves_the_disk(&self) -> bool {
         let current = self.generations.current().and_then(|id| self.entries.get(&id));
         current.is_some_and(|entry| entry.reason != Reason::LastGood)
@@ -296,7 +296,7 @@ impl Task {
 
     pub(super) fn try_again_if_due(&mut self) {
         if self.running.is_none() && self.retry.is_due(tokio::time::Instant::now()) {
-            // Nobody waits for what becomes of it.
+            // Nobody waits for the report.
             let (nobody, _) = tokio::sync::oneshot::channel();
             self.queue.push(Want::Reload { force: true }, Reason::Retry, nobody);
         }
@@ -314,7 +314,7 @@ impl Task {
             ),
             warnings: generation.manifest.warnings.clone(),
         };
-        // Never published, so nobody can hold a lease.
+        // The generation was never published, so nobody can hold a lease.
         let _ = generation.leases.close_if_idle();
         self.apply(generation.id, Event::Discarded);
         self.answer(outcome, began);
@@ -332,7 +332,7 @@ impl Task {
         }
         let Origin { git, restored_from } = origin;
         self.apply(generation.id, Event::Activated);
-        // What it forgets takes longer than the swap.
+        // The swap comes first, since the history takes longer to forget old sources.
         self.history.push(Past {
             id: generation.id,
             git: git.clone(),

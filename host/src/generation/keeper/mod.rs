@@ -1,5 +1,5 @@
-//! The one task that acts: it loads, swaps, drains and closes what `state` decides, and shows the
-//! result in the table. Everybody else sends it requests and reads.
+//! The one task that acts: it loads, swaps, drains and closes generations as `state` decides, and shows the result in
+//! the table. Everybody else sends it requests and reads.
 
 mod frozen;
 mod handover;
@@ -34,7 +34,7 @@ use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
 use super::table::{Entry, HostEvent, Table, View};
 
-/// How many generations that ended are still shown.
+/// The number of ended generations that are still shown.
 const SHOWN_ENDED: usize = 20;
 /// The longest time that user code may hold the thread of an isolate that ends together with the host.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -47,12 +47,12 @@ struct Task {
     generations: Generations,
     entries: BTreeMap<GenerationId, Entry>,
     last_rejected: Option<(GenerationId, LoadError)>,
-    /// The disk as it was read last, whatever became of it.
+    /// The sources that were read from the disk last, whatever the outcome of their load.
     newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     running: Option<Running>,
     retry: Retry,
-    /// Whether a change that was noticed makes the running load useless.
+    /// The question whether a change on the disk makes the running load useless, while its answer is awaited.
     outdated: Option<Outdated>,
     superseded: Option<Superseded>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
@@ -62,7 +62,7 @@ struct Task {
     preparing: Preparing,
     handover: Handover,
     history: History,
-    /// How much the current generation had read when its sources were looked at last.
+    /// The revision of the current generation's sources when they were looked at last.
     watched_revision: Option<usize>,
 }
 
@@ -121,7 +121,7 @@ impl Task {
                     }
                     Some(Request::Freeze { answer }) => self.handover.freeze(answer),
                     Some(Request::Resume { given }) => self.resume(given),
-                    // Whoever asked may have gone.
+                    // The requester may have gone.
                     Some(Request::Ping { answer }) => drop(answer.send(())),
                     Some(Request::HandOver) => self.hand_over().await,
                     Some(Request::Stop { done }) => {
@@ -156,13 +156,13 @@ impl Task {
         }
     }
 
-    /// Tells the state machine, shows the new state, and does what was decided.
+    /// Tells the state machine of an event, acts on its decisions, and shows the new state.
     fn apply(&mut self, id: GenerationId, event: Event) {
         let decisions = match self.generations.apply(id, event) {
             Ok(decisions) => decisions,
             Err(misplaced) => return error!(%misplaced, "a fault of Baton: please report it"),
         };
-        // First the swap, so that whoever sees the new state is served by it.
+        // The swap comes first, so that the new generation serves whoever sees the new state.
         for decision in decisions {
             self.act(decision);
         }
@@ -235,7 +235,7 @@ impl Task {
 
     fn deadline_passed(&mut self, id: GenerationId) {
         if self.live(id).is_some_and(|generation| generation.pool.is_debugged()) {
-            // It is ended when the debugger has gone.
+            // The generation is ended when the debugger has gone.
             return self.deadlines.set(id, LOOK_EVERY);
         }
         self.apply(id, Event::DeadlinePassed);
@@ -273,12 +273,12 @@ impl Task {
         let report = Arc::new(Report { outcome, took_ms });
         self.table.tell(HostEvent::Reload(report.clone()));
         for ticket in self.queue.finish() {
-            // Whoever asked may have gone.
+            // The requester may have gone.
             let _ = ticket.send(report.clone());
         }
     }
 
-    /// Shows one generation's new state, and tells those who follow.
+    /// Shows one generation's new state, and tells the followers of it.
     fn show(&mut self, id: GenerationId) {
         if let (Some(entry), Some(state)) = (self.entries.get_mut(&id), self.generations.state(id)) {
             let public = state.public();
@@ -303,7 +303,8 @@ impl Task {
         });
     }
 
-    /// What was read since, by a lazy `import()` for example, is watched and kept too.
+    /// Watches and keeps the files, too, that the current generation has read since, by a lazy `import()` for
+    /// example.
     fn look_after_sources(&mut self) {
         let revision = self.table.current().map(|current| current.sources.revision());
         if revision != self.watched_revision {

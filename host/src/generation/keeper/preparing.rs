@@ -1,13 +1,13 @@
-//! The state of what is done ahead of the next load.
+//! The state of preparing for the next load.
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-/// How long after a load: its first calls come first, and so does another edit.
+/// The wait after a load: its first calls come first, and so does another edit.
 const AFTER_LOAD: Duration = Duration::from_millis(20);
 
-/// How long after another isolate was made, which is when processors are short.
+/// The wait after another isolate was made: processors are short then.
 const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 
 /// Preparing for the next load.
@@ -15,32 +15,33 @@ const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 pub(super) enum Preparing {
     #[default]
     No,
-    /// Once so long has passed.
+    /// Preparing begins once so much time has passed.
     Due(Duration),
     Runs(BoxFuture<'static, ()>),
 }
 
 impl Preparing {
-    /// What was prepared has been used by a load, or may not suit any more.
+    /// Has preparing begin soon: a load has used the spare, or the spare may not suit any more.
     pub(super) fn is_due(&mut self) {
         *self = Self::Due(AFTER_LOAD);
     }
 
-    /// What was prepared may have been used by an isolate that was made for calls that would wait.
+    /// Has preparing begin later: the spare may have become an isolate that was made for calls that would wait.
     pub(super) fn is_due_later(&mut self) {
         if !matches!(self, Self::Due(_)) {
             *self = Self::Due(AFTER_ANOTHER);
         }
     }
 
-    /// What is asked for comes first; it is begun again afterwards.
+    /// Stops preparing, since a load that is asked for comes first; preparing begins again afterwards.
     pub(super) fn pause(&mut self) {
         if matches!(self, Self::Runs(_)) {
             self.is_due();
         }
     }
 
-    /// Resolves when it is done; never while nothing is. May be dropped and called again.
+    /// Waits until preparing is done; without end while nothing is prepared. The future may be dropped and the method
+    /// called again.
     pub(super) async fn done(&mut self) {
         match self {
             Self::Runs(preparing) => preparing.await,

@@ -1,4 +1,4 @@
-//! What everybody else has of the keeper: a way to ask it.
+//! The handle on the keeper: everybody else asks it this way.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,23 +20,23 @@ use crate::lint::Code;
 /// Bounds on generations.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// How many may be live before the oldest is hurried.
+    /// The number of generations that may be live before the oldest is hurried.
     pub max_generations: usize,
-    /// The longest time that a superseded generation may finish its calls, and what its code does after them.
+    /// The limit for a superseded generation to finish its calls, and the work of its code after them.
     pub drain: Duration,
-    /// The same for one that is hurried.
+    /// The same limit for a generation that is hurried.
     pub hurried_drain: Duration,
-    /// How long a load may take.
+    /// The limit for a load.
     pub load: Duration,
-    /// How long a call may take before its isolate is ended.
+    /// The time that a call may take before its isolate is ended.
     pub call: Duration,
-    /// How many isolates a generation may have.
+    /// The number of isolates that a generation may have.
     pub isolates: usize,
-    /// Whether an isolate is kept ready for the next load.
+    /// Tells whether an isolate is kept ready for the next load.
     pub spare: bool,
-    /// How much processor time a call may use before its isolate is ended.
+    /// The processor time that a call may use before its isolate is ended.
     pub cpu: Option<Duration>,
-    /// How much an isolate may hold.
+    /// The memory that an isolate may hold.
     pub memory: MemoryLimits,
     /// Warnings that reject the code they are about.
     pub deny: Vec<Code>,
@@ -53,19 +53,19 @@ pub(super) enum Request {
         reason: Reason,
         answer: oneshot::Sender<Arc<Report>>,
     },
-    /// Load nothing more, and say where things are.
+    /// Asks the keeper to load nothing more, and to tell its state.
     Freeze {
         answer: oneshot::Sender<Frozen>,
     },
-    /// Go on, after a freeze; that number has been given.
+    /// Asks the keeper to go on after a freeze; another host has given that number.
     Resume {
         given: Option<GenerationId>,
     },
-    /// Answer, to show that the task goes on.
+    /// Asks for an answer, which shows that the task goes on.
     Ping {
         answer: oneshot::Sender<()>,
     },
-    /// Another host goes on from here.
+    /// Tells that another host goes on from here.
     HandOver,
     Stop {
         done: oneshot::Sender<()>,
@@ -93,7 +93,7 @@ impl Keeper {
         Self(sender)
     }
 
-    /// Asks for a load and waits for what becomes of it.
+    /// Asks for a load and waits for the report on it.
     pub async fn request(&self, want: Want, reason: Reason) -> Arc<Report> {
         let (answer, report) = oneshot::channel();
         // A task that has ended drops the answer, which reads the same below.
@@ -106,7 +106,7 @@ impl Keeper {
         })
     }
 
-    /// Resolves once the task has had a turn; tells whether it had one.
+    /// Waits until the task has had a turn; false when it has ended instead.
     pub fn goes_on(&self) -> impl Future<Output = bool> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let _ = self.0.send(Request::Ping { answer });

@@ -1,4 +1,4 @@
-//! What is done ahead of the next load: the engine prepares for it while nothing is asked for.
+//! The spare: the engine prepares for the next load while nobody asks for one.
 
 use std::panic::AssertUnwindSafe;
 
@@ -9,7 +9,7 @@ use super::preparing::Preparing;
 use super::{STOP_GRACE, Task};
 
 impl Task {
-    /// Has it begun, once nothing is loaded and there is something to go by.
+    /// Has the engine prepare for the next load, once no load runs and there is a current generation to go by.
     pub(super) fn prepare_next_load(&mut self) {
         let Preparing::Due(after) = self.preparing else {
             return;
@@ -25,17 +25,17 @@ impl Task {
             });
             let later = async move {
                 tokio::time::sleep(after).await;
-                // A panic says what it is by itself; the next load is made without a spare.
+                // A panic is told by itself; the next load is made without a spare.
                 let _ = AssertUnwindSafe(prepared).catch_unwind().await;
             };
             self.preparing = Preparing::Runs(later.boxed());
         }
     }
 
-    /// There will be no next load.
+    /// Gives up the spare, since there will be no next load.
     pub(super) async fn give_up_spare(&mut self) {
         self.preparing = Preparing::No;
-        // One that user code holds ends with the process.
+        // A spare that user code holds ends with the process.
         let _ = tokio::time::timeout(STOP_GRACE, self.engine.give_up_prepared()).await;
     }
 }

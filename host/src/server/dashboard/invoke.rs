@@ -1,4 +1,4 @@
-//! Runs a function to its end, as `baton invoke` does: each step on the generation that is current then.
+//! Runs a function to its end, as `baton invoke` does: each step runs on the generation that is current at its time.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -36,14 +36,14 @@ const LARGEST_ANSWER: usize = 32 << 20;
 /// The most reports of a run that wait for its page.
 const MOST_REPORTS: usize = 10_000;
 
-/// What is asked for.
+/// The body of `POST /-/invoke`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Invocation {
     function: String,
     #[serde(default)]
     data: Option<Value>,
-    /// Sleeps are over at once.
+    /// Tells whether sleeps are over at once.
     #[serde(default)]
     skip_sleep: bool,
 }
@@ -111,7 +111,7 @@ pub(super) async fn invoke(
         .into_response()
 }
 
-/// Hands reports on to a page, of which so many may wait. A run whose page takes none is stopped.
+/// Hands reports on to a page; only so many of them may wait. The run of a page that takes none is stopped.
 fn bounded<R: Send + 'static>(
     mut reports: mpsc::UnboundedReceiver<R>,
     stop: CancellationToken,
@@ -136,7 +136,7 @@ fn catalogue(server: &Server) -> Catalogue {
     Catalogue::of(functions)
 }
 
-/// The project's SDK behind the same routes that Inngest calls.
+/// The project's SDK, behind the routes that Inngest calls.
 struct OwnSdk(Router);
 
 impl OwnSdk {
@@ -161,7 +161,7 @@ async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError>
     for (name, value) in &request.headers {
         http = http.header(name, value);
     }
-    // As who may know the generation that answered.
+    // The request is the control socket's, which may know the generation that answered.
     let http = http
         .extension(ConnectInfo(Peer::Control))
         .body(Body::from(request.body))?;

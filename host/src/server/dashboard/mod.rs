@@ -3,20 +3,20 @@
 //! | method, path | who | what |
 //! |---|---|---|
 //! | `GET /-/` | admin, else the login page | the page |
-//! | `GET /-/panels` | admin | what of the page changes, rendered anew |
+//! | `GET /-/panels` | admin | the parts of the page that change, rendered anew |
 //! | `POST /-/invoke` | admin | runs a function to its end; a line of JSON for each thing that happens |
 //! | `POST /-/session` | admin | a URL that opens the page in a browser, once |
 //! | `GET/POST /-/login` | open | a ticket of such a URL, or the admin token: a cookie |
 //! | `POST /-/logout` | the page | ends its session |
 //! | `GET /-/dashboard.css`, `.js` | open | the same for everybody |
 //!
-//! What the page shows of calls comes from `GET /-/events?calls=1` ([`super::feed`]). Nothing is loaded from
-//! elsewhere, and the content security policy says so.
+//! The calls on the page come from `GET /-/events?calls=1` ([`super::feed`]). Nothing is loaded from elsewhere, and
+//! the content security policy says so.
 //!
 //! # Files
 //!
-//! - the page: `panels.rs` renders what changes, `values.rs` what is in it (pure), `page.js` draws the calls and asks
-//!   for the panels anew, `invoke.rs` and `login.rs` its routes
+//! - the page: `panels.rs` renders the parts that change, `values.rs` the values in them (pure), `page.js` draws the
+//!   calls and asks for the panels anew, `invoke.rs` and `login.rs` have its routes
 
 mod invoke;
 mod login;
@@ -48,7 +48,7 @@ pub(super) fn for_admins() -> Router<Server> {
         .route("/-/session", post(login::session))
 }
 
-/// The routes that look themselves who comes.
+/// The routes that check their callers themselves.
 pub(super) fn for_everybody() -> Router<Server> {
     Router::new()
         .route("/-/", get(page))
@@ -101,7 +101,8 @@ fn html(status: StatusCode, markup: &Markup) -> Response {
     (status, headers, markup.0.clone()).into_response()
 }
 
-/// Part of the binary: asked for again with each page, sent again when the binary is another one.
+/// Answers with a file of the binary. A browser asks for the file again with each page, and gets it again when the
+/// binary is another one.
 fn asset(headers: &HeaderMap, kind: &'static str, text: &'static str) -> Response {
     let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..16]);
     let same = headers

@@ -1,4 +1,4 @@
-//! The page around what changes, and the page that asks for the token.
+//! The page around the panels that change, and the page that asks for the token.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -82,7 +82,7 @@ pub(super) fn page(project: &str, panels: &Panels, has_session: bool) -> Markup 
     }
 }
 
-/// Asks for the token; says why the last try was none.
+/// Asks for the token, and tells why the last try was refused.
 pub(super) fn login(refused: Option<&str>) -> Markup {
     html! {
         (DOCTYPE)

@@ -1,4 +1,4 @@
-//! What of the page changes, rendered from the status that everybody reads. Pure.
+//! The parts of the page that change, rendered from the status that everybody reads. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::config::WatchMode;
 use crate::generation::{Last, Outcome, PublicState, Reason, Reloaded};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
-/// How many files are named that differ from what is loaded.
+/// The most files that are named; more files may differ from the loaded code.
 const FILES_SHOWN: usize = 8;
 const GENERATIONS_SHOWN: usize = 10;
 const RELOADS_SHOWN: usize = 12;
 
-/// What changes. Each has an id, by which the script puts it in its place.
+/// The parts of the page that change. Each has an id, by which the script puts it in its place.
 pub(super) struct Panels {
     pub(super) live: Markup,
     pub(super) attention: Markup,
@@ -35,7 +35,7 @@ impl Panels {
         }
     }
 
-    /// One after the other.
+    /// Returns all panels, one after the other.
     pub(super) fn all(&self) -> Markup {
         html! { (self.live) (self.attention) (self.functions) (self.generations) (self.reloads) }
     }
@@ -73,7 +73,7 @@ fn live(status: &Status) -> Markup {
     }
 }
 
-/// What wants to be looked at. Empty, it takes no room.
+/// The things that want to be looked at. Without any, the panel takes no room.
 fn attention(status: &Status) -> Markup {
     let changed = &status.source.changed;
     let isolates = status
@@ -133,7 +133,7 @@ fn warning_notice(warning: &Warning) -> Markup {
     }
 }
 
-/// What is wrong with it.
+/// The fault of the registration.
 fn registration(words: &RegistrationWords) -> Markup {
     html! {
         article.notice.bad {
@@ -221,7 +221,7 @@ fn last_call(last: &Last) -> Markup {
 
 fn generations(status: &Status) -> Markup {
     let newest_first = status.generations.iter().rev();
-    // Those that work are never left out for ones that are over.
+    // Generations that work are never left out for ended ones.
     let (ended, lives): (Vec<_>, Vec<_>) = newest_first.partition(|generation| generation.state.is_final());
     let room = GENERATIONS_SHOWN.saturating_sub(lives.len());
     let shown = lives.into_iter().chain(ended.into_iter().take(room));
@@ -262,7 +262,7 @@ fn generation_row(generation: &GenerationStatus) -> Markup {
             td {
                 @for isolate in &generation.isolates {
                     span.isolate .bad[is_blocked(isolate)] {
-                        // (Not looked at yet.)
+                        // (The heap was not looked at yet.)
                         @if isolate.heap_mb == 0.0 { "–" } @else { (isolate.heap_mb.round()) " MB" }
                         @if is_blocked(isolate) { " blocked" }
                     }
@@ -347,7 +347,7 @@ fn changes(functions: &crate::generation::FunctionChanges) -> Markup {
     }
 }
 
-/// With the lines around the position.
+/// The error of a load, with the lines around its position.
 fn load_error(error: &LoadError) -> Markup {
     let place = error.file.as_ref().map(|file| {
         let [line, column] = [error.line, error.column].map(|at| at.map(|at| format!(":{at}")).unwrap_or_default());

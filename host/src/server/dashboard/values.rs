@@ -5,14 +5,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-/// Of as many colours.
+/// The number of colours.
 const HUES: u32 = 8;
 
 pub(super) fn function_name(id: &str) -> Markup {
     html! { span.function { i class={ "hue-" (hue(id)) } aria-hidden="true" {} (id) } }
 }
 
-/// FNV-1a, as the script has it: a function has one colour on the whole page.
+/// Returns the colour of a function by FNV-1a, as the script does: a function has one colour on the whole page.
 fn hue(id: &str) -> u32 {
     id.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -57,7 +57,7 @@ pub(super) fn seconds(ms: u64) -> String {
     format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
 }
 
-/// `not_kept` as people write it.
+/// Writes a word such as `not_kept` as people write it.
 pub(super) fn words(word: &str) -> String {
     word.replace('_', " ")
 }

@@ -3,9 +3,9 @@
 /// A host's answers to pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pulse {
-    /// It does not know pings.
+    /// The host does not know pings.
     Unknown,
-    /// The last ping, and the looks at which its answer was owed.
+    /// The last ping, and the number of looks at which its answer was owed.
     Known { last: u64, owed: u32 },
 }
 
@@ -18,7 +18,7 @@ impl Pulse {
         }
     }
 
-    /// Tells whether it owes its answer since so many looks.
+    /// Tells whether the host has owed its answer for so many looks.
     pub(super) const fn owes(self, looks: u32) -> bool {
         matches!(self, Self::Known { owed, .. } if owed >= looks)
     }

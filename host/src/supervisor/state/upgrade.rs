@@ -1,5 +1,5 @@
-//! The course of an upgrade: what the host that accepts and the candidate are told, one step after the other, and what
-//! becomes of it when one of them fails.
+//! The course of an upgrade: the messages to the host that accepts and to the candidate, one step after the other,
+//! and the end of the upgrade when one of them fails.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Supervision {
         }
     }
 
-    /// The candidate accepts: the old host finishes, and whoever asked is told.
+    /// Ends an upgrade whose candidate accepts: the old host finishes its calls, and the asker is told.
     pub(super) fn finish_upgrade(&mut self, id: HostId, previous: Option<HostId>, actions: &mut Vec<Action>) {
         let Some(Upgrade { asker, binary, .. }) = self.upgrade.take() else {
             return;
@@ -145,7 +145,7 @@ impl Supervision {
         });
     }
 
-    /// The candidate, or the old host for it, has not done the next step in time.
+    /// Handles a missed deadline of a step, which the candidate or the old host has not done in time.
     pub(super) fn upgrade_is_slow(&mut self, id: HostId, step: Step, actions: &mut Vec<Action>) {
         let greeted = self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Spawned);
         let slow = |what: &str| UpgradeError::TooSlow { what: what.to_owned() };
@@ -168,7 +168,7 @@ impl Supervision {
         self.fail_upgrade(error, actions);
     }
 
-    /// The candidate ends, and the old host goes on as if nothing had been.
+    /// Ends the candidate of a failed upgrade; the old host goes on as before.
     pub(super) fn fail_upgrade(&mut self, error: UpgradeError, actions: &mut Vec<Action>) {
         let Some(Upgrade {
             candidate, asker, step, ..

@@ -1,4 +1,4 @@
-//! Whatever happened to the disk, what is written from then on is told.
+//! Tests that, whatever happened to the disk, every later write is told.
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ enum Step {
     Remove(usize),
     Rename(usize, usize),
     Link(usize, usize),
-    /// So that what happened before is worked on, or half worked on.
+    /// A pause, so that the watch works on the steps before it, or on a part of them.
     Pause(u64),
 }
 
@@ -49,7 +49,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..60)
 }
 
-/// Most of it fails most of the time, as it should.
+/// Takes a step. Most steps fail most of the time, as they should.
 fn apply(disk: &Disk, step: &Step) {
     let path = |place: usize| disk.path(PLACES[place]);
     let _ = match *step {
@@ -71,7 +71,8 @@ fn write(disk: &Disk, path: &str) -> std::io::Result<()> {
     fs::write(path, "new")
 }
 
-/// What could be written: not what is a folder by now, nor what is in a circle of links.
+/// Writes every file that can be written, and returns their paths. Folders cannot be, nor links in
+/// a circle.
 fn write_everything(disk: &Disk) -> Vec<PathBuf> {
     // Trees are not followed through symlinks below them.
     let new = ["functions/new.ts", "functions/steps/new.ts"].into_iter();

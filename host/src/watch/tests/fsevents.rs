@@ -1,5 +1,5 @@
-//! Sequences of events that macOS is known to make, through everything that is pure. FSEvents joins what happens to
-//! one path within an instant (or half a minute) into one event with a flag for each thing, without their order; both
+//! Tests of all pure parts with sequences of events that macOS is known to make. FSEvents joins the changes of one
+//! path within an instant (or half a minute) into one event with a flag for each change, without their order; both
 //! sides of a rename have the same flag; and names are written as on the disk.
 
 use std::path::Path;
@@ -26,7 +26,7 @@ enum Item {
 }
 use Item::{Created, InodeMetaMod, Modified, Removed, Renamed, XattrMod};
 
-/// One event as notify tells it: an event for each flag, in this order, whatever happened first
+/// Returns one event as notify tells it: an event for each flag, in this order, whatever happened first
 /// (`translate_flags` in notify 8's `src/fsevent.rs`).
 fn told_by_notify(path: &str, flags: &[Item]) -> Vec<Event> {
     let kinds = [
@@ -44,8 +44,8 @@ fn told_by_notify(path: &str, flags: &[Item]) -> Vec<Event> {
     set.map(|(_, kind)| Event::new(kind).add_path(path.into())).collect()
 }
 
-/// `/private/var/p` is followed as `/var/p`, which is a link on a Mac: `lib/c.ts` and `größe.ts` as files, `functions`
-/// with `functions/steps` as a tree.
+/// Makes a survey in which `/private/var/p` is followed as `/var/p`, which is a link on a Mac: `lib/c.ts` and
+/// `größe.ts` as files, `functions` with `functions/steps` as a tree.
 fn survey() -> Survey {
     let folder = |ways: &[&str], files: &[&str], trees: &[&str]| Folder {
         ways: ways.iter().map(Into::into).collect(),
@@ -78,8 +78,8 @@ fn survey() -> Survey {
     survey
 }
 
-/// What is told of such events, one each millisecond, and when; `*` stands for everything. `there` says what is on
-/// the disk when it is looked at.
+/// Returns the changes that are told of such events, one event each millisecond, and the times at which they are
+/// told; `*` stands for everything. `there` gives the kind of an entry on the disk when it is looked at.
 fn told(events: &[(&str, &[Item])], there: impl Fn(&Path) -> Kind) -> Vec<(u64, Vec<String>)> {
     let events = events.iter().map(|(path, flags)| told_by_notify(path, flags));
     told_of(events.collect(), there)
@@ -143,8 +143,8 @@ const TOLD_C: &[&str] = &["/var/p/lib/c.ts"];
 const A: &str = "/private/var/p/functions/a.ts";
 const TOLD_A: &[&str] = &["/var/p/functions/a.ts"];
 
-/// <https://github.com/notify-rs/notify/issues/147>: flags stick to a path for up to half a minute, so that a file that
-/// is written to is told as created, too.
+/// <https://github.com/notify-rs/notify/issues/147>: flags stick to a path for up to half a minute, so that a file
+/// that is written to is told as created, too.
 #[test]
 fn a_save_of_a_file_that_was_made_a_moment_ago_is_told_once() {
     check(&[(C, &[Created, Modified])], FILE, &[(LONG, TOLD_C)]);
@@ -199,8 +199,8 @@ fn a_save_by_a_rename_is_complete_with_whatever_flags_it_comes() {
     );
 }
 
-/// <https://github.com/notify-rs/notify/pull/371>: both sides are told alike, so that only the disk says which is which;
-/// <https://github.com/fsevents/fsevents/issues/361>: they come in any order.
+/// <https://github.com/notify-rs/notify/pull/371>: both sides are told alike, so that only the disk says which is
+/// which; <https://github.com/fsevents/fsevents/issues/361>: they come in any order.
 #[test]
 fn both_sides_of_a_rename_are_told_together_in_any_order() {
     let b = "/private/var/p/functions/b.ts";

@@ -1,4 +1,4 @@
-//! Where events do not come.
+//! Tests of files for which events do not come.
 
 use std::fs;
 use std::time::Duration;

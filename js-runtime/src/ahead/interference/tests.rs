@@ -57,7 +57,7 @@ fn between(modules: &[(&str, &str)]) -> [Vec<String>; 3] {
     [names(acting), names(changed), names(outside)]
 }
 
-/// What a module alone does, beside a client and a library.
+/// Returns the names for a module alone, beside a client and a library.
 fn alone(text: &str) -> [Vec<String>; 3] {
     let text = format!(
         "import {{ z }} from 'zod'; import {{ inngest }} from './client.ts'; import * as lib from './lib.ts'; {text}"

@@ -1,5 +1,5 @@
-//! What goes on after an answer has begun: bodies that are taken as they come, and what user code
-//! has waited for beside it.
+//! The work that goes on after an answer has begun: bodies that are taken as they come, and promises that user code
+//! has waited for beside the answer.
 
 use std::future::Future;
 use std::task::{Context, Poll};
@@ -30,7 +30,7 @@ pub(super) enum Lasts {
 pub(super) struct Streamed {
     call: u64,
     parts: mpsc::Sender<Result<Bytes, BodyError>>,
-    /// Dropped when the call is over.
+    /// The sender that is dropped when the call is over.
     over: oneshot::Sender<()>,
 }
 
@@ -107,20 +107,20 @@ impl Driver<'_> {
             Ok(Some(bytes)) => Bytes::copy_from_slice(&bytes),
             Ok(None) => return self.ended(streamed),
             Err(message) => {
-                // There is room: the last part was taken.
+                // The channel has room: the last part was taken.
                 let _ = streamed.parts.try_send(Err(BodyError(message)));
                 return self.ended(streamed);
             }
         };
         let sent = async move {
-            // Also where nobody takes it any more: a call of Inngest outlives its caller.
+            // The part is also pulled where nobody takes it any more: a call of Inngest outlives its caller.
             let _ = streamed.parts.send(Ok(bytes)).await;
             Lasts::Sent(streamed)
         };
         self.lasting.push(sent.boxed_local());
     }
 
-    /// The body has ended; something may go on beside it.
+    /// Ends the body; work for the call may go on beside it.
     fn ended(&mut self, Streamed { call, parts, over }: Streamed) {
         drop(parts);
         let control = self.control.clone();

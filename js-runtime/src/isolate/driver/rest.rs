@@ -1,29 +1,30 @@
-//! When an isolate without calls collects its garbage: V8 does so only as more is allocated, and what calls left would
-//! stay for as long as there are no others.
+//! The collection of garbage in an isolate without calls: V8 collects only as more is allocated, and the garbage of
+//! calls would stay for as long as there are no others.
 
 use std::time::{Duration, Instant};
 
 use crate::control::Held;
 
-/// So long without a call is a rest.
+/// The time without a call after which an isolate rests.
 const RESTS: Duration = Duration::from_secs(10);
 
-/// Less is not worth the time, in bytes.
+/// The garbage that is worth a collection, in bytes.
 const WORTH: usize = 16 << 20;
 
-/// A larger heap is left to V8, in bytes: a call that came meanwhile would wait for too long.
+/// The size of a heap, in bytes, above which garbage is left to V8: a call that came meanwhile would wait for too
+/// long.
 const LARGEST: usize = 256 << 20;
 
-/// See the module's documentation. Decides only.
+/// Decides when an isolate without calls collects its garbage; see the module's documentation.
 #[derive(Debug)]
 pub(super) struct Rest {
     since: Instant,
-    /// What the heap held without garbage.
+    /// The size of the heap without garbage.
     kept: usize,
 }
 
 impl Rest {
-    /// It begins with this.
+    /// Begins with the memory that is held now.
     pub(super) fn of(held: Held, now: Instant) -> Self {
         Self {
             since: now,
@@ -31,7 +32,7 @@ impl Rest {
         }
     }
 
-    /// A call has come.
+    /// Notes that a call has come.
     pub(super) fn is_over(&mut self, now: Instant) {
         self.since = now;
     }
@@ -41,7 +42,8 @@ impl Rest {
         if is_busy {
             self.is_over(now);
         }
-        // What runs without calls leaves garbage too: of a larger heap a larger share.
+        // Code that runs without calls leaves garbage too: in a larger heap only a larger share is worth a
+        // collection.
         let worth = WORTH.max(self.kept / 2);
         now.duration_since(self.since) >= RESTS && held.heap >= self.kept + worth && held.heap <= LARGEST
     }

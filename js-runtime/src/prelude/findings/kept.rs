@@ -31,7 +31,7 @@ struct KeptWarning {
     help: Option<String>,
 }
 
-/// `None` when they cannot be written.
+/// Turns findings into bytes; `None` when they cannot be written.
 pub(crate) fn to_bytes(findings: &Findings) -> Option<Vec<u8>> {
     let function = |Defined { id, definition }: &Defined| KeptFunction {
         id: id.clone(),
@@ -54,7 +54,7 @@ pub(crate) fn to_bytes(findings: &Findings) -> Option<Vec<u8>> {
     serde_json::to_vec(&kept).ok()
 }
 
-/// `None` when they are not ours.
+/// Reads findings from bytes; `None` when the bytes are not ours.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Findings> {
     let Kept { functions, warnings } = serde_json::from_slice(bytes).ok()?;
     let function = |kept: KeptFunction| Defined {

@@ -15,7 +15,7 @@ pub(crate) struct Edits(Vec<(Range<usize>, String)>);
 /// The places that edits move.
 #[derive(Default)]
 struct Moves {
-    /// By line the columns, in UTF-16, behind the edits: as they were and as they are.
+    /// The columns, in UTF-16, behind the edits, by line: before and after the edits.
     columns: BTreeMap<u32, Vec<(u32, u32)>>,
     /// The replacements, by line and column.
     replaced: Vec<Range<(u32, u32)>>,
@@ -30,7 +30,7 @@ impl Edits {
         self.replace(at..at, text);
     }
 
-    /// Returns what was emitted, edited. A text that was taken as it is gets a source map, so that its columns stay.
+    /// Returns the emitted code, edited. A text that was taken as it is gets a source map, so that its columns stay.
     pub(crate) fn apply_to(self, url: &Url, emitted: &Emitted) -> Emitted {
         let map = match &emitted.source_map {
             Some(map) => Some(map.to_vec()),
@@ -74,7 +74,7 @@ impl Edits {
         let (mut before, mut after) = (Place::default(), Place::default());
         let mut at = 0;
         for (range, new) in self.0 {
-            // One that overlaps another would be a fault of the caller's: the first one counts.
+            // An edit that overlaps another would be a fault of the caller's: the first one counts.
             let Some(kept) = text.get(at..range.start) else {
                 continue;
             };
@@ -128,7 +128,7 @@ impl Place {
     }
 }
 
-/// Returns the source map of the edited text; none for one that cannot be read.
+/// Returns the source map of the edited text; `None` for a map that cannot be read.
 fn moved(map: &[u8], moves: &Moves) -> Option<Vec<u8>> {
     let map = SourceMap::from_slice(map).ok()?;
     let mut moved = SourceMapBuilder::new(map.get_file());

@@ -8,8 +8,8 @@ use deno_ast::swc::ast::{
 use deno_ast::swc::common::DUMMY_SP;
 use deno_ast::{ModuleItemRef, ParsedSource};
 
-/// Begins the specifier of an import that stands for `import a = require("b")`: the transpiler leaves it out where only
-/// its types are used, as TypeScript does.
+/// The beginning of the specifier of an import that stands for `import a = require("b")`: the transpiler leaves the
+/// import out where only its types are used, as TypeScript does.
 pub(super) const REQUIRE: &str = "baton:require=";
 
 /// Tells whether a module has one of the two.
@@ -25,7 +25,8 @@ pub(crate) fn wants_preparation(parsed: &ParsedSource) -> bool {
     })
 }
 
-/// Replaces both forms by what the transpiler knows; says whether there is an `export =`. That one is evaluated last.
+/// Replaces both forms by forms that the transpiler knows; tells whether there is an `export =`. That one is
+/// evaluated last.
 pub(crate) fn prepare(program: &mut Program) -> bool {
     let Program::Module(module) = program else {
         return false;
@@ -87,7 +88,7 @@ fn required(import: TsImportEqualsDecl) -> Vec<ModuleItem> {
         .collect()
 }
 
-/// `module.exports = a;`
+/// Makes `module.exports = a;`.
 fn assignment(value: Box<Expr>) -> ModuleItem {
     let exports = MemberExpr {
         span: DUMMY_SP,

@@ -11,14 +11,15 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith as _};
 /// Names that a CommonJS module is given.
 const GIVEN: [&str; 5] = ["exports", "require", "module", "__filename", "__dirname"];
 
-/// See the module's documentation.
+/// The facts that the module's documentation describes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// It has imports or exports of an ES module.
+    /// Tells whether the module has imports or exports of an ES module.
     pub(crate) is_module: bool,
-    /// It waits while it is evaluated.
+    /// Tells whether the module waits while it is evaluated.
     pub(crate) waits: bool,
-    /// It uses what only ES modules have, or declares a name that a CommonJS module is given.
+    /// Tells whether the module uses something that only ES modules have, or declares a name that a CommonJS module
+    /// is given.
     pub(crate) is_es_only: bool,
     /// The specifiers of its import declarations, but for those of types.
     pub(crate) imports: Vec<String>,
@@ -48,7 +49,7 @@ impl Facts {
 
 struct Looking<'a> {
     facts: &'a mut Facts,
-    /// Functions around what is looked at.
+    /// The number of functions around the place that is being read.
     depth: usize,
 }
 
@@ -195,7 +196,7 @@ impl Visit for Looking<'_> {
 
     fn visit_class_member(&mut self, node: &ClassMember) {
         match node {
-            // A name that is computed is evaluated with the class.
+            // A computed name is evaluated with the class.
             ClassMember::Method(method) => {
                 method.key.visit_with(self);
                 method.function.visit_with(self);

@@ -1,9 +1,9 @@
-//! CommonJS of ES modules, as TypeScript makes it where a project's settings say so: each import is a `require` where it
-//! stands, what is exported is a property of `exports` from the start, undefined until its declaration is evaluated, and
-//! whoever imports a name looks at that property each time.
+//! CommonJS of ES modules, as TypeScript makes it where a project's settings say so. Each import is a `require` where
+//! it stands. Each export is a property of `exports` from the start, undefined until its declaration is evaluated. An
+//! importer of a name looks at that property each time.
 //!
-//! It is made of what the transpiler emits, by edits that leave each line where it is. Beyond TypeScript a default
-//! import of a module that has no default is the module's `exports` whatever `esModuleInterop` says.
+//! It is made of the transpiler's output, by edits that leave each line where it is. Beyond TypeScript, a default
+//! import of a module without a default is the module's `exports` whatever `esModuleInterop` says.
 
 mod edits;
 mod equals;
@@ -42,7 +42,7 @@ const ASSIGNED: &str = "\"use strict\";";
 const IMPORT_DEFAULT: &str = "var __importDefault = function (mod) { return mod && mod.__esModule ? mod : \
     mod != null && mod[Symbol.toStringTag] === \"Module\" && \"default\" in mod ? mod : { default: mod }; };";
 
-/// The same where `esModuleInterop` is off: a property of this name is the default.
+/// The same helper where `esModuleInterop` is off: a property of this name is the default.
 const IMPORT_OWN_DEFAULT: &str = "var __importDefault = function (mod) { return mod != null && \
     (mod.__esModule || \"default\" in Object(mod)) ? mod : { default: mod }; };";
 
@@ -57,16 +57,16 @@ const EXPORT_STAR: &str = "var __exportStar = function (mod, exports) { \
     for (const key in mod) if (key !== \"default\" && !Object.prototype.hasOwnProperty.call(exports, key)) \
     Object.defineProperty(exports, key, { enumerable: true, get: function () { return mod[key]; } }); };";
 
-/// The settings of a module that decide what comes of it.
+/// The settings of a module that decide its form.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
-    /// `esModuleInterop`.
+    /// The setting `esModuleInterop`.
     pub(super) interop: bool,
-    /// The module has `export =`.
+    /// Tells whether the module has `export =`.
     pub(super) assigns_exports: bool,
 }
 
-/// Makes CommonJS of what an ES module was emitted as.
+/// Makes CommonJS of the code that was emitted for an ES module.
 ///
 /// # Errors
 /// When what was emitted cannot be parsed.
@@ -105,13 +105,13 @@ struct Converting<'a> {
     edits: Edits,
     /// The expressions by which imported names are read.
     imported: HashMap<String, String>,
-    /// Variables that are declared where they are exported: they are properties of `exports` and nothing else.
+    /// The variables that are declared where they are exported: these are properties of `exports` and nothing else.
     direct: HashSet<String>,
-    /// By the names of declarations what they are exported as.
+    /// The names as which declarations are exported, by the declarations' own names.
     exported: HashMap<String, Vec<String>>,
-    /// Modules that are required so far.
+    /// The number of modules that are required so far.
     modules: usize,
-    /// The names of these variables begin with it.
+    /// The beginning of the names of the variables that hold the modules.
     prefix: String,
     uses_default: bool,
     uses_star: bool,
@@ -142,7 +142,7 @@ impl<'a> Converting<'a> {
         new
     }
 
-    /// Notes what is imported and exported, before anything is changed.
+    /// Notes the imports and exports, before anything is changed.
     fn collect(&mut self, body: &[ModuleItem]) {
         let mut modules = 0;
         for item in body {
@@ -203,7 +203,8 @@ impl<'a> Converting<'a> {
         }
     }
 
-    /// The beginning of the code: what is exported, undefined as yet, and functions, which are there from the start.
+    /// Returns the beginning of the code: the exports, undefined as yet, and functions, which are there from the
+    /// start.
     fn head(&self, body: &[ModuleItem]) -> String {
         let mut head = if self.settings.assigns_exports { ASSIGNED } else { MARK }.to_owned();
         for (is_used, helper) in [
@@ -237,7 +238,7 @@ impl<'a> Converting<'a> {
         head
     }
 
-    /// ` exports.a = read;` for each name that a declaration is exported as.
+    /// Returns ` exports.a = read;` for each name as which a declaration is exported.
     fn assignments(&self, local: &str, read: &str) -> String {
         let names = self.exported.get(local).into_iter().flatten();
         names.fold(String::new(), |mut all, name| {
@@ -391,14 +392,14 @@ impl<'a> Converting<'a> {
                     };
                     text.push_str(&getter(&name, &read));
                 }
-                // A proposal that nothing emits.
+                // No emitted code has this proposal.
                 ExportSpecifier::Default(_) => {}
             }
         }
         text
     }
 
-    /// `export const a = 1, b = () => {};`: properties, and functions that keep their names.
+    /// Edits `export const a = 1, b = () => {};` into properties, and functions that keep their names.
     fn variables(&mut self, range: Range<usize>, var: &VarDecl) {
         let mut before = range.start;
         for (index, declarator) in var.decls.iter().enumerate() {
@@ -475,7 +476,7 @@ impl<'a> Converting<'a> {
         self.imported.get(&*name.sym).cloned().or_else(direct)
     }
 
-    /// Edits a callee so that it is not called as a method; says whether it was.
+    /// Edits a callee so that it is not called as a method; tells whether it was edited.
     fn callee(&mut self, callee: &Expr) -> bool {
         let Some(name) = callee.as_ident() else {
             return false;
@@ -487,7 +488,7 @@ impl<'a> Converting<'a> {
         true
     }
 
-    /// Returns the names that the declaration of this name is exported as.
+    /// Returns the names as which the declaration of this name is exported.
     fn exports_of(&self, name: &Ident) -> Vec<String> {
         if name.ctxt != self.top_level {
             return Vec::new();
@@ -608,7 +609,7 @@ impl Visit for Converting<'_> {
     fn visit_continue_stmt(&mut self, _: &ContinueStmt) {}
 }
 
-/// The variables in a pattern.
+/// Collects the variables in a pattern.
 #[derive(Default)]
 struct Variables(Vec<Ident>);
 
@@ -628,7 +629,7 @@ fn names_of(var: &VarDecl) -> Vec<String> {
     names.0.into_iter().map(|name| name.sym.to_string()).collect()
 }
 
-/// `(a, b)` of `export { a as b }`.
+/// Returns `(a, b)` for `export { a as b }`.
 fn local_exports(export: &NamedExport) -> Vec<(String, String)> {
     let named = export.specifiers.iter().filter_map(ExportSpecifier::as_named);
     named
@@ -640,7 +641,7 @@ fn local_exports(export: &NamedExport) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names that a declaration exports of another module.
+/// Returns the names that a declaration exports of another module.
 fn exported_again(item: &ModuleItem) -> Vec<String> {
     let ModuleItem::ModuleDecl(ModuleDecl::ExportNamed(export)) = item else {
         return Vec::new();
@@ -655,7 +656,7 @@ fn exported_again(item: &ModuleItem) -> Vec<String> {
         .collect()
 }
 
-/// The name of the function that an item declares.
+/// Returns the name of the function that an item declares.
 fn declared_function(item: &ModuleItem) -> Option<String> {
     let declared = |declaration: &Decl| declaration.as_fn_decl().map(|function| function.ident.sym.to_string());
     match item {
@@ -697,7 +698,7 @@ fn property(object: &str, name: &str) -> String {
     }
 }
 
-/// ` Object.defineProperty(…)` of what another module exports.
+/// Returns ` Object.defineProperty(…)` for an export of another module.
 fn getter(name: &str, read: &str) -> String {
     let name = quoted(name);
     format!(" Object.defineProperty(exports, {name}, {{ enumerable: true, get: function () {{ return {read}; }} }});")

@@ -10,17 +10,18 @@ use deno_ast::{MediaType, ParsedSource};
 /// The exports of a compiled module.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// It was an ES module: its default export is a property. Else it is all of `module.exports`.
+    /// Tells whether it was an ES module: its default export is a property. Else the default is all of
+    /// `module.exports`.
     pub(crate) is_module: bool,
     pub(crate) own: Vec<String>,
-    /// The specifiers of the modules that it exports as a whole.
+    /// The specifiers of the modules whose exports the module exports as a whole.
     pub(crate) others: Vec<String>,
 }
 
-/// Reads what code exports that [`super::convert`] made.
+/// Reads the exports of code that [`super::convert`] made.
 pub(crate) fn names(url: &Url, emitted: &Emitted) -> Names {
     let is_module = emitted.code.starts_with(MARK) || emitted.code.contains(&format!("\n{MARK}"));
-    // What was emitted parses.
+    // Emitted code parses.
     let Ok(parsed) = transpile::parse(url, MediaType::Cjs, emitted.code.clone()) else {
         return Names::default();
     };

@@ -20,7 +20,7 @@ fn emitted(text: &str, settings: &str) -> Emitted {
     transpile::emit(&url(), parsed, EmitKind::Compiled, &options(settings)).unwrap()
 }
 
-/// The code without its beginning, which is one line's.
+/// Returns the code without its beginning, which ends with `/*begin*/`.
 fn converted(text: &str) -> String {
     let code = emitted(text, r#"{ "esModuleInterop": true }"#).code;
     let (_, rest) = code.split_once("/*begin*/").unwrap();

@@ -1,7 +1,7 @@
-//! What was made from a file's content, kept on the disk for the next process.
+//! Results that were made from a file's content, kept on the disk for the next process.
 //!
 //! Nothing waits for a write: values are collected, and a thread writes them a little later, or when the engine
-//! closes. What cannot be read, written or trusted is made anew; that there is no store at all is said once, and
+//! closes. A value that cannot be read, written or trusted is made anew; the lack of a store is reported once, and
 //! changes no answer. Deleting the folder is harmless at any time.
 
 mod store;
@@ -17,28 +17,28 @@ use std::time::{Duration, Instant};
 pub(crate) use store::Key;
 use store::{Entry, Found, Store, StoreError};
 
-/// What all of it may take.
+/// The limit for the whole store, in bytes.
 pub(crate) const LIMIT: u64 = 256 << 20;
 
-/// What may wait to be written; beyond it values are not kept.
+/// The limit for values that wait to be written, in bytes; beyond it values are not kept.
 const MOST_WAITING: usize = 64 << 20;
 
-/// A load is left alone before what it made is written.
+/// The time for which a load is left alone before its results are written.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// How long a look waits for the store to be opened. That began before the first isolate did.
+/// The time that a look waits for the store to be opened. The opening began before the first isolate did.
 const OPENING: Duration = Duration::from_millis(250);
 
-/// How long the end of the process waits for what is still to be written.
+/// The time that the end of the process waits for values that are still to be written.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// So much is written at once, so that others get their turn.
+/// The number of bytes that are written at once, so that others get their turn.
 const BATCH: usize = 8 << 20;
 
-/// After so many failures to write in a row nothing is tried again.
+/// The number of failures to write in a row after which nothing is tried again.
 const FAILURES: u32 = 3;
 
-/// What a value is, which is a part of its key.
+/// The kind of a value, which is a part of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     IsScript,
@@ -49,26 +49,26 @@ pub(crate) enum Kind {
     ScriptCode,
 }
 
-/// How often what was looked for was there.
+/// The numbers of looks, by their outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
-    /// Values that were not what was written.
+    /// The number of values that differed from those that were written.
     pub(crate) damaged: AtomicU64,
 }
 
 /// The store and the thread that writes to it.
 pub(crate) struct Disk {
     shared: Arc<Shared>,
-    /// Until it is closed. Nothing is sent: the channel ends with the thread.
+    /// The writer, until it is closed. Nothing is sent: the channel ends with the thread.
     writer: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
 struct Shared {
     folder: PathBuf,
     limit: u64,
-    /// Part of each key, by whether the value is V8's: what it is made by.
+    /// The part of each key that names the maker of the value, by whether the value is V8's.
     makers: [String; 2],
     reader: Mutex<Reader>,
     opened: Condvar,
@@ -80,7 +80,7 @@ struct Shared {
 enum Reader {
     Opening,
     Open(Box<Store>),
-    /// There is none, for now or for good.
+    /// There is no store, for now or for good.
     Absent,
 }
 
@@ -93,7 +93,7 @@ struct Waiting {
 }
 
 impl Disk {
-    /// Begins to open the store in the folder. `ours` and `v8` say by what values are made.
+    /// Begins to open the store in the folder. `ours` and `v8` name the makers of values.
     pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
         let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
         let (running, ended) = channel();
@@ -114,7 +114,7 @@ impl Disk {
         }
     }
 
-    /// Keeps nothing.
+    /// Makes a store that keeps nothing.
     pub(crate) fn off() -> Self {
         let shared = Shared::new(PathBuf::new(), 0, Default::default());
         shared.set_reader(Reader::Absent);
@@ -125,7 +125,7 @@ impl Disk {
         }
     }
 
-    /// The key of what is made from these parts.
+    /// Returns the key of the value that is made from these parts.
     pub(crate) fn key(&self, kind: Kind, parts: &[&[u8]]) -> Key {
         let [ours, v8] = &self.shared.makers;
         let (name, maker) = match kind {
@@ -169,7 +169,7 @@ impl Disk {
         }
     }
 
-    /// Keeps a value, in place of what is there.
+    /// Keeps a value, in the place of an earlier one.
     pub(crate) fn put(&self, key: Key, value: Vec<u8>) {
         let mut waiting = lock(&self.shared.waiting);
         if waiting.closing || waiting.bytes + value.len() > MOST_WAITING {
@@ -187,7 +187,7 @@ impl Disk {
         &self.shared.counts
     }
 
-    /// Writes what waits and ends the thread; gives up on a disk that is too slow.
+    /// Writes the waiting values and ends the thread; gives up on a disk that is too slow.
     pub(crate) fn close(&self) {
         lock(&self.shared.waiting).closing = true;
         self.shared.changed.notify_one();
@@ -249,7 +249,7 @@ impl Shared {
         self.opened.notify_all();
     }
 
-    /// The writer's thread, from its first to its last line.
+    /// Runs the writer's thread, from its first to its last line.
     fn write(&self) {
         let mut store = self.open();
         let mut failures = if store.is_some() { 0 } else { FAILURES };
@@ -301,7 +301,7 @@ impl Shared {
         Ok((open()?.for_reading()?, open()?))
     }
 
-    /// Waits for what is to be written; `None` when there will be no more.
+    /// Waits for values that are to be written; `None` when there will be no more.
     fn next(&self) -> Option<(Vec<Entry>, Vec<Key>)> {
         let mut waiting = lock(&self.waiting);
         while waiting.values.is_empty() && waiting.used.is_empty() && !waiting.closing {
@@ -353,7 +353,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Another file than the one that is damaged or gone.
+    /// Opens another file in the place of one that is damaged or gone.
     fn reopen(&self, store: &mut Option<Store>) -> Result<(), StoreError> {
         self.set_reader(Reader::Absent);
         if let Some(store) = store.take() {
@@ -366,7 +366,7 @@ impl Shared {
     }
 }
 
-/// Parts that are written at once.
+/// Returns the parts that are written at once.
 fn batches(values: &[Entry]) -> Vec<&[Entry]> {
     let mut batches = Vec::new();
     let (mut begin, mut bytes) = (0, 0);
@@ -377,7 +377,7 @@ fn batches(values: &[Entry]) -> Vec<&[Entry]> {
             (begin, bytes) = (at + 1, 0);
         }
     }
-    // Also when there are none: what was used is noted with the first.
+    // A batch without values comes too: uses are noted with the first batch.
     if begin < values.len() || batches.is_empty() {
         batches.push(&values[begin..]);
     }

@@ -1,8 +1,8 @@
 //! Values by key in one SQLite file, for any number of processes at once.
 //!
-//! A value that is read is the one that was written, or there is none: each has a digest, and a file that is
-//! damaged, or of another format, is replaced. A crash loses what was being written, and nothing else. The file is
-//! this user's alone, since what is in it is executed.
+//! A value that is read is the one that was written, or there is none: each has a digest, and a file that is damaged,
+//! or of another format, is replaced. A crash loses unfinished writes, and nothing else. The file is this user's
+//! alone, since its content is executed.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,27 +19,27 @@ pub(crate) type Key = [u8; blake3::OUT_LEN];
 /// A value to be kept.
 pub(super) type Entry = (Key, Vec<u8>);
 
-/// Another one for each change of the tables. It is part of the name, so that two versions of Baton do not
-/// replace each other's file.
+/// The number of the format: another one for each change of the tables. It is part of the file's name, so that two
+/// versions of Baton do not replace each other's file.
 const FORMAT: u32 = 1;
 
-/// `baton` in the header of the file.
+/// The text `baton` in the header of the file.
 const APPLICATION: u32 = 0x6261_746f;
 
 const PAGE: u64 = 4096;
 
-/// How long another process may hold the file.
+/// The time for which another process may hold the file.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The same for a reader, which another process hardly ever keeps waiting.
+/// The same time for a reader, which another process hardly ever keeps waiting.
 const IMPATIENCE: Duration = Duration::from_millis(5);
 
-/// Nothing larger is worth its place, as a part of the limit.
+/// The divisor of the limit that gives the largest value that is kept.
 const LARGEST_PART: u64 = 8;
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// Why there is no store. The texts go on from "…: ".
+/// The reason why there is no store. The texts go on from "…: ".
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
@@ -51,12 +51,12 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the file holds something else than it should.
+    /// Tells whether the file holds something else than it should.
     pub(super) fn is_damage(&self) -> bool {
         self.has_code(&[ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase])
     }
 
-    /// Whether it goes better once another process is done.
+    /// Tells whether a retry may succeed once another process is done.
     pub(super) fn is_busy(&self) -> bool {
         self.has_code(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked])
     }
@@ -71,25 +71,25 @@ pub(super) struct Store {
     path: PathBuf,
     connection: Connection,
     limit: u64,
-    /// Which file it is: another one may be in its place by now.
+    /// The identity of the file: another file may be in its place by now.
     identity: (u64, u64),
 }
 
-/// What a look at a key gave.
+/// The outcome of a look at a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
-    /// It is not what was written.
+    /// The value is not the one that was written.
     Damaged,
     Value {
         value: Vec<u8>,
-        /// Nobody has used it today.
+        /// Tells whether nobody has used the value today.
         unused_today: bool,
     },
 }
 
 impl Store {
-    /// Opens the store in the folder, which is made if it is not there; holds about `limit` bytes.
+    /// Opens the store in the folder, which is made if it is not there; the store holds about `limit` bytes.
     pub(super) fn open(folder: &Path, limit: u64) -> Result<Self, StoreError> {
         ownership::make_folder(folder)?;
         let path = folder.join(format!("{FORMAT}.sqlite"));
@@ -104,7 +104,7 @@ impl Store {
 
     fn open_file(path: &Path, limit: u64) -> Result<Self, StoreError> {
         let unusable = |error| StoreError::Folder(path.to_owned(), error);
-        // SQLite would make a file that others can read.
+        // SQLite alone would make a file that others can read.
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         options.custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK);
@@ -121,7 +121,7 @@ impl Store {
         })
     }
 
-    /// Whether the file at its place is still this one: a cache folder may be deleted at any time.
+    /// Tells whether the file at its place is still this one: a cache folder may be deleted at any time.
     pub(super) fn is_in_place(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity)
     }
@@ -134,7 +134,7 @@ impl Store {
         Ok(())
     }
 
-    /// Who reads makes a value rather than wait for another process.
+    /// Shortens the wait for another process: a reader makes a value rather than wait.
     pub(super) fn for_reading(self) -> Result<Self, StoreError> {
         let hurried = self.connection.busy_timeout(IMPATIENCE);
         hurried.map_err(|error| self.error(error))?;
@@ -166,7 +166,7 @@ impl Store {
         })
     }
 
-    /// Keeps the values, notes which others were used today, and makes room: all of it, or nothing.
+    /// Keeps the values, notes the others that were used today, and makes room: all of it, or nothing.
     pub(super) fn put(&mut self, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
         self.write(values, used)
             .map_err(|error| StoreError::File(self.path.clone(), error))
@@ -212,11 +212,11 @@ fn connect(path: &Path, limit: u64) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // What was written last may be lost with the machine's power; the file stays whole.
+    // The last writes may be lost with the machine's power; the file stays whole.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let part = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
     connection.pragma_update(None, "journal_size_limit", part(limit / 16))?;
-    // A bound for what nobody counts: half-empty pages, the index.
+    // A bound for pages that nobody counts: half-empty ones, and those of the index.
     connection.pragma_update(None, "max_page_count", part(limit / 2 * 3 / PAGE))?;
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
     match (number("application_id")?, number("user_version")?) {
@@ -243,7 +243,8 @@ fn not_ours() -> rusqlite::Error {
     )
 }
 
-/// Deletes what was used longest ago, a quarter more than must be, so that it is not done at each write.
+/// Deletes the values that were used longest ago, a quarter more than must be, so that this does not happen at each
+/// write.
 fn make_room(transaction: &Connection, limit: u64) -> rusqlite::Result<()> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut held: i64 = transaction.query_row("SELECT COALESCE(SUM(size), 0) FROM entries", [], |row| row.get(0))?;
@@ -275,7 +276,7 @@ fn digest_of(key: &Key, value: &[u8]) -> Key {
     *blake3::keyed_hash(key, value).as_bytes()
 }
 
-/// In days, so that a value that is used often is written once a day.
+/// Returns the day, so that a value that is used often is written once a day.
 fn today() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs() / DAY).unwrap_or(i64::MAX)
@@ -285,7 +286,7 @@ fn size(value: &[u8]) -> i64 {
     i64::try_from(value.len()).unwrap_or(i64::MAX)
 }
 
-/// The file and what SQLite keeps beside it. Who has it open goes on with it, unseen.
+/// Removes the file and SQLite's files beside it. A process that has it open goes on with it, unseen.
 fn remove(path: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();

@@ -26,7 +26,7 @@ fn keep(folder: &Path, content: &str, value: &[u8]) {
     disk.close();
 }
 
-/// What another process finds.
+/// Returns the value that another process finds.
 fn found(folder: &Path, content: &str) -> Option<Vec<u8>> {
     let disk = open(folder);
     disk.get(&disk.key(Kind::Emitted, &[content.as_bytes()]))
@@ -68,7 +68,7 @@ fn a_key_tells_kinds_makers_and_parts_apart() {
     assert_ne!(key, disk.key(Kind::Emitted, &[b"a", b"bc"]));
     assert_ne!(key, disk.key(Kind::Findings, &[b"ab", b"c"]));
     assert_ne!(key, another_maker.key(Kind::Emitted, &[b"ab", b"c"]));
-    // V8's code is V8's, whichever Baton asks.
+    // V8's code is V8's, for any Baton.
     let code = disk.key(Kind::ModuleCode, &[b"ab"]);
     assert_eq!(code, another_maker.key(Kind::ModuleCode, &[b"ab"]));
     assert_ne!(code, disk.key(Kind::ScriptCode, &[b"ab"]));
@@ -115,8 +115,8 @@ fn a_file_that_is_damaged_anywhere_gives_what_was_written_or_nothing_and_is_writ
     }
     for (number, bytes) in damaged.into_iter().enumerate() {
         fs::write(file(folder.path()), &bytes).unwrap();
-        // A process finds damage as it reads, and writes what it did not find; what it found before may go with
-        // the file, and is written by the next one.
+        // A process finds damage as it reads, and writes the values that it did not find; values that it found before
+        // may go with the file, and the next process writes them.
         let made = [(); 3].map(|()| {
             let disk = open(folder.path());
             let mut made = 0;
@@ -160,7 +160,7 @@ fn many_processes_share_one_file() {
                 for number in 0..20 {
                     let own = format!("{process} {number}");
                     disk.put(disk.key(Kind::Emitted, &[own.as_bytes()]), own.into_bytes());
-                    // The same value, from all of them.
+                    // All of them write the same value.
                     disk.put(disk.key(Kind::Emitted, &[b"common"]), vec![7; 100_000]);
                 }
                 disk.close();
@@ -185,7 +185,7 @@ fn a_folder_that_is_deleted_meanwhile_is_made_again() {
     let [a, b] = [b"a", b"b"].map(|content| disk.key(Kind::Emitted, &[content]));
     assert!(disk.get(&a).is_some());
     fs::remove_dir_all(&folder).unwrap();
-    // It reads on in the file that has no name any more.
+    // The old process reads on in the file that has no name any more.
     assert!(disk.get(&a).is_some());
     disk.put(b, b"after".to_vec());
     disk.close();
@@ -216,7 +216,7 @@ fn what_was_used_longest_ago_goes_first_and_the_file_stays_below_its_bound() {
         "the newest"
     );
     assert_eq!(store.get(&key(1)).unwrap(), Found::Nothing, "the oldest");
-    // What is larger than makes sense is not kept, and is no failure.
+    // A value that is larger than makes sense is not kept, and is no failure.
     store.put(&[(key(1000), vec![2; 500_000])], &[]).unwrap();
     assert_eq!(store.get(&key(1000)).unwrap(), Found::Nothing);
     drop(store);
@@ -255,7 +255,7 @@ fn without_a_folder_nothing_is_kept_and_nothing_fails() {
 fn a_write_that_was_cut_off_costs_only_itself() {
     let folder = TempDir::new().unwrap();
     keep(folder.path(), "a", b"whole");
-    // As a killed process leaves it: the log of the last write, of which a part is there.
+    // A killed process leaves such a file: the log of the last write, of which a part is there.
     let torn = folder.path().join("torn");
     fs::create_dir(&torn).unwrap();
     let disk = Arc::new(open(folder.path()));

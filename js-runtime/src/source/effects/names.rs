@@ -1,4 +1,4 @@
-//! The names of a module and of its functions, and what they mean.
+//! The names of a module and of its functions, and their meanings.
 
 use deno_ast::swc::ast::{Decl, ForHead, ImportSpecifier, ModuleDecl, ModuleItem, ObjectPatProp, Pat, PropName};
 use deno_ast::swc::ecma_visit::Visit as _;
@@ -14,7 +14,7 @@ impl Reader {
         names.entry(name.to_owned()).or_default().join(origin);
     }
 
-    /// Names may be used before the line that declares them.
+    /// Declares names ahead: they may be used before the line that declares them.
     pub(super) fn declare_ahead(&mut self, declared: &Decl) {
         match declared {
             Decl::Fn(function) => self.declare(&function.ident.sym, Origin::code(&function.ident.sym)),
@@ -72,7 +72,7 @@ impl Reader {
         }
     }
 
-    /// Gives the names of a pattern what they are taken from.
+    /// Gives the names of a pattern the origin of the value that they are taken from.
     pub(super) fn bind(&mut self, pattern: &Pat, origin: &Origin) {
         match pattern {
             Pat::Ident(name) => self.declare(&name.id.sym, origin.clone()),

@@ -1,23 +1,23 @@
-//! Where the values of a module come from.
+//! The origins of the values of a module.
 
 use std::collections::BTreeSet;
 
 use super::{Import, WHOLE};
 
-/// Where a value comes from; from the module itself if nothing is said.
+/// The origin of a value; the module itself if nothing is said.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Origin {
-    /// These were called for it, or it is of one of these.
+    /// The imports that were called for the value, or that the value is of.
     pub(super) imports: BTreeSet<Import>,
-    /// Something global, or built in.
+    /// Tells whether the value is global, or built in.
     pub(super) is_global: bool,
-    /// A variable of the module, seen from one of its functions.
+    /// Tells whether the value is a variable of the module, seen from one of its functions.
     pub(super) is_state: bool,
-    /// An argument of a function.
+    /// Tells whether the value is an argument of a function.
     pub(super) is_argument: bool,
-    /// Functions or classes of the module.
+    /// The functions or classes of the module that the value may be.
     pub(super) code: BTreeSet<String>,
-    /// What a call gave.
+    /// Tells whether a call gave the value.
     pub(super) is_made: bool,
 }
 
@@ -31,7 +31,7 @@ impl Origin {
         self.is_made |= other.is_made;
     }
 
-    /// The specifier of a module, if this is all that it exports.
+    /// Returns the specifier of a module, if this is all that it exports.
     pub(super) fn whole_module(&self) -> Option<&str> {
         let only = self
             .imports

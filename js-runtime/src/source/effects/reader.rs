@@ -47,7 +47,7 @@ pub(super) fn effects(parsed: &ParsedSource) -> ModuleEffects {
     reader.finish()
 }
 
-/// Whose code is read.
+/// The owner of the code that is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Place {
     #[default]
@@ -62,9 +62,9 @@ pub(super) enum Place {
 pub(super) struct Reader {
     pub(super) module: ModuleEffects,
     pub(super) place: Place,
-    /// What the names of the module mean.
+    /// The origins of the module's names.
     pub(super) names: BTreeMap<String, Origin>,
-    /// What those of the functions mean that are being read, the innermost last.
+    /// The origins of the names in the functions that are being read, the innermost last.
     pub(super) locals: Vec<BTreeMap<String, Origin>>,
     /// Exports of names of the module, by the names that they have outside.
     pub(super) exported: Vec<(String, String)>,
@@ -213,11 +213,11 @@ impl Reader {
         self.place = before;
     }
 
-    /// Where a function is that has this name.
+    /// Returns the place of a function that has this name.
     pub(super) fn place_of(&self, name: &str) -> Place {
         match &self.place {
             Place::Evaluation => Place::Function(name.to_owned()),
-            // What is in a function is of that function: it is called by it, or by nobody who is known.
+            // A function within a function belongs to the outer one: that calls it, or no known code does.
             Place::Function(_) | Place::Immediate => self.place.clone(),
         }
     }
@@ -243,7 +243,7 @@ impl Reader {
         self.code_named(name)
     }
 
-    /// A function of the module; one within another is read with it.
+    /// Returns the origin for a function of the module; a function within another is read with it.
     pub(super) fn code_named(&self, name: &str) -> Origin {
         match self.place {
             Place::Evaluation => Origin::code(name),
@@ -288,7 +288,7 @@ impl Reader {
                 ClassMember::PrivateProp(property) if !property.is_static => {
                     self.body(place.clone(), [].into_iter(), |this| property.value.visit_with(this));
                 }
-                // Evaluated with the class.
+                // Other members are evaluated with the class.
                 other => other.visit_children_with(self),
             }
         }

@@ -17,7 +17,7 @@ pub(super) fn without_parentheses(expression: &Expr) -> &Expr {
     inner
 }
 
-/// The argument of a call that has one alone, which is a text.
+/// Returns the argument of a call that has one alone, which is a text.
 pub(super) fn only_text(arguments: &[ExprOrSpread]) -> Option<String> {
     match arguments {
         [ExprOrSpread { spread: None, expr }] => match &**expr {
@@ -28,7 +28,8 @@ pub(super) fn only_text(arguments: &[ExprOrSpread]) -> Option<String> {
     }
 }
 
-/// Tells whether this is `process.env`: its values are texts, and what is written to it is compared by whoever evaluates a module.
+/// Tells whether this is `process.env`: its values are texts, and the evaluator of a module compares the writes to
+/// it.
 pub(super) fn is_environment(member: &MemberExpr) -> bool {
     matches!((&*member.obj, &member.prop), (Expr::Ident(object), MemberProp::Ident(name))
         if &*object.sym == "process" && &*name.sym == "env")
@@ -38,7 +39,7 @@ pub(super) fn is_of_console(callee: &Expr) -> bool {
     matches!(callee, Expr::Member(member) if matches!(&*member.obj, Expr::Ident(object) if &*object.sym == "console"))
 }
 
-/// The names that a pattern declares.
+/// Returns the names that a pattern declares.
 pub(super) fn names_in(pattern: &Pat) -> Vec<String> {
     match pattern {
         Pat::Ident(name) => vec![name.id.sym.to_string()],

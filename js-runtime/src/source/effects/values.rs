@@ -1,4 +1,4 @@
-//! Reads expressions: what they call and change, and where their values come from.
+//! Reads expressions: their calls and changes, and the origins of their values.
 
 use std::collections::BTreeSet;
 
@@ -178,7 +178,7 @@ impl Reader {
         }
     }
 
-    /// The module goes on later, if this is part of its evaluation.
+    /// Notes that the module goes on later, if this is part of its evaluation.
     pub(super) fn wait(&mut self) {
         if !matches!(self.place, Place::Function(_)) {
             self.note(|effects| effects.in_place = true);
@@ -213,7 +213,7 @@ impl Reader {
             return origin;
         }
         if is_of_console(callee) {
-            // Whoever evaluates the module sees what it says.
+            // The evaluator of the module sees what it says.
             self.note(|effects| effects.in_place = true);
             self.all(call.args.iter());
             return Origin::default();
@@ -230,12 +230,12 @@ impl Reader {
         }
         let mut origin = self.all(arguments.iter());
         origin.join(self.run(callee));
-        // What it returns is not followed.
+        // The function's return value is not followed.
         origin.is_global = true;
         Some(origin)
     }
 
-    /// Reads a function that whoever is read calls, sooner or later.
+    /// Reads a function that the code being read calls, sooner or later.
     pub(super) fn run(&mut self, function: &Expr) -> Origin {
         let before = self.place.clone();
         if before == Place::Evaluation {
@@ -252,7 +252,7 @@ impl Reader {
     }
 
     pub(super) fn call_with(&mut self, callee: &Origin, arguments: &[ExprOrSpread], used: bool) -> Origin {
-        // A package keeps a function that it is given for value; anybody else may call it.
+        // A package keeps a function that it is given for value; any other callee may call it.
         let runs = callee.imports.is_empty() && callee.code.is_empty();
         let arguments: Vec<_> = arguments
             .iter()
@@ -264,7 +264,7 @@ impl Reader {
         self.call(callee, &arguments, used)
     }
 
-    /// Notes a call, and tells where what it gives comes from.
+    /// Notes a call, and returns the origin of its result.
     pub(super) fn call(&mut self, callee: &Origin, arguments: &[Origin], used: bool) -> Origin {
         let mut given = Origin::default();
         arguments.iter().for_each(|argument| given.join(argument.clone()));
@@ -288,7 +288,7 @@ impl Reader {
                 effects.gives.extend(given.imports.iter().cloned());
                 effects.gives_code.extend(given.code.iter().cloned());
             } else {
-                // What is built in, or is the module's own, may change what it is given.
+                // A function that is built in, or is the module's own, may change its arguments.
                 effects.calls.extend(given.imports.iter().cloned());
                 effects.runs.extend(given.code.iter().cloned());
                 effects.own_state |= given.is_state;

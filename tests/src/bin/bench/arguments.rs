@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 const USAGE: &str = "bench [--quick] [--rounds N] [--alone] [--check] [--json FILE] [--markdown FILE] [NAME…]";
 
-/// How much is measured.
+/// The amount of measuring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// To see that it works.
+    /// A quick look that shows that the benchmark works.
     Quick,
-    /// For figures that are told to others.
+    /// The effort for figures that are told to others.
     Full,
 }
 
 impl Effort {
-    /// One or the other.
+    /// Returns the one value or the other, by the effort.
     pub(crate) fn choose<T>(self, quick: T, full: T) -> T {
         match self {
             Self::Quick => quick,
@@ -27,9 +27,10 @@ impl Effort {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
-    /// How often everybody has a turn, where somebody said it.
+    /// The number of turns that every subject has, if the command line gives
+    /// it.
     pub(crate) rounds: Option<usize>,
-    /// Without the others.
+    /// Tells whether Baton is measured without the others.
     pub(crate) alone: bool,
     pub(crate) check: bool,
     pub(crate) json: Option<PathBuf>,
@@ -75,7 +76,7 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Whether the measurement called `name` is wanted.
+    /// Tells whether the measurement called `name` is wanted.
     pub(crate) fn want(&self, name: &str, slow: bool) -> bool {
         let unasked = self.names.is_empty() && !(slow && self.effort == Effort::Quick);
         unasked || self.names.iter().any(|wanted| name.starts_with(wanted.as_str()))

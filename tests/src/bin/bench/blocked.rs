@@ -1,4 +1,4 @@
-//! What user code that never lets go of its thread costs everybody else.
+//! The delay that user code causes for all others when it never lets go of its thread.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,21 +15,22 @@ use crate::subject::Subject;
 
 const SPIN: &str = include_str!("spin.ts");
 
-/// Longer than any measurement.
+/// The time that a call spins: longer than any measurement.
 const SPIN_FOR: Duration = Duration::from_secs(90);
 
-/// V8 compiles the functions of a new isolate at about its 400th call, all of them, on the cores that its calls want.
+/// The number of an isolate's calls that count as its first ones. V8 compiles all functions of a new isolate at about
+/// its 400th call, on the cores that its calls want.
 const NEW: usize = 600;
 
-/// What an operator asks before anything is measured.
+/// The number of requests of an operator before anything is measured.
 const WARM_UP: usize = 100;
 
-/// In ms.
+/// The goal in ms.
 const GOAL: Goal = Goal::AtMost(Statistic::P99, 5.0);
 
-/// Light calls, of which each has a connection of its own: alone, while the generation's first isolate
-/// becomes blocked, and while it is. The isolate that takes them is a new one each time, whose first calls are told
-/// apart: what they cost is V8's compiling.
+/// Measures light calls, each over a connection of its own: alone, while the generation's first isolate becomes
+/// blocked, and while it is blocked. Each time a new isolate takes the calls. Its first calls have rows of their own,
+/// because they pay for V8's compiling.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let of_new = |of: &str| Row::samples(format!("light call {of}, the first {NEW} of an isolate"), "ms");
     let later = |of: &str| Row::samples(format!("light call {of}, after these"), "ms");
@@ -50,7 +51,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     alone.into_iter().chain([taken_over]).chain(beside).collect()
 }
 
-/// What an operator or an orchestrator asks while every isolate spins.
+/// Measures the requests of an operator or an orchestrator while every isolate spins.
 pub(crate) async fn operator(effort: Effort) -> Vec<Row> {
     let (_project, baton) = two_isolates().await;
     let mut spinning = Vec::new();
@@ -93,11 +94,11 @@ fn spin(baton: &Baton) -> JoinHandle<()> {
     let until = (now + SPIN_FOR).as_millis() as u64;
     let run = Run::of("fixture-spin").with_data(json!({ "until": until }));
     let executor = baton.executor();
-    // It ends with Baton, which ends before the loop.
+    // The call ends with Baton, and Baton ends before the loop does.
     tokio::spawn(async move { drop(executor.discover(&run).await) })
 }
 
-/// Milliseconds of one call after another, of an isolate's first ones and of those that follow.
+/// Measures calls one after another, in ms: an isolate's first calls, and the calls that follow.
 async fn light_calls(baton: &Baton, effort: Effort, [of_new, later]: &mut [Row; 2]) {
     for (row, calls) in [(of_new, NEW), (later, effort.choose(200, 2_000))] {
         let mut samples = Vec::new();
@@ -108,7 +109,7 @@ async fn light_calls(baton: &Baton, effort: Effort, [of_new, later]: &mut [Row; 
     }
 }
 
-/// Calls a function of one step; the milliseconds from before its connection to the last byte.
+/// Calls a function of one step, and returns the milliseconds from before its connection to the last byte.
 async fn light_call(baton: &Baton) -> f64 {
     let run = Run::of("fixture-one-step").with_data(json!({ "name": "Ada" }));
     let call = baton.executor().request(&run, "step");

@@ -1,4 +1,4 @@
-//! From the start of a process to its first answer.
+//! The time from the start of a process to its first answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,15 @@ use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
-/// How long a process lives after its first answer, so that it can write down what the next one needs.
+/// The time that a process lives after its first answer, so that it can write down what the next
+/// process needs.
 const TO_WRITE: Duration = Duration::from_secs(2);
 
-/// A project of 14 modules. The system has read all files before.
+/// Measures starts of a project of 14 modules. The system has read all files before.
 pub(crate) async fn answers(stage: Arc<Stage>) -> Vec<Row> {
     let mut without = Row::samples("start → first answer, 14 modules, without caches", "ms");
     let mut with = Row::samples("start → first answer, 14 modules, warm caches", "ms");
-    // It makes the startup snapshot where there is none in the binary.
+    // This start makes the startup snapshot if there is none in the binary.
     boot(&stage, Subject::Baton, Duration::ZERO).await;
     for round in 0..stage.rounds() {
         for subject in stage.turns(&Subject::ALL, round) {
@@ -37,7 +38,7 @@ pub(crate) async fn answers(stage: Arc<Stage>) -> Vec<Row> {
     rows
 }
 
-/// In a new folder: the same content at another place.
+/// Starts a server in a new folder: the same content at another place.
 async fn boot(stage: &Stage, subject: Subject, lives_on: Duration) -> f64 {
     let generated = Generated::of(14);
     let server = Server::start(stage, subject, &generated.project);

@@ -1,6 +1,6 @@
-//! A client that takes next to no processor time, for it shares two cores with what is measured: one
-//! connection for each request, whose bytes are made before, and no more of an answer is understood
-//! than where it ends.
+//! A client that takes next to no processor time, because it shares two cores with the server that
+//! is measured. It opens one connection for each request, makes the bytes of a request beforehand,
+//! and reads of an answer only where it ends.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,10 +12,11 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long an answer may take, where nothing else is said.
+/// The time that an answer may take, unless a caller sets another one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two questions whether something has happened. Not a timer of tokio, which counts in ms.
+/// The pause between two checks whether something has happened. It is no timer of tokio, which
+/// counts in ms.
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// See the module's documentation.
@@ -31,11 +32,11 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// Head and body.
     pub(crate) text: String,
-    /// From before its connection to its last byte, in ms.
+    /// The time from before its connection to its last byte, in ms.
     pub(crate) took: f64,
 }
 
-/// Why there is none.
+/// The reason why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// Nobody listens.
@@ -88,7 +89,7 @@ impl Client {
     }
 }
 
-/// Whether an answer is there to its end: by its length or its last chunk.
+/// Tells whether an answer is there to its end, by its length or its last chunk.
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return false;
@@ -119,18 +120,18 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Calls a function of the app `bench` from its beginning. A cache of the last runs is not to be
-    /// mistaken for speed, so there are many.
+    /// Calls a function of the app `bench` from its beginning. There are many runs, so that a cache
+    /// of the last runs is not mistaken for speed.
     pub(crate) fn of(function: &str, data: &Value) -> Self {
         let run = || Run::of(&format!("bench-{function}")).with_data(data.clone());
         Self::from((0..512).map(|_| run()))
     }
 
-    /// The same for runs that may have come further.
+    /// Makes the same requests for runs that may have come further.
     pub(crate) fn from(runs: impl Iterator<Item = Run>) -> Self {
         let executor = Executor::new(Door::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))));
         let wires = runs.map(|run| {
-            // The executor takes gzip, which of all servers here only Deno's gives.
+            // The executor takes gzip; of all servers here only Deno's compresses its answers.
             let call = executor.request(&run, "step").header("accept-encoding", "identity");
             let (mut wire, body) = call.wire("127.0.0.1");
             wire.extend_from_slice(&body);
@@ -142,7 +143,7 @@ impl Requests {
         }
     }
 
-    /// One after the other, and from the beginning again.
+    /// Returns one request after the other, and then starts again with the first one.
     pub(crate) fn next(&self) -> &[u8] {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         &self.wires[next % self.wires.len()]

@@ -1,4 +1,5 @@
-//! What a second isolate is worth, and what one function's calls leave of the processor to another's.
+//! The gain by a second isolate, and the processor time that one function's calls leave to another
+//! function's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,20 +18,21 @@ use crate::subject::Subject;
 
 const ISOLATES: [&str; 2] = ["--isolates=1", "--isolates=2"];
 
-/// Calls that have waited for a second have another isolate made, which has to load.
+/// The time until there are all isolates. When calls have waited for a second, Baton makes another
+/// isolate, which has to load.
 const UNTIL_THERE_ARE_ALL: Duration = Duration::from_secs(3);
 
-/// How long a slow call computes.
+/// The time that a slow call computes, in ms.
 const SLOW_MS: u64 = 20;
 
-/// What is called.
+/// The name of a kind of call, and its requests.
 type Kind = (&'static str, fn() -> Requests);
 
 fn slow() -> Requests {
     Requests::of("burn", &json!({ "ms": SLOW_MS }))
 }
 
-/// Calls per second of a generation with one isolate and with two.
+/// Measures calls per second of a generation with one isolate and with two.
 pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
     let kinds: [Kind; 2] = [("one step", hello), ("20 ms of computing", slow)];
     let names = kinds.map(|(name, _)| ISOLATES.map(|isolates| format!("{name}, 32 callers, {isolates}")));
@@ -58,7 +60,7 @@ pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
     rows
 }
 
-/// One caller's light calls while another function has 32 callers whose calls compute.
+/// Measures one caller's light calls while another function has 32 callers whose calls compute.
 pub(crate) async fn share(stage: Arc<Stage>) -> Vec<Row> {
     let mut row = Row::samples("light call while 32 callers compute 20 ms each", "ms");
     let mut one = Row::samples("the same, --isolates=1", "ms");

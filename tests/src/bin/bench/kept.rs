@@ -1,4 +1,4 @@
-//! What a process keeps of the code that it served before.
+//! The memory that a process keeps of code that it served before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::subject::Subject;
 
 const FEW: usize = 10;
 
-/// Its memory at rest after a few reloads, and after many, of a project of 14 modules.
+/// Measures the memory at rest of a project of 14 modules, after a few reloads and after many.
 pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
     let many = stage.effort.choose(20, 1_000);
     let mut after_few = Row::figure(format!("resident memory after {FEW} reloads"), "MB");
     let mut after_many = Row::figure(format!("resident memory after {many} reloads"), "MB");
-    // What restarts keeps nothing.
+    // A subject that restarts its process keeps nothing.
     for subject in stage.turns(&[Subject::Baton, Subject::BunHot], 0) {
         let generated = Generated::of(14);
         let requests = Generated::requests();
@@ -47,7 +47,7 @@ pub(crate) async fn memory(stage: Arc<Stage>) -> Vec<Row> {
     vec![after_few, after_many, growth]
 }
 
-/// In MB, of the process that was started.
+/// Returns the memory of the started process at rest, in MB.
 async fn at_rest(stage: &Stage, server: &Server) -> f64 {
     let quiet = stage.effort.choose(Duration::from_secs(1), AFTER_RETIREMENT);
     let Memory { resident, .. } = settled(server.pid(), quiet).await;

@@ -8,16 +8,16 @@ use tokio::time::MissedTickBehavior;
 
 use crate::client::{Client, Lost, Reply, Requests};
 
-/// What became of them.
+/// The outcome of many calls.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// The milliseconds of each call that was answered as it should be.
+    /// The milliseconds of each call that got the expected answer.
     pub(crate) answered: Vec<f64>,
-    /// What was answered otherwise, or not at all.
+    /// The number of calls that got another answer, or none.
     pub(crate) lost: usize,
-    /// What one of those was answered.
+    /// The answer, or the loss, of one of the lost calls.
     pub(crate) example: Option<String>,
-    /// From the first call to the last answer.
+    /// The time from the first call to the last answer, in seconds.
     pub(crate) seconds: f64,
 }
 
@@ -30,7 +30,7 @@ impl Outcome {
         self.answered.len() + self.lost
     }
 
-    /// Panics when a call was lost: the figures are not what they seem then.
+    /// Panics when a call was lost, because then the figures are not what they seem.
     pub(crate) fn whole(self, of: &dyn std::fmt::Display) -> Self {
         let example = self.example.as_deref().unwrap_or_default();
         assert_eq!(self.lost, 0, "calls were lost: {example}\n{of}");
@@ -71,14 +71,15 @@ impl Load {
         }
     }
 
-    /// A number of callers, each of which calls again as soon as it has an answer.
+    /// Runs a number of callers. Each caller calls again as soon as it has an answer.
     pub(crate) async fn callers(&self, callers: usize, time: Duration) -> Outcome {
         let began = Instant::now();
         self.paced(callers, Duration::ZERO, move || began.elapsed() < time)
             .await
     }
 
-    /// The same, for as long as `going` says so, but no caller calls sooner than `pace` after its last call.
+    /// Runs callers as [`Load::callers`] does, for as long as `going` says so. No caller calls sooner than
+    /// `pace` after its last call.
     pub(crate) async fn paced(
         &self,
         callers: usize,
@@ -105,7 +106,7 @@ impl Load {
         all(tasks, began).await
     }
 
-    /// So many calls a second, whether or not the ones before have their answers.
+    /// Makes `a_second` calls a second, whether or not the calls before have their answers.
     pub(crate) async fn offered(&self, a_second: u32, time: Duration) -> Outcome {
         let began = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_secs(1) / a_second);

@@ -14,13 +14,14 @@ use crate::subject::Subject;
 
 const CALLERS: usize = 8;
 
-/// Of each caller: 400 calls a second in all, which everybody can take. How many are lost depends on it.
+/// The pace of each caller: all callers make 400 calls a second, which every subject can take. The
+/// number of lost calls depends on the pace.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Between an answer of new code and the next save.
+/// The pause between an answer of new code and the next save.
 const REST: Duration = Duration::from_millis(200);
 
-/// Counts what is refused, cut, answered by an error or not at all within twenty seconds.
+/// Counts the calls that are refused, cut, answered by an error, or not answered within twenty seconds.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let reloads = stage.effort.choose(3, 20);
     let mut row = Row::figure(

@@ -1,4 +1,4 @@
-//! Where and of what the figures are: they mean little without.
+//! The machine and the software that the figures come from: without them the figures mean little.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,15 +16,15 @@ pub(crate) struct Machine {
     cpu: String,
     cores: usize,
     kernel: String,
-    /// Runnable threads over the last minute: what else there was to do.
+    /// The runnable threads over the last minute: the other work of the machine.
     load: String,
     pauses: Pauses,
     binary: String,
-    /// In MB.
+    /// The size in MB.
     size: f64,
     commit: String,
     packages: Vec<(&'static str, String)>,
-    /// How many variables there are in the environment, which the SDK copies now and then.
+    /// The number of variables in the environment, which the SDK copies now and then.
     variables: usize,
 }
 
@@ -44,7 +44,7 @@ impl Machine {
         }
     }
 
-    /// A paragraph.
+    /// Returns a paragraph.
     pub(crate) fn markdown(&self) -> String {
         format!(
             "{}; {} variables in the environment. Baton at commit {}, {:.0} MB. {}.\n",
@@ -109,7 +109,7 @@ fn load() -> String {
     text.split_whitespace().next().map_or_else(unknown, str::to_owned)
 }
 
-/// Of this clone; a binary that was given may be another one's.
+/// Returns the commit of this clone; a binary that was given may be another commit's.
 fn commit() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new("git")

@@ -2,8 +2,9 @@
 //! outside, as Inngest and an operator see it, beside Bun, Deno and Node (`tests/bench/README.md`), and
 //! says which figures miss their goal.
 //!
-//! Without names everything is measured, else each measurement whose name begins with one; `--alone`
-//! measures Baton without the others. A missed goal is marked; with `--check` it is also the exit code.
+//! Without names it measures everything, else each measurement whose name begins with one of the names.
+//! `--alone` measures Baton without the others. A missed goal is marked; with `--check` it is also the
+//! exit code.
 
 #[cfg(target_os = "linux")]
 mod arguments;
@@ -52,7 +53,7 @@ mod subject;
 #[cfg(target_os = "linux")]
 mod table;
 
-// One thread: two cores are soon taken, and what is measured is not the client.
+// The benchmark has one thread: the machine may have two cores, and the client is not what is measured.
 #[cfg(target_os = "linux")]
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! What an idle generation takes, and what it gives back.
+//! The memory that an idle generation takes, and the memory that it gives back.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ use tokio::task::JoinHandle;
 use crate::arguments::Effort;
 use crate::row::{Goal, Row, Statistic};
 
-/// Between two readings.
+/// The pause between two readings.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Readings that differ by less, in KiB, are the same.
+/// The limit below which two readings count as the same, in KiB.
 const STEADY: f64 = 128.0;
-/// The time for which memory has to be the same after a load.
+/// The time for which memory has to stay the same after a load.
 const AFTER_LOAD: Duration = Duration::from_secs(5);
-/// And after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them back.
+/// The same time after generations have retired: V8 keeps pages for 8 to 16 seconds before it gives them
+/// back.
 pub(crate) const AFTER_RETIREMENT: Duration = Duration::from_secs(18);
 
 /// One way to count.
@@ -41,8 +42,8 @@ const COUNTS: [Count; 3] = [
     },
 ];
 
-/// Generations side by side, each with one call that waits; then the calls end. Twice: what a process
-/// needs only once, it takes in the first round and keeps.
+/// Measures generations side by side, each with one call that waits, and then the memory after the
+/// calls. There are two rounds: what a process needs only once, it takes in the first round and keeps.
 pub(crate) async fn generations(effort: Effort) -> Vec<Row> {
     let project = Project::new();
     let generations = effort.choose(4, 8);
@@ -61,8 +62,8 @@ pub(crate) async fn generations(effort: Effort) -> Vec<Row> {
     rows
 }
 
-/// The memory with one generation, with two, and so on. In the end the gate is open and each call has
-/// its answer.
+/// Returns the memory with one generation, with two, and so on. In the end the gate is open and each
+/// call has its answer.
 async fn side_by_side(baton: &Baton, gate: &Gate, generations: std::ops::RangeInclusive<u64>) -> Vec<Memory> {
     let mut calls = Vec::new();
     let mut course = Vec::new();
@@ -90,7 +91,7 @@ fn hold(baton: &Baton, gate: &Gate) -> JoinHandle<Answer> {
     tokio::spawn(async move { executor.discover(&run).await.expect("an answer") })
 }
 
-/// The memory once `generation` is the only one.
+/// Returns the memory once `generation` is the only one.
 async fn alone(baton: &Baton, generation: u64) -> Memory {
     baton
         .status_when("the other generations are gone", |status| {
@@ -100,7 +101,7 @@ async fn alone(baton: &Baton, generation: u64) -> Memory {
     settled(baton.pid(), AFTER_RETIREMENT).await
 }
 
-/// What each generation took beyond the first.
+/// Returns the memory that each generation took beyond the first.
 fn taken(round: &str, course: &[Memory]) -> Vec<Row> {
     let rows = COUNTS.iter().map(|Count { name, of }| {
         let steps = course.windows(2).map(|pair| of(pair[1]) - of(pair[0]));
@@ -111,7 +112,7 @@ fn taken(round: &str, course: &[Memory]) -> Vec<Row> {
     rows.collect()
 }
 
-/// Which share of what they took beyond the first is there again.
+/// Returns the share of the generations' memory, beyond that of the first, that is free again.
 fn given_back(round: &str, course: &[Memory], after: Memory) -> Vec<Row> {
     let (one, all) = (course[0], course[course.len() - 1]);
     let rows = COUNTS.iter().map(|Count { name, of }| {
@@ -122,8 +123,9 @@ fn given_back(round: &str, course: &[Memory], after: Memory) -> Vec<Row> {
     rows.collect()
 }
 
-/// The memory once it was the same for a while: nothing tells when V8 and the allocator have done what
-/// they put off. The binary's own pages are not waited for: the system drops and reads them as it likes.
+/// Returns the memory once it has stayed the same for a while: nothing tells when V8 and the allocator
+/// have done the work that they put off. It does not wait for the binary's own pages, which the system
+/// drops and reads as it likes.
 pub(crate) async fn settled(pid: u32, quiet: Duration) -> Memory {
     let mut before = Memory::of(pid);
     let mut since = Instant::now();

@@ -1,5 +1,6 @@
-//! What an open dashboard costs the calls. Its browser runs on the same machine, and takes of it what it
-//! wants; so beside the calls per second stands Baton's own processor time for a call.
+//! The cost of an open dashboard for the calls. Its browser runs on the same machine, and takes as much
+//! of it as it wants. So the table shows Baton's own processor time for a call beside the calls per
+//! second.
 
 use std::fs;
 use std::path::Path;
@@ -19,14 +20,14 @@ use crate::subject::Subject;
 
 const OFFERED: u32 = 1_000;
 
-/// How a load is made, and what is measured of it without and with an open page.
+/// The rows of a load, each measured without an open page and with one.
 struct Figures {
     rate: [Row; 2],
     latency: [Row; 2],
     cost: [Row; 2],
 }
 
-/// The same process twice a round, without and with a page.
+/// Measures the same process twice a round, without and with a page.
 pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
     let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     if !Path::new(&chromium).exists() {
@@ -48,7 +49,7 @@ pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
             offered.add(&server, open, load.offered(OFFERED, time)).await;
             full.add(&server, open, load.callers(32, time)).await;
             if let Some(browser) = &mut browser {
-                // And waited for: what comes next is measured without it.
+                // The browser's end is waited for: the next measurement runs without it.
                 browser.run("await context.browser().close();").await;
             }
         }
@@ -59,7 +60,7 @@ pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
     rows
 }
 
-/// A page that has heard of the host.
+/// Opens a page and waits until it has heard of the host.
 async fn look_at(server: &Server) -> Browser {
     let mut browser = Browser::start().await;
     let url = json!(format!("http://{}/-/", server.address()));
@@ -103,7 +104,8 @@ impl Figures {
     }
 }
 
-/// What a process has taken so far: proc(5) counts it in hundredths of a second.
+/// Returns the processor time that a process has taken so far, in ms; proc(5) counts it in hundredths of
+/// a second.
 fn processor_ms(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);

@@ -1,31 +1,31 @@
-//! What the machine takes from who runs on it: threads that do nothing but look at the clock, one for each core, and how
-//! long they could not. On a virtual machine its neighbours take that, and a p99 shows it.
+//! The time that the machine takes from the programs on it. One thread for each core does nothing but look at the
+//! clock, and measures how long it could not. On a virtual machine its neighbours take that time, and a p99 shows it.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long they look.
+/// The time for which the threads look at the clock.
 const LOOKS: Duration = Duration::from_secs(2);
 
-/// Whoever runs undisturbed sees the clock again far sooner.
+/// The shortest pause that counts: a thread that runs undisturbed sees the clock again far sooner.
 const NOTABLE: Duration = Duration::from_micros(100);
 
-/// What a call notices.
+/// The shortest pause that a call notices.
 const LONG: Duration = Duration::from_millis(1);
 
 /// See the module's documentation.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Pauses {
-    /// Of all cores' time.
+    /// The share of all cores' time.
     share: f64,
-    /// Of more than a millisecond, a second, on all cores together.
+    /// The number of pauses of more than a millisecond, a second, on all cores together.
     long: f64,
 }
 
 impl Pauses {
-    /// Takes two seconds, and all cores.
+    /// Measures the pauses; this takes two seconds, and all cores.
     pub(crate) fn of_now() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let all: Vec<_> = std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! What is served: the functions of `tests/bench/app`, or as many modules as one likes, in a copy of
-//! its own for each server, with the packages of `tests/bench`.
+//! The projects that are served: the functions of `tests/bench/app`, or a project of any number of
+//! modules. Each server gets a copy of its own, with the packages of `tests/bench`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::subject::folder;
 const LEAF: &str = "functions/f0.ts";
 const HUB: &str = "lib/shared.ts";
 
-/// `hello`, `fifty` and `burn`, and entry files for everybody.
+/// Makes a project with `hello`, `fifty` and `burn`, and with entry files for every subject.
 pub(crate) fn app() -> Project {
     let project = entries();
     for file in [
@@ -45,12 +45,12 @@ fn copy(project: &Project, file: &str) {
     project.write(file, text);
 }
 
-/// Which module is saved.
+/// The module that is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Edit {
-    /// One that nothing imports but what serves it: a function.
+    /// A function: only the file that serves it imports it.
     Leaf,
-    /// One that everything imports.
+    /// A module that every function imports.
     Hub,
 }
 
@@ -63,8 +63,9 @@ impl Edit {
     }
 }
 
-/// A project of a number of modules: a third of them functions, that import the SDK, zod, two modules of
-/// the library, and what all import. The function `f0` answers which version it has of itself and of that.
+/// A project of a number of modules. A third of them are functions, which import the SDK, zod, two modules
+/// of the library, and the module that all import. The function `f0` answers with its own version and with
+/// the version of that module.
 #[derive(Debug)]
 pub(crate) struct Generated {
     pub(crate) project: Project,
@@ -72,7 +73,7 @@ pub(crate) struct Generated {
 }
 
 impl Generated {
-    /// Of 1 module, or of more than 4.
+    /// Makes a project of 1 module, or of more than 4.
     pub(crate) fn of(modules: usize) -> Self {
         let project = entries();
         let generated = Self {
@@ -99,7 +100,7 @@ impl Generated {
         generated
     }
 
-    /// Saves in place, as most editors do, and as no watcher overlooks.
+    /// Saves in place, as most editors do; no watcher overlooks such a save.
     pub(crate) fn save(&self, edit: Edit, version: &str) {
         let (file, text) = self.text(edit, version);
         fs::write(self.project.root().join(file), text).expect("a saved file");
@@ -118,12 +119,12 @@ impl Generated {
         }
     }
 
-    /// Calls of `f0`, whose answers have `(version)` in them for both versions.
+    /// Returns calls of `f0`, whose answers contain `(version)` for both versions.
     pub(crate) fn requests() -> Requests {
         Requests::of("f0", &json!({ "id": "o-1", "amount": 3 }))
     }
 
-    /// Whether this is an answer of the code that was saved as `version`.
+    /// Tells whether this is an answer of the code that was saved as `version`.
     pub(crate) fn shows(reply: &crate::client::Reply, version: &str) -> bool {
         reply.text.contains(&format!("({version})"))
     }
@@ -160,7 +161,7 @@ export function sum<T>(items: T[], of: (item: T) => number): number {{
     )
 }
 
-/// A module of the library; every second one imports the one before.
+/// Returns a module of the library; every second one imports the one before.
 fn order(number: usize) -> String {
     let (import, use_it) = match number % 2 {
         0 => (String::new(), "0".to_owned()),
@@ -237,7 +238,7 @@ export const f{number} = inngest.createFunction(
     )
 }
 
-/// All in one.
+/// Returns a function with everything in one module.
 fn function_alone(version: &str) -> String {
     format!(
         r#"import {{ eventType, Inngest }} from "inngest";

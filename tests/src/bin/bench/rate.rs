@@ -1,4 +1,4 @@
-//! Calls per second, and how long each takes.
+//! The number of calls per second, and the time that each call takes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +36,13 @@ const KINDS: [Kind; 2] = [
 
 const CALLERS: [usize; 2] = [1, 32];
 
-/// A run that has just begun: its step is run.
+/// Returns calls of a run that has just begun: its step is run.
 pub(crate) fn hello() -> Requests {
     Requests::of("hello", &json!({ "name": "Ada" }))
 }
 
-/// A run whose steps are all known: the function goes through them and returns.
+/// Returns calls of a run whose steps are all known: the function goes through
+/// them and returns.
 fn fifty() -> Requests {
     let known = |run: Run| {
         (0..50).fold(run, |run, number| {
@@ -51,7 +52,7 @@ fn fifty() -> Requests {
     Requests::from((0..64).map(|_| known(Run::of("bench-fifty"))))
 }
 
-/// What is measured of one kind with one number of callers.
+/// The rows of one kind of call with one number of callers.
 struct Pair {
     kind: usize,
     callers: usize,

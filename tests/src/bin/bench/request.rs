@@ -1,4 +1,5 @@
-//! `PUT /api/reload` of a file that has changed: from the request to its answer.
+//! The time of a `PUT /api/reload` of a file that has changed, from the request
+//! to its answer.
 
 use std::sync::Arc;
 
@@ -12,10 +13,10 @@ use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
-/// Before anything is measured.
+/// The number of reloads before anything is measured.
 const WARM_UP: usize = 3;
 
-/// Of a project of 14 modules that is not watched.
+/// Measures reloads of a project of 14 modules that is not watched.
 pub(crate) async fn reloads(stage: Arc<Stage>) -> Vec<Row> {
     let mut row = Row::samples("PUT /api/reload, 14 modules, a function changed", "ms");
     for _ in 0..stage.rounds() {

@@ -1,21 +1,21 @@
-//! One thing that was measured: how its figures are computed from samples, and what they should be.
+//! One row of figures: it computes the figures from samples, and knows their goals.
 
 use serde_json::{Value, json};
 
 use crate::subject::Subject;
 
-/// How one figure is made of many.
+/// The way to make one figure of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statistic {
     /// The median of the medians of the rounds.
     P50,
-    /// 99 of a hundred samples of all rounds are no more than this.
+    /// The number that 99 of a hundred samples of all rounds do not exceed.
     P99,
     /// The largest sample.
     Max,
 }
 
-/// What a figure of Baton's should be.
+/// The bound that a figure of Baton's should keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Goal {
     AtMost(Statistic, f64),
@@ -30,7 +30,7 @@ impl Goal {
     }
 }
 
-/// Which statistics tell enough.
+/// The kind of samples, which decides about the statistics that are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// Many samples a round.
@@ -39,13 +39,13 @@ enum Shape {
     Figure,
 }
 
-/// What was measured of one subject.
+/// The samples of one subject.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     subject: Subject,
-    /// Of each round, sorted, never empty.
+    /// The samples of each round, sorted, never empty.
     rounds: Vec<Vec<f64>>,
-    /// What there is to say besides, or instead.
+    /// A remark that stands beside the figures, or instead of them.
     note: Option<String>,
 }
 
@@ -60,17 +60,17 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Of samples that are to be added, many a round.
+    /// Makes a row for samples that are to be added, many a round.
     pub(crate) fn samples(name: impl Into<String>, unit: &'static str) -> Self {
         Self::empty(name.into(), unit, Shape::Samples)
     }
 
-    /// Of figures that are to be added, one a round.
+    /// Makes a row for figures that are to be added, one a round.
     pub(crate) fn figure(name: impl Into<String>, unit: &'static str) -> Self {
         Self::empty(name.into(), unit, Shape::Figure)
     }
 
-    /// Baton's samples of a single round.
+    /// Makes a row of Baton's samples of a single round.
     pub(crate) fn of_baton(name: impl Into<String>, unit: &'static str, samples: Vec<f64>) -> Self {
         let mut row = match samples.len() {
             1 => Self::figure(name, unit),
@@ -90,7 +90,7 @@ impl Row {
         }
     }
 
-    /// Adds a round of a subject. Panics without samples: there is nothing to say then.
+    /// Adds a round of a subject. Panics without samples, because then there is nothing to show.
     pub(crate) fn add(&mut self, subject: Subject, mut round: Vec<f64>) {
         assert!(
             !round.is_empty(),
@@ -102,7 +102,7 @@ impl Row {
         self.of(subject).rounds.push(round);
     }
 
-    /// Says something of a subject, once.
+    /// Adds a remark on a subject, once.
     pub(crate) fn note(&mut self, subject: Subject, note: impl Into<String>) {
         self.of(subject).note = Some(note.into());
     }
@@ -129,7 +129,7 @@ impl Row {
         self.cells.iter().find(|cell| cell.subject == subject)
     }
 
-    /// What is shown, a line each.
+    /// Returns the statistics that are shown, a line each.
     pub(crate) fn statistics(&self) -> &'static [Statistic] {
         match self.shape {
             Shape::Samples => &[Statistic::P50, Statistic::P99],
@@ -140,7 +140,7 @@ impl Row {
     pub(crate) fn goals(&self, statistic: Statistic) -> impl Iterator<Item = Goal> {
         let shown = self.statistics().contains(&statistic);
         let goals = self.goals.iter().copied();
-        // A goal whose statistic has no line is told with the first one.
+        // A goal whose statistic has no line is shown in the first line.
         goals.filter(move |goal| match shown {
             true if statistic == Statistic::P50 => {
                 goal.statistic() == Statistic::P50 || !self.statistics().contains(&goal.statistic())
@@ -149,7 +149,7 @@ impl Row {
         })
     }
 
-    /// A goal for what was never reached is missed too.
+    /// Tells whether Baton misses the goal. A goal for a figure that was not measured is missed too.
     pub(crate) fn misses(&self, goal: Goal) -> bool {
         let figure = self.cell(Subject::Baton).and_then(|cell| cell.at(goal.statistic()));
         match (goal, figure) {
@@ -163,15 +163,16 @@ impl Row {
         self.goals.iter().any(|goal| self.misses(*goal))
     }
 
-    /// Baton's share of what another one has: of each round its median by the other's median of the same
-    /// round, in which the machine was the same. None where one was not measured.
+    /// Returns the quotient of Baton's figure and another subject's. For each round it divides Baton's
+    /// median by the other's median of the same round, in which the machine was the same. None if one of
+    /// them was not measured.
     pub(crate) fn ratio(&self, of: Subject) -> Option<Self> {
         let (ours, theirs) = (self.cell(Subject::Baton)?, self.cell(of)?);
         let name = format!("{}: Baton ÷ {}", self.name, of.name());
         quotient(name, ours, theirs)
     }
 
-    /// The same of two rows of Baton.
+    /// Returns the same quotient of two rows of Baton.
     pub(crate) fn by(&self, other: &Self, name: impl Into<String>) -> Option<Self> {
         let (ours, theirs) = (self.cell(Subject::Baton)?, other.cell(Subject::Baton)?);
         quotient(name.into(), ours, theirs)
@@ -200,7 +201,7 @@ impl Cell {
         self.note.as_deref()
     }
 
-    /// None where nothing was measured.
+    /// Returns the figure; none if nothing was measured.
     pub(crate) fn at(&self, statistic: Statistic) -> Option<f64> {
         let share = match statistic {
             Statistic::P50 => return nearest_rank(&sorted(self.medians()), 0.5),
@@ -210,7 +211,8 @@ impl Cell {
         nearest_rank(&sorted(self.rounds.iter().flatten().copied()), share)
     }
 
-    /// Half of what lies between the rounds' smallest and largest median; none of a single round.
+    /// Returns half of the distance between the rounds' smallest and largest median; none for a single
+    /// round.
     pub(crate) fn spread(&self) -> Option<f64> {
         let medians = sorted(self.medians());
         match medians.as_slice() {
@@ -250,7 +252,7 @@ fn sorted(samples: impl Iterator<Item = f64>) -> Vec<f64> {
     samples
 }
 
-/// The smallest sample that is no less than `share` of them.
+/// Returns the smallest sample that is no less than `share` of them.
 fn nearest_rank(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_median_is_that_of_the_rounds_medians_and_the_spread_half_of_what_they_span() {
-        // Of all samples the median would be 1.
+        // The median of all samples would be 1.
         let row = rounds(&[(Subject::Baton, &[&[1.0, 1.0, 1.0, 1.0, 1.0], &[9.0], &[5.0, 4.0, 7.0]])]);
         let cell = row.cell(Subject::Baton).expect("a cell");
         assert_eq!(cell.at(Statistic::P50), Some(5.0));

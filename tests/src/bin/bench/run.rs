@@ -1,4 +1,4 @@
-//! Which measurements there are; what becomes of their rows.
+//! The list of all measurements, and the output of their rows.
 
 use std::fs;
 use std::pin::Pin;
@@ -18,10 +18,10 @@ use crate::{blocked, boot, isolates, kept, lost, memory, page, rate, request, sa
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
-/// Starts what it needs, and ends it.
+/// A measurement, which starts what it needs and ends it.
 struct Measurement {
     name: &'static str,
-    /// Too slow for a quick look, unless it is asked for by name.
+    /// Tells whether it is too slow for a quick look, unless its name is asked for.
     slow: bool,
     measure: fn(Arc<Stage>) -> Rows,
 }
@@ -105,7 +105,8 @@ pub(crate) async fn bench() -> ExitCode {
     };
     let machine = Machine::this();
     println!("{machine}");
-    // Whoever ends this ends what it started, too: all that runs is killed when its future is dropped.
+    // A person who ends the benchmark ends all processes that it started, too: they are killed when
+    // the future is dropped.
     let Measured { rows, failed } = tokio::select! {
         measured = measure(&arguments) => measured,
         () = ended() => return ExitCode::FAILURE,
@@ -135,13 +136,14 @@ pub(crate) async fn bench() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What was measured, and whether that is all of what was wanted.
+/// The rows that were measured, and the names of the measurements that failed.
 struct Measured {
     rows: Vec<Row>,
     failed: Vec<&'static str>,
 }
 
-/// One that fails does not take the others with it: they may have taken an hour.
+/// Runs the measurements. One that fails does not take the others with it: they may have taken an
+/// hour.
 async fn measure(arguments: &Arguments) -> Measured {
     let stage = Arc::new(Stage::new(arguments));
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
@@ -155,7 +157,7 @@ async fn measure(arguments: &Arguments) -> Measured {
         let task = tasks.spawn_local(measure(stage.clone()));
         match tasks.run_until(task).await {
             Ok(measured) => rows.extend(measured),
-            // What it panicked with has been told.
+            // The panic's message has been printed.
             Err(_) => failed.push(name),
         }
         eprintln!(" {:.0} s", began.elapsed().as_secs_f64());

@@ -1,4 +1,4 @@
-//! From a save to the first answer of the new code.
+//! The time from a save to the first answer of the new code.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,23 +12,24 @@ use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
-/// Before anything is measured: what stays the same is read and compiled once.
+/// The number of saves before anything is measured: files that stay the same are read and compiled
+/// once.
 const WARM_UP: usize = 2;
 
-/// What starts anew knows nothing of the code before.
+/// The same number for a subject that starts anew: it knows nothing of the code before.
 const WARM_UP_OF_RESTARTS: usize = 1;
 
-/// Between an answer and the next save: whoever saves reads what came of it. It is also the time that
-/// watchers have to see that nothing more comes, and Baton to evaluate ahead of the next save.
+/// The pause between an answer and the next save, in which a person would look at the result. In this
+/// time watchers see that nothing more comes, and Baton evaluates ahead of the next save.
 pub(crate) const REST: Duration = Duration::from_secs(1);
 
-/// After which a save counts as overlooked, and the file is saved anew.
+/// The time after which a save counts as overlooked, and the file is saved anew.
 const OVERLOOKED: Duration = Duration::from_secs(15);
 
 const SIZES: [usize; 5] = [1, 10, 14, 100, 1_000];
 
-/// An edit of one module of a project, saved in place. A caller asks again and again, each time over a
-/// connection of its own, until the new code answers.
+/// Measures edits of one module of a project, saved in place. A caller asks again and again, each time
+/// over a connection of its own, until the new code answers.
 pub(crate) async fn saves(stage: Arc<Stage>) -> Vec<Row> {
     let mut rows = Vec::new();
     for modules in SIZES {
@@ -91,7 +92,8 @@ async fn of_size(stage: &Stage, modules: usize) -> Vec<Row> {
     rows
 }
 
-/// 10 modules are there to compare 1,000 of Baton with; a quick look compares with others at one size.
+/// Returns the subjects for a size. 10 modules are there to compare 1,000 of Baton with; a quick look
+/// compares Baton with others at one size.
 fn subjects(effort: Effort, modules: usize) -> &'static [Subject] {
     match (effort, modules) {
         (_, 10) => &[Subject::Baton],
@@ -136,18 +138,18 @@ async fn turn(stage: &Stage, subject: Subject, modules: usize, series: &mut [Ser
     }
 }
 
-/// What came of a save.
+/// The outcome of a save.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Saved {
-    /// The new code answered so many milliseconds after it.
+    /// The new code answered so many milliseconds after the save.
     AtOnce(f64),
-    /// It did only once the same was saved again.
+    /// The new code answered only once the same text was saved again.
     Overlooked,
-    /// It did not even then.
+    /// The new code did not answer even then.
     Never,
 }
 
-/// Saves a new version, and asks until it answers.
+/// Saves a new version, and asks until that version answers.
 pub(crate) async fn save_until_shown(
     generated: &Generated,
     edit: Edit,
@@ -167,11 +169,12 @@ pub(crate) async fn save_until_shown(
     }
 }
 
-/// The milliseconds until the new code answers; none when it does not for too long.
+/// Returns the milliseconds until the new code answers; none when it does not for too long.
 async fn shown(client: &Client, requests: &Requests, version: &str) -> Option<f64> {
     let saved = Instant::now();
     while saved.elapsed() < OVERLOOKED {
-        // Who restarts accepts nothing for a while, or cuts what it has accepted.
+        // A subject that restarts accepts nothing for a while, or cuts connections that it has
+        // accepted.
         if let Ok(reply) = client.ask(requests.next()).await
             && Generated::shows(&reply, version)
         {

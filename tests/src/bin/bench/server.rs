@@ -14,31 +14,32 @@ use crate::client::{Client, Reply, Requests};
 use crate::stage::Stage;
 use crate::subject::Subject;
 
-/// Below those that the system gives to clients.
+/// The next port to use, below the ports that the system gives to clients.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
 
-/// From its start to its first answer, at most: a binary that cargo built makes a snapshot first.
+/// The most time from a start to the first answer: a binary that cargo built makes a snapshot
+/// first.
 const BOOT: Duration = Duration::from_secs(60);
 
-/// Killed on drop, with all that it started.
+/// A server that is killed on drop, with all that it started.
 #[derive(Debug)]
 pub(crate) struct Server {
     subject: Subject,
     child: Child,
     address: SocketAddr,
-    /// What it writes.
+    /// The file that its output goes to.
     output: PathBuf,
-    /// Before it was started.
+    /// The moment before its start.
     began: Instant,
 }
 
 impl Server {
-    /// Starts it; it may not listen yet.
+    /// Starts the server; it may not listen yet.
     pub(crate) fn start(stage: &Stage, subject: Subject, project: &Project) -> Self {
         Self::start_with(stage, subject, project, &[])
     }
 
-    /// As [`Server::start`], with more arguments.
+    /// Starts the server as [`Server::start`] does, with more arguments.
     pub(crate) fn start_with(stage: &Stage, subject: Subject, project: &Project, arguments: &[&str]) -> Self {
         let port = free_port();
         let output = project.scratch().join(format!("{port}.log"));
@@ -69,7 +70,8 @@ impl Server {
         }
     }
 
-    /// Asks until the answer is `wanted`, and says how long that took from its start, in ms.
+    /// Asks until the answer is `wanted`, and returns the time since the start of the server, in
+    /// ms.
     pub(crate) async fn boots(&self, requests: &Requests, wanted: impl Fn(&Reply) -> bool) -> f64 {
         let client = self.client();
         loop {
@@ -85,7 +87,8 @@ impl Server {
         Client::new(self.address)
     }
 
-    /// The process that was started; what restarts has its functions in another one.
+    /// Returns the id of the process that was started; a subject that restarts has its functions in
+    /// another process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }

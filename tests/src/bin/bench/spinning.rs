@@ -1,4 +1,4 @@
-//! A light call while another one spins: what one function costs another, in each runtime.
+//! A light call while another call spins: the cost of one function for another, in each runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,17 @@ use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
-/// Longer than what is measured.
+/// The time that a call spins: longer than any measurement.
 const SPIN: Duration = Duration::from_secs(60);
 
-/// Baton calls an isolate blocked after a second.
+/// The time before the first light call: Baton calls an isolate blocked after a second.
 const BEFORE: Duration = Duration::from_millis(1_500);
 
-/// Who has no answer by then has none while it spins.
+/// The limit for a light call: a call without an answer by then has none while the other call
+/// spins.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Once a call has spun for a while.
+/// Measures light calls once another call has spun for a while.
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
     let mut row = Row::samples("light call while another one spins", "ms");
     for round in 0..stage.rounds().min(3) {
@@ -44,7 +45,7 @@ async fn turn(stage: &Stage, subject: Subject, row: &mut Row) {
     }
     let spinner = server.client().patience(SPIN * 2);
     let heavy = Requests::of("burn", &json!({ "ms": SPIN.as_millis() as u64 }));
-    // It ends with the server.
+    // The spinning call ends with the server.
     let spinning = tokio::spawn(async move { spinner.ask(heavy.next()).await });
     tokio::time::sleep(BEFORE).await;
     let mut samples = Vec::new();

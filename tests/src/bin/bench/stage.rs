@@ -1,4 +1,4 @@
-//! What all measurements of a run have in common.
+//! The settings and folders that all measurements of a run share.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use tempfile::TempDir;
 use crate::arguments::{Arguments, Effort};
 use crate::subject::Subject;
 
-/// Removed on drop, with the caches of everybody.
+/// The settings of a run, and a folder with every subject's caches, which is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) effort: Effort,
     rounds: Option<usize>,
-    /// Baton without the others.
+    /// Tells whether Baton is measured without the others.
     alone: bool,
     home: TempDir,
 }
@@ -33,12 +33,13 @@ impl Stage {
         }
     }
 
-    /// How often everybody has a turn.
+    /// Returns the number of turns that every subject has.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.unwrap_or_else(|| self.effort.choose(1, 5))
     }
 
-    /// Those of `wanted` that are measured, in the order of a round: each time another one begins.
+    /// Returns the subjects of `wanted` that are measured, in the order of a round: each round begins
+    /// with another subject.
     pub(crate) fn turns(&self, wanted: &[Subject], round: usize) -> Vec<Subject> {
         let mut turns = wanted.to_vec();
         turns.retain(|subject| !self.alone || *subject == Subject::Baton);
@@ -49,8 +50,8 @@ impl Stage {
         turns
     }
 
-    /// Where everybody keeps what is kept between two starts: caches, also those below the folder of
-    /// temporary files.
+    /// Returns the variables that name the folders for all that a subject keeps between two starts:
+    /// caches, also those below the folder of temporary files.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         let home = self.home.path();
         vec![
@@ -63,7 +64,7 @@ impl Stage {
     }
 
     /// Empties all caches, but for V8's startup snapshot: it is part of a binary that is shipped, and
-    /// lies in the cache folder only for one that cargo built.
+    /// only a binary that cargo built has it in the cache folder.
     pub(crate) fn forget(&self) {
         forget(self.home.path());
     }

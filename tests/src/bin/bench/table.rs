@@ -1,19 +1,19 @@
-//! What was measured, as text with aligned columns and as Markdown: a line for each statistic, a column
-//! for each subject that was measured.
+//! The table of all figures, as text with aligned columns and as Markdown: a line for each statistic,
+//! and a column for each subject that was measured.
 
 use crate::row::{Cell, Goal, Row, Statistic};
 use crate::subject::Subject;
 
-/// Its head, and its lines.
+/// The head and the lines of a table.
 struct Table {
     head: Vec<String>,
     lines: Vec<Vec<String>>,
-    /// How many columns there are before the figures.
+    /// The number of columns before the figures.
     names: usize,
     figures: usize,
 }
 
-/// Aligned columns: names to the left, figures to the right.
+/// Returns aligned columns: names to the left, figures to the right.
 pub(crate) fn text(rows: &[Row]) -> String {
     let table = Table::of(rows);
     let all: Vec<_> = std::iter::once(&table.head).chain(&table.lines).collect();
@@ -41,7 +41,7 @@ pub(crate) fn text(rows: &[Row]) -> String {
     out
 }
 
-/// A table as GitHub shows it.
+/// Returns a table as GitHub shows it.
 pub(crate) fn markdown(rows: &[Row]) -> String {
     let table = Table::of(rows);
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
@@ -107,7 +107,7 @@ fn figure(cell: &Cell, statistic: Statistic) -> String {
     parts.join(" ")
 }
 
-/// No more digits than mean something.
+/// Returns a figure with no more digits than mean something.
 fn number(figure: f64) -> String {
     match figure.abs() {
         0.0 => "0".to_owned(),

@@ -1,5 +1,5 @@
-//! The list of where Baton does otherwise: `tests/behaviours/differences.toml`. Nothing else may
-//! differ, and what is listed has to.
+//! The list of Baton's differences from other runtimes: `tests/behaviours/differences.toml`.
+//! Nothing else may differ, and each listed case has to.
 
 use serde::Deserialize;
 
@@ -13,11 +13,11 @@ struct File {
     difference: Vec<Difference>,
 }
 
-/// Whether a difference stays.
+/// The kind of a difference: it stays, or it has to go.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
-    /// Baton does so on purpose.
+    /// Baton differs on purpose.
     ByDesign,
     /// Baton has to change.
     ToBeFixed,
@@ -34,7 +34,7 @@ enum Model {
 #[serde(deny_unknown_fields)]
 pub(super) struct Difference {
     from: Model,
-    /// The file of cases.
+    /// The name of the file of cases.
     pub(super) topic: String,
     pub(super) cases: Vec<String>,
     pub(super) kind: Kind,
@@ -42,7 +42,7 @@ pub(super) struct Difference {
 }
 
 impl Difference {
-    /// Everything that is listed as different from a runtime.
+    /// Returns all listed differences from a runtime.
     pub(super) fn all_from(runtime: Runtime) -> Vec<Self> {
         let file: File = toml::from_str(FILE).unwrap_or_else(|error| panic!("differences.toml: {error}"));
         let model = match runtime {
@@ -56,7 +56,7 @@ impl Difference {
             .collect()
     }
 
-    /// The one that a case is in.
+    /// Returns the difference that lists a case.
     pub(super) fn of<'a>(listed: &'a [Self], topic: &str, case: &str) -> Option<&'a Self> {
         listed
             .iter()

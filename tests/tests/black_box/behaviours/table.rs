@@ -1,4 +1,4 @@
-//! `docs/behaviours.md`: what was compared, and what came of it.
+//! `docs/behaviours.md`: the cases that were compared, and their results.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,10 +7,10 @@ use super::Outcomes;
 use super::differences::{Difference, Kind};
 use super::runtime::{Results, Runtime, folder};
 
-/// Set, the file is written instead of compared.
+/// The variable that, when set, has the file written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
-/// Fails when the file does not say what came of it.
+/// Fails when the file does not have the results of this run.
 pub(super) fn check(everywhere: &Outcomes, bun: &Outcomes) {
     let table = table(everywhere, bun);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/behaviours.md");
@@ -108,7 +108,7 @@ fn of(results: &[(Runtime, Results)], wanted: Runtime) -> &Results {
     &found.expect("a runtime's results").1
 }
 
-/// The comment that a file of cases begins with.
+/// Returns the comment that a file of cases begins with.
 fn first_line(file: &str) -> String {
     let text = std::fs::read_to_string(folder().join(file)).expect("cases");
     let line = text.lines().next().unwrap_or_default();
@@ -127,7 +127,7 @@ fn why(difference: Option<&Difference>) -> String {
     }
 }
 
-/// A bar would end the cell.
+/// Escapes bars: a bar would end the cell.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,5 +1,5 @@
-//! Cases: small projects of `tests/compat/cases/`, each with one value that is right. What runs them elsewhere says so
-//! first: Node by `tsx`, Bun, Deno; then Baton does. Where one of these gives something else, the case tells what.
+//! Cases: small projects of `tests/compat/cases/`, each with one value that is right. First other runtimes run a
+//! case: Node by `tsx`, Bun, Deno; then Baton does. If one of these gives another value, the case says which one.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use super::row::folder;
 use super::services::free_port;
 use crate::behaviours::runtime::Runtime;
 
-/// What `case.toml` says.
+/// The content of `case.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -24,9 +24,9 @@ struct Case {
     /// A section of `tests/compat/head.md`.
     kind: String,
     says: String,
-    /// JSON.
+    /// The right value, in JSON.
     right: String,
-    /// The ids of the app and the function, where the case has `functions/` of its own.
+    /// The ids of the app and the function, if the case has `functions/` of its own.
     function: Option<String>,
     /// The event's data, in JSON.
     data: Option<String>,
@@ -34,13 +34,13 @@ struct Case {
     settings: Option<String>,
     /// A shell's script that is run in the folder.
     prepare: Option<String>,
-    /// For all; `{port}` is one that is free.
+    /// The variables for all runtimes; `{port}` stands for a port that is free.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// By peer.
+    /// The flags of each peer.
     #[serde(default)]
     flags: BTreeMap<String, Vec<String>>,
-    /// A part of what a peer prints, where that is not what is right.
+    /// A part of a peer's output, by peer, if the peer does not give the right value.
     #[serde(default)]
     gives: BTreeMap<String, String>,
     note: Option<String>,
@@ -77,7 +77,7 @@ async fn slow_cases_of_files_that_change_give_what_is_right() {
     judge_each("Code and files that change").await;
 }
 
-/// All of them, by kind in the order of the document, and by name.
+/// Returns all cases, by kind in the order of the document, and by name.
 fn cases() -> Vec<Case> {
     let files = std::fs::read_dir(folder().join("cases")).expect("a folder of cases");
     let mut cases: Vec<_> = files.map(|file| read(&file.expect("a case").path())).collect();
@@ -96,7 +96,7 @@ fn read(folder: &Path) -> Case {
     Case { name, ..case }
 }
 
-/// Tells what is wrong.
+/// Runs a case everywhere, and returns the faults.
 async fn judge(case: Case) -> Vec<String> {
     let project = Project::of_case(&case.name);
     case.prepare(&project).await;
@@ -124,7 +124,8 @@ async fn judge(case: Case) -> Vec<String> {
 }
 
 impl Case {
-    /// Makes what the folder lacks: a function and an entry for the peers where it has none, settings, what a script makes.
+    /// Makes the files that the folder lacks: a function, an entry for the peers if it has none, settings, and the
+    /// files of its script.
     async fn prepare(&self, project: &Project) {
         let module = if project.root().join("work.tsx").exists() {
             "work.tsx"
@@ -162,7 +163,7 @@ impl Case {
         variables.map(move |(name, value)| (name.as_str(), value.replace("{port}", &port)))
     }
 
-    /// All that a peer prints, without colours.
+    /// Returns all output of a peer, without colours.
     async fn printed(&self, project: &Project, peer: &str, runtime: Runtime) -> String {
         let _ = std::fs::remove_dir_all(project.root().join("generated"));
         let mut command = runtime.program();
@@ -187,7 +188,7 @@ impl Case {
         printed
     }
 
-    /// What the step returns under Baton.
+    /// Returns the step's result under Baton.
     async fn value(&self, project: &Project) -> Value {
         let _ = std::fs::remove_dir_all(project.root().join("generated"));
         let launch = self
@@ -212,7 +213,7 @@ impl Case {
     }
 }
 
-/// The table of the document.
+/// Returns the table of the document.
 pub(super) fn table() -> String {
     let mut text = "| | Baton | Node, by tsx | Bun | Deno |\n|---|---|---|---|---|\n".to_owned();
     for case in cases() {

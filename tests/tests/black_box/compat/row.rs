@@ -1,35 +1,35 @@
-//! A row: a file of `tests/compat/rows/`, whose first lines say what it is about.
+//! A row: a file of `tests/compat/rows/`, whose first lines describe it.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What the comments at the top of the file say.
+/// The data in the comments at the top of the file.
 #[derive(Debug)]
 pub(super) struct Row {
     /// The file's name without its extension.
     pub(super) name: String,
-    /// The packages that it is about.
+    /// The packages that the row is about.
     pub(super) packages: Vec<String>,
-    /// What it is called in the table, where the packages don't say it.
+    /// Its title in the table, if the packages don't give it.
     pub(super) title: Option<String>,
     /// The services that it uses.
     pub(super) needs: Vec<String>,
-    /// A pattern for what the function returns, where the row does not compare itself.
+    /// A pattern for the function's result, if the row does not compare it itself.
     pub(super) answers: Option<Value>,
     pub(super) standing: Standing,
 }
 
 #[derive(Debug)]
 pub(super) enum Standing {
-    /// With a note, if there is one.
+    /// It works, with a note, if there is one.
     Works { note: Option<String> },
-    /// Why not, and what the error contains.
+    /// It does not work yet: the reason, and a part of the error.
     NotYet { reason: String, fails: String },
 }
 
 impl Row {
-    /// Every row, by name.
+    /// Returns every row, by name.
     pub(super) fn all() -> Vec<Self> {
         let folder = folder().join("rows");
         let files = std::fs::read_dir(&folder).expect("a folder of rows");
@@ -72,7 +72,7 @@ impl Row {
         }
     }
 
-    /// The text of an entry file that is this row.
+    /// Returns the text of an entry file that is this row.
     pub(super) fn entry(&self) -> String {
         let name = &self.name;
         format!(
@@ -81,7 +81,7 @@ impl Row {
     }
 }
 
-/// Where the rows and their packages are.
+/// Returns the folder of the rows and their packages.
 pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("compat")
 }

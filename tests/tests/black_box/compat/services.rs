@@ -1,5 +1,5 @@
-//! What the rows use beside Baton, started for them in a temporary folder on free ports, as far as the machine has it:
-//! Redis, PostgreSQL, a browser; and the stand-in for the rest of the world.
+//! The services that the rows use beside Baton, started for them in a temporary folder on free ports, if the machine
+//! has them: Redis, PostgreSQL, a browser; and the stand-in for the rest of the world.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ struct Service {
 }
 
 impl Services {
-    /// Starts what there is.
+    /// Starts the services that the machine has.
     pub(super) async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("baton-compat-").tempdir();
         let folder = folder.expect("a temporary folder");
@@ -43,7 +43,7 @@ impl Services {
         }
     }
 
-    /// Whether the service that a row needs is there.
+    /// Tells whether the service that a row needs is there.
     pub(super) fn has(&self, service: &str) -> bool {
         match service {
             "redis" => self.redis.is_some(),
@@ -53,7 +53,7 @@ impl Services {
         }
     }
 
-    /// What a row's function is told (`Services` in `tests/compat/row.ts`).
+    /// Returns the data for a row's function (`Services` in `tests/compat/row.ts`).
     pub(super) fn described(&self, scratch: &Path) -> Value {
         let port = |service: &Option<Service>| service.as_ref().map(|service| service.port);
         json!({
@@ -65,7 +65,8 @@ impl Services {
         })
     }
 
-    /// Ends them, and waits until they have ended. PostgreSQL wants to be asked, or its shared memory stays.
+    /// Ends the services, and waits until they have ended. PostgreSQL has to be asked to end, or its shared memory
+    /// stays.
     pub(super) async fn stop(mut self) {
         for service in [self.redis.take(), self.postgres.take()].into_iter().flatten() {
             let Service { mut process, .. } = service;
@@ -113,7 +114,7 @@ async fn postgres(folder: &Path) -> Option<Service> {
         command
     };
     if is_root {
-        // The folder around it belongs to root alone otherwise.
+        // Otherwise only root could enter the folder around the database's folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).expect("a folder that others may enter");
         chown(&data, Some(NOBODY), Some(NOBODY)).expect("a folder of the database's user");
@@ -149,7 +150,7 @@ async fn postgres(folder: &Path) -> Option<Service> {
         command.args(["-c", setting]);
     }
     let service = service("PostgreSQL", command, port).await;
-    // It takes connections before it can answer them.
+    // PostgreSQL takes connections before it can answer them.
     let ready = postgres_program("pg_isready")?;
     let port_text = port.to_string();
     deadline::until("PostgreSQL", String::new, async || {
@@ -163,7 +164,7 @@ async fn postgres(folder: &Path) -> Option<Service> {
     Some(service)
 }
 
-/// Starts it and waits until it takes connections.
+/// Starts a service and waits until it takes connections.
 async fn service(name: &str, mut command: Command, port: u16) -> Service {
     command
         .stdin(Stdio::null())
@@ -184,7 +185,7 @@ pub(super) fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// The browser that `CHROMIUM` names, as for the dashboard's tests, or else the one on the `PATH`.
+/// Returns the browser that `CHROMIUM` names, as for the dashboard's tests, or else the browser on the `PATH`.
 fn chromium() -> Option<PathBuf> {
     let named = std::env::var_os("CHROMIUM").map(PathBuf::from);
     named.or_else(|| {
@@ -201,7 +202,8 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Debian and Homebrew keep the server's programs apart, in a folder for each version.
+/// Returns the command of a program of PostgreSQL. Debian and Homebrew keep the server's programs apart, in a folder
+/// for each version.
 fn postgres_program(name: &str) -> Option<PathBuf> {
     let versions = |folder: &str, prefix: &'static str| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -1,4 +1,5 @@
-//! Plays the APIs that packages talk to, as far as the rows ask: OpenAI, Anthropic, Stripe, GitHub, S3, and a web page.
+//! A server that plays the APIs that packages talk to, as far as the rows ask: OpenAI, Anthropic, Stripe, GitHub, S3,
+//! and a web page.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,7 +28,7 @@ pub(super) struct StandIn {
 #[derive(Default)]
 struct Memory {
     objects: HashMap<String, Bytes>,
-    /// How often was asked for what succeeds the third time.
+    /// The number of requests, by asker, for the page that succeeds the third time.
     asked: HashMap<String, u32>,
 }
 
@@ -108,7 +109,7 @@ fn events(events: impl IntoIterator<Item = (Option<&'static str>, Value)>, end: 
     ([("content-type", "text/event-stream")], text).into_response()
 }
 
-/// OpenAI's, whole or streamed.
+/// Answers as OpenAI does, whole or streamed.
 async fn chat(body: Bytes) -> Response {
     let asked: Value = serde_json::from_slice(&body).expect("JSON");
     let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
@@ -131,7 +132,7 @@ async fn chat(body: Bytes) -> Response {
     events(said.into_iter().chain([last]), "data: [DONE]\n\n")
 }
 
-/// Anthropic's, whole or streamed, for those who have the key.
+/// Answers as Anthropic does, whole or streamed, if the request has the key.
 async fn messages(headers: HeaderMap, body: Bytes) -> Response {
     if headers.get("authorization").is_none_or(|key| key != "Bearer test") {
         let error = json!({ "type": "error", "error": { "type": "authentication_error", "message": "no" } });
@@ -172,14 +173,14 @@ async fn messages(headers: HeaderMap, body: Bytes) -> Response {
     events(begin.into_iter().chain(said).chain(end), "")
 }
 
-/// Stripe's.
+/// Answers as Stripe does.
 async fn customers(body: String) -> Response {
     let email = body.split('&').find_map(|field| field.strip_prefix("email="));
     let email = email.unwrap_or_default().replace("%40", "@");
     answer(json!({ "id": "cus_1", "object": "customer", "email": email }))
 }
 
-/// GitHub's, of one repository.
+/// Answers as GitHub does, for one repository.
 async fn repository(Path((_, name)): Path<(String, String)>) -> Response {
     match name.as_str() {
         "engine" => answer(json!({ "name": name, "stargazers_count": 7 })),
@@ -187,7 +188,7 @@ async fn repository(Path((_, name)): Path<(String, String)>) -> Response {
     }
 }
 
-/// GitHub's, in two pages.
+/// Answers as GitHub does, in two pages.
 async fn issues(headers: HeaderMap, Query(query): Query<HashMap<String, String>>) -> Response {
     if query.get("page").is_some_and(|page| page == "2") {
         return answer(json!([{ "number": 3 }]));
@@ -197,7 +198,7 @@ async fn issues(headers: HeaderMap, Query(query): Query<HashMap<String, String>>
     ([("link", next)], answer(json!([{ "number": 1 }, { "number": 2 }]))).into_response()
 }
 
-/// S3's, for what is put whole or in chunks with trailers.
+/// Keeps an object as S3 does; it may come whole, or in chunks with trailers.
 async fn keep(State(memory): State<Shared>, Path(key): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let chunked = headers
         .get("content-encoding")

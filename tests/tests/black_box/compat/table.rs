@@ -1,4 +1,5 @@
-//! `docs/compatibility.md`: what the rows say, with the versions of the lockfile.
+//! `docs/compatibility.md`: the data of the rows, with the versions of the
+//! lockfile.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::cases;
 use super::row::{self, Row, Standing};
 
-/// Set, the file is written instead of compared.
+/// The variable that, when set, has the file written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
 /// The part that is written by hand.

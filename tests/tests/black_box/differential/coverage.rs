@@ -1,4 +1,5 @@
-//! `docs/coverage-sdk.md`: what is compared, made of the scenarios and of the list of differences.
+//! `docs/coverage-sdk.md`: the table of the scenarios that are compared, and the list of
+//! differences.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use super::differences::{Difference, Kind};
 use super::scenario::Scenario;
 use super::scenarios::acts;
 
-/// Set, the file is written instead of compared.
+/// The variable that, when set, has the file written instead of compared.
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
 const HEAD: &str = "\

@@ -1,6 +1,6 @@
-//! Where two texts differ, line by line.
+//! The places where two texts differ, line by line.
 
-/// Lines in the same place that are not the same.
+/// Lines in the same place that differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hunk {
     /// The heading of the part of the transcript: the last line before it that starts one.
@@ -22,7 +22,7 @@ impl std::fmt::Display for Hunk {
     }
 }
 
-/// All places where the texts differ, by their longest common subsequence of lines.
+/// Returns all places where the texts differ, by their longest common subsequence of lines.
 pub(super) fn hunks(node: &[String], baton: &[String]) -> Vec<Hunk> {
     let same = node.iter().zip(baton).take_while(|(node, baton)| node == baton).count();
     let heading = node[..same].iter().rev().find(|line| is_heading(line));
@@ -66,12 +66,12 @@ pub(super) fn hunks(node: &[String], baton: &[String]) -> Vec<Hunk> {
     hunks
 }
 
-/// Whether a part of a transcript begins here.
+/// Tells whether a part of a transcript begins here.
 fn is_heading(line: &str) -> bool {
     line.starts_with(['▶', '◀'])
 }
 
-/// How many lines the texts have in common from each pair of lines on.
+/// Returns the number of lines that the texts have in common from each pair of lines on.
 fn common_lengths(node: &[String], baton: &[String]) -> Vec<Vec<usize>> {
     let mut lengths = vec![vec![0; baton.len() + 1]; node.len() + 1];
     for left in (0..node.len()).rev() {

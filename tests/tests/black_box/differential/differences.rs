@@ -1,5 +1,5 @@
-//! The list of where Baton answers otherwise than Node: `tests/differences.toml`. Each entry says
-//! why; nothing else may differ, and what is listed has to.
+//! The list of Baton's answers that differ from Node's: `tests/differences.toml`. Each entry has a reason.
+//! Nothing else may differ, and each listed text has to.
 
 use harness::Sdk;
 use serde::Deserialize;
@@ -15,28 +15,29 @@ struct File {
     difference: Vec<Difference>,
 }
 
-/// Whether a difference stays.
+/// The kind of a difference: it stays, or it has to go.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
-    /// Baton answers so on purpose.
+    /// Baton differs on purpose.
     ByDesign,
     /// Baton has to change.
     ToBeFixed,
 }
 
-/// One entry: a text in the transcript of Node, and what is in its place in that of Baton, everywhere.
+/// One entry: a text in the transcript of Node, and the text that stands everywhere in its place in that of
+/// Baton.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Difference {
-    /// It has to occur in each of these.
+    /// The scenarios in which the difference has to occur.
     pub(super) scenarios: Vec<String>,
-    /// With these SDKs (`v4`, `v3`); with both when not given.
+    /// The SDKs with which the difference occurs (`v4`, `v3`); both when not given.
     #[serde(default = "both")]
     pub(super) sdks: Vec<String>,
-    /// Part of a line, or lines.
+    /// The text in Node's transcript: a part of a line, or lines.
     pub(super) node: String,
-    /// The same with Baton.
+    /// The text in Baton's transcript.
     pub(super) baton: String,
     pub(super) kind: Kind,
     pub(super) reason: String,
@@ -47,18 +48,19 @@ fn both() -> Vec<String> {
 }
 
 impl Difference {
-    /// Everything that is listed.
+    /// Returns all listed differences.
     pub(super) fn all() -> Vec<Self> {
         let file: File = toml::from_str(FILE).unwrap_or_else(|error| panic!("tests/differences.toml: {error}"));
         file.difference
     }
 
-    /// Whether it is expected of this scenario.
+    /// Tells whether the difference is expected of this scenario.
     pub(super) fn concerns(&self, scenario: &str, sdk: Sdk) -> bool {
         self.scenarios.iter().any(|name| name == scenario) && self.sdks.iter().any(|name| name == sdk.folder())
     }
 
-    /// The transcript as it would be if Node did the same as Baton, or nothing when Node's has no such place.
+    /// Returns the transcript as it would be if Node did the same as Baton, or nothing when Node's transcript
+    /// has no such place.
     fn applied_to(&self, transcript: &str) -> Option<String> {
         let node = trimmed(&self.node);
         transcript
@@ -67,7 +69,7 @@ impl Difference {
     }
 }
 
-/// What is wrong with the differences of a scenario, or nothing.
+/// Returns the faults in the differences of a scenario, or nothing.
 pub(super) fn judge(scenario: &str, sdk: Sdk, node: &[String], baton: &[String]) -> Option<String> {
     let mut complaint = String::new();
     let (mut expected, actual) = (node.join("\n"), baton.join("\n"));

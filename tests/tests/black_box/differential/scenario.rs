@@ -1,4 +1,5 @@
-//! What is done to both sides: one row of the table of what is compared.
+//! A scenario, which is played on both sides: one row of the table of
+//! comparisons.
 
 use harness::http::Call;
 use harness::{Op, Run, Sdk};
@@ -8,20 +9,20 @@ use super::side::Side;
 
 /// One thing to compare.
 pub(super) struct Scenario {
-    /// What the list of differences calls it.
+    /// Its name in the list of differences.
     pub(super) name: &'static str,
     /// The method, option or case, for the table.
     pub(super) covers: &'static str,
-    /// Which SDKs have it.
+    /// The SDKs that have it.
     pub(super) sdks: &'static [Sdk],
     pub(super) script: Script,
 }
 
-/// How it is played.
+/// The way in which a scenario is played.
 pub(super) enum Script {
     /// A run from its first call to its end.
     Run(Box<dyn Fn() -> Run + Send + Sync>),
-    /// Requests in this order, each with what it is.
+    /// Requests in this order, each with a name.
     Calls(Calls),
 }
 
@@ -31,12 +32,13 @@ pub(super) const BOTH: &[Sdk] = &[Sdk::V4, Sdk::V3];
 pub(super) const V4: &[Sdk] = &[Sdk::V4];
 pub(super) const V3: &[Sdk] = &[Sdk::V3];
 
-/// A run of the function with this name, which is the scenario's too.
+/// Makes a scenario of a run of the function with this name, which is the
+/// scenario's name too.
 pub(super) fn run(name: &'static str, covers: &'static str, sdks: &'static [Sdk]) -> Scenario {
     run_with(name, covers, sdks, move || run_of(name))
 }
 
-/// As [`run`] with a run of its own.
+/// Makes a scenario as [`run`] does, with a run of its own.
 pub(super) fn run_with(
     name: &'static str,
     covers: &'static str,
@@ -51,7 +53,7 @@ pub(super) fn run_with(
     }
 }
 
-/// Requests.
+/// Makes a scenario of requests.
 pub(super) fn calls(name: &'static str, covers: &'static str, sdks: &'static [Sdk], calls: Calls) -> Scenario {
     Scenario {
         name,
@@ -61,12 +63,12 @@ pub(super) fn calls(name: &'static str, covers: &'static str, sdks: &'static [Sd
     }
 }
 
-/// A run of a function of the fixture.
+/// Returns a run of a function of the fixture.
 pub(super) fn run_of(function: &str) -> Run {
     Run::of(&format!("parity-{function}")).with_data(json!({ "id": 7, "name": "Ada" }))
 }
 
-/// What Inngest makes of the ops that it does itself.
+/// Returns the outcome of an op that Inngest executes itself.
 pub(super) fn outcome(op: &Op) -> Value {
     match op.code() {
         "Sleep" | "DeferAdd" => Value::Null,

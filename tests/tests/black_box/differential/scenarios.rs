@@ -1,4 +1,4 @@
-//! Everything that is compared, in the order of the table.
+//! All scenarios, in the order of the table.
 
 mod calls;
 mod configured;
@@ -30,7 +30,7 @@ fn act(title: &'static str, stage: Stage, scenarios: Vec<Scenario>) -> Act {
     }
 }
 
-/// All of it.
+/// Returns all acts.
 pub(super) fn acts() -> Vec<Act> {
     let cloud = Stage {
         mode: Mode::Cloud,
@@ -81,7 +81,7 @@ pub(super) fn acts() -> Vec<Act> {
     ]
 }
 
-/// The act with this title, for one SDK.
+/// Returns the act with this title, for one SDK.
 pub(super) fn act_called(title: &str, sdk: Sdk) -> Act {
     let mut act = acts()
         .into_iter()

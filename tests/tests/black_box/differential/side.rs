@@ -1,5 +1,5 @@
-//! The two that are compared: the SDK served by Node (`tests/reference`), and by Baton, each with
-//! an Inngest of its own to talk to.
+//! The two sides that are compared: the SDK served by Node (`tests/reference`), and by Baton, each
+//! with an Inngest of its own to talk to.
 
 use std::path::Path;
 
@@ -8,30 +8,30 @@ use harness::{Baton, Door, Executor, FakeInngest, Project, Sdk};
 use super::scenario::{Scenario, Script, outcome};
 use super::transcript::{Differing, Transcript};
 
-/// The key of cloud mode, and the one that it may have been before.
+/// The key of cloud mode. Below it is the fallback: the key that may have been in use before.
 pub(super) const KEY: &str = "signkey-test-0123456789abcdef0123456789abcdef";
 pub(super) const FALLBACK_KEY: &str = "signkey-test-fedcba9876543210fedcba9876543210";
 
-/// What the functions are told of where they run.
+/// The mode in which the functions run, as their environment says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// `INNGEST_DEV` names the fake Inngest.
     Dev,
-    /// The same, and `INNGEST_STREAMING` asks for streamed answers.
+    /// `INNGEST_DEV` names the fake Inngest, and `INNGEST_STREAMING` asks for streamed answers.
     Streaming,
-    /// With a signing key and a fallback.
+    /// The environment has a signing key and a fallback.
     Cloud,
     /// Cloud mode without any key.
     Keyless,
 }
 
-/// Where scenarios are played.
+/// The setting in which scenarios are played.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stage {
     /// The folder of the fixture that is served.
     pub(super) folder: &'static str,
     pub(super) mode: Mode,
-    /// What Inngest answers to checkpoints.
+    /// The status with which Inngest answers checkpoints.
     pub(super) checkpoints: u16,
 }
 
@@ -44,13 +44,13 @@ impl Stage {
     };
 }
 
-/// One of the two.
+/// One of the two sides.
 pub(super) struct Side {
     server: Baton,
     inngest: FakeInngest,
     project: Project,
     mode: Mode,
-    /// The name that the SDK tells of whoever serves it.
+    /// The name that the SDK gives to the program that serves it.
     framework: &'static str,
 }
 
@@ -108,12 +108,12 @@ impl Side {
         self.server.executor()
     }
 
-    /// The URL that Inngest would call.
+    /// Returns the URL that Inngest would call.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/api/inngest", self.server.port())
     }
 
-    /// Plays a scenario; what came of it.
+    /// Plays a scenario, and returns the lines of its transcript.
     pub(super) async fn play(&self, scenario: &Scenario) -> Vec<String> {
         self.inngest.forget();
         let keys = match self.mode {

@@ -1,8 +1,8 @@
-//! What an SDK answered and what it told Inngest meanwhile, as lines of text that do not depend on
-//! where and when it ran.
+//! The answers of an SDK and its messages to Inngest meanwhile, as lines of text that do not depend on
+//! the place and the time of the run.
 //!
-//! Bodies keep their bytes, but for what [`Differing`] takes out; JSON is broken into lines, so that
-//! a difference is a line. Of headers those of the connection are left out.
+//! Bodies keep their bytes, but for the texts that [`Differing`] takes out. JSON is broken into lines,
+//! so that a difference is a line. Headers of the connection are left out.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use harness::{Answer, Received, signature};
 use regex::Regex;
 use sha2::{Digest as _, Sha256};
 
-/// Framing and time belong to the server, not to the SDK.
+/// The headers of framing and time, which belong to the server, not to the SDK.
 const OF_CONNECTION: [&str; 5] = [
     "connection",
     "content-length",
@@ -19,18 +19,18 @@ const OF_CONNECTION: [&str; 5] = [
     "transfer-encoding",
 ];
 
-/// Of what the SDK sends to Inngest these headers are its own; the others are the runtime's.
+/// Tells whether a header of a request to Inngest is the SDK's own; the others are the runtime's.
 fn is_of_sdk(header: &str) -> bool {
     header.starts_with("x-") || matches!(header, "authorization" | "content-type" | "traceparent")
 }
 
-/// What is longer between two quotes is told by its length and hash.
+/// The length from which a text between two quotes is shown by its length and hash.
 const LONG: usize = 4096;
 
-/// A text under way.
+/// A transcript that is being written.
 pub(super) struct Transcript {
     differing: Differing,
-    /// What answers may be signed with, by name.
+    /// The keys that may sign answers, with their names.
     keys: Vec<(&'static str, &'static str)>,
     text: String,
 }
@@ -44,7 +44,7 @@ impl Transcript {
         }
     }
 
-    /// An answer, and what it answers.
+    /// Adds an answer, and the call that it answers.
     pub(super) fn answered(&mut self, call: &str, answer: &Answer) {
         self.line(&format!("▶ {call}"));
         self.line(&format!("status: {}", answer.status));
@@ -68,7 +68,7 @@ impl Transcript {
         self.body(&answer.text());
     }
 
-    /// What Inngest got meanwhile.
+    /// Adds the requests that Inngest got meanwhile.
     pub(super) fn told(&mut self, received: &[Received]) {
         for request in received {
             let query = if request.query.is_empty() { "" } else { "?" };
@@ -104,10 +104,10 @@ impl Transcript {
     }
 }
 
-/// What differs from run to run and place to place.
+/// The texts that differ from run to run and place to place.
 #[derive(Clone)]
 pub(super) struct Differing {
-    /// Texts that belong to one side, and what stands for them.
+    /// The texts that belong to one side, and their replacements.
     texts: Vec<(String, &'static str)>,
     patterns: Vec<(Regex, &'static str)>,
 }
@@ -115,15 +115,16 @@ pub(super) struct Differing {
 impl Differing {
     pub(super) fn new(texts: Vec<(String, &'static str)>) -> Self {
         let patterns = [
-            // A stack stays one, whatever is in it.
+            // A stack stays a stack, whatever its lines are.
             (r"(?:\\n\s+at (?:[^\x22\\]|\\[^n])*)+", r"\n    at <stack>"),
             // Ids of the harness's runs, calls and events.
             (r"01J(RUN|REQUEST|JOB|EVENT)0*\d{4}", "<$1>"),
-            // Milliseconds of now; the events of the harness are all of one time that is never now.
+            // Times of now in milliseconds; the events of the harness all have one time that is never
+            // now.
             (r"\b17(?:[789]\d|6[1-9])\d{9}\b|\b1[89]\d{11}\b", "<ms>"),
             (r"\b202[6-9]-\d\d-\d\dT[\d:.]+Z", "<iso>"),
             (r#""timing":\{"a":\d+,"b":\d+\}"#, r#""timing":{"a":"<ns>","b":"<ns>"}"#),
-            // Nothing for what took less than a millisecond.
+            // The SDK writes nothing for a duration of less than a millisecond.
             (r";dur=[\d.]+", ""),
             (r"(x-inngest-event-id-seed: <ms>),\S+", "$1,<seed>"),
         ];
@@ -146,7 +147,8 @@ impl Differing {
     }
 }
 
-/// JSON with an element a line; every byte is there but line breaks that are added. Other text as it is.
+/// Returns JSON with an element a line; every byte is there, and only line breaks are added. Other text
+/// stays as it is.
 fn broken_into_lines(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);
@@ -180,7 +182,7 @@ fn broken_into_lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// Also keeps the regular expressions from reading megabytes.
+/// Shortens long texts; this also keeps the regular expressions from reading megabytes.
 fn shortened(text: &str) -> String {
     let parts = text.split('"').map(|part| {
         if part.len() <= LONG {

@@ -1,4 +1,4 @@
-//! `POST`: steps that run or are planned, and what a function waits for (§1.4, §1.6).
+//! `POST`: steps that run or are planned, and the waits of a function (§1.4, §1.6).
 
 use harness::{ANY, Sdk, mismatch};
 use serde_json::{Value, json};

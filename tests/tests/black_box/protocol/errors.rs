@@ -1,4 +1,4 @@
-//! `POST`: what throws, and what the SDK refuses (§1.4).
+//! `POST`: functions that throw, and requests that the SDK refuses (§1.4).
 
 use harness::http::Call;
 use harness::{ANY, Sdk, mismatch};
@@ -21,7 +21,7 @@ async fn errors(sdk: Sdk) {
         .check(
             "on the last attempt it has failed",
             run_of("failing-step").attempt(2),
-            // v3 leaves the header alone; the executor goes by the opcode.
+            // v3 does not change the header; the executor goes by the opcode.
             expected(206, json!([op("StepFailed", "explode", thrown)])).no_retry(if sdk == Sdk::V4 {
                 "true"
             } else {
@@ -138,7 +138,8 @@ async fn what_the_sdk_refuses_is_refused_in_its_own_words() {
 
 #[tokio::test]
 async fn a_call_with_a_body_that_is_no_json_is_an_error_and_nothing_more() {
-    // The handler of v4 rejects here instead of answering: the host must.
+    // The handler of v4 rejects here instead of answering, so the host must
+    // answer.
     for sdk in [Sdk::V4, Sdk::V3] {
         let scene = Scene::with(sdk).await;
         let call = scene.executor.request(&run_of("one-step"), "step").body("{ no JSON");

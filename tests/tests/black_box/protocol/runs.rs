@@ -1,5 +1,5 @@
 //! Whole runs, from the first call to the answer of the function, and the
-//! checkpoints that v4 makes of many calls one (§1.7).
+//! checkpoints with which v4 makes one call of many (§1.7).
 
 use harness::{ANY, FakeInngest, Op, Sdk, mismatch, step_id};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What is Baton's own on the way: encoding and size.
+//! Baton's own part on the way of an answer: encoding and size.
 
 use harness::Sdk;
 use serde_json::json;
@@ -7,8 +7,8 @@ use super::{Scene, expected, run_of};
 
 #[tokio::test]
 async fn the_answer_is_plain_when_the_caller_would_take_gzip() {
-    // The executor offers gzip; whether it is used is the host's business, but
-    // then the header has to say so.
+    // The executor offers gzip. The host decides whether it uses gzip, but then
+    // the header has to say so.
     let scene = Scene::with(Sdk::V4).await;
     let answer = scene.executor.discover(&run_of("version")).await.expect("an answer");
     match answer.header("content-encoding") {

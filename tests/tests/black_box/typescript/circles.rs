@@ -1,11 +1,12 @@
-//! Modules that import each other: what works in any order works, and what does not is told with its circle.
+//! Modules that import each other: a circle that works in any order works, and any other circle is named in
+//! the error.
 
 use harness::{Baton, Project, Report};
 use serde_json::json;
 
 use super::came_to;
 
-/// What a reload with these files says.
+/// Returns the report of a reload with these files.
 async fn report(files: &[(&str, &str)]) -> Report {
     let project = Project::new();
     let baton = Baton::dev(&project).ready().await;

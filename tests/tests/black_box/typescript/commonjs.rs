@@ -1,4 +1,5 @@
-//! Projects that are CommonJS because `tsconfig.json` says so: what they are served as, reloaded and blamed.
+//! Projects that are CommonJS because `tsconfig.json` says so: they are served as CommonJS, reloaded and
+//! blamed.
 
 use harness::{Baton, Project};
 use serde_json::json;

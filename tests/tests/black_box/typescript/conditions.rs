@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::{returned, returning};
 
-/// A project that imports and requires packages by their conditions, and `#how` of its own.
+/// Makes a project that imports and requires packages by their conditions, and has an import `#how` of its
+/// own.
 fn project() -> Project {
     let project = Project::new();
-    // As text, because the order of conditions counts.
+    // The description is a text, because the order of conditions counts.
     let package = |name: &str, description: &str, files: &[(&str, &str)]| {
         let folder = format!("functions/node_modules/{name}");
         project.write(&format!("{folder}/package.json"), description);

@@ -1,12 +1,12 @@
-//! Class fields: the language's own, or assigned as `useDefineForClassFields: false` says, which is TypeScript's default
-//! for a `target` before ES2022.
+//! Class fields: they are the language's own, or assigned as `useDefineForClassFields: false` says, which is
+//! TypeScript's default for a `target` before ES2022.
 
 use harness::{Baton, Project};
 use serde_json::{Value, json};
 
 use super::{came_to, returned, returning};
 
-/// Classes that tell both kinds apart, each by one value of `told`.
+/// Classes that show which kind of fields they have, each by one value of `told`.
 const TOLD: &str = r#"
 const calls: string[] = [];
 class Model {
@@ -69,7 +69,7 @@ export const told = {
 };
 "#;
 
-/// What it tells where fields are assigned.
+/// Returns the values of `told` if fields are assigned.
 fn assigned() -> Value {
     json!({
         "model": "from the model",
@@ -82,7 +82,7 @@ fn assigned() -> Value {
     })
 }
 
-/// The same where they are defined.
+/// Returns the values of `told` if fields are defined.
 fn defined() -> Value {
     let mut defined = assigned();
     defined["model"] = Value::Null;

@@ -1,4 +1,4 @@
-//! Functions where a folder's modules have them, data that is imported, and types that are taken for values.
+//! Functions in the modules of a folder, data that is imported, and types that are taken for values.
 
 use harness::{Baton, Project, Run};
 use serde_json::json;

@@ -1,12 +1,12 @@
-//! Default imports of CommonJS that was compiled from ES modules: `exports.default` to TypeScript in a package without
-//! `"type": "module"`, `module.exports` as in Node to all others.
+//! Default imports of CommonJS that was compiled from ES modules. TypeScript in a package without `"type": "module"`
+//! gets `exports.default`; all others get `module.exports`, as in Node.
 
 use harness::{Baton, Project};
 use serde_json::json;
 
 use super::{came_to, returned, returning};
 
-/// As TypeScript and Babel compile.
+/// The first line of a module that TypeScript or Babel has compiled.
 const COMPILED: &str = "Object.defineProperty(exports, \"__esModule\", { value: true });\n";
 
 fn write_package(project: &Project, name: &str, files: &[(&str, &str)]) {
@@ -18,7 +18,7 @@ fn write_package(project: &Project, name: &str, files: &[(&str, &str)]) {
     }
 }
 
-/// A project without a type, and packages of all sorts.
+/// Makes a project without a type, and packages of all sorts.
 fn project() -> Project {
     let project = Project::new();
     project.write("package.json", r#"{ "name": "bare", "private": true }"#);
@@ -36,7 +36,7 @@ fn project() -> Project {
     let function = "module.exports = () => \"itself\";\nmodule.exports.default = () => \"default\";\n\
                     Object.defineProperty(module.exports, \"__esModule\", { value: true });\n";
     write_package(&project, "function", &[("main.js", function)]);
-    // ES modules by their syntax; one more instance would count anew.
+    // The syntax makes these ES modules; a second instance would count anew.
     let esm = "let times = 0;\nexport default () => ++times;\nexport const __esModule = true;\n";
     write_package(&project, "syntax", &[("main.js", esm)]);
     project
@@ -84,7 +84,7 @@ import { kind } from "./page";"#;
 #[tokio::test]
 async fn both_kinds_of_importers_share_one_module_and_each_has_its_own_default() {
     let project = project();
-    // A module by its extension, and modules by their package.
+    // The first file is a module by its extension, the others by their package.
     project.write(
         "functions/node.mts",
         "import compiled from \"compiled\";\nexport { compiled };\n",

@@ -1,11 +1,12 @@
-//! JSX for each value of `jsx`, and by the pragmas of a file.
+//! JSX for each value of `jsx`, and with the pragmas of a file.
 
 use harness::Project;
 use serde_json::{Value, json};
 
 use super::came_to;
 
-/// A project whose functions find stand-ins of `react` and `preact`, which tell by which call an element was made.
+/// Makes a project whose functions find stand-ins of `react` and `preact`. An element of these names the call that
+/// made it.
 fn project() -> Project {
     let project = Project::new();
     for name in ["react", "preact"] {
@@ -48,7 +49,7 @@ fn page(by: &str) -> Value {
     json!({ "by": by, "type": "p", "id": "x", "children": inner })
 }
 
-/// What pages with these settings and beginnings become, in order.
+/// Returns the values of pages with these settings and beginnings, in order.
 async fn pages(cases: &[(&str, &str)]) -> Value {
     let project = project();
     let (mut beginning, mut names) = (String::new(), Vec::new());
@@ -112,7 +113,7 @@ async fn a_files_own_pragmas_count_before_the_tsconfig() {
     let value = pages(&[
         (r#"{ "jsx": "preserve" }"#, factory),
         (r#"{ "jsx": "react" }"#, factory),
-        // TypeScript passes over a factory there.
+        // With this setting TypeScript ignores a factory.
         (r#"{ "jsx": "react-jsx" }"#, factory),
         (r#"{ "jsx": "react-jsx" }"#, "/** @jsxImportSource preact */\n"),
         (r#"{ "jsx": "react" }"#, "/** @jsxImportSource preact */\n"),

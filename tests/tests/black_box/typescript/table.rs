@@ -1,5 +1,5 @@
-//! The same programs by TypeScript's own emit and by Baton, for a table of configurations: what each program tells is
-//! compared. `tests/reference/tsc.mjs` compiles and runs them under Node.
+//! The same programs by TypeScript's own emit and by Baton, for a table of configurations: the values that each
+//! program tells are compared. `tests/reference/tsc.mjs` compiles and runs the programs under Node.
 
 mod programs;
 
@@ -20,7 +20,7 @@ struct Configuration {
     is_module: bool,
     /// Its `tsconfig.json`.
     tsconfig: &'static str,
-    /// Where the file's JSX is left to a bundler: the setting of the one that it is compared with.
+    /// The value of `jsx` for the comparison, if the settings leave the file's JSX to a bundler.
     bundled: Option<&'static str>,
 }
 
@@ -48,7 +48,7 @@ const fn preserved(tsconfig: &'static str) -> Configuration {
     }
 }
 
-/// As people write them. The first folder is `c0`.
+/// The configurations, as people write them. The first folder is `c0`.
 const CONFIGURATIONS: &[Configuration] = &[
     module(r#"{ "compilerOptions": { "target": "ES2022", "module": "ESNext", "moduleResolution": "bundler" } }"#),
     module(r#"{ "compilerOptions": { "target": "ES2021", "module": "ESNext", "moduleResolution": "bundler" } }"#),
@@ -127,7 +127,7 @@ const CONFIGURATIONS: &[Configuration] = &[
     ),
 ];
 
-/// What is left, with the reason: the program, and a part of the configurations that it differs in.
+/// The differences that are left: the program, a part of the configurations in which it differs, and the reason.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     (
         "decorating",
@@ -152,7 +152,7 @@ async fn programs_tell_what_they_tell_when_typescript_has_compiled_them() {
     let project = Project::new();
     let rows = write(&project);
     assert!(rows.len() >= 400, "{} rows", rows.len());
-    // TypeScript emits beside the sources: into a copy.
+    // TypeScript emits beside the sources, so the test gives it a copy.
     let copy = project.scratch().join("tsc");
     copy_folder(&project.root().join("rows"), &copy);
     let expected = compiled(&copy, &rows).await;
@@ -257,7 +257,7 @@ fn write(project: &Project) -> Vec<Row> {
     rows
 }
 
-/// What the programs tell once TypeScript has compiled them.
+/// Returns the values that the programs tell once TypeScript has compiled them.
 async fn compiled(folder: &Path, rows: &[Row]) -> Map<String, Value> {
     let asked = rows.iter().map(|row| {
         let jsx = row.configuration.bundled;

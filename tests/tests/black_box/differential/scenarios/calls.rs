@@ -161,7 +161,7 @@ pub(super) fn calls() -> Vec<Scenario> {
     ]
 }
 
-/// The SDK looks for it for ten seconds.
+/// Returns a scenario in which the SDK looks for an unknown step for ten seconds.
 pub(super) fn unknown_step() -> Vec<Scenario> {
     vec![requests("unknown-step", "the SDK looks for it", BOTH, |side| {
         vec![(
@@ -172,8 +172,9 @@ pub(super) fn unknown_step() -> Vec<Scenario> {
     })]
 }
 
-/// No adapter of the Web's `Request` streams; the SDK says so. Not by `PUT`: it says so before it has
-/// registered, and what Inngest has got by then is chance.
+/// Returns a scenario with streaming. No adapter of the Web's `Request` streams, and the SDK says so.
+/// There is no `PUT`: the SDK answers that before it has registered, and it is chance whether Inngest
+/// has got the registration by then.
 pub(super) fn streaming() -> Vec<Scenario> {
     vec![requests("streaming", "`INNGEST_STREAMING=force`", BOTH, |side| {
         vec![

@@ -1,4 +1,4 @@
-//! What is registered, and how functions of all configurations are called.
+//! Registrations, and calls of functions of all configurations.
 
 use harness::Run;
 use harness::http::Call;

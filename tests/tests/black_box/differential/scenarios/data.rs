@@ -1,4 +1,4 @@
-//! What functions and steps return, and what they are given.
+//! Results of functions and steps, and their input.
 
 use serde_json::json;
 
@@ -49,7 +49,7 @@ pub(super) fn data() -> Vec<Scenario> {
             ("POST, of a step", call("half-a-letter-of-step")),
         ]
     }));
-    // Inngest gives it back by its API, not in the body of a request.
+    // Inngest gives the output back by its API, not in the body of a request.
     scenarios.push(calls("big-output", "a step's output of 4 MiB", BOTH, |side| {
         vec![("POST", side.executor().request(&run_of("big-output"), "step"))]
     }));

@@ -1,4 +1,4 @@
-//! What is thrown.
+//! Errors and other values that functions throw.
 
 use crate::differential::scenario::{BOTH, Scenario, calls, run, run_of, run_with};
 

@@ -1,4 +1,4 @@
-//! What a function asks of its runtime.
+//! Functions' demands on their runtime.
 
 use crate::differential::scenario::{BOTH, Scenario, run};
 

@@ -1,4 +1,5 @@
-//! Cloud mode: who may call, and what the answers are signed with.
+//! Cloud mode: the keys with which a caller may call, and those that sign the
+//! answers.
 
 use harness::http::Call;
 use harness::signature;

@@ -1,4 +1,4 @@
-//! What a function does with its steps.
+//! Functions and their steps.
 
 use crate::differential::scenario::{BOTH, Scenario, V3, V4, run, run_of, run_with};
 

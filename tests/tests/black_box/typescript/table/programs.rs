@@ -1,4 +1,4 @@
-//! Programs that tell by what they export, `told`, how they were compiled.
+//! Programs whose export `told` shows how they were compiled.
 
 pub(super) struct Program {
     pub(super) name: &'static str,
@@ -6,7 +6,7 @@ pub(super) struct Program {
     pub(super) text: &'static str,
     /// Other files of its folder.
     pub(super) beside: &'static [(&'static str, &'static str)],
-    /// Whether it is meant for a tsconfig.json with this text.
+    /// Tells whether the program is meant for a tsconfig.json with this text.
     pub(super) suits: fn(&str) -> bool,
 }
 
