@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::{find_running, find_running_state, working_folder};
 use crate::net::{HttpAnswer, HttpError, http};
 
-/// Which running host a command means.
+/// The running host that a command means.
 #[derive(Debug, Args)]
 pub struct HostArgs {
     /// The state folder of the host. [default: that of the project around the working folder]

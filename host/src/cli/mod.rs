@@ -58,7 +58,7 @@ pub enum Command {
     /// Serve again what an earlier generation was made of; the newest five are kept.
     #[command(after_help = "Example:\n  baton rollback        # the one before\n  baton rollback 3")]
     Rollback(rollback::RollbackArgs),
-    /// What is live, in flight and draining.
+    /// Show the generations, the calls in flight, and the registration.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
     /// `baton start` as a service of this machine: under launchd or systemd.

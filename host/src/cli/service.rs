@@ -48,7 +48,7 @@ enum Action {
     Uninstall(WhichArgs),
 }
 
-/// Which service is meant.
+/// The service that is meant.
 #[derive(Debug, Args)]
 struct WhichArgs {
     /// For systemd. [default: what this system has]
@@ -68,35 +68,35 @@ struct WhichArgs {
     /// The user as whom a service of the machine runs. [default: the owner of the project]
     #[arg(long, value_name = "USER", conflicts_with = "user")]
     run_as: Option<String>,
-    /// What the service is called, after "baton-". [default: the name of the project's folder]
+    /// Name the service "baton-" and this. [default: the name of the project's folder]
     #[arg(long)]
     name: Option<String>,
 }
 
-/// What the service is to do.
+/// The work of the service.
 #[derive(Debug, Args)]
 struct DescribeArgs {
     /// A folder of functions or an entry file. [default: as for `baton start`]
     path: Option<PathBuf>,
     #[command(flatten)]
     which: WhichArgs,
-    /// The address to listen on. [default: 127.0.0.1]
+    /// Listen on this address. [default: 127.0.0.1]
     #[arg(long)]
     host: Option<IpAddr>,
-    /// The port to listen on. [default: 3111]
+    /// Listen on this port. [default: 3111]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// A file of NAME=value lines for the functions. Only the user of the service may be able to read it.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
-    /// Where the host keeps its state.
+    /// Keep the state of the host in this folder.
     #[arg(long, value_name = "FOLDER")]
     state_dir: Option<PathBuf>,
-    /// How long a host that was told to end may finish its calls; the service manager waits a minute
-    /// longer. [default: 2h]
+    /// Let a host that was told to end finish its calls for this long; the service manager waits a minute longer.
+    /// [default: 2h]
     #[arg(long, value_parser = parse_duration)]
     drain_timeout: Option<Duration>,
-    /// Which changes on the disk lead to a reload. [default: off]
+    /// Reload at these changes on the disk. [default: off]
     #[arg(long, value_name = "WHAT")]
     watch: Option<WatchMode>,
     /// Write the log to this file too; the host rotates it, which launchd does not do with its own.

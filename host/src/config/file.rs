@@ -112,7 +112,7 @@ impl InngestSection {
     }
 }
 
-/// Whether functions are registered at Inngest.
+/// The times at which functions are registered at Inngest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegisterMode {
@@ -158,7 +158,7 @@ pub struct EnvironmentFile {
     pub secret_command: Option<Vec<String>>,
 }
 
-/// Which changes on the disk lead to a reload.
+/// The changes on the disk that lead to a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum WatchMode {
@@ -170,7 +170,7 @@ pub enum WatchMode {
     Off,
 }
 
-/// What stays on the generation on which it began.
+/// The things that stay on the generation on which they began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum PinMode {

@@ -22,95 +22,93 @@ pub struct ServeArgs {
     /// A folder of functions or an entry file. Without it: what baton.toml says, else functions/,
     /// src/functions/, inngest/ or src/inngest/.
     pub(crate) path: Option<PathBuf>,
-    /// The port to listen on; 0 takes a free one. [default: 3111]
+    /// Listen on this port; 0 picks a free one. [default: 3111]
     #[arg(long, env = "PORT")]
     pub(crate) port: Option<u16>,
-    /// Where the host keeps its state. [default: the project's folder below ~/.local/state/baton]
+    /// Keep the state of the host in this folder. [default: the project's folder below ~/.local/state/baton]
     #[arg(long, env = "BATON_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How long a call waits for the first good generation. [default: 10m]
+    /// Hold a call for this long until there is a first generation. [default: 10m]
     #[arg(long, env = "BATON_HOLD", value_parser = parse_duration)]
     pub(crate) hold: Option<Duration>,
-    /// How long loading a generation may take. [default: 60s]
+    /// Reject code that takes longer than this to load. [default: 60s]
     #[arg(long, env = "BATON_LOAD_TIMEOUT", value_parser = parse_duration)]
     pub(crate) load_timeout: Option<Duration>,
-    /// How long a superseded generation, or a host that was told to end, may finish its calls.
-    /// [default: 2h]
+    /// Let a superseded generation, or a host that was told to end, finish its calls for this long. [default: 2h]
     #[arg(long, env = "BATON_DRAIN_TIMEOUT", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
-    /// The longest time for an app's streams and WebSockets once the host was told to end. [default: 10s]
+    /// Close an app's streams and WebSockets this long after the host was told to end. [default: 10s]
     #[arg(long, env = "BATON_STREAM_DRAIN", value_parser = parse_duration)]
     pub(crate) stream_drain: Option<Duration>,
-    /// How long a call may take before its isolate is ended. [default: 2h, as Inngest allows]
+    /// End the isolate of a call that takes longer than this. [default: 2h, as Inngest allows]
     #[arg(long, env = "BATON_CALL_TIMEOUT", value_parser = parse_duration)]
     pub(crate) call_timeout: Option<Duration>,
-    /// How many generations may be live before the oldest one is hurried. [default: 8]
+    /// Hurry the oldest generation when more than this many are live. [default: 8]
     #[arg(long, env = "BATON_MAX_GENERATIONS", value_parser = parse_count)]
     pub(crate) max_generations: Option<usize>,
-    /// How many isolates a generation may have; a second one is made when the first is blocked, or has left calls
-    /// waiting for a second.
+    /// Make at most this many isolates for a generation; a second one is made when the first is blocked, or has left
+    /// calls waiting for a second.
     /// [default: the number of cores, at most 4]
     #[arg(long, env = "BATON_ISOLATES", value_parser = |text: &str| Bounds::ISOLATES.parse(text))]
     pub(crate) isolates: Option<usize>,
-    /// How large the JavaScript heap of an isolate may grow, in MiB. [default: 2048]
+    /// Limit the JavaScript heap of an isolate to this many MiB. [default: 2048]
     #[arg(long, env = "BATON_HEAP_LIMIT", value_parser = |text: &str| Bounds::HEAP.parse(text))]
     pub(crate) heap_limit: Option<usize>,
-    /// How much the array buffers of an isolate may hold, in MiB. [default: 2048]
+    /// Limit the array buffers of an isolate to this many MiB. [default: 2048]
     #[arg(long, env = "BATON_BUFFER_LIMIT", value_parser = |text: &str| Bounds::BUFFERS.parse(text))]
     pub(crate) buffer_limit: Option<usize>,
-    /// Keeps no isolate ready for the next reload: saves its memory, and reloads take longer.
+    /// Keep no isolate ready for the next reload: this saves its memory, and reloads take longer.
     #[arg(long, env = "BATON_NO_SPARE", value_parser = BoolishValueParser::new())]
     pub(crate) no_spare: bool,
-    /// How much processor time a call may use before its isolate is ended. [default: no limit]
+    /// End the isolate of a call that uses more processor time than this. [default: no limit]
     #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
     pub(crate) cpu_limit: Option<Duration>,
     /// A file of NAME=value lines for the functions' process.env, read for each generation anew; what the
     /// host's environment says comes first.
     #[arg(long, env = "BATON_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// Which changes on the disk lead to a reload: of any file that was read, of the commit that is
-    /// checked out, or none. [default: files for dev, off for start]
+    /// Reload at these changes on the disk: of any file that was read, of the commit that is checked out, or none.
+    /// [default: files for dev, off for start]
     #[arg(long, env = "BATON_WATCH", value_name = "WHAT")]
     pub(crate) watch: Option<WatchMode>,
     /// The same as --watch off, whatever else says otherwise.
     #[arg(long)]
     pub(crate) no_watch: bool,
-    /// With --watch git-ref: a commit is served only while no file differs from it.
+    /// With --watch git-ref: serve a commit only while no file differs from it.
     #[arg(long, env = "BATON_REQUIRE_CLEAN", value_parser = BoolishValueParser::new())]
     pub(crate) require_clean: bool,
-    /// Looks at the files every second instead of waiting for the system to tell; where files are on
+    /// Look at the files every second instead of waiting for the system to tell; where files are on
     /// another machine (NFS and others) this is done anyway.
     #[arg(long, env = "BATON_POLL", value_parser = BoolishValueParser::new())]
     pub(crate) poll: bool,
-    /// Lets debuggers attach, on this machine only: chrome://inspect, or VS Code as to Node. [default port: 9229]
+    /// Let debuggers attach, on this machine only: chrome://inspect, or VS Code as to Node. [default port: 9229]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]
     pub(crate) inspect: Option<u16>,
-    /// Logs each call too.
+    /// Log each call too.
     #[arg(long, short)]
     pub(crate) verbose: bool,
-    /// A call that takes longer is logged. [default: 1m]
+    /// Log a call that takes longer than this. [default: 1m]
     #[arg(long, env = "BATON_SLOW_CALL", value_parser = parse_duration)]
     pub(crate) slow_call: Option<Duration>,
-    /// Writes the log to this file too, as lines of JSON; the host rotates it.
+    /// Write the log to this file too, as lines of JSON; the host rotates it.
     #[arg(long, env = "BATON_LOG_FILE", value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
-    /// How large the log file may grow before a new one begins, in MiB. [default: 64]
+    /// Begin a new log file when it has this many MiB. [default: 64]
     #[arg(long, env = "BATON_LOG_SIZE", value_parser = parse_count, requires = "log_file")]
     pub(crate) log_size: Option<usize>,
-    /// How old the log file may be before a new one begins. [default: 24h]
+    /// Begin a new log file when it is this old. [default: 24h]
     #[arg(long, env = "BATON_LOG_AGE", value_parser = parse_duration, requires = "log_file")]
     pub(crate) log_age: Option<Duration>,
-    /// How many older log files are kept. [default: 14]
+    /// Keep this many older log files. [default: 14]
     #[arg(long, env = "BATON_LOG_KEEP", requires = "log_file")]
     pub(crate) log_keep: Option<usize>,
-    /// What stays on the generation on which it began. [default: none]
+    /// Keep this on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
     pub(crate) pin: Option<PinMode>,
-    /// How long after its last call a run is pinned. [default: 24h]
+    /// Keep a run pinned for this long after its last call. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pub(crate) pin_ttl: Option<Duration>,
-    /// Whether functions are registered at Inngest, whenever there is something new to tell. [default:
-    /// auto]
+    /// Register the functions at Inngest, whenever there is something new to tell. [default: auto]
     #[arg(long, env = "BATON_REGISTER", value_name = "WHETHER")]
     pub(crate) register: Option<RegisterMode>,
 }

@@ -29,7 +29,7 @@ pub struct InvokeArgs {
     /// Does not wait: sleeps are over at once, and so are waits for which nothing can come any more.
     #[arg(long)]
     pub(super) skip_sleep: bool,
-    /// How long before the first retry; twice as long before each further one.
+    /// Wait this long before the first retry, and twice as long before each further one.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub(super) retry_delay: Duration,
     /// Runs the functions that are triggered by the events that functions send. Needs a host of its own.
