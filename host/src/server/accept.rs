@@ -135,7 +135,7 @@ mod tests {
         let idle = room.seat();
         let mut accepting = Accepting::new(room);
         let began = Instant::now();
-        let ((), _seat) = accepting.next(&Lacking(AtomicUsize::new(6))).await;
+        let ((), _seat) = accepting.next(&Lacking(AtomicUsize::new(9))).await;
         assert!(idle.place().leave.is_cancelled(), "its descriptor was needed");
         assert!(began.elapsed().as_millis() >= 10 + 20, "{:?}", began.elapsed());
     }

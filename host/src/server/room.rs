@@ -43,6 +43,9 @@ pub enum Tier {
 
 const TIERS: [Tier; 3] = [Tier::Ordinary, Tier::Reserve, Tier::Last];
 
+/// The time in which the request of a connection that has just come is on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(500);
+
 /// The state of a connection; see the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -173,11 +176,18 @@ impl Room {
         })
     }
 
-    /// Closes the oldest connection without a request, whose descriptor is needed. Returns false when there is none.
+    /// Closes the oldest connection without a request, whose descriptor is needed. The request of one that has just come
+    /// is on its way. Returns false when there is none.
     #[must_use]
     pub fn close_one(&self) -> bool {
         let mut seats = self.lock();
         let oldest = seats.oldest(|_, phase| matches!(phase, Phase::Idle | Phase::Head));
+        let oldest = oldest.filter(|id| {
+            seats
+                .taken
+                .get(id)
+                .is_some_and(|taken| taken.standing.borrow().1.elapsed() >= ON_ITS_WAY)
+        });
         let taken = oldest.and_then(|id| seats.taken.remove(&id));
         taken.inspect(|taken| taken.leave.cancel()).is_some()
     }
@@ -337,12 +347,15 @@ mod tests {
         waiting.await.unwrap();
     }
 
-    #[test]
-    fn a_descriptor_is_had_from_an_idle_connection_alone() {
+    #[tokio::test(start_paused = true)]
+    async fn a_descriptor_is_had_from_an_idle_connection_alone_that_has_not_just_come() {
         let room = Room::of(3);
         let busy = seats(&room, 1, Phase::Answering);
+        tokio::time::advance(super::ON_ITS_WAY).await;
         assert!(!room.close_one());
         let idle = seats(&room, 1, Phase::Idle);
+        assert!(!room.close_one(), "its request is on its way");
+        tokio::time::advance(super::ON_ITS_WAY).await;
         assert!(room.close_one());
         assert!(idle[0].place().leave.is_cancelled() && !busy[0].place().leave.is_cancelled());
     }
