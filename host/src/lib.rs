@@ -26,6 +26,8 @@
 pub mod blocking;
 pub mod cli;
 mod config;
+#[cfg(test)]
+mod crate_imports;
 pub mod descriptors;
 mod duration;
 mod exit_code;

@@ -86,6 +86,9 @@ mod builder;
 mod built_in;
 mod compat;
 mod control;
+#[cfg(test)]
+#[path = "../../host/src/crate_imports.rs"]
+mod crate_imports;
 mod diagnostics;
 mod engine;
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Successor {
                 tracing::warn!(%error, "a request could not be passed on to the host that has taken over");
                 let message = format!("the host that has taken over does not answer: {error}");
                 answer::retry_after(
-                    answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Come again."),
+                    answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds."),
                     1,
                 )
             }
@@ -59,7 +59,11 @@ impl Successor {
             ..
         } = request;
         let (Ok(method), Ok(uri)) = (method.parse(), url.parse()) else {
-            return answer::error(StatusCode::BAD_REQUEST, "this is no request", "Send it again.");
+            return answer::error(
+                StatusCode::BAD_REQUEST,
+                "malformed request",
+                "Check its method and its URL.",
+            );
         };
         let headers = headers.iter().filter_map(|(name, value)| {
             Some((
