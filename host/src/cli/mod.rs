@@ -90,7 +90,7 @@ pub enum Command {
     /// within a minute.
     #[command(after_help = "Example:\n  xdg-open \"$(baton dashboard)\"")]
     Dashboard(dashboard::DashboardArgs),
-    /// Why does it not work? Looks at the project, this machine, and Inngest, and says what to do.
+    /// Find out why something does not work: look at the project, this machine and Inngest, and say what to do.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
