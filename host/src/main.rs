@@ -110,6 +110,6 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
 /// Makes the plan of a host from its arguments, and begins the log.
 fn prepare(args: &ServeArgs, mode: Mode) -> Result<Plan, Failure> {
     let plan = life::plan(args, mode)?;
-    logs::start(args.logs()).map_err(|error| Failure::new(1, error))?;
+    logs::start(args.logs(matches!(mode, Mode::Dev))).map_err(|error| Failure::new(1, error))?;
     Ok(plan)
 }
