@@ -51,6 +51,9 @@ fn main() -> ExitCode {
 
 /// Runs a host for the person at this machine.
 fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    if let Some(code) = cli::init::offer(args) {
+        return Ok(code);
+    }
     let plan = prepare(args, Mode::Dev)?;
     let engine = engine::start(args.inspects())?;
     run(Some(engine.clone()), serving_threads(), life::alone(plan, engine))??;
