@@ -53,6 +53,9 @@ fn main() -> ExitCode {
 
 /// Runs a host for the person at this machine.
 fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    if let Some(code) = cli::init::offer(args) {
+        return Ok(code);
+    }
     let plan = prepare(args, Mode::Dev)?;
     let engine = engine::start(args.inspects())?;
     run(Some(engine.clone()), serving_threads(), life::alone(plan, engine))??;
@@ -123,6 +126,6 @@ fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
 /// Makes the plan of a host from its arguments, and begins the log.
 fn prepare(args: &ServeArgs, mode: Mode) -> Result<Plan, Failure> {
     let plan = life::plan(args, mode)?;
-    logs::start(args.logs()).map_err(|error| Failure::new(1, error))?;
+    logs::start(args.logs(matches!(mode, Mode::Dev))).map_err(|error| Failure::new(1, error))?;
     Ok(plan)
 }

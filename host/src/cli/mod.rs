@@ -5,6 +5,7 @@ mod config;
 mod dashboard;
 pub mod doctor;
 mod drain;
+pub mod init;
 pub mod invoke;
 mod output;
 mod reload;
@@ -50,6 +51,9 @@ pub enum Command {
         #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
         host: std::net::IpAddr,
     },
+    /// Make a project with a first function and a test of it, or add to a project what it lacks.
+    #[command(after_help = init::HELP)]
+    Init(init::InitArgs),
     /// Run a function to its end on this machine, without an Inngest server, and show how.
     #[command(after_help = invoke::HELP)]
     Invoke(invoke::InvokeArgs),
@@ -125,6 +129,7 @@ pub fn empty_variables() -> Vec<OsString> {
 #[must_use]
 pub fn ask(command: &Command) -> ExitCode {
     match command {
+        Command::Init(args) => init::run(args),
         Command::Reload(args) => reload::run(args),
         Command::Rollback(args) => rollback::run(args),
         Command::Status(args) => status::run(args),

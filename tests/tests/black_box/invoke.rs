@@ -1,4 +1,4 @@
-//! `baton invoke` (README): it runs a function to its end without an Inngest server, in a host of
+//! `baton invoke` (docs/invoke.md): it runs a function to its end without an Inngest server, in a host of
 //! its own or in the running one.
 
 use harness::{Baton, Cli, FakeInngest, Finished, Project, Sdk, deadline, mismatch};

@@ -15,7 +15,7 @@ use super::super::{client, reload};
 use super::args::InvokeArgs;
 use super::reloads::Reloads;
 use crate::config::{StateFolder, discover, find_running, working_folder};
-use crate::generation::{Outcome, Reason, Want};
+use crate::generation::{Outcome, Reason, Want, report_words};
 use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
@@ -240,7 +240,7 @@ impl Home {
             match (status.current, &status.source.last_rejected) {
                 (None, None) => tokio::time::sleep(LOADING_PAUSE).await,
                 (None, Some(rejected)) => {
-                    let text = reload::rejection(&rejected.error);
+                    let text = report_words::rejection(&rejected.error);
                     return Err(HomeError::Rejected(text.trim_end().to_owned()));
                 }
                 (Some(_), _) => break status,
