@@ -1,5 +1,5 @@
 //! The stream of `GET /-/events`: server-sent events, `generation` and `reload`
-//! among them (README, HTTP).
+//! among them (docs/http.md).
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;

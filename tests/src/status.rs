@@ -1,4 +1,4 @@
-//! Reading the JSON of `GET /-/status` and of `PUT /api/reload` (README, HTTP).
+//! Reading the JSON of `GET /-/status` and of `PUT /api/reload` (docs/http.md).
 
 use serde_json::Value;
 

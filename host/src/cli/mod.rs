@@ -5,12 +5,14 @@ mod config;
 mod dashboard;
 pub mod doctor;
 mod drain;
+pub mod init;
 pub mod invoke;
 mod output;
 mod reload;
 mod rollback;
 mod service;
 mod status;
+pub mod test_session;
 mod upgrade;
 
 use std::ffi::{OsStr, OsString};
@@ -49,6 +51,9 @@ pub enum Command {
         #[arg(long, env = "BATON_HOST", default_value = "127.0.0.1")]
         host: std::net::IpAddr,
     },
+    /// Make a project with a first function and a test of it, or add to a project what it lacks.
+    #[command(after_help = init::HELP)]
+    Init(init::InitArgs),
     /// Run a function to its end on this machine, without an Inngest server, and show how.
     #[command(after_help = invoke::HELP)]
     Invoke(invoke::InvokeArgs),
@@ -93,6 +98,9 @@ pub enum Command {
     /// Find out why something does not work: look at the project, this machine and Inngest, and say what to do.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
+    /// Run functions for a project's tests; the JavaScript library of the npm package starts it.
+    #[command(name = "test-session", hide = true)]
+    TestSession(test_session::TestSessionArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -121,6 +129,7 @@ pub fn empty_variables() -> Vec<OsString> {
 #[must_use]
 pub fn ask(command: &Command) -> ExitCode {
     match command {
+        Command::Init(args) => init::run(args),
         Command::Reload(args) => reload::run(args),
         Command::Rollback(args) => rollback::run(args),
         Command::Status(args) => status::run(args),
@@ -134,6 +143,7 @@ pub fn ask(command: &Command) -> ExitCode {
         | Command::Host { .. }
         | Command::Invoke(_)
         | Command::Doctor(_)
+        | Command::TestSession(_)
         | Command::MakeStartupSnapshot { .. } => ExitCode::SUCCESS,
     }
 }

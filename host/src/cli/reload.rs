@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
-use js_runtime_api::{LoadError, Warning};
 
 use super::client::{self, HostArgs};
 use super::output::say;
-use crate::generation::{FunctionChanges, GenerationId, Outcome, Report};
+use crate::generation::{FunctionChanges, GenerationId, Outcome, Report, report_words};
 use crate::status::{Answer, Status};
 
 /// The pause between two looks of a command that waits for a load.
@@ -126,7 +125,7 @@ fn summary(report: &Report) -> String {
                 let (generation, calls) = (draining.generation, draining.in_flight);
                 let _ = writeln!(text, "  generation {generation} finishes {calls} call(s)");
             }
-            text.extend(warnings.iter().map(warning_text));
+            text.extend(warnings.iter().map(report_words::warning));
             text
         }
         Outcome::Checked {
@@ -140,7 +139,7 @@ fn summary(report: &Report) -> String {
                 Some(generation) => format!("{checked}; generation {generation} still serves\n"),
             };
             text.push_str(&changes(functions));
-            text.extend(warnings.iter().map(warning_text));
+            text.extend(warnings.iter().map(report_words::warning));
             text
         }
         Outcome::Unchanged { generation, .. } => format!("unchanged: generation {generation} still serves\n"),
@@ -162,48 +161,15 @@ fn changes(functions: &FunctionChanges) -> String {
     lines.map(|(kind, id)| format!("  {kind:<8} {id}\n")).collect()
 }
 
-/// The text of a warning for people: its place, its message, and the code to write instead.
-pub(super) fn warning_text(warning: &Warning) -> String {
-    let mut text = format!("  warning: {} ({})\n", warning.message, warning.code);
-    if let Some(file) = &warning.file {
-        let line = warning.line.map(|line| format!(":{line}"));
-        let _ = writeln!(text, "           at {file}{}", line.unwrap_or_default());
-    }
-    if let Some(help) = &warning.help {
-        let _ = writeln!(text, "           {help}");
-    }
-    text
-}
-
 /// The reason why there is no new generation.
 pub(super) fn refusal(report: &Report) -> String {
     let mut text = match &report.outcome {
-        Outcome::Rejected { error, .. } => rejection(error),
+        Outcome::Rejected { error, .. } => report_words::rejection(error),
         Outcome::NotKept { error, .. } => refused(&error.message, &error.help),
         other => format!("The host says: {}\n", other.word()),
     };
     if let Some(GenerationId(generation)) = report.outcome.serving() {
         let _ = writeln!(text, "generation {generation} still serves");
-    }
-    text
-}
-
-/// The error of a load, with the code frame.
-pub(super) fn rejection(error: &LoadError) -> String {
-    let mut text = format!("rejected: {}\n", error.message);
-    if let Some(file) = &error.file {
-        let place = match (error.line, error.column) {
-            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
-            (Some(line), None) => format!("{file}:{line}"),
-            (None, _) => file.clone(),
-        };
-        let _ = writeln!(text, "  at {place} ({})", error.kind.as_str());
-    }
-    if let Some(frame) = &error.frame {
-        let _ = writeln!(text, "\n{frame}\n");
-    }
-    if let Some(help) = &error.help {
-        let _ = writeln!(text, "{help}");
     }
     text
 }

@@ -12,8 +12,7 @@ use hyper::Method;
 
 use super::client::{self, HostArgs};
 use super::output::say;
-use super::reload::warning_text;
-use crate::generation::Reason;
+use crate::generation::{Reason, report_words};
 use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStatus, Status};
 
 #[derive(Debug, Args)]
@@ -85,7 +84,7 @@ fn summary(status: &Status) -> String {
     text.extend(status.generations.iter().filter(live).map(generation_lines));
     text.push_str(&other_hosts(status));
     text.push_str(&registration(&status.registration));
-    text.extend(status.warnings.iter().map(warning_text));
+    text.extend(status.warnings.iter().map(report_words::warning));
     text.push_str(&source_lines(&status.source));
     text
 }

@@ -7,7 +7,7 @@ mod state_folder;
 mod watching;
 
 pub use conditions::ResolveSection;
-pub use file::{Bounds, ConfigFile, InngestSection, KEYS, PinMode, RegisterMode, Retries, WatchMode};
-pub use project::{ProjectError, discover, working_folder};
+pub use file::{Bounds, ConfigFile, ConfigFileError, InngestSection, KEYS, PinMode, RegisterMode, Retries, WatchMode};
+pub use project::{ProjectError, USUAL_FOLDERS, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};
 pub use watching::WatchSection;

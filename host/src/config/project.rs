@@ -10,7 +10,7 @@ use super::conditions::conditions;
 use super::file::{ConfigFile, ConfigFileError};
 
 /// The folders in which functions are looked for when nothing names their place.
-const USUAL_FOLDERS: [&str; 4] = ["functions", "src/functions", "inngest", "src/inngest"];
+pub const USUAL_FOLDERS: [&str; 4] = ["functions", "src/functions", "inngest", "src/inngest"];
 
 /// The reason why there is no project.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -19,11 +19,13 @@ pub enum ProjectError {
     #[diagnostic(help("Name a folder of functions or an entry file that exists."))]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("no package.json in {folder} or above it", folder = .0.display())]
-    #[diagnostic(help("A project has one: run `npm init -y && npm install inngest` in its folder."))]
+    #[diagnostic(help("Go to the project's folder, or make a project in this one with `baton init`."))]
     NoPackageJson(PathBuf),
     #[error("nothing says where the functions are: no PATH was given, {root} has no baton.toml with a path, \
              and none of these folders exists in it: {folders}", root = .0.display(), folders = USUAL_FOLDERS.join(", "))]
-    #[diagnostic(help("Name the folder: `baton dev path/to/functions`."))]
+    #[diagnostic(help(
+        "Name the folder, `baton dev path/to/functions`, or make one with a first function: `baton init`."
+    ))]
     NoFunctions(PathBuf),
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -49,6 +49,8 @@ pub(crate) struct FakeEngine {
     disk: Arc<Mutex<Code>>,
     /// A permit for each load that may go on.
     pub(crate) loads_allowed: Arc<Semaphore>,
+    /// A permit for each generation that the disk may take.
+    pub(crate) writes_allowed: Arc<Semaphore>,
     /// The number of loads that have begun, with the disk read.
     pub(crate) loads: watch::Sender<usize>,
     /// A permit for each slow call that may be answered.
@@ -62,6 +64,7 @@ impl FakeEngine {
         Arc::new(Self {
             disk: Arc::new(Mutex::new(code)),
             loads_allowed: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            writes_allowed: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             loads: watch::Sender::default(),
             answers_allowed: Arc::new(Semaphore::new(0)),
             alive: Arc::default(),
@@ -85,6 +88,11 @@ impl FakeEngine {
     pub(crate) fn hold_loads(&self) {
         self.loads_allowed.forget_permits(Semaphore::MAX_PERMITS);
     }
+
+    /// From now on the disk waits for a permit for each generation.
+    pub(crate) fn hold_writes(&self) {
+        self.writes_allowed.forget_permits(Semaphore::MAX_PERMITS);
+    }
 }
 
 impl Engine for FakeEngine {
@@ -92,6 +100,7 @@ impl Engine for FakeEngine {
         Ok(Arc::new(FakeSources {
             read: self.disk.lock().unwrap().clone(),
             disk: self.disk.clone(),
+            writes_allowed: self.writes_allowed.clone(),
         }))
     }
 
@@ -99,6 +108,7 @@ impl Engine for FakeEngine {
         Ok(Arc::new(FakeSources {
             read: Code::Good(kept.description.clone().leak()),
             disk: self.disk.clone(),
+            writes_allowed: self.writes_allowed.clone(),
         }))
     }
 
@@ -154,6 +164,7 @@ fn manifest(version: &str) -> Manifest {
 struct FakeSources {
     read: Code,
     disk: Arc<Mutex<Code>>,
+    writes_allowed: Arc<Semaphore>,
 }
 
 impl Sources for FakeSources {
@@ -190,7 +201,10 @@ impl Sources for FakeSources {
         }
     }
 
+    /// Called on a thread that may wait.
     fn keep(&self) -> Result<KeptSources, String> {
+        let allowed = tokio::runtime::Handle::current().block_on(self.writes_allowed.acquire());
+        allowed.unwrap().forget();
         match self.read {
             Code::Good(version) => Ok(KeptSources {
                 description: version.to_owned(),

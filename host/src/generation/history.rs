@@ -45,6 +45,8 @@ pub(super) struct Past {
 struct Writer {
     /// The newest generation that is to be written: while the disk hangs, only this one waits.
     past: watch::Sender<Option<Past>>,
+    /// The newest generation that was written, or could not be.
+    done: watch::Receiver<Option<GenerationId>>,
     task: OwnedTask<()>,
 }
 
@@ -62,7 +64,7 @@ impl History {
                 Self {
                     all,
                     on_disk: BTreeMap::new(),
-                    writer: Some(Writer::start(store.clone())),
+                    writer: Some(Writer::start(store.clone(), None)),
                     store: Some(store),
                 }
             }
@@ -97,6 +99,18 @@ impl History {
         }
     }
 
+    /// Waits until the disk has that generation or a newer one, or has refused it; returns at once where nothing is
+    /// written.
+    pub(super) fn when_kept(&self, id: GenerationId) -> impl Future<Output = ()> + Send + use<> {
+        let done = self.writer.as_ref().map(|writer| writer.done.clone());
+        async move {
+            if let Some(mut done) = done {
+                // A writer that has ended writes nothing more.
+                let _ = done.wait_for(|done| *done >= Some(id)).await;
+            }
+        }
+    }
+
     fn keep_on_disk(&mut self, past: Past) {
         if let Some(writer) = &self.writer {
             self.on_disk.insert(past.id, past.sources.revision());
@@ -107,7 +121,7 @@ impl History {
 
     /// Ends the writer, and waits within a limit until the last generation is written.
     pub(super) async fn close(&mut self) {
-        if let Some(Writer { past, task }) = self.writer.take() {
+        if let Some(Writer { past, task, .. }) = self.writer.take() {
             drop(past);
             if tokio::time::timeout(WRITE_GRACE, task.ended()).await.is_err() {
                 warn!("the disk is slow: the last generation may not be kept");
@@ -137,7 +151,8 @@ impl History {
     /// Starts the writer again, after [`Self::close`].
     pub(super) fn reopen(&mut self) {
         if self.writer.is_none() {
-            self.writer = self.store.clone().map(Writer::start);
+            let newest = self.newest();
+            self.writer = self.store.clone().map(|store| Writer::start(store, newest));
         }
     }
 
@@ -179,20 +194,23 @@ fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> 
 }
 
 impl Writer {
-    fn start(store: Arc<Store>) -> Self {
+    /// Starts to write what is newer than `done`.
+    fn start(store: Arc<Store>, done: Option<GenerationId>) -> Self {
         let (past, mut to_write) = watch::channel(None::<Past>);
+        let (written, done) = watch::channel(done);
         let task = OwnedTask::spawn("writer of sources", async move {
             // A generation that a newer one has superseded already is not written.
             while to_write.changed().await.is_ok() {
                 let Some(newest) = to_write.borrow_and_update().clone() else {
                     continue;
                 };
-                let store = store.clone();
+                let (store, id) = (store.clone(), newest.id);
                 // A write that panicked has said so.
                 let _ = tokio::task::spawn_blocking(move || write(&store, newest)).await;
+                written.send_replace(Some(id));
             }
         });
-        Self { past, task }
+        Self { past, done, task }
     }
 }
 

@@ -20,7 +20,7 @@
 //! - `role.rs` the role of this host: whether it is the one that accepts
 //! - `history.rs` the sources that served last, `store.rs` the same on the disk
 //! - `holds.rs` the calls that belong to an older generation
-//! - `report.rs` the answer
+//! - `report.rs` the answer, `report_words.rs` the same for people
 
 mod deadlines;
 mod history;
@@ -33,6 +33,7 @@ mod losses;
 mod pool;
 mod reload;
 mod report;
+pub mod report_words;
 mod retry;
 mod role;
 mod state;

@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use js_runtime_api::Engine;
-use tracing::info;
 
-use super::ServeError;
 use super::ending::Ending;
 use super::plan::Plan;
+use super::screen::Screen;
 use super::serving::Host;
 use super::signals::{SIGQUIT, Signals};
+use super::{ServeError, announcement};
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Outcome, Reason, Want};
 use crate::posix::signals;
 use crate::tasks::OwnedTask;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, logs};
 
 /// Serves until the host is told to end, then finishes the calls that it has.
 ///
@@ -23,7 +23,10 @@ use crate::telemetry::Metrics;
 /// When it cannot start: another host, a taken port, a state folder that cannot be written.
 pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError> {
     let (drain, watch) = (plan.limits.drain, plan.watching.mode);
+    let (project, serve_path) = (plan.shown_project(), plan.project.serve_path.clone());
     let host = Host::begin(plan, engine).await?;
+    let screen = logs::screen().map(|terminal| Screen::new(terminal, &host, project, &serve_path, watch));
+    let screen = screen.map(|screen| OwnedTask::spawn("screen", screen.show()));
     let loading = first_load(host.keeper.clone(), host.metrics.clone(), host.address, watch);
     let loading = OwnedTask::spawn("first load", loading);
     // The default of the system is right for the signal of a closed terminal.
@@ -38,6 +41,9 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
         failure = host.table.tasks().failure() => (Ending::Drain("a task of the host failed"), Some(failure)),
     };
     loading.end().await;
+    if let Some(screen) = screen {
+        screen.end().await;
+    }
     host.end(ending, drain, || {}, signals.end()).await;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
@@ -49,13 +55,7 @@ async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, 
         // The keeper has told the outcome.
         return;
     };
-    info!("ready: {} function(s) at http://{address}/api/inngest", functions.count);
-    info!("dashboard: http://{address}/-/");
-    match watch {
-        WatchMode::Files => info!("edit a function: it is swapped in as you save"),
-        WatchMode::GitRef => info!("check out another commit: it is swapped in"),
-        WatchMode::Off => info!("edit a function, then: baton reload"),
-    }
+    announcement::ready(address, functions.count, watch);
 }
 
 #[cfg(test)]

@@ -96,6 +96,17 @@ impl Plan {
         (file.is_file() && !manifest.contains("\"dotenv")).then_some(file)
     }
 
+    /// The project as a person at this working folder would name it.
+    pub(super) fn shown_project(&self) -> String {
+        let entry = self.project.entry.path();
+        let below = working_folder().ok().and_then(|folder| folder.canonicalize().ok());
+        let below = below.and_then(|folder| Some(entry.canonicalize().ok()?.strip_prefix(folder).ok()?.to_owned()));
+        match below.filter(|below| !below.as_os_str().is_empty()) {
+            Some(below) => below.display().to_string(),
+            None => entry.display().to_string(),
+        }
+    }
+
     /// The time that loading the project may take.
     #[must_use]
     pub const fn load_timeout(&self) -> Duration {

@@ -1,11 +1,10 @@
 //! A host that serves, and its parts.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use js_runtime_api::{Engine, Project};
+use js_runtime_api::Engine;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,13 +12,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
-use super::{ServeError, follow};
+use super::{ServeError, announcement, follow};
 use crate::config::Lock;
 use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::net::bind;
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
-use crate::supervisor::{Beginning, Ledger, Occasion, Supervised, tell_all_lost};
+use crate::supervisor::{Beginning, Ledger, Supervised, tell_all_lost};
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
 
@@ -30,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Option<Arc<Traces>>,
     pub(crate) address: SocketAddr,
+    pub(super) registration: Registration,
     /// Tells whether the port is served at the moment.
     pub(crate) accepting: watch::Receiver<bool>,
     pub(super) room: Room,
@@ -42,38 +42,6 @@ pub(crate) struct Host {
     /// Ends the remaining streams, a while after the host was told to end.
     pub(super) streams_end: OwnedTask<()>,
     _lock: Option<Lock>,
-}
-
-/// The first lines of a host's log.
-struct Announcement<'a> {
-    address: SocketAddr,
-    project: &'a Project,
-    state: &'a Path,
-    /// The occasion of the start, under a supervisor.
-    occasion: Option<Occasion>,
-    /// An environment file that is there and that nothing reads.
-    unread: Option<&'a Path>,
-    inspector: Option<SocketAddr>,
-}
-
-impl Announcement<'_> {
-    fn log(&self) {
-        let (url, pid) = (format!("http://{}", self.address), std::process::id());
-        let (folder, entry) = (self.state.display(), self.project.entry.path().display());
-        match self.occasion {
-            Some(Occasion::Upgrade) => {
-                info!(%url, project = %entry, state = %folder, pid, "loading beside the host that serves");
-            }
-            _ => info!(%url, project = %entry, state = %folder, pid, "listening"),
-        }
-        if let Some(file) = self.unread {
-            let file = file.display();
-            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
-        }
-        if let Some(address) = self.inspector {
-            info!(%address, "debuggers may attach: chrome://inspect, or an editor as to Node");
-        }
-    }
 }
 
 /// The parts that a host gets from its supervisor.
@@ -145,15 +113,16 @@ impl Host {
         let listeners = Listeners::with(listener, state.control_socket())?;
         let inspector = inspect.map(Inspector::bind).transpose()?;
         let address = listeners.address;
-        Announcement {
-            address,
-            project: &project,
-            state: state.path(),
-            occasion: supervised.as_ref().map(|(_, beginning)| beginning.occasion),
-            unread: unnamed.as_deref().filter(|_| matches!(mode, Mode::Dev)),
-            inspector: inspector.as_ref().map(|inspector| inspector.address),
+        let occasion = supervised.as_ref().map(|(_, beginning)| beginning.occasion);
+        announcement::listening(address, &project, state.path(), occasion);
+        if let Some(file) = unnamed.filter(|_| matches!(mode, Mode::Dev)) {
+            let file = file.display();
+            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
         }
-        .log();
+        if let Some(inspector) = &inspector {
+            let address = inspector.address;
+            info!(%address, "debuggers may attach: chrome://inspect, or an editor as to Node");
+        }
         let table = Arc::new(Table::new(pin));
         let given = supervised.as_ref().and_then(|(_, beginning)| beginning.before.newest);
         if supervised.is_some() {
@@ -177,8 +146,9 @@ impl Host {
         };
         let (accepts, accepting) = watch::channel(false);
         let ledger = Arc::new(Ledger::create(state.path(), std::process::id()));
+        let registration = Registration::start(table.clone(), settings, accepting.clone());
         let server = Server {
-            registration: Registration::start(table.clone(), settings, accepting.clone()),
+            registration: registration.clone(),
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
@@ -217,6 +187,7 @@ impl Host {
             metrics,
             traces,
             address,
+            registration,
             accepting,
             room,
             ledger,

@@ -120,10 +120,11 @@ impl ServeArgs {
         self.inspect.is_some()
     }
 
-    /// Returns the settings of the log.
+    /// Returns the settings of the log. `screen`: a terminal has a screen beside the lines.
     #[must_use]
-    pub fn logs(&self) -> LogSettings {
+    pub fn logs(&self, screen: bool) -> LogSettings {
         LogSettings {
+            screen,
             verbose: self.verbose,
             file: self.log_file.clone().map(|path| LogFileSettings {
                 path,

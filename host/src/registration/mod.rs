@@ -90,6 +90,12 @@ impl Registration {
         self.shown.borrow().clone()
     }
 
+    /// Returns the status as it changes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<RegistrationStatus>> {
+        self.shown.clone()
+    }
+
     /// Registers now, and returns the status after that.
     pub async fn ask(&self) -> Arc<RegistrationStatus> {
         let (ticket, settled) = oneshot::channel();

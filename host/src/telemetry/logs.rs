@@ -6,28 +6,14 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::format::{Format, Json, JsonFields, debug_fn};
-use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::log_file::{LogFile, LogFileError, LogFileSettings};
+use super::terminal::{Form, Terminal};
 use super::writer::{LAST_LINES, LogWriter, standard_error};
-
-/// Writes fields as people read them: a value of more than a line comes below.
-fn for_people() -> impl for<'writer> FormatFields<'writer> {
-    debug_fn(|writer, field, value| match field.name() {
-        "message" => write!(writer, "{value:?}"),
-        "frame" | "stack" => write!(writer, "\n{value:?}"),
-        "help" => write!(writer, "\nhelp: {value:?}"),
-        name => write!(writer, "{name}={value:?}"),
-    })
-    .delimited(" ")
-}
 
 // (notify warns of each folder that is removed while it is watched.)
 const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=info,audit=info,user=info";
@@ -35,23 +21,20 @@ const DEFAULT_FILTER: &str = "warn,notify=error,host=info,js_runtime=info,baton=
 /// The filter of a host that runs for a command: the lines of user code are news, and the lines of the host are not.
 const QUIET_FILTER: &str = "warn,notify=error,host::generation::keeper::loads=error,user=info";
 
+/// The lines that the screen of `baton dev` shows in its own form, left out beside it.
+const BESIDE_THE_SCREEN: &str = ",host::generation::keeper=warn,host::generation::keeper::loads=error,\
+                                 host::life::announcement=warn,host::registration=warn,audit=warn";
+
 /// The part of the filter that adds a line for each call.
 const CALLS: &str = ",host::server::calls=debug";
-
-/// The time as the person at the terminal has it.
-struct WallClock;
-
-impl FormatTime for WallClock {
-    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        write!(writer, "{}", jiff::Zoned::now().strftime("%H:%M:%S"))
-    }
-}
 
 /// The content of the log, and its places besides standard error.
 #[derive(Debug, Clone, Default)]
 pub struct LogSettings {
     /// Tells whether each call is logged too.
     pub verbose: bool,
+    /// Tells whether a terminal has a screen of its own (`life/screen.rs`).
+    pub screen: bool,
     /// The file that lines go to as well.
     pub file: Option<LogFileSettings>,
 }
@@ -63,17 +46,29 @@ pub struct LogSettings {
 pub fn start(settings: LogSettings) -> Result<(), LogFileError> {
     let calls = if settings.verbose { CALLS } else { "" };
     let file = settings.file.map(LogFile::open).transpose()?;
-    start_with(&format!("{DEFAULT_FILTER}{calls}"), file);
+    let usual = format!("{DEFAULT_FILTER}{calls}");
+    // Whoever names the lines gets them.
+    let screen = settings.screen && named_filter().is_none();
+    let beside = if screen { BESIDE_THE_SCREEN } else { "" };
+    start_with(&usual, &format!("{usual}{beside}"), screen, file);
     Ok(())
 }
 
 /// Starts logging; called once, by a command that has a host of its own.
 pub fn start_quietly() {
-    start_with(QUIET_FILTER, None);
+    start_with(QUIET_FILTER, QUIET_FILTER, false, None);
 }
 
 /// The writers of this process, one for each place that lines go to.
 static WRITERS: OnceLock<Vec<LogWriter>> = OnceLock::new();
+
+/// The terminal that has a screen of its own.
+static SCREEN: OnceLock<Terminal> = OnceLock::new();
+
+/// Returns the terminal that is to have a screen, as the log's lines leave room for it.
+pub fn screen() -> Option<Terminal> {
+    SCREEN.get().cloned()
+}
 
 /// Has threads write lines from now on. It is to be called once V8 is up, or is not to come up.
 pub fn flow() {
@@ -112,34 +107,41 @@ pub fn say_last(text: &str) {
     }
 }
 
-fn start_with(default: &str, file: Option<LogFile>) {
-    let named = std::env::var("BATON_LOG").ok().filter(|named| !named.trim().is_empty());
-    let filter = named.as_deref().map(EnvFilter::try_new);
-    let mistake = filter
-        .as_ref()
-        .and_then(|filter| filter.as_ref().err().map(ToString::to_string));
-    let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(default));
-    let terminal = std::io::stderr().is_terminal();
+/// Returns the filter that the environment names.
+fn named_filter() -> Option<String> {
+    std::env::var("BATON_LOG").ok().filter(|named| !named.trim().is_empty())
+}
+
+/// Starts logging with the usual lines, and on a terminal with those that are for it. `screen`: a terminal has a screen
+/// beside its lines.
+fn start_with(usual: &str, on_terminal: &str, screen: bool, file: Option<LogFile>) {
+    let named = named_filter().map(EnvFilter::try_new);
+    let filter = |default: &str| match &named {
+        Some(Ok(filter)) => filter.clone(),
+        Some(Err(_)) | None => EnvFilter::new(default),
+    };
+    let is_terminal = std::io::stderr().is_terminal();
     let stderr = LogWriter::new("standard error", standard_error());
     let file = file.map(|file| LogWriter::new("log file", file));
     let _ = WRITERS.set([Some(stderr.clone()), file.clone()].into_iter().flatten().collect());
-    // (Colours are left out where NO_COLOR says so.)
-    let for_people = terminal.then(|| {
+    let for_people = is_terminal.then(|| {
+        let form = Form::of_standard_error();
+        if screen {
+            let _ = SCREEN.set(Terminal::new(stderr.clone(), form));
+        }
         let layer = tracing_subscriber::fmt::layer().with_writer(stderr.clone());
-        let layer = layer.compact().with_target(false).with_timer(WallClock);
-        layer.fmt_fields(for_people())
+        layer.event_format(form).with_filter(filter(on_terminal))
     });
-    let for_machines = (!terminal).then(|| json_lines().with_writer(stderr));
-    let into_file = file.map(|file| json_lines().with_writer(file));
+    let for_machines = (!is_terminal).then(|| json_lines().with_writer(stderr).with_filter(filter(usual)));
+    let into_file = file.map(|file| json_lines().with_writer(file).with_filter(filter(usual)));
     tracing_subscriber::registry()
-        .with(filter)
         .with(for_people)
         .with(for_machines)
         .with(into_file)
         .init();
-    if let Some(error) = mistake {
+    if let Some(Err(error)) = named {
         tracing::warn!(
-            error,
+            %error,
             help = "Write it as `warn,user=info`.",
             "BATON_LOG is malformed, so the usual lines are logged"
         );

@@ -3,6 +3,7 @@
 mod log_file;
 pub mod logs;
 mod metrics;
+pub mod terminal;
 mod traces;
 mod writer;
 

@@ -1,4 +1,4 @@
-//! The rights to reload, to roll back and to look (README, HTTP).
+//! The rights to reload, to roll back and to look (docs/http.md).
 
 use std::os::unix::fs::PermissionsExt;
 

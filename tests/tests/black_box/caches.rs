@@ -1,4 +1,4 @@
-//! The files that Baton makes of a project's files outlive the process (README, "What is noticed, what is kept").
+//! The files that Baton makes of a project's files outlive the process (docs/operations.md, Caches).
 //! They cost nobody anything: neither when they are damaged, nor when they are deleted, nor when there are none.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! `--inspect`: a debugger attaches to the code as it was written, and follows reloads (README, Debugging).
+//! `--inspect`: a debugger attaches to the code as it was written, and follows reloads (docs/debugging.md).
 
 use harness::http::Call;
 use harness::{Baton, Debugger, Door, Project, Run};

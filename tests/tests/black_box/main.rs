@@ -29,6 +29,7 @@ mod doctor;
 mod entries;
 mod extremes;
 mod hostile_errors;
+mod init;
 mod inspect;
 mod invoke;
 // These tests count as Linux does.

@@ -117,8 +117,8 @@ async fn signals_that_end_nothing_are_ignored_and_other_processes_get_theirs() {
 async fn the_title_the_user_and_the_priority_are_the_hosts() {
     let body = "    const os = await import(\"node:os\");\n    const v8 = await import(\"node:v8\");\n    \
                 process.title = \"a title\";\n    const child = spawn(\"sleep\", [\"600\"]);\n    \
-                os.setPriority(child.pid!, 5);\n    const childs = os.getPriority(child.pid!);\n    child.kill();\n    \
-                return { title: process.title, childs, own: os.getPriority(process.pid), refused: [\n      \
+                os.setPriority(child.pid!, 5);\n    const ofChild = os.getPriority(child.pid!);\n    child.kill();\n    \
+                return { title: process.title, ofChild, own: os.getPriority(process.pid), refused: [\n      \
                 () => process.setuid!(0), () => process.seteuid!(0), () => process.setgid!(\"root\"), \
                 () => process.setegid!(0), () => os.setPriority(0, 5), () => os.setPriority(process.pid, 5), \
                 () => os.setPriority(5), () => v8.setHeapSnapshotNearHeapLimit(1)].map(said) };";
@@ -135,7 +135,7 @@ async fn the_title_the_user_and_the_priority_are_the_hosts() {
     let said = returned(&baton).await;
     assert_eq!(names(), before, "the process is not renamed");
     assert_eq!(
-        (&said["title"], &said["childs"]),
+        (&said["title"], &said["ofChild"]),
         (&json!("a title"), &json!(5)),
         "{said}"
     );

@@ -1,5 +1,4 @@
-//! The shapes that a project may have: a folder of functions, an entry file, several apps (README, your own
-//! functions).
+//! The shapes that a project may have: a folder of functions, an entry file, several apps (docs/projects.md).
 
 use std::path::Path;
 

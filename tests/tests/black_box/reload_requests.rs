@@ -1,5 +1,5 @@
 //! The options of a reload: only to check, to reload without a change, to roll
-//! back; and the reload's answer (README, HTTP).
+//! back; and the reload's answer (docs/http.md).
 
 use harness::{Baton, Cli, Project, mismatch};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! `baton start`: it replaces hosts that die, signals end hosts with care, and sockets may come from
-//! the service manager (README, Production).
+//! the service manager (docs/operations.md).
 
 use std::fs;
 use std::net::TcpListener;

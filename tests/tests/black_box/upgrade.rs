@@ -1,4 +1,4 @@
-//! `baton upgrade`: another host takes over, and no caller notices (README, Production).
+//! `baton upgrade`: another host takes over, and no caller notices (docs/operations.md).
 
 use std::collections::BTreeMap;
 use std::fs;

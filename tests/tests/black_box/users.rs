@@ -9,12 +9,12 @@ use std::process::{Command, Output};
 use harness::{Project, baton_binary};
 
 /// The user `nobody`, on most systems.
-const SOMEBODY: u32 = 65_534;
+pub(crate) const SOMEBODY: u32 = 65_534;
 /// A user id that nobody else has.
 const SOMEBODY_ELSE: u32 = 54_321;
 
 /// Tells whether the tests may act as other users.
-fn may_act_as_others() -> bool {
+pub(crate) fn may_act_as_others() -> bool {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok();
     if !is_root || !has_setpriv {
@@ -24,7 +24,7 @@ fn may_act_as_others() -> bool {
 }
 
 /// Runs Baton's command as a user, without root's groups and variables: the binary may be where only root can enter.
-fn run_as(user: u32, project: &Project, arguments: &[&str]) -> Output {
+pub(crate) fn run_as(user: u32, project: &Project, arguments: &[&str]) -> Output {
     let folder = project.root();
     let binary = project.scratch().join("baton");
     if !binary.exists() && fs::hard_link(baton_binary(), &binary).is_err() {

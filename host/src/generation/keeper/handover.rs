@@ -43,6 +43,7 @@ impl Task {
         if let Handover::Freezing(answer) = std::mem::replace(&mut self.handover, Handover::Frozen) {
             self.look_after_sources();
             self.history.close_whole().await;
+            self.give_all_answers();
             let current = self.generations.current();
             let entry = current.and_then(|id| self.entries.get(&id));
             let _ = answer.send(Frozen {

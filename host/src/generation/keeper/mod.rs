@@ -1,6 +1,7 @@
 //! The one task that acts: it loads, swaps, drains and closes generations as `state` decides, and shows the result in
 //! the table. Everybody else sends it requests and reads.
 
+mod answers;
 mod frozen;
 mod handover;
 mod isolates;
@@ -11,13 +12,14 @@ mod spare;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use js_runtime_api::{Engine, LoadError, Project, Sources};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
+use self::answers::Answers;
 pub use self::frozen::Frozen;
 use self::frozen::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
@@ -29,7 +31,7 @@ use super::history::History;
 use super::live::Generation;
 use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
 use super::reload::{ReloadQueue, Want};
-use super::report::{Draining, Outcome, Report};
+use super::report::{Draining, Report};
 use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
 use super::table::{Entry, HostEvent, Table, View};
@@ -50,6 +52,7 @@ struct Task {
     /// The sources that were read from the disk last, whatever the outcome of their load.
     newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
+    answers: Answers,
     running: Option<Running>,
     retry: Retry,
     /// The question whether a change on the disk makes the running load useless, while its answer is awaited.
@@ -86,6 +89,7 @@ impl Task {
             last_rejected: None,
             newest_read: None,
             queue: ReloadQueue::default(),
+            answers: Answers::default(),
             running: None,
             retry: Retry::default(),
             outdated: None,
@@ -136,6 +140,7 @@ impl Task {
                     }
                 },
                 done = next_done(&mut self.running) => self.proceed(done),
+                due = self.answers.next() => self.give_answer(due),
                 (id, changed) = next_outdated(&mut self.outdated) => if changed {
                     self.supersede_load(id);
                 },
@@ -268,16 +273,6 @@ impl Task {
         self.entries.get(&id).and_then(|entry| entry.live.clone())
     }
 
-    fn answer(&mut self, outcome: Outcome, began: Instant) {
-        let took_ms = (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        let report = Arc::new(Report { outcome, took_ms });
-        self.table.tell(HostEvent::Reload(report.clone()));
-        for ticket in self.queue.finish() {
-            // The requester may have gone.
-            let _ = ticket.send(report.clone());
-        }
-    }
-
     /// Shows one generation's new state, and tells the followers of it.
     fn show(&mut self, id: GenerationId) {
         if let (Some(entry), Some(state)) = (self.entries.get_mut(&id), self.generations.state(id)) {
@@ -331,6 +326,7 @@ impl Task {
         self.give_up_spare().await;
         self.table.holds.clear();
         self.history.close().await;
+        self.give_all_answers();
         self.table.publish(None);
         for generation in self.live_generations() {
             generation.pool.close();

@@ -1,5 +1,7 @@
 //! One host hands over to the next.
 
+use futures::FutureExt as _;
+
 use super::*;
 
 fn waiting(host: &Host) -> JoinHandle<Result<Response, CallError>> {
@@ -112,4 +114,53 @@ async fn where_the_code_that_served_was_not_kept_the_next_host_loads_the_disk() 
         .await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(1)), "{report:?}");
     assert_eq!(text(next.call(quick()).await), "disk");
+}
+
+#[tokio::test]
+async fn a_reload_is_answered_once_the_next_host_would_find_its_generation() {
+    let host = Host::serving("one").await;
+    host.engine.write(Code::Good("two"));
+    host.engine.hold_writes();
+    let answer = host.keeper.request(RELOAD, Reason::Api);
+    tokio::pin!(answer);
+    // The new code serves at once; the answer waits for the disk.
+    tokio::select! {
+        report = &mut answer => panic!("answered before the disk took it: {report:?}"),
+        () = host.until(2, State::Current) => {}
+    }
+    assert_eq!(text(host.call(quick()).await), "two");
+    assert!(host.keeper.goes_on().await);
+    assert!(answer.as_mut().now_or_never().is_none());
+
+    host.engine.writes_allowed.add_permits(1);
+    assert_eq!(answer.await.outcome.serving(), Some(GenerationId(2)));
+    // This host is not stopped: it may as well have been killed.
+    let next = Host::after(host.folder.clone(), Code::Broken("disk"), Pin::Nothing);
+    let report = next
+        .keeper
+        .request(Want::Continue(GenerationId(2)), Reason::Restart)
+        .await;
+    assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
+    assert_eq!(text(next.call(quick()).await), "two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_holds_no_answer_for_long() {
+    let host = Host::serving("one").await;
+    host.engine.hold_writes();
+    let answer = tokio::spawn({
+        let keeper = host.keeper.clone();
+        async move {
+            keeper
+                .request(Want::Reload { force: true }, Reason::Api)
+                .await
+                .outcome
+                .serving()
+        }
+    });
+    host.until(2, State::Current).await;
+    assert!(host.keeper.goes_on().await);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(answer.await.unwrap(), Some(GenerationId(2)));
+    host.engine.writes_allowed.add_permits(1);
 }

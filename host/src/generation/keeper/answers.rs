@@ -1,0 +1,93 @@
+//! The answers to requests for loads. An answer that tells of a generation waits until the next host would find that
+//! generation on the disk: whoever reads "activated" may kill the host and still has what was activated.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::Task;
+use crate::generation::report::{Outcome, Report};
+use crate::generation::table::HostEvent;
+
+/// The longest time that an answer waits for the disk.
+const KEPT_WITHIN: Duration = Duration::from_secs(2);
+
+/// Answers in the order of their loads: see the module's documentation.
+#[derive(Default)]
+pub(super) struct Answers {
+    waiting: VecDeque<Answer>,
+}
+
+struct Answer {
+    report: Arc<Report>,
+    requesters: Vec<oneshot::Sender<Arc<Report>>>,
+    /// Resolves when the generation that the report is about is on the disk.
+    kept: BoxFuture<'static, ()>,
+}
+
+impl Answers {
+    /// Waits for the first answer that may be given. The future may be dropped and the method called again.
+    pub(super) async fn next(&mut self) -> Due {
+        match self.waiting.front_mut() {
+            Some(answer) => {
+                (&mut answer.kept).await;
+                Due
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Shows that the first answer that waits may be given.
+pub(super) struct Due;
+
+impl Task {
+    /// Answers those who wait for the load that has ended, once the disk has what the answer tells of.
+    pub(super) fn answer(&mut self, outcome: Outcome, began: Instant) {
+        let took_ms = (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
+        let kept = match &outcome {
+            Outcome::Activated { generation, .. } | Outcome::Unchanged { generation, .. } => {
+                let (generation, kept) = (*generation, self.history.when_kept(*generation));
+                let wait = async move {
+                    if tokio::time::timeout(KEPT_WITHIN, kept).await.is_err() {
+                        warn!(
+                            generation = generation.0,
+                            "the disk is slow: a host that starts now may not find this generation"
+                        );
+                    }
+                };
+                wait.boxed()
+            }
+            _ => std::future::ready(()).boxed(),
+        };
+        self.answers.waiting.push_back(Answer {
+            report: Arc::new(Report { outcome, took_ms }),
+            requesters: self.queue.finish(),
+            kept,
+        });
+    }
+
+    /// Gives the answer that waits first.
+    pub(super) fn give_answer(&mut self, Due: Due) {
+        let Some(Answer { report, requesters, .. }) = self.answers.waiting.pop_front() else {
+            return;
+        };
+        self.table.tell(HostEvent::Reload(report.clone()));
+        for requester in requesters {
+            // The requester may have gone.
+            let _ = requester.send(report.clone());
+        }
+    }
+
+    /// Gives every answer that waits. The disk has what it took: the history is closed.
+    pub(super) fn give_all_answers(&mut self) {
+        while !self.answers.waiting.is_empty() {
+            self.give_answer(Due);
+        }
+    }
+}
