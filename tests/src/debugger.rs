@@ -24,7 +24,8 @@ pub struct Debugger {
     events: Vec<Value>,
 }
 
-struct Spawn;
+/// The runtime, for a client of WebSockets.
+pub(crate) struct Spawn;
 
 impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Spawn
 where

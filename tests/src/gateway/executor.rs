@@ -145,7 +145,11 @@ impl Executor {
         loop {
             let _place = Place::take(&self.book, app).await;
             let (dispatch, began) = (self.dispatch(), Instant::now());
-            let request = request(app, run, step, &dispatch);
+            let mut request = request(app, run, step, &dispatch);
+            if self.book.read().faults.no_traces {
+                request.system_trace_ctx.clear();
+                request.user_trace_ctx.clear();
+            }
             let reply = self.proxy(request).await;
             self.book.change(|state| state.end_request(&dispatch.request));
             match reply {

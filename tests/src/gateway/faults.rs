@@ -23,6 +23,8 @@ pub struct Faults {
     pub refusal: Option<SystemError>,
     /// The time that each registration takes.
     pub sync_delay: Duration,
+    /// Requests have no trace contexts.
+    pub no_traces: bool,
     /// The time before the gateway greets.
     pub hello_delay: Duration,
 }

@@ -24,7 +24,7 @@ struct Lease {
 
 /// A refused extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nack {
+pub enum LeaseNack {
     /// Nobody holds the request.
     NoLease,
     /// The id is not the one that is held.
@@ -61,18 +61,18 @@ impl Leases {
         worker: (&str, bool),
         now: Duration,
         length: Duration,
-    ) -> Result<String, Nack> {
+    ) -> Result<String, LeaseNack> {
         let next = self.id(now + length);
         let (instance, limited) = worker;
-        let lease = self.of.get_mut(request).ok_or(Nack::NoLease)?;
+        let lease = self.of.get_mut(request).ok_or(LeaseNack::NoLease)?;
         if limited && lease.assigned.as_deref() != Some(instance) {
-            return Err(Nack::OtherWorker);
+            return Err(LeaseNack::OtherWorker);
         }
         if lease.id != id && ends(&lease.id) > now {
             // The acknowledgement of the last extension may have been lost with its socket.
             return match &lease.previous {
                 Some((previous, asked)) if previous == id && (limited || asked == instance) => Ok(lease.id.clone()),
-                _ => Err(Nack::OtherLease),
+                _ => Err(LeaseNack::OtherLease),
             };
         }
         let before = std::mem::replace(&mut lease.id, next.clone());

@@ -15,6 +15,7 @@
 //! demand, and everything that came and went is in the [`record`].
 
 mod api;
+mod bare_worker;
 mod book;
 mod executor;
 mod faults;
@@ -27,8 +28,10 @@ mod server;
 mod session;
 mod timing;
 
+pub use bare_worker::{BareWorker, Closed};
 pub use executor::{Attempt, AttemptEnd, RunEnd, RunReport};
 pub use faults::Faults;
+pub use leases::LeaseNack;
 pub use queue::Ticket;
 pub use record::{ConnectionReport, Ending, Extension, FrameReport, Party, Phase};
 pub use server::{FakeConnect, Options};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use connect_wire::Kind;
 use connect_wire::message::WorkerConnectRequestData;
 
-use super::leases::Nack;
+use super::leases::LeaseNack;
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,7 +128,7 @@ pub struct Extension {
     /// The time that was left of the lease; zero if none was.
     pub left: Duration,
     /// The refusal, if it was one.
-    pub nack: Option<Nack>,
+    pub nack: Option<LeaseNack>,
 }
 
 /// A registration of an app's functions.
@@ -143,5 +143,3 @@ pub struct Sync {
     /// Tells whether it was refused.
     pub refused: bool,
 }
-
-pub use super::leases::Nack as LeaseNack;

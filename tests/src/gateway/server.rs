@@ -17,6 +17,7 @@ use super::record::{ConnectionReport, Extension, FrameReport, Phase, Sync};
 use super::timing::Timing;
 use crate::deadline;
 use crate::fake_inngest::{FakeInngest, Kind as ServerKind};
+use crate::http::Door;
 use crate::op::Op;
 use crate::run::Run;
 
@@ -78,6 +79,16 @@ impl FakeConnect {
     #[must_use]
     pub fn url(&self) -> &str {
         self.inngest.url()
+    }
+
+    /// The address of the server.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        let address = self
+            .url()
+            .strip_prefix("http://")
+            .and_then(|address| address.parse().ok());
+        Door::Tcp(address.expect("an address of ours"))
     }
 
     /// The rest of the server: events, checkpoints, registrations over HTTP.

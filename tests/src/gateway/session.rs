@@ -64,7 +64,8 @@ pub(super) async fn serve(book: Arc<Book>, gateway: String, socket: UpgradeFut) 
     };
     socket.set_auto_close(true);
     socket.set_auto_pong(true);
-    socket.set_max_message_size(GATEWAY_FRAME_LIMIT);
+    // The library refuses what has as many bytes as it is told.
+    socket.set_max_message_size(GATEWAY_FRAME_LIMIT + 1);
     let (read, write) = socket.split(tokio::io::split);
     let (outbox, mail) = unbounded_channel();
     let number = register(&book, &gateway, outbox.clone());

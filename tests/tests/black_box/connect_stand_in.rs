@@ -1,6 +1,7 @@
 //! The stand-in of Inngest's Connect is what it stands for: the SDK's own `connect()`, under Node, works against it as
 //! against Inngest. Where the two disagree, the stand-in is wrong.
 
+mod faults;
 mod worker;
 
 use std::time::Duration;
