@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 
+// The packages' own binary is what is tested, also where this is run with another one.
+delete process.env.BATON_BIN;
+
 const here = import.meta.dirname;
 const root = join(here, "../..");
 export const scratch = mkdtempSync(join(tmpdir(), "baton-npm-test-"));

@@ -43,6 +43,8 @@ mod lint;
 mod logs;
 mod metrics;
 mod native_crashes;
+mod node_suites;
+mod npm_packages;
 mod ownership;
 mod plans_and_runs;
 mod process;
@@ -68,6 +70,7 @@ mod supervisor;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod terminal;
+mod test_library;
 mod traces;
 mod typescript;
 mod under_load;
