@@ -24,10 +24,11 @@ function become(file, args) {
 }
 
 function run(file, args) {
-  const child = spawn(file, args, { stdio: "inherit" });
   const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  // Listened for before the child exists: a signal that ended this process meanwhile would leave the child behind.
   for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
   for (const signal of OF_TERMINAL) process.on(signal, () => hasTerminal || child.kill(signal));
+  const child = spawn(file, args, { stdio: "inherit" });
   child.on("error", (error) => {
     fail(
       error.code === "EACCES"
