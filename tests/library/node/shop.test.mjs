@@ -84,7 +84,7 @@ test("a mock that no step used is told", async () => {
 });
 
 test("what does not exist is refused with what there is", async () => {
-  await assert.rejects(baton.run("chekout"), /there is no function "chekout", did you mean checkout\?\nhelp: The project has: approval/);
+  await assert.rejects(baton.run("check-out"), /there is no function "check-out", did you mean checkout\?\nhelp: The project has: approval/);
   const elsewhere = project({ cwd: import.meta.dirname, path: "nowhere" });
   await assert.rejects(elsewhere.run("checkout"), /baton has ended with code 2[^]*nowhere/);
   await assert.rejects(baton.run("twice", { retryDelay: "soon" }), /expected a length of time/);
