@@ -42,7 +42,7 @@ enum AtItsEnd {
 }
 
 /// The time that [`compute`] holds the thread.
-pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
+pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(15);
 
 #[derive(Debug)]
 pub(crate) struct FakeEngine {

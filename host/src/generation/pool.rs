@@ -16,6 +16,8 @@ pub struct IsolateId(pub u64);
 
 /// The time after which an isolate that owes a sign of life is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// The time for which a call may wait while no isolate takes any: somebody holds the thread of each.
+const STALLED_AFTER: Duration = Duration::from_millis(20);
 /// The time that user code may finish work before somebody is told.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// The time after which isolates that left calls waiting at every look have more to do than they can.
@@ -123,6 +125,21 @@ impl Pool {
     #[must_use]
     pub fn all_blocked(&self) -> bool {
         !self.lock().isolates.iter().any(Member::takes_calls)
+    }
+
+    /// Resolves once a call has waited for a while during which no isolate took any.
+    pub(super) fn stalled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let queue = self.queue.clone();
+        async move {
+            loop {
+                queue.filled().await;
+                let takes = queue.takes();
+                tokio::time::sleep(STALLED_AFTER).await;
+                if !queue.is_empty() && queue.takes() == takes {
+                    return;
+                }
+            }
+        }
     }
 
     /// Tells whether calls waited at every look for a second, although isolates take them.

@@ -474,6 +474,25 @@ async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_li
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_held_thread_is_taken_by_another_isolate_before_any_counts_as_blocked() {
+    let host = Host::serving("one").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let began = tokio::time::Instant::now();
+    let blocking = host.begin_call(block()).await;
+    // The isolate has begun it.
+    tokio::task::yield_now().await;
+    assert_eq!(text(host.call(quick()).await), "one", "by a second isolate");
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    let observed = host.table.current().unwrap().pool.observed();
+    assert!(
+        observed.len() == 2 && observed.iter().all(|isolate| !isolate.blocked),
+        "{observed:?}"
+    );
+    host.engine.answers_allowed.add_permits(1);
+    assert_eq!(text(blocking.await.unwrap()), "one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit() {
     let host = Host::serving("one").await;
     let callers: Vec<_> = (0..8)

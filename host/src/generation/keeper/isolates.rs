@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -23,6 +23,8 @@ use crate::generation::state::{GenerationId, State};
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// The time after which isolates are asked for a sign of life again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The time that a generation has for its first calls, which have their code compiled.
+const FIRST_CALLS: Duration = Duration::from_secs(1);
 /// The most isolates of a generation with those that are about to end, as a multiple of their limit.
 const ENDING_TOO: usize = 4;
 /// The wait before another isolate is tried after one could not be made. It doubles up to the longest wait.
@@ -36,6 +38,9 @@ pub(super) struct Isolates {
     making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
     /// Generations whose code finishes its work, since another generation gets the calls.
     draining: JoinSet<()>,
+    /// Waits for calls that stall, for each generation that has isolates.
+    stalls: JoinSet<GenerationId>,
+    watched: HashMap<GenerationId, AbortHandle>,
     /// Generations for which an isolate is being made.
     wanted: BTreeSet<GenerationId>,
     /// Generations for which no isolate could be made the last time.
@@ -66,6 +71,8 @@ pub(super) enum News {
     Made(GenerationId, Result<Loaded, LoadError>),
     /// The code of a generation has finished its work, after another generation got the calls.
     Drained,
+    /// Calls of a generation wait, and each of its isolates has a thread that somebody holds.
+    Stalled(GenerationId),
 }
 
 impl Isolates {
@@ -75,6 +82,8 @@ impl Isolates {
             Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
             Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
             Some(_) = self.draining.join_next() => News::Drained,
+            // (A watch that was given up ends with an error.)
+            Some(Ok(generation)) = self.stalls.join_next() => News::Stalled(generation),
             else => std::future::pending().await,
         }
     }
@@ -82,6 +91,27 @@ impl Isolates {
     /// Has a generation stay until its code has finished its work, since another generation gets the calls.
     pub(super) fn drain(&mut self, generation: &Arc<Generation>) {
         self.draining.spawn(generation.drain());
+    }
+
+    /// Watches for calls of a generation that stall, from `after` on.
+    fn watch_calls(&mut self, generation: &Generation, after: Duration) {
+        let (id, stalled) = (generation.id, generation.pool.stalled());
+        let watch = self.stalls.spawn(async move {
+            tokio::time::sleep(after).await;
+            stalled.await;
+            id
+        });
+        if let Some(before) = self.watched.insert(id, watch) {
+            before.abort();
+        }
+    }
+
+    /// Forgets a generation that has no isolates any more.
+    pub(super) fn forget(&mut self, id: GenerationId) {
+        self.failed.remove(&id);
+        if let Some(watch) = self.watched.remove(&id) {
+            watch.abort();
+        }
     }
 
     /// Gives up the isolates that are being made.
@@ -99,6 +129,9 @@ impl Task {
         let ended = AssertUnwindSafe(ended).catch_unwind();
         let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
         self.isolates.living.spawn(end);
+        let is_first = generation.pool.len() == 1;
+        self.isolates
+            .watch_calls(generation, if is_first { FIRST_CALLS } else { Duration::ZERO });
     }
 
     pub(super) fn isolate_news(&mut self, news: News) {
@@ -123,6 +156,15 @@ impl Task {
             }
             // The last lease of the generation tells that by itself.
             News::Drained => {}
+            News::Stalled(id) => {
+                if let Some(generation) = self.live(id) {
+                    // A person who debugs keeps calls waiting.
+                    if !generation.pool.is_debugged() {
+                        self.help(&generation, Need::CallsStall);
+                    }
+                    self.isolates.watch_calls(&generation, LOOK_EVERY);
+                }
+            }
             News::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
                 self.preparing.is_due_later();
@@ -150,7 +192,7 @@ impl Task {
             warn!(generation = id.0, isolate = isolate.0, calls, reason = %why, stack, "isolate ended");
         }
         self.close_if_nothing_is_left(id);
-        self.help(&generation);
+        self.help(&generation, Need::MayBe);
     }
 
     fn close_if_nothing_is_left(&mut self, id: GenerationId) {
@@ -164,7 +206,6 @@ impl Task {
     /// Ends the isolates of a generation that has no calls left.
     pub(super) fn close_isolates(&mut self, generation: &Generation) {
         generation.pool.close();
-        self.isolates.failed.remove(&generation.id);
         self.close_if_nothing_is_left(generation.id);
     }
 
@@ -201,7 +242,7 @@ impl Task {
                 .iter()
                 .filter(|isolate| isolate.blocked)
                 .count();
-            self.help(&generation);
+            self.help(&generation, Need::MayBe);
         }
         self.table.timeline.isolates_blocked(blocked, LOOK_EVERY);
         self.count_losses();
@@ -255,10 +296,11 @@ impl Task {
     }
 
     /// Has another isolate made where calls would wait otherwise.
-    fn help(&mut self, generation: &Arc<Generation>) {
+    fn help(&mut self, generation: &Arc<Generation>, need: Need) {
         let id = generation.id;
         let pool = &generation.pool;
         let calls_would_wait = match self.generations.state(id) {
+            Some(State::Current | State::Draining) if need == Need::CallsStall => true,
             Some(State::Current) => pool.all_blocked() || pool.is_overloaded(),
             Some(State::Draining) => pool.all_blocked() && pool.queued() > 0,
             _ => false,
@@ -288,6 +330,15 @@ impl Task {
         };
         self.isolates.making.spawn(make);
     }
+}
+
+/// The knowledge that a generation needs another isolate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Its isolates tell.
+    MayBe,
+    /// Its calls wait, and no isolate takes any.
+    CallsStall,
 }
 
 /// Ends the isolates in which these calls run: the calls went beyond the limit.

@@ -248,6 +248,7 @@ impl Task {
 
     fn closed(&mut self, id: GenerationId) {
         self.deadlines.remove(id);
+        self.isolates.forget(id);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.live = None;
         }
