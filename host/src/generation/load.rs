@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
-    CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, Loaded, MemoryLimits, Project,
-    Sources,
+    CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, LoadedIsolate, MemoryLimits,
+    Project, Sources,
 };
 
 use tracing::warn;
@@ -88,7 +88,7 @@ pub(super) enum Comparison {
 }
 
 pub(super) struct LoadResult {
-    pub(super) loaded: Result<Loaded, LoadError>,
+    pub(super) loaded: Result<LoadedIsolate, LoadError>,
     /// `None` when not even the list of modules could be read.
     pub(super) sources: Option<Arc<dyn Sources>>,
     pub(super) origin: Origin,

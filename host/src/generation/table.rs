@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, LoadStage, Watched};
+use js_runtime_api::{LoadError, LoadStage, WatchedPaths};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ pub struct Table {
     pub timeline: Arc<Timeline>,
     view: watch::Sender<Arc<View>>,
     /// The places where a change on the disk would be news.
-    watched: watch::Sender<Watched>,
+    watched: watch::Sender<WatchedPaths>,
     events: broadcast::Sender<HostEvent>,
     /// The token that is cancelled when the host is to end: no call is held any longer.
     draining: CancellationToken,
@@ -328,11 +328,11 @@ impl Table {
 
     /// The places where a change on the disk would be news: the sources that serve, and those that were read last.
     #[must_use]
-    pub fn watched(&self) -> watch::Receiver<Watched> {
+    pub fn watched(&self) -> watch::Receiver<WatchedPaths> {
         self.watched.subscribe()
     }
 
-    pub(super) fn watch(&self, watched: Watched) {
+    pub(super) fn watch(&self, watched: WatchedPaths) {
         self.watched.send_if_modified(|now| {
             let news = *now != watched;
             *now = watched;

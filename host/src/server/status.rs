@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use js_runtime_api::Finishing;
+use js_runtime_api::DrainWork;
 use serde::Deserialize;
 
 use super::readiness::not_ready;
@@ -214,7 +214,7 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
         finishing: vitals.finishing.is_some(),
-        finishes_for: vitals.finishing.map(|event| Finishing::as_str(event).to_owned()),
+        finishes_for: vitals.finishing.map(|event| DrainWork::as_str(event).to_owned()),
     }
 }
 

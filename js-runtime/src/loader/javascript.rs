@@ -22,7 +22,7 @@ use crate::source::emitted::Emitted;
 use crate::source::marks;
 use crate::source::second_url::without_mark;
 use crate::source::snapshot::SourceFile;
-use crate::source::transpile::{self, EmitKind, Parsed};
+use crate::source::transpile::{self, EmitKind, ParsedText};
 use crate::source::tsconfig::CompilerOptions;
 use crate::source::{attributes, bundled};
 
@@ -205,7 +205,7 @@ impl Modules {
         media_type: MediaType,
         file: &SourceFile,
         text: &Arc<str>,
-        parsed: Option<Parsed>,
+        parsed: Option<ParsedText>,
         kind: EmitKind,
     ) -> Result<Arc<Emitted>, JsErrorBox> {
         let mut options = self.compiler_options(url)?;
@@ -267,7 +267,7 @@ impl Modules {
         Ok(media_type)
     }
 
-    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<Parsed, JsErrorBox> {
+    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedText, JsErrorBox> {
         let media_type = self.read_as(url, media_type)?;
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
     }

@@ -37,7 +37,7 @@ use deno_core::{
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use self::resolving::Place;
+use self::resolving::SpecifierPlace;
 use crate::built_in::BuiltIns;
 use crate::control::Control;
 use crate::own_modules::{self, before_thread};
@@ -60,7 +60,7 @@ pub(crate) struct Modules {
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     /// The meanings of packages' specifiers, by the places where they are written: files of one folder find the same.
-    found: RefCell<HashMap<Place, Url>>,
+    found: RefCell<HashMap<SpecifierPlace, Url>>,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// The reasons why modules could not be given to V8, in order. JavaScript sees only the message, and may catch
     /// it.

@@ -17,7 +17,7 @@ use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::own_files::PRELUDE;
-use crate::own_modules::{Code, HOST, SERVING};
+use crate::own_modules::{HOST, OwnCode, SERVING};
 use crate::source::caches::Caches;
 
 pub(crate) mod findings;
@@ -57,8 +57,8 @@ pub(crate) struct Prelude {
 /// The value that `serve` returns.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Served {
-    Duplicate { duplicate: Duplicate },
+pub(crate) enum ServeResult {
+    Duplicate { duplicate: IdCollision },
     Project(ServedProject),
 }
 
@@ -68,19 +68,19 @@ pub(crate) struct ServedProject {
     pub(crate) fetch: bool,
     /// Tells whether that app is a function that can be called.
     pub(crate) direct: bool,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Vec<LoadNote>,
     pub(crate) apps: Vec<ServedApp>,
 }
 
 /// A note for the load's report.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Note {
+pub(crate) struct LoadNote {
     pub(crate) code: String,
     pub(crate) message: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Duplicate {
+pub(crate) struct IdCollision {
     pub(crate) app: String,
     pub(crate) id: String,
     pub(crate) first: String,
@@ -253,7 +253,7 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [Code; 4] = [const { Code::new() }; 4];
+    static CODE: [OwnCode; 4] = [const { OwnCode::new() }; 4];
     let (code, text) = match url.as_str() {
         SDK => (&CODE[0], include_str!("sdk.ts")),
         REHEARSAL => (&CODE[3], include_str!("rehearsal.ts")),

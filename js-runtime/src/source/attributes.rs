@@ -10,7 +10,7 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith as _};
 use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
-use super::commonjs::Edits;
+use super::commonjs::TextEdits;
 use super::emitted::Emitted;
 use super::transpile;
 
@@ -28,22 +28,22 @@ pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
 }
 
 fn removed(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
-    let mut looking = Looking {
+    let mut looking = AttributeVisitor {
         parsed,
         found: Vec::new(),
     };
     parsed.program_ref().visit_with(&mut looking);
-    let mut edits = Edits::default();
+    let mut edits = TextEdits::default();
     looking.found.into_iter().for_each(|range| edits.replace(range, ""));
     edits.apply_to(url, emitted)
 }
 
-struct Looking<'a> {
+struct AttributeVisitor<'a> {
     parsed: &'a ParsedSource,
     found: Vec<Range<usize>>,
 }
 
-impl Looking<'_> {
+impl AttributeVisitor<'_> {
     fn range(&self, node: &impl SourceRangedForSpanned) -> Range<usize> {
         node.range().as_byte_range(self.parsed.text_info_lazy().range().start)
     }
@@ -58,7 +58,7 @@ impl Looking<'_> {
     }
 }
 
-impl Visit for Looking<'_> {
+impl Visit for AttributeVisitor<'_> {
     fn visit_import_decl(&mut self, node: &ImportDecl) {
         self.look(&node.src, node.with.as_deref());
     }

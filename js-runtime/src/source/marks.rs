@@ -7,10 +7,10 @@
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
 
-use super::commonjs::Edits;
+use super::commonjs::TextEdits;
 use super::emitted::Emitted;
+use super::top_level_await::waits_in;
 use super::transpile;
-use super::waits::waits_in;
 
 /// The number of the mark behind the end.
 pub(crate) const DONE: i32 = -1;
@@ -29,7 +29,7 @@ pub(crate) fn mark(url: &Url, emitted: Emitted) -> Emitted {
 
 fn marked(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
     let name = serde_json::Value::from(url.as_str());
-    let mut edits = Edits::default();
+    let mut edits = TextEdits::default();
     for (number, wait) in waits_in(parsed).into_iter().enumerate() {
         for value in wait.values {
             edits.insert(value.start, format!("{MARK}({name}, {number}, "));

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use deno_core::url::Url;
 
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 
 impl SourceSnapshot {
     /// Forgets a file that a call has read first. Files that the load has read stay.
@@ -25,7 +25,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     fn forget_later(&mut self, path: &Path) {
         if !self.later.remove(path) {
             return;

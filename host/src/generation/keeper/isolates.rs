@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
+use js_runtime_api::{Isolate, IsolateEnd, LoadError, LoadProgress, LoadRequest, LoadedIsolate};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -32,8 +32,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Isolates that live, and further ones that are being made.
 #[derive(Debug, Default)]
 pub(super) struct Isolates {
-    living: JoinSet<(GenerationId, IsolateId, Ended)>,
-    making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
+    living: JoinSet<(GenerationId, IsolateId, IsolateEnd)>,
+    making: JoinSet<(GenerationId, Result<LoadedIsolate, LoadError>)>,
     /// Generations whose code finishes its work, since another generation gets the calls.
     draining: JoinSet<()>,
     /// Generations for which an isolate is being made.
@@ -62,8 +62,8 @@ impl Patience {
 /// The news about isolates.
 #[derive(Debug)]
 pub(super) enum News {
-    Ended(GenerationId, IsolateId, Ended),
-    Made(GenerationId, Result<Loaded, LoadError>),
+    Ended(GenerationId, IsolateId, IsolateEnd),
+    Made(GenerationId, Result<LoadedIsolate, LoadError>),
     /// The code of a generation has finished its work, after another generation got the calls.
     Drained,
 }
@@ -97,7 +97,7 @@ impl Task {
         let (id, isolate) = (generation.id, generation.pool.add(isolate));
         // A panic on the way to the isolate's end is a panic of the isolate.
         let ended = AssertUnwindSafe(ended).catch_unwind();
-        let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
+        let end = async move { (id, isolate, ended.await.unwrap_or(IsolateEnd::Panicked)) };
         self.isolates.living.spawn(end);
     }
 
@@ -135,15 +135,15 @@ impl Task {
         }
     }
 
-    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &Ended) {
+    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &IsolateEnd) {
         let Some(generation) = self.live(id) else {
             return;
         };
         let calls = generation.pool.calls_of(isolate).len();
         generation.pool.remove(isolate);
-        if *why != Ended::Closed {
+        if *why != IsolateEnd::Closed {
             let stack = match why {
-                Ended::Exited { stack, .. } => Some(tracing::field::display(stack)),
+                IsolateEnd::Exited { stack, .. } => Some(tracing::field::display(stack)),
                 _ => None,
             };
             // Each lost call is told where it is answered.

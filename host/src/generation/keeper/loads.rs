@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, Loaded, Manifest};
+use js_runtime_api::{LoadError, LoadedIsolate, Manifest};
 use tracing::{debug, info, warn};
 
 use super::Task;
@@ -185,7 +185,7 @@ impl Task {
             torn: _,
             queue,
         } = result;
-        let (Loaded { isolate, mut manifest }, sources) = match (loaded, sources) {
+        let (LoadedIsolate { isolate, mut manifest }, sources) = match (loaded, sources) {
             (Ok(loaded), Some(sources)) => (loaded, sources),
             (Err(load_error), _) => return self.reject(want, id, load_error, &origin, began),
             (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),

@@ -14,13 +14,13 @@ const MANY: usize = 16;
 
 /// The edits that the module's documentation describes. Pure.
 #[derive(Debug, Default)]
-pub(crate) struct Edits {
+pub(crate) struct EditHistory {
     known: HashMap<PathBuf, blake3::Hash>,
     /// The edited files, the newest first.
     edited: VecDeque<PathBuf>,
 }
 
-impl Edits {
+impl EditHistory {
     /// Notes the files that were read for a load: all of them, or those that the load came to.
     pub(crate) fn note(&mut self, files: &[(PathBuf, SourceFile)]) {
         let is_first = self.known.is_empty();
@@ -68,7 +68,7 @@ mod tests {
     use std::collections::HashSet;
     use std::path::PathBuf;
 
-    use super::{Edits, MANY};
+    use super::{EditHistory, MANY};
     use crate::source::snapshot::SourceFile;
 
     fn files(texts: &[(&str, &str)]) -> Vec<(PathBuf, SourceFile)> {
@@ -79,7 +79,7 @@ mod tests {
         texts.iter().map(|(path, text)| (path.into(), file(text))).collect()
     }
 
-    fn left(edits: &Edits) -> Vec<String> {
+    fn left(edits: &EditHistory) -> Vec<String> {
         let left = edits.to_leave(|_| 1).unwrap_or_default();
         let mut names: Vec<_> = left.iter().map(|path| path.display().to_string()).collect();
         names.sort();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_differs_from_load_to_load_is_worked_on_and_the_first_load_tells_nothing() {
-        let mut edits = Edits::default();
+        let mut edits = EditHistory::default();
         edits.note(&files(&[("a", "1"), ("b", "1"), ("c", "1")]));
         assert_eq!(edits.to_leave(|_| 1), None);
         edits.note(&files(&[("a", "1"), ("b", "2"), ("c", "1")]));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_newest_few_count_and_a_checkout_does_not() {
-        let mut edits = Edits::default();
+        let mut edits = EditHistory::default();
         let all = |text: &str| {
             let names: Vec<_> = (0..=MANY).map(|name| name.to_string()).collect();
             files(&names.iter().map(|name| (name.as_str(), text)).collect::<Vec<_>>())
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_most_modules_import_is_not_left_to_the_load() {
-        let mut edits = Edits::default();
+        let mut edits = EditHistory::default();
         edits.note(&files(&[("hub", "1"), ("leaf", "1")]));
         edits.note(&files(&[("hub", "2")]));
         let ahead = |left: &HashSet<PathBuf>| if left.contains(&PathBuf::from("hub")) { 1 } else { 10 };

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    Engine, EngineRelease, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, Loaded, Losses, Preparation,
-    Project, Sources, regular_file,
+    Engine, EngineRelease, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, LoadedIsolate, Losses,
+    Preparation, Project, Sources, regular_file,
 };
 
-use crate::ahead::Ahead;
+use crate::ahead::AheadModules;
 use crate::built_in::{BuiltIn, BuiltIns};
-use crate::isolate::{self, LeftBehind, NotLoaded};
-use crate::maker::{Maker, error};
+use crate::isolate::{self, EndingIsolates, LoadFailure};
+use crate::isolate_maker::{IsolateMaker, error};
 use crate::position::relative_to;
 use crate::source::caches::Caches;
-use crate::source::common::Common;
-use crate::source::kept;
+use crate::source::common::CommonParts;
+use crate::source::description;
 use crate::source::snapshot::SourceSnapshot;
-use crate::spare::{Preparing, Spares};
+use crate::spare::{SparePreparation, Spares};
 use crate::startup_snapshot::StartupSnapshot;
 use crate::v8_release;
 
@@ -39,13 +39,13 @@ pub enum SnapshotSource<'a> {
 pub struct V8Engine {
     startup: StartupSnapshot,
     caches: Arc<Caches>,
-    common: Arc<Common>,
+    common: Arc<CommonParts>,
     built_ins: Arc<BuiltIns>,
     deno_dir: PathBuf,
     /// Tells whether accesses are audited, so that the engine sees what a module reaches that is evaluated ahead.
     prepares: bool,
     spares: Arc<Spares>,
-    left_behind: Arc<LeftBehind>,
+    left_behind: Arc<EndingIsolates>,
 }
 
 impl V8Engine {
@@ -74,8 +74,8 @@ impl V8Engine {
         self.caches.close();
     }
 
-    fn maker(&self) -> Maker {
-        Maker {
+    fn maker(&self) -> IsolateMaker {
+        IsolateMaker {
             startup: self.startup,
             caches: self.caches.clone(),
             built_ins: self.built_ins.clone(),
@@ -113,10 +113,10 @@ impl Engine for V8Engine {
     }
 
     fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String> {
-        Ok(kept::restore(project, kept, &self.common)?)
+        Ok(description::restore(project, kept, &self.common)?)
     }
 
-    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedIsolate, LoadError>> {
         let (maker, spares) = (self.maker(), self.spares.clone());
         async move {
             let sources = own(request.sources.clone())?;
@@ -139,7 +139,7 @@ impl Engine for V8Engine {
         let prepares = self.prepares;
         async move {
             if prepares && let Ok(like) = own(like) {
-                let preparing = Preparing {
+                let preparing = SparePreparation {
                     maker,
                     spares,
                     common,
@@ -168,9 +168,9 @@ impl Engine for V8Engine {
 async fn load(
     request: LoadRequest,
     sources: Arc<SourceSnapshot>,
-    maker: &Maker,
+    maker: &IsolateMaker,
     spares: &Spares,
-) -> Result<Loaded, LoadError> {
+) -> Result<LoadedIsolate, LoadError> {
     let LoadRequest {
         name,
         timeout,
@@ -190,11 +190,11 @@ async fn load(
         {
             Ok(loaded) => return Ok(loaded),
             // The modules evaluated ahead are never the reason.
-            Err(NotLoaded::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
+            Err(LoadFailure::Failed(error)) if error.kind != LoadErrorKind::Evaluate || spare.ahead.is_empty() => {
                 return Err(error);
             }
-            Err(NotLoaded::Failed(_)) => {}
-            Err(NotLoaded::Unsuited(why)) => {
+            Err(LoadFailure::Failed(_)) => {}
+            Err(LoadFailure::Unsuited(why)) => {
                 tracing::debug!(
                     ?why,
                     "the spare isolate makes a difference to this code: loading it in another"
@@ -207,14 +207,14 @@ async fn load(
         }
     }
     progress.reached(LoadStage::Secrets);
-    let isolate = maker.begin(sources, memory, Ahead::default(), &name).await?;
+    let isolate = maker.begin(sources, memory, AheadModules::default(), &name).await?;
     progress.reached(LoadStage::Starting);
     isolate
         .load(name, queue, timeout, &progress)
         .await
         .map_err(|not| match not {
-            NotLoaded::Failed(error) => error,
-            NotLoaded::Unsuited(_) => error("the isolate ended before it was loaded"),
+            LoadFailure::Failed(error) => error,
+            LoadFailure::Unsuited(_) => error("the isolate ended before it was loaded"),
         })
 }
 

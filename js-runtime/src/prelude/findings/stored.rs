@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use js_runtime_api::{Definition, Warning};
 use serde::{Deserialize, Serialize};
 
-use super::{Defined, Findings, STEP_ID_REPEATED, STEP_NESTED};
+use super::{DefinedFunction, Findings, STEP_ID_REPEATED, STEP_NESTED};
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
-    functions: Vec<KeptFunction>,
-    warnings: Vec<KeptWarning>,
+struct StoredFindings {
+    functions: Vec<StoredFunction>,
+    warnings: Vec<StoredWarning>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptFunction {
+struct StoredFunction {
     id: Option<String>,
     line: u32,
     retries: Option<u32>,
@@ -23,7 +23,7 @@ struct KeptFunction {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptWarning {
+struct StoredWarning {
     code: String,
     function: Option<String>,
     message: String,
@@ -33,21 +33,21 @@ struct KeptWarning {
 
 /// Turns findings into bytes; `None` when they cannot be written.
 pub(crate) fn to_bytes(findings: &Findings) -> Option<Vec<u8>> {
-    let function = |Defined { id, definition }: &Defined| KeptFunction {
+    let function = |DefinedFunction { id, definition }: &DefinedFunction| StoredFunction {
         id: id.clone(),
         line: definition.line,
         retries: definition.retries,
         texts: definition.texts.clone(),
         starts_program: definition.starts_program.clone(),
     };
-    let warning = |warning: &Warning| KeptWarning {
+    let warning = |warning: &Warning| StoredWarning {
         code: warning.code.clone().into_owned(),
         function: warning.function.clone(),
         message: warning.message.clone(),
         line: warning.line,
         help: warning.help.clone(),
     };
-    let kept = Kept {
+    let kept = StoredFindings {
         functions: findings.functions.iter().map(function).collect(),
         warnings: findings.warnings.iter().map(warning).collect(),
     };
@@ -56,8 +56,8 @@ pub(crate) fn to_bytes(findings: &Findings) -> Option<Vec<u8>> {
 
 /// Reads findings from bytes; `None` when the bytes are not ours.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Findings> {
-    let Kept { functions, warnings } = serde_json::from_slice(bytes).ok()?;
-    let function = |kept: KeptFunction| Defined {
+    let StoredFindings { functions, warnings } = serde_json::from_slice(bytes).ok()?;
+    let function = |kept: StoredFunction| DefinedFunction {
         id: kept.id,
         definition: Definition {
             line: kept.line,
@@ -67,7 +67,7 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Findings> {
             ..Definition::default()
         },
     };
-    let warning = |kept: KeptWarning| {
+    let warning = |kept: StoredWarning| {
         let code = [STEP_NESTED, STEP_ID_REPEATED]
             .into_iter()
             .find(|known| *known == kept.code)?;

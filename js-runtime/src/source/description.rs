@@ -7,10 +7,10 @@ use std::sync::Arc;
 use js_runtime_api::{Entry, KeptSources, Project};
 use serde::{Deserialize, Serialize};
 
-use super::common::Common;
+use super::common::CommonParts;
 use super::entries::Entries;
 use super::environment::Environment;
-use super::snapshot::{Read, SourceFile, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceFile, SourceSnapshot};
 
 /// The description; paths are absolute.
 #[derive(Serialize, Deserialize)]
@@ -64,7 +64,11 @@ pub(super) fn keep(snapshot: &SourceSnapshot) -> Result<KeptSources, String> {
 
 /// # Errors
 /// When it is of another project, or a file is missing or not what its hash says.
-pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) -> Result<Arc<SourceSnapshot>, String> {
+pub(crate) fn restore(
+    asked: Project,
+    kept: &KeptSources,
+    common: &Arc<CommonParts>,
+) -> Result<Arc<SourceSnapshot>, String> {
     let Description {
         asked: of,
         root,
@@ -107,12 +111,12 @@ pub(crate) fn restore(asked: Project, kept: &KeptSources, common: &Arc<Common>) 
         }
         Ok((path, SourceFile { bytes, hash: found }))
     };
-    let read = Read {
+    let read = ReadFiles {
         files: files.into_iter().map(file).collect::<Result<_, String>>()?,
         missing,
         links,
         resolved,
-        ..Read::default()
+        ..ReadFiles::default()
     };
     let entries = Entries {
         modules: entries.into(),

@@ -6,23 +6,23 @@ use std::sync::Arc;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind, MemoryLimits, Sources as _};
 use tempfile::TempDir;
 
-use crate::ahead::Ahead;
+use crate::ahead::AheadModules;
 use crate::built_in::BuiltIns;
-use crate::isolate::{self, Begun, LeftBehind, Spec};
+use crate::isolate::{self, BootedIsolate, EndingIsolates, Spec};
 use crate::source::caches::Caches;
 use crate::source::snapshot::SourceSnapshot;
 use crate::startup_snapshot::StartupSnapshot;
 
 /// The parts of which isolates are made, whatever they are for.
-pub(crate) struct Maker {
+pub(crate) struct IsolateMaker {
     pub(crate) startup: StartupSnapshot,
     pub(crate) caches: Arc<Caches>,
     pub(crate) built_ins: Arc<BuiltIns>,
     pub(crate) deno_dir: PathBuf,
-    pub(crate) left_behind: Arc<LeftBehind>,
+    pub(crate) left_behind: Arc<EndingIsolates>,
 }
 
-impl Maker {
+impl IsolateMaker {
     /// Has an isolate begin.
     ///
     /// # Errors
@@ -31,9 +31,9 @@ impl Maker {
         &self,
         sources: Arc<SourceSnapshot>,
         memory: MemoryLimits,
-        ahead: Ahead,
+        ahead: AheadModules,
         name: &str,
-    ) -> Result<Begun, LoadError> {
+    ) -> Result<BootedIsolate, LoadError> {
         let obtained = tokio::task::spawn_blocking({
             let sources = sources.clone();
             move || sources.obtain_secrets()

@@ -10,18 +10,18 @@ use crate::source::emitted::Emitted;
 
 /// Edits that do not overlap; insertions at one place come in the order in which they were asked for.
 #[derive(Default)]
-pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+pub(crate) struct TextEdits(Vec<(Range<usize>, String)>);
 
 /// The places that edits move.
 #[derive(Default)]
-struct Moves {
+struct PositionMap {
     /// The columns, in UTF-16, behind the edits, by line: before and after the edits.
     columns: BTreeMap<u32, Vec<(u32, u32)>>,
     /// The replacements, by line and column.
     replaced: Vec<Range<(u32, u32)>>,
 }
 
-impl Edits {
+impl TextEdits {
     pub(in crate::source) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
         self.0.push((range, text.into()));
     }
@@ -55,7 +55,7 @@ impl Edits {
             map.add_raw(line, 0, line, 0, Some(source), None, false);
             let behind = begins + content.len();
             while let Some(end) = ends.next_if(|end| *end < behind) {
-                let mut place = Place::default();
+                let mut place = TextPosition::default();
                 place.pass(text.get(begins..end)?);
                 map.add_raw(line, place.column, line, place.column, Some(source), None, false);
             }
@@ -69,9 +69,9 @@ impl Edits {
     /// Returns the edited text and its source map.
     pub(in crate::source) fn apply(mut self, text: &str, map: Option<&[u8]>) -> (String, Option<Vec<u8>>) {
         self.0.sort_by_key(|(range, _)| (range.start, range.end));
-        let mut moves = Moves::default();
+        let mut moves = PositionMap::default();
         let mut edited = String::with_capacity(text.len() + text.len() / 4);
-        let (mut before, mut after) = (Place::default(), Place::default());
+        let (mut before, mut after) = (TextPosition::default(), TextPosition::default());
         let mut at = 0;
         for (range, new) in self.0 {
             // An edit that overlaps another would be a fault of the caller's: the first one counts.
@@ -110,12 +110,12 @@ impl Edits {
 
 /// A position in a text.
 #[derive(Default, Clone, Copy)]
-struct Place {
+struct TextPosition {
     line: u32,
     column: u32,
 }
 
-impl Place {
+impl TextPosition {
     fn pass(&mut self, text: &str) {
         for character in text.chars() {
             if character == '\n' {
@@ -129,7 +129,7 @@ impl Place {
 }
 
 /// Returns the source map of the edited text; `None` for a map that cannot be read.
-fn moved(map: &[u8], moves: &Moves) -> Option<Vec<u8>> {
+fn moved(map: &[u8], moves: &PositionMap) -> Option<Vec<u8>> {
     let map = SourceMap::from_slice(map).ok()?;
     let mut moved = SourceMapBuilder::new(map.get_file());
     for (index, source) in (0..).zip(map.sources()) {
@@ -172,12 +172,12 @@ mod tests {
     use deno_core::url::Url;
     use sourcemap::{SourceMap, SourceMapBuilder};
 
-    use super::Edits;
+    use super::TextEdits;
     use crate::source::emitted::Emitted;
 
     #[test]
     fn a_text_that_had_no_source_map_keeps_its_places() {
-        let mut edits = Edits::default();
+        let mut edits = TextEdits::default();
         edits.insert(7, "mark(");
         edits.insert(8, ")");
         edits.insert(11, "\nend");
@@ -208,7 +208,7 @@ mod tests {
         let mut bytes = Vec::new();
         map.into_sourcemap().to_writer(&mut bytes).unwrap();
 
-        let mut edits = Edits::default();
+        let mut edits = TextEdits::default();
         edits.insert(7, "333");
         edits.insert(0, "1");
         edits.replace(1..4, "2");

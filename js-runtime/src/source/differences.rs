@@ -10,7 +10,7 @@ use js_runtime_api::{Sources as _, regular_file};
 use super::environment::Environment;
 use super::packages::is_of_package;
 use super::snapshot::{LARGEST, SourceFile, SourceSnapshot};
-use super::stamp::Stamp;
+use super::stamp::FileStamp;
 use super::{entries, included};
 
 /// Returns the hash of a regular file's content, without holding all of it.
@@ -21,8 +21,8 @@ fn hash_of(path: &Path) -> io::Result<blake3::Hash> {
 }
 
 impl SourceSnapshot {
-    fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<Stamp>) -> bool {
-        let now = Stamp::of(path);
+    fn differs(&self, path: &Path, hash: blake3::Hash, stamp: Option<FileStamp>) -> bool {
+        let now = FileStamp::of(path);
         if now.is_some() && now == stamp {
             return false;
         }
@@ -35,7 +35,7 @@ impl SourceSnapshot {
     }
 
     /// Returns the files that were read, of packages or of none, with the facts that tell whether they read the same.
-    fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<Stamp>)> {
+    fn read_files(&self, of_packages: bool) -> Vec<(Arc<Path>, blake3::Hash, Option<FileStamp>)> {
         let read = self.lock();
         let files = read.files.iter();
         let wanted = files.filter(|(path, _)| is_of_package(path) == of_packages);

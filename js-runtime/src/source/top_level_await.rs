@@ -7,11 +7,11 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith};
 use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
-use super::transpile::{self, Parsed};
+use super::transpile::{self, ParsedText};
 
 /// An `await` outside of functions, also that of `for await` and `await using`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wait {
+pub(crate) struct TopLevelAwait {
     pub(crate) offset: usize,
     /// The expressions whose values it waits for.
     pub(super) values: Vec<Range<usize>>,
@@ -20,14 +20,14 @@ pub(crate) struct Wait {
 }
 
 /// Returns the places, in their order; none where the text cannot be parsed.
-pub(crate) fn waits(url: &Url, text: &str) -> Vec<Wait> {
+pub(crate) fn waits(url: &Url, text: &str) -> Vec<TopLevelAwait> {
     // Most texts have none.
     let parsed = text.contains("await").then(|| parse(url, text)).flatten();
     parsed.map(|parsed| parsed.walk(waits_in)).unwrap_or_default()
 }
 
-pub(super) fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
-    let mut looking = Looking {
+pub(super) fn waits_in(parsed: &ParsedSource) -> Vec<TopLevelAwait> {
+    let mut looking = AwaitVisitor {
         parsed,
         exported: None,
         waits: Vec::new(),
@@ -42,18 +42,18 @@ pub(super) fn waits_in(parsed: &ParsedSource) -> Vec<Wait> {
     looking.waits
 }
 
-fn parse(url: &Url, text: &str) -> Option<Parsed> {
+fn parse(url: &Url, text: &str) -> Option<ParsedText> {
     transpile::parse(url, MediaType::from_specifier(url), text.into()).ok()
 }
 
-struct Looking<'a> {
+struct AwaitVisitor<'a> {
     parsed: &'a ParsedSource,
     /// The exported declaration that is being read.
     exported: Option<Range<usize>>,
-    waits: Vec<Wait>,
+    waits: Vec<TopLevelAwait>,
 }
 
-impl Looking<'_> {
+impl AwaitVisitor<'_> {
     fn range(&self, node: &impl SourceRangedForSpanned) -> Range<usize> {
         node.range().as_byte_range(self.parsed.text_info_lazy().range().start)
     }
@@ -61,7 +61,7 @@ impl Looking<'_> {
     fn note(&mut self, node: &impl SourceRangedForSpanned, values: Vec<Range<usize>>) {
         let offset = self.range(node).start;
         let is_exported = self.exported.as_ref().is_some_and(|range| range.contains(&offset));
-        self.waits.push(Wait {
+        self.waits.push(TopLevelAwait {
             offset,
             values,
             is_exported,
@@ -69,7 +69,7 @@ impl Looking<'_> {
     }
 }
 
-impl Visit for Looking<'_> {
+impl Visit for AwaitVisitor<'_> {
     fn visit_await_expr(&mut self, node: &AwaitExpr) {
         let value = self.range(&node.arg);
         self.note(node, vec![value]);

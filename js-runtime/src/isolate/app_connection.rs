@@ -22,7 +22,9 @@ use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body, BodyError, CallError, CallSubject, Keeping, Request, Response, header_bytes, header_text};
+use js_runtime_api::{
+    Body, BodyError, CallError, CallSubject, GuardedStream, Request, Response, header_bytes, header_text,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -50,9 +52,9 @@ const OF_CONNECTION: [&str; 6] = [
 ];
 
 /// A receiver that ends when nobody takes the answer's body any more.
-pub(super) struct Taken(oneshot::Receiver<Infallible>);
+pub(super) struct BodyDropSignal(oneshot::Receiver<Infallible>);
 
-impl Taken {
+impl BodyDropSignal {
     /// Resolves when the body was taken to its end or dropped.
     pub(super) async fn or_dropped(self) {
         let _ = self.0.await;
@@ -62,9 +64,9 @@ impl Taken {
 /// The connections of an isolate to its app. Each ends with its request, and all of them with the last of these
 /// values.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Connections(Rc<RefCell<JoinSet<()>>>);
+pub(super) struct AppConnections(Rc<RefCell<JoinSet<()>>>);
 
-impl Connections {
+impl AppConnections {
     fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
         let mut all = self.0.borrow_mut();
         while all.try_join_next().is_some() {}
@@ -81,8 +83,8 @@ pub(super) async fn forward(
     id: u64,
     mut request: Request,
     control: Arc<Control>,
-    connections: Connections,
-) -> Result<(Response, Taken), CallError> {
+    connections: AppConnections,
+) -> Result<(Response, BodyDropSignal), CallError> {
     let hung_up = request.caller.hung_up.take();
     let hung_up = async {
         match hung_up {
@@ -107,8 +109,8 @@ async fn ask(
     socket: &Path,
     id: u64,
     request: Request,
-    connections: &Connections,
-) -> Result<(Response, Taken), CallError> {
+    connections: &AppConnections,
+) -> Result<(Response, BodyDropSignal), CallError> {
     let stream = UnixStream::connect(socket).await.map_err(no_answer)?;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(MOST_HEADERS)
@@ -139,14 +141,14 @@ async fn ask(
     };
     let (head, body) = answer.into_parts();
     let body = match upgraded {
-        Some(upgraded) => Body::Upgraded(Box::new(Kept {
+        Some(upgraded) => Body::Upgraded(Box::new(WatchedConnection {
             connection: TokioIo::new(upgraded),
             _taking: taking,
         })),
         None => {
             let parts = body.into_data_stream();
             let parts = parts.map_err(|error| BodyError(error.to_string()));
-            Body::Stream(Keeping::new(parts, taking).boxed())
+            Body::Stream(GuardedStream::new(parts, taking).boxed())
         }
     };
     let headers = head.headers.iter();
@@ -159,12 +161,12 @@ async fn ask(
         body,
         over: None,
     };
-    Ok((response, Taken(taken)))
+    Ok((response, BodyDropSignal(taken)))
 }
 
-type Outgoing = UnsyncBoxBody<Bytes, BodyError>;
+type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 
-fn http(id: u64, request: Request) -> Result<hyper::Request<Outgoing>, CallError> {
+fn http(id: u64, request: Request) -> Result<hyper::Request<RequestBody>, CallError> {
     let Request {
         method,
         url,
@@ -239,12 +241,12 @@ fn no_answer(error: impl std::fmt::Display) -> CallError {
 }
 
 /// A connection that tells when it is dropped.
-struct Kept<T> {
+struct WatchedConnection<T> {
     connection: T,
     _taking: oneshot::Sender<Infallible>,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Kept<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WatchedConnection<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -254,7 +256,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Kept<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Kept<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WatchedConnection<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.connection).poll_write(context, bytes)
     }
@@ -276,7 +278,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixListener;
 
-    use super::{Connections, ask};
+    use super::{AppConnections, ask};
 
     /// Asks an app that answers these bytes, and reads its answer to the end; returns the number of bytes.
     async fn asked(bytes: Vec<u8>) -> Result<usize, CallError> {
@@ -298,7 +300,7 @@ mod tests {
             target: Target::Fetch,
             caller: Caller::default(),
         };
-        let answer = ask(&socket, 1, request, &Connections::default()).await;
+        let answer = ask(&socket, 1, request, &AppConnections::default()).await;
         app.await.unwrap();
         let (response, _taken) = answer?;
         match response.body {

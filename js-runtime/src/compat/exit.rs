@@ -12,7 +12,7 @@ use deno_error::JsErrorBox;
 use deno_runtime::deno_os::ExitCode;
 use serde::Deserialize;
 
-use crate::control::{Control, Exit, Stop};
+use crate::control::{Control, ExitCall, StopReason};
 use crate::diagnostics::own_place;
 use crate::system::posix;
 
@@ -118,7 +118,7 @@ fn end(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, code: i32
     let error = JsError::from_v8_exception(scope, called);
     let stack = error.stack.clone().unwrap_or_default();
     let place = own_place(&error);
-    control.stop(Stop::Exited(Exit {
+    control.stop(StopReason::Exited(ExitCall {
         call,
         code,
         stack,

@@ -9,25 +9,25 @@ use deno_core::{JsBuffer, serde_v8, v8};
 use futures::channel::{mpsc, oneshot};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
-use js_runtime_api::{Body, BodyError, CallError, Over, Response};
+use js_runtime_api::{Body, BodyError, CallEnd, CallError, Response};
 
-use super::{Driver, Value, script_error};
+use super::{CallValue, Driver, script_error};
 use crate::prelude::CallAnswer;
 
 /// A call whose answer has begun, until it is over.
-pub(super) type Lasting = LocalBoxFuture<'static, Lasts>;
+pub(super) type OpenAnswer = LocalBoxFuture<'static, OpenAnswerEvent>;
 
-pub(super) enum Lasts {
+pub(super) enum OpenAnswerEvent {
     /// The next part of a body came.
-    Pulled(Streamed, Value),
+    Pulled(StreamedBody, CallValue),
     /// There is room for the next part of a body.
-    Sent(Streamed),
+    Sent(StreamedBody),
     /// Nothing goes on for the call.
     Over(u64),
 }
 
 /// A body that the SDK streams.
-pub(super) struct Streamed {
+pub(super) struct StreamedBody {
     call: u64,
     parts: mpsc::Sender<Result<Bytes, BodyError>>,
     /// The sender that is dropped when the call is over.
@@ -37,7 +37,7 @@ pub(super) struct Streamed {
 impl Driver<'_> {
     /// Gives an answer whose call goes on until its body is taken and nothing holds it.
     pub(super) fn outlast(&mut self, call: u64, mut response: Response, taken: impl Future<Output = ()> + 'static) {
-        let (is_over, over) = Over::new();
+        let (is_over, over) = CallEnd::new();
         response.over = Some(over);
         let control = self.control.clone();
         if let Some(answer) = control.answer_begins(call) {
@@ -47,7 +47,7 @@ impl Driver<'_> {
             taken.await;
             std::future::poll_fn(|context| control.poll_released(call, context)).await;
             drop(is_over);
-            Lasts::Over(call)
+            OpenAnswerEvent::Over(call)
         };
         self.lasting.push(lasts.boxed_local());
     }
@@ -55,7 +55,7 @@ impl Driver<'_> {
     /// Gives an answer whose body the SDK streams.
     pub(super) fn stream(&mut self, call: u64, answer: CallAnswer) {
         let (parts, body) = mpsc::channel(0);
-        let (is_over, over) = Over::new();
+        let (is_over, over) = CallEnd::new();
         let response = Response {
             body: Body::Stream(body.boxed()),
             over: Some(over),
@@ -64,19 +64,19 @@ impl Driver<'_> {
         if let Some(answer) = self.control.answer_begins(call) {
             answer.give(Ok(response));
         }
-        self.pull(Streamed {
+        self.pull(StreamedBody {
             call,
             parts,
             over: is_over,
         });
     }
 
-    fn pull(&mut self, streamed: Streamed) {
+    fn pull(&mut self, streamed: StreamedBody) {
         match self.call_number(streamed.call) {
             Ok(call) => {
                 let part = self.runtime.call_with_args(&self.prelude.pull, &[call]);
                 self.lasting
-                    .push(async move { Lasts::Pulled(streamed, part.await) }.boxed_local());
+                    .push(async move { OpenAnswerEvent::Pulled(streamed, part.await) }.boxed_local());
             }
             Err(error) => {
                 tracing::error!(%error, "a streamed body is lost");
@@ -90,15 +90,15 @@ impl Driver<'_> {
         while let Poll::Ready(Some(lasts)) = self.lasting.poll_next_unpin(context) {
             went_on = true;
             match lasts {
-                Lasts::Over(call) => drop(self.control.call_ended(call)),
-                Lasts::Sent(streamed) => self.pull(streamed),
-                Lasts::Pulled(streamed, part) => self.send(streamed, part),
+                OpenAnswerEvent::Over(call) => drop(self.control.call_ended(call)),
+                OpenAnswerEvent::Sent(streamed) => self.pull(streamed),
+                OpenAnswerEvent::Pulled(streamed, part) => self.send(streamed, part),
             }
         }
         went_on
     }
 
-    fn send(&mut self, mut streamed: Streamed, part: Value) {
+    fn send(&mut self, mut streamed: StreamedBody, part: CallValue) {
         let part = match part {
             Ok(value) => self.read::<Option<JsBuffer>>(&value).map_err(|error| error.to_string()),
             Err(error) => Err(error.exception_message),
@@ -115,19 +115,19 @@ impl Driver<'_> {
         let sent = async move {
             // The part is also pulled where nobody takes it any more: a call of Inngest outlives its caller.
             let _ = streamed.parts.send(Ok(bytes)).await;
-            Lasts::Sent(streamed)
+            OpenAnswerEvent::Sent(streamed)
         };
         self.lasting.push(sent.boxed_local());
     }
 
     /// Ends the body; work for the call may go on beside it.
-    fn ended(&mut self, Streamed { call, parts, over }: Streamed) {
+    fn ended(&mut self, StreamedBody { call, parts, over }: StreamedBody) {
         drop(parts);
         let control = self.control.clone();
         let lasts = async move {
             std::future::poll_fn(|context| control.poll_released(call, context)).await;
             drop(over);
-            Lasts::Over(call)
+            OpenAnswerEvent::Over(call)
         };
         self.lasting.push(lasts.boxed_local());
     }

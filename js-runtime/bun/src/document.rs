@@ -9,17 +9,17 @@ use serde::{Serialize, Serializer};
 
 /// A value of a document. Not JSON's values, which have no infinity.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum DocumentValue {
     Null,
     Boolean(bool),
     Number(f64),
     String(String),
-    List(Vec<Value>),
+    List(Vec<DocumentValue>),
     /// The entries in the order of the document, each key once.
-    Map(Vec<(String, Value)>),
+    Map(Vec<(String, DocumentValue)>),
 }
 
-impl Serialize for Value {
+impl Serialize for DocumentValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
@@ -42,7 +42,7 @@ impl Serialize for Value {
     }
 }
 
-impl Value {
+impl DocumentValue {
     /// Returns the keys of a map.
     fn keys(&self) -> Vec<String> {
         match self {
@@ -94,8 +94,8 @@ pub(crate) fn toml_file(text: &str) -> Result<Data, String> {
     toml(text).map(Data::from)
 }
 
-impl From<Value> for Data {
-    fn from(value: Value) -> Self {
+impl From<DocumentValue> for Data {
+    fn from(value: DocumentValue) -> Self {
         Self {
             keys: value.keys(),
             expression: value.expression(),
@@ -107,40 +107,40 @@ impl From<Value> for Data {
 ///
 /// # Errors
 /// With the line and column of what is no YAML.
-pub(crate) fn yaml(text: &str) -> Result<Value, String> {
+pub(crate) fn yaml(text: &str) -> Result<DocumentValue, String> {
     let too_deep = || "YAML Parse error: it is nested too deeply".to_owned();
     run_with_room_for(text, || shallow(yaml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 
-fn yaml_of(text: &str) -> Result<Value, String> {
+fn yaml_of(text: &str) -> Result<DocumentValue, String> {
     let documents = Yaml::load_from_str(text).map_err(|error| format!("YAML Parse error: {error}"))?;
     let mut values = documents.iter().map(from_yaml).collect::<Result<Vec<_>, _>>()?;
     Ok(match values.len() {
-        0 => Value::Null,
+        0 => DocumentValue::Null,
         1 => values.remove(0),
-        _ => Value::List(values),
+        _ => DocumentValue::List(values),
     })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of JavaScript are such")]
-fn from_yaml(node: &Yaml<'_>) -> Result<Value, String> {
+fn from_yaml(node: &Yaml<'_>) -> Result<DocumentValue, String> {
     Ok(match node {
-        Yaml::Value(Scalar::Null) => Value::Null,
-        Yaml::Value(Scalar::Boolean(value)) => Value::Boolean(*value),
-        Yaml::Value(Scalar::Integer(value)) => Value::Number(*value as f64),
-        Yaml::Value(Scalar::FloatingPoint(value)) => Value::Number(value.into_inner()),
-        Yaml::Value(Scalar::String(value)) => Value::String(value.to_string()),
-        Yaml::Representation(text, ..) => Value::String(text.to_string()),
-        Yaml::Sequence(nodes) => Value::List(nodes.iter().map(from_yaml).collect::<Result<_, _>>()?),
+        Yaml::Value(Scalar::Null) => DocumentValue::Null,
+        Yaml::Value(Scalar::Boolean(value)) => DocumentValue::Boolean(*value),
+        Yaml::Value(Scalar::Integer(value)) => DocumentValue::Number(*value as f64),
+        Yaml::Value(Scalar::FloatingPoint(value)) => DocumentValue::Number(value.into_inner()),
+        Yaml::Value(Scalar::String(value)) => DocumentValue::String(value.to_string()),
+        Yaml::Representation(text, ..) => DocumentValue::String(text.to_string()),
+        Yaml::Sequence(nodes) => DocumentValue::List(nodes.iter().map(from_yaml).collect::<Result<_, _>>()?),
         Yaml::Mapping(entries) => {
             let mut map = Vec::new();
             let mut merged = Vec::new();
             for (key, value) in entries {
                 match (key_text(key)?, from_yaml(value)?) {
-                    (key, Value::Map(entries)) if key == "<<" => merged.extend(entries),
-                    (key, Value::List(maps)) if key == "<<" => {
+                    (key, DocumentValue::Map(entries)) if key == "<<" => merged.extend(entries),
+                    (key, DocumentValue::List(maps)) if key == "<<" => {
                         merged.extend(maps.into_iter().flat_map(|map| match map {
-                            Value::Map(entries) => entries,
+                            DocumentValue::Map(entries) => entries,
                             _ => Vec::new(),
                         }));
                     }
@@ -150,7 +150,7 @@ fn from_yaml(node: &Yaml<'_>) -> Result<Value, String> {
             // The map's own keys win over merged ones, and the first of several merged ones wins.
             let mut known: HashSet<String> = map.iter().map(|(key, _)| key.clone()).collect();
             map.extend(merged.into_iter().filter(|(key, _)| known.insert(key.clone())));
-            Value::Map(map)
+            DocumentValue::Map(map)
         }
         Yaml::Tagged(_, node) => from_yaml(node)?,
         Yaml::Alias(_) | Yaml::BadValue => return Err("YAML Parse error: a value that cannot be resolved".to_owned()),
@@ -160,11 +160,13 @@ fn from_yaml(node: &Yaml<'_>) -> Result<Value, String> {
 /// Returns the key as a text: JavaScript's keys are texts.
 fn key_text(key: &Yaml<'_>) -> Result<String, String> {
     Ok(match from_yaml(key)? {
-        Value::String(text) => text,
-        Value::Null => "null".to_owned(),
-        Value::Boolean(value) => value.to_string(),
-        Value::Number(value) => value.to_string(),
-        Value::List(_) | Value::Map(_) => return Err("YAML Parse error: a key that is a list or a map".to_owned()),
+        DocumentValue::String(text) => text,
+        DocumentValue::Null => "null".to_owned(),
+        DocumentValue::Boolean(value) => value.to_string(),
+        DocumentValue::Number(value) => value.to_string(),
+        DocumentValue::List(_) | DocumentValue::Map(_) => {
+            return Err("YAML Parse error: a key that is a list or a map".to_owned());
+        }
     })
 }
 
@@ -172,12 +174,12 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
 ///
 /// # Errors
 /// With the place of what is no TOML.
-pub(crate) fn toml(text: &str) -> Result<Value, String> {
+pub(crate) fn toml(text: &str) -> Result<DocumentValue, String> {
     let too_deep = || "TOML Parse error: it is nested too deeply".to_owned();
     run_with_room_for(text, || shallow(toml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 
-fn toml_of(text: &str) -> Result<Value, String> {
+fn toml_of(text: &str) -> Result<DocumentValue, String> {
     let table: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| format!("TOML Parse error: {error}"))?;
@@ -185,16 +187,16 @@ fn toml_of(text: &str) -> Result<Value, String> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "numbers of JavaScript are such")]
-fn from_toml(value: toml::Value) -> Value {
+fn from_toml(value: toml::Value) -> DocumentValue {
     match value {
-        toml::Value::String(value) => Value::String(value),
-        toml::Value::Integer(value) => Value::Number(value as f64),
-        toml::Value::Float(value) => Value::Number(value),
-        toml::Value::Boolean(value) => Value::Boolean(value),
-        toml::Value::Datetime(value) => Value::String(value.to_string()),
-        toml::Value::Array(values) => Value::List(values.into_iter().map(from_toml).collect()),
+        toml::Value::String(value) => DocumentValue::String(value),
+        toml::Value::Integer(value) => DocumentValue::Number(value as f64),
+        toml::Value::Float(value) => DocumentValue::Number(value),
+        toml::Value::Boolean(value) => DocumentValue::Boolean(value),
+        toml::Value::Datetime(value) => DocumentValue::String(value.to_string()),
+        toml::Value::Array(values) => DocumentValue::List(values.into_iter().map(from_toml).collect()),
         toml::Value::Table(table) => {
-            Value::Map(table.into_iter().map(|(key, value)| (key, from_toml(value))).collect())
+            DocumentValue::Map(table.into_iter().map(|(key, value)| (key, from_toml(value))).collect())
         }
     }
 }
@@ -203,16 +205,16 @@ fn from_toml(value: toml::Value) -> Value {
 const DEEPEST: usize = 512;
 
 /// Returns the value; `None` for a value that is nested more deeply than V8 may be given.
-fn shallow(value: Value) -> Option<Value> {
+fn shallow(value: DocumentValue) -> Option<DocumentValue> {
     let mut below = vec![(&value, 0)];
     while let Some((value, depth)) = below.pop() {
         if depth > DEEPEST {
             return None;
         }
         match value {
-            Value::List(values) => below.extend(values.iter().map(|value| (value, depth + 1))),
-            Value::Map(entries) => below.extend(entries.iter().map(|(_, value)| (value, depth + 1))),
-            Value::Null | Value::Boolean(_) | Value::Number(_) | Value::String(_) => {}
+            DocumentValue::List(values) => below.extend(values.iter().map(|value| (value, depth + 1))),
+            DocumentValue::Map(entries) => below.extend(entries.iter().map(|(_, value)| (value, depth + 1))),
+            DocumentValue::Null | DocumentValue::Boolean(_) | DocumentValue::Number(_) | DocumentValue::String(_) => {}
         }
     }
     Some(value)
@@ -220,7 +222,7 @@ fn shallow(value: Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, toml, yaml};
+    use super::{DocumentValue, toml, yaml};
 
     #[test]
     fn what_is_nested_without_end_is_an_error() {
@@ -239,14 +241,14 @@ mod tests {
     #[test]
     fn what_a_map_says_itself_wins_over_what_is_merged() {
         let text = "base: &base { a: 1, b: 2 }\nall:\n  <<: *base\n  a: 3\n";
-        let Ok(Value::Map(map)) = yaml(text) else {
+        let Ok(DocumentValue::Map(map)) = yaml(text) else {
             panic!("no map");
         };
         let expected = [
-            ("a".to_owned(), Value::Number(3.0)),
-            ("b".to_owned(), Value::Number(2.0)),
+            ("a".to_owned(), DocumentValue::Number(3.0)),
+            ("b".to_owned(), DocumentValue::Number(2.0)),
         ];
-        assert_eq!(map[1].1, Value::Map(expected.into()));
+        assert_eq!(map[1].1, DocumentValue::Map(expected.into()));
     }
 
     #[test]
@@ -258,10 +260,13 @@ mod tests {
 
     #[test]
     fn no_document_is_null_and_several_are_a_list() {
-        assert_eq!(yaml(""), Ok(Value::Null));
+        assert_eq!(yaml(""), Ok(DocumentValue::Null));
         assert_eq!(
             yaml("--- 1\n--- .inf\n"),
-            Ok(Value::List(vec![Value::Number(1.0), Value::Number(f64::INFINITY)]))
+            Ok(DocumentValue::List(vec![
+                DocumentValue::Number(1.0),
+                DocumentValue::Number(f64::INFINITY)
+            ]))
         );
         assert!(yaml("a: [").is_err_and(|error| error.starts_with("YAML Parse error")));
     }

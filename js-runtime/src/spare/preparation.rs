@@ -8,21 +8,21 @@ use deno_core::url::Url;
 use js_runtime_api::MemoryLimits;
 
 use super::{Spare, Spares};
-use crate::ahead::{Ahead, Imported};
+use crate::ahead::{AheadModules, ImportedModules};
 use crate::control::SPARE;
-use crate::isolate::Readiness;
-use crate::maker::Maker;
-use crate::source::common::Common;
+use crate::isolate::BootReadiness;
+use crate::isolate_maker::IsolateMaker;
+use crate::source::common::CommonParts;
 use crate::source::snapshot::SourceSnapshot;
 
 /// The number of modules or packages, one after another, that may turn out to act until the next load.
 const ATTEMPTS: usize = 4;
 
 /// The preparation that the module's documentation describes.
-pub(crate) struct Preparing {
-    pub(crate) maker: Maker,
+pub(crate) struct SparePreparation {
+    pub(crate) maker: IsolateMaker,
     pub(crate) spares: Arc<Spares>,
-    pub(crate) common: Arc<Common>,
+    pub(crate) common: Arc<CommonParts>,
     /// The source snapshot that serves.
     pub(crate) like: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
@@ -30,11 +30,14 @@ pub(crate) struct Preparing {
     pub(crate) timeout: Duration,
 }
 
-impl Preparing {
+impl SparePreparation {
     /// Makes the spares. The future may be dropped; work that has begun goes on.
     pub(crate) async fn run(self: Arc<Self>) {
         self.spares.end_outdated();
-        let Some(imported) = self.blocking(|this| Imported::of(&this.like, &this.maker.caches)).await else {
+        let Some(imported) = self
+            .blocking(|this| ImportedModules::of(&this.like, &this.maker.caches))
+            .await
+        else {
             return;
         };
         let imported = Arc::new(imported);
@@ -50,7 +53,7 @@ impl Preparing {
                 return;
             };
             let packages = packages.clone();
-            if self.is_ready(Ahead { packages, modules }).await {
+            if self.is_ready(AheadModules { packages, modules }).await {
                 return;
             }
         }
@@ -58,11 +61,11 @@ impl Preparing {
 
     /// Waits for a spare that has evaluated packages, and returns these; `None` where no spare can be made, or it has
     /// none.
-    async fn with_packages(self: &Arc<Self>, imported: &Imported) -> Option<Vec<Url>> {
+    async fn with_packages(self: &Arc<Self>, imported: &ImportedModules) -> Option<Vec<Url>> {
         // Each attempt ends before the package at which the last one was given up.
         for _ in 0..ATTEMPTS {
             let packages = self.spares.suited(imported.packages(), &self.like);
-            let ahead = Ahead {
+            let ahead = AheadModules {
                 packages: packages.clone(),
                 modules: Vec::new(),
             };
@@ -74,7 +77,7 @@ impl Preparing {
     }
 
     /// Waits for the spare that has evaluated these modules, and makes it if there is none.
-    async fn is_ready(self: &Arc<Self>, ahead: Ahead) -> bool {
+    async fn is_ready(self: &Arc<Self>, ahead: AheadModules) -> bool {
         let known = self.spares.readiness(self.like.asked(), self.memory, &ahead);
         let readiness = match known {
             Some(readiness) => Some(readiness),
@@ -86,7 +89,7 @@ impl Preparing {
         }
     }
 
-    async fn make(self: &Arc<Self>, ahead: Ahead) -> Option<Readiness> {
+    async fn make(self: &Arc<Self>, ahead: AheadModules) -> Option<BootReadiness> {
         // The next load will report the error.
         let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.common.clone()));
         let sources = sources.await?.ok()?;

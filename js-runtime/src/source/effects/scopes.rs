@@ -4,12 +4,12 @@ use deno_ast::swc::ast::{Decl, ForHead, ImportSpecifier, ModuleDecl, ModuleItem,
 use deno_ast::swc::ecma_visit::Visit as _;
 
 use super::WHOLE;
-use super::origin::{Origin, from, is_import};
-use super::reader::{Place, Reader};
+use super::origin::{ValueOrigin, from, is_import};
+use super::reader::{CodeOwner, EffectsReader};
 use super::syntax::{names_in, text_of};
 
-impl Reader {
-    pub(super) fn declare(&mut self, name: &str, origin: Origin) {
+impl EffectsReader {
+    pub(super) fn declare(&mut self, name: &str, origin: ValueOrigin) {
         let names = self.locals.last_mut().unwrap_or(&mut self.names);
         names.entry(name.to_owned()).or_default().join(origin);
     }
@@ -17,12 +17,12 @@ impl Reader {
     /// Declares names ahead: they may be used before the line that declares them.
     pub(super) fn declare_ahead(&mut self, declared: &Decl) {
         match declared {
-            Decl::Fn(function) => self.declare(&function.ident.sym, Origin::code(&function.ident.sym)),
-            Decl::Class(class) => self.declare(&class.ident.sym, Origin::code(&class.ident.sym)),
-            Decl::TsEnum(constants) => self.declare(&constants.id.sym, Origin::default()),
+            Decl::Fn(function) => self.declare(&function.ident.sym, ValueOrigin::code(&function.ident.sym)),
+            Decl::Class(class) => self.declare(&class.ident.sym, ValueOrigin::code(&class.ident.sym)),
+            Decl::TsEnum(constants) => self.declare(&constants.id.sym, ValueOrigin::default()),
             Decl::Var(variables) if !variables.declare => {
                 for name in variables.decls.iter().flat_map(|declared| names_in(&declared.name)) {
-                    self.declare(&name, Origin::default());
+                    self.declare(&name, ValueOrigin::default());
                 }
             }
             _ => {}
@@ -56,24 +56,24 @@ impl Reader {
         }
     }
 
-    pub(super) fn meaning(&self, name: &str) -> Origin {
+    pub(super) fn meaning(&self, name: &str) -> ValueOrigin {
         if let Some(local) = self.locals.iter().rev().find_map(|names| names.get(name)) {
             return local.clone();
         }
         match self.names.get(name) {
-            Some(known) => Origin {
-                is_state: self.place != Place::Evaluation && known.code.is_empty() && !is_import(known),
+            Some(known) => ValueOrigin {
+                is_state: self.place != CodeOwner::Evaluation && known.code.is_empty() && !is_import(known),
                 ..known.clone()
             },
             None if name == "undefined" || self.module.is_script && matches!(name, "module" | "exports") => {
-                Origin::default()
+                ValueOrigin::default()
             }
-            None => Origin::global(),
+            None => ValueOrigin::global(),
         }
     }
 
     /// Gives the names of a pattern the origin of the value that they are taken from.
-    pub(super) fn bind(&mut self, pattern: &Pat, origin: &Origin) {
+    pub(super) fn bind(&mut self, pattern: &Pat, origin: &ValueOrigin) {
         match pattern {
             Pat::Ident(name) => self.declare(&name.id.sym, origin.clone()),
             Pat::Array(array) => array
@@ -119,7 +119,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn each(&mut self, left: &ForHead, of: &Origin) {
+    pub(super) fn each(&mut self, left: &ForHead, of: &ValueOrigin) {
         match left {
             ForHead::VarDecl(variables) => {
                 variables

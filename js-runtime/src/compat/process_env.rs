@@ -13,13 +13,13 @@ use crate::source::environment;
 const ZONE: &str = "TZ";
 
 /// The isolate's environment variables.
-pub(crate) struct Environment {
+pub(crate) struct IsolateEnvironment {
     variables: HashMap<String, String>,
     /// The changes that user code made to the variables; `None` for a variable that it took away.
     written: BTreeMap<String, Option<String>>,
 }
 
-impl Environment {
+impl IsolateEnvironment {
     /// Begins with the generation's variables.
     pub(super) fn with(generation: &environment::Environment) -> Self {
         Self {
@@ -60,13 +60,13 @@ impl Environment {
 #[op2]
 #[serde]
 pub(super) fn op_baton_env(state: &mut OpState) -> HashMap<String, String> {
-    state.borrow::<Environment>().variables.clone()
+    state.borrow::<IsolateEnvironment>().variables.clone()
 }
 
 #[op2]
 #[string]
 pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Option<String> {
-    state.borrow::<Environment>().variables.get(key).cloned()
+    state.borrow::<IsolateEnvironment>().variables.get(key).cloned()
 }
 
 /// Answers Deno's own code. That reads `NODE_EXTRA_CA_CERTS` from the process's environment where it is told of it;
@@ -75,7 +75,7 @@ pub(super) fn op_baton_get_env(state: &mut OpState, #[string] key: &str) -> Opti
 #[string]
 pub(super) fn op_baton_get_env_of_node(state: &mut OpState, #[string] key: &str) -> Option<String> {
     let is_known = key != "NODE_EXTRA_CA_CERTS";
-    is_known.then(|| state.borrow::<Environment>().variables.get(key).cloned())?
+    is_known.then(|| state.borrow::<IsolateEnvironment>().variables.get(key).cloned())?
 }
 
 #[op2(fast)]
@@ -90,7 +90,7 @@ pub(super) fn op_baton_set_env(
             "{key:?} cannot be an environment variable with this value"
         )));
     }
-    let environment = state.borrow_mut::<Environment>();
+    let environment = state.borrow_mut::<IsolateEnvironment>();
     environment.set(key.to_owned(), value.to_owned());
     if key == ZONE {
         zone::change(scope, Some(value));
@@ -103,7 +103,7 @@ pub(super) fn op_baton_set_env(
 
 #[op2(fast)]
 pub(super) fn op_baton_delete_env(state: &mut OpState, scope: &mut v8::PinScope<'_, '_>, #[string] key: &str) {
-    state.borrow_mut::<Environment>().remove(key);
+    state.borrow_mut::<IsolateEnvironment>().remove(key);
     if key == ZONE {
         zone::change(scope, None);
     }
@@ -121,7 +121,7 @@ pub(super) fn op_baton_load_env_file(
     #[string] path: &str,
 ) -> Result<(), JsErrorBox> {
     let text = std::fs::read(path).map_err(JsErrorBox::from_err)?;
-    let own = state.borrow_mut::<Environment>();
+    let own = state.borrow_mut::<IsolateEnvironment>();
     for (name, value) in environment::parse(&String::from_utf8_lossy(&text)) {
         if !own.variables.contains_key(&name) {
             if name == ZONE {

@@ -10,14 +10,14 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use js_runtime_api::ownership::{self, NotOurs};
+use js_runtime_api::ownership::{self, OwnershipError};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 /// The digest of all that a value is made from.
 pub(crate) type Key = [u8; blake3::OUT_LEN];
 
 /// A value to be kept.
-pub(super) type Entry = (Key, Vec<u8>);
+pub(super) type NewValue = (Key, Vec<u8>);
 
 /// The number of the format: another one for each change of the tables. It is part of the file's name, so that two
 /// versions of Baton do not replace each other's file.
@@ -45,7 +45,7 @@ pub(super) enum StoreError {
     #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
     #[error(transparent)]
-    NotOurs(#[from] NotOurs),
+    NotOurs(#[from] OwnershipError),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     File(PathBuf, #[source] rusqlite::Error),
 }
@@ -67,7 +67,7 @@ impl StoreError {
 }
 
 /// One connection to the file.
-pub(super) struct Store {
+pub(super) struct CacheStore {
     path: PathBuf,
     connection: Connection,
     limit: u64,
@@ -77,7 +77,7 @@ pub(super) struct Store {
 
 /// The outcome of a look at a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Lookup {
     Nothing,
     /// The value is not the one that was written.
     Damaged,
@@ -88,7 +88,7 @@ pub(super) enum Found {
     },
 }
 
-impl Store {
+impl CacheStore {
     /// Opens the store in the folder, which is made if it is not there; the store holds about `limit` bytes.
     pub(super) fn open(folder: &Path, limit: u64) -> Result<Self, StoreError> {
         ownership::make_folder(folder)?;
@@ -126,7 +126,7 @@ impl Store {
         fs::metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity)
     }
 
-    /// Removes the file, if it is still this one, so that the next [`Store::open`] begins anew.
+    /// Removes the file, if it is still this one, so that the next [`CacheStore::open`] begins anew.
     pub(super) fn discard(self) -> Result<(), StoreError> {
         if self.is_in_place() {
             remove(&self.path)?;
@@ -141,7 +141,7 @@ impl Store {
         Ok(self)
     }
 
-    pub(super) fn get(&self, key: &Key) -> Result<Found, StoreError> {
+    pub(super) fn get(&self, key: &Key) -> Result<Lookup, StoreError> {
         let look = || {
             let mut statement = self.connection.prepare_cached(
                 "SELECT bodies.digest, bodies.value, entries.used \
@@ -157,22 +157,22 @@ impl Store {
             row.optional()
         };
         Ok(match look().map_err(|error| self.error(error))? {
-            None => Found::Nothing,
-            Some((digest, value, used)) if digest == digest_of(key, &value).as_slice() => Found::Value {
+            None => Lookup::Nothing,
+            Some((digest, value, used)) if digest == digest_of(key, &value).as_slice() => Lookup::Value {
                 value,
                 unused_today: used < today(),
             },
-            Some(_) => Found::Damaged,
+            Some(_) => Lookup::Damaged,
         })
     }
 
     /// Keeps the values, notes the others that were used today, and makes room: all of it, or nothing.
-    pub(super) fn put(&mut self, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
+    pub(super) fn put(&mut self, values: &[NewValue], used: &[Key]) -> Result<(), StoreError> {
         self.write(values, used)
             .map_err(|error| StoreError::File(self.path.clone(), error))
     }
 
-    fn write(&mut self, values: &[Entry], used: &[Key]) -> rusqlite::Result<()> {
+    fn write(&mut self, values: &[NewValue], used: &[Key]) -> rusqlite::Result<()> {
         let (limit, today) = (self.limit, today());
         let transaction = self
             .connection

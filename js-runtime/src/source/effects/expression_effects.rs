@@ -8,18 +8,18 @@ use deno_ast::swc::ast::{
 };
 use deno_ast::swc::ecma_visit::VisitWith as _;
 
-use super::origin::{Origin, from};
-use super::reader::{Place, Reader};
+use super::origin::{ValueOrigin, from};
+use super::reader::{CodeOwner, EffectsReader};
 use super::syntax::{is_environment, is_of_console, only_text, without_parentheses};
 use super::{NAMELESS, WHOLE};
 
-impl Reader {
-    pub(super) fn value(&mut self, expression: &Expr) -> Origin {
+impl EffectsReader {
+    pub(super) fn value(&mut self, expression: &Expr) -> ValueOrigin {
         self.read(expression, true)
     }
 
     /// Reads an expression; `used` tells whether somebody wants its value.
-    pub(super) fn read(&mut self, expression: &Expr, used: bool) -> Origin {
+    pub(super) fn read(&mut self, expression: &Expr, used: bool) -> ValueOrigin {
         match expression {
             Expr::Ident(name) => self.meaning(&name.sym),
             Expr::Member(member) => {
@@ -27,7 +27,7 @@ impl Reader {
                     self.value(&computed.expr);
                 }
                 if is_environment(member) {
-                    return Origin::default();
+                    return ValueOrigin::default();
                 }
                 let object = self.value(&member.obj);
                 match (object.whole_module(), &member.prop) {
@@ -62,15 +62,15 @@ impl Reader {
             }
             Expr::Assign(assignment) => self.assign(assignment),
             Expr::Update(update) => {
-                self.assign_to(&update.arg, &Origin::default());
-                Origin::default()
+                self.assign_to(&update.arg, &ValueOrigin::default());
+                ValueOrigin::default()
             }
             Expr::Unary(unary) => {
                 let origin = self.read(&unary.arg, used && unary.op != UnaryOp::Void);
                 if unary.op == UnaryOp::Delete {
                     self.change(&origin);
                 }
-                Origin::default()
+                ValueOrigin::default()
             }
             Expr::Bin(binary) => {
                 let mut origin = self.value(&binary.left);
@@ -85,7 +85,7 @@ impl Reader {
             }
             Expr::Seq(sequence) => {
                 let Some((last, others)) = sequence.exprs.split_last() else {
-                    return Origin::default();
+                    return ValueOrigin::default();
                 };
                 others.iter().for_each(|other| drop(self.read(other, false)));
                 self.read(last, used)
@@ -97,19 +97,19 @@ impl Reader {
             Expr::Class(class) => self.class(&class.class, NAMELESS),
             other => {
                 other.visit_children_with(self);
-                Origin::default()
+                ValueOrigin::default()
             }
         }
     }
 
-    pub(super) fn all<'a>(&mut self, values: impl Iterator<Item = &'a ExprOrSpread>) -> Origin {
-        let mut all = Origin::default();
+    pub(super) fn all<'a>(&mut self, values: impl Iterator<Item = &'a ExprOrSpread>) -> ValueOrigin {
+        let mut all = ValueOrigin::default();
         values.for_each(|value| all.join(self.value(&value.expr)));
         all
     }
 
-    pub(super) fn object(&mut self, object: &ObjectLit) -> Origin {
-        let mut all = Origin::default();
+    pub(super) fn object(&mut self, object: &ObjectLit) -> ValueOrigin {
+        let mut all = ValueOrigin::default();
         for property in &object.props {
             let property = match property {
                 PropOrSpread::Spread(spread) => {
@@ -142,7 +142,7 @@ impl Reader {
         all
     }
 
-    pub(super) fn assign(&mut self, assignment: &AssignExpr) -> Origin {
+    pub(super) fn assign(&mut self, assignment: &AssignExpr) -> ValueOrigin {
         let value = self.value(&assignment.right);
         match &assignment.left {
             AssignTarget::Simple(SimpleAssignTarget::Ident(name)) => {
@@ -158,7 +158,7 @@ impl Reader {
     }
 
     /// Notes a change of a variable, or of something that a value has.
-    pub(super) fn assign_to(&mut self, target: &Expr, value: &Origin) {
+    pub(super) fn assign_to(&mut self, target: &Expr, value: &ValueOrigin) {
         let Expr::Ident(name) = target else {
             let target = self.value(target);
             return self.change(&target);
@@ -170,7 +170,7 @@ impl Reader {
         match self.names.get_mut(name) {
             Some(own) => {
                 own.join(value.clone());
-                if self.place != Place::Evaluation {
+                if self.place != CodeOwner::Evaluation {
                     self.note(|effects| effects.own_state = true);
                 }
             }
@@ -180,12 +180,12 @@ impl Reader {
 
     /// Notes that the module goes on later, if this is part of its evaluation.
     pub(super) fn wait(&mut self) {
-        if !matches!(self.place, Place::Function(_)) {
+        if !matches!(self.place, CodeOwner::Function(_)) {
             self.note(|effects| effects.in_place = true);
         }
     }
 
-    pub(super) fn change(&mut self, of: &Origin) {
+    pub(super) fn change(&mut self, of: &ValueOrigin) {
         self.note(|effects| {
             effects.uses_arguments |= of.is_argument;
             effects.changes.extend(of.imports.iter().cloned());
@@ -194,14 +194,14 @@ impl Reader {
         });
     }
 
-    pub(super) fn called(&mut self, call: &CallExpr, used: bool) -> Origin {
+    pub(super) fn called(&mut self, call: &CallExpr, used: bool) -> ValueOrigin {
         let callee = match &call.callee {
             Callee::Expr(callee) => callee,
             Callee::Super(_) => return self.all(call.args.iter()),
             Callee::Import(_) => {
                 self.wait();
                 self.all(call.args.iter());
-                return Origin::default();
+                return ValueOrigin::default();
             }
         };
         if let (Expr::Ident(name), Some(specifier)) = (&**callee, only_text(&call.args))
@@ -216,14 +216,14 @@ impl Reader {
             // The evaluator of the module sees what it says.
             self.note(|effects| effects.in_place = true);
             self.all(call.args.iter());
-            return Origin::default();
+            return ValueOrigin::default();
         }
         let callee = self.value(callee);
         self.call_with(&callee, &call.args, used)
     }
 
     /// Reads a function that is called where it is written.
-    pub(super) fn called_at_once(&mut self, callee: &Expr, arguments: &[ExprOrSpread]) -> Option<Origin> {
+    pub(super) fn called_at_once(&mut self, callee: &Expr, arguments: &[ExprOrSpread]) -> Option<ValueOrigin> {
         let callee = without_parentheses(callee);
         if !matches!(callee, Expr::Arrow(_) | Expr::Fn(_)) {
             return None;
@@ -236,22 +236,22 @@ impl Reader {
     }
 
     /// Reads a function that the code being read calls, sooner or later.
-    pub(super) fn run(&mut self, function: &Expr) -> Origin {
+    pub(super) fn run(&mut self, function: &Expr) -> ValueOrigin {
         let before = self.place.clone();
-        if before == Place::Evaluation {
-            self.place = Place::Immediate;
+        if before == CodeOwner::Evaluation {
+            self.place = CodeOwner::Immediate;
         }
         let origin = self.value(function);
         self.place = before;
         origin
     }
 
-    pub(super) fn made(&mut self, new: &NewExpr, used: bool) -> Origin {
+    pub(super) fn made(&mut self, new: &NewExpr, used: bool) -> ValueOrigin {
         let callee = self.value(&new.callee);
         self.call_with(&callee, new.args.as_deref().unwrap_or_default(), used)
     }
 
-    pub(super) fn call_with(&mut self, callee: &Origin, arguments: &[ExprOrSpread], used: bool) -> Origin {
+    pub(super) fn call_with(&mut self, callee: &ValueOrigin, arguments: &[ExprOrSpread], used: bool) -> ValueOrigin {
         // A package keeps a function that it is given for value; any other callee may call it.
         let runs = callee.imports.is_empty() && callee.code.is_empty();
         let arguments: Vec<_> = arguments
@@ -265,8 +265,8 @@ impl Reader {
     }
 
     /// Notes a call, and returns the origin of its result.
-    pub(super) fn call(&mut self, callee: &Origin, arguments: &[Origin], used: bool) -> Origin {
-        let mut given = Origin::default();
+    pub(super) fn call(&mut self, callee: &ValueOrigin, arguments: &[ValueOrigin], used: bool) -> ValueOrigin {
+        let mut given = ValueOrigin::default();
         arguments.iter().for_each(|argument| given.join(argument.clone()));
         let is_of_import = !callee.imports.is_empty();
         self.note(|effects| {
@@ -297,10 +297,10 @@ impl Reader {
             }
         });
         if is_of_import {
-            return Origin {
+            return ValueOrigin {
                 imports: callee.imports.clone(),
                 is_made: true,
-                ..Origin::default()
+                ..ValueOrigin::default()
             };
         }
         let mut result = given;

@@ -12,20 +12,20 @@ use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind, LoadProgress, LoadStage, Manifest, MemoryLimits};
 
-use super::blame::{Failure, internal};
+use super::blame::{PreludeFailure, internal};
 use super::memory::is_nearly_full;
 use crate::compat;
-use crate::control::{Control, Name, Stop};
+use crate::control::{Control, Name, StopReason};
 use crate::loader::Modules;
 use crate::own_files::IMPORTS_A_PACKAGE;
 use crate::prelude::manifest::manifest;
 use crate::prelude::refusals::{duplicate_id, no_functions};
 use crate::prelude::sdk::copies;
-use crate::prelude::{self, Prelude, ServeArgument, Served};
+use crate::prelude::{self, Prelude, ServeArgument, ServeResult};
 use crate::source::entries;
 
 /// The way in which the project answers.
-pub(crate) enum Serving {
+pub(crate) enum ServingMode {
     /// The project answers by its functions: nothing of it listens.
     Functions,
     /// The project answers by an app that listens at this socket.
@@ -96,7 +96,7 @@ impl Load<'_> {
         prelude: &Prelude,
         ahead: &[PathBuf],
         progress: &LoadProgress,
-    ) -> Result<(Serving, Manifest), LoadError> {
+    ) -> Result<(ServingMode, Manifest), LoadError> {
         let Self { modules, control, .. } = *self;
         let sources = &modules.sources;
         let project = sources.project();
@@ -141,24 +141,24 @@ impl Load<'_> {
         };
         let argument = to_v8(runtime, &argument)?;
         let served = match run(runtime, control, &prelude.serve, &[argument]).await {
-            Ok(served) => from_v8::<Served>(runtime, &served)?,
+            Ok(served) => from_v8::<ServeResult>(runtime, &served)?,
             // The module waited for a server to listen.
-            Err(Failure::NeverSettles | Failure::TimedOut(None)) => return Err(no_functions(sources)),
+            Err(PreludeFailure::NeverSettles | PreludeFailure::TimedOut(None)) => return Err(no_functions(sources)),
             Err(failure) => return Err(failure.explain(&last, modules, &evaluated)),
         };
         // The isolate would be condemned before its first call.
         if is_nearly_full(runtime.v8_isolate(), self.memory, control) {
-            return Err(Failure::OutOfMemory.explain(&last, modules, &evaluated));
+            return Err(PreludeFailure::OutOfMemory.explain(&last, modules, &evaluated));
         }
         match served {
-            Served::Duplicate { duplicate } => Err(duplicate_id(&duplicate, sources)),
-            Served::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(sources)),
-            Served::Project(served) => {
+            ServeResult::Duplicate { duplicate } => Err(duplicate_id(&duplicate, sources)),
+            ServeResult::Project(served) if !served.fetch && served.apps.is_empty() => Err(no_functions(sources)),
+            ServeResult::Project(served) => {
                 let socket = self.sockets.filter(|_| served.fetch).map(|folder| folder.join("app"));
                 let serving = match socket {
-                    Some(socket) if served.direct => Serving::Handler(socket),
-                    Some(socket) => Serving::App(socket),
-                    None => Serving::Functions,
+                    Some(socket) if served.direct => ServingMode::Handler(socket),
+                    Some(socket) => ServingMode::App(socket),
+                    None => ServingMode::Functions,
                 };
                 Ok((serving, manifest(served, modules.findings(), sources)))
             }
@@ -209,7 +209,7 @@ pub(crate) async fn run(
     control: &Control,
     function: &v8::Global<v8::Function>,
     arguments: &[v8::Global<v8::Value>],
-) -> Result<v8::Global<v8::Value>, Failure> {
+) -> Result<v8::Global<v8::Value>, PreludeFailure> {
     let result = runtime.call_with_args(function, arguments);
     let settled = runtime.with_event_loop_promise(result, PollEventLoopOptions::default());
     let mut settled = std::pin::pin!(settled);
@@ -223,17 +223,17 @@ pub(crate) async fn run(
     match outcome {
         // After a stop, every result of JavaScript is a result of the stop.
         _ if control.stopped().is_some() => Err(match control.stopped() {
-            Some(Stop::TimedOut) => Failure::TimedOut(control.stood_at()),
-            Some(Stop::Exited(exit)) => Failure::Exited(exit.clone()),
-            Some(Stop::OutOfMemory) => Failure::OutOfMemory,
-            Some(Stop::Terminated | Stop::Panicked) | None => Failure::Abandoned,
+            Some(StopReason::TimedOut) => PreludeFailure::TimedOut(control.stood_at()),
+            Some(StopReason::Exited(exit)) => PreludeFailure::Exited(exit.clone()),
+            Some(StopReason::OutOfMemory) => PreludeFailure::OutOfMemory,
+            Some(StopReason::Terminated | StopReason::Panicked) | None => PreludeFailure::Abandoned,
         }),
-        None => Err(Failure::Abandoned),
+        None => Err(PreludeFailure::Abandoned),
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(match error.into_kind() {
-            CoreErrorKind::Js(error) => Failure::Threw(error),
-            CoreErrorKind::PendingPromiseResolution => Failure::NeverSettles,
-            other => Failure::Other(other.into_box()),
+            CoreErrorKind::Js(error) => PreludeFailure::Threw(error),
+            CoreErrorKind::PendingPromiseResolution => PreludeFailure::NeverSettles,
+            other => PreludeFailure::Other(other.into_box()),
         }),
     }
 }
