@@ -7,16 +7,16 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 
 /// A change, or the loss of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum EntryEvent {
     /// An entry changed.
-    Entry(PathBuf, What),
+    Entry(PathBuf, EntryChange),
     /// Changes were not told: there were too many, or reading them failed.
     Lost,
 }
 
 /// The kind of a change of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum EntryChange {
     /// The entry was made; a file's contents follow.
     Appeared,
     /// The entry was moved here, complete.
@@ -35,7 +35,7 @@ pub(super) enum What {
     Unclear,
 }
 
-impl What {
+impl EntryChange {
     /// Tells whether the name may stand for another file or folder than before.
     pub(super) const fn replaces(self) -> bool {
         matches!(self, Self::Moved | Self::Gone | Self::Renamed | Self::Unclear)
@@ -52,25 +52,29 @@ pub(super) fn is_noise(event: &notify::Result<notify::Event>) -> bool {
 }
 
 /// Translates one event of the kernel into the changes that it tells of.
-pub(super) fn translate(event: notify::Result<notify::Event>) -> Vec<Event> {
+pub(super) fn translate(event: notify::Result<notify::Event>) -> Vec<EntryEvent> {
     let event = match event {
         Ok(event) if !event.need_rescan() => event,
-        _ => return vec![Event::Lost],
+        _ => return vec![EntryEvent::Lost],
     };
     let what = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => What::Written,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => EntryChange::Written,
         EventKind::Access(_) => return Vec::new(),
-        EventKind::Create(_) => What::Appeared,
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => What::Gone,
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => What::Moved,
+        EventKind::Create(_) => EntryChange::Appeared,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => EntryChange::Gone,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => EntryChange::Moved,
         // These are told as From and To already, where both sides are known.
         EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return Vec::new(),
-        EventKind::Modify(ModifyKind::Name(_)) => What::Renamed,
-        EventKind::Modify(ModifyKind::Metadata(_)) => What::Attributes,
-        EventKind::Modify(_) => What::Modified,
-        EventKind::Any | EventKind::Other => What::Unclear,
+        EventKind::Modify(ModifyKind::Name(_)) => EntryChange::Renamed,
+        EventKind::Modify(ModifyKind::Metadata(_)) => EntryChange::Attributes,
+        EventKind::Modify(_) => EntryChange::Modified,
+        EventKind::Any | EventKind::Other => EntryChange::Unclear,
     };
-    event.paths.into_iter().map(|path| Event::Entry(path, what)).collect()
+    event
+        .paths
+        .into_iter()
+        .map(|path| EntryEvent::Entry(path, what))
+        .collect()
 }
 
 #[cfg(test)]
@@ -78,7 +82,7 @@ mod tests {
     use notify::event::{AccessKind, AccessMode, CreateKind, Flag, MetadataKind, ModifyKind, RemoveKind, RenameMode};
     use notify::{ErrorKind, EventKind};
 
-    use super::{Event, What, is_noise, translate};
+    use super::{EntryChange, EntryEvent, is_noise, translate};
 
     fn event(kind: EventKind) -> notify::Result<notify::Event> {
         Ok(notify::Event::new(kind).add_path("/a".into()))
@@ -87,22 +91,32 @@ mod tests {
     #[test]
     fn each_kind_of_event_has_its_word() {
         for (kind, what) in [
-            (EventKind::Access(AccessKind::Close(AccessMode::Write)), What::Written),
-            (EventKind::Create(CreateKind::File), What::Appeared),
-            (EventKind::Create(CreateKind::Folder), What::Appeared),
-            (EventKind::Modify(ModifyKind::Any), What::Modified),
+            (
+                EventKind::Access(AccessKind::Close(AccessMode::Write)),
+                EntryChange::Written,
+            ),
+            (EventKind::Create(CreateKind::File), EntryChange::Appeared),
+            (EventKind::Create(CreateKind::Folder), EntryChange::Appeared),
+            (EventKind::Modify(ModifyKind::Any), EntryChange::Modified),
             (
                 EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)),
-                What::Attributes,
+                EntryChange::Attributes,
             ),
-            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), What::Gone),
-            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), What::Moved),
-            (EventKind::Modify(ModifyKind::Name(RenameMode::Any)), What::Renamed),
-            (EventKind::Remove(RemoveKind::Folder), What::Gone),
-            (EventKind::Any, What::Unclear),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), EntryChange::Gone),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::To)), EntryChange::Moved),
+            (
+                EventKind::Modify(ModifyKind::Name(RenameMode::Any)),
+                EntryChange::Renamed,
+            ),
+            (EventKind::Remove(RemoveKind::Folder), EntryChange::Gone),
+            (EventKind::Any, EntryChange::Unclear),
         ] {
             assert!(!is_noise(&event(kind)), "{kind:?}");
-            assert_eq!(translate(event(kind)), [Event::Entry("/a".into(), what)], "{kind:?}");
+            assert_eq!(
+                translate(event(kind)),
+                [EntryEvent::Entry("/a".into(), what)],
+                "{kind:?}"
+            );
         }
     }
 
@@ -123,7 +137,7 @@ mod tests {
         let overflow = || Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan));
         let error = || Err(notify::Error::new(ErrorKind::Generic("read".to_owned())));
         assert!(!is_noise(&overflow()) && !is_noise(&error()));
-        assert_eq!(translate(overflow()), [Event::Lost]);
-        assert_eq!(translate(error()), [Event::Lost]);
+        assert_eq!(translate(overflow()), [EntryEvent::Lost]);
+        assert_eq!(translate(error()), [EntryEvent::Lost]);
     }
 }

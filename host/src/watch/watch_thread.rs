@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use notify::Watcher;
 
-use super::changes::Teller;
+use super::changes::ChangeSender;
 use super::coverage::{Coverage, Polling};
-use super::event::{Event, What, is_noise, translate};
+use super::entry_event::{EntryChange, EntryEvent, is_noise, translate};
 use super::poll::Poll;
-use super::relevance::{Kind, judge};
+use super::relevance::{EntryKind, judge};
 use super::set::WatchSet;
-use super::settle::{Progress, Settle, Subject};
+use super::settle::{ChangeSubject, Progress, UnsettledChanges};
 use super::survey::Survey;
 
 /// The number of events that are taken before anything else is done. The survey is made once for a
@@ -46,13 +46,13 @@ pub(super) struct Worker {
     /// The time of the next look.
     next_look: Instant,
     interval: Duration,
-    settle: Settle,
-    teller: Teller,
+    settle: UnsettledChanges,
+    teller: ChangeSender,
 }
 
 impl Worker {
     /// Makes a worker. `inbox` leads to the messages that [`Worker::run`] is given.
-    pub(super) fn new(polling: Polling, inbox: Sender<Message>, teller: Teller) -> Self {
+    pub(super) fn new(polling: Polling, inbox: Sender<Message>, teller: ChangeSender) -> Self {
         let make_watcher = move || {
             let inbox = inbox.clone();
             let handler = move |event| {
@@ -72,7 +72,7 @@ impl Worker {
             poll: Poll::default(),
             next_look: Instant::now(),
             interval: polling.interval.max(SHORTEST_INTERVAL),
-            settle: Settle::default(),
+            settle: UnsettledChanges::default(),
             teller,
         }
     }
@@ -131,7 +131,7 @@ impl Worker {
         self.survey = Survey::of(&self.set);
         self.cover();
         for path in new {
-            self.note(Subject::Path(path), Progress::Complete);
+            self.note(ChangeSubject::Path(path), Progress::Complete);
         }
     }
 
@@ -141,31 +141,31 @@ impl Worker {
         }
         for event in translate(event) {
             match event {
-                Event::Entry(path, what) => {
+                EntryEvent::Entry(path, what) => {
                     if what.replaces() {
                         self.is_doubtful |= self.coverage.doubt(&path);
                     }
                     self.entry(&path, what);
                 }
-                Event::Lost => {
+                EntryEvent::Lost => {
                     self.coverage.doubt("/".as_ref());
                     self.is_doubtful = true;
-                    self.note(Subject::Everything, Progress::Complete);
+                    self.note(ChangeSubject::Everything, Progress::Complete);
                 }
             }
         }
     }
 
-    fn entry(&mut self, path: &Path, what: What) {
-        let Some(finding) = judge(&self.survey, path, what, Kind::of) else {
+    fn entry(&mut self, path: &Path, what: EntryChange) {
+        let Some(finding) = judge(&self.survey, path, what, EntryKind::of) else {
             return;
         };
         self.is_doubtful |= finding.survey;
         for path in finding.paths {
-            self.note(Subject::Path(path), finding.progress);
+            self.note(ChangeSubject::Path(path), finding.progress);
         }
         if finding.everything {
-            self.note(Subject::Everything, finding.progress);
+            self.note(ChangeSubject::Everything, finding.progress);
         }
     }
 
@@ -174,15 +174,15 @@ impl Worker {
     fn survey_again(&mut self) {
         let survey = Survey::of(&self.set);
         for path in self.survey.missing(&survey) {
-            self.note(Subject::Path(path), Progress::Unfinished);
+            self.note(ChangeSubject::Path(path), Progress::Unfinished);
         }
         for path in survey.missing(&self.survey) {
-            self.note(Subject::Path(path), Progress::Gone);
+            self.note(ChangeSubject::Path(path), Progress::Gone);
         }
         self.survey = survey;
         if self.cover() {
             // Nobody was told of the entries that a folder held when its watch began.
-            self.note(Subject::Everything, Progress::Unfinished);
+            self.note(ChangeSubject::Everything, Progress::Unfinished);
         }
     }
 
@@ -195,7 +195,7 @@ impl Worker {
         }
         self.poll.cover(&self.survey, self.coverage.polled());
         if covered.interrupted {
-            self.note(Subject::Everything, Progress::Unfinished);
+            self.note(ChangeSubject::Everything, Progress::Unfinished);
         }
         covered.fresh
     }
@@ -211,7 +211,7 @@ impl Worker {
         self.next_look = start + took + self.interval.max(took * REST_FOR_A_LOOK);
     }
 
-    fn note(&mut self, subject: Subject, progress: Progress) {
+    fn note(&mut self, subject: ChangeSubject, progress: Progress) {
         self.settle.note(Instant::now(), subject, progress);
     }
 }
