@@ -12,7 +12,7 @@ use serde_json::json;
 use super::client::{self, HostArgs};
 use super::output::say;
 use crate::status::Answer;
-use crate::supervisor::Upgraded;
+use crate::supervisor::UpgradeReport;
 
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
@@ -51,8 +51,8 @@ pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
     if upgraded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn summary(upgraded: &Upgraded) -> String {
-    let Upgraded { pid, version, .. } = upgraded;
+fn summary(upgraded: &UpgradeReport) -> String {
+    let UpgradeReport { pid, version, .. } = upgraded;
     let generation = upgraded
         .generation
         .map_or_else(|| "null".to_owned(), |id| id.to_string());
@@ -67,18 +67,18 @@ fn summary(upgraded: &Upgraded) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Answer, Upgraded, summary};
+    use super::{Answer, UpgradeReport, summary};
 
     #[test]
     fn who_serves_and_who_finishes_is_told() {
         let body = json!({"status": "upgraded", "pid": 12, "version": "0.2.0", "generation": 4, "draining": 7});
         let expected = "upgraded: process 12 (baton 0.2.0) serves as generation 4\n  process 7 finishes its calls\n";
-        let Answer::Done(upgraded) = serde_json::from_value::<Answer<Upgraded>>(body).unwrap() else {
+        let Answer::Done(upgraded) = serde_json::from_value::<Answer<UpgradeReport>>(body).unwrap() else {
             panic!("it was");
         };
         assert_eq!(summary(&upgraded), expected);
         let body = json!({"error": {"message": "it hangs", "help": "Nothing was changed."}});
-        let refused = serde_json::from_value::<Answer<Upgraded>>(body).unwrap();
+        let refused = serde_json::from_value::<Answer<UpgradeReport>>(body).unwrap();
         assert!(matches!(refused, Answer::Refused { error } if error.message == "it hangs"));
     }
 }

@@ -18,7 +18,7 @@ use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::net::bind;
 use crate::registration::{Registration, Settings, Unsigned};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
-use crate::supervisor::{Beginning, Ledger, Supervised, tell_all_lost};
+use crate::supervisor::{HostStart, Ledger, SupervisorHandle, tell_all_lost};
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
 
@@ -46,9 +46,9 @@ pub(crate) struct Host {
 
 /// The parts that a host gets from its supervisor.
 pub(super) struct Supervision {
-    pub(super) supervised: Arc<Supervised>,
+    pub(super) supervised: Arc<SupervisorHandle>,
     pub(super) listener: TcpListener,
-    pub(super) beginning: Beginning,
+    pub(super) beginning: HostStart,
 }
 
 impl Host {
@@ -86,7 +86,7 @@ impl Host {
         plan: Plan,
         engine: Arc<dyn Engine>,
         listener: TcpListener,
-        supervised: Option<(Arc<Supervised>, Beginning)>,
+        supervised: Option<(Arc<SupervisorHandle>, HostStart)>,
     ) -> Result<Self, ServeError> {
         let unnamed = plan.unnamed_env_file();
         let Plan {

@@ -24,7 +24,7 @@ use super::room::{Place, Tier};
 use super::way_back::{Lasting, into_http, learn};
 use super::{Server, answer, auth, request_body, session};
 use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
-use crate::supervisor::Noted;
+use crate::supervisor::LedgerEntry;
 use crate::telemetry::CallSpan;
 use crate::wire;
 
@@ -263,7 +263,7 @@ struct Course {
     kind: CallKind,
     span: Option<CallSpan>,
     /// The entry of the call in the host's ledger.
-    noted: Option<Arc<Noted>>,
+    noted: Option<Arc<LedgerEntry>>,
 }
 
 async fn run(

@@ -53,7 +53,7 @@ pub use session::Sessions;
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
 use crate::registration::Registration;
-use crate::supervisor::{Ledger, Supervised};
+use crate::supervisor::{Ledger, SupervisorHandle};
 use crate::telemetry::{Metrics, Traces};
 
 /// The state that every route may use.
@@ -90,6 +90,6 @@ pub struct Server {
     /// The record of the running calls, for the host after a crash.
     pub ledger: Arc<Ledger>,
     /// The link to the supervisor, under `baton start`.
-    pub supervised: Option<Arc<Supervised>>,
+    pub supervised: Option<Arc<SupervisorHandle>>,
     pub started: Instant,
 }

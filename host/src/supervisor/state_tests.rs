@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::event::{Action, Asker, Binary, Event, HostId, Notice};
+use super::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use super::handover_record::{HandoverRecord, HostRole};
 use super::message::{FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
 use super::state::Supervision;
@@ -81,7 +81,7 @@ fn play(supervision: &mut Supervision, events: impl IntoIterator<Item = Event>) 
 
 fn upgrade() -> Event {
     Event::Upgrade {
-        asker: Asker::Host(A, 7),
+        asker: UpgradeAsker::Host(A, 7),
         binary: Some(PathBuf::from("/new/baton")),
     }
 }
