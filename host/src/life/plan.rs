@@ -15,7 +15,7 @@ use crate::config::{
     ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
 };
 use crate::generation::{Limits, Pin};
-use crate::registration::Settings;
+use crate::registration::RegistrationSettings;
 use crate::supervisor::Setup;
 use crate::watch::Patterns;
 
@@ -113,8 +113,8 @@ impl Plan {
         self.limits.load
     }
 
-    pub(crate) const fn settings(&self) -> Settings {
-        Settings {
+    pub(crate) const fn settings(&self) -> RegistrationSettings {
+        RegistrationSettings {
             wanted: self.register,
             address: self.address,
         }

@@ -16,7 +16,7 @@ use super::{ServeError, announcement, follow};
 use crate::config::Lock;
 use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::net::bind;
-use crate::registration::{Registration, Settings, Unsigned};
+use crate::registration::{Registration, RegistrationSettings, UnsignedReason};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
 use crate::supervisor::{HostStart, Ledger, SupervisorHandle, tell_all_lost};
 use crate::tasks::OwnedTask;
@@ -140,7 +140,7 @@ impl Host {
             ending: table.draining().clone(),
         };
         let end_streams = CancellationToken::new();
-        let settings = Settings {
+        let settings = RegistrationSettings {
             wanted: register,
             address,
         };
@@ -243,7 +243,7 @@ async fn warn_of_unsigned_calls(table: Arc<Table>) {
         views.borrow_and_update();
         let unsigned = table.current().and_then(|current| {
             let sources = current.sources.clone();
-            Unsigned::of(&current.manifest, |name| sources.variable(name))
+            UnsignedReason::of(&current.manifest, |name| sources.variable(name))
         });
         if let Some(unsigned) = unsigned.filter(|unsigned| Some(*unsigned) != told) {
             let (message, help) = unsigned.words();

@@ -78,7 +78,7 @@ async fn ask_at(url: &str) -> HolderReading {
 
 /// The end of a registered host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum HolderEnd {
     /// The host says that it drains.
     Drains,
     /// The connection to the host is lost: the host may have been killed.
@@ -86,14 +86,14 @@ pub(super) enum End {
 }
 
 /// Waits until the host at this URL ends, maybe forever: only a host of Baton's knows the question.
-pub(super) async fn end(url: &str) -> End {
+pub(super) async fn end(url: &str) -> HolderEnd {
     let began = Instant::now();
     match get(&format!("{}/-/ready?wait=drain", origin(url))).await {
-        Ok(answer) if of_readiness(&answer) == Some(HolderReading::Draining) => End::Drains,
+        Ok(answer) if of_readiness(&answer) == Some(HolderReading::Draining) => HolderEnd::Drains,
         Ok(_) => std::future::pending().await,
         Err(_) => {
             tokio::time::sleep_until(began + LOST_PAUSE).await;
-            End::Lost
+            HolderEnd::Lost
         }
     }
 }

@@ -4,12 +4,12 @@ use crate::status::FailureKind;
 
 /// A failure of Inngest, for people, and its kind, for machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct InngestFailure {
     pub kind: FailureKind,
     pub text: String,
 }
 
-impl Failure {
+impl InngestFailure {
     pub(super) fn new(kind: FailureKind, text: impl Into<String>) -> Self {
         Self {
             kind,

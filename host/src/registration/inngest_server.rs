@@ -9,10 +9,10 @@ use hyper::Uri;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::drift::{Held, HeldFunction, compare, limit_text, trigger_text};
-use super::failure::Failure;
+use super::drift::{RegisteredApp, RegisteredFunction, compare, limit_text, trigger_text};
+use super::inngest_failure::InngestFailure;
 use super::key::bearer;
-use super::state::Reading;
+use super::state::AppsReading;
 use super::subject::{AppSubject, CLOUD};
 use crate::net::{HttpAnswer, http};
 use crate::status::FailureKind;
@@ -40,9 +40,9 @@ impl Inngest {
     ///
     /// # Errors
     /// When not.
-    pub async fn knock(&self) -> Result<(), Failure> {
+    pub async fn knock(&self) -> Result<(), InngestFailure> {
         let unreachable =
-            |text: String| Failure::new(FailureKind::Unreachable, format!("no Inngest at {}: {text}", self.api));
+            |text: String| InngestFailure::new(FailureKind::Unreachable, format!("no Inngest at {}: {text}", self.api));
         let uri: Uri = self
             .api
             .parse()
@@ -65,7 +65,7 @@ impl Inngest {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpAnswer, Failure> {
+    pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<HttpAnswer, InngestFailure> {
         let mut headers = Vec::new();
         if let Some(key) = &self.key {
             headers.push(("authorization".to_owned(), format!("Bearer {}", bearer(key))));
@@ -82,11 +82,11 @@ impl Inngest {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let text = format!("{url} does not answer: {error}");
-                Err(Failure::new(FailureKind::Unreachable, text))
+                Err(InngestFailure::new(FailureKind::Unreachable, text))
             }
             Err(_) => {
                 let text = format!("{} has not answered for {ANSWER_LIMIT:?}", self.api);
-                Err(Failure::new(FailureKind::Silent, text))
+                Err(InngestFailure::new(FailureKind::Silent, text))
             }
         }
     }
@@ -95,28 +95,28 @@ impl Inngest {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn query(&self, query: &str) -> Result<Option<Value>, Failure> {
+    pub async fn query(&self, query: &str) -> Result<Option<Value>, InngestFailure> {
         let answer = self.ask("POST", "/v0/gql", Some(&json!({ "query": query }))).await?;
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         Ok(body.filter(|body| !body["data"].is_null() || body["errors"].is_array()))
     }
 
     /// Compares the app that the server holds with the app of this host.
-    pub(super) async fn read_back(&self, app: &AppSubject) -> Reading {
+    pub(super) async fn read_back(&self, app: &AppSubject) -> AppsReading {
         let held = match self.held(&app.id).await {
             Ok(Some(held)) => held,
-            Ok(None) => return Reading::NotOffered,
-            Err(failure) => return Reading::Failed(failure),
+            Ok(None) => return AppsReading::NotOffered,
+            Err(failure) => return AppsReading::Failed(failure),
         };
         match compare(app, held.as_ref()) {
-            differences if differences.is_empty() => Reading::Agrees,
-            differences => Reading::Differs(differences),
+            differences if differences.is_empty() => AppsReading::Agrees,
+            differences => AppsReading::Differs(differences),
         }
     }
 
     /// Returns the app that the server holds. The outer `None`: the server does not tell. The inner one: the server
     /// knows no such app.
-    async fn held(&self, app: &str) -> Result<Option<Option<Held>>, Failure> {
+    async fn held(&self, app: &str) -> Result<Option<Option<RegisteredApp>>, InngestFailure> {
         // The cloud has no GraphQL of its own.
         if self.api != CLOUD
             && let Some(answer) = self.query(APPS).await?
@@ -137,7 +137,7 @@ impl Inngest {
         let functions = body.as_array().or_else(|| body["data"].as_array());
         let held = functions.map(|functions| held_by_rest(functions));
         // Ids of another kind tell nothing.
-        let of_app = |held: &Option<Held>| {
+        let of_app = |held: &Option<RegisteredApp>| {
             let mut ids = held.iter().flat_map(|held| held.functions.keys());
             held.is_none() || ids.any(|id| id.starts_with(app))
         };
@@ -145,7 +145,7 @@ impl Inngest {
     }
 }
 
-fn held_by_graphql(app: &Value) -> Held {
+fn held_by_graphql(app: &Value) -> RegisteredApp {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let function = |function: &Value| {
         let triggers = function["triggers"].as_array().map(|triggers| {
@@ -171,14 +171,14 @@ fn held_by_graphql(app: &Value) -> Held {
             })
             .collect()
         });
-        let held = HeldFunction {
+        let held = RegisteredFunction {
             triggers,
             retries: configuration["retries"]["value"].as_u64(),
             concurrency: limits,
         };
         Some((function["slug"].as_str()?.to_owned(), held))
     };
-    Held {
+    RegisteredApp {
         url: text(&app["url"]),
         error: text(&app["error"]),
         functions: app["functions"]
@@ -192,7 +192,7 @@ fn held_by_graphql(app: &Value) -> Held {
 
 /// Returns the app with these functions, or `None` when there are none: the cloud answers so for an app that it does
 /// not know.
-fn held_by_rest(functions: &[Value]) -> Option<Held> {
+fn held_by_rest(functions: &[Value]) -> Option<RegisteredApp> {
     let is_live = |function: &&Value| {
         let archived = function["archived_at"].as_str().unwrap_or_default();
         archived.is_empty() || archived.starts_with("0001")
@@ -214,16 +214,16 @@ fn held_by_rest(functions: &[Value]) -> Option<Held> {
             };
             triggers.iter().map(one).collect()
         });
-        let held = HeldFunction {
+        let held = RegisteredFunction {
             triggers,
-            ..HeldFunction::default()
+            ..RegisteredFunction::default()
         };
         Some((id.to_owned(), held))
     };
     let functions: BTreeMap<_, _> = functions.iter().filter(is_live).filter_map(function).collect();
-    (!functions.is_empty()).then(|| Held {
+    (!functions.is_empty()).then(|| RegisteredApp {
         functions,
-        ..Held::default()
+        ..RegisteredApp::default()
     })
 }
 
