@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ResolveSection, WatchSection};
 use crate::duration::parse_duration;
-use crate::lint::{Code, parse_code};
+use crate::lint::{WarningCode, parse_code};
 
 /// The content of the file. Durations are written `"90s"`, `"10m"`, `"2h"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -74,7 +74,7 @@ pub struct ConfigFile {
     pub resolve: ResolveSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
-    pub deny: Vec<Code>,
+    pub deny: Vec<WarningCode>,
 }
 
 /// `[inngest]`: the Inngest of the project, and its way to the project. Variables of the environment come first.
@@ -365,7 +365,7 @@ fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     }
 }
 
-fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Code>, D::Error> {
+fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WarningCode>, D::Error> {
     let codes = Vec::<String>::deserialize(deserializer)?;
     let known = codes
         .iter()

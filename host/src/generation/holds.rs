@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::live::{CallInfo, Generation, Held};
 use super::state::GenerationId;
-use crate::wire::{DISCOVERY, Head, SdkAnswer};
+use crate::wire::{AnswerHead, DISCOVERY, SdkAnswer};
 
 /// The time that a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
@@ -87,7 +87,7 @@ impl Holds {
     }
 
     /// Learns from an answer which calls are to come.
-    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: Head<'_>, body: &[u8]) {
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
         let Some(run) = info.run.as_deref() else {
             return;
         };

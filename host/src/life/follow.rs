@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::blocking;
 use crate::config::{ConfigFile, WatchMode};
 use crate::generation::{Keeper, Outcome, Reason, Table, Want};
-use crate::git::{self, Head};
+use crate::git::{self, CheckedOutCommit};
 use crate::server::Successor;
 use crate::tasks::TaskSet;
 use crate::telemetry::Metrics;
@@ -204,7 +204,7 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
         let Some(head) = git::head(root).await else {
             continue;
         };
-        let Head { commit, dirty } = head.clone();
+        let CheckedOutCommit { commit, dirty } = head.clone();
         if served.as_ref().is_some_and(|served| served.commit == commit) {
             continue;
         }

@@ -15,7 +15,7 @@ use tokio_rustls::rustls;
 use super::state::HolderReading;
 use super::subject::{AppSubject, Subject, is_local};
 use crate::net::{HttpAnswer, HttpError, http};
-use crate::status::{NotReady, Readiness};
+use crate::status::{Readiness, UnreadyReason};
 
 /// The limit for an answer, the connection included. The route that is asked first needs no user code at a
 /// host of Baton's; a host that is stuck for longer answers no call either.
@@ -107,10 +107,10 @@ fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
     Some(match readiness.reason {
         _ if readiness.ready => HolderReading::Serves,
-        Some(NotReady::Draining) => HolderReading::Draining,
+        Some(UnreadyReason::Draining) => HolderReading::Draining,
         // Calls are held at that host, and would be answered at this one. That host registers by itself once its code
         // loads.
-        Some(reason @ (NotReady::Loading | NotReady::Rejected)) => {
+        Some(reason @ (UnreadyReason::Loading | UnreadyReason::Rejected)) => {
             HolderReading::Gone(format!("that host has no code that serves ({})", reason.as_str()))
         }
         // User code holds the isolates of that host: calls wait for it.

@@ -9,7 +9,7 @@ use super::calls::Route;
 use super::readiness::not_ready;
 use super::{Server, answer};
 use crate::generation::Gone;
-use crate::status::NotReady;
+use crate::status::UnreadyReason;
 use crate::wire;
 
 /// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the SDK's
@@ -17,11 +17,11 @@ use crate::wire;
 pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
     let reason = not_ready(&server.table);
     let message = match reason {
-        Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
+        Some(UnreadyReason::Loading) => format!("{gone}: the code is being loaded"),
         _ => gone.to_string(),
     };
     let rejected = server.table.view().last_rejected.clone();
-    let help = match rejected.filter(|_| reason == Some(NotReady::Rejected)) {
+    let help = match rejected.filter(|_| reason == Some(UnreadyReason::Rejected)) {
         Some((_, error)) => format!("Mend the code, which cannot be loaded: {}", in_a_line(&error)),
         None => "Retry in a few seconds.".to_owned(),
     };

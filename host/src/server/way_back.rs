@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Server;
 use super::room::{Phase, Place};
 use crate::generation::{CallInfo, Lease};
-use crate::wire::{Head, STREAMED};
+use crate::wire::{AnswerHead, STREAMED};
 
 /// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
 const LEARNED_FROM: usize = 32 << 20;
@@ -31,7 +31,7 @@ pub(super) async fn learn(
     server: &Server,
     lease: &Lease,
     info: &CallInfo,
-    head: Head<'_>,
+    head: AnswerHead<'_>,
     body: Bytewise,
 ) -> Result<Bytewise, CallError> {
     let generation = lease.generation().clone();

@@ -4,7 +4,7 @@
 //! and the reader of its status may be of two versions: a field that is missing reads as its default, a field that is
 //! not known is skipped, and so is an unknown word.
 
-mod answer;
+mod command_answers;
 mod readiness;
 mod registration;
 mod registration_words;
@@ -22,8 +22,8 @@ use serde_json::Value;
 use crate::config::WatchMode;
 use crate::generation::{Expected, GenerationId, IsolateId, PublicState, Reason};
 
-pub use answer::{Answer, DrainStatus};
-pub use readiness::{NotReady, Readiness};
+pub use command_answers::{DrainStatus, RouteAnswer};
+pub use readiness::{Readiness, UnreadyReason};
 pub use registration::{
     AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus,
 };

@@ -76,7 +76,7 @@ impl Traces {
         }
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client(Handle::current()))
+            .with_http_client(SpanClient(Handle::current()))
             .with_protocol(Protocol::HttpBinary)
             .build()?;
         let mut resource = Resource::builder();
@@ -203,10 +203,10 @@ impl Injector for HeadersMut<'_> {
 
 /// The client that sends from the host's runtime: the exporter's thread has no runtime.
 #[derive(Debug)]
-struct Client(Handle);
+struct SpanClient(Handle);
 
 #[async_trait::async_trait]
-impl HttpClient for Client {
+impl HttpClient for SpanClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
         let headers: Vec<(String, String)> = head

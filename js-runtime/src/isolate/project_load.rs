@@ -20,7 +20,7 @@ use crate::loader::Modules;
 use crate::own_files::IMPORTS_A_PACKAGE;
 use crate::prelude::manifest::manifest;
 use crate::prelude::refusals::{duplicate_id, no_functions};
-use crate::prelude::sdk::copies;
+use crate::prelude::sdk_package::copies;
 use crate::prelude::{self, Prelude, ServeArgument, ServeResult};
 use crate::source::entries;
 

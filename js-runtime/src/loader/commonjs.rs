@@ -14,7 +14,7 @@ use deno_error::JsErrorBox;
 use js_runtime_api::Entry;
 
 use super::Modules;
-use crate::prelude::sdk::is_of_sdk;
+use crate::prelude::sdk_package::is_of_sdk;
 use crate::resolve::relative;
 use crate::source::commonjs::{self, Facts, Names};
 use crate::source::emitted::Emitted;

@@ -16,7 +16,7 @@ use crate::diagnostics::source_text;
 use crate::own_modules::before_thread;
 use crate::position::Position;
 use crate::prelude::findings::{self, Findings};
-use crate::prelude::sdk;
+use crate::prelude::sdk_package;
 use crate::resolve::reexports;
 use crate::source::emitted::Emitted;
 use crate::source::marks;
@@ -60,7 +60,7 @@ impl Modules {
         file: &SourceFile,
     ) -> Result<Emitted, JsErrorBox> {
         let text = self.text(url, file)?;
-        if let Some(around) = sdk::around_connect(url) {
+        if let Some(around) = sdk_package::around_connect(url) {
             let (code, source_map) = (around.into(), None);
             return Ok(Emitted { code, source_map });
         }
@@ -69,7 +69,7 @@ impl Modules {
             let code = if is_cjs {
                 self.cjs_to_esm(url, text).await?
             } else {
-                match sdk::behind_module(url, &text) {
+                match sdk_package::behind_module(url, &text) {
                     Some(behind) => format!("{text}{behind}").into(),
                     None => text,
                 }
@@ -187,7 +187,7 @@ impl Modules {
             self.keep_source_map(url, &emitted);
             return Ok(emitted.code.clone());
         }
-        if let Some(behind) = sdk::behind_required_connect(url) {
+        if let Some(behind) = sdk_package::behind_required_connect(url) {
             return Ok(format!("{text}{behind}").into());
         }
         // Node itself tells JSON from code.

@@ -17,7 +17,7 @@ use crate::generation::reload::{Reason, Want};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::Entry;
-use crate::lint::{self, Before};
+use crate::lint::{self, ServingCode};
 
 impl Task {
     /// Begins the request that waits first, unless another one is worked on.
@@ -230,7 +230,7 @@ impl Task {
         let in_flight = live.iter().flat_map(|live| live.in_flight());
         let running: Vec<_> = in_flight.filter_map(|(call, _)| call.function).collect();
         let alive = |id: &str| running.iter().filter(|function| *function == id).count();
-        let before = current.as_ref().map(|current| Before {
+        let before = current.as_ref().map(|current| ServingCode {
             manifest: &current.manifest,
             alive: &alive,
         });

@@ -15,7 +15,7 @@ use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
 use crate::generation::store::Store;
 use crate::generation::table::Table;
-use crate::lint::Code;
+use crate::lint::WarningCode;
 
 /// Bounds on generations.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub struct Limits {
     /// The memory that an isolate may hold.
     pub memory: MemoryLimits,
     /// Warnings that reject the code they are about.
-    pub deny: Vec<Code>,
+    pub deny: Vec<WarningCode>,
 }
 
 /// Sends requests to the task.

@@ -7,13 +7,13 @@ use js_runtime_api::{App, Function, Manifest, Warning};
 use super::warning::warning;
 
 /// The code that serves until the swap.
-pub struct Before<'a> {
+pub struct ServingCode<'a> {
     pub manifest: &'a Manifest,
     /// Returns the number of calls of a function that are being answered right now.
     pub alive: &'a dyn Fn(&str) -> usize,
 }
 
-pub(super) fn look(before: &Before<'_>, new: &Manifest) -> Vec<Warning> {
+pub(super) fn look(before: &ServingCode<'_>, new: &Manifest) -> Vec<Warning> {
     let ids = |manifest: &Manifest| -> BTreeSet<String> {
         manifest.functions().map(|(_, function)| function.id.clone()).collect()
     };

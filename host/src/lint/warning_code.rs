@@ -1,10 +1,10 @@
 //! The names of warnings: stable, for machines and for `deny`.
 
 /// A warning's name.
-pub type Code = &'static str;
+pub type WarningCode = &'static str;
 
 /// The names of all warnings; docs/warnings.md explains each.
-pub const CODES: [Code; 10] = [
+pub const CODES: [WarningCode; 10] = [
     "cron_invalid",
     "cron_never",
     "expression_invalid",
@@ -21,7 +21,7 @@ pub const CODES: [Code; 10] = [
 ///
 /// # Errors
 /// With the nearest one, for the person who wrote it.
-pub fn parse_code(text: &str) -> Result<Code, String> {
+pub fn parse_code(text: &str) -> Result<WarningCode, String> {
     if let Some(code) = CODES.iter().find(|code| **code == text) {
         return Ok(code);
     }

@@ -3,7 +3,7 @@
 
 /// The reason why launchd refuses something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum LaunchdRefusal {
     /// There is no such job (ESRCH 3, "Could not find specified service" 113).
     NoJob,
     /// launchd is doing that or the opposite (EINPROGRESS 36, EALREADY 37).
@@ -16,7 +16,7 @@ pub(super) enum Refusal {
     NoDomain,
 }
 
-impl Refusal {
+impl LaunchdRefusal {
     /// Returns the meaning of an exit code, or `None` for a code that says all that there is to say.
     pub(super) const fn of(code: Option<i32>) -> Option<Self> {
         match code {
@@ -31,25 +31,25 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::LaunchdRefusal;
 
     #[test]
     fn each_number_that_baton_acts_on_has_its_word() {
         for (code, refusal) in [
-            (3, Some(Refusal::NoJob)),
-            (113, Some(Refusal::NoJob)),
-            (36, Some(Refusal::InProgress)),
-            (37, Some(Refusal::InProgress)),
-            (5, Some(Refusal::Unexplained)),
-            (112, Some(Refusal::NoDomain)),
-            (125, Some(Refusal::NoDomain)),
-            (134, Some(Refusal::NoDomain)),
+            (3, Some(LaunchdRefusal::NoJob)),
+            (113, Some(LaunchdRefusal::NoJob)),
+            (36, Some(LaunchdRefusal::InProgress)),
+            (37, Some(LaunchdRefusal::InProgress)),
+            (5, Some(LaunchdRefusal::Unexplained)),
+            (112, Some(LaunchdRefusal::NoDomain)),
+            (125, Some(LaunchdRefusal::NoDomain)),
+            (134, Some(LaunchdRefusal::NoDomain)),
             (0, None),
             (109, None),
             (122, None),
         ] {
-            assert_eq!(Refusal::of(Some(code)), refusal, "{code}");
+            assert_eq!(LaunchdRefusal::of(Some(code)), refusal, "{code}");
         }
-        assert_eq!(Refusal::of(None), None, "ended by a signal");
+        assert_eq!(LaunchdRefusal::of(None), None, "ended by a signal");
     }
 }

@@ -7,7 +7,7 @@ use crate::generation::PublicState;
 /// The answer of a route that changes something, or the reason why nothing was changed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub enum Answer<T> {
+pub enum RouteAnswer<T> {
     Done(T),
     Refused { error: ErrorText },
 }
