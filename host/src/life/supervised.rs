@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::serving::{Host, Supervision};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
-use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
+use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, WantedCode};
 use crate::posix::signals;
 use crate::supervisor::{
     FromHost, HANDOVER_RECORD_VERSION, HostStart, Link, Occasion, Orders, PROTOCOL, SupervisorHandle, SupervisorView,
@@ -205,9 +205,9 @@ async fn load(keeper: Keeper, beginning: HostStart, watch: WatchMode, supervised
     let report = match before.current.filter(|_| occasion != Occasion::Start) {
         Some(current) => {
             let reason = if before.last_good { Reason::LastGood } else { reason };
-            keeper.request(Want::Continue(current), reason).await
+            keeper.request(WantedCode::Continue(current), reason).await
         }
-        None => keeper.request(Want::Reload { force: false }, reason).await,
+        None => keeper.request(WantedCode::Reload { force: false }, reason).await,
     };
     match &report.outcome {
         Outcome::Activated {
@@ -227,10 +227,10 @@ async fn load(keeper: Keeper, beginning: HostStart, watch: WatchMode, supervised
     }
     if before.last_good {
         // The code on the disk may have been mended while nobody looked.
-        keeper.request(Want::Reload { force: true }, Reason::Retry).await;
+        keeper.request(WantedCode::Reload { force: true }, Reason::Retry).await;
     } else if occasion == Occasion::Restart && watch != WatchMode::Off {
         // The code may have been edited in the same time.
-        keeper.request(Want::Reload { force: false }, Reason::File).await;
+        keeper.request(WantedCode::Reload { force: false }, Reason::File).await;
     }
 }
 

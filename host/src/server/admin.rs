@@ -17,7 +17,9 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
 use super::{Server, answer, feed};
-use crate::generation::{GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, Want};
+use crate::generation::{
+    GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, WantedCode,
+};
 use crate::status::DrainStatus;
 use crate::supervisor::UpgradeError;
 
@@ -55,9 +57,9 @@ pub(super) async fn reload(
         }
     };
     let (want, reason) = if query.dry_run {
-        (Want::Check, Reason::Check)
+        (WantedCode::Check, Reason::Check)
     } else {
-        (Want::Reload { force: query.force }, Reason::Api)
+        (WantedCode::Reload { force: query.force }, Reason::Api)
     };
     let report = server.keeper.request(want, reason).await;
     if report.outcome == Outcome::HandedOver {
@@ -114,7 +116,7 @@ pub(super) async fn rollback(
     };
     let report = server
         .keeper
-        .request(Want::Rollback(body.generation), Reason::Rollback)
+        .request(WantedCode::Rollback(body.generation), Reason::Rollback)
         .await;
     if report.outcome == Outcome::HandedOver {
         return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;

@@ -23,7 +23,7 @@ use super::refusal::{self, Details};
 use super::room::{Place, Tier};
 use super::way_back::{Lasting, into_http, learn};
 use super::{Server, answer, auth, request_body, session};
-use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
+use crate::generation::{CallInfo, CallResult, GenerationId, Lease, LeaseRefusal};
 use crate::supervisor::LedgerEntry;
 use crate::telemetry::CallSpan;
 use crate::wire;
@@ -125,7 +125,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let lease = match lease(&server, &route, &request.method, bytes, &info).await {
         Ok(lease) => lease,
-        Err(Gone::HandedOver) => return server.successor.pass_on(request).await,
+        Err(LeaseRefusal::HandedOver) => return server.successor.pass_on(request).await,
         Err(gone) => return refusal::unavailable(&server, &gone),
     };
     let (id, target) = {
@@ -165,19 +165,25 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
 }
 
 /// Takes a lease for a request of so many bytes, or waits for a lease as long as requests of its kind do.
-async fn lease(server: &Server, route: &Route, method: &str, bytes: usize, info: &CallInfo) -> Result<Lease, Gone> {
+async fn lease(
+    server: &Server,
+    route: &Route,
+    method: &str,
+    bytes: usize,
+    info: &CallInfo,
+) -> Result<Lease, LeaseRefusal> {
     let is_held = is_held(route, method);
     let lease = match server.held.hold(bytes) {
         Some(_held) if is_held => server.table.lease(info.clone(), server.hold).await,
         Some(_held) => server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await,
         // The request is answered only if it need not wait.
         None => match server.table.lease(info.clone(), Duration::ZERO).await {
-            Err(Gone::HeldTooLong(_)) => Err(Gone::TooManyHeld),
+            Err(LeaseRefusal::HeldTooLong(_)) => Err(LeaseRefusal::TooManyHeld),
             lease => lease,
         },
     };
     match &lease {
-        Ok(_) | Err(Gone::HandedOver) => {}
+        Ok(_) | Err(LeaseRefusal::HandedOver) => {}
         Err(gone) if is_held => tracing::warn!(reason = %gone, "call refused"),
         // A dev server asks every few seconds, and the rejected code is in the log.
         Err(gone) => tracing::debug!(method, reason = %gone, "request refused"),
@@ -275,7 +281,7 @@ async fn run(
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
     lease.note(&result);
-    let answered = Answered::from(&result);
+    let answered = CallResult::from(&result);
     let generation = lease.generation();
     let function = info.function.as_deref().filter(|function| generation.has(function));
     server.metrics.call_answered(function, answered, course.began.elapsed());

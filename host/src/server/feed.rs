@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Server;
-use crate::generation::{Begun, GenerationId, IsolateId, Mark, News};
+use crate::generation::{CallStart, GenerationId, IsolateId, Mark, TimelineNews};
 
 const EVERY: Duration = Duration::from_millis(200);
 /// The time after which a call that runs is shown.
@@ -28,13 +28,13 @@ struct Calls {
     now: f64,
     /// Tells that the event holds all calls that are kept: the page forgets the calls that it knew before.
     whole: bool,
-    began: Vec<Begun>,
+    began: Vec<CallStart>,
     /// Calls that were told to have begun, and have ended too briefly for their end to be kept.
     gone: Vec<(GenerationId, u64)>,
     in_flight: BTreeMap<GenerationId, usize>,
     blocked: Vec<Blocked>,
     #[serde(flatten)]
-    news: News,
+    news: TimelineNews,
 }
 
 /// An isolate that user code blocks.
@@ -145,6 +145,6 @@ impl Feed {
     }
 }
 
-const fn key(begun: &Begun) -> (GenerationId, u64) {
+const fn key(begun: &CallStart) -> (GenerationId, u64) {
     (begun.generation, begun.call)
 }

@@ -8,13 +8,13 @@ use js_runtime_api::{CallError, LoadError};
 use super::calls::Route;
 use super::readiness::not_ready;
 use super::{Server, answer};
-use crate::generation::Gone;
+use crate::generation::LeaseRefusal;
 use crate::status::UnreadyReason;
 use crate::wire;
 
 /// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the SDK's
 /// headers, so nobody takes it for an answer of the function or of the sync.
-pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
+pub(super) fn unavailable(server: &Server, gone: &LeaseRefusal) -> Response {
     let reason = not_ready(&server.table);
     let message = match reason {
         Some(UnreadyReason::Loading) => format!("{gone}: the code is being loaded"),

@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::readiness::not_ready;
 use super::{Server, hosts};
-use crate::generation::{Entry, GenerationId, Holds, Observed, PublicState, Reason, Role, Table, View};
+use crate::generation::{
+    GenerationEntry, GenerationId, Holds, IsolateObservation, PublicState, Reason, Role, Table, View,
+};
 use crate::status::{
     CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, Readiness, RejectedStatus, SourceStatus,
     Status,
@@ -163,7 +165,7 @@ pub(super) async fn of(server: &Server, whose: Whose) -> Status {
     }
 }
 
-fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
+fn generation_status(entry: &GenerationEntry, holds: &Holds) -> GenerationStatus {
     let in_flight = entry.live.iter().flat_map(|live| live.in_flight());
     GenerationStatus {
         id: entry.id,
@@ -201,7 +203,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
     }
 }
 
-fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
+fn isolate_status(IsolateObservation { id, vitals, blocked }: IsolateObservation) -> IsolateStatus {
     let blocked_for = if blocked { vitals.blocked_for.as_millis() } else { 0 };
     #[allow(clippy::cast_precision_loss, reason = "a tenth of a megabyte is all that is shown")]
     let megabytes = |bytes: u64| (bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::WatchMode;
-use crate::generation::{Expected, GenerationId, IsolateId, PublicState, Reason};
+use crate::generation::{ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
 
 pub use command_answers::{DrainStatus, RouteAnswer};
 pub use readiness::{Readiness, UnreadyReason};
@@ -103,7 +103,7 @@ pub struct GenerationStatus {
     /// The number of calls in flight that no isolate has begun.
     pub queued: usize,
     /// The calls to come that keep the generation although no call runs in it.
-    pub expected: Expected,
+    pub expected: ExpectedCalls,
     pub isolates: Vec<IsolateStatus>,
 }
 

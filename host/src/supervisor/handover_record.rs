@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::event::HostId;
 use super::socket::SocketOrigin;
 use super::unversioned_record;
-use crate::generation::Frozen;
+use crate::generation::FrozenHost;
 
 /// The version that this binary writes. A new version may add fields; it never takes one of version 1 away.
 pub const VERSION: u32 = 1;
@@ -29,7 +29,7 @@ pub struct HandoverRecord {
     /// The hosts, the oldest one first.
     pub hosts: Vec<HostRecord>,
     /// The generation numbers that the accepting host told last.
-    pub numbers: Frozen,
+    pub numbers: FrozenHost,
 }
 
 /// A host process of a [`HandoverRecord`].

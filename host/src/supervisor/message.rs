@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::{Frozen, GenerationId};
+use crate::generation::{FrozenHost, GenerationId};
 use crate::status::{HostLine, SupervisorLine};
 
 /// The version of the messages. It changes when either side would no longer understand the other.
@@ -96,7 +96,7 @@ pub enum FromHost {
     /// The host takes new calls from now on.
     Accepting,
     /// The host begins no more loads, and reports its generations.
-    Frozen(Frozen),
+    Frozen(FrozenHost),
     /// The host takes no new calls any more.
     Stopped,
     /// The generation that serves, and the newest number that was given.
@@ -128,7 +128,7 @@ pub struct HostStart {
     /// The reason why the host is started.
     pub occasion: Occasion,
     /// The numbers of the host before it: the generation that served, and the newest one.
-    pub before: Frozen,
+    pub before: FrozenHost,
 }
 
 /// The reason why a host is started.

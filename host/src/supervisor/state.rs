@@ -31,7 +31,7 @@ use super::backoff::Backoff;
 use super::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use super::handover_record::{HandoverRecord, HostRole, VERSION};
 use super::message::{FromHost, HostStart, Occasion, PROTOCOL, ToHost, UpgradeError};
-use crate::generation::Frozen;
+use crate::generation::FrozenHost;
 use crate::status::{HostLine, SupervisorLine};
 
 /// The limits for a host to say something, and then to have its engine up (which makes its startup snapshot first,
@@ -68,7 +68,7 @@ struct HostProcess {
     phase: HostPhase,
     /// The limit of the host's loads.
     load: Duration,
-    numbers: Frozen,
+    numbers: FrozenHost,
     /// The version of the hand-over record that the host's binary knows.
     record: u32,
     pulse: Pulse,
@@ -106,7 +106,7 @@ pub struct Supervision {
     ending: SupervisorEnding,
     backoff: Backoff,
     /// The numbers of the last host that accepted.
-    numbers: Frozen,
+    numbers: FrozenHost,
     /// Tells whether any host has accepted.
     served: bool,
 }
@@ -124,7 +124,7 @@ impl Supervision {
             upgrade: None,
             ending: SupervisorEnding::No,
             backoff: Backoff::NONE,
-            numbers: Frozen {
+            numbers: FrozenHost {
                 current: None,
                 newest: None,
                 last_good: false,
@@ -160,7 +160,7 @@ impl Supervision {
                 version: host.version.clone(),
                 phase,
                 load: Duration::from_millis(host.load_ms),
-                numbers: Frozen::default(),
+                numbers: FrozenHost::default(),
                 record: VERSION,
                 pulse: Pulse::of(host.pings),
             };
@@ -201,7 +201,7 @@ impl Supervision {
 
     /// Returns the generation numbers that the accepting host told last.
     #[must_use]
-    pub const fn numbers(&self) -> Frozen {
+    pub const fn numbers(&self) -> FrozenHost {
         self.numbers
     }
 
@@ -277,7 +277,7 @@ impl Supervision {
             version: String::new(),
             phase: HostPhase::Spawned,
             load: Duration::ZERO,
-            numbers: Frozen::default(),
+            numbers: FrozenHost::default(),
             record: 0,
             pulse: Pulse::Unknown,
         };
@@ -361,7 +361,7 @@ impl Supervision {
                 newest,
                 last_good,
             } => {
-                host.numbers = Frozen {
+                host.numbers = FrozenHost {
                     current,
                     newest,
                     last_good,
@@ -494,7 +494,7 @@ impl Supervision {
 
     /// Learns the numbers of the host that accepts. A host that has nothing to serve yet goes on from the generation
     /// that the host before it served.
-    fn learn(&mut self, numbers: Frozen) {
+    fn learn(&mut self, numbers: FrozenHost) {
         self.numbers.newest = numbers.newest.max(self.numbers.newest);
         if numbers.current.is_some() {
             self.numbers.current = numbers.current;

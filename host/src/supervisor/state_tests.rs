@@ -9,7 +9,7 @@ use super::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use super::handover_record::{HandoverRecord, HostRole};
 use super::message::{FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
 use super::state::Supervision;
-use crate::generation::{Frozen, GenerationId};
+use crate::generation::{FrozenHost, GenerationId};
 use crate::status::SupervisorLine;
 
 const A: HostId = HostId(1);
@@ -51,8 +51,8 @@ fn exited(host: HostId, lived: Duration) -> Event {
     }
 }
 
-fn frozen(current: u64) -> Frozen {
-    Frozen {
+fn frozen(current: u64) -> FrozenHost {
+    FrozenHost {
         current: Some(GenerationId(current)),
         newest: Some(GenerationId(current)),
         last_good: false,

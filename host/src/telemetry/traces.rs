@@ -18,7 +18,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
-use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
+use crate::generation::{CallInfo, CallResult, GenerationId, IsolateId, Outcome, Report};
 use crate::net::http;
 use crate::tasks::OwnedTask;
 
@@ -149,7 +149,7 @@ impl Traces {
 
 impl CallSpan {
     /// Ends the span of a call.
-    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: Answered) {
+    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: CallResult) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new("baton.generation", number(generation.0)));
         if let Some(isolate) = isolate {

@@ -15,7 +15,7 @@ use super::super::{client, reload};
 use super::args::InvokeArgs;
 use super::reloads::Reloads;
 use crate::config::{StateFolder, discover, find_running, working_folder};
-use crate::generation::{Outcome, Reason, Want, report_words};
+use crate::generation::{Outcome, Reason, WantedCode, report_words};
 use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
@@ -226,7 +226,7 @@ impl Home {
             let report = own
                 .host
                 .keeper
-                .request(Want::Reload { force: false }, Reason::Start)
+                .request(WantedCode::Reload { force: false }, Reason::Start)
                 .await;
             if let Outcome::Rejected { .. } = &report.outcome {
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));

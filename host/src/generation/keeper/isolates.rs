@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{STOP_GRACE, Task};
+use super::{KeeperTask, STOP_GRACE};
 use crate::descriptors;
 use crate::generation::live::{CallInfo, Generation};
 use crate::generation::load::panicked;
-use crate::generation::pool::{EndedFor, IsolateId, Observed};
+use crate::generation::pool::{EndedIsolate, IsolateId, IsolateObservation};
 use crate::generation::state::{GenerationId, State};
 
 /// The longest time that user code may hold the thread of an isolate that is to end.
@@ -61,7 +61,7 @@ impl Patience {
 
 /// The news about isolates.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum IsolateNews {
     Ended(GenerationId, IsolateId, IsolateEnd),
     Made(GenerationId, Result<LoadedIsolate, LoadError>),
     /// The code of a generation has finished its work, after another generation got the calls.
@@ -70,11 +70,11 @@ pub(super) enum News {
 
 impl Isolates {
     /// Waits for the next news. The future may be dropped and the method called again.
-    pub(super) async fn next(&mut self) -> News {
+    pub(super) async fn next(&mut self) -> IsolateNews {
         tokio::select! {
-            Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
-            Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
-            Some(_) = self.draining.join_next() => News::Drained,
+            Some(Ok((generation, id, why))) = self.living.join_next() => IsolateNews::Ended(generation, id, why),
+            Some(Ok((generation, made))) = self.making.join_next() => IsolateNews::Made(generation, made),
+            Some(_) = self.draining.join_next() => IsolateNews::Drained,
             else => std::future::pending().await,
         }
     }
@@ -90,7 +90,7 @@ impl Isolates {
     }
 }
 
-impl Task {
+impl KeeperTask {
     /// Adds an isolate to its generation: it takes calls from now on.
     pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
         let ended = isolate.ended();
@@ -101,13 +101,13 @@ impl Task {
         self.isolates.living.spawn(end);
     }
 
-    pub(super) fn isolate_news(&mut self, news: News) {
+    pub(super) fn isolate_news(&mut self, news: IsolateNews) {
         match news {
-            News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
-            News::Made(id, Ok(loaded)) => {
+            IsolateNews::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
+            IsolateNews::Made(id, Ok(loaded)) => {
                 self.isolates.wanted.remove(&id);
                 self.isolates.failed.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let Some(generation) = self.live(id) else {
                     // The isolate ends with its handle, which is dropped here.
                     return;
@@ -122,10 +122,10 @@ impl Task {
                 }
             }
             // The last lease of the generation tells that by itself.
-            News::Drained => {}
-            News::Made(id, Err(load_error)) => {
+            IsolateNews::Drained => {}
+            IsolateNews::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let patience = Patience::after(self.isolates.failed.get(&id).copied());
                 self.isolates.failed.insert(id, patience);
                 let Patience { wait, .. } = patience;
@@ -233,7 +233,7 @@ impl Task {
         let mut look = tokio::time::interval(LOOK_EVERY);
         while generations.iter().any(|generation| generation.pool.len() > 0) {
             tokio::select! {
-                news = self.isolates.next() => if let News::Ended(id, isolate, _) = news
+                news = self.isolates.next() => if let IsolateNews::Ended(id, isolate, _) = news
                     && let Some(generation) = self.live(id)
                 {
                     generation.pool.remove(isolate);
@@ -292,7 +292,7 @@ impl Task {
 
 /// Ends the isolates in which these calls run: the calls went beyond the limit.
 fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
-    for EndedFor { isolate, call } in generation.pool.terminate_running(calls) {
+    for EndedIsolate { isolate, call } in generation.pool.terminate_running(calls) {
         for CallInfo {
             function, run, step, ..
         } in generation.describe(&[call])
@@ -324,8 +324,8 @@ fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, with
 }
 
 /// Logs one line for each isolate that stays because its code finishes work.
-fn report_finishing(generation: &Generation, isolates: &[Observed]) {
-    for Observed { id, vitals, .. } in isolates {
+fn report_finishing(generation: &Generation, isolates: &[IsolateObservation]) {
+    for IsolateObservation { id, vitals, .. } in isolates {
         let Some(work) = vitals.finishing else {
             continue;
         };
@@ -338,7 +338,7 @@ fn report_finishing(generation: &Generation, isolates: &[Observed]) {
     }
 }
 
-fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_condemned(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     warn!(
         generation = generation.id.0,
         isolate = id.0,
@@ -350,7 +350,7 @@ fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Obser
 }
 
 /// Logs one line for each call that may hold the isolate.
-fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_blocked(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     let calls: Vec<u64> = vitals.calls.iter().map(|call| call.id).collect();
     let calls = generation.describe(&calls);
     let candidates = calls.len();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::event::{Action, Binary, HostId, Notice, UpgradeAsker};
 use super::super::message::{HostStart, Occasion, ToHost, UpgradeError, UpgradeReport};
 use super::{AT_ONCE, DRAIN_GRACE, HostPhase, HostProcess, Supervision, SupervisorEnding};
-use crate::generation::{Frozen, GenerationId};
+use crate::generation::{FrozenHost, GenerationId};
 
 #[derive(Debug, Clone)]
 pub(super) struct Upgrade {
@@ -73,7 +73,7 @@ impl Supervision {
         }
     }
 
-    pub(super) fn frozen(&mut self, id: HostId, frozen: Frozen, actions: &mut Vec<Action>) {
+    pub(super) fn frozen(&mut self, id: HostId, frozen: FrozenHost, actions: &mut Vec<Action>) {
         if self.accepting == Some(id) {
             self.learn(frozen);
             self.at_step(UpgradeStep::Freezing, Self::let_candidate_load, actions);

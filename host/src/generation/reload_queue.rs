@@ -11,7 +11,7 @@ use super::state::GenerationId;
 
 /// The code that somebody wants loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum WantedCode {
     /// The code on the disk, to serve it. `force`: also when nothing changed.
     Reload { force: bool },
     /// The code on the disk, only to see whether it could be served.
@@ -26,7 +26,7 @@ pub enum Want {
     Continue(GenerationId),
 }
 
-impl Want {
+impl WantedCode {
     /// One request that covers both, if there is one.
     fn merged(self, newer: Self) -> Option<Self> {
         match (self, newer) {
@@ -71,12 +71,12 @@ impl Reason {
 #[derive(Debug)]
 pub struct ReloadQueue<T> {
     running: Option<Vec<T>>,
-    waiting: VecDeque<Waiting<T>>,
+    waiting: VecDeque<QueuedLoad<T>>,
 }
 
 #[derive(Debug)]
-struct Waiting<T> {
-    want: Want,
+struct QueuedLoad<T> {
+    want: WantedCode,
     reason: Reason,
     tickets: Vec<T>,
 }
@@ -92,7 +92,7 @@ impl<T> Default for ReloadQueue<T> {
 
 impl<T> ReloadQueue<T> {
     /// Adds a request.
-    pub fn push(&mut self, want: Want, reason: Reason, ticket: T) {
+    pub fn push(&mut self, want: WantedCode, reason: Reason, ticket: T) {
         for waiting in &mut self.waiting {
             if let Some(merged) = waiting.want.merged(want) {
                 waiting.want = merged;
@@ -103,7 +103,7 @@ impl<T> ReloadQueue<T> {
                 return;
             }
         }
-        self.waiting.push_back(Waiting {
+        self.waiting.push_back(QueuedLoad {
             want,
             reason,
             tickets: vec![ticket],
@@ -111,7 +111,7 @@ impl<T> ReloadQueue<T> {
     }
 
     /// The next load to run; `None` while one runs or nothing waits.
-    pub fn start(&mut self) -> Option<(Want, Reason)> {
+    pub fn start(&mut self) -> Option<(WantedCode, Reason)> {
         if self.running.is_some() {
             return None;
         }
@@ -122,7 +122,7 @@ impl<T> ReloadQueue<T> {
 
     /// Gives up the running load, of this want, for a waiting one that covers it: whoever waited for the running load
     /// waits for the other one. False when no such load waits.
-    pub fn supersede(&mut self, running: Want) -> bool {
+    pub fn supersede(&mut self, running: WantedCode) -> bool {
         for waiting in &mut self.waiting {
             if let Some(merged) = running.merged(waiting.want) {
                 waiting.want = merged;
@@ -134,10 +134,10 @@ impl<T> ReloadQueue<T> {
     }
 
     /// Has the running load, of this want, be done again: whoever waited for it still does.
-    pub fn again(&mut self, want: Want, reason: Reason) {
+    pub fn again(&mut self, want: WantedCode, reason: Reason) {
         if !self.supersede(want) {
             let tickets = self.running.take().unwrap_or_default();
-            self.waiting.push_front(Waiting { want, reason, tickets });
+            self.waiting.push_front(QueuedLoad { want, reason, tickets });
         }
     }
 
@@ -155,9 +155,9 @@ impl<T> ReloadQueue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, ReloadQueue, Want};
+    use super::{Reason, ReloadQueue, WantedCode};
 
-    const RELOAD: Want = Want::Reload { force: false };
+    const RELOAD: WantedCode = WantedCode::Reload { force: false };
 
     #[test]
     fn requests_during_a_load_share_the_next_one() {
@@ -165,11 +165,11 @@ mod tests {
         queue.push(RELOAD, Reason::Api, 1);
         assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
         queue.push(RELOAD, Reason::Api, 2);
-        queue.push(Want::Reload { force: true }, Reason::Api, 3);
+        queue.push(WantedCode::Reload { force: true }, Reason::Api, 3);
         queue.push(RELOAD, Reason::Api, 4);
         assert_eq!(queue.start(), None, "one runs");
         assert_eq!(queue.finish(), [1], "a load answers those who asked before it began");
-        assert_eq!(queue.start(), Some((Want::Reload { force: true }, Reason::Api)));
+        assert_eq!(queue.start(), Some((WantedCode::Reload { force: true }, Reason::Api)));
         assert_eq!(queue.finish(), [2, 3, 4]);
         assert_eq!(queue.start(), None);
     }
@@ -190,22 +190,22 @@ mod tests {
         let mut queue = ReloadQueue::default();
         queue.push(RELOAD, Reason::File, 1);
         assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
-        queue.push(Want::Check, Reason::Check, 2);
+        queue.push(WantedCode::Check, Reason::Check, 2);
         queue.again(RELOAD, Reason::File);
         assert_eq!(queue.start(), Some((RELOAD, Reason::File)));
         assert_eq!(queue.finish(), [1]);
-        assert_eq!(queue.start(), Some((Want::Check, Reason::Check)));
+        assert_eq!(queue.start(), Some((WantedCode::Check, Reason::Check)));
     }
 
     #[test]
     fn a_check_is_never_answered_by_a_reload_nor_a_reload_by_a_check() {
         let mut queue = ReloadQueue::default();
         queue.push(RELOAD, Reason::Api, 1);
-        queue.push(Want::Check, Reason::Check, 2);
+        queue.push(WantedCode::Check, Reason::Check, 2);
         queue.push(RELOAD, Reason::Api, 3);
         assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
         assert_eq!(queue.finish(), [1, 3]);
-        assert_eq!(queue.start(), Some((Want::Check, Reason::Check)));
+        assert_eq!(queue.start(), Some((WantedCode::Check, Reason::Check)));
         assert_eq!(queue.finish(), [2]);
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use js_runtime_api::{Engine, MemoryLimits, Project};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Task;
-use super::frozen::Frozen;
+use super::KeeperTask;
+use super::frozen::FrozenHost;
 use crate::generation::history::{History, KEPT};
-use crate::generation::reload::{Reason, Want};
+use crate::generation::reload_queue::{Reason, WantedCode};
 use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
 use crate::generation::store::Store;
@@ -44,18 +44,18 @@ pub struct Limits {
 
 /// Sends requests to the task.
 #[derive(Debug, Clone)]
-pub struct Keeper(pub(super) mpsc::UnboundedSender<Request>);
+pub struct Keeper(pub(super) mpsc::UnboundedSender<KeeperRequest>);
 
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum KeeperRequest {
     Load {
-        want: Want,
+        want: WantedCode,
         reason: Reason,
         answer: oneshot::Sender<Arc<Report>>,
     },
     /// Asks the keeper to load nothing more, and to tell its state.
     Freeze {
-        answer: oneshot::Sender<Frozen>,
+        answer: oneshot::Sender<FrozenHost>,
     },
     /// Asks the keeper to go on after a freeze; another host has given that number.
     Resume {
@@ -87,17 +87,17 @@ impl Keeper {
         let tasks = table.tasks().clone();
         tasks.keep("keeper", async move {
             let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
-            let task = Task::new(engine, project, limits, table, history, given);
+            let task = KeeperTask::new(engine, project, limits, table, history, given);
             task.run(requests).await;
         });
         Self(sender)
     }
 
     /// Asks for a load and waits for the report on it.
-    pub async fn request(&self, want: Want, reason: Reason) -> Arc<Report> {
+    pub async fn request(&self, want: WantedCode, reason: Reason) -> Arc<Report> {
         let (answer, report) = oneshot::channel();
         // A task that has ended drops the answer, which reads the same below.
-        let _ = self.0.send(Request::Load { want, reason, answer });
+        let _ = self.0.send(KeeperRequest::Load { want, reason, answer });
         report.await.unwrap_or_else(|_| {
             Arc::new(Report {
                 outcome: Outcome::ShuttingDown,
@@ -109,14 +109,14 @@ impl Keeper {
     /// Waits until the task has had a turn; false when it has ended instead.
     pub fn goes_on(&self) -> impl Future<Output = bool> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.0.send(Request::Ping { answer });
+        let _ = self.0.send(KeeperRequest::Ping { answer });
         async move { answered.await.is_ok() }
     }
 
     /// Ends every isolate, then the task.
     pub async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
-        let _ = self.0.send(Request::Stop { done });
+        let _ = self.0.send(KeeperRequest::Stop { done });
         let _ = stopped.await;
     }
 }
