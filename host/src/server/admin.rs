@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
-use super::{Server, answer, feed};
+use super::{Server, feed, json_errors};
 use crate::generation::{
     GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, WantedCode,
 };
@@ -31,13 +31,13 @@ pub(super) struct ReloadQuery {
     dry_run: bool,
     #[serde(default, deserialize_with = "flag")]
     force: bool,
-    wait: Option<Wait>,
+    wait: Option<ReloadWait>,
 }
 
 /// The thing that a reload's answer waits for.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Wait {
+enum ReloadWait {
     /// The answer waits until every older generation has retired.
     Drained,
 }
@@ -53,7 +53,7 @@ pub(super) async fn reload(
         Ok(query) => query,
         Err(rejection) => {
             let help = "It may have dry_run=1, force=1 and wait=drained.";
-            return answer::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
+            return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
     let (want, reason) = if query.dry_run {
@@ -68,7 +68,7 @@ pub(super) async fn reload(
     }
     audit("reload", peer, &report);
     server.metrics.reload_answered(&report);
-    if let (Some(Wait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
+    if let (Some(ReloadWait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
         wait_until_drained(&server, *generation).await;
     }
     reported(&report)
@@ -106,7 +106,7 @@ pub(super) async fn rollback(
             Ok(body) => body,
             Err(error) => {
                 let help = "Send {\"generation\": 3}, or nothing for the one before the current one.";
-                return answer::error(
+                return json_errors::error(
                     StatusCode::BAD_REQUEST,
                     format!("the body is not understood: {error}"),
                     help,
@@ -181,12 +181,12 @@ pub(super) async fn upgrade(
         Ok(UpgradeBody { binary }) if binary.as_ref().is_none_or(|path| path.is_absolute()) => binary,
         Ok(_) | Err(_) => {
             let help = "Send {\"binary\": \"/an/absolute/path\"}, or nothing for the usual one.";
-            return answer::error(StatusCode::BAD_REQUEST, "the body is not understood", help);
+            return json_errors::error(StatusCode::BAD_REQUEST, "the body is not understood", help);
         }
     };
     if binary.is_some() && peer != Peer::Control {
         let help = "Use `baton upgrade PATH` on the machine, or send no binary for the usual one.";
-        return answer::error(
+        return json_errors::error(
             StatusCode::FORBIDDEN,
             "only a program on this machine may name a binary",
             help,
@@ -194,7 +194,7 @@ pub(super) async fn upgrade(
     }
     let Some(supervised) = &server.supervised else {
         let help = "Start it with `baton start`: `baton dev` is ended and started again.";
-        return answer::error(
+        return json_errors::error(
             StatusCode::CONFLICT,
             "this host has no supervisor to start another one",
             help,
@@ -217,7 +217,7 @@ pub(super) async fn upgrade(
                 UpgradeError::UnderWay | UpgradeError::Ending | UpgradeError::NobodyAccepts => StatusCode::CONFLICT,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
-            answer::error(status, error.to_string(), error.help())
+            json_errors::error(status, error.to_string(), error.help())
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on
 //!   it), `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
-//!   `session.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `feed.rs`
+//!   `browser_sessions.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `feed.rs`
 //!   (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and
 //!   `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one connection, and
 //!   its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body), `forward.rs`
@@ -12,8 +12,8 @@
 
 mod accept;
 mod admin;
-mod answer;
 mod auth;
+mod browser_sessions;
 mod calls;
 mod connection;
 mod dashboard;
@@ -23,13 +23,13 @@ mod forward;
 mod held;
 mod hosts;
 mod inspect;
+mod json_errors;
 mod listen;
 mod readiness;
 mod refusal;
 mod request_body;
 mod room;
 mod router;
-mod session;
 mod status;
 mod way_back;
 
@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
+pub use browser_sessions::Sessions;
 pub use calls::GENERATION_HEADER;
 pub use forward::Successor;
 pub use held::HeldBytes;
@@ -48,7 +49,6 @@ pub use inspect::Inspector;
 pub use listen::Listeners;
 pub use room::Room;
 pub use router::router;
-pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};

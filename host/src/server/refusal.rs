@@ -7,7 +7,7 @@ use js_runtime_api::{CallError, LoadError};
 
 use super::calls::Route;
 use super::readiness::not_ready;
-use super::{Server, answer};
+use super::{Server, json_errors};
 use crate::generation::LeaseRefusal;
 use crate::status::UnreadyReason;
 use crate::wire;
@@ -25,8 +25,8 @@ pub(super) fn unavailable(server: &Server, gone: &LeaseRefusal) -> Response {
         Some((_, error)) => format!("Mend the code, which cannot be loaded: {}", in_a_line(&error)),
         None => "Retry in a few seconds.".to_owned(),
     };
-    let response = answer::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
-    answer::retry_after(response, 5)
+    let response = json_errors::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
+    json_errors::retry_after(response, 5)
 }
 
 fn in_a_line(error: &LoadError) -> String {
@@ -88,14 +88,14 @@ pub(super) fn failed(error: &CallError, route: &Route, details: &Details) -> Res
     let response = match (error, details) {
         (CallError::Threw(_) | CallError::NoAnswer(_), Details::InLog(FailureId(id))) => {
             let help = format!("The log has the details, with the failure {id}.");
-            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
+            json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
         }
-        _ => answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
+        _ => json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
     };
     if matches!(route, Route::Other { .. }) {
         return response;
     }
-    let mut response = answer::retry_after(response, 1);
+    let mut response = json_errors::retry_after(response, 1);
     let headers = response.headers_mut();
     headers.insert(
         wire::SDK,

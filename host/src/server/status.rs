@@ -84,7 +84,7 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
             text,
         )
             .into_response(),
-        Err(error) => super::answer::error(
+        Err(error) => super::json_errors::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             error.to_string(),
             "Please report it.",
@@ -102,21 +102,21 @@ pub(super) struct StatusQuery {
 /// Answers with the whole status, as JSON.
 pub(super) async fn status(State(server): State<Server>, Query(query): Query<StatusQuery>) -> Response {
     let of = match query.alone {
-        Some(_) => Whose::ThisHost,
-        None => Whose::AllHosts,
+        Some(_) => StatusScope::ThisHost,
+        None => StatusScope::AllHosts,
     };
     Json(self::of(&server, of).await).into_response()
 }
 
 /// The hosts of the project that a status tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum StatusScope {
     ThisHost,
     AllHosts,
 }
 
 /// Makes the whole status, for the dashboard too.
-pub(super) async fn of(server: &Server, whose: Whose) -> Status {
+pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match &current {
@@ -126,8 +126,8 @@ pub(super) async fn of(server: &Server, whose: Whose) -> Status {
         None => Vec::new(),
     };
     let (supervisor, hosts) = match whose {
-        Whose::ThisHost => (None, Vec::new()),
-        Whose::AllHosts => hosts::all(server).await,
+        StatusScope::ThisHost => (None, Vec::new()),
+        StatusScope::AllHosts => hosts::all(server).await,
     };
     let lost = server.table.losses.lost();
     Status {

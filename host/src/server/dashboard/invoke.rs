@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 
 use super::super::calls::{self, GENERATION_HEADER};
 use super::super::listen::Peer;
-use super::super::{Server, answer};
+use super::super::{Server, json_errors};
 use crate::net::HttpAnswer;
 use crate::runner::catalogue::Catalogue;
 use crate::runner::report::Origin;
@@ -62,7 +62,7 @@ pub(super) async fn invoke(
         Ok(Json(invocation)) => invocation,
         Err(rejection) => {
             let help = "Send {\"function\": \"hello\", \"data\": {}}.";
-            return answer::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
+            return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
     let catalogue = catalogue(&server);
@@ -70,7 +70,7 @@ pub(super) async fn invoke(
         Ok(function) => function.clone(),
         Err(error) => {
             let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
-            return answer::error(StatusCode::NOT_FOUND, error.to_string(), help.unwrap_or_default());
+            return json_errors::error(StatusCode::NOT_FOUND, error.to_string(), help.unwrap_or_default());
         }
     };
     tracing::info!(target: "audit", action = "invoke", %peer, function = function.id, "admin action");

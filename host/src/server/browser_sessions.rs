@@ -18,11 +18,11 @@ const MOST: usize = 64;
 
 /// The sessions of browsers; see the module's documentation.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<Secrets>);
+pub struct Sessions(Mutex<SessionDigests>);
 
 /// The digests of tickets and sessions: nothing that is kept opens anything.
 #[derive(Debug, Default)]
-struct Secrets {
+struct SessionDigests {
     tickets: Vec<(blake3::Hash, Instant)>,
     sessions: Vec<(blake3::Hash, Instant)>,
 }
@@ -30,14 +30,14 @@ struct Secrets {
 /// The system's lack of random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bytes: {0}")]
-pub struct NoChance(getrandom::Error);
+pub struct RandomnessError(getrandom::Error);
 
 impl Sessions {
     /// Makes a ticket, which opens one session within a minute.
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn ticket(&self) -> Result<String, NoChance> {
+    pub fn ticket(&self) -> Result<String, RandomnessError> {
         let secret = secret()?;
         keep(&mut self.lock().tickets, &secret, TICKET);
         Ok(secret)
@@ -47,7 +47,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn redeem(&self, ticket: &str, headers: &HeaderMap) -> Result<Option<String>, NoChance> {
+    pub fn redeem(&self, ticket: &str, headers: &HeaderMap) -> Result<Option<String>, RandomnessError> {
         let digest = blake3::hash(ticket.as_bytes());
         let known = {
             let mut secrets = self.lock();
@@ -62,7 +62,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system gives no random bytes.
-    pub fn open(&self, headers: &HeaderMap) -> Result<String, NoChance> {
+    pub fn open(&self, headers: &HeaderMap) -> Result<String, RandomnessError> {
         let secret = secret()?;
         keep(&mut self.lock().sessions, &secret, SESSION);
         Ok(set_cookie(&secret, SESSION, headers))
@@ -88,7 +88,7 @@ impl Sessions {
         own_page && is_valid(&self.lock().sessions, &blake3::hash(secret.as_bytes()), SESSION)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Secrets> {
+    fn lock(&self) -> MutexGuard<'_, SessionDigests> {
         // Nothing panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -165,9 +165,9 @@ fn is_valid(all: &[(blake3::Hash, Instant)], digest: &blake3::Hash, lasts: Durat
         .any(|(known, since)| known == digest && since.elapsed() < lasts)
 }
 
-fn secret() -> Result<String, NoChance> {
+fn secret() -> Result<String, RandomnessError> {
     let mut secret = [0_u8; 32];
-    getrandom::fill(&mut secret).map_err(NoChance)?;
+    getrandom::fill(&mut secret).map_err(RandomnessError)?;
     Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
