@@ -6,10 +6,10 @@
 mod args;
 mod frame;
 pub(super) mod home;
+pub(super) mod hosted_sdk;
 mod input;
 mod reloads;
 mod screen;
-pub(super) mod sdk;
 mod text;
 
 use std::collections::BTreeMap;
@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{HELP, InvokeArgs};
 
-use self::home::{Found, Home, HomeError};
+use self::home::{FunctionHost, Home, HomeError};
+use self::hosted_sdk::HostedSdk;
 use self::input::InputError;
-use self::reloads::{Reloaded, Reloads};
-use self::sdk::HostedSdk;
+use self::reloads::{ReloadResult, ReloadStream};
 use crate::runner::catalogue::{Catalogue, NotFound};
 use crate::runner::inbox::{self, Sessions};
 use crate::runner::mocks::{Mock, Mocks};
@@ -70,7 +70,7 @@ impl InvokeError {
 }
 
 /// The settings that are known before anything is opened.
-pub struct Prepared {
+pub struct InvokePlan {
     function: Option<String>,
     event: Option<String>,
     data: Value,
@@ -79,14 +79,14 @@ pub struct Prepared {
     options: Options,
     watch: bool,
     json: bool,
-    found: Found,
+    found: FunctionHost,
 }
 
 /// Reads the arguments and looks for a host.
 ///
 /// # Errors
 /// When they are not understood, or there is no project.
-pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
+pub fn prepare(args: &InvokeArgs) -> Result<InvokePlan, InvokeError> {
     let data = args
         .data
         .as_deref()
@@ -104,7 +104,7 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
         path = folder.map(Into::into);
     }
     let found = home::find(args, path.as_deref())?;
-    Ok(Prepared {
+    Ok(InvokePlan {
         function,
         event: args.event.clone(),
         data: data.unwrap_or_else(|| json!({})),
@@ -122,7 +122,7 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
     })
 }
 
-impl Prepared {
+impl InvokePlan {
     /// Tells whether a host has to be started.
     #[must_use]
     pub const fn needs_engine(&self) -> bool {
@@ -140,8 +140,8 @@ impl Prepared {
 ///
 /// # Errors
 /// When nothing could be run.
-pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Result<ExitCode, InvokeError> {
-    let Prepared {
+pub async fn invoke(prepared: InvokePlan, engine: Option<Arc<dyn Engine>>) -> Result<ExitCode, InvokeError> {
+    let InvokePlan {
         function,
         event,
         data,
@@ -203,11 +203,11 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
 }
 
 /// Waits until new code serves, and shows code that cannot be served. Returns false when the host has ended.
-async fn swapped(reloads: &mut Reloads) -> bool {
+async fn swapped(reloads: &mut ReloadStream) -> bool {
     loop {
         match reloads.next().await {
-            Some(Reloaded::Swapped) => return true,
-            Some(Reloaded::Rejected(report)) => eprint!("{}", super::reload::refusal(&report)),
+            Some(ReloadResult::Swapped) => return true,
+            Some(ReloadResult::Rejected(report)) => eprint!("{}", super::reload::refusal(&report)),
             None => return false,
         }
     }

@@ -31,8 +31,8 @@ use tokio_util::sync::CancellationToken;
 use self::lines::{Line, MockLine, Reply, RunLine, Said};
 use self::oracle::{Questions, TestOracle};
 use super::invoke;
-use super::invoke::home::{self, Found, Home, HomeError};
-use super::invoke::sdk::HostedSdk;
+use super::invoke::home::{self, FunctionHost, Home, HomeError};
+use super::invoke::hosted_sdk::HostedSdk;
 use crate::runner::catalogue::Catalogue;
 use crate::runner::inbox::{self, Sessions};
 use crate::runner::mocks::{Mock, Mocks};
@@ -55,7 +55,7 @@ pub struct TestSessionArgs {
 
 /// The settings that are known before anything is opened.
 pub struct Prepared {
-    found: Found,
+    found: FunctionHost,
     /// The standard input, of which V8 leaves nothing.
     input: File,
 }
@@ -68,7 +68,7 @@ pub fn prepare(args: &TestSessionArgs) -> Result<Prepared, HomeError> {
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(HomeError::Prepare)?;
     let own = home::prepare_own(args.path.as_deref(), args.env_file.as_deref(), false)?;
     Ok(Prepared {
-        found: Found::Own(Box::new(own)),
+        found: FunctionHost::Own(Box::new(own)),
         input: input.into(),
     })
 }
