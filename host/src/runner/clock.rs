@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{oneshot, watch};
 
-use super::activity::{Activity, Busy};
+use super::activity::{Activity, ActivityGuard};
 
 /// A clock, and those who wait for a time of it.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Clock {
 #[derive(Debug)]
 struct Sleeper {
     due: Timestamp,
-    wake: oneshot::Sender<Busy>,
+    wake: oneshot::Sender<ActivityGuard>,
 }
 
 impl Default for Clock {
@@ -40,7 +40,7 @@ impl Clock {
 
     /// Sleeps for so long from this call on, not from the first poll. A sleeper that an advance wakes gets the session's
     /// busyness along, so that nobody believes that nothing is worked on before the sleeper has begun.
-    pub fn sleep(&self, length: Duration) -> impl Future<Output = Option<Busy>> + Send + 'static + use<> {
+    pub fn sleep(&self, length: Duration) -> impl Future<Output = Option<ActivityGuard>> + Send + 'static + use<> {
         let due = self.now().checked_add(length).unwrap_or(Timestamp::MAX);
         let mut ahead = self.ahead.subscribe();
         let (wake, mut woken) = oneshot::channel();

@@ -18,7 +18,7 @@ use axum::{Router, body::Bytes};
 use serde_json::{Value, json};
 
 use super::id;
-use super::request::run_of_trace;
+use super::sdk_request::run_of_trace;
 use super::session::{Session, complete};
 
 /// The sessions whose functions send to one inbox.
@@ -39,7 +39,7 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn state_of(&self, run: &str) -> Option<super::session::State> {
+    fn state_of(&self, run: &str) -> Option<super::session::RunState> {
         self.all().iter().find_map(|session| session.state_of(run))
     }
 

@@ -11,7 +11,7 @@
 //! # Files
 //!
 //! - the executor of one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` has the common
-//!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
+//!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `sdk_request.rs` the wire,
 //!   `inbox.rs` the requests of functions, `post.rs` the waits for their events
 //! - the parts for tests: `mocks.rs` answers for steps, `clock.rs` is the time, which can be advanced
 
@@ -27,10 +27,10 @@ pub mod mocks;
 mod moment;
 pub mod op;
 mod post;
-pub mod report;
-pub mod request;
 mod run;
+pub mod run_report;
 pub mod sdk;
+pub mod sdk_request;
 pub mod session;
 mod wait;
 

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 
-use super::activity::Busy;
+use super::activity::ActivityGuard;
 use super::answer::error;
 use super::machine::Delay;
 use super::mocks;
 use super::moment::Moment;
 use super::op::{HttpRequest, Step, Wait};
-use super::post::Wanted;
-use super::report::{Origin, Report, RunEnding, WaitKind};
-use super::run::{Happened, Running};
+use super::post::AwaitedEvent;
+use super::run::{ActiveRun, RunEvent};
+use super::run_report::{RunEnding, RunOrigin, RunReport, WaitKind};
 use super::session::{Order, Session, millis};
 use crate::net::HttpAnswer;
 
 /// The outcome of a wait in the form of the state, and the busyness that came along with it.
 struct Ended {
     outcome: Value,
-    busy: Option<Busy>,
+    busy: Option<ActivityGuard>,
 }
 
 impl From<Value> for Ended {
@@ -33,7 +33,7 @@ impl From<Value> for Ended {
 
 /// The end of the time for which something was waited.
 struct TimeOver {
-    busy: Option<Busy>,
+    busy: Option<ActivityGuard>,
 }
 
 impl TimeOver {
@@ -45,7 +45,7 @@ impl TimeOver {
     }
 }
 
-impl Running {
+impl ActiveRun {
     pub(super) fn begin(&mut self, step: Step, wait: Wait) {
         let session = self.session.clone();
         let now = session.clock.now();
@@ -86,7 +86,7 @@ impl Running {
                 timeout,
             } => {
                 let length = left(timeout);
-                let wanted = Wanted {
+                let wanted = AwaitedEvent {
                     name: name.clone(),
                     expression,
                     began: self.event.clone(),
@@ -100,7 +100,7 @@ impl Running {
                 self.told_to_wait(&step, WaitKind::Event, what, length);
                 let (event, sent) = session.post.wait(wanted);
                 if let Some(event) = sent {
-                    session.report(Report::Event {
+                    session.report(RunReport::Event {
                         event,
                         begins: Vec::new(),
                     });
@@ -160,7 +160,7 @@ impl Running {
             let order = Order {
                 function,
                 event,
-                origin: Origin::Invoked,
+                origin: RunOrigin::Invoked,
                 depth,
                 busy: None,
             };
@@ -187,7 +187,7 @@ impl Running {
     }
 
     fn told_to_wait(&self, step: &Step, kind: WaitKind, what: Option<String>, length: Option<Duration>) {
-        self.session.report(Report::Waiting {
+        self.session.report(RunReport::Waiting {
             of: self.of.clone(),
             step: step.name.clone(),
             id: step.id.clone(),
@@ -214,11 +214,11 @@ impl Running {
                 (None, WaitKind::Event | WaitKind::Sleep) => Some(outcome.clone()),
                 (None, _) => Some(outcome["data"].clone()),
             };
-            Happened::Resolved {
+            RunEvent::Resolved {
                 busy,
                 id: step.id.clone(),
                 outcome,
-                report: Report::Waited {
+                report: RunReport::Waited {
                     of,
                     step: step.name,
                     id: step.id,

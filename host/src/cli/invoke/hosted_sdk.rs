@@ -9,8 +9,8 @@ use http_body_util::Full;
 use hyper::Method;
 
 use crate::net::{HttpAnswer, http};
-use crate::runner::request::Request;
-use crate::runner::sdk::{Answered, Lost, Sdk};
+use crate::runner::sdk::{GenerationAnswer, LostAnswer, Sdk};
+use crate::runner::sdk_request::SdkRequest;
 use crate::server::GENERATION_HEADER;
 
 pub(in crate::cli) struct HostedSdk {
@@ -18,14 +18,14 @@ pub(in crate::cli) struct HostedSdk {
 }
 
 impl Sdk for HostedSdk {
-    fn call(&self, request: Request) -> BoxFuture<'static, Result<Answered, Lost>> {
+    fn call(&self, request: SdkRequest) -> BoxFuture<'static, Result<GenerationAnswer, LostAnswer>> {
         let socket = self.socket.clone();
         async move {
             let mut call = hyper::Request::builder().method(Method::POST).uri(&request.path);
             for (name, value) in &request.headers {
                 call = call.header(name, value);
             }
-            let lost = |error: &dyn std::fmt::Display| Lost(format!("the host does not answer: {error}"));
+            let lost = |error: &dyn std::fmt::Display| LostAnswer(format!("the host does not answer: {error}"));
             let call = call
                 .body(Full::new(Bytes::from(request.body)))
                 .map_err(|error| lost(&error))?;
@@ -35,7 +35,7 @@ impl Sdk for HostedSdk {
             let generation = response.headers().get(GENERATION_HEADER);
             let generation = generation.and_then(|value| value.to_str().ok()?.parse().ok());
             let raw = HttpAnswer::read(response).await.map_err(|error| lost(&error))?;
-            Ok(Answered { raw, generation })
+            Ok(GenerationAnswer { raw, generation })
         }
         .boxed()
     }

@@ -30,10 +30,10 @@ use self::home::{FunctionHost, Home, HomeError};
 use self::hosted_sdk::HostedSdk;
 use self::input::InputError;
 use self::reloads::{ReloadResult, ReloadStream};
-use crate::runner::catalogue::{Catalogue, NotFound};
+use crate::runner::catalogue::{Catalogue, FunctionNotFound};
 use crate::runner::inbox::{self, Sessions};
 use crate::runner::mocks::{Mock, Mocks};
-use crate::runner::report::{Origin, RunEnding};
+use crate::runner::run_report::{RunEnding, RunOrigin};
 use crate::runner::session::{Options, Order, Script, Session};
 use crate::tasks::OwnedTask;
 
@@ -47,7 +47,7 @@ pub enum InvokeError {
     /// The project has no such function, or none for the event.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    NotFound(#[from] NotFound),
+    NotFound(#[from] FunctionNotFound),
     /// There is no host that could run it.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -219,11 +219,11 @@ pub(super) fn orders(
     function: Option<&str>,
     event: Option<&str>,
     data: &Value,
-) -> Result<Vec<Order>, NotFound> {
-    let order = |function: &crate::runner::catalogue::Function, name: &str| Order {
+) -> Result<Vec<Order>, FunctionNotFound> {
+    let order = |function: &crate::runner::catalogue::CatalogueFunction, name: &str| Order {
         function: function.clone(),
         event: Session::event(name, data.clone()),
-        origin: Origin::Asked,
+        origin: RunOrigin::Asked,
         depth: 0,
         busy: None,
     };

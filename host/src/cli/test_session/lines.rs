@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::runner::report::Report;
+use crate::runner::run_report::RunReport;
 
 /// A line of the tests.
 #[derive(Debug, Deserialize)]
@@ -85,7 +85,7 @@ pub(super) enum Said {
     },
     Report {
         run: u64,
-        report: Report,
+        report: RunReport,
     },
     Question {
         run: u64,

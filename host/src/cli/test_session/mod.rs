@@ -36,7 +36,7 @@ use super::invoke::hosted_sdk::HostedSdk;
 use crate::runner::catalogue::Catalogue;
 use crate::runner::inbox::{self, Sessions};
 use crate::runner::mocks::{Mock, Mocks};
-use crate::runner::report::Report;
+use crate::runner::run_report::RunReport;
 use crate::runner::session::{Options, Script, Session};
 use crate::tasks::{OwnedTask, TaskSet};
 
@@ -258,7 +258,7 @@ impl Desk {
         self.runs().insert(run, (session.clone(), stop));
         let telling = async {
             while let Some(report) = reports.recv().await {
-                let is_last = matches!(report, Report::Result { .. });
+                let is_last = matches!(report, RunReport::Result { .. });
                 if is_last {
                     // The lines of functions come before this one: whoever reads the log waits for it.
                     tracing::info!(target: "test_session", ended = run, "a run of a test ended");

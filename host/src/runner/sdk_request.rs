@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::id;
-use super::machine::{Call, Machine};
+use super::machine::{Machine, SdkCall};
 use crate::wire::{self, FUNCTION_PARAMETER, STEP_PARAMETER};
 
 /// The largest body that a call may have; more state than that is fetched by the SDK.
@@ -15,7 +15,7 @@ const BODY_LIMIT: usize = 4 << 20;
 
 /// A request to the SDK.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct SdkRequest {
     /// Path and query.
     pub path: String,
     pub headers: Vec<(String, String)>,
@@ -35,7 +35,7 @@ pub struct Address {
 }
 
 #[must_use]
-pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call) -> Request {
+pub fn request(address: &Address, event: &Value, machine: &Machine, call: &SdkCall) -> SdkRequest {
     let step = call.target.step_id();
     let dispatch = Dispatch {
         request: id::ulid(),
@@ -61,7 +61,7 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
         (wire::VERSION, &machine.version().to_string()),
         (wire::STEP, step),
     ];
-    Request {
+    SdkRequest {
         path: format!(
             "{}?{FUNCTION_PARAMETER}={}&{STEP_PARAMETER}={step}",
             address.path,
@@ -110,7 +110,7 @@ fn body(
     address: &Address,
     event: &Value,
     machine: &Machine,
-    call: &Call,
+    call: &SdkCall,
     dispatch: &Dispatch,
     use_api: bool,
 ) -> String {

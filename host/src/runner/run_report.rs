@@ -7,18 +7,18 @@ use serde_json::Value;
 /// A report, which is one line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Report {
+pub enum RunReport {
     /// A run begins.
     Run {
         #[serde(flatten)]
-        of: Of,
-        origin: Origin,
+        of: RunLabel,
+        origin: RunOrigin,
         event: Value,
     },
     /// An attempt of a step has ended.
     Step {
         #[serde(flatten)]
-        of: Of,
+        of: RunLabel,
         step: String,
         id: String,
         /// The kind that the SDK gives the step, such as `step.sendEvent`; `null` for a plain `step.run`.
@@ -43,7 +43,7 @@ pub enum Report {
     /// The function threw outside of its steps and is called again.
     Retry {
         #[serde(flatten)]
-        of: Of,
+        of: RunLabel,
         attempt: u32,
         max_attempts: u32,
         generation: Option<u64>,
@@ -54,7 +54,7 @@ pub enum Report {
     /// A step waits.
     Waiting {
         #[serde(flatten)]
-        of: Of,
+        of: RunLabel,
         step: String,
         id: String,
         kind: WaitKind,
@@ -66,7 +66,7 @@ pub enum Report {
     /// The wait of a step has ended: its thing has come, or the time is over (`output` is `null`).
     Waited {
         #[serde(flatten)]
-        of: Of,
+        of: RunLabel,
         step: String,
         id: String,
         kind: WaitKind,
@@ -86,8 +86,8 @@ pub enum Report {
     /// A run has ended.
     Ended {
         #[serde(flatten)]
-        of: Of,
-        origin: Origin,
+        of: RunLabel,
+        origin: RunOrigin,
         #[serde(flatten)]
         ending: RunEnding,
         ms: f64,
@@ -104,7 +104,7 @@ pub enum Report {
 
 /// The run that a line is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Of {
+pub struct RunLabel {
     pub run: String,
     /// `<app>-<function>`.
     pub function: String,
@@ -115,7 +115,7 @@ pub struct Of {
 /// The reason why a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum RunOrigin {
     /// The run was asked for.
     Asked,
     /// A step invokes the function.
