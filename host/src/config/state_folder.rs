@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use js_runtime_api::ownership::{self, OwnershipError};
 use miette::Diagnostic;
 
-use super::file::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::posix::effective_user;
 
 const CONTROL_SOCKET: &str = "control.sock";

@@ -31,7 +31,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The changes that are followed.
 #[derive(Debug, Clone)]
-pub(crate) struct Watching {
+pub(crate) struct FollowPlan {
     pub(super) mode: WatchMode,
     /// Tells whether a commit is served only while no file differs from it.
     pub(super) require_clean: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Watching {
 /// Reloads whenever there is something new, until it is told to stop. Changes that were noticed by then are still
 /// loaded, by this host or by the one that has taken over.
 pub(super) async fn follow(
-    watching: Watching,
+    watching: FollowPlan,
     root: PathBuf,
     table: Arc<Table>,
     reloads: Reloads,

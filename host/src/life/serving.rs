@@ -45,7 +45,7 @@ pub(crate) struct Host {
 }
 
 /// The parts that a host gets from its supervisor.
-pub(super) struct Supervision {
+pub(super) struct SupervisorParts {
     pub(super) supervised: Arc<SupervisorHandle>,
     pub(super) listener: TcpListener,
     pub(super) beginning: HostStart,
@@ -73,11 +73,11 @@ impl Host {
     pub(super) fn supervised(
         plan: Plan,
         engine: Arc<dyn Engine>,
-        Supervision {
+        SupervisorParts {
             supervised,
             listener,
             beginning,
-        }: Supervision,
+        }: SupervisorParts,
     ) -> Result<Self, ServeError> {
         Self::with(plan, engine, listener, Some((supervised, beginning)))
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::ServeError;
 use super::ending::Ending;
 use super::plan::Plan;
-use super::serving::{Host, Supervision};
+use super::serving::{Host, SupervisorParts};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, WantedCode};
@@ -52,7 +52,7 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
     let host = Host::supervised(
         plan,
         engine,
-        Supervision {
+        SupervisorParts {
             supervised: supervised.clone(),
             listener,
             beginning,

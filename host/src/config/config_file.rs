@@ -345,14 +345,14 @@ fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Stri
         untagged,
         expecting = "expected a list of a program and its arguments, or one line for the shell"
     )]
-    enum Written {
+    enum SecretCommandValue {
         Line(String),
         Program(Vec<String>),
     }
-    let written = Option::<Written>::deserialize(deserializer)?;
+    let written = Option::<SecretCommandValue>::deserialize(deserializer)?;
     Ok(written.map(|written| match written {
-        Written::Line(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
-        Written::Program(program) => program,
+        SecretCommandValue::Line(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
+        SecretCommandValue::Program(program) => program,
     }))
 }
 
