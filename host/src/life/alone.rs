@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use js_runtime_api::Engine;
 
+use super::dev_screen::Screen;
 use super::ending::Ending;
 use super::plan::Plan;
-use super::screen::Screen;
 use super::serving::Host;
 use super::signals::{SIGQUIT, Signals};
 use super::{ServeError, announcement};

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::catalogue::{Catalogue, CatalogueFunction};
-use super::mocks::{Mock, Mocks, Oracle, Question, Reply};
+use super::mocks::{Mock, MockQuestion, Mocks, Oracle, Reply};
 use super::op::HttpRequest;
 use super::run_report::{RunEnding, RunOrigin, RunReport, StepStatus};
 use super::sdk::{GenerationAnswer, LostAnswer, Sdk};
@@ -308,7 +308,7 @@ async fn a_wait_with_a_mock_is_over_at_once() {
 struct Second;
 
 impl Oracle for Second {
-    fn ask(&self, question: Question) -> BoxFuture<'static, Reply> {
+    fn ask(&self, question: MockQuestion) -> BoxFuture<'static, Reply> {
         let reply = match question.attempt {
             0 => Err(json!({"name": "Error", "message": "busy"})),
             attempt => Ok(json!(attempt)),

@@ -93,7 +93,7 @@ fn findings_in(parsed: &ParsedSource) -> Findings {
     let mut looking = FindingsVisitor {
         parsed,
         findings: Findings::default(),
-        within: Surroundings::default(),
+        within: CodeContext::default(),
     };
     parsed.program().visit_with(&mut looking);
     looking.findings
@@ -102,12 +102,12 @@ fn findings_in(parsed: &ParsedSource) -> Findings {
 struct FindingsVisitor<'a> {
     parsed: &'a ParsedSource,
     findings: Findings,
-    within: Surroundings,
+    within: CodeContext,
 }
 
 /// The surroundings of the place that is being read.
 #[derive(Debug, Clone, Default)]
-struct Surroundings {
+struct CodeContext {
     function: Option<usize>,
     /// The step in whose body the place is, as it is written.
     step: Option<String>,
@@ -124,7 +124,7 @@ impl FindingsVisitor<'_> {
         u32::try_from(self.parsed.text_info_lazy().line_index(at) + 1).unwrap_or(u32::MAX)
     }
 
-    fn inside(&mut self, change: impl FnOnce(&mut Surroundings), visit: impl FnOnce(&mut Self)) {
+    fn inside(&mut self, change: impl FnOnce(&mut CodeContext), visit: impl FnOnce(&mut Self)) {
         let before = self.within.clone();
         change(&mut self.within);
         visit(self);
@@ -181,9 +181,9 @@ impl FindingsVisitor<'_> {
         self.findings.functions.push(defined);
         self.inside(
             |within| {
-                *within = Surroundings {
+                *within = CodeContext {
                     function: Some(index),
-                    ..Surroundings::default()
+                    ..CodeContext::default()
                 };
             },
             |looking| call.visit_children_with(looking),
@@ -229,9 +229,9 @@ impl FindingsVisitor<'_> {
             |within| {
                 // The `step` of such a function is another one.
                 if own_step {
-                    *within = Surroundings {
+                    *within = CodeContext {
                         function,
-                        ..Surroundings::default()
+                        ..CodeContext::default()
                     };
                 }
             },

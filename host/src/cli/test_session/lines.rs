@@ -27,7 +27,7 @@ use crate::runner::run_report::RunReport;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Line {
     Run(RunLine),
-    Answer { question: u64, reply: Reply },
+    Answer { question: u64, reply: ReplyLine },
     Send { run: u64, event: Value },
     Advance { run: u64, ms: u64, id: u64 },
     Cancel { run: u64 },
@@ -68,7 +68,7 @@ pub(super) enum MockLine {
 /// The reply to a question.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Reply {
+pub(super) enum ReplyLine {
     Output(Value),
     Error(Value),
 }
@@ -76,7 +76,7 @@ pub(super) enum Reply {
 /// A line of the session.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Said {
+pub(super) enum SessionLine {
     Ready {
         functions: Vec<String>,
     },
@@ -109,7 +109,7 @@ pub(super) enum Said {
     },
 }
 
-impl Said {
+impl SessionLine {
     /// Writes the line, with its end.
     pub(super) fn line(&self) -> String {
         // All of it can be written: keys are text.

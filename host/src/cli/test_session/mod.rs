@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::lines::{Line, MockLine, Reply, RunLine, Said};
+use self::lines::{Line, MockLine, ReplyLine, RunLine, SessionLine};
 use self::oracle::{Questions, TestOracle};
 use super::invoke;
 use super::invoke::home::{self, FunctionHost, Home, HomeError};
@@ -91,7 +91,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
     let catalogue = match home.catalogue().await {
         Ok(catalogue) => catalogue,
         Err(HomeError::Rejected(message)) => {
-            super::output::say(Said::Rejected { message }.line());
+            super::output::say(SessionLine::Rejected { message }.line());
             home.end().await;
             return Ok(ExitCode::FAILURE);
         }
@@ -120,7 +120,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
         runs: Mutex::default(),
         stop,
     });
-    desk.say(Said::Ready {
+    desk.say(SessionLine::Ready {
         functions: desk.catalogue.ids(),
     });
     let tasks = TaskSet::new("runs of tests");
@@ -147,7 +147,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
 }
 
 /// Writes lines until nobody reads them.
-async fn speak(mut lines: mpsc::UnboundedReceiver<Said>, stop: CancellationToken) {
+async fn speak(mut lines: mpsc::UnboundedReceiver<SessionLine>, stop: CancellationToken) {
     while let Some(line) = lines.recv().await {
         if !super::output::say(line.line()) {
             return stop.cancel();
@@ -166,7 +166,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn say(&self, said: Said) {
+    fn say(&self, said: SessionLine) {
         self.questions.say(said);
     }
 
@@ -199,10 +199,10 @@ impl Desk {
                     if let Some(session) = session {
                         session.advance(std::time::Duration::from_millis(ms)).await;
                     }
-                    self.say(Said::Advanced { id });
+                    self.say(SessionLine::Advanced { id });
                 });
             }
-            Err(error) => self.say(Said::Malformed {
+            Err(error) => self.say(SessionLine::Malformed {
                 message: error.to_string(),
             }),
         }
@@ -226,7 +226,7 @@ impl Desk {
             Ok(orders) => orders,
             Err(error) => {
                 let help = error.help().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-                return self.say(Said::Refused {
+                return self.say(SessionLine::Refused {
                     run,
                     message: format!("{error}{help}"),
                 });
@@ -263,7 +263,7 @@ impl Desk {
                     // The lines of functions come before this one: whoever reads the log waits for it.
                     tracing::info!(target: "test_session", ended = run, "a run of a test ended");
                 }
-                self.say(Said::Report { run, report });
+                self.say(SessionLine::Report { run, report });
                 if is_last {
                     break;
                 }
@@ -285,11 +285,11 @@ impl From<MockLine> for Mock {
     }
 }
 
-impl From<Reply> for crate::runner::mocks::Reply {
-    fn from(reply: Reply) -> Self {
+impl From<ReplyLine> for crate::runner::mocks::Reply {
+    fn from(reply: ReplyLine) -> Self {
         match reply {
-            Reply::Output(output) => Ok(output),
-            Reply::Error(error) => Err(error),
+            ReplyLine::Output(output) => Ok(output),
+            ReplyLine::Error(error) => Err(error),
         }
     }
 }

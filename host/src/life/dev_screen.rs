@@ -12,7 +12,7 @@ use super::serving::Host;
 use crate::config::WatchMode;
 use crate::generation::{FunctionChanges, GenerationId, HostEvent, Outcome, Report, View, report_words};
 use crate::status::{FailureKind, RegistrationState, RegistrationStatus};
-use crate::telemetry::terminal::{Look, Sign, Terminal};
+use crate::telemetry::terminal::{Sign, Terminal, TextLook};
 
 /// The time that the first screen waits for Inngest's answer.
 const INNGEST_WITHIN: Duration = Duration::from_secs(1);
@@ -31,12 +31,12 @@ pub(super) struct Screen {
     events: broadcast::Receiver<HostEvent>,
     views: watch::Receiver<Arc<View>>,
     registration: watch::Receiver<Arc<RegistrationStatus>>,
-    progress: Progress,
+    progress: StoryProgress,
 }
 
 /// The part of the story that was told.
 #[derive(Debug, Default)]
-struct Progress {
+struct StoryProgress {
     welcomed: bool,
     /// The stage that a long load was in when it was told last.
     stage: Option<(GenerationId, LoadStage)>,
@@ -60,7 +60,7 @@ impl Screen {
             events: host.table.events(),
             views: host.table.views(),
             registration: host.registration.changes(),
-            progress: Progress::default(),
+            progress: StoryProgress::default(),
         }
     }
 
@@ -68,8 +68,10 @@ impl Screen {
     pub(super) async fn show(mut self) {
         let name = self
             .terminal
-            .paint(Look::Strong, &format!("BATON v{}", env!("CARGO_PKG_VERSION")));
-        let loading = self.terminal.paint(Look::Faint, &format!("loading {}", self.project));
+            .paint(TextLook::Strong, &format!("BATON v{}", env!("CARGO_PKG_VERSION")));
+        let loading = self
+            .terminal
+            .paint(TextLook::Faint, &format!("loading {}", self.project));
         self.terminal.print(&format!("\n  {name}  {loading}\n\n"));
         loop {
             tokio::select! {
@@ -128,10 +130,10 @@ impl Screen {
         self.progress.inngest = Some(status.state);
         let ready = self
             .terminal
-            .paint(Look::Strong, &format!("ready in {}", took(self.began.elapsed())));
+            .paint(TextLook::Strong, &format!("ready in {}", took(self.began.elapsed())));
         let rows = [
-            ("Serving", self.terminal.paint(Look::Link, &self.url)),
-            ("Dashboard", self.terminal.paint(Look::Link, &self.dashboard)),
+            ("Serving", self.terminal.paint(TextLook::Link, &self.url)),
+            ("Dashboard", self.terminal.paint(TextLook::Link, &self.dashboard)),
             ("Inngest", self.inngest(&status)),
             ("Editing", how_to_edit(self.watch).to_owned()),
         ];
@@ -139,7 +141,7 @@ impl Screen {
         let rows = rows.map(|(name, value)| {
             format!(
                 "  {arrow} {}  {value}\n",
-                self.terminal.paint(Look::Strong, &format!("{name:<9}"))
+                self.terminal.paint(TextLook::Strong, &format!("{name:<9}"))
             )
         });
         let functions = match functions {
@@ -185,7 +187,7 @@ impl Screen {
             line.push_str(&format!("; calls that finish on older code: {running}"));
         }
         let took = self.terminal.paint(
-            Look::Faint,
+            TextLook::Faint,
             &format!("({})", took(Duration::from_secs_f64(report.took_ms / 1000.0))),
         );
         format!("{line} {took}")
@@ -202,7 +204,7 @@ impl Screen {
         {
             let text = format!("generation {id} is still loading: it {stage}\n");
             self.terminal
-                .print(&format!("  {}", self.terminal.paint(Look::Faint, &text)));
+                .print(&format!("  {}", self.terminal.paint(TextLook::Faint, &text)));
             self.progress.stage = loading;
         }
     }
@@ -237,9 +239,9 @@ impl Screen {
             RegistrationState::Unregistered if is_dev_server_awaited => format!(
                 "nobody at {inngest} yet. Start it: {}",
                 self.terminal
-                    .paint(Look::Strong, &format!("npx inngest-cli@latest dev -u {}", self.url))
+                    .paint(TextLook::Strong, &format!("npx inngest-cli@latest dev -u {}", self.url))
             ),
-            RegistrationState::Registered => format!("registered at {}", self.terminal.paint(Look::Link, inngest)),
+            RegistrationState::Registered => format!("registered at {}", self.terminal.paint(TextLook::Link, inngest)),
             _ => status
                 .words()
                 .map_or_else(|| "looking for it".to_owned(), |words| words.headline),

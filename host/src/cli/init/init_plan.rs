@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::InitError;
-use super::manager::Manager;
-use super::name;
+use super::manager::PackageManager;
+use super::package_name;
 use super::surroundings::{PlaceContent, Surroundings};
 
 const PACKAGE_JSON: &str = include_str!("template/package.json");
@@ -27,17 +27,17 @@ const OTHER_RUNNERS: [&str; 4] = ["vitest", "jest", "mocha", "ava"];
 
 /// The answers to the questions of `baton init`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answers {
+pub(super) struct InitAnswers {
     /// The name of the package, for a package.json that is new.
     pub(super) name: String,
-    pub(super) manager: Manager,
+    pub(super) manager: PackageManager,
 }
 
-impl Answers {
+impl InitAnswers {
     /// The answers where nobody is asked.
     pub(super) fn usual(around: &Surroundings) -> Self {
         Self {
-            name: name::from_folder(&around.name),
+            name: package_name::from_folder(&around.name),
             manager: around.signs.chosen(),
         }
     }
@@ -53,7 +53,7 @@ pub(super) struct NewFile {
 
 /// The changes to a folder, and the next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct InitPlan {
     pub(super) files: Vec<NewFile>,
     /// The files that stay as they are.
     pub(super) kept: Vec<&'static str>,
@@ -67,7 +67,7 @@ pub(super) struct Plan {
 ///
 /// # Errors
 /// When the folder is no place for one.
-pub(super) fn plan(around: &Surroundings, answers: &Answers) -> Result<Plan, InitError> {
+pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitPlan, InitError> {
     refuse_root_of_workspace(around)?;
     let manifest = around.manifest.as_ref();
     let has = |package: &str| manifest.is_some_and(|manifest| manifest.has(package));
@@ -103,7 +103,7 @@ pub(super) fn plan(around: &Surroundings, answers: &Answers) -> Result<Plan, Ini
     if place.content == PlaceContent::Nothing {
         let folder = place.path.trim_end_matches('/');
         let mut add = |file: &str, text: String| add(&format!("{folder}/{file}"), text);
-        add("client.ts", named(CLIENT, name::of_app(package)));
+        add("client.ts", named(CLIENT, package_name::of_app(package)));
         add(
             "hello.ts",
             hello(manifest.and_then(|manifest| manifest.range("inngest"))).to_owned(),
@@ -124,7 +124,7 @@ pub(super) fn plan(around: &Surroundings, answers: &Answers) -> Result<Plan, Ini
     } else {
         Some("inngest")
     };
-    Ok(Plan {
+    Ok(InitPlan {
         install: install(answers.manager, needed, &dev),
         kept: around.files.clone(),
         notes: notes(around),
@@ -152,15 +152,15 @@ fn refuse_root_of_workspace(around: &Surroundings) -> Result<(), InitError> {
     })
 }
 
-struct Place {
+struct FunctionsFolder {
     path: String,
     content: PlaceContent,
 }
 
 /// Returns the folder of functions: the one that is there, else where such a project has it.
-fn place(around: &Surroundings, is_next: bool) -> Place {
+fn place(around: &Surroundings, is_next: bool) -> FunctionsFolder {
     if let Some(there) = &around.functions {
-        return Place {
+        return FunctionsFolder {
             path: there.path.clone(),
             content: there.content,
         };
@@ -172,7 +172,7 @@ fn place(around: &Surroundings, is_next: bool) -> Place {
         (false, true) => "src/functions",
         (false, false) => "functions",
     };
-    Place {
+    FunctionsFolder {
         path: path.to_owned(),
         content: PlaceContent::Nothing,
     }
@@ -187,7 +187,7 @@ fn hello(range: Option<&str>) -> &'static str {
     }
 }
 
-fn install(manager: Manager, needed: Option<&str>, dev: &[&str]) -> String {
+fn install(manager: PackageManager, needed: Option<&str>, dev: &[&str]) -> String {
     let needed = needed.map(|package| manager.add(&[package]));
     let dev = (!dev.is_empty()).then(|| manager.add_for_development(dev));
     let commands: Vec<String> = needed.into_iter().chain(dev).collect();
@@ -226,20 +226,20 @@ fn quoted(text: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::surroundings::{FunctionsPlace, Manifest, Workspace};
-    use super::super::workspace::Members;
+    use super::super::surroundings::{FunctionsPlace, PackageManifest, Workspace};
+    use super::super::workspace::WorkspaceMembers;
     use super::*;
     use crate::config::ConfigFile;
 
-    fn planned(around: &Surroundings) -> Plan {
-        plan(around, &Answers::usual(around)).unwrap()
+    fn planned(around: &Surroundings) -> InitPlan {
+        plan(around, &InitAnswers::usual(around)).unwrap()
     }
 
-    fn paths(plan: &Plan) -> Vec<&str> {
+    fn paths(plan: &InitPlan) -> Vec<&str> {
         plan.files.iter().map(|file| &*file.path).collect()
     }
 
-    fn text<'a>(plan: &'a Plan, path: &str) -> &'a str {
+    fn text<'a>(plan: &'a InitPlan, path: &str) -> &'a str {
         let file = plan.files.iter().find(|file| file.path == path);
         &file.unwrap_or_else(|| panic!("no {path} in {:?}", paths(plan))).text
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn project(manifest: &Value) -> Surroundings {
-        let manifest: Manifest = serde_json::from_value(manifest.clone()).unwrap();
+        let manifest: PackageManifest = serde_json::from_value(manifest.clone()).unwrap();
         Surroundings {
             manifest: Some(manifest),
             files: vec!["package.json"],
@@ -264,7 +264,7 @@ mod tests {
         let workspace = Workspace {
             root: "/work".into(),
             folder: folder.into(),
-            members: Members(vec!["packages/*".to_owned()]),
+            members: WorkspaceMembers(vec!["packages/*".to_owned()]),
             list: "pnpm-workspace.yaml",
         };
         Surroundings {
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn the_root_of_a_workspace_is_no_project_unless_it_is_one_already() {
         let around = in_workspace("", project(&json!({})));
-        let error = plan(&around, &Answers::usual(&around)).unwrap_err();
+        let error = plan(&around, &InitAnswers::usual(&around)).unwrap_err();
         assert!(matches!(&error, InitError::RootOfWorkspace { example, .. } if example == "packages/functions"));
         let around = in_workspace("", project(&json!({"dependencies": {"inngest": "4"}})));
         assert!(!planned(&around).files.is_empty());
