@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, ActivityGuard};
 use super::catalogue::{Catalogue, CatalogueFunction};
-use super::clock::Clock;
 use super::id;
 use super::machine::Delay;
 use super::mocks::Mocks;
 use super::post::Post;
 use super::run_report::{RunEnding, RunOrigin, RunReport};
 use super::sdk::Sdk;
+use super::session_clock::SessionClock;
 
 /// The longest back-off.
 const LONGEST_DELAY: Duration = Duration::from_mins(10);
@@ -62,7 +62,7 @@ pub struct Session {
     pub(super) catalogue: Catalogue,
     pub(super) post: Post,
     pub(super) mocks: Mocks,
-    pub(super) clock: Clock,
+    pub(super) clock: SessionClock,
     pub(super) options: Options,
     pub(super) activity: Activity,
     pub(super) stop: CancellationToken,
@@ -107,7 +107,7 @@ impl Session {
             catalogue,
             post: Post::new(script.unsent),
             mocks: script.mocks,
-            clock: Clock::default(),
+            clock: SessionClock::default(),
             options,
             activity: Activity::default(),
             stop,

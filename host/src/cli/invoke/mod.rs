@@ -31,7 +31,7 @@ use self::hosted_sdk::HostedSdk;
 use self::input::InputError;
 use self::reloads::{ReloadResult, ReloadStream};
 use crate::runner::catalogue::{Catalogue, FunctionNotFound};
-use crate::runner::inbox::{self, Sessions};
+use crate::runner::inbox::{self, InboxSessions};
 use crate::runner::mocks::{Mock, Mocks};
 use crate::runner::run_report::{RunEnding, RunOrigin};
 use crate::runner::session::{Options, Order, Script, Session};
@@ -264,7 +264,7 @@ async fn run(
     });
     let (session, deliveries) = Session::new(sdk, catalogue, options, script, reports, stop.clone());
     let inbox = home.inbox().map(|listener| {
-        let sessions = Arc::new(Sessions::default());
+        let sessions = Arc::new(InboxSessions::default());
         sessions.enter(session.clone());
         let router = inbox::router(sessions);
         OwnedTask::spawn("inbox", async move {

@@ -1,5 +1,5 @@
 //! `baton test-session`: the real engine for a project's tests. The JavaScript library of the npm package starts it,
-//! and speaks with it in lines of JSON ([`lines`]) over its standard input and output; the log is on standard error.
+//! and speaks with it in lines of JSON ([`session_lines`]) over its standard input and output; the log is on standard error.
 //!
 //! ```text
 //!  lines in ──▶ Desk ── a session for each run ──▶ runner ──▶ a host of its own
@@ -8,8 +8,8 @@
 //!
 //! The process ends once its standard input does, so that it never outlives the tests.
 
-mod lines;
 mod oracle;
+mod session_lines;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,13 +28,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::lines::{Line, MockLine, ReplyLine, RunLine, SessionLine};
 use self::oracle::{Questions, TestOracle};
+use self::session_lines::{Line, MockLine, ReplyLine, RunLine, SessionLine};
 use super::invoke;
 use super::invoke::home::{self, FunctionHost, Home, HomeError};
 use super::invoke::hosted_sdk::HostedSdk;
 use crate::runner::catalogue::Catalogue;
-use crate::runner::inbox::{self, Sessions};
+use crate::runner::inbox::{self, InboxSessions};
 use crate::runner::mocks::{Mock, Mocks};
 use crate::runner::run_report::RunReport;
 use crate::runner::session::{Options, Script, Session};
@@ -100,7 +100,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
     let (said, to_say) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let speaking = OwnedTask::spawn("lines to tests", speak(to_say, stop.clone()));
-    let sessions = Arc::new(Sessions::default());
+    let sessions = Arc::new(InboxSessions::default());
     let inbox = home.inbox().map(|listener| {
         let router = inbox::router(sessions.clone());
         OwnedTask::spawn("inbox", async move {
@@ -159,7 +159,7 @@ async fn speak(mut lines: mpsc::UnboundedReceiver<SessionLine>, stop: Cancellati
 struct Desk {
     sdk: Arc<HostedSdk>,
     catalogue: Catalogue,
-    sessions: Arc<Sessions>,
+    sessions: Arc<InboxSessions>,
     questions: Arc<Questions>,
     runs: Mutex<BTreeMap<u64, (Arc<Session>, CancellationToken)>>,
     stop: CancellationToken,

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::lines::SessionLine;
+use super::session_lines::SessionLine;
 use crate::runner::answer::error;
 use crate::runner::mocks::{MockQuestion, Oracle, Reply};
 

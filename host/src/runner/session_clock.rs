@@ -11,7 +11,7 @@ use super::activity::{Activity, ActivityGuard};
 
 /// A clock, and those who wait for a time of it.
 #[derive(Debug)]
-pub struct Clock {
+pub struct SessionClock {
     /// The time by which the clock is ahead of the wall's.
     ahead: watch::Sender<SignedDuration>,
     sleepers: Mutex<Vec<Sleeper>>,
@@ -23,7 +23,7 @@ struct Sleeper {
     wake: oneshot::Sender<ActivityGuard>,
 }
 
-impl Default for Clock {
+impl Default for SessionClock {
     fn default() -> Self {
         Self {
             ahead: watch::Sender::new(SignedDuration::ZERO),
@@ -32,7 +32,7 @@ impl Default for Clock {
     }
 }
 
-impl Clock {
+impl SessionClock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         now(*self.ahead.borrow())
@@ -116,14 +116,14 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::Clock;
+    use super::SessionClock;
     use crate::runner::activity::Activity;
 
     const HOUR: Duration = Duration::from_hours(1);
 
     #[tokio::test]
     async fn an_advance_wakes_one_after_the_other() {
-        let (clock, activity) = (Arc::new(Clock::default()), Activity::default());
+        let (clock, activity) = (Arc::new(SessionClock::default()), Activity::default());
         let (told, read) = (Arc::new(Mutex::new(Vec::new())), clock.clone());
         let began = clock.now();
         let sleeping = async {
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_advance_shortens_what_is_left() {
-        let (clock, activity) = (Clock::default(), Activity::default());
+        let (clock, activity) = (SessionClock::default(), Activity::default());
         let sleeping = clock.sleep(HOUR);
         let advancing = async {
             tokio::task::yield_now().await;
