@@ -13,7 +13,7 @@ use js_runtime_api::LoadError;
 
 use crate::own_files::{BUILT_IN, is_built_in};
 use crate::source::caches::Caches;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -84,7 +84,7 @@ impl BuiltIn {
     }
 }
 
-fn emit(url: &Url, text: &str) -> Result<Emitted, LoadError> {
+fn emit(url: &Url, text: &str) -> Result<EmittedCode, LoadError> {
     let parsed = transpile::parse(url, MediaType::from_specifier(url), text.into())?;
     transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())
 }

@@ -35,7 +35,7 @@ pub(crate) enum Code {
 
 /// The behaviour of an isolate's code once it is closed and has answered its calls.
 #[derive(Debug, Clone, Copy)]
-enum AtItsEnd {
+enum EndBehaviour {
     Ends,
     Lingers,
     Spins,
@@ -266,7 +266,7 @@ impl FakeIsolate {
         let signs = isolate.signs.clone();
         tokio::spawn(async move {
             let mut calls = JoinSet::new();
-            let mut at_its_end = AtItsEnd::Ends;
+            let mut at_its_end = EndBehaviour::Ends;
             let why = loop {
                 let take = std::future::poll_fn(|context| queue.poll_take(context));
                 let call = tokio::select! {
@@ -275,9 +275,9 @@ impl FakeIsolate {
                     () = closed.cancelled() => {
                         while calls.join_next().await.is_some() {}
                         match at_its_end {
-                            AtItsEnd::Ends => break IsolateEnd::Closed,
-                            AtItsEnd::Lingers => {}
-                            AtItsEnd::Spins => signs.lock().unwrap().blocked_since = Some(Instant::now()),
+                            EndBehaviour::Ends => break IsolateEnd::Closed,
+                            EndBehaviour::Lingers => {}
+                            EndBehaviour::Spins => signs.lock().unwrap().blocked_since = Some(Instant::now()),
                         }
                         terminated.cancelled().await;
                         break IsolateEnd::Terminated;
@@ -326,8 +326,8 @@ impl FakeIsolate {
                     Some("die") => break IsolateEnd::OutOfMemory,
                     other => {
                         at_its_end = match other {
-                            Some("linger") => AtItsEnd::Lingers,
-                            Some("spin") => AtItsEnd::Spins,
+                            Some("linger") => EndBehaviour::Lingers,
+                            Some("spin") => EndBehaviour::Spins,
                             _ => at_its_end,
                         };
                         signs.lock().unwrap().calls.retain(|id| *id != call.id);

@@ -20,25 +20,25 @@ use super::session::{Order, Session, millis};
 use crate::net::HttpAnswer;
 
 /// The outcome of a wait in the form of the state, and the busyness that came along with it.
-struct Ended {
+struct WaitOutcome {
     outcome: Value,
     busy: Option<ActivityGuard>,
 }
 
-impl From<Value> for Ended {
+impl From<Value> for WaitOutcome {
     fn from(outcome: Value) -> Self {
         Self { outcome, busy: None }
     }
 }
 
 /// The end of the time for which something was waited.
-struct TimeOver {
+struct WaitTimeout {
     busy: Option<ActivityGuard>,
 }
 
-impl TimeOver {
-    fn with(self, outcome: Value) -> Ended {
-        Ended {
+impl WaitTimeout {
+    fn with(self, outcome: Value) -> WaitOutcome {
+        WaitOutcome {
             outcome,
             busy: self.busy,
         }
@@ -56,7 +56,7 @@ impl ActiveRun {
             let busy = session.activity.begin();
             return self.waits(step, kind, what, None, async move {
                 let (reply, _) = reply.await;
-                Ended {
+                WaitOutcome {
                     outcome: mocks::outcome(&wait, reply),
                     busy: Some(busy),
                 }
@@ -77,7 +77,7 @@ impl ActiveRun {
                         Some(over) => over.await,
                         None => None,
                     };
-                    TimeOver { busy }.with(Value::Null)
+                    WaitTimeout { busy }.with(Value::Null)
                 });
             }
             Wait::Event {
@@ -132,7 +132,7 @@ impl ActiveRun {
                         invoked = invoked => invoked.into(),
                         busy = over => {
                             let message = "Timed out waiting for invoked function to complete";
-                            TimeOver { busy }.with(json!({ "error": error("InngestInvokeTimeoutError", message) }))
+                            WaitTimeout { busy }.with(json!({ "error": error("InngestInvokeTimeoutError", message) }))
                         }
                     }
                 });
@@ -180,7 +180,7 @@ impl ActiveRun {
         kind: WaitKind,
         what: Option<String>,
         length: Option<Duration>,
-        ended: impl Future<Output: Into<Ended>> + Send + 'static,
+        ended: impl Future<Output: Into<WaitOutcome>> + Send + 'static,
     ) {
         self.told_to_wait(&step, kind, what, length);
         self.resolves(step, kind, ended);
@@ -197,13 +197,13 @@ impl ActiveRun {
         });
     }
 
-    fn resolves(&mut self, step: Step, kind: WaitKind, ended: impl Future<Output: Into<Ended>> + Send + 'static) {
+    fn resolves(&mut self, step: Step, kind: WaitKind, ended: impl Future<Output: Into<WaitOutcome>> + Send + 'static) {
         let mocked = self.session.mocks.holds_for(&step);
         let of = self.of.clone();
         let began = Instant::now();
         let session = self.session.clone();
         let resolved = async move {
-            let Ended { outcome, busy } = ended.await.into();
+            let WaitOutcome { outcome, busy } = ended.await.into();
             // The work that the outcome leads to has not begun yet.
             let busy = busy.unwrap_or_else(|| session.activity.begin());
             // An event may have such a field, and is known by its name.
@@ -241,7 +241,7 @@ impl Session {
         self: Arc<Self>,
         length: Option<Duration>,
         coming: impl Future<Output = Value> + Send + 'static,
-    ) -> impl Future<Output = Ended> + Send + 'static {
+    ) -> impl Future<Output = WaitOutcome> + Send + 'static {
         let over = length.map(|length| self.clock.sleep(length));
         async move {
             let over = async {
@@ -259,7 +259,7 @@ impl Session {
             tokio::select! {
                 biased;
                 came = coming => came.into(),
-                busy = over => TimeOver { busy }.with(Value::Null),
+                busy = over => WaitTimeout { busy }.with(Value::Null),
             }
         }
     }

@@ -47,7 +47,7 @@ use crate::resolve::node::NodeResolution;
 use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::caches::Caches;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::second_url::without_mark;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
 use crate::source::tsconfig::TsConfigs;
@@ -214,7 +214,7 @@ impl Modules {
         let code = match self.begins_thread(url) && module_type == ModuleType::JavaScript {
             true => {
                 let (code, source_map) = (String::from_utf8_lossy(&bytes).into(), None);
-                let begun = before_thread(url, &Emitted { code, source_map });
+                let begun = before_thread(url, &EmittedCode { code, source_map });
                 self.keep_source_map(url, &begun);
                 ModuleSourceCode::String(begun.code.into())
             }

@@ -11,7 +11,7 @@ use js_runtime_api::LoadError;
 
 use crate::source::caches::Caches;
 use crate::source::commonjs::TextEdits;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -31,7 +31,7 @@ const HOOKS: &str = "baton:hooks";
 const TIMERS: &str = "baton:timers";
 
 /// Has a module with which a worker thread begins import the code that is evaluated before user code there.
-pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
+pub(crate) fn before_thread(url: &Url, main: &EmittedCode) -> EmittedCode {
     let mut edits = TextEdits::default();
     edits.insert(0, format!("import \"{FETCH}\"; import \"{HOOKS}\"; "));
     edits.apply_to(url, main)

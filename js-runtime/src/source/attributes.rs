@@ -11,11 +11,11 @@ use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
 use super::commonjs::TextEdits;
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::transpile;
 
 /// Removes these attributes from an ES module.
-pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
+pub(crate) fn without_types_of_data(url: &Url, emitted: EmittedCode) -> EmittedCode {
     let may_have = emitted.code.contains("with") && ["yaml", "toml"].iter().any(|kind| emitted.code.contains(kind));
     if !may_have {
         return emitted;
@@ -27,7 +27,7 @@ pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
     }
 }
 
-fn removed(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
+fn removed(url: &Url, emitted: &EmittedCode, parsed: &ParsedSource) -> EmittedCode {
     let mut looking = AttributeVisitor {
         parsed,
         found: Vec::new(),
@@ -117,13 +117,13 @@ mod tests {
     use deno_core::url::Url;
 
     use super::without_types_of_data;
-    use crate::source::emitted::Emitted;
+    use crate::source::emitted::EmittedCode;
 
     #[test]
     fn attributes_go_that_say_what_the_files_name_says() {
         let url = Url::parse("file:///p/a.js").unwrap();
         let told = |text: &str| {
-            let emitted = Emitted {
+            let emitted = EmittedCode {
                 code: text.into(),
                 source_map: None,
             };

@@ -20,7 +20,7 @@ use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 use super::commonjs::Facts;
 use super::disk::{self, Disk, ValueKind};
 use super::effects::ModuleEffects;
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::newest::{NewestValues, first_eight_bytes, short_hash};
 use super::shared::SharedValues;
 use super::snapshot::SourceSnapshot;
@@ -44,7 +44,7 @@ pub(crate) struct Caches {
     pub(crate) workspaces: NewestValues<PathBuf, WorkspaceDirectoryRc>,
     /// Tells whether emitted code has its source maps within it too.
     source_maps_in_code: bool,
-    emitted: NewestValues<(Url, EmitKind), Arc<Emitted>>,
+    emitted: NewestValues<(Url, EmitKind), Arc<EmittedCode>>,
     is_script: NewestValues<Url, bool>,
     told: NewestValues<Url, Arc<dyn Any + Send + Sync>>,
     effects: NewestValues<Url, Arc<ModuleEffects>>,
@@ -141,8 +141,8 @@ impl Caches {
         (url, kind): (&Url, EmitKind),
         file: &blake3::Hash,
         options: &CompilerOptions,
-        make: impl FnOnce() -> Result<Emitted, E>,
-    ) -> Result<Arc<Emitted>, E> {
+        make: impl FnOnce() -> Result<EmittedCode, E>,
+    ) -> Result<Arc<EmittedCode>, E> {
         let key = self.key_of_emitted((url, kind), file, options);
         let content = first_eight_bytes(&key.into());
         let in_memory = (url.clone(), kind);
@@ -164,8 +164,8 @@ impl Caches {
         &self,
         url: &Url,
         text: &str,
-        make: impl FnOnce() -> Result<Emitted, E>,
-    ) -> Result<Emitted, E> {
+        make: impl FnOnce() -> Result<EmittedCode, E>,
+    ) -> Result<EmittedCode, E> {
         let text = blake3::hash(text.as_bytes());
         let key = self.key_of_emitted((url, EmitKind::Esm), &text, &CompilerOptions::default());
         self.kept_or_made(key, make)
@@ -187,8 +187,8 @@ impl Caches {
         self.disk.key(ValueKind::Emitted, &parts)
     }
 
-    fn kept_or_made<E>(&self, key: disk::Key, make: impl FnOnce() -> Result<Emitted, E>) -> Result<Emitted, E> {
-        if let Some(kept) = self.disk.get(&key).as_deref().and_then(Emitted::from_bytes) {
+    fn kept_or_made<E>(&self, key: disk::Key, make: impl FnOnce() -> Result<EmittedCode, E>) -> Result<EmittedCode, E> {
+        if let Some(kept) = self.disk.get(&key).as_deref().and_then(EmittedCode::from_bytes) {
             return Ok(kept);
         }
         let made = make()?;

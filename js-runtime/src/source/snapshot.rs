@@ -19,7 +19,7 @@ use js_runtime_api::{
 };
 
 use super::common::CommonParts;
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::entries::Entries;
 use super::environment::Environment;
 pub(crate) use super::file::SourceFile;
@@ -68,7 +68,7 @@ pub(crate) struct ReadFiles {
     /// The imports of each file, in the order in which V8 asked.
     pub(crate) imports: HashMap<Arc<Path>, Vec<FileImport>>,
     /// The code that V8 was given for a file, by the file's URL.
-    pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
+    pub(super) given: HashMap<Arc<str>, Arc<EmittedCode>>,
     /// The questions that modules asked about files while they were evaluated, with the digest of the first answer.
     pub(super) looks: BTreeMap<Look, blake3::Hash>,
     /// Files that were read first by calls, after the load.
@@ -324,12 +324,12 @@ impl SourceSnapshot {
     }
 
     /// Returns the code that V8 was given for a file before.
-    pub(crate) fn given(&self, url: &Url) -> Option<Arc<Emitted>> {
+    pub(crate) fn given(&self, url: &Url) -> Option<Arc<EmittedCode>> {
         self.lock().given.get(url.as_str()).cloned()
     }
 
     /// Notes the code that V8 gets for a file, in every isolate.
-    pub(crate) fn give(&self, url: &Url, code: Arc<Emitted>) -> Arc<Emitted> {
+    pub(crate) fn give(&self, url: &Url, code: Arc<EmittedCode>) -> Arc<EmittedCode> {
         let url = self.common.name(url.as_str());
         self.lock().given.entry(url).or_insert(code).clone()
     }

@@ -13,7 +13,7 @@ use deno_ast::{
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::jsx::{self, Pragmas};
 use super::nesting::{NestingError, StackRoom};
 use super::tsconfig::CompilerOptions;
@@ -149,7 +149,7 @@ pub(crate) fn emit(
     parsed: ParsedText,
     kind: EmitKind,
     options: &CompilerOptions,
-) -> Result<Emitted, LoadError> {
+) -> Result<EmittedCode, LoadError> {
     let (text, media_type) = (parsed.source.text().clone(), parsed.source.media_type());
     let (pragmas, without_factory) = parsed.walk(|source| {
         let pragmas = Pragmas::of(source);
@@ -191,7 +191,7 @@ pub(crate) fn emit(
     let emitted = emitted
         .map_err(|panic| not_compiled(url, &text, &panic))?
         .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?;
-    let emitted = Emitted {
+    let emitted = EmittedCode {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
     };

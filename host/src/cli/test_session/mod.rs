@@ -54,7 +54,7 @@ pub struct TestSessionArgs {
 }
 
 /// The settings that are known before anything is opened.
-pub struct Prepared {
+pub struct TestSessionPlan {
     found: FunctionHost,
     /// The standard input, of which V8 leaves nothing.
     input: File,
@@ -64,16 +64,16 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When there is no project.
-pub fn prepare(args: &TestSessionArgs) -> Result<Prepared, HomeError> {
+pub fn prepare(args: &TestSessionArgs) -> Result<TestSessionPlan, HomeError> {
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(HomeError::Prepare)?;
     let own = home::prepare_own(args.path.as_deref(), args.env_file.as_deref(), false)?;
-    Ok(Prepared {
+    Ok(TestSessionPlan {
         found: FunctionHost::Own(Box::new(own)),
         input: input.into(),
     })
 }
 
-impl Prepared {
+impl TestSessionPlan {
     /// Returns the variables by which functions find the process that plays Inngest.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
@@ -85,8 +85,8 @@ impl Prepared {
 ///
 /// # Errors
 /// When there is no host for the tests. They are told the reason, too.
-pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode, HomeError> {
-    let Prepared { found, input } = prepared;
+pub async fn run(prepared: TestSessionPlan, engine: Arc<dyn Engine>) -> Result<ExitCode, HomeError> {
+    let TestSessionPlan { found, input } = prepared;
     let mut home = Home::begin(found, Some(engine)).await?;
     let catalogue = match home.catalogue().await {
         Ok(catalogue) => catalogue,

@@ -3,7 +3,7 @@
 use deno_core::url::Url;
 
 use super::MARK;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile;
 use deno_ast::{MediaType, ParsedSource};
 
@@ -19,7 +19,7 @@ pub(crate) struct Names {
 }
 
 /// Reads the exports of code that [`super::convert`] made.
-pub(crate) fn names(url: &Url, emitted: &Emitted) -> Names {
+pub(crate) fn names(url: &Url, emitted: &EmittedCode) -> Names {
     let is_module = emitted.code.starts_with(MARK) || emitted.code.contains(&format!("\n{MARK}"));
     // Emitted code parses.
     let Ok(parsed) = transpile::parse(url, MediaType::Cjs, emitted.code.clone()) else {

@@ -30,7 +30,7 @@ pub(super) use self::equals::{prepare, wants_preparation};
 pub(crate) use self::export_names::{Names, names};
 pub(crate) use self::facts::Facts;
 pub(crate) use self::text_edits::TextEdits;
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::transpile;
 
 /// The beginning of the code of a compiled ES module.
@@ -70,12 +70,12 @@ pub(super) struct FormSettings {
 ///
 /// # Errors
 /// When what was emitted cannot be parsed.
-pub(super) fn convert(url: &Url, emitted: &Emitted, settings: FormSettings) -> Result<Emitted, LoadError> {
+pub(super) fn convert(url: &Url, emitted: &EmittedCode, settings: FormSettings) -> Result<EmittedCode, LoadError> {
     let parsed = transpile::parse(url, MediaType::JavaScript, emitted.code.clone())?.with_scopes();
     Ok(parsed.walk(|parsed| convert_parsed(parsed, emitted, settings)))
 }
 
-fn convert_parsed(parsed: &ParsedSource, emitted: &Emitted, settings: FormSettings) -> Emitted {
+fn convert_parsed(parsed: &ParsedSource, emitted: &EmittedCode, settings: FormSettings) -> EmittedCode {
     let program = parsed.program();
     let body: Vec<ModuleItem> = match &*program {
         Program::Module(module) => module.body.clone(),
@@ -92,7 +92,7 @@ fn convert_parsed(parsed: &ParsedSource, emitted: &Emitted, settings: FormSettin
         .then(|| text.find('\n').map_or(text.len(), |at| at + 1));
     converting.edits.insert(begins.unwrap_or(0), head);
     let (code, source_map) = converting.edits.apply(text, emitted.source_map.as_deref());
-    Emitted {
+    EmittedCode {
         code: code.into(),
         source_map: source_map.map(Into::into),
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use deno_core::url::Url;
 use sourcemap::{SourceMap, SourceMapBuilder};
 
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 
 /// Edits that do not overlap; insertions at one place come in the order in which they were asked for.
 #[derive(Default)]
@@ -31,13 +31,13 @@ impl TextEdits {
     }
 
     /// Returns the emitted code, edited. A text that was taken as it is gets a source map, so that its columns stay.
-    pub(crate) fn apply_to(self, url: &Url, emitted: &Emitted) -> Emitted {
+    pub(crate) fn apply_to(self, url: &Url, emitted: &EmittedCode) -> EmittedCode {
         let map = match &emitted.source_map {
             Some(map) => Some(map.to_vec()),
             None => self.unmoved(url, &emitted.code),
         };
         let (code, source_map) = self.apply(&emitted.code, map.as_deref());
-        Emitted {
+        EmittedCode {
             code: code.into(),
             source_map: source_map.map(Into::into),
         }
@@ -173,7 +173,7 @@ mod tests {
     use sourcemap::{SourceMap, SourceMapBuilder};
 
     use super::TextEdits;
-    use crate::source::emitted::Emitted;
+    use crate::source::emitted::EmittedCode;
 
     #[test]
     fn a_text_that_had_no_source_map_keeps_its_places() {
@@ -182,7 +182,7 @@ mod tests {
         edits.insert(8, ")");
         edits.insert(11, "\nend");
         let url = Url::parse("file:///a.js").unwrap();
-        let emitted = Emitted {
+        let emitted = EmittedCode {
             code: "x\nö = y; z".into(),
             source_map: None,
         };
