@@ -10,10 +10,10 @@
 //! ```
 //!
 //! `state` decides and has no clock; `task` acts, by `exchange`; `subject` is the content of the registration and the
-//! Inngest that is told, `inngest_server` asks for the apps that an Inngest holds, and `drift` compares them. The SDK itself
-//! tells Inngest: a `PUT` goes into the current generation, as Inngest's own would. Nothing of this is in the way of
-//! a call: a registration takes no lease, so that no generation lives longer for it, and it is given up after some
-//! seconds.
+//! Inngest that is told, `inngest_server` asks for the apps that an Inngest holds, and `drift` compares them. The SDK
+//! itself tells Inngest: a `PUT` goes into the current generation, as Inngest's own would. Nothing of this is in the
+//! way of a call: a registration takes no lease, so that no generation lives longer for it, and it is given up after
+//! some seconds.
 //!
 //! A host registers only while it is allowed to, which is while it is the host that takes calls: an old host never
 //! overwrites the registration of a new one.

@@ -10,8 +10,8 @@
 //! - `private_file.rs`: the check that nobody else can read secrets
 //! - `owner.rs`: the user as whom a service runs
 //! - `ready.rs`: the wait until a service serves
-//! - `launchd_refusal.rs` and `job_state.rs`: launchctl's numbers and texts (pure); `installed_jobs.rs`: the property lists
-//!   that are there
+//! - `launchd_refusal.rs` and `job_state.rs`: launchctl's numbers and texts (pure); `installed_jobs.rs`: the property
+//!   lists that are there
 
 pub mod installed_jobs;
 mod job_state;

@@ -2,8 +2,8 @@
 //! Inngest.
 //!
 //! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts`
-//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk_package` has the SDK's own
-//! modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
+//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk_package` has the SDK's
+//! own modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
 //! functions and steps · `manifest` the parts of a project · `refusals` the reasons why there is nothing to serve.
 //! Nothing that reads, resolves or contains user code imports this.
 

@@ -7,9 +7,9 @@
 //! The first spare stands in, too, where a generation needs another isolate: it joins that generation's source
 //! snapshot.
 //!
-//! `preparation` makes them: `edit_history` and [`crate::ahead`] decide which modules are evaluated ahead, and the isolate sees
-//! what their evaluation begins. Whether that made a difference is known once the load has read the disk: its isolate
-//! asks [`ImportedModules::has`].
+//! `preparation` makes them: `edit_history` and [`crate::ahead`] decide which modules are evaluated ahead, and the
+//! isolate sees what their evaluation begins. Whether that made a difference is known once the load has read the disk:
+//! its isolate asks [`ImportedModules::has`].
 //!
 //! Each spare has a source snapshot of its own, with only the files that it has read. A load that reads the disk
 //! takes that snapshot, if all of it still reads the same, and with it the isolate; the load adds the remaining

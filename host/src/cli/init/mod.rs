@@ -1,7 +1,7 @@
 //! `baton init`: makes a project with a first function and a test of it, or adds to a project what it lacks.
 //!
-//! `surroundings` looks, `init_plan` decides (pure), `questions` asks a person, `write` writes all or nothing. The files
-//! are those of `template/`.
+//! `surroundings` looks, `init_plan` decides (pure), `questions` asks a person, `write` writes all or nothing. The
+//! files are those of `template/`.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 

@@ -1,5 +1,6 @@
 //! `baton test-session`: the real engine for a project's tests. The JavaScript library of the npm package starts it,
-//! and speaks with it in lines of JSON ([`session_lines`]) over its standard input and output; the log is on standard error.
+//! and speaks with it in lines of JSON ([`session_lines`]) over its standard input and output; the log is on standard
+//! error.
 //!
 //! ```text
 //!  lines in ──▶ Desk ── a session for each run ──▶ runner ──▶ a host of its own
