@@ -49,12 +49,12 @@ pub(super) struct Member {
     terminated: bool,
     /// The time since which the isolate is nearly out of memory and has no calls, so that it is to end.
     ending_since: Option<Instant>,
-    finishing: Finishing,
+    finishing: DrainWorkTime,
 }
 
 /// The time for which user code has been finishing work beside calls.
 #[derive(Debug, Clone, Copy)]
-enum Finishing {
+enum DrainWorkTime {
     No,
     Since(Instant),
     /// User code has been finishing work for so long that somebody was told.
@@ -63,7 +63,7 @@ enum Finishing {
 
 /// The state of an isolate when it was last looked at.
 #[derive(Debug, Clone)]
-pub struct Observed {
+pub struct IsolateObservation {
     pub id: IsolateId,
     pub vitals: Vitals,
     pub blocked: bool,
@@ -71,20 +71,20 @@ pub struct Observed {
 
 /// The changes that a look at the isolates found.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct PoolChanges {
     /// The isolates that have just become blocked.
-    pub(super) blocked: Vec<Observed>,
+    pub(super) blocked: Vec<IsolateObservation>,
     /// The isolates that have just become free again.
     pub(super) freed: Vec<IsolateId>,
     /// The isolates that are nearly out of memory, which was not known before.
-    pub(super) condemned: Vec<Observed>,
+    pub(super) condemned: Vec<IsolateObservation>,
     /// The isolates whose user code has been finishing work for a while.
-    pub(super) finishing: Vec<Observed>,
+    pub(super) finishing: Vec<IsolateObservation>,
 }
 
 /// An isolate that was ended for a call that went beyond a limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EndedFor {
+pub(super) struct EndedIsolate {
     pub(super) isolate: IsolateId,
     pub(super) call: u64,
 }
@@ -99,7 +99,7 @@ impl Pool {
 
     /// The states of the isolates when they were last looked at.
     #[must_use]
-    pub fn observed(&self) -> Vec<Observed> {
+    pub fn observed(&self) -> Vec<IsolateObservation> {
         self.lock().isolates.iter().map(Member::observed).collect()
     }
 
@@ -166,7 +166,7 @@ impl Pool {
             blocked: false,
             terminated: false,
             ending_since: None,
-            finishing: Finishing::No,
+            finishing: DrainWorkTime::No,
         });
         id
     }
@@ -195,8 +195,8 @@ impl Pool {
     }
 
     /// Looks at each isolate, and asks it for a sign of life until the next look.
-    pub(super) fn look(&self) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn look(&self) -> PoolChanges {
+        let mut changes = PoolChanges::default();
         let calls_wait = !self.queue.is_empty();
         let mut members = self.lock();
         for member in &mut members.isolates {
@@ -247,12 +247,12 @@ impl Pool {
     }
 
     /// Ends the isolates in which these calls run, and returns the ended isolates, each once.
-    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedFor> {
+    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedIsolate> {
         let mut ended = Vec::new();
         for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
             let overdue = member.vitals.calls.iter().find(|call| calls.contains(&call.id));
             if let Some(RunningCall { id: call, .. }) = overdue {
-                ended.push(EndedFor {
+                ended.push(EndedIsolate {
                     isolate: member.id,
                     call: *call,
                 });
@@ -349,10 +349,10 @@ impl Member {
     /// Tells, once, that the isolate's code has been finishing work for a while.
     fn has_finished_for_a_while(&mut self) -> bool {
         self.finishing = match (self.vitals.finishing, self.finishing) {
-            (None, _) => Finishing::No,
-            (Some(_), Finishing::No) => Finishing::Since(Instant::now()),
-            (Some(_), Finishing::Since(since)) if since.elapsed() >= A_WHILE => {
-                self.finishing = Finishing::Long;
+            (None, _) => DrainWorkTime::No,
+            (Some(_), DrainWorkTime::No) => DrainWorkTime::Since(Instant::now()),
+            (Some(_), DrainWorkTime::Since(since)) if since.elapsed() >= A_WHILE => {
+                self.finishing = DrainWorkTime::Long;
                 return true;
             }
             (Some(_), known) => known,
@@ -360,8 +360,8 @@ impl Member {
         false
     }
 
-    fn observed(&self) -> Observed {
-        Observed {
+    fn observed(&self) -> IsolateObservation {
+        IsolateObservation {
             id: self.id,
             vitals: self.vitals.clone(),
             blocked: self.blocked,

@@ -22,14 +22,14 @@ pub struct Call {
     /// The request, which its taker may take apart.
     pub request: Request,
     /// The place for its answer.
-    pub answer: Answer,
+    pub answer: AnswerSlot,
 }
 
 /// The place for an answer. Dropped, it reads as [`CallError::IsolateDied`].
 #[derive(Debug)]
-pub struct Answer(oneshot::Sender<Result<Response, CallError>>);
+pub struct AnswerSlot(oneshot::Sender<Result<Response, CallError>>);
 
-impl Answer {
+impl AnswerSlot {
     /// Gives the answer to its waiter, if there is one.
     pub fn give(self, answer: Result<Response, CallError>) {
         let _ = self.0.send(answer);
@@ -45,7 +45,7 @@ pub struct CallQueue(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     /// The lines of functions with calls that wait, the line with the next turn first.
-    lines: VecDeque<Line>,
+    lines: VecDeque<CallLine>,
     /// The number of calls that were taken.
     takes: u64,
     /// Isolates that found nothing to take.
@@ -58,7 +58,7 @@ struct Inner {
 
 /// The calls of one function, or those of no function.
 #[derive(Debug)]
-struct Line {
+struct CallLine {
     function: Option<String>,
     calls: VecDeque<Call>,
 }
@@ -67,7 +67,7 @@ impl Inner {
     fn push(&mut self, function: Option<&str>, call: Call) {
         match self.lines.iter_mut().find(|line| line.function.as_deref() == function) {
             Some(line) => line.calls.push_back(call),
-            None => self.lines.push_back(Line {
+            None => self.lines.push_back(CallLine {
                 function: function.map(str::to_owned),
                 calls: VecDeque::from([call]),
             }),
@@ -99,7 +99,7 @@ impl CallQueue {
             let call = Call {
                 id,
                 request,
-                answer: Answer(answer),
+                answer: AnswerSlot(answer),
             };
             // Dropped, a call reads as one whose isolate died.
             if !inner.ended {

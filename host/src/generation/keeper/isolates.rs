@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
+use js_runtime_api::{Isolate, IsolateEnd, LoadError, LoadProgress, LoadRequest, LoadedIsolate};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{STOP_GRACE, Task};
+use super::{KeeperTask, STOP_GRACE};
 use crate::descriptors;
 use crate::generation::live::{CallInfo, Generation};
 use crate::generation::load::panicked;
-use crate::generation::pool::{EndedFor, IsolateId, Observed};
+use crate::generation::pool::{EndedIsolate, IsolateId, IsolateObservation};
 use crate::generation::state::{GenerationId, State};
 
 /// The longest time that user code may hold the thread of an isolate that is to end.
@@ -34,8 +34,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Isolates that live, and further ones that are being made.
 #[derive(Debug, Default)]
 pub(super) struct Isolates {
-    living: JoinSet<(GenerationId, IsolateId, Ended)>,
-    making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
+    living: JoinSet<(GenerationId, IsolateId, IsolateEnd)>,
+    making: JoinSet<(GenerationId, Result<LoadedIsolate, LoadError>)>,
     /// Generations whose code finishes its work, since another generation gets the calls.
     draining: JoinSet<()>,
     /// Waits for calls that stall, for each generation that has isolates.
@@ -66,9 +66,9 @@ impl Patience {
 
 /// The news about isolates.
 #[derive(Debug)]
-pub(super) enum News {
-    Ended(GenerationId, IsolateId, Ended),
-    Made(GenerationId, Result<Loaded, LoadError>),
+pub(super) enum IsolateNews {
+    Ended(GenerationId, IsolateId, IsolateEnd),
+    Made(GenerationId, Result<LoadedIsolate, LoadError>),
     /// The code of a generation has finished its work, after another generation got the calls.
     Drained,
     /// Calls of a generation wait, and each of its isolates has a thread that somebody holds.
@@ -77,14 +77,12 @@ pub(super) enum News {
 
 impl Isolates {
     /// Waits for the next news. The future may be dropped and the method called again.
-    pub(super) async fn next(&mut self) -> News {
+    pub(super) async fn next(&mut self) -> IsolateNews {
         tokio::select! {
-            Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
-            Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
-            Some(_) = self.draining.join_next() => News::Drained,
-            // (A watch that was given up ends with an error.)
-            Some(Ok(generation)) = self.stalls.join_next() => News::Stalled(generation),
-            else => std::future::pending().await,
+            Some(Ok((generation, id, why))) = self.living.join_next() => IsolateNews::Ended(generation, id, why),
+            Some(Ok((generation, made))) = self.making.join_next() => IsolateNews::Made(generation, made),
+            Some(_) = self.draining.join_next() => IsolateNews::Drained,
+            generation = next_stalled(&mut self.stalls) => IsolateNews::Stalled(generation),
         }
     }
 
@@ -120,27 +118,27 @@ impl Isolates {
     }
 }
 
-impl Task {
+impl KeeperTask {
     /// Adds an isolate to its generation: it takes calls from now on.
     pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
         let ended = isolate.ended();
         let (id, isolate) = (generation.id, generation.pool.add(isolate));
         // A panic on the way to the isolate's end is a panic of the isolate.
         let ended = AssertUnwindSafe(ended).catch_unwind();
-        let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
+        let end = async move { (id, isolate, ended.await.unwrap_or(IsolateEnd::Panicked)) };
         self.isolates.living.spawn(end);
         let is_first = generation.pool.len() == 1;
         self.isolates
             .watch_calls(generation, if is_first { FIRST_CALLS } else { Duration::ZERO });
     }
 
-    pub(super) fn isolate_news(&mut self, news: News) {
+    pub(super) fn isolate_news(&mut self, news: IsolateNews) {
         match news {
-            News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
-            News::Made(id, Ok(loaded)) => {
+            IsolateNews::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
+            IsolateNews::Made(id, Ok(loaded)) => {
                 self.isolates.wanted.remove(&id);
                 self.isolates.failed.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let Some(generation) = self.live(id) else {
                     // The isolate ends with its handle, which is dropped here.
                     return;
@@ -155,8 +153,8 @@ impl Task {
                 }
             }
             // The last lease of the generation tells that by itself.
-            News::Drained => {}
-            News::Stalled(id) => {
+            IsolateNews::Drained => {}
+            IsolateNews::Stalled(id) => {
                 if let Some(generation) = self.live(id) {
                     // A person who debugs keeps calls waiting.
                     if !generation.pool.is_debugged() {
@@ -165,9 +163,9 @@ impl Task {
                     self.isolates.watch_calls(&generation, LOOK_EVERY);
                 }
             }
-            News::Made(id, Err(load_error)) => {
+            IsolateNews::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let patience = Patience::after(self.isolates.failed.get(&id).copied());
                 self.isolates.failed.insert(id, patience);
                 let Patience { wait, .. } = patience;
@@ -177,15 +175,15 @@ impl Task {
         }
     }
 
-    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &Ended) {
+    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &IsolateEnd) {
         let Some(generation) = self.live(id) else {
             return;
         };
         let calls = generation.pool.calls_of(isolate).len();
         generation.pool.remove(isolate);
-        if *why != Ended::Closed {
+        if *why != IsolateEnd::Closed {
             let stack = match why {
-                Ended::Exited { stack, .. } => Some(tracing::field::display(stack)),
+                IsolateEnd::Exited { stack, .. } => Some(tracing::field::display(stack)),
                 _ => None,
             };
             // Each lost call is told where it is answered.
@@ -274,7 +272,7 @@ impl Task {
         let mut look = tokio::time::interval(LOOK_EVERY);
         while generations.iter().any(|generation| generation.pool.len() > 0) {
             tokio::select! {
-                news = self.isolates.next() => if let News::Ended(id, isolate, _) = news
+                news = self.isolates.next() => if let IsolateNews::Ended(id, isolate, _) = news
                     && let Some(generation) = self.live(id)
                 {
                     generation.pool.remove(isolate);
@@ -332,6 +330,18 @@ impl Task {
     }
 }
 
+/// Waits for the next generation whose calls stall, and forever while none is watched.
+async fn next_stalled(stalls: &mut JoinSet<GenerationId>) -> GenerationId {
+    loop {
+        match stalls.join_next().await {
+            Some(Ok(generation)) => return generation,
+            // A watch was given up for another one.
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// The knowledge that a generation needs another isolate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -343,7 +353,7 @@ enum Need {
 
 /// Ends the isolates in which these calls run: the calls went beyond the limit.
 fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
-    for EndedFor { isolate, call } in generation.pool.terminate_running(calls) {
+    for EndedIsolate { isolate, call } in generation.pool.terminate_running(calls) {
         for CallInfo {
             function, run, step, ..
         } in generation.describe(&[call])
@@ -375,8 +385,8 @@ fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, with
 }
 
 /// Logs one line for each isolate that stays because its code finishes work.
-fn report_finishing(generation: &Generation, isolates: &[Observed]) {
-    for Observed { id, vitals, .. } in isolates {
+fn report_finishing(generation: &Generation, isolates: &[IsolateObservation]) {
+    for IsolateObservation { id, vitals, .. } in isolates {
         let Some(work) = vitals.finishing else {
             continue;
         };
@@ -389,7 +399,7 @@ fn report_finishing(generation: &Generation, isolates: &[Observed]) {
     }
 }
 
-fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_condemned(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     warn!(
         generation = generation.id.0,
         isolate = id.0,
@@ -401,7 +411,7 @@ fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Obser
 }
 
 /// Logs one line for each call that may hold the isolate.
-fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_blocked(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     let calls: Vec<u64> = vitals.calls.iter().map(|call| call.id).collect();
     let calls = generation.describe(&calls);
     let candidates = calls.len();
