@@ -20,6 +20,7 @@ mod chaos;
 mod children;
 mod cli;
 mod compat;
+mod connect_stand_in;
 mod connections;
 mod dashboard;
 mod differential;
