@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use host::blocking::{any_threads, serving_threads};
 use host::cli::doctor::DoctorArgs;
-use host::cli::invoke::InvokeArgs;
+use host::cli::invoke::{InvokeArgs, InvokeError};
+use host::cli::test_session::TestSessionArgs;
 use host::cli::{self, Cli, Command};
 use host::life::{self, Mode, Plan, ServeArgs};
 use host::supervisor::{self, FromHost, Link};
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Host { serve, host, listener } => supervised(&serve, Mode::Start(host), listener),
         Command::Invoke(args) => invoke(&args),
         Command::Doctor(args) => doctor(&args),
+        Command::TestSession(args) => test_session(&args),
         Command::MakeStartupSnapshot { path } => engine::make_snapshot(&path).map_err(|error| Failure::new(1, error)),
         command => return cli::ask(&command),
     };
@@ -100,6 +102,17 @@ fn invoke(args: &InvokeArgs) -> Result<ExitCode, Failure> {
     let engine = prepared.needs_engine().then(engine::start_quietly).transpose()?;
     let invoked = cli::invoke::invoke(prepared, engine.clone().map(engine::as_engine));
     Ok(run(engine, any_threads(), invoked)??)
+}
+
+/// Brings V8 up for a project's tests.
+fn test_session(args: &TestSessionArgs) -> Result<ExitCode, Failure> {
+    let prepared = cli::test_session::prepare(args).map_err(InvokeError::from)?;
+    for (name, value) in prepared.environment() {
+        environment::set(name, &value);
+    }
+    let engine = engine::start_quietly()?;
+    let session = cli::test_session::run(prepared, engine::as_engine(engine.clone()));
+    Ok(run(Some(engine), any_threads(), session)?.map_err(InvokeError::from)?)
 }
 
 /// Looks at everything. Brings V8 up, since the checks may have to load the code.

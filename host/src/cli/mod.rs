@@ -12,6 +12,7 @@ mod reload;
 mod rollback;
 mod service;
 mod status;
+pub mod test_session;
 mod upgrade;
 
 use std::ffi::{OsStr, OsString};
@@ -97,6 +98,9 @@ pub enum Command {
     /// Find out why something does not work: look at the project, this machine and Inngest, and say what to do.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
+    /// Run functions for a project's tests; the JavaScript library of the npm package starts it.
+    #[command(name = "test-session", hide = true)]
+    TestSession(test_session::TestSessionArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -139,6 +143,7 @@ pub fn ask(command: &Command) -> ExitCode {
         | Command::Host { .. }
         | Command::Invoke(_)
         | Command::Doctor(_)
+        | Command::TestSession(_)
         | Command::MakeStartupSnapshot { .. } => ExitCode::SUCCESS,
     }
 }

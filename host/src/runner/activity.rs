@@ -22,6 +22,12 @@ impl Activity {
         Busy(self.0.clone())
     }
 
+    /// Tells whether something is worked on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
     /// Resolves once nothing is worked on.
     pub async fn quiet(&self) {
         let mut count = self.0.subscribe();

@@ -144,6 +144,12 @@ impl Catalogue {
         Self::new(functions.into_iter().map(Function::from).collect())
     }
 
+    /// The ids of all functions.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.0.iter().map(|function| function.id.clone()).collect()
+    }
+
     #[must_use]
     pub const fn new(functions: Vec<Function>) -> Self {
         Self(functions)

@@ -117,6 +117,8 @@ pub struct Machine {
     memory: Vec<(String, Value)>,
     /// The execution version; -1 until the SDK has chosen one.
     version: i64,
+    /// Has every step planned before it runs.
+    plan_first: bool,
     plan_only: bool,
     /// The steps that are planned or waited for, and that have not ended.
     open: BTreeMap<String, Step>,
@@ -142,12 +144,20 @@ impl Machine {
             max_attempts,
             memory: Vec::new(),
             version: -1,
+            plan_first: false,
             plan_only: false,
             open: BTreeMap::new(),
             group: BTreeSet::new(),
             discovery: Discovery::Idle,
             ended: false,
         }
+    }
+
+    /// Has every step planned before it runs, so that another may run it.
+    #[must_use]
+    pub const fn planning_first(mut self, plan_first: bool) -> Self {
+        self.plan_first = plan_first;
+        self
     }
 
     #[must_use]
@@ -170,7 +180,7 @@ impl Machine {
 
     #[must_use]
     pub const fn plan_only(&self) -> bool {
-        self.plan_only
+        self.plan_first || self.plan_only
     }
 
     #[must_use]

@@ -1,5 +1,5 @@
-//! Plays Inngest's executor for the runs of one `baton invoke`. The runner is a tool: its state is in memory, and
-//! gone with the process.
+//! Plays Inngest's executor for the runs of one `baton invoke`, or of a project's tests. The runner is a tool: its
+//! state is in memory, and gone with the process.
 //!
 //! ```text
 //!  session ── run ──┬─ machine   pure: answers in, effects out
@@ -13,14 +13,17 @@
 //! - the executor of one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` has the common
 //!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
 //!   `inbox.rs` the requests of functions, `post.rs` the waits for their events
+//! - the parts for tests: `mocks.rs` answers for steps, `clock.rs` is the time, which can be advanced
 
 mod activity;
 pub mod answer;
 pub mod catalogue;
+mod clock;
 mod expression;
 mod id;
 pub mod inbox;
 mod machine;
+pub mod mocks;
 mod moment;
 pub mod op;
 mod post;

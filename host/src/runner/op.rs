@@ -32,12 +32,16 @@ pub enum Op {
 pub struct Step {
     /// The id on the wire: SHA-1 of the user's name for the step, with a counter for repetitions.
     pub id: String,
-    /// The user's name for the step.
+    /// The user's id for the step: the text that `id` is made of.
+    pub user_id: String,
+    /// The user's name for the step: its id, unless the step has a name besides (`{ id, name }`).
     pub name: String,
     /// The kind that the SDK gives the step, such as `step.sendEvent`; nothing for a plain `step.run`.
     pub kind: Option<String>,
     /// Tells that the function goes on with the first step of the group to end (`group.parallel({mode: "race"})`).
     pub race: bool,
+    /// The options of the op, such as the arguments that `step.run` passes on (`input`).
+    pub opts: Value,
 }
 
 /// The thing that a step waits for.
@@ -154,9 +158,13 @@ impl Step {
     fn read(op: &Value) -> Self {
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let id = text(&op["id"]).unwrap_or_default();
-        let name = text(&op["displayName"]).or_else(|| text(&op["userland"]["id"]));
+        let user_id = text(&op["userland"]["id"]);
+        let name = text(&op["displayName"]).or_else(|| user_id.clone());
+        let name = name.or_else(|| text(&op["name"])).unwrap_or_else(|| id.clone());
         Self {
-            name: name.or_else(|| text(&op["name"])).unwrap_or_else(|| id.clone()),
+            user_id: user_id.unwrap_or_else(|| name.clone()),
+            name,
+            opts: op["opts"].clone(),
             kind: text(&op["opts"]["type"]),
             race: op["opts"]["parallelMode"] == "race",
             id,

@@ -30,6 +30,9 @@ pub enum Report {
         /// The generation whose code ran the step.
         generation: Option<u64>,
         ms: f64,
+        /// Tells that a mock answered and that the step's code did not run.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        mocked: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +71,9 @@ pub enum Report {
         id: String,
         kind: WaitKind,
         ms: f64,
+        /// Tells that a mock answered and that nothing was waited for.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        mocked: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -48,7 +48,10 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
     } else {
         whole
     };
+    let traceparent = trace(&address.run);
     let headers = [
+        // The SDK passes this on where a step sends events, which tells the run that sent them.
+        ("traceparent", traceparent.as_str()),
         ("content-type", "application/json"),
         ("user-agent", "Inngest"),
         (wire::RUN, &address.run),
@@ -68,6 +71,19 @@ pub fn request(address: &Address, event: &Value, machine: &Machine, call: &Call)
         body,
         use_api,
     }
+}
+
+/// Returns the trace of a run, as W3C's Trace Context writes it; the run's id is the trace's.
+fn trace(run: &str) -> String {
+    let number = id::number(run).unwrap_or_default();
+    format!("00-{number:032x}-{:016x}-01", (number & u128::from(u64::MAX)) | 1)
+}
+
+/// Returns the run to whose trace a `traceparent` belongs.
+#[must_use]
+pub fn run_of_trace(traceparent: &str) -> Option<String> {
+    let number = traceparent.split('-').nth(1)?;
+    u128::from_str_radix(number, 16).ok().map(id::text)
 }
 
 /// Encodes a text as a part of a URL.
@@ -132,6 +148,15 @@ fn body(
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_trace_names_its_run() {
+        let run = super::id::ulid();
+        let trace = super::trace(&run);
+        assert_eq!(trace.len(), 55);
+        assert_eq!(super::run_of_trace(&trace).as_deref(), Some(&*run));
+        assert_eq!(super::run_of_trace("x"), None);
+    }
+
     #[test]
     fn ids_may_be_any_text() {
         assert_eq!(super::encoded("my app-hello_1"), "my%20app-hello_1");

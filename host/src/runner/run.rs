@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::activity::Busy;
 use super::answer::Answer;
 use super::id;
-use super::machine::{Call, Delay, Effect, Ending, Machine, Outcome};
+use super::machine::{Call, Delay, Effect, Ending, Machine, Outcome, Target};
+use super::mocks;
 use super::op::Step;
 use super::report::{Of, Origin, Report, RunEnding, StepStatus};
 use super::request::{Address, request};
@@ -85,7 +86,7 @@ impl Session {
                 of: of.clone(),
                 event: event.clone(),
                 max_attempts: function.max_attempts(),
-                machine: Machine::new(function.max_attempts()),
+                machine: Machine::new(function.max_attempts()).planning_first(self.mocks.plan_first()),
                 under_way: FuturesUnordered::new(),
                 calls: 0,
                 told_of_events: false,
@@ -194,13 +195,7 @@ impl Running {
                 let busy = self.session.activity.begin();
                 match delay.map(|delay| self.session.length(&delay)) {
                     None => self.call(call, busy),
-                    Some(delay) => self.under_way.push(
-                        async move {
-                            tokio::time::sleep(delay).await;
-                            Happened::Due { call, busy }
-                        }
-                        .boxed(),
-                    ),
+                    Some(delay) => self.call_later(call, delay, busy),
                 }
             }
             Effect::Begin { step, wait } => self.begin(step, wait),
@@ -221,12 +216,29 @@ impl Running {
         None
     }
 
+    /// Makes a call after a delay. The delay keeps the session busy where waits end as soon as it is not.
+    fn call_later(&mut self, call: Call, delay: Duration, busy: Busy) {
+        let session = self.session.clone();
+        let over = session.clock.sleep(delay);
+        let busy = session.options.skip_sleep.then_some(busy);
+        self.under_way.push(
+            async move {
+                let woken = over.await;
+                let busy = busy.or(woken).unwrap_or_else(|| session.activity.begin());
+                Happened::Due { call, busy }
+            }
+            .boxed(),
+        );
+    }
+
     fn milliseconds_of(&self, delay: &Delay) -> u64 {
         u64::try_from(self.session.length(delay).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn tell(&mut self, step: Step, attempt: u32, ending: Ending, generation: Option<u64>, took: Duration) {
-        let sends = matches!(step.kind.as_deref(), Some("step.sendEvent" | "step.sendSignal"));
+        let mocked = self.session.mocks.holds_for(&step);
+        let generation = generation.filter(|_| !mocked);
+        let sends = !mocked && matches!(step.kind.as_deref(), Some("step.sendEvent" | "step.sendSignal"));
         let (status, output, error, retry_in_ms) = match ending {
             Ending::Done(data) => (StepStatus::Completed, Some(data), None, None),
             Ending::Failed(error) => (StepStatus::Failed, None, Some(error), None),
@@ -245,6 +257,7 @@ impl Running {
             max_attempts: self.max_attempts,
             generation,
             ms: millis(took),
+            mocked,
             output,
             error,
             retry_in_ms,
@@ -258,8 +271,26 @@ impl Running {
         }
     }
 
-    /// Makes a call with the present state of the run.
+    /// Makes a call with the present state of the run, or answers it where its step has a mock.
     fn call(&mut self, call: Call, busy: Busy) {
+        let began = Instant::now();
+        if let Target::Step(step) = &call.target
+            && let Some(reply) = self.session.mocks.reply(&self.of.function, step, call.attempt)
+        {
+            let step = step.clone();
+            let answered = async move {
+                let (reply, again) = reply.await;
+                Happened::Answered {
+                    call,
+                    answer: mocks::answer(step, reply, again),
+                    generation: None,
+                    took: began.elapsed(),
+                    busy,
+                }
+            };
+            self.under_way.push(answered.boxed());
+            return;
+        }
         let request = request(&self.address, &self.event, &self.machine, &call);
         if request.use_api {
             self.session.keep_state(
@@ -272,7 +303,6 @@ impl Running {
         }
         let reachable = !request.use_api || self.session.options.reached;
         let answered = self.session.sdk.call(request);
-        let began = Instant::now();
         self.under_way.push(
             async move {
                 let (answer, generation) = if reachable {

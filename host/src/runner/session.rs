@@ -1,4 +1,4 @@
-//! All runs of one `baton invoke`: their common parts, and the end of the last run.
+//! The runs that one invocation leads to: their common parts, and the end of the last run.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Busy};
 use super::catalogue::{Catalogue, Function};
+use super::clock::Clock;
 use super::id;
 use super::machine::Delay;
+use super::mocks::Mocks;
 use super::post::Post;
 use super::report::{Origin, Report, RunEnding};
 use super::sdk::Sdk;
@@ -35,6 +37,14 @@ pub struct Options {
     pub reached: bool,
 }
 
+/// The part of the world that a session brings along.
+#[derive(Default)]
+pub struct Script {
+    /// Events to be sent, each once something waits for it.
+    pub unsent: Vec<Value>,
+    pub mocks: Mocks,
+}
+
 /// A run that is to begin.
 #[derive(Debug)]
 pub struct Order {
@@ -51,6 +61,8 @@ pub struct Session {
     pub(super) sdk: Arc<dyn Sdk>,
     pub(super) catalogue: Catalogue,
     pub(super) post: Post,
+    pub(super) mocks: Mocks,
+    pub(super) clock: Clock,
     pub(super) options: Options,
     pub(super) activity: Activity,
     pub(super) stop: CancellationToken,
@@ -79,13 +91,13 @@ struct UnderWay {
 pub struct Deliveries(mpsc::UnboundedReceiver<Order>);
 
 impl Session {
-    /// Makes a session. `unsent` are the events to be sent once something waits for them.
+    /// Makes a session.
     #[must_use]
     pub fn new(
         sdk: Arc<dyn Sdk>,
         catalogue: Catalogue,
         options: Options,
-        unsent: Vec<Value>,
+        script: Script,
         reports: mpsc::UnboundedSender<Report>,
         stop: CancellationToken,
     ) -> (Arc<Self>, Deliveries) {
@@ -93,7 +105,9 @@ impl Session {
         let session = Self {
             sdk,
             catalogue,
-            post: Post::new(unsent),
+            post: Post::new(script.unsent),
+            mocks: script.mocks,
+            clock: Clock::default(),
             options,
             activity: Activity::default(),
             stop,
@@ -135,6 +149,9 @@ impl Session {
         for name in self.post.unsent() {
             self.note(format!("the event {name} was not sent: nothing waited for it"));
         }
+        if let Some(note) = self.mocks.note_of_unused() {
+            self.note(note);
+        }
         endings.sort_by_key(|(at, ..)| *at);
         let first = endings
             .iter()
@@ -155,12 +172,10 @@ impl Session {
         complete(json!({"name": name, "data": data}))
     }
 
-    /// Takes the events that functions have sent, and returns their ids.
-    pub fn sent(&self, events: Vec<Value>) -> Vec<String> {
-        let mut ids = Vec::new();
+    /// Takes events that functions, or tests, have sent.
+    pub fn sent(&self, events: Vec<Value>) {
         for event in events {
             let event = complete(event);
-            ids.push(event["id"].as_str().unwrap_or_default().to_owned());
             let begins: Vec<&Function> = self.catalogue.triggered_by(&event).collect();
             self.report(Report::Event {
                 event: event.clone(),
@@ -186,7 +201,24 @@ impl Session {
                 }
             }
         }
-        ids
+    }
+
+    /// Advances the session's time. Sleeps and timeouts end on the way, in their order, and what follows from each is
+    /// done before the next ends.
+    pub async fn advance(&self, by: Duration) {
+        self.clock.advance(by, &self.activity).await;
+    }
+
+    /// Tells whether one of the session's runs has this id.
+    #[must_use]
+    pub fn has_run(&self, run: &str) -> bool {
+        self.lock_under_way().iter().any(|known| known.run == run)
+    }
+
+    /// Tells whether work of the session is going on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.activity.goes_on()
     }
 
     /// Gives a signal of a function to the run that waits for it. Returns false when no run does.
@@ -231,7 +263,7 @@ impl Session {
                 .saturating_mul(2_u32.saturating_pow(*attempt))
                 .min(LONGEST_DELAY),
             Delay::Until(_) if self.options.skip_sleep => Duration::ZERO,
-            Delay::Until(moment) => moment.left(Timestamp::now()),
+            Delay::Until(moment) => moment.left(self.clock.now()),
         }
     }
 
@@ -258,7 +290,7 @@ impl Session {
 }
 
 /// Gives an event the fields that Inngest gives it.
-fn complete(mut event: Value) -> Value {
+pub(super) fn complete(mut event: Value) -> Value {
     if !event["id"].is_string() {
         event["id"] = id::ulid().into();
     }

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::catalogue::{Catalogue, Function};
+use super::mocks::{Mock, Mocks, Oracle, Question, Reply};
 use super::op::HttpRequest;
 use super::report::{Origin, Report, RunEnding, StepStatus};
 use super::request::Request;
 use super::sdk::{Answered, Lost, Sdk};
-use super::session::{Options, Order, Session};
+use super::session::{Options, Order, Script, Session};
 use crate::net::HttpAnswer;
 
 /// The answers of the SDK: `(status, ops or value)`, by the function and its memoised steps.
@@ -91,6 +92,18 @@ async fn conduct(
     deliver: bool,
     answers: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
 ) -> Conducted {
+    let script = Script {
+        unsent,
+        ..Script::default()
+    };
+    conduct_script(script, deliver, answers).await
+}
+
+async fn conduct_script(
+    script: Script,
+    deliver: bool,
+    answers: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+) -> Conducted {
     let sdk = Arc::new(FakeSdk {
         answers: Box::new(answers),
         bodies: Mutex::default(),
@@ -111,7 +124,7 @@ async fn conduct(
         busy: None,
     };
     let stop = CancellationToken::new();
-    let (session, deliveries) = Session::new(sdk.clone(), catalogue, options, unsent, sender, stop);
+    let (session, deliveries) = Session::new(sdk.clone(), catalogue, options, script, sender, stop);
     let (_, ending) = session.conduct(vec![order], deliveries).await;
     let mut reports = Vec::new();
     while let Ok(report) = receiver.try_recv() {
@@ -236,4 +249,91 @@ async fn an_event_that_nothing_waits_for_is_told_of() {
         .iter()
         .any(|report| matches!(report, Report::Note { message } if message.contains("gone")));
     assert!(told, "{:?}", conducted.reports);
+}
+
+#[tokio::test]
+async fn a_step_with_a_mock_is_planned_and_never_called() {
+    let op = json!({"op": "StepPlanned", "id": "x", "displayName": "charge", "userland": {"id": "charge"}});
+    let check = async |mock: Mock, expected: Value| {
+        let script = Script {
+            mocks: Mocks::new([("charge".to_owned(), mock)].into(), None),
+            ..Script::default()
+        };
+        let conducted = conduct_script(script, false, once(op.clone())).await;
+        let RunEnding::Completed { output } = &conducted.ending else {
+            panic!("{:?}", conducted.ending)
+        };
+        assert_eq!(output, &expected);
+        for body in &conducted.bodies {
+            assert_eq!(body["ctx"]["step_id"], "step", "no call of the step itself");
+            assert_eq!(body["ctx"]["disable_immediate_execution"], true);
+        }
+        let told = |report: &Report| {
+            matches!(
+                report,
+                Report::Step {
+                    mocked: true,
+                    generation: None,
+                    ..
+                }
+            )
+        };
+        assert!(conducted.reports.iter().any(told), "{:?}", conducted.reports);
+    };
+    check(Mock::Output(json!({"ok": true})), json!({"data": {"ok": true}})).await;
+    let error = json!({"name": "Error", "message": "no"});
+    check(Mock::Error(error.clone()), json!({"error": error})).await;
+}
+
+#[tokio::test]
+async fn a_wait_with_a_mock_is_over_at_once() {
+    let op =
+        json!({"op": "WaitForEvent", "id": "x", "name": "go", "displayName": "decision", "opts": {"timeout": "1h"}});
+    let mock = Mock::Output(json!({"data": {"n": 1}}));
+    let script = Script {
+        mocks: Mocks::new([("decision".to_owned(), mock)].into(), None),
+        ..Script::default()
+    };
+    let conducted = conduct_script(script, false, once(op)).await;
+    let RunEnding::Completed { output } = &conducted.ending else {
+        panic!("{:?}", conducted.ending)
+    };
+    assert!(has(output, &json!({"name": "go", "data": {"n": 1}})), "{output}");
+}
+
+/// An oracle that fails at the first attempt.
+struct Second;
+
+impl Oracle for Second {
+    fn ask(&self, question: Question) -> BoxFuture<'static, Reply> {
+        let reply = match question.attempt {
+            0 => Err(json!({"name": "Error", "message": "busy"})),
+            attempt => Ok(json!(attempt)),
+        };
+        std::future::ready(reply).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_mock_that_is_asked_for_may_fail_and_is_asked_again() {
+    let op = json!({"op": "StepPlanned", "id": "x", "displayName": "charge"});
+    let script = Script {
+        mocks: Mocks::new([("charge".to_owned(), Mock::Asked)].into(), Some(Arc::new(Second))),
+        ..Script::default()
+    };
+    let conducted = conduct_script(script, false, once(op)).await;
+    assert_eq!(
+        conducted.ending,
+        RunEnding::Completed {
+            output: json!({"data": 1})
+        }
+    );
+    let statuses = conducted.reports.iter().filter_map(|report| match report {
+        Report::Step { status, .. } => Some(*status),
+        _ => None,
+    });
+    assert_eq!(
+        statuses.collect::<Vec<_>>(),
+        [StepStatus::Retrying, StepStatus::Completed]
+    );
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::activity::Busy;
 use super::answer::error;
 use super::machine::Delay;
+use super::mocks;
 use super::moment::Moment;
 use super::op::{HttpRequest, Step, Wait};
 use super::post::Wanted;
@@ -18,27 +19,65 @@ use super::run::{Happened, Running};
 use super::session::{Order, Session, millis};
 use crate::net::HttpAnswer;
 
+/// The outcome of a wait in the form of the state, and the busyness that came along with it.
+struct Ended {
+    outcome: Value,
+    busy: Option<Busy>,
+}
+
+impl From<Value> for Ended {
+    fn from(outcome: Value) -> Self {
+        Self { outcome, busy: None }
+    }
+}
+
+/// The end of the time for which something was waited.
+struct TimeOver {
+    busy: Option<Busy>,
+}
+
+impl TimeOver {
+    fn with(self, outcome: Value) -> Ended {
+        Ended {
+            outcome,
+            busy: self.busy,
+        }
+    }
+}
+
 impl Running {
     pub(super) fn begin(&mut self, step: Step, wait: Wait) {
         let session = self.session.clone();
+        let now = session.clock.now();
+        let left = |timeout: Option<Moment>| timeout.map(|timeout| timeout.left(now));
+        if let Some(reply) = session.mocks.reply(&self.of.function, &step, 0) {
+            let (kind, what) = (kind(&wait), subject(&wait));
+            // Code that waits for a mock's reply is at work.
+            let busy = session.activity.begin();
+            return self.waits(step, kind, what, None, async move {
+                let (reply, _) = reply.await;
+                Ended {
+                    outcome: mocks::outcome(&wait, reply),
+                    busy: Some(busy),
+                }
+            });
+        }
+        let what = subject(&wait);
         match wait {
             Wait::Sleep(Moment::Unreadable(text)) => {
                 let error = error("Error", &format!("{text:?} is no time to sleep for"));
-                self.waits(
-                    step,
-                    WaitKind::Sleep,
-                    None,
-                    None,
-                    async move { json!({ "error": error }) },
-                );
+                let outcome = std::future::ready(json!({ "error": error }));
+                self.waits(step, WaitKind::Sleep, what, None, outcome);
             }
             Wait::Sleep(moment) => {
-                let length = moment.left(Timestamp::now());
-                self.waits(step, WaitKind::Sleep, None, Some(length), async move {
-                    if !session.options.skip_sleep {
-                        tokio::time::sleep(length).await;
-                    }
-                    Value::Null
+                let length = moment.left(now);
+                let over = (!session.options.skip_sleep).then(|| session.clock.sleep(length));
+                self.waits(step, WaitKind::Sleep, what, Some(length), async move {
+                    let busy = match over {
+                        Some(over) => over.await,
+                        None => None,
+                    };
+                    TimeOver { busy }.with(Value::Null)
                 });
             }
             Wait::Event {
@@ -46,7 +85,7 @@ impl Running {
                 expression,
                 timeout,
             } => {
-                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
+                let length = left(timeout);
                 let wanted = Wanted {
                     name: name.clone(),
                     expression,
@@ -58,7 +97,7 @@ impl Running {
                         wanted.expression.as_deref().unwrap_or_default()
                     ));
                 }
-                self.told_to_wait(&step, WaitKind::Event, Some(name), length);
+                self.told_to_wait(&step, WaitKind::Event, what, length);
                 let (event, sent) = session.post.wait(wanted);
                 if let Some(event) = sent {
                     session.report(Report::Event {
@@ -66,39 +105,40 @@ impl Running {
                         begins: Vec::new(),
                     });
                 }
-                self.resolves(step, WaitKind::Event, async move {
-                    let event = event.map(|event| event.unwrap_or_default());
-                    session.in_time(length, event).await.unwrap_or_default()
-                });
+                let event = event.map(|event| event.unwrap_or_default());
+                self.resolves(step, WaitKind::Event, session.came_in_time(length, event));
             }
             Wait::Signal { signal, timeout } => {
-                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
+                let length = left(timeout);
                 let came = session.post.wait_for_signal(&signal);
-                self.waits(step, WaitKind::Signal, Some(signal), length, async move {
-                    let came = came.map(|came| json!({ "data": came.unwrap_or_default() }));
-                    session.in_time(length, came).await.unwrap_or_default()
-                });
+                let came = came.map(|came| json!({ "data": came.unwrap_or_default() }));
+                let came = session.came_in_time(length, came);
+                self.waits(step, WaitKind::Signal, what, length, came);
             }
             Wait::Invoke {
                 function,
                 payload,
                 timeout,
             } => {
-                let length = timeout.map(|timeout| timeout.left(Timestamp::now()));
+                let length = left(timeout);
                 let invoked = self.invoked(&function, &payload);
-                self.waits(step, WaitKind::Invoke, Some(function), length, async move {
-                    match length {
-                        Some(length) => tokio::time::timeout(length, invoked).await.unwrap_or_else(|_| {
+                let over = length.map(|length| session.clock.sleep(length));
+                self.waits(step, WaitKind::Invoke, what, length, async move {
+                    let Some(over) = over else {
+                        return invoked.await.into();
+                    };
+                    tokio::select! {
+                        biased;
+                        invoked = invoked => invoked.into(),
+                        busy = over => {
                             let message = "Timed out waiting for invoked function to complete";
-                            json!({ "error": error("InngestInvokeTimeoutError", message) })
-                        }),
-                        None => invoked.await,
+                            TimeOver { busy }.with(json!({ "error": error("InngestInvokeTimeoutError", message) }))
+                        }
                     }
                 });
             }
             Wait::Http(request) => {
                 let attempts = self.max_attempts;
-                let what = Some(format!("{} {}", request.method, request.url));
                 self.waits(step, WaitKind::Http, what, None, async move {
                     session.fetched(request, attempts).await
                 });
@@ -140,10 +180,10 @@ impl Running {
         kind: WaitKind,
         what: Option<String>,
         length: Option<Duration>,
-        outcome: impl Future<Output = Value> + Send + 'static,
+        ended: impl Future<Output: Into<Ended>> + Send + 'static,
     ) {
         self.told_to_wait(&step, kind, what, length);
-        self.resolves(step, kind, outcome);
+        self.resolves(step, kind, ended);
     }
 
     fn told_to_wait(&self, step: &Step, kind: WaitKind, what: Option<String>, length: Option<Duration>) {
@@ -153,19 +193,22 @@ impl Running {
             id: step.id.clone(),
             kind,
             what,
-            until: length.and_then(|length| Timestamp::now().checked_add(length).ok()),
+            until: length.and_then(|length| self.session.clock.now().checked_add(length).ok()),
         });
     }
 
-    fn resolves(&mut self, step: Step, kind: WaitKind, outcome: impl Future<Output = Value> + Send + 'static) {
+    fn resolves(&mut self, step: Step, kind: WaitKind, ended: impl Future<Output: Into<Ended>> + Send + 'static) {
+        let mocked = self.session.mocks.holds_for(&step);
         let of = self.of.clone();
         let began = Instant::now();
         let session = self.session.clone();
         let resolved = async move {
-            let outcome = outcome.await;
+            let Ended { outcome, busy } = ended.await.into();
             // The work that the outcome leads to has not begun yet.
-            let busy = session.activity.begin();
-            let error = outcome.get("error").filter(|_| kind != WaitKind::Event).cloned();
+            let busy = busy.unwrap_or_else(|| session.activity.begin());
+            // An event may have such a field, and is known by its name.
+            let is_event = kind == WaitKind::Event && !(mocked && outcome.get("name").is_none());
+            let error = outcome.get("error").filter(|_| !is_event).cloned();
             let output = match (&error, kind) {
                 (Some(_), _) => None,
                 (None, WaitKind::Event | WaitKind::Sleep) => Some(outcome.clone()),
@@ -181,6 +224,7 @@ impl Running {
                     id: step.id,
                     kind,
                     ms: millis(began.elapsed()),
+                    mocked,
                     output,
                     error,
                 },
@@ -191,24 +235,32 @@ impl Running {
 }
 
 impl Session {
-    /// Waits for a result until the time is over. With `skip_sleep` the time is over as soon as no work is left from
-    /// which the result could come.
-    async fn in_time<T>(self: Arc<Self>, length: Option<Duration>, coming: impl Future<Output = T>) -> Option<T> {
-        let over = async {
-            if self.options.skip_sleep {
-                // Work that was just found goes first.
-                tokio::task::yield_now().await;
-                return self.activity.quiet().await;
+    /// Waits for a result until the time is over: then the outcome is `null`. With `skip_sleep` the time is over as soon
+    /// as no work is left from which the result could come.
+    fn came_in_time(
+        self: Arc<Self>,
+        length: Option<Duration>,
+        coming: impl Future<Output = Value> + Send + 'static,
+    ) -> impl Future<Output = Ended> + Send + 'static {
+        let over = length.map(|length| self.clock.sleep(length));
+        async move {
+            let over = async {
+                if self.options.skip_sleep {
+                    // Work that was just found goes first.
+                    tokio::task::yield_now().await;
+                    self.activity.quiet().await;
+                    return None;
+                }
+                match over {
+                    Some(over) => over.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                came = coming => came.into(),
+                busy = over => TimeOver { busy }.with(Value::Null),
             }
-            match length {
-                Some(length) => tokio::time::sleep(length).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            came = coming => Some(came),
-            () = over => None,
         }
     }
 
@@ -236,6 +288,27 @@ impl Session {
             tokio::time::sleep(delay).await;
             attempt += 1;
         }
+    }
+}
+
+const fn kind(wait: &Wait) -> WaitKind {
+    match wait {
+        Wait::Sleep(_) => WaitKind::Sleep,
+        Wait::Event { .. } => WaitKind::Event,
+        Wait::Signal { .. } => WaitKind::Signal,
+        Wait::Invoke { .. } => WaitKind::Invoke,
+        Wait::Http(_) => WaitKind::Http,
+    }
+}
+
+/// Returns the thing that a step waits for.
+fn subject(wait: &Wait) -> Option<String> {
+    match wait {
+        Wait::Sleep(_) => None,
+        Wait::Event { name, .. } => Some(name.clone()),
+        Wait::Signal { signal, .. } => Some(signal.clone()),
+        Wait::Invoke { function, .. } => Some(function.clone()),
+        Wait::Http(request) => Some(format!("{} {}", request.method, request.url)),
     }
 }
 

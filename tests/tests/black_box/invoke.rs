@@ -274,6 +274,84 @@ async fn sleeps_can_be_skipped() {
 }
 
 #[tokio::test]
+async fn a_step_with_a_mock_is_answered_and_its_code_does_not_run() {
+    for sdk in [Sdk::V4, Sdk::V3] {
+        let project = project(sdk);
+        let ada = ["--data", r#"{"name":"Ada"}"#];
+        let lines = invoke(&project, &[&["one-step", "--mock", r#"greet="Hi""#], &ada[..]].concat()).await;
+        lines
+            .ends(0, json!({"output": {"greeting": "Hi"}}))
+            .tells(json!({"type": "step", "step": "greet", "status": "completed", "mocked": true, "generation": null}));
+        let lines = invoke(&project, &["caught-step", "--mock", r#"explode=error:"refused""#]).await;
+        lines.ends(0, json!({"output": {"caught": "refused"}}));
+        assert_eq!(lines.steps(), [["explode", "failed"]], "tried once: {}", lines.finished);
+        let lines = invoke(&project, &["parallel", "--mock", r#"left="L""#]).await;
+        lines
+            .ends(0, json!({"output": {"both": "Lr"}}))
+            .tells(json!({"type": "step", "step": "right", "generation": 1}));
+        let lines = invoke(&project, &["notify", "--mock", r#"tell={"ids":["a"]}"#]).await;
+        lines.ends(0, json!({"output": {"sent": 1}}));
+        assert_eq!(
+            lines.of_type("event").count(),
+            0,
+            "nothing was sent: {}",
+            lines.finished
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wait_with_a_mock_is_over_at_once() {
+    for sdk in [Sdk::V4, Sdk::V3] {
+        let project = project(sdk);
+        let mock = |outcome: &str| format!("wait-for-approval={outcome}");
+        let lines = invoke(&project, &["approval", "--mock", &mock(r#"{"data":{"by":"Ada"}}"#)]).await;
+        lines.ends(0, json!({"output": {"by": "Ada"}}));
+        let lines = invoke(&project, &["approval", "--mock", &mock("null")]).await;
+        lines.ends(0, json!({"output": {"by": null}}));
+        let lines = invoke(&project, &["approval", "--retry-delay", "0s", "--mock", &mock("7")]).await;
+        lines
+            .ends(1, json!({"status": "failed"}))
+            .tells(json!({"type": "waited", "mocked": true, "error": {"name": "MockError"}}));
+        let lines = invoke(&project, &["caller", "--mock", r#"call-one-step={"greeting":"Hi"}"#]).await;
+        lines.ends(0, json!({"output": {"answer": {"greeting": "Hi"}}}));
+        assert_eq!(
+            lines.of_type("run").count(),
+            1,
+            "nobody was invoked: {}",
+            lines.finished
+        );
+        // A mock holds for the runs that a run begins.
+        let lines = invoke(&project, &["caller", "--mock", r#"greet="Hi""#]).await;
+        lines.ends(0, json!({"output": {"answer": {"greeting": "Hi"}}}));
+        let lines = invoke(&project, &["nap", "--mock", "short-nap=null"]).await;
+        lines.ends(0, json!({"output": "rested"}));
+    }
+}
+
+#[tokio::test]
+async fn a_mock_that_no_step_used_is_told_and_a_malformed_one_refused() {
+    let project = project(Sdk::V4);
+    let lines = invoke(&project, &["parallel", "--mock", "lefd=1"]).await;
+    lines.ends(0, json!({"output": {"both": "lr"}})).tells(json!({
+        "type": "note",
+        "message": r#"no step used the mock of "lefd"; steps that ran without a mock: "left", "right""#,
+    }));
+    for wrong in ["left", "left=x", "left=error:1"] {
+        let finished = cli(&project).baton(&["invoke", "parallel", "--mock", wrong]).await;
+        finished.refuses(2, &["--mock"]);
+    }
+    // The running host's code is planned first, too.
+    let _baton = Baton::dev(&project).ready().await;
+    let lines = invoke(
+        &project,
+        &["parallel", "--mock", r#"left="L""#, "--mock", r#"right="R""#],
+    )
+    .await;
+    lines.ends(0, json!({"output": {"both": "LR"}}));
+}
+
+#[tokio::test]
 async fn an_event_that_is_waited_for_is_sent_or_does_not_come() {
     for sdk in [Sdk::V4, Sdk::V3] {
         let project = project(sdk);

@@ -26,6 +26,10 @@ pub struct InvokeArgs {
     /// (`cancelOn`). May be repeated; sent in this order.
     #[arg(long, value_name = "NAME[:JSON]")]
     pub(super) send_event: Vec<String>,
+    /// Answer a step with this output, or with `error:JSON`, instead of running its code. STEP is the step's id or
+    /// its name. May be repeated.
+    #[arg(long, value_name = "STEP=JSON")]
+    pub(super) mock: Vec<String>,
     /// Does not wait: sleeps are over at once, and so are waits for which nothing can come any more.
     #[arg(long)]
     pub(super) skip_sleep: bool,
@@ -58,6 +62,7 @@ Example:
   baton invoke hello --data '{\"name\":\"Ada\"}'
   baton invoke story-pipeline --data @story.json --watch
   baton invoke approval --send-event 'demo/approval.decided:{\"approved\":true}'
+  baton invoke checkout --mock 'charge-card={\"ok\":true}' --mock 'refund=error:\"no money\"'
   baton invoke --event demo/fan-out --data @order.json --deliver
 
 With a host that runs (`baton dev`) the run goes through it, and a reload changes the code of its next
@@ -65,6 +70,10 @@ step. Without one, a host is started for this run, and events that functions sen
 State is in memory: this is a tool for one run, not an Inngest server.
 
 Exit code: 0 when what was asked for completed, 1 when it failed or was cancelled, 2 for a wrong question.
+
+With --mock each step of the run is planned before it runs, so that one with a mock never does; a wait with a
+mock is over at once. The output is what the step returns: of step.waitForEvent the event ({\"data\":{…}}), or
+null for a timeout. A mock holds for the runs that the run begins, too.
 
 With --json each line has a `type`: `run`, `step` (status completed, retrying, failed; with generation,
 attempt, ms, output or error), `retry`, `waiting`, `waited`, `event`, `note`, `ended`, and last `result`

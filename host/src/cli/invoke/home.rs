@@ -48,7 +48,7 @@ pub enum HomeError {
 }
 
 impl HomeError {
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(in crate::cli) fn exit_code(&self) -> u8 {
         match self {
             Self::Serve(error) => error.exit_code(),
             Self::Settings(_) => 2,
@@ -58,13 +58,13 @@ impl HomeError {
 }
 
 /// The host that is found for a function; one of its own is not begun yet.
-pub(super) enum Found {
+pub(in crate::cli) enum Found {
     Running { socket: PathBuf },
     Own(Box<Own>),
 }
 
 /// A host that is to be started.
-pub(super) struct Own {
+pub(in crate::cli) struct Own {
     plan: Plan,
     folder: TempDir,
     /// The socket to which the host's functions send events.
@@ -73,11 +73,11 @@ pub(super) struct Own {
 }
 
 impl Found {
-    pub(super) const fn is_own(&self) -> bool {
+    pub(in crate::cli) const fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))
     }
 
-    pub(super) fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(in crate::cli) fn environment(&self) -> Vec<(&'static str, String)> {
         let Self::Own(own) = self else {
             return Vec::new();
         };
@@ -99,7 +99,7 @@ struct Serving {
 }
 
 /// Finds the project's running host, else prepares one that is to be started.
-pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
+pub(in crate::cli) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
     let folder = working_folder().map_err(ServeError::from)?;
     // Only a host of its own shows its events, and takes another environment.
     if !needs_own(args) {
@@ -111,6 +111,13 @@ pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, Home
             return Ok(Found::Running { socket });
         }
     }
+    let own = prepare_own(path, args.env_file.as_deref(), args.watch)?;
+    tell_of_a_dead_host(args, &own.plan);
+    Ok(Found::Own(Box::new(own)))
+}
+
+/// Prepares a host that is to be started for functions, with its own state and its own inbox.
+pub(in crate::cli) fn prepare_own(path: Option<&Path>, env_file: Option<&Path>, watch: bool) -> Result<Own, HomeError> {
     let state = tempfile::Builder::new()
         .prefix("baton-invoke-")
         .tempdir()
@@ -120,27 +127,26 @@ pub(super) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, Home
         "--port",
         "0",
         "--watch",
-        if args.watch { "files" } else { "off" },
+        if watch { "files" } else { "off" },
         "--register",
         "off",
         "--state-dir",
     ];
     let words = words.iter().map(Into::into).chain([state.path().into()]);
-    let words = words.chain(args.env_file.iter().flat_map(|file| ["--env-file".into(), file.into()]));
+    let words = words.chain(env_file.iter().flat_map(|file| ["--env-file".into(), file.into()]));
     let words = words.chain(path.map(Into::into));
     let Serving { serve } =
         Serving::try_parse_from(words.collect::<Vec<std::ffi::OsString>>()).map_err(HomeError::Settings)?;
     let plan = plan(&serve, Mode::Dev)?;
-    tell_of_a_dead_host(args, &plan);
     let inbox = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(HomeError::Prepare)?;
     inbox.set_nonblocking(true).map_err(HomeError::Prepare)?;
     let address = inbox.local_addr().map_err(HomeError::Prepare)?;
-    Ok(Found::Own(Box::new(Own {
+    Ok(Own {
         plan,
         folder: state,
         inbox,
         url: format!("http://{address}"),
-    })))
+    })
 }
 
 const fn needs_own(args: &InvokeArgs) -> bool {
@@ -163,7 +169,7 @@ fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
 }
 
 /// A host that answers.
-pub(super) struct Home {
+pub(in crate::cli) struct Home {
     socket: PathBuf,
     own: Option<OwnHost>,
 }
@@ -177,7 +183,7 @@ struct OwnHost {
 }
 
 impl Home {
-    pub(super) async fn begin(found: Found, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
+    pub(in crate::cli) async fn begin(found: Found, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
         match (found, engine) {
             (Found::Running { socket }, _) => Ok(Self { socket, own: None }),
             (Found::Own(own), Some(engine)) => {
@@ -204,17 +210,17 @@ impl Home {
         self.own.is_some()
     }
 
-    pub(super) fn socket(&self) -> &Path {
+    pub(in crate::cli) fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// Returns the socket to which the host's functions send events, if they send them here.
-    pub(super) fn inbox(&self) -> Option<TcpListener> {
+    pub(in crate::cli) fn inbox(&self) -> Option<TcpListener> {
         self.own.as_ref().and_then(|own| own.inbox.try_clone().ok())
     }
 
     /// Returns the functions that the host serves now.
-    pub(super) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
+    pub(in crate::cli) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
         if let Some(own) = self.own.as_mut().filter(|own| !own.loaded) {
             own.loaded = true;
             let report = own
@@ -248,7 +254,7 @@ impl Home {
     }
 
     /// Ends a host that was started for the function.
-    pub(super) async fn end(self) {
+    pub(in crate::cli) async fn end(self) {
         if let Some(own) = self.own {
             own.host.table.drain();
             // Steps that still run are cut, and everything that they started ends with them.

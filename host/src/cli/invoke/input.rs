@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde_json::Value;
 
+use crate::runner::answer;
+use crate::runner::mocks::Mock;
+
 /// The reason why an input is not understood. Each of them is a wrong argument.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
@@ -20,6 +23,9 @@ pub enum InputError {
         #[label("here")]
         at: SourceSpan,
     },
+    #[error("--mock is malformed: expected STEP=JSON or STEP=error:JSON, got {text:?}")]
+    #[diagnostic(help("Name the step and its output: --mock 'charge-card={{\"ok\":true}}'."))]
+    NoMock { text: String },
     #[error("{of} is no JSON object: an event's data is one")]
     NoObject { of: String },
     #[error("cannot read {path}, which {of} names: {error}", path = .path.display())]
@@ -67,6 +73,29 @@ pub(super) fn event(text: &str) -> Result<Value, InputError> {
     Ok(serde_json::json!({"name": name, "data": data}))
 }
 
+/// Reads `step={"some":"output"}`, `step=error:"message"`, `step=error:{"name":…}`, or a file: `step=@file`.
+pub(super) fn mock(text: &str) -> Result<(String, Mock), InputError> {
+    let no_mock = || InputError::NoMock { text: text.to_owned() };
+    let (step, outcome) = text.split_once('=').ok_or_else(no_mock)?;
+    if step.is_empty() {
+        return Err(no_mock());
+    }
+    let of = format!("--mock {step}");
+    let mock = match outcome.strip_prefix("error:") {
+        Some(error) => Mock::Error(match json(&of, error)? {
+            Value::String(message) => answer::error("Error", &message),
+            Value::Object(mut error) => {
+                error.entry("name").or_insert_with(|| "Error".into());
+                error.entry("message").or_insert_with(|| "".into());
+                Value::Object(error)
+            }
+            _ => return Err(no_mock()),
+        }),
+        None => Mock::Output(json(&of, outcome)?),
+    };
+    Ok((step.to_owned(), mock))
+}
+
 fn json_of(of: &str, name: &str, text: &str) -> Result<Value, InputError> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -101,7 +130,7 @@ fn offset(text: &str, line: usize, column: usize) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::{InputError, data, event};
+    use super::{InputError, Mock, data, event, mock};
 
     #[test]
     fn where_json_ends_being_json_is_shown() {
@@ -121,6 +150,22 @@ mod tests {
         let expected = json!({"name": "a:b", "data": {"ok": true}});
         assert_eq!(event("a:b:{\"ok\":true}").unwrap(), expected);
         assert!(event("a:{ok}").is_err());
+    }
+
+    #[test]
+    fn a_mock_is_an_output_or_an_error() {
+        let check = |text: &str, step: &str, expected: Mock| {
+            assert_eq!(mock(text).unwrap(), (step.to_owned(), expected), "{text}");
+        };
+        check("charge={\"ok\":true}", "charge", Mock::Output(json!({"ok": true})));
+        check("a b=\"c=d\"", "a b", Mock::Output(json!("c=d")));
+        let error = json!({"name": "Error", "message": "no"});
+        check("charge=error:\"no\"", "charge", Mock::Error(error.clone()));
+        check("charge=error:{\"message\":\"no\"}", "charge", Mock::Error(error));
+        for wrong in ["charge", "=1", "charge=error:1"] {
+            assert!(matches!(mock(wrong), Err(InputError::NoMock { .. })), "{wrong}");
+        }
+        assert!(matches!(mock("charge=x"), Err(InputError::NoJson { .. })));
     }
 
     #[test]

@@ -5,13 +5,14 @@
 
 mod args;
 mod frame;
-mod home;
+pub(super) mod home;
 mod input;
 mod reloads;
 mod screen;
-mod sdk;
+pub(super) mod sdk;
 mod text;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,9 +31,10 @@ use self::input::InputError;
 use self::reloads::{Reloaded, Reloads};
 use self::sdk::HostedSdk;
 use crate::runner::catalogue::{Catalogue, NotFound};
-use crate::runner::inbox;
+use crate::runner::inbox::{self, Sessions};
+use crate::runner::mocks::{Mock, Mocks};
 use crate::runner::report::{Origin, RunEnding};
-use crate::runner::session::{Options, Order, Session};
+use crate::runner::session::{Options, Order, Script, Session};
 use crate::tasks::OwnedTask;
 
 /// The reason why nothing was run.
@@ -73,6 +75,7 @@ pub struct Prepared {
     event: Option<String>,
     data: Value,
     unsent: Vec<Value>,
+    mocks: BTreeMap<String, Mock>,
     options: Options,
     watch: bool,
     json: bool,
@@ -91,6 +94,8 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
         .transpose()?;
     let unsent = args.send_event.iter().map(|text| input::event(text));
     let unsent = unsent.collect::<Result<Vec<Value>, InputError>>()?;
+    let mocks = args.mock.iter().map(|text| input::mock(text));
+    let mocks = mocks.collect::<Result<_, InputError>>()?;
     let mut function = args.function.clone();
     let mut path = args.path.clone();
     // With --event the first name may be the folder already.
@@ -104,6 +109,7 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
         event: args.event.clone(),
         data: data.unwrap_or_else(|| json!({})),
         unsent,
+        mocks,
         options: Options {
             skip_sleep: args.skip_sleep,
             retry_delay: args.retry_delay,
@@ -140,6 +146,7 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
         event,
         data,
         unsent,
+        mocks,
         options,
         watch,
         json,
@@ -162,7 +169,11 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
         });
         let code = match orders {
             Ok((catalogue, orders)) => {
-                let ending = run(&home, catalogue, orders, options, unsent.clone(), json, stop.clone()).await;
+                let script = Script {
+                    unsent: unsent.iter().map(as_sent).collect(),
+                    mocks: Mocks::new(mocks.clone(), None),
+                };
+                let ending = run(&home, catalogue, orders, options, script, json, stop.clone()).await;
                 ExitCode::from(u8::from(!ending.is_completed()))
             }
             Err(error @ InvokeError::Home(HomeError::Rejected(_))) if watch => {
@@ -203,7 +214,7 @@ async fn swapped(reloads: &mut Reloads) -> bool {
 }
 
 /// Returns the runs that are to begin.
-fn orders(
+pub(super) fn orders(
     catalogue: &Catalogue,
     function: Option<&str>,
     event: Option<&str>,
@@ -233,12 +244,17 @@ fn orders(
     Ok(orders)
 }
 
+/// Returns an event as it is when it is sent.
+fn as_sent(event: &Value) -> Value {
+    Session::event(event["name"].as_str().unwrap_or_default(), event["data"].clone())
+}
+
 async fn run(
     home: &Home,
     catalogue: Catalogue,
     orders: Vec<Order>,
     options: Options,
-    unsent: Vec<Value>,
+    script: Script,
     json: bool,
     stop: CancellationToken,
 ) -> RunEnding {
@@ -246,13 +262,11 @@ async fn run(
     let sdk = Arc::new(HostedSdk {
         socket: home.socket().to_owned(),
     });
-    let unsent = unsent.into_iter().map(|event| {
-        let name = event["name"].as_str().unwrap_or_default();
-        Session::event(name, event["data"].clone())
-    });
-    let (session, deliveries) = Session::new(sdk, catalogue, options, unsent.collect(), reports, stop.clone());
+    let (session, deliveries) = Session::new(sdk, catalogue, options, script, reports, stop.clone());
     let inbox = home.inbox().map(|listener| {
-        let router = inbox::router(session.clone());
+        let sessions = Arc::new(Sessions::default());
+        sessions.enter(session.clone());
+        let router = inbox::router(sessions);
         OwnedTask::spawn("inbox", async move {
             if let Ok(listener) = TcpListener::from_std(listener) {
                 // The server ends with the task; accepting never fails for good.

@@ -13,8 +13,8 @@ use crate::runner::request::Request;
 use crate::runner::sdk::{Answered, Lost, Sdk};
 use crate::server::GENERATION_HEADER;
 
-pub(super) struct HostedSdk {
-    pub(super) socket: PathBuf,
+pub(in crate::cli) struct HostedSdk {
+    pub(in crate::cli) socket: PathBuf,
 }
 
 impl Sdk for HostedSdk {

@@ -28,16 +28,18 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             max_attempts,
             generation,
             ms,
+            mocked,
             output,
             error,
             retry_in_ms,
             ..
         } => {
             let mut text = format!(
-                "{}{} {step}  {}",
+                "{}{} {step}  {}{}",
                 indent(of, 1),
                 mark(*status),
-                meta(*ms, *generation, *attempt, *max_attempts)
+                meta(*ms, *generation, *attempt, *max_attempts),
+                if *mocked { "  mocked" } else { "" }
             );
             if let Some(output) = output.as_ref().filter(|output| !output.is_null()) {
                 let _ = write!(text, "  {}", short(&output.to_string()));
@@ -82,11 +84,13 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             step,
             kind,
             ms,
+            mocked,
             output,
             error,
             ..
         } => {
-            let (indent, took) = (indent(of, 1), duration(*ms));
+            let took = duration(*ms) + if *mocked { "  mocked" } else { "" };
+            let indent = indent(of, 1);
             match (error, output, kind) {
                 (Some(error), ..) => format!("{indent}✗ {step}  {took}  {}", short(&title(error))),
                 (None, Some(Value::Null) | None, WaitKind::Event | WaitKind::Signal) => {
@@ -247,6 +251,7 @@ mod tests {
             max_attempts: 3,
             generation: Some(4),
             ms: 12.3,
+            mocked: false,
             output,
             error,
             retry_in_ms,

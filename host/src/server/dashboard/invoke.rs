@@ -27,7 +27,7 @@ use crate::runner::catalogue::Catalogue;
 use crate::runner::report::Origin;
 use crate::runner::request::Request as RunRequest;
 use crate::runner::sdk::{Answered, Lost, Sdk};
-use crate::runner::session::{Options, Order, Session};
+use crate::runner::session::{Options, Order, Script, Session};
 use crate::status::FunctionStatus;
 use crate::tasks::OwnedTask;
 
@@ -93,7 +93,7 @@ pub(super) async fn invoke(
     let (lines, handing_over) = bounded(to_page, stop.clone());
     let stop_with_page = stop.clone().drop_guard();
     let sdk = Arc::new(OwnSdk::new(server));
-    let (session, deliveries) = Session::new(sdk, catalogue, options, Vec::new(), reports, stop);
+    let (session, deliveries) = Session::new(sdk, catalogue, options, Script::default(), reports, stop);
     let running = OwnedTask::spawn("run of a page", async move {
         session.conduct(vec![order], deliveries).await;
     });
