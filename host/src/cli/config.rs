@@ -369,12 +369,13 @@ mod tests {
     const RENEW: &str = "BATON_RENEW_COVERAGE";
 
     const HEAD: &str = "# Configuration\n\n\
-        A flag comes before its variable, that before the key in `baton.toml` (beside `package.json`), and that before the \
-        default. `baton config` prints every value and the place that says so. `baton.toml` is read when the host starts; a \
-        key that is not known is an error. Durations are written `90s`, `10m`, `2h`.\n\n\
+        A setting has up to four places. The first of these that has a value wins: the flag, the variable, the key in \
+        `baton.toml` beside `package.json`, the default. `baton config` prints every value and its place. `baton.toml` is read \
+        when the host starts; an unknown key is an error. Durations are written `90s`, `10m`, `2h`.\n\n\
+        ```toml\nport = 4000\ndrain_timeout = \"4h\"\n\n[env]\nfile = \".env\"\n```\n\n\
         | key | flag | variable | default | what it does |\n|---|---|---|---|---|\n";
-    const TAIL: &str = "\n`BATON_CODE_CACHE` names the folder for what is made of the project's files; `off` keeps nothing. \
-        This table is made of the command line's declarations by a test.\n";
+    const TAIL: &str = "\n`BATON_CODE_CACHE` names the folder of the [caches](operations.md#caches); `off` keeps nothing. A test makes \
+        this table of the command line's declarations.\n";
 
     fn settle(arguments: &[&str], file: &str) -> Vec<EffectiveSetting> {
         let words = ["baton"].iter().chain(arguments);

@@ -9,6 +9,7 @@ mod ahead;
 mod as_new_as_the_disk;
 mod bad_input;
 mod behaviours;
+mod book;
 mod broken_code;
 mod bun;
 mod caches;
