@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::check::{Check, Finding};
 use crate::config::StateError;
 use crate::life::{NAME_THE_ENV_FILE, Plan};
-use crate::registration::{self, Unsigned, is_local};
+use crate::registration::{self, UnsignedReason, is_local};
 use crate::status::{OffKind, RegistrationStatus, Status};
 use crate::watch;
 
@@ -234,7 +234,7 @@ fn is_blocked(version: &str) -> bool {
 pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, host: Option<&Status>) -> Check {
     let is_production = host.is_some_and(|status| status.supervisor.is_some());
     if is_production && registration.dev == Some(true) {
-        let (message, fix) = Unsigned::DevMode.words();
+        let (message, fix) = UnsignedReason::DevMode.words();
         return Check::failed("keys", Finding::new("unsigned_calls", message, fix));
     }
     let variable = |name: &str| sources.variable(name).filter(|value| !value.is_empty());
