@@ -254,7 +254,7 @@ impl Task {
                     && self.subject.as_ref().is_ok_and(|subject| subject.dev)
                     && *told != Told::Registered;
                 if quiet {
-                    info!(error, "not registered yet: it is once there is an Inngest");
+                    info!(error, "not registered yet: waiting for an Inngest server");
                 } else {
                     warn!(
                         error,
@@ -270,13 +270,13 @@ impl Task {
                 info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
             Told::Drifted(differences) => {
-                warn!(generation, "Inngest holds something else than the code: {differences}");
+                warn!(generation, "Inngest has other functions than the code: {differences}");
             }
             Told::Elsewhere(urls) => {
                 let url = urls.first();
                 info!(
                     generation,
-                    url, "another host is registered at Inngest: this one registers when that one does not answer"
+                    url, "another host is registered at Inngest: this host registers when that one does not answer"
                 );
             }
         }

@@ -100,10 +100,14 @@ fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
     LOST_MEMORY.fetch_add(heap as u64, Ordering::Relaxed);
     let heap_mb = heap >> 20;
     match why {
-        Ended::OutOfMemory => tracing::error!(what, heap_mb, "V8 is out of memory: its thread and memory are lost"),
+        Ended::OutOfMemory => tracing::error!(
+            what,
+            heap_mb,
+            "V8 ran out of memory: its thread and its memory are lost"
+        ),
         _ => {
             let backtrace = std::backtrace::Backtrace::force_capture();
-            tracing::error!(what, %backtrace, "an isolate's thread failed: a fault of Baton, please report it");
+            tracing::error!(what, %backtrace, "an isolate's thread failed: this is a bug in Baton, please report it");
         }
     }
     if let (Ended::OutOfMemory, Some(tell)) = (&why, out_of_memory) {

@@ -117,7 +117,7 @@ async fn a_rejected_reload_shows_where_it_is_wrong_and_rolling_back_is_a_key_awa
     let seen = browser.run(rejected).await;
     let said = seen["said"].as_str().unwrap_or_default();
     assert!(
-        said.contains("functions/broken.ts:2") && said.contains("Generation 2 serves on"),
+        said.contains("functions/broken.ts:2") && said.contains("Generation 2 still serves"),
         "{seen:#}"
     );
     assert!(

@@ -29,14 +29,14 @@ pub(super) fn ask(around: &Surroundings) -> Result<Answers, InitError> {
         Some(_) => usual.name,
         None => until_understood("Name of the package", &usual.name, |text| match name::fault(text) {
             None => Ok(text.to_owned()),
-            Some(fault) => Err(format!("npm does not take this name: {fault}.")),
+            Some(fault) => Err(format!("npm does not take this name: {fault}")),
         })?,
     };
     let is_open = around.signs.told().is_none() && around.signs.installed.len() > 1;
     let manager = if is_open {
         let question = format!("Package manager ({})", programs(&around.signs.installed));
         until_understood(&question, usual.manager.program(), |text| {
-            Manager::from_str(text, true).map_err(|_| "One of npm, pnpm, yarn and bun.".to_owned())
+            Manager::from_str(text, true).map_err(|_| "answer npm, pnpm, yarn or bun".to_owned())
         })?
     } else {
         usual.manager
@@ -49,7 +49,7 @@ pub(super) fn agrees(question: &str) -> Result<bool, InitError> {
     until_understood(&format!("{question} Y/n"), "y", |text| match &*text.to_lowercase() {
         "y" | "yes" => Ok(true),
         "n" | "no" => Ok(false),
-        _ => Err("Yes or no.".to_owned()),
+        _ => Err("answer yes or no".to_owned()),
     })
 }
 

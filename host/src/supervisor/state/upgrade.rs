@@ -158,7 +158,7 @@ impl Supervision {
                 }
                 return;
             }
-            Step::Boot if !greeted => slow("heard of"),
+            Step::Boot if !greeted => slow("started"),
             Step::Boot => slow("up"),
             Step::Freezing => held("finish its reload"),
             Step::Loading => slow("ready"),
