@@ -42,6 +42,7 @@ mod limits;
 mod lint;
 mod logs;
 mod metrics;
+mod mistakes;
 mod native_crashes;
 mod ownership;
 mod plans_and_runs;
