@@ -41,6 +41,7 @@ mod lifecycle;
 mod limits;
 mod lint;
 mod logs;
+mod messages;
 mod metrics;
 mod mistakes;
 mod native_crashes;
