@@ -446,7 +446,7 @@ async fn a_project_that_lacks_something_says_what_to_add() {
     drop(baton);
 
     let project = new_project();
-    let baton = Baton::start(&project).ready().await;
+    let baton = Baton::start(&project).env("INNGEST_DEV", "0").ready().await;
     let unsigned = "there is no signing key: calls cannot be verified to be Inngest's";
     baton
         .wait_for(unsigned, json!({ "help": "Set INNGEST_SIGNING_KEY." }))

@@ -142,8 +142,8 @@ mod tests {
         }
         for (bad, reason) in [
             ("", "empty"),
-            ("Orders", "small letters"),
-            ("my orders", "small letters"),
+            ("Orders", "lower-case letters"),
+            ("my orders", "lower-case letters"),
             (".orders", "begins with"),
             ("_orders", "begins with"),
             ("http", "something else"),

@@ -309,7 +309,7 @@ mod tests {
         let root = scratch.path();
         for (text, reason) in [
             ("{", "line 1"),
-            ("[]", "no object"),
+            ("[]", "expected an object"),
             ("", "EOF"),
             (r#"{"dependencies":3}"#, "expected"),
         ] {
