@@ -204,7 +204,7 @@ async fn every_action_is_reached_by_tab_alone_and_a_function_is_invoked_with_its
         await page.locator('#invoke-steps li', { hasText: 'did you mean' }).waitFor();
         await page.locator('#invoke-data').fill('{');
         await page.locator('#invoke-form .primary').click();
-        await page.locator('#invoke-steps li', { hasText: 'no JSON' }).waitFor();";
+        await page.locator('#invoke-steps li', { hasText: 'not valid JSON' }).waitFor();";
     browser.run(wrong).await;
 }
 
