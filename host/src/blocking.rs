@@ -21,7 +21,7 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// The reason why blocking work has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotDone {
+pub enum BlockingError {
     /// The work has not ended within the limit, and goes on without a caller.
     #[error("{what} did not end within {limit:?}")]
     TooLong {
@@ -100,10 +100,10 @@ pub async fn run<T: Send + 'static>(
     what: &'static str,
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, NotDone> {
+) -> Result<T, BlockingError> {
     match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
-        Ok(done) => done.map_err(|_| NotDone::Panicked { what }),
-        Err(_) => Err(NotDone::TooLong { what, limit }),
+        Ok(done) => done.map_err(|_| BlockingError::Panicked { what }),
+        Err(_) => Err(BlockingError::TooLong { what, limit }),
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     use tokio::runtime::Builder;
 
-    use super::{FROM_THE_START, NotDone, run, runtime};
+    use super::{BlockingError, FROM_THE_START, run, runtime};
 
     /// The threads of this process that are a runtime's.
     fn threads() -> usize {
@@ -136,10 +136,10 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let what = "the test";
         let stuck = run(what, limit, move || ended.recv().is_ok()).await;
-        assert_eq!(stuck, Err(NotDone::TooLong { what, limit }));
+        assert_eq!(stuck, Err(BlockingError::TooLong { what, limit }));
         drop(end);
         let panicked = run(what, Duration::from_secs(60), || panic!("in the test")).await;
-        assert_eq!(panicked, Err::<(), _>(NotDone::Panicked { what }));
+        assert_eq!(panicked, Err::<(), _>(BlockingError::Panicked { what }));
         assert_eq!(run(what, Duration::from_secs(60), || 7).await, Ok(7));
     }
 }

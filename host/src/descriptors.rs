@@ -39,16 +39,16 @@ fn wanted() -> usize {
 
 /// The emptied reserve: its descriptors are free for every use until this value is dropped.
 #[derive(Debug)]
-pub struct Room(());
+pub struct FreedReserve(());
 
 /// Frees the reserve.
 #[must_use]
-pub fn make_room() -> Room {
+pub fn make_room() -> FreedReserve {
     lock().clear();
-    Room(())
+    FreedReserve(())
 }
 
-impl Drop for Room {
+impl Drop for FreedReserve {
     fn drop(&mut self) {
         keep_reserve();
     }

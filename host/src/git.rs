@@ -16,14 +16,14 @@ const SHORT: usize = 7;
 
 /// The commit that is checked out, and the state of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct CheckedOutCommit {
     /// The commit's whole hash.
     pub commit: String,
     /// Tells whether tracked files differ from the commit.
     pub dirty: bool,
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for CheckedOutCommit {
     /// Writes `46c2113` or `46c2113-dirty`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = self.commit.get(..SHORT).unwrap_or(&self.commit);
@@ -34,7 +34,7 @@ impl fmt::Display for Head {
 
 /// Returns the commit that is checked out in a folder. Returns `None` without git, outside a repository, before its
 /// first commit, and when git does not answer within two seconds.
-pub async fn head(folder: &Path) -> Option<Head> {
+pub async fn head(folder: &Path) -> Option<CheckedOutCommit> {
     // No hash is longer than 64 digits, so git gives the whole hash.
     let text = git(
         folder,
@@ -45,7 +45,7 @@ pub async fn head(folder: &Path) -> Option<Head> {
         Some(commit) => (commit, true),
         None => (text.as_str(), false),
     };
-    Some(Head {
+    Some(CheckedOutCommit {
         commit: commit.to_owned(),
         dirty,
     })
@@ -101,7 +101,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::{Head, files, head};
+    use super::{CheckedOutCommit, files, head};
 
     /// A repository that has one commit.
     fn repository() -> (TempDir, PathBuf) {
@@ -144,7 +144,7 @@ mod tests {
         fs::write(root.join("new.ts"), "").unwrap();
         assert_eq!(head(&root).await.as_ref(), Some(&first));
         fs::write(root.join("a.ts"), "22").unwrap();
-        let dirty = Head {
+        let dirty = CheckedOutCommit {
             dirty: true,
             ..first.clone()
         };

@@ -1,11 +1,11 @@
 //! `baton`: the life of the process.
 
-#[path = "main/engine.rs"]
-mod engine;
-#[path = "main/environment.rs"]
-mod environment;
+#[path = "main/engine_setup.rs"]
+mod engine_setup;
 #[path = "main/failure.rs"]
 mod failure;
+#[path = "main/process_environment.rs"]
+mod process_environment;
 
 use std::process::ExitCode;
 
@@ -19,13 +19,13 @@ use host::life::{self, Mode, Plan, ServeArgs};
 use host::supervisor::{self, FromHost, Link};
 use host::telemetry::logs;
 
-use self::engine::run;
+use self::engine_setup::run;
 use self::failure::Failure;
 
 fn main() -> ExitCode {
     cli::report_errors_in_whole_lines();
     for name in cli::empty_variables() {
-        environment::remove(&name);
+        process_environment::remove(&name);
     }
     let Cli { command } = Cli::parse();
     let ended = match command {
@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         Command::Invoke(args) => invoke(&args),
         Command::Doctor(args) => doctor(&args),
         Command::TestSession(args) => test_session(&args),
-        Command::MakeStartupSnapshot { path } => engine::make_snapshot(&path).map_err(|error| Failure::new(1, error)),
+        Command::MakeStartupSnapshot { path } => {
+            engine_setup::make_snapshot(&path).map_err(|error| Failure::new(1, error))
+        }
         command => return cli::ask(&command),
     };
     match ended {
@@ -57,7 +59,7 @@ fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
         return Ok(code);
     }
     let plan = prepare(args, Mode::Dev)?;
-    let engine = engine::start(args.inspects())?;
+    let engine = engine_setup::start(args.inspects())?;
     run(Some(engine.clone()), serving_threads(), life::alone(plan, engine))??;
     Ok(ExitCode::SUCCESS)
 }
@@ -84,7 +86,7 @@ fn supervised(args: &ServeArgs, mode: Mode, listener: i32) -> Result<ExitCode, F
     };
     let plan = prepare(args, mode).map_err(tell)?;
     life::greet(&link, &plan).map_err(|error| Failure::new(1, miette::miette!("the supervisor is gone: {error}")))?;
-    let engine = engine::start(false).map_err(Failure::from).map_err(tell)?;
+    let engine = engine_setup::start(false).map_err(Failure::from).map_err(tell)?;
     run(
         Some(engine.clone()),
         serving_threads(),
@@ -97,10 +99,10 @@ fn supervised(args: &ServeArgs, mode: Mode, listener: i32) -> Result<ExitCode, F
 fn invoke(args: &InvokeArgs) -> Result<ExitCode, Failure> {
     let prepared = cli::invoke::prepare(args)?;
     for (name, value) in prepared.environment() {
-        environment::set(name, &value);
+        process_environment::set(name, &value);
     }
-    let engine = prepared.needs_engine().then(engine::start_quietly).transpose()?;
-    let invoked = cli::invoke::invoke(prepared, engine.clone().map(engine::as_engine));
+    let engine = prepared.needs_engine().then(engine_setup::start_quietly).transpose()?;
+    let invoked = cli::invoke::invoke(prepared, engine.clone().map(engine_setup::as_engine));
     Ok(run(engine, any_threads(), invoked)??)
 }
 
@@ -108,18 +110,18 @@ fn invoke(args: &InvokeArgs) -> Result<ExitCode, Failure> {
 fn test_session(args: &TestSessionArgs) -> Result<ExitCode, Failure> {
     let prepared = cli::test_session::prepare(args).map_err(InvokeError::from)?;
     for (name, value) in prepared.environment() {
-        environment::set(name, &value);
+        process_environment::set(name, &value);
     }
-    let engine = engine::start_quietly()?;
-    let session = cli::test_session::run(prepared, engine::as_engine(engine.clone()));
+    let engine = engine_setup::start_quietly()?;
+    let session = cli::test_session::run(prepared, engine_setup::as_engine(engine.clone()));
     Ok(run(Some(engine), any_threads(), session)?.map_err(InvokeError::from)?)
 }
 
 /// Looks at everything. Brings V8 up, since the checks may have to load the code.
 fn doctor(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let prepared = cli::doctor::prepare(args);
-    let engine = prepared.needs_engine().then(engine::start_quietly).transpose()?;
-    let looked = cli::doctor::run(args, prepared, engine.clone().map(engine::as_engine));
+    let engine = prepared.needs_engine().then(engine_setup::start_quietly).transpose()?;
+    let looked = cli::doctor::run(args, prepared, engine.clone().map(engine_setup::as_engine));
     run(engine, any_threads(), looked)
 }
 

@@ -145,12 +145,12 @@ fn tell_stuck(name: &'static str, count: usize) {
 /// Watches the tasks of a host, and owns them.
 #[derive(Debug, Clone)]
 pub struct WatchedTasks {
-    watch: Arc<Watch>,
+    watch: Arc<TaskWatch>,
     kept: Arc<TaskSet>,
 }
 
 #[derive(Debug, Default)]
-struct Watch {
+struct TaskWatch {
     failure: watch::Sender<Option<TaskFailure>>,
     /// Tells that the host ends, and that its tasks may end, too.
     ending: AtomicBool,

@@ -133,7 +133,7 @@ impl StreamedAnswer {
 }
 
 /// The beginning of an answer: its status and headers.
-pub type Head<'a> = (u16, &'a [(String, String)]);
+pub type AnswerHead<'a> = (u16, &'a [(String, String)]);
 
 /// An answer of the SDK, taken out of its envelope where it was streamed.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ struct Operation {
 
 impl<'a> SdkAnswer<'a> {
     #[must_use]
-    pub fn read((status, headers): Head<'a>, body: &'a [u8]) -> Self {
+    pub fn read((status, headers): AnswerHead<'a>, body: &'a [u8]) -> Self {
         let streamed = Some(body).filter(|_| status == STREAMED).and_then(StreamedAnswer::read);
         match streamed {
             Some(streamed) => Self {

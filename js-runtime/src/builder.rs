@@ -6,11 +6,11 @@ use deno_core::v8;
 
 use crate::built_in::BuiltIn;
 use crate::compat::witness;
-use crate::engine::{SnapshotSource, V8Engine};
 use crate::isolate;
 use crate::source::caches::Caches;
 use crate::startup_snapshot::{self, SnapshotError};
 use crate::system::posix::{FreedMemory, empty_standard_input};
+use crate::v8_engine::{SnapshotSource, V8Engine};
 
 /// Makes a [`V8Engine`], once per process.
 ///
@@ -24,12 +24,12 @@ pub struct Builder<'a> {
     code_cache: Option<PathBuf>,
     source_maps: bool,
     built_ins: Vec<BuiltIn>,
-    changes: Changes,
+    changes: ProcessChanges,
 }
 
 /// The changes to the process.
 #[derive(Debug, Default)]
-struct Changes {
+struct ProcessChanges {
     empties_standard_input: bool,
     shares_freed_memory: bool,
     installs_tls_provider: bool,
@@ -53,7 +53,7 @@ impl<'a> Builder<'a> {
             code_cache: None,
             source_maps: false,
             built_ins: Vec::new(),
-            changes: Changes::default(),
+            changes: ProcessChanges::default(),
         }
     }
 
@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl Changes {
+impl ProcessChanges {
     fn before_v8(&self) {
         if self.shares_freed_memory {
             FreedMemory::Shared.tell();

@@ -13,7 +13,7 @@ use js_runtime_api::LoadError;
 
 use crate::own_files::{BUILT_IN, is_built_in};
 use crate::source::caches::Caches;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -30,7 +30,7 @@ pub struct BuiltIn {
     /// The file that is evaluated in each isolate before user code, to define globals.
     pub begins_with: &'static str,
     /// The meaning of a specifier for these modules, wherever it is written: such names win over `node_modules`.
-    pub meaning: fn(specifier: &str) -> Option<Meaning>,
+    pub meaning: fn(specifier: &str) -> Option<BuiltInMeaning>,
     /// Makes the functions in Rust that the files need; nothing where V8 is out of memory.
     pub natives: for<'s> fn(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>>,
     /// Statements on one line that give `import.meta` of the project's modules more than is in it everywhere.
@@ -47,7 +47,7 @@ pub type ParseData = fn(text: &str) -> Result<Data, String>;
 
 /// The meaning of a specifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meaning {
+pub enum BuiltInMeaning {
     /// A file of [`BuiltIn::files`].
     File(&'static str),
     /// A module that is not there; the text is the advice for the user.
@@ -84,7 +84,7 @@ impl BuiltIn {
     }
 }
 
-fn emit(url: &Url, text: &str) -> Result<Emitted, LoadError> {
+fn emit(url: &Url, text: &str) -> Result<EmittedCode, LoadError> {
     let parsed = transpile::parse(url, MediaType::from_specifier(url), text.into())?;
     transpile::emit(url, parsed, EmitKind::Esm, &CompilerOptions::default())
 }
@@ -130,8 +130,8 @@ impl BuiltIns {
             return referrer.join(specifier).ok().map(Ok);
         }
         self.all.iter().find_map(|one| match (one.meaning)(specifier)? {
-            Meaning::File(file) => one.url_of(file).map(Ok),
-            Meaning::Missing(instead) => Some(Err(instead)),
+            BuiltInMeaning::File(file) => one.url_of(file).map(Ok),
+            BuiltInMeaning::Missing(instead) => Some(Err(instead)),
         })
     }
 
@@ -170,7 +170,7 @@ impl BuiltIns {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{BuiltIn, BuiltIns, Caches, Data, Meaning, is_built_in};
+    use super::{BuiltIn, BuiltInMeaning, BuiltIns, Caches, Data, is_built_in};
 
     const EXAMPLE: BuiltIn = BuiltIn {
         name: "example",
@@ -180,8 +180,8 @@ mod tests {
         ],
         begins_with: "first.ts",
         meaning: |specifier| match specifier {
-            "example" => Some(Meaning::File("first.ts")),
-            "example:more" => Some(Meaning::Missing("do without".to_owned())),
+            "example" => Some(BuiltInMeaning::File("first.ts")),
+            "example:more" => Some(BuiltInMeaning::Missing("do without".to_owned())),
             _ => None,
         },
         natives: |_| None,

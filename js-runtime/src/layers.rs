@@ -23,9 +23,9 @@ const LAYERS: [&str; 20] = [
     "loader",
     "compat",
     "isolate",
-    "maker",
+    "isolate_maker",
     "spare",
-    "engine",
+    "v8_engine",
     "builder",
 ];
 

@@ -90,15 +90,14 @@ mod control;
 #[path = "../../host/src/crate_imports.rs"]
 mod crate_imports;
 mod diagnostics;
-mod engine;
 #[cfg(test)]
 #[path = "../../host/src/fuzz.rs"]
 mod fuzz;
 mod isolate;
+mod isolate_maker;
 #[cfg(test)]
 mod layers;
 mod loader;
-mod maker;
 mod own_files;
 mod own_modules;
 mod position;
@@ -108,9 +107,10 @@ mod source;
 mod spare;
 pub mod startup_snapshot;
 mod system;
+mod v8_engine;
 mod v8_release;
 
 pub use builder::Builder;
-pub use built_in::{BuiltIn, Data, Meaning, ParseData};
-pub use engine::{SnapshotSource, V8Engine};
+pub use built_in::{BuiltIn, BuiltInMeaning, Data, ParseData};
 pub use source::nesting::run_with_room_for;
+pub use v8_engine::{SnapshotSource, V8Engine};

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use deno_runtime::ops::bootstrap::SnapshotOptions;
 use deno_runtime::snapshot::{LazyExtensionFileKind, create_runtime_snapshot};
-use js_runtime_api::ownership::{self, NotOurs};
+use js_runtime_api::ownership::{self, OwnershipError};
 
 /// A snapshot in memory, for the life of the process.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub enum SnapshotError {
     Folder(PathBuf, #[source] io::Error),
     /// The cache folder is another user's: its content is executed.
     #[error("cannot store the startup snapshot: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
-    NotOurs(#[from] NotOurs),
+    NotOurs(#[from] OwnershipError),
     /// The process that makes the snapshot failed; with that process's output.
     #[error(
         "cannot make the startup snapshot:\n{0}\nThis binary was built by cargo, and makes the snapshot from sources \
@@ -87,7 +87,7 @@ pub(crate) fn embedded(file: &'static [u8]) -> Result<StartupSnapshot, SnapshotE
 /// Reads this binary's snapshot from the folder, or has it made by a child process: this binary
 /// with `maker_arguments` and the path to write.
 pub(crate) fn obtain(folder: &Path, maker_arguments: &[&OsStr]) -> Result<StartupSnapshot, SnapshotError> {
-    let identity = Identity::of_this_binary().map_err(SnapshotError::Identity)?;
+    let identity = BinaryIdentity::of_this_binary().map_err(SnapshotError::Identity)?;
     // The code in the snapshot is executed.
     ownership::make_folder(folder)?;
     let path = folder.join(identity.file_name());
@@ -252,7 +252,7 @@ fn take_number(rest: &mut &'static [u8]) -> Option<usize> {
 }
 
 /// The identity of the binary that this process runs.
-struct Identity {
+struct BinaryIdentity {
     binary: PathBuf,
     /// The hash of the path: a newer build at the same path succeeds this one.
     place: String,
@@ -270,7 +270,7 @@ fn this_binary(told: PathBuf) -> (PathBuf, PathBuf) {
     }
 }
 
-impl Identity {
+impl BinaryIdentity {
     fn of_this_binary() -> io::Result<Self> {
         let (binary, place) = this_binary(std::env::current_exe()?);
         let metadata = binary.metadata()?;
@@ -299,7 +299,7 @@ impl Identity {
 }
 
 /// Removes the files that earlier builds at this path have left.
-fn remove_predecessors(folder: &Path, identity: &Identity) {
+fn remove_predecessors(folder: &Path, identity: &BinaryIdentity) {
     let prefix = format!("startup-{}-", identity.place);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

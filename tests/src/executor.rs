@@ -5,12 +5,10 @@
 use serde_json::{Value, json};
 
 use crate::canonical;
+use crate::course::{Course, Drive, Next, Outcome};
 use crate::http::{Answer, Call, Door, Lost};
 use crate::op::Op;
 use crate::run::{Dispatch, Run};
-
-/// The number of calls that a run may take before it counts as endless.
-const MOST_CALLS: usize = 50;
 
 /// Calls functions at one URL.
 #[derive(Clone, Debug)]
@@ -46,10 +44,6 @@ impl Finish {
         self.ops.iter().map(Op::code).collect()
     }
 }
-
-/// The function that returns the outcome of a driven run's sleep, wait or invocation: the state
-/// that the executor would keep for the op.
-pub type Drive<'a> = &'a (dyn Fn(&Op) -> Value + Sync);
 
 impl Executor {
     /// Makes an executor that calls `/api/inngest` behind `door`.
@@ -123,78 +117,36 @@ impl Executor {
     /// or fails for good.
     ///
     /// Unlike the executor it tries again at once.
-    pub async fn drive(&self, mut run: Run, drive: Drive<'_>) -> Finish {
-        let mut seen = Vec::new();
-        let mut planned = Vec::new();
+    pub async fn drive(&self, run: Run, drive: Drive<'_>) -> Finish {
+        let mut course = Course::of(run);
         let mut calls = Vec::new();
-        for _ in 0..MOST_CALLS {
-            let target: Option<Op> = planned.pop();
+        loop {
+            let target = course.next_call();
+            let run = course.run();
             let answer = match &target {
-                Some(op) => self.call_step(&run, op.id()).await,
-                None => self.discover(&run).await,
+                Some(op) => self.call_step(run, op.id()).await,
+                None => self.discover(run).await,
             }
             .unwrap_or_else(|lost| panic!("the run of {} was cut: {lost}", run.function));
-            calls.push((target.clone(), answer.clone()));
-
-            if answer.status != 206 {
-                let again = answer.header("x-inngest-no-retry") != Some("true");
-                if answer.status >= 400 && again && run.attempt + 1 < run.max_attempts {
-                    run.attempt += 1;
-                    planned.extend(target);
-                    continue;
-                }
-                return Finish {
-                    answer,
-                    calls,
-                    ops: seen,
-                };
-            }
-            if run.version == -1 {
-                let pinned = answer.header("x-inngest-req-version").and_then(|v| v.parse().ok());
-                run.version = pinned.unwrap_or_else(|| panic!("a 206 without version: {answer}"));
-            }
-            let ops: Vec<Op> = match answer.json() {
-                Value::Array(ops) => ops.into_iter().map(Op).collect(),
-                op => vec![Op(op)],
+            calls.push((target, answer.clone()));
+            let outcome = match answer.status {
+                206 => Outcome::Asked {
+                    ops: Op::all(answer.json()),
+                    version: answer.header("x-inngest-req-version").and_then(|v| v.parse().ok()),
+                },
+                200..400 => Outcome::Returned,
+                _ => Outcome::Failed {
+                    again: answer.header("x-inngest-no-retry") != Some("true"),
+                },
             };
-            seen.extend(ops.iter().cloned());
-            if ops.iter().any(|op| op.code() == "RunComplete") {
+            if course.take(outcome, drive) == Next::End {
                 return Finish {
                     answer,
                     calls,
-                    ops: seen,
+                    ops: course.into_ops(),
                 };
             }
-            if ops.len() > 1 {
-                run.force_step_plan();
-            }
-            for op in ops {
-                match op.code() {
-                    "StepRun" | "Step" => {
-                        run.memoise(op.id(), json!({ "data": op.data() }));
-                        run.attempt = 0;
-                    }
-                    "StepError" if run.attempt + 1 < run.max_attempts => {
-                        run.attempt += 1;
-                        planned.extend(target.clone());
-                    }
-                    "StepError" | "StepFailed" => {
-                        run.memoise(op.id(), json!({ "error": op.0["error"] }));
-                        run.attempt = 0;
-                    }
-                    "StepPlanned" => planned.push(op),
-                    _ => {
-                        let outcome = drive(&op);
-                        run.memoise(op.id(), outcome);
-                    }
-                }
-            }
-            planned.retain(|op: &Op| !run.knows(op));
         }
-        panic!(
-            "no end to the run of {} after {MOST_CALLS} calls: {seen:#?}",
-            run.function
-        )
     }
 
     fn sync_call(&self) -> Call {

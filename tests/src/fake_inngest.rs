@@ -29,6 +29,8 @@ pub struct FakeInngest {
     url: String,
     address: SocketAddr,
     book: Arc<Book>,
+    /// The routes that another part of the server answers.
+    others: Router,
     server: Option<JoinHandle<()>>,
 }
 
@@ -100,21 +102,26 @@ struct App {
 impl FakeInngest {
     /// Listens on a free port of the loopback and accepts everything.
     pub async fn start() -> Self {
-        Self::with(200, Kind::Dev).await
+        Self::with(200, Kind::Dev, Router::new()).await
     }
 
     /// Starts as [`FakeInngest::start`] does, with another answer to checkpoints: 409 says that the
     /// dispatch is stale, 500 that Inngest is in trouble.
     pub async fn answering_checkpoints_with(status: u16) -> Self {
-        Self::with(status, Kind::Dev).await
+        Self::with(status, Kind::Dev, Router::new()).await
     }
 
     /// Starts another kind of server.
     pub async fn of_kind(kind: Kind) -> Self {
-        Self::with(200, kind).await
+        Self::with(200, kind, Router::new()).await
     }
 
-    async fn with(status: u16, kind: Kind) -> Self {
+    /// Starts a server that has other routes, too; they must not have a fallback.
+    pub(crate) async fn beside(others: Router, kind: Kind) -> Self {
+        Self::with(200, kind, others).await
+    }
+
+    async fn with(status: u16, kind: Kind, others: Router) -> Self {
         let checkpoints = StatusCode::from_u16(status).expect("an HTTP status");
         let book = Arc::new(Book {
             received: Mutex::default(),
@@ -129,6 +136,7 @@ impl FakeInngest {
             url: format!("http://{address}"),
             address,
             book,
+            others,
             server: None,
         };
         fake.serve(listener);
@@ -137,6 +145,7 @@ impl FakeInngest {
 
     fn serve(&mut self, listener: TcpListener) {
         let app = Router::new().fallback(take).with_state(Arc::clone(&self.book));
+        let app = self.others.clone().merge(app);
         self.server = Some(tokio::spawn(async move {
             axum::serve(listener, app).await.expect("the fake Inngest serves");
         }));
@@ -319,6 +328,14 @@ impl Drop for FakeInngest {
 }
 
 impl Kind {
+    /// Tells whether a request's `Authorization` is that of this server.
+    pub(crate) fn accepts_bearer(&self, bearer: Option<&str>) -> bool {
+        match self {
+            Self::Dev => true,
+            Self::SelfHosted(key) => bearer == Some(format!("Bearer {}", hashed(key)).as_str()),
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Dev => "dev",
@@ -327,20 +344,13 @@ impl Kind {
     }
 
     fn accepts(&self, headers: &HeaderMap) -> bool {
-        let Self::SelfHosted(key) = self else {
-            return true;
-        };
-        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        token == Some(&format!("Bearer {}", hashed(key)))
+        self.accepts_bearer(headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()))
     }
 }
 
 /// Returns a signing key as requests to the API carry it (inngest/inngest: `pkg/authn`).
 fn hashed(key: &str) -> String {
-    let bytes: Vec<u8> = (0..key.len() / 2)
-        .map(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).expect("a hexadecimal key"))
-        .collect();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    connect_wire::signing_key::hash(key).expect("a hexadecimal key")
 }
 
 async fn take(State(book): State<Arc<Book>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

@@ -18,6 +18,15 @@ pub fn step_id(name: &str) -> String {
 pub struct Op(pub Value);
 
 impl Op {
+    /// Returns the ops of a body: a list, or one by itself.
+    #[must_use]
+    pub fn all(body: Value) -> Vec<Self> {
+        match body {
+            Value::Array(ops) => ops.into_iter().map(Self).collect(),
+            op => vec![Self(op)],
+        }
+    }
+
     /// The opcode, such as `StepRun`.
     #[must_use]
     pub fn code(&self) -> &str {

@@ -96,6 +96,14 @@ impl Project {
         project
     }
 
+    /// Makes a project as a page of the book has it: the packages that people use are installed, and there are no functions.
+    #[must_use]
+    pub fn of_a_page() -> Self {
+        let project = Self::without_packages();
+        link_packages(&Path::new(env!("CARGO_MANIFEST_DIR")).join("compat"), &project.root());
+        project
+    }
+
     /// A case of `tests/compat/cases`, in a folder whose parent has the packages, as in a workspace that hoists them.
     #[must_use]
     pub fn of_case(name: &str) -> Self {

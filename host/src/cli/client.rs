@@ -42,12 +42,12 @@ pub(super) enum ClientError {
 }
 
 /// A host's answer.
-pub(super) struct Answer {
+pub(super) struct HostAnswer {
     pub(super) status: StatusCode,
     pub(super) body: Value,
 }
 
-impl Answer {
+impl HostAnswer {
     /// Reads the body.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         T::deserialize(&self.body).map_err(ClientError::Foreign)
@@ -61,7 +61,7 @@ pub(super) fn lock_file(args: &HostArgs) -> Option<PathBuf> {
 }
 
 /// Sends one request, with a body that may be empty, and waits for the answer.
-pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<Answer, ClientError> {
+pub(super) fn ask(args: &HostArgs, method: Method, path: &str, body: String) -> Result<HostAnswer, ClientError> {
     ask_with(args, method, path, body, async |_| std::future::pending().await)
 }
 
@@ -72,7 +72,7 @@ pub(super) fn ask_with(
     path: &str,
     body: String,
     meanwhile: impl AsyncFnOnce(&Path),
-) -> Result<Answer, ClientError> {
+) -> Result<HostAnswer, ClientError> {
     let folder = working_folder().map_err(ClientError::WorkingFolder)?;
     let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
     let no_answer = |error| ClientError::Silent {
@@ -98,7 +98,7 @@ pub(super) fn ask_with(
 
 /// Sends one request over a connection of its own. The texts of the answer are fit for a terminal, and its size is
 /// bounded.
-pub(super) async fn exchange(socket: &Path, method: Method, path: &str, body: String) -> Result<Answer, HttpError> {
+pub(super) async fn exchange(socket: &Path, method: Method, path: &str, body: String) -> Result<HostAnswer, HttpError> {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -107,7 +107,7 @@ pub(super) async fn exchange(socket: &Path, method: Method, path: &str, body: St
     let status = response.status();
     let mut body = serde_json::from_slice(&HttpAnswer::read(response).await?.body)?;
     make_printable(&mut body);
-    Ok(Answer { status, body })
+    Ok(HostAnswer { status, body })
 }
 
 /// Takes the characters that command a terminal from every text: names come from the project, or from the process

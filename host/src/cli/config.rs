@@ -113,7 +113,7 @@ const SECRET: [&str; 1] = ["env.secret_command"];
 /// The place that gives a setting its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
-enum Origin {
+enum SettingOrigin {
     Default,
     #[serde(rename = "baton.toml")]
     File {
@@ -129,11 +129,11 @@ enum Origin {
 
 /// A setting, its value, and the place that gives the value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Settled {
+struct EffectiveSetting {
     setting: String,
     value: String,
     #[serde(flatten)]
-    origin: Origin,
+    origin: SettingOrigin,
     /// The help of the setting.
     help: String,
 }
@@ -156,19 +156,19 @@ pub(super) fn run(args: &ConfigArgs) -> ExitCode {
 }
 
 /// Returns a line for each setting: its name, its value, and the place that gives the value.
-fn in_columns(settled: &[Settled]) -> String {
+fn in_columns(settled: &[EffectiveSetting]) -> String {
     let width = settled.iter().map(|one| one.value.len()).max();
     let width = width.unwrap_or_default().min(40);
-    let line = |one: &Settled| format!("{:<26} {:<width$}  {}\n", one.setting, one.value, one.origin);
+    let line = |one: &EffectiveSetting| format!("{:<26} {:<width$}  {}\n", one.setting, one.value, one.origin);
     settled.iter().map(line).collect()
 }
 
-fn settled(args: &ConfigArgs) -> Result<Vec<Settled>, ServeError> {
+fn settled(args: &ConfigArgs) -> Result<Vec<EffectiveSetting>, ServeError> {
     // Making the plan reports every wrong value.
     let root = plan(&args.serve, Mode::Dev)?.project.root;
     let text = regular_file::read(&root.join("baton.toml"), LARGEST_FILE).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let written = Written::read(&text);
+    let written = FileValues::read(&text);
     let matches = Cli::command().get_matches();
     let given = matches.subcommand_matches("config").cloned().unwrap_or_default();
     let said = |variable: &str| std::env::var(variable).ok();
@@ -250,8 +250,13 @@ impl Setting {
     }
 
     /// Settles the value of the setting. `said` gives the value of a variable.
-    fn settle(&self, given: &ArgMatches, written: &Written<'_>, said: impl Fn(&str) -> Option<String>) -> Settled {
-        let settled = |value: String, origin| Settled {
+    fn settle(
+        &self,
+        given: &ArgMatches,
+        written: &FileValues<'_>,
+        said: impl Fn(&str) -> Option<String>,
+    ) -> EffectiveSetting {
+        let settled = |value: String, origin| EffectiveSetting {
             setting: self.name(),
             value,
             origin,
@@ -268,37 +273,39 @@ impl Setting {
                 Some(ValueSource::CommandLine) => {
                     return settled(
                         raw(),
-                        Origin::Flag {
+                        SettingOrigin::Flag {
                             flag: self.flag().unwrap_or_default(),
                         },
                     );
                 }
                 Some(ValueSource::EnvVariable) => {
                     let variable = self.variable.clone().unwrap_or_default();
-                    return settled(raw(), Origin::Variable { variable });
+                    return settled(raw(), SettingOrigin::Variable { variable });
                 }
                 _ => {}
             }
         } else if let Some(variable) = self.variable.clone()
             && let Some(value) = said(&variable)
         {
-            return settled(value, Origin::Variable { variable });
+            return settled(value, SettingOrigin::Variable { variable });
         }
         match self.key.and_then(|key| written.find(key)) {
             Some((_, line)) if self.key.is_some_and(|key| SECRET.contains(&key)) => {
-                settled("(not shown)".to_owned(), Origin::File { line })
+                settled("(not shown)".to_owned(), SettingOrigin::File { line })
             }
-            Some((value, line)) if self.is_negated() => settled((value != "true").to_string(), Origin::File { line }),
-            Some((value, line)) => settled(value.to_owned(), Origin::File { line }),
-            None => settled(self.default.clone(), Origin::Default),
+            Some((value, line)) if self.is_negated() => {
+                settled((value != "true").to_string(), SettingOrigin::File { line })
+            }
+            Some((value, line)) => settled(value.to_owned(), SettingOrigin::File { line }),
+            None => settled(self.default.clone(), SettingOrigin::Default),
         }
     }
 }
 
 /// The values of a `baton.toml`: dotted key, text, line.
-struct Written<'t>(Vec<(String, &'t str, usize)>);
+struct FileValues<'t>(Vec<(String, &'t str, usize)>);
 
-impl<'t> Written<'t> {
+impl<'t> FileValues<'t> {
     /// Reads the values of a text. There are none where the text is no TOML, which another place reports.
     fn read(text: &'t str) -> Self {
         let mut all = Vec::new();
@@ -331,7 +338,7 @@ fn collect<'t>(text: &'t str, above: &str, table: &DeTable<'_>, all: &mut Vec<(S
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -349,7 +356,7 @@ mod tests {
 
     use clap::{Args as _, Parser as _};
 
-    use super::{Cli, ConfigArgs, KEYS, Mode, Origin, Settled, Written, all, plan};
+    use super::{Cli, ConfigArgs, EffectiveSetting, FileValues, KEYS, Mode, SettingOrigin, all, plan};
     use crate::cli::Command;
     use crate::duration::parse_duration;
 
@@ -357,17 +364,18 @@ mod tests {
     const RENEW: &str = "BATON_RENEW_COVERAGE";
 
     const HEAD: &str = "# Configuration\n\n\
-        A flag comes before its variable, that before the key in `baton.toml` (beside `package.json`), and that before the \
-        default. `baton config` prints every value and the place that says so. `baton.toml` is read when the host starts; a \
-        key that is not known is an error. Durations are written `90s`, `10m`, `2h`.\n\n\
+        A setting has up to four places. The first of these that has a value wins: the flag, the variable, the key in \
+        `baton.toml` beside `package.json`, the default. `baton config` prints every value and its place. `baton.toml` is read \
+        when the host starts; an unknown key is an error. Durations are written `90s`, `10m`, `2h`.\n\n\
+        ```toml\nport = 4000\ndrain_timeout = \"4h\"\n\n[env]\nfile = \".env\"\n```\n\n\
         | key | flag | variable | default | what it does |\n|---|---|---|---|---|\n";
-    const TAIL: &str = "\n`BATON_CODE_CACHE` names the folder for what is made of the project's files; `off` keeps nothing. \
-        This table is made of the command line's declarations by a test.\n";
+    const TAIL: &str = "\n`BATON_CODE_CACHE` names the folder of the [caches](operations.md#caches); `off` keeps nothing. A test makes \
+        this table of the command line's declarations.\n";
 
-    fn settle(arguments: &[&str], file: &str) -> Vec<Settled> {
+    fn settle(arguments: &[&str], file: &str) -> Vec<EffectiveSetting> {
         let words = ["baton"].iter().chain(arguments);
         let given = ConfigArgs::augment_args(clap::Command::new("baton")).get_matches_from(words);
-        let written = Written::read(file);
+        let written = FileValues::read(file);
         let said = |variable: &str| (variable == "INNGEST_ENV").then(|| "branch".to_owned());
         all()
             .iter()
@@ -385,15 +393,18 @@ mod tests {
             (found.value.as_str(), found.origin.clone())
         };
         let flag = "--hold".to_owned();
-        assert_eq!(of("hold"), ("7m", Origin::Flag { flag }));
-        assert_eq!(of("port"), ("4000", Origin::File { line: 1 }));
-        assert_eq!(of("no_spare"), ("true", Origin::File { line: 2 }));
-        assert_eq!(of("env.secret_command"), ("(not shown)", Origin::File { line: 6 }));
-        assert_eq!(of("watch.mode"), ("off", Origin::File { line: 8 }));
+        assert_eq!(of("hold"), ("7m", SettingOrigin::Flag { flag }));
+        assert_eq!(of("port"), ("4000", SettingOrigin::File { line: 1 }));
+        assert_eq!(of("no_spare"), ("true", SettingOrigin::File { line: 2 }));
+        assert_eq!(
+            of("env.secret_command"),
+            ("(not shown)", SettingOrigin::File { line: 6 })
+        );
+        assert_eq!(of("watch.mode"), ("off", SettingOrigin::File { line: 8 }));
         let variable = "INNGEST_ENV".to_owned();
-        assert_eq!(of("inngest.env"), ("branch", Origin::Variable { variable }));
-        assert_eq!(of("inngest.serve_path"), ("/jobs", Origin::File { line: 11 }));
-        assert_eq!(of("load_timeout"), ("60s", Origin::Default));
+        assert_eq!(of("inngest.env"), ("branch", SettingOrigin::Variable { variable }));
+        assert_eq!(of("inngest.serve_path"), ("/jobs", SettingOrigin::File { line: 11 }));
+        assert_eq!(of("load_timeout"), ("60s", SettingOrigin::Default));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hyper::Method;
 
 use super::client::{self, HostArgs};
 use super::output::say;
-use crate::status::{Answer, DrainStatus};
+use crate::status::{DrainStatus, RouteAnswer};
 
 /// The pause between two looks at a host that is to end.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -39,12 +39,12 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
         say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
-            Ok(Answer::Done(DrainStatus { in_flight, .. })) => {
+            Ok(RouteAnswer::Done(DrainStatus { in_flight, .. })) => {
                 say(format_args!(
                     "draining: {in_flight} call(s) in flight; the host takes no new ones, and ends after them\n"
                 ));
             }
-            Ok(Answer::Refused { error }) => eprintln!("not draining: {}", error.message),
+            Ok(RouteAnswer::Refused { error }) => eprintln!("not draining: {}", error.message),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),
         }
     }

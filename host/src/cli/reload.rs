@@ -13,7 +13,7 @@ use hyper::Method;
 use super::client::{self, HostArgs};
 use super::output::say;
 use crate::generation::{FunctionChanges, GenerationId, Outcome, Report, report_words};
-use crate::status::{Answer, Status};
+use crate::status::{RouteAnswer, Status};
 
 /// The pause between two looks of a command that waits for a load.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -58,9 +58,9 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
         say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
-            Ok(Answer::Done(report)) if succeeded => drop(say(summary(&report))),
-            Ok(Answer::Done(report)) => eprint!("{}", refusal(&report)),
-            Ok(Answer::Refused { error }) => eprint!("{}", refused(&error.message, &error.help)),
+            Ok(RouteAnswer::Done(report)) if succeeded => drop(say(summary(&report))),
+            Ok(RouteAnswer::Done(report)) => eprint!("{}", refusal(&report)),
+            Ok(RouteAnswer::Refused { error }) => eprint!("{}", refused(&error.message, &error.help)),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),
         }
     }

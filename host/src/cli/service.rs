@@ -35,11 +35,11 @@ const HOMEBREW: &str = "/opt/homebrew/bin";
 #[derive(Debug, Args)]
 pub struct ServiceArgs {
     #[command(subcommand)]
-    action: Action,
+    action: ServiceAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum ServiceAction {
     /// Show the unit; nothing is written.
     Print(DescribeArgs),
     /// Write the unit, start the service, wait until it serves.
@@ -125,7 +125,7 @@ enum Manager {
 
 /// The reason why the command failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-enum Failure {
+enum ServiceCommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Project(#[from] ProjectError),
@@ -142,15 +142,16 @@ enum Failure {
 
 pub(super) fn run(args: &ServiceArgs) -> ExitCode {
     let done = match &args.action {
-        Action::Print(args) => print(args),
-        Action::Install(args) => install(args),
-        Action::Uninstall(args) => uninstall(args),
+        ServiceAction::Print(args) => print(args),
+        ServiceAction::Install(args) => install(args),
+        ServiceAction::Uninstall(args) => uninstall(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = match &failure {
-                Failure::Project(ProjectError::Unreadable { .. }) | Failure::NoBinary { .. } => 2,
+                ServiceCommandError::Project(ProjectError::Unreadable { .. })
+                | ServiceCommandError::NoBinary { .. } => 2,
                 _ => 1,
             };
             eprintln!("{:?}", Report::new(failure));
@@ -159,7 +160,7 @@ pub(super) fn run(args: &ServiceArgs) -> ExitCode {
     }
 }
 
-fn print(args: &DescribeArgs) -> Result<(), Failure> {
+fn print(args: &DescribeArgs) -> Result<(), ServiceCommandError> {
     let service = describe(args)?;
     output::say(match args.which.manager() {
         Manager::Systemd => systemctl::print(&service),
@@ -168,7 +169,7 @@ fn print(args: &DescribeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn install(args: &DescribeArgs) -> Result<(), Failure> {
+fn install(args: &DescribeArgs) -> Result<(), ServiceCommandError> {
     let service = describe(args)?;
     match args.which.manager() {
         Manager::Systemd => systemctl::install(&service, &say)?,
@@ -199,8 +200,8 @@ fn quoted(word: &str) -> String {
     }
 }
 
-fn uninstall(args: &WhichArgs) -> Result<(), Failure> {
-    let folder = working_folder().map_err(Failure::WorkingFolder)?;
+fn uninstall(args: &WhichArgs) -> Result<(), ServiceCommandError> {
+    let folder = working_folder().map_err(ServiceCommandError::WorkingFolder)?;
     // A project that is gone is no reason to keep its service.
     let (root, config) = match discover(None, &folder) {
         Ok((project, config)) => (project.root, config),
@@ -227,8 +228,8 @@ fn note(line: &str) {
 }
 
 /// Settles the content of the unit, and checks the things that the unit relies on.
-fn describe(args: &DescribeArgs) -> Result<Service, Failure> {
-    let here = working_folder().map_err(Failure::WorkingFolder)?;
+fn describe(args: &DescribeArgs) -> Result<Service, ServiceCommandError> {
+    let here = working_folder().map_err(ServiceCommandError::WorkingFolder)?;
     let (project, config) = discover(args.path.as_deref(), &here)?;
     let owner = args.which.owner(&project.root)?;
     let binary = binary(args.binary.as_deref().map(|named| here.join(named)))?;
@@ -318,10 +319,10 @@ impl WhichArgs {
 
 /// The binary that was named; else this binary, by the path of its call: where that path is a link, the next version
 /// takes its place.
-fn binary(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+fn binary(named: Option<PathBuf>) -> Result<PathBuf, ServiceCommandError> {
     let no_binary = |path: &Path| {
         let path = path.to_owned();
-        move |error| Failure::NoBinary { path, error }
+        move |error| ServiceCommandError::NoBinary { path, error }
     };
     if let Some(path) = named {
         path.metadata().map_err(no_binary(&path))?;

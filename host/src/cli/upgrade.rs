@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::client::{self, HostArgs};
 use super::output::say;
-use crate::status::Answer;
-use crate::supervisor::Upgraded;
+use crate::status::RouteAnswer;
+use crate::supervisor::UpgradeReport;
 
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
@@ -43,16 +43,16 @@ pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
         say(format_args!("{}\n", answer.body));
     } else {
         match answer.read() {
-            Ok(Answer::Done(upgraded)) => drop(say(summary(&upgraded))),
-            Ok(Answer::Refused { error }) => eprintln!("not upgraded: {}\n{}", error.message, error.help),
+            Ok(RouteAnswer::Done(upgraded)) => drop(say(summary(&upgraded))),
+            Ok(RouteAnswer::Refused { error }) => eprintln!("not upgraded: {}\n{}", error.message, error.help),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),
         }
     }
     if upgraded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn summary(upgraded: &Upgraded) -> String {
-    let Upgraded { pid, version, .. } = upgraded;
+fn summary(upgraded: &UpgradeReport) -> String {
+    let UpgradeReport { pid, version, .. } = upgraded;
     let generation = upgraded
         .generation
         .map_or_else(|| "null".to_owned(), |id| id.to_string());
@@ -67,18 +67,18 @@ fn summary(upgraded: &Upgraded) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Answer, Upgraded, summary};
+    use super::{RouteAnswer, UpgradeReport, summary};
 
     #[test]
     fn who_serves_and_who_finishes_is_told() {
         let body = json!({"status": "upgraded", "pid": 12, "version": "0.2.0", "generation": 4, "draining": 7});
         let expected = "upgraded: process 12 (baton 0.2.0) serves as generation 4\n  process 7 finishes its calls\n";
-        let Answer::Done(upgraded) = serde_json::from_value::<Answer<Upgraded>>(body).unwrap() else {
+        let RouteAnswer::Done(upgraded) = serde_json::from_value::<RouteAnswer<UpgradeReport>>(body).unwrap() else {
             panic!("it was");
         };
         assert_eq!(summary(&upgraded), expected);
         let body = json!({"error": {"message": "it hangs", "help": "Nothing was changed."}});
-        let refused = serde_json::from_value::<Answer<Upgraded>>(body).unwrap();
-        assert!(matches!(refused, Answer::Refused { error } if error.message == "it hangs"));
+        let refused = serde_json::from_value::<RouteAnswer<UpgradeReport>>(body).unwrap();
+        assert!(matches!(refused, RouteAnswer::Refused { error } if error.message == "it hangs"));
     }
 }

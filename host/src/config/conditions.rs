@@ -59,10 +59,10 @@ fn words(text: &str) -> Vec<String> {
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a list of conditions, as [\"react-server\"]")]
-    enum Written {
+    enum ConditionNames {
         Names(Vec<String>),
     }
-    let Written::Names(names) = Written::deserialize(deserializer)?;
+    let ConditionNames::Names(names) = ConditionNames::deserialize(deserializer)?;
     let is_name = |name: &String| !name.is_empty() && !name.contains(char::is_whitespace);
     match names.iter().find(|name| !is_name(name)) {
         Some(wrong) => Err(serde::de::Error::custom(format!(

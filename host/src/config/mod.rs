@@ -1,13 +1,15 @@
 //! The settings of a host: `baton.toml`, then `BATON_*` variables, then flags; the later wins.
 
 mod conditions;
-mod file;
+mod config_file;
 mod project;
 mod state_folder;
 mod watching;
 
 pub use conditions::ResolveSection;
-pub use file::{Bounds, ConfigFile, ConfigFileError, InngestSection, KEYS, PinMode, RegisterMode, Retries, WatchMode};
+pub use config_file::{
+    Bounds, ConfigFile, ConfigFileError, InngestSection, KEYS, PinMode, RegisterMode, Retries, WatchMode,
+};
 pub use project::{ProjectError, USUAL_FOLDERS, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};
 pub use watching::WatchSection;

@@ -7,7 +7,7 @@ use js_runtime_api::{DEFAULT_SERVE_PATH, Entry, EnvironmentSource, Project};
 use miette::Diagnostic;
 
 use super::conditions::conditions;
-use super::file::{ConfigFile, ConfigFileError};
+use super::config_file::{ConfigFile, ConfigFileError};
 
 /// The folders in which functions are looked for when nothing names their place.
 pub const USUAL_FOLDERS: [&str; 4] = ["functions", "src/functions", "inngest", "src/inngest"];

@@ -10,10 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use js_runtime_api::ownership::{self, NotOurs};
+use js_runtime_api::ownership::{self, OwnershipError};
 use miette::Diagnostic;
 
-use super::file::ConfigFile;
+use super::config_file::ConfigFile;
 use crate::posix::effective_user;
 
 const CONTROL_SOCKET: &str = "control.sock";
@@ -50,7 +50,7 @@ pub enum StateError {
     Open { path: PathBuf, error: io::Error },
     #[error("the admin token is not safe: {0}")]
     #[diagnostic(help("Remove the file: the host makes another token, which only its owner can read."))]
-    Token(NotOurs),
+    Token(OwnershipError),
     #[error("the admin token in {path} has only {length} characters, and could be guessed", path = .path.display())]
     #[diagnostic(help("Write {SHORTEST_TOKEN} or more characters into it, or remove it: the host makes another."))]
     ShortToken { path: PathBuf, length: usize },
@@ -346,9 +346,9 @@ impl StateFolder {
                 file.take(4096).read_to_string(&mut token).map_err(unwritable)?;
             }
             Err(missing) if missing.is_missing() => {}
-            Err(NotOurs::Unusable(_, error)) => return Err(unwritable(error)),
+            Err(OwnershipError::Unusable(_, error)) => return Err(unwritable(error)),
             // An empty file holds no secret that others may know.
-            Err(NotOurs::Readable(_)) if path.metadata().is_ok_and(|file| file.len() == 0) => {}
+            Err(OwnershipError::Readable(_)) if path.metadata().is_ok_and(|file| file.len() == 0) => {}
             Err(unsafe_file) => return Err(StateError::Token(unsafe_file)),
         }
         match token.trim() {

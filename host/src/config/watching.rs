@@ -22,7 +22,7 @@ pub struct WatchSection {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct WatchTable {
     mode: Option<WatchMode>,
     #[serde(default, deserialize_with = "globs")]
     include: Vec<String>,
@@ -45,8 +45,8 @@ fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 
 impl<'de> Deserialize<'de> for WatchSection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl<'de> Visitor<'de> for Written {
+        struct WatchVisitor;
+        impl<'de> Visitor<'de> for WatchVisitor {
             type Value = WatchSection;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +62,10 @@ impl<'de> Deserialize<'de> for WatchSection {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WatchSection, A::Error> {
-                let Table { mode, include, ignore } = Table::deserialize(MapAccessDeserializer::new(map))?;
+                let WatchTable { mode, include, ignore } = WatchTable::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(WatchSection { mode, include, ignore })
             }
         }
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(WatchVisitor)
     }
 }

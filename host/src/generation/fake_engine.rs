@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    App, Body, CallQueue, CallSubject, Caller, Certificates, Ended, Engine, EnvironmentDigest, Function, Isolate,
-    KeptSources, LoadError, LoadErrorKind, LoadRequest, Loaded, Manifest, Project, Request, Response, RunningCall,
-    Sources, Target, Vitals, Watched,
+    App, Body, CallQueue, CallSubject, Caller, Certificates, Engine, EnvironmentDigest, Function, Isolate, IsolateEnd,
+    KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadedIsolate, Manifest, Project, Request, Response,
+    RunningCall, Sources, Target, Vitals, WatchedPaths,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -35,14 +35,14 @@ pub(crate) enum Code {
 
 /// The behaviour of an isolate's code once it is closed and has answered its calls.
 #[derive(Debug, Clone, Copy)]
-enum AtItsEnd {
+enum EndBehaviour {
     Ends,
     Lingers,
     Spins,
 }
 
 /// The time that [`compute`] holds the thread.
-pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(20);
+pub(crate) const COMPUTING: std::time::Duration = std::time::Duration::from_millis(15);
 
 #[derive(Debug)]
 pub(crate) struct FakeEngine {
@@ -112,7 +112,7 @@ impl Engine for FakeEngine {
         }))
     }
 
-    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>> {
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedIsolate, LoadError>> {
         self.loads.send_modify(|loads| *loads += 1);
         let allowed = self.loads_allowed.clone();
         let (answers_allowed, alive) = (self.answers_allowed.clone(), self.alive.clone());
@@ -134,7 +134,7 @@ impl Engine for FakeEngine {
                     });
                 }
             };
-            Ok(Loaded {
+            Ok(LoadedIsolate {
                 isolate: FakeIsolate::start(version, request.queue, answers_allowed, alive),
                 manifest: manifest(version),
             })
@@ -194,10 +194,10 @@ impl Sources for FakeSources {
         1
     }
 
-    fn watched(&self) -> Watched {
-        Watched {
+    fn watched(&self) -> WatchedPaths {
+        WatchedPaths {
             files: ["hello.ts".into()].into(),
-            ..Watched::default()
+            ..WatchedPaths::default()
         }
     }
 
@@ -224,7 +224,7 @@ impl Sources for FakeSources {
 struct FakeIsolate {
     closed: CancellationToken,
     terminated: CancellationToken,
-    ended: watch::Receiver<Option<Ended>>,
+    ended: watch::Receiver<Option<IsolateEnd>>,
     signs: Arc<Mutex<Signs>>,
 }
 
@@ -266,21 +266,21 @@ impl FakeIsolate {
         let signs = isolate.signs.clone();
         tokio::spawn(async move {
             let mut calls = JoinSet::new();
-            let mut at_its_end = AtItsEnd::Ends;
+            let mut at_its_end = EndBehaviour::Ends;
             let why = loop {
                 let take = std::future::poll_fn(|context| queue.poll_take(context));
                 let call = tokio::select! {
                     biased;
-                    () = terminated.cancelled() => break Ended::Terminated,
+                    () = terminated.cancelled() => break IsolateEnd::Terminated,
                     () = closed.cancelled() => {
                         while calls.join_next().await.is_some() {}
                         match at_its_end {
-                            AtItsEnd::Ends => break Ended::Closed,
-                            AtItsEnd::Lingers => {}
-                            AtItsEnd::Spins => signs.lock().unwrap().blocked_since = Some(Instant::now()),
+                            EndBehaviour::Ends => break IsolateEnd::Closed,
+                            EndBehaviour::Lingers => {}
+                            EndBehaviour::Spins => signs.lock().unwrap().blocked_since = Some(Instant::now()),
                         }
                         terminated.cancelled().await;
-                        break Ended::Terminated;
+                        break IsolateEnd::Terminated;
                     }
                     call = take => call,
                 };
@@ -298,7 +298,7 @@ impl FakeIsolate {
                         signs.lock().unwrap().blocked_since = Some(Instant::now());
                         tokio::select! {
                             permit = answers_allowed.acquire() => permit.unwrap().forget(),
-                            () = terminated.cancelled() => break Ended::Terminated,
+                            () = terminated.cancelled() => break IsolateEnd::Terminated,
                         }
                         *signs.lock().unwrap() = Signs::default();
                         call.answer.give(Ok(response(version)));
@@ -320,14 +320,14 @@ impl FakeIsolate {
                         });
                         if how == "fill" {
                             while calls.join_next().await.is_some() {}
-                            break Ended::Condemned;
+                            break IsolateEnd::Condemned;
                         }
                     }
-                    Some("die") => break Ended::OutOfMemory,
+                    Some("die") => break IsolateEnd::OutOfMemory,
                     other => {
                         at_its_end = match other {
-                            Some("linger") => AtItsEnd::Lingers,
-                            Some("spin") => AtItsEnd::Spins,
+                            Some("linger") => EndBehaviour::Lingers,
+                            Some("spin") => EndBehaviour::Spins,
                             _ => at_its_end,
                         };
                         signs.lock().unwrap().calls.retain(|id| *id != call.id);
@@ -420,7 +420,7 @@ impl Isolate for FakeIsolate {
         self.terminated.cancel();
     }
 
-    fn ended(&self) -> BoxFuture<'static, Ended> {
+    fn ended(&self) -> BoxFuture<'static, IsolateEnd> {
         let mut ended = self.ended.clone();
         async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() }.boxed()
     }

@@ -9,9 +9,9 @@ use js_runtime_api::{Engine, Project, Sources};
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
 
-use super::report::NotKept;
+use super::report::RollbackRefusal;
 use super::state::GenerationId;
-use super::store::{Kept, Store};
+use super::store::{Store, StoredGeneration};
 use crate::blocking;
 use crate::tasks::OwnedTask;
 
@@ -25,7 +25,7 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 /// The generations that served last: see the module's documentation. The newest is last.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    all: VecDeque<Past>,
+    all: VecDeque<PastGeneration>,
     /// The revision of each generation's sources when they were kept on the disk.
     on_disk: BTreeMap<GenerationId, usize>,
     store: Option<Arc<Store>>,
@@ -34,7 +34,7 @@ pub(super) struct History {
 
 /// A generation that served.
 #[derive(Debug, Clone)]
-pub(super) struct Past {
+pub(super) struct PastGeneration {
     pub(super) id: GenerationId,
     pub(super) git: Option<String>,
     pub(super) sources: Arc<dyn Sources>,
@@ -44,7 +44,7 @@ pub(super) struct Past {
 #[derive(Debug)]
 struct Writer {
     /// The newest generation that is to be written: while the disk hangs, only this one waits.
-    past: watch::Sender<Option<Past>>,
+    past: watch::Sender<Option<PastGeneration>>,
     /// The newest generation that was written, or could not be.
     done: watch::Receiver<Option<GenerationId>>,
     task: OwnedTask<()>,
@@ -76,7 +76,7 @@ impl History {
     }
 
     /// Keeps the sources of a generation that serves from now on.
-    pub(super) fn push(&mut self, past: Past) {
+    pub(super) fn push(&mut self, past: PastGeneration) {
         self.all.push_back(past.clone());
         if self.all.len() > KEPT
             && let Some(forgotten) = self.all.pop_front()
@@ -111,7 +111,7 @@ impl History {
         }
     }
 
-    fn keep_on_disk(&mut self, past: Past) {
+    fn keep_on_disk(&mut self, past: PastGeneration) {
         if let Some(writer) = &self.writer {
             self.on_disk.insert(past.id, past.sources.revision());
             // A writer that has ended has said why.
@@ -166,22 +166,26 @@ impl History {
     }
 
     /// The newest generation before that one; `None`: the newest of all.
-    pub(super) fn before(&self, id: Option<GenerationId>) -> Option<Past> {
+    pub(super) fn before(&self, id: Option<GenerationId>) -> Option<PastGeneration> {
         let mut newest_first = self.all.iter().rev();
         newest_first.find(|past| id.is_none_or(|id| past.id < id)).cloned()
     }
 
     /// The generation that is wanted, or without a number the newest one that is not the current one.
-    pub(super) fn find(&self, wanted: Option<GenerationId>, current: Option<GenerationId>) -> Result<Past, NotKept> {
+    pub(super) fn find(
+        &self,
+        wanted: Option<GenerationId>,
+        current: Option<GenerationId>,
+    ) -> Result<PastGeneration, RollbackRefusal> {
         let mut newest_first = self.all.iter().rev();
         let found = newest_first.find(|past| wanted.map_or(Some(past.id) != current, |wanted| wanted == past.id));
-        found.cloned().ok_or_else(|| NotKept::new(wanted, &self.kept()))
+        found.cloned().ok_or_else(|| RollbackRefusal::new(wanted, &self.kept()))
     }
 }
 
-fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> {
+fn restore(kept: &StoredGeneration, engine: &dyn Engine, project: &Project) -> Option<PastGeneration> {
     match engine.restore(project.clone(), &kept.sources) {
-        Ok(sources) => Some(Past {
+        Ok(sources) => Some(PastGeneration {
             id: kept.id,
             git: kept.git.clone(),
             sources,
@@ -196,7 +200,7 @@ fn restore(kept: &Kept, engine: &dyn Engine, project: &Project) -> Option<Past> 
 impl Writer {
     /// Starts to write what is newer than `done`.
     fn start(store: Arc<Store>, done: Option<GenerationId>) -> Self {
-        let (past, mut to_write) = watch::channel(None::<Past>);
+        let (past, mut to_write) = watch::channel(None::<PastGeneration>);
         let (written, done) = watch::channel(done);
         let task = OwnedTask::spawn("writer of sources", async move {
             // A generation that a newer one has superseded already is not written.
@@ -214,9 +218,9 @@ impl Writer {
     }
 }
 
-fn write(store: &Store, Past { id, git, sources }: Past) {
+fn write(store: &Store, PastGeneration { id, git, sources }: PastGeneration) {
     let kept = sources.keep().map_err(std::io::Error::other).and_then(|sources| {
-        let kept = Kept { id, git, sources };
+        let kept = StoredGeneration { id, git, sources };
         store.keep(&kept)
     });
     match kept {

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::live::{CallInfo, Generation, Held};
+use super::live::{CallInfo, Generation, GenerationGuard};
 use super::state::GenerationId;
-use crate::wire::{DISCOVERY, Head, SdkAnswer};
+use crate::wire::{AnswerHead, DISCOVERY, SdkAnswer};
 
 /// The time that a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
@@ -50,14 +50,14 @@ struct Inner {
 
 #[derive(Debug)]
 struct Hold {
-    held: Held,
+    held: GenerationGuard,
     until: Instant,
 }
 
 /// The number of calls to come that belong to a generation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Expected {
+pub struct ExpectedCalls {
     /// The number of steps that the generation planned.
     pub plans: usize,
     /// The number of runs that are pinned to the generation.
@@ -87,7 +87,7 @@ impl Holds {
     }
 
     /// Learns from an answer which calls are to come.
-    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: Head<'_>, body: &[u8]) {
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
         let Some(run) = info.run.as_deref() else {
             return;
         };
@@ -128,10 +128,10 @@ impl Holds {
 
     /// The number of calls that a generation is to expect.
     #[must_use]
-    pub fn expected(&self, id: GenerationId) -> Expected {
+    pub fn expected(&self, id: GenerationId) -> ExpectedCalls {
         let inner = self.lock();
         let of = |hold: &&Hold| hold.held.generation.id == id;
-        Expected {
+        ExpectedCalls {
             plans: inner.plans.values().filter(of).count(),
             runs: inner.runs.values().filter(of).count(),
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::lease::Leases;
 use super::pool::{IsolateId, Pool};
 use super::state::GenerationId;
-use super::timeline::{Answered, Begun, Timeline};
+use super::timeline::{CallResult, CallStart, Timeline};
 
 /// A generation that serves calls: its isolates, and the code that was loaded into them.
 #[derive(Debug)]
@@ -27,14 +27,14 @@ pub struct Generation {
     pub(super) leases: Leases,
     /// The ids of its functions.
     functions: HashSet<String>,
-    calls: Mutex<Calls>,
+    calls: Mutex<RunningCalls>,
     /// Hears when the last lease of a superseded generation is given back.
     emptied: mpsc::UnboundedSender<GenerationId>,
     timeline: Arc<Timeline>,
 }
 
 #[derive(Debug, Default)]
-struct Calls {
+struct RunningCalls {
     next: u64,
     registrations: u64,
     running: BTreeMap<u64, (CallInfo, Instant)>,
@@ -78,14 +78,14 @@ impl CallInfo {
     #[must_use]
     pub fn attempt(&self) -> Option<u32> {
         #[derive(Deserialize)]
-        struct Body {
+        struct CallBody {
             ctx: Context,
         }
         #[derive(Deserialize)]
         struct Context {
             attempt: u32,
         }
-        serde_json::from_slice::<Body>(&self.body)
+        serde_json::from_slice::<CallBody>(&self.body)
             .ok()
             .map(|body| body.ctx.attempt)
     }
@@ -116,8 +116,8 @@ impl Generation {
     }
 
     /// Keeps the generation from retiring; `None` when it has retired.
-    pub(super) fn hold(self: &Arc<Self>) -> Option<Held> {
-        self.leases.take().then(|| Held {
+    pub(super) fn hold(self: &Arc<Self>) -> Option<GenerationGuard> {
+        self.leases.take().then(|| GenerationGuard {
             generation: self.clone(),
         })
     }
@@ -154,7 +154,7 @@ impl Generation {
             held,
             call,
             function,
-            answered: Answered::default(),
+            answered: CallResult::default(),
         })
     }
 
@@ -214,7 +214,7 @@ impl Generation {
 
     /// The oldest of the calls that have run for at least this long.
     #[must_use]
-    pub fn running(&self, at_least: Duration, most: usize) -> Vec<Begun> {
+    pub fn running(&self, at_least: Duration, most: usize) -> Vec<CallStart> {
         let running: Vec<(u64, CallInfo, Instant)> = {
             let calls = self.lock();
             let running = calls.running.iter().map(|(call, (info, since))| (*call, info, *since));
@@ -229,9 +229,9 @@ impl Generation {
         begun.collect()
     }
 
-    fn begun(&self, info: &CallInfo, call: u64, since: Instant) -> Begun {
+    fn begun(&self, info: &CallInfo, call: u64, since: Instant) -> CallStart {
         let began = self.timeline.millis(since);
-        Begun::new(info, self.id, call, self.pool.isolate_of(call), began)
+        CallStart::new(info, self.id, call, self.pool.isolate_of(call), began)
     }
 
     /// The calls that have taken longer than the limit, and have no answer yet.
@@ -254,7 +254,7 @@ impl Generation {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Calls> {
+    fn lock(&self) -> MutexGuard<'_, RunningCalls> {
         // A panicked holder leaves a map of calls that is still a map of calls.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,11 +262,11 @@ impl Generation {
 
 /// A hold on a generation, which does not retire before the hold is dropped.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct GenerationGuard {
     pub(super) generation: Arc<Generation>,
 }
 
-impl Drop for Held {
+impl Drop for GenerationGuard {
     fn drop(&mut self) {
         if self.generation.leases.give_back() {
             // Nobody listens any more when the host ends.
@@ -278,10 +278,10 @@ impl Drop for Held {
 /// A call's hold on its generation.
 #[derive(Debug)]
 pub struct Lease {
-    held: Held,
+    held: GenerationGuard,
     call: u64,
     function: Option<String>,
-    answered: Answered,
+    answered: CallResult,
 }
 
 impl Lease {

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
-    CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, Loaded, MemoryLimits, Project,
-    Sources,
+    CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, LoadedIsolate, MemoryLimits,
+    Project, Sources,
 };
 
 use tracing::warn;
 
-use super::reload::{Reason, Want};
+use super::reload_queue::{Reason, WantedCode};
 use super::state::GenerationId;
 use crate::{blocking, descriptors, git};
 
 /// The one request that is worked on.
-pub(super) struct Running {
-    pub(super) want: Want,
+pub(super) struct RunningLoad {
+    pub(super) want: WantedCode,
     pub(super) reason: Reason,
     pub(super) began: Instant,
-    phase: Phase,
+    phase: LoadPhase,
     /// The sources that are being loaded, once their reading has begun.
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
     load_began: Instant,
@@ -44,13 +44,13 @@ const SUPERSEDED_IN_A_ROW: u32 = 10;
 
 /// Loads in a row that were given up for newer edits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Superseded {
+pub(super) struct SupersededLoads {
     /// The beginning of the first of them.
     pub(super) since: Instant,
     times: u32,
 }
 
-impl Superseded {
+impl SupersededLoads {
     /// Counts one more load that is given up and that began then.
     pub(super) fn once_more(before: Option<Self>, began: Instant) -> Self {
         Self {
@@ -65,21 +65,21 @@ impl Superseded {
     }
 }
 
-enum Phase {
-    Comparing(BoxFuture<'static, Comparison>),
+enum LoadPhase {
+    Comparing(BoxFuture<'static, DiskComparison>),
     Loading(GenerationId, BoxFuture<'static, LoadResult>),
 }
 
 /// The end of a phase.
-pub(super) enum Done {
+pub(super) enum LoadPhaseEnd {
     /// The disk was compared; a generation begins only if something changed.
-    Compared(Comparison),
+    Compared(DiskComparison),
     Loaded(GenerationId, Box<LoadResult>),
 }
 
 /// The outcome of comparing the disk with the sources that were read before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub(super) enum DiskComparison {
     Changed,
     /// The disk reads as it did for the current generation.
     AsCurrent,
@@ -88,10 +88,10 @@ pub(super) enum Comparison {
 }
 
 pub(super) struct LoadResult {
-    pub(super) loaded: Result<Loaded, LoadError>,
+    pub(super) loaded: Result<LoadedIsolate, LoadError>,
     /// `None` when not even the list of modules could be read.
     pub(super) sources: Option<Arc<dyn Sources>>,
-    pub(super) origin: Origin,
+    pub(super) origin: SourceOrigin,
     /// Tells whether the load failed and the disk changed meanwhile: the load may have read something half done.
     pub(super) torn: bool,
     /// The queue from which the isolate takes its calls.
@@ -100,7 +100,7 @@ pub(super) struct LoadResult {
 
 /// The origin of a generation's sources.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origin {
+pub(super) struct SourceOrigin {
     /// The commit that was checked out, where there is git.
     pub(super) git: Option<String>,
     /// The earlier generation whose sources these are.
@@ -108,19 +108,19 @@ pub(super) struct Origin {
 }
 
 /// The input of a load.
-pub(super) struct Making {
+pub(super) struct LoadInput {
     pub(super) id: GenerationId,
     pub(super) project: Project,
     /// The sources to load; `None`: those on the disk.
-    pub(super) sources: Option<(Origin, Arc<dyn Sources>)>,
+    pub(super) sources: Option<(SourceOrigin, Arc<dyn Sources>)>,
     pub(super) timeout: Duration,
     pub(super) memory: MemoryLimits,
 }
 
-impl Running {
+impl RunningLoad {
     /// Begins with comparing the disk with the sources that serve, and with those that were read last.
     pub(super) fn compare(
-        want: Want,
+        want: WantedCode,
         reason: Reason,
         began: Instant,
         current: Option<Arc<dyn Sources>>,
@@ -132,24 +132,24 @@ impl Running {
             let reads_as = |sources: Arc<dyn Sources>| !sources.is_changed_on_disk() && !sources.secrets_changed();
             let compared = blocking::run("comparing the files", COMPARED_WITHIN, move || {
                 if current.is_some_and(reads_as) {
-                    Comparison::AsCurrent
+                    DiskComparison::AsCurrent
                 } else if read_last.is_some_and(reads_as) {
-                    Comparison::AsReadLast
+                    DiskComparison::AsReadLast
                 } else {
-                    Comparison::Changed
+                    DiskComparison::Changed
                 }
             });
             // A comparison without an outcome is settled by a load.
             compared.await.unwrap_or_else(|error| {
                 warn!(%error, "cannot compare the files with the current generation: loading them");
-                Comparison::Changed
+                DiskComparison::Changed
             })
         };
         Self {
             want,
             reason,
             began,
-            phase: Phase::Comparing(compared.boxed()),
+            phase: LoadPhase::Comparing(compared.boxed()),
             sources: Arc::default(),
             load_began: began,
             progress: LoadProgress::default(),
@@ -157,7 +157,13 @@ impl Running {
     }
 
     /// Loads the generation.
-    pub(super) fn load(want: Want, reason: Reason, began: Instant, engine: Arc<dyn Engine>, making: Making) -> Self {
+    pub(super) fn load(
+        want: WantedCode,
+        reason: Reason,
+        began: Instant,
+        engine: Arc<dyn Engine>,
+        making: LoadInput,
+    ) -> Self {
         let id = making.id;
         let sources = Arc::<OnceLock<_>>::default();
         let progress = LoadProgress::default();
@@ -165,7 +171,7 @@ impl Running {
             want,
             reason,
             began,
-            phase: Phase::Loading(
+            phase: LoadPhase::Loading(
                 id,
                 load_or_say_why(engine, making, sources.clone(), progress.clone()).boxed(),
             ),
@@ -178,8 +184,8 @@ impl Running {
     /// The generation that is being loaded.
     pub(super) fn generation(&self) -> Option<GenerationId> {
         match self.phase {
-            Phase::Comparing(_) => None,
-            Phase::Loading(id, _) => Some(id),
+            LoadPhase::Comparing(_) => None,
+            LoadPhase::Loading(id, _) => Some(id),
         }
     }
 
@@ -187,8 +193,8 @@ impl Running {
     pub(super) fn long_load(&self) -> Option<(GenerationId, LoadStage, Duration)> {
         let elapsed = self.load_began.elapsed();
         match self.phase {
-            Phase::Loading(id, _) if elapsed >= LONG => Some((id, self.progress.stage(), elapsed)),
-            Phase::Comparing(_) | Phase::Loading(..) => None,
+            LoadPhase::Loading(id, _) if elapsed >= LONG => Some((id, self.progress.stage(), elapsed)),
+            LoadPhase::Comparing(_) | LoadPhase::Loading(..) => None,
         }
     }
 
@@ -199,10 +205,10 @@ impl Running {
 }
 
 /// The generation of a running load, and the answer to whether files that the load has read have changed since.
-pub(super) type Outdated = BoxFuture<'static, (GenerationId, bool)>;
+pub(super) type OutdatedCheck = BoxFuture<'static, (GenerationId, bool)>;
 
 /// Begins to find out whether the disk differs from what the load has read so far.
-pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn Sources>)) -> Outdated {
+pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn Sources>)) -> OutdatedCheck {
     let compare = move || sources.is_changed_on_disk();
     let changed = blocking::run("comparing the files", COMPARED_WITHIN, compare);
     // A load that reads a disk that does not answer has a limit of its own.
@@ -210,7 +216,7 @@ pub(super) fn find_out_whether_outdated((id, sources): (GenerationId, Arc<dyn So
 }
 
 /// Waits for the answer of [`find_out_whether_outdated`]; without end while nobody asks.
-pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (GenerationId, bool) {
+pub(super) async fn next_outdated(outdated: &mut Option<OutdatedCheck>) -> (GenerationId, bool) {
     match outdated.as_mut() {
         Some(asked) => {
             let answer = asked.await;
@@ -224,11 +230,11 @@ pub(super) async fn next_outdated(outdated: &mut Option<Outdated>) -> (Generatio
 /// Loads a generation. A panic of the engine is an answer, too: the keeper is to outlive it.
 async fn load_or_say_why(
     engine: Arc<dyn Engine>,
-    making: Making,
+    making: LoadInput,
     reading: Arc<OnceLock<Arc<dyn Sources>>>,
     progress: LoadProgress,
 ) -> LoadResult {
-    let origin = Origin {
+    let origin = SourceOrigin {
         git: None,
         restored_from: making.sources.as_ref().and_then(|(origin, _)| origin.restored_from),
     };
@@ -258,11 +264,11 @@ pub(super) fn panicked() -> LoadError {
 
 async fn load(
     engine: Arc<dyn Engine>,
-    making: Making,
+    making: LoadInput,
     reading: Arc<OnceLock<Arc<dyn Sources>>>,
     progress: LoadProgress,
 ) -> LoadResult {
-    let Making {
+    let LoadInput {
         id,
         project,
         sources,
@@ -322,7 +328,7 @@ async fn load(
         loaded,
         sources,
         torn,
-        origin: Origin {
+        origin: SourceOrigin {
             git: git.map(|head| head.to_string()),
             restored_from: None,
         },
@@ -332,10 +338,10 @@ async fn load(
 
 /// Waits until the phase of the running request ends; without end while none runs. The future may be dropped and the
 /// function called again.
-pub(super) async fn next_done(running: &mut Option<Running>) -> Done {
+pub(super) async fn next_done(running: &mut Option<RunningLoad>) -> LoadPhaseEnd {
     match running.as_mut().map(|running| &mut running.phase) {
-        Some(Phase::Comparing(changed)) => Done::Compared(changed.await),
-        Some(Phase::Loading(id, result)) => Done::Loaded(*id, Box::new(result.await)),
+        Some(LoadPhase::Comparing(changed)) => LoadPhaseEnd::Compared(changed.await),
+        Some(LoadPhase::Loading(id, result)) => LoadPhaseEnd::Loaded(*id, Box::new(result.await)),
         None => std::future::pending().await,
     }
 }

@@ -1,18 +1,18 @@
 //! Generations: each is the whole project as it was loaded once, with its own isolates.
 //!
 //! `state` decides, `keeper` alone acts, everybody else reads `table`, `lease` keeps a generation alive while it has
-//! calls, `reload` is the queue of loads, `report` tells their outcomes.
+//! calls, `reload_queue` is the queue of loads, `report` tells their outcomes.
 //!
 //! # Files
 //!
 //! - `state.rs` pure state machine
-//! - `keeper/` the one task that acts, and looks after isolates (`request.rs` the requests to it)
+//! - `keeper/` the one task that acts, and looks after isolates (`keeper_handle.rs` the handle on it)
 //! - `pool.rs` a generation's isolates
 //! - `lease.rs` one atomic word
 //! - `live.rs` a generation that has isolates
 //! - `table.rs` the state that everybody reads
 //! - `timeline.rs` the last minutes, bounded
-//! - `reload.rs` the queue
+//! - `reload_queue.rs` the queue
 //! - `load.rs` a request while it is worked on
 //! - `losses.rs` the cost of isolates that V8 could not end
 //! - `deadlines.rs`
@@ -31,7 +31,7 @@ mod live;
 mod load;
 mod losses;
 mod pool;
-mod reload;
+mod reload_queue;
 mod report;
 pub mod report_words;
 mod retry;
@@ -46,13 +46,13 @@ pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 
-pub use holds::{Expected, Holds, Pin};
-pub use keeper::{Frozen, Keeper, Limits};
+pub use holds::{ExpectedCalls, Holds, Pin};
+pub use keeper::{FrozenHost, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
-pub use pool::{IsolateId, Observed};
-pub use reload::{Reason, Want};
+pub use pool::{IsolateId, IsolateObservation};
+pub use reload_queue::{Reason, WantedCode};
 pub use report::{FunctionChanges, Outcome, Report};
 pub use role::Role;
 pub use state::{GenerationId, PublicState, State};
-pub use table::{Entry, Gone, HostEvent, Table, View};
-pub use timeline::{Answered, Begun, Last, Mark, News, Reloaded};
+pub use table::{GenerationEntry, HostEvent, LeaseRefusal, Table, View};
+pub use timeline::{CallResult, CallStart, LastCall, Mark, ReloadRecord, TimelineNews};

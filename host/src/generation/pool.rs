@@ -16,6 +16,8 @@ pub struct IsolateId(pub u64);
 
 /// The time after which an isolate that owes a sign of life is blocked.
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// The time for which a call may wait while no isolate takes any: somebody holds the thread of each.
+const STALLED_AFTER: Duration = Duration::from_millis(20);
 /// The time that user code may finish work before somebody is told.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// The time after which isolates that left calls waiting at every look have more to do than they can.
@@ -47,12 +49,12 @@ pub(super) struct Member {
     terminated: bool,
     /// The time since which the isolate is nearly out of memory and has no calls, so that it is to end.
     ending_since: Option<Instant>,
-    finishing: Finishing,
+    finishing: DrainWorkTime,
 }
 
 /// The time for which user code has been finishing work beside calls.
 #[derive(Debug, Clone, Copy)]
-enum Finishing {
+enum DrainWorkTime {
     No,
     Since(Instant),
     /// User code has been finishing work for so long that somebody was told.
@@ -61,7 +63,7 @@ enum Finishing {
 
 /// The state of an isolate when it was last looked at.
 #[derive(Debug, Clone)]
-pub struct Observed {
+pub struct IsolateObservation {
     pub id: IsolateId,
     pub vitals: Vitals,
     pub blocked: bool,
@@ -69,20 +71,20 @@ pub struct Observed {
 
 /// The changes that a look at the isolates found.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct PoolChanges {
     /// The isolates that have just become blocked.
-    pub(super) blocked: Vec<Observed>,
+    pub(super) blocked: Vec<IsolateObservation>,
     /// The isolates that have just become free again.
     pub(super) freed: Vec<IsolateId>,
     /// The isolates that are nearly out of memory, which was not known before.
-    pub(super) condemned: Vec<Observed>,
+    pub(super) condemned: Vec<IsolateObservation>,
     /// The isolates whose user code has been finishing work for a while.
-    pub(super) finishing: Vec<Observed>,
+    pub(super) finishing: Vec<IsolateObservation>,
 }
 
 /// An isolate that was ended for a call that went beyond a limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EndedFor {
+pub(super) struct EndedIsolate {
     pub(super) isolate: IsolateId,
     pub(super) call: u64,
 }
@@ -97,7 +99,7 @@ impl Pool {
 
     /// The states of the isolates when they were last looked at.
     #[must_use]
-    pub fn observed(&self) -> Vec<Observed> {
+    pub fn observed(&self) -> Vec<IsolateObservation> {
         self.lock().isolates.iter().map(Member::observed).collect()
     }
 
@@ -125,6 +127,21 @@ impl Pool {
         !self.lock().isolates.iter().any(Member::takes_calls)
     }
 
+    /// Resolves once a call has waited for a while during which no isolate took any.
+    pub(super) fn stalled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let queue = self.queue.clone();
+        async move {
+            loop {
+                queue.filled().await;
+                let takes = queue.takes();
+                tokio::time::sleep(STALLED_AFTER).await;
+                if !queue.is_empty() && queue.takes() == takes {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Tells whether calls waited at every look for a second, although isolates take them.
     pub(super) fn is_overloaded(&self) -> bool {
         let since = self.lock().calls_wait_since;
@@ -149,7 +166,7 @@ impl Pool {
             blocked: false,
             terminated: false,
             ending_since: None,
-            finishing: Finishing::No,
+            finishing: DrainWorkTime::No,
         });
         id
     }
@@ -178,8 +195,8 @@ impl Pool {
     }
 
     /// Looks at each isolate, and asks it for a sign of life until the next look.
-    pub(super) fn look(&self) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn look(&self) -> PoolChanges {
+        let mut changes = PoolChanges::default();
         let calls_wait = !self.queue.is_empty();
         let mut members = self.lock();
         for member in &mut members.isolates {
@@ -230,12 +247,12 @@ impl Pool {
     }
 
     /// Ends the isolates in which these calls run, and returns the ended isolates, each once.
-    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedFor> {
+    pub(super) fn terminate_running(&self, calls: &[u64]) -> Vec<EndedIsolate> {
         let mut ended = Vec::new();
         for member in self.lock().isolates.iter_mut().filter(|member| !member.terminated) {
             let overdue = member.vitals.calls.iter().find(|call| calls.contains(&call.id));
             if let Some(RunningCall { id: call, .. }) = overdue {
-                ended.push(EndedFor {
+                ended.push(EndedIsolate {
                     isolate: member.id,
                     call: *call,
                 });
@@ -332,10 +349,10 @@ impl Member {
     /// Tells, once, that the isolate's code has been finishing work for a while.
     fn has_finished_for_a_while(&mut self) -> bool {
         self.finishing = match (self.vitals.finishing, self.finishing) {
-            (None, _) => Finishing::No,
-            (Some(_), Finishing::No) => Finishing::Since(Instant::now()),
-            (Some(_), Finishing::Since(since)) if since.elapsed() >= A_WHILE => {
-                self.finishing = Finishing::Long;
+            (None, _) => DrainWorkTime::No,
+            (Some(_), DrainWorkTime::No) => DrainWorkTime::Since(Instant::now()),
+            (Some(_), DrainWorkTime::Since(since)) if since.elapsed() >= A_WHILE => {
+                self.finishing = DrainWorkTime::Long;
                 return true;
             }
             (Some(_), known) => known,
@@ -343,8 +360,8 @@ impl Member {
         false
     }
 
-    fn observed(&self) -> Observed {
-        Observed {
+    fn observed(&self) -> IsolateObservation {
+        IsolateObservation {
             id: self.id,
             vitals: self.vitals.clone(),
             blocked: self.blocked,

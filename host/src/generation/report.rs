@@ -30,7 +30,7 @@ pub enum Outcome {
         hash: String,
         git: Option<String>,
         functions: FunctionChanges,
-        draining: Vec<Draining>,
+        draining: Vec<DrainingGeneration>,
         warnings: Vec<Warning>,
     },
     /// No file differs from what the current generation read.
@@ -55,7 +55,7 @@ pub enum Outcome {
         generation: Option<GenerationId>,
         /// The generations that one can go back to.
         kept: Vec<GenerationId>,
-        error: NotKept,
+        error: RollbackRefusal,
     },
     /// The host ended before the load.
     ShuttingDown,
@@ -65,12 +65,12 @@ pub enum Outcome {
 
 /// The reason why a rollback has nothing to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotKept {
+pub struct RollbackRefusal {
     pub message: String,
     pub help: String,
 }
 
-impl NotKept {
+impl RollbackRefusal {
     pub(super) fn new(wanted: Option<GenerationId>, kept: &[GenerationId]) -> Self {
         let message = match wanted {
             Some(id) => format!("the code of generation {id} is not kept"),
@@ -122,7 +122,7 @@ pub struct FunctionChanges {
 
 /// A generation that finishes its calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Draining {
+pub struct DrainingGeneration {
     pub generation: GenerationId,
     pub in_flight: usize,
 }

@@ -15,10 +15,10 @@ const LONGEST_OF_SYSTEM: Duration = Duration::from_secs(5);
 
 /// The time at which code that failed is tried again.
 #[derive(Debug, Default)]
-pub(super) struct Retry(Option<Waiting>);
+pub(super) struct Retry(Option<RetryWait>);
 
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct RetryWait {
     until: Instant,
     wait: Duration,
 }
@@ -40,7 +40,7 @@ impl Retry {
             return None;
         };
         let wait = self.0.map_or(first, |last| (last.wait * 2).min(longest));
-        self.0 = Some(Waiting {
+        self.0 = Some(RetryWait {
             until: now + wait,
             wait,
         });

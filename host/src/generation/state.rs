@@ -172,7 +172,7 @@ pub enum Decision {
 /// An event that does not fit the state: a bug in the caller, and nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("generation {id} cannot be {event:?}: it is {state:?}")]
-pub struct Misplaced {
+pub struct MisplacedEvent {
     id: GenerationId,
     event: Event,
     /// `None`: there is no such generation.
@@ -242,7 +242,7 @@ impl Generations {
     ///
     /// # Errors
     /// When the event does not fit the generation's state; nothing is changed then.
-    pub fn apply(&mut self, id: GenerationId, event: Event) -> Result<Vec<Decision>, Misplaced> {
+    pub fn apply(&mut self, id: GenerationId, event: Event) -> Result<Vec<Decision>, MisplacedEvent> {
         let state = self.state(id);
         let (next, decisions) = match (state, event) {
             (Some(State::Loading), Event::Loaded) => (State::Ready, vec![]),
@@ -255,7 +255,7 @@ impl Generations {
             (Some(State::Draining), Event::DeadlinePassed) => (State::Terminating, vec![Decision::Terminate(id)]),
             (Some(State::Closing), Event::DeadlinePassed) => (State::Stopping, vec![Decision::Terminate(id)]),
             (Some(State::Closing | State::Stopping), Event::Closed) => (State::Retired, vec![]),
-            (state, event) => return Err(Misplaced { id, event, state }),
+            (state, event) => return Err(MisplacedEvent { id, event, state }),
         };
         self.states.insert(id, next);
         Ok(decisions)

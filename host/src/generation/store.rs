@@ -38,7 +38,7 @@ pub struct Store {
 
 /// One generation's sources as they were kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredGeneration {
     pub id: GenerationId,
     pub git: Option<String>,
     pub sources: KeptSources,
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// When the disk is full or cannot be written; what was kept before still is.
-    pub fn keep(&self, kept: &Kept) -> io::Result<()> {
+    pub fn keep(&self, kept: &StoredGeneration) -> io::Result<()> {
         let files = self.folder.join("files");
         for folder in [&self.folder, &files] {
             ownership::close_folder(folder).map_err(io::Error::other)?;
@@ -101,7 +101,7 @@ impl Store {
 
     /// Reads all generations that are kept whole, oldest first; damaged ones are told and left out.
     #[must_use]
-    pub fn load(&self) -> Vec<Kept> {
+    pub fn load(&self) -> Vec<StoredGeneration> {
         let mut read = BTreeMap::new();
         let mut kept = Vec::new();
         for id in self.ids() {
@@ -113,7 +113,7 @@ impl Store {
         kept
     }
 
-    fn load_one(&self, id: GenerationId, read: &mut BTreeMap<String, Arc<[u8]>>) -> io::Result<Kept> {
+    fn load_one(&self, id: GenerationId, read: &mut BTreeMap<String, Arc<[u8]>>) -> io::Result<StoredGeneration> {
         let record: Record = serde_json::from_slice(&fs::read(self.record_path(id))?)?;
         if record.format != FORMAT || record.hash != hash_of(record.description.as_bytes()) {
             return Err(io::Error::other("its description is damaged"));
@@ -138,7 +138,7 @@ impl Store {
             description: record.description,
             files,
         };
-        Ok(Kept {
+        Ok(StoredGeneration {
             id,
             git: record.git,
             sources,
@@ -238,15 +238,15 @@ mod tests {
 
     use js_runtime_api::KeptSources;
 
-    use super::{Kept, Store, hash_of};
+    use super::{Store, StoredGeneration, hash_of};
     use crate::generation::GenerationId;
 
-    fn kept(id: u64, texts: &[&str]) -> Kept {
+    fn kept(id: u64, texts: &[&str]) -> StoredGeneration {
         let files: BTreeMap<String, Arc<[u8]>> = texts
             .iter()
             .map(|text| (hash_of(text.as_bytes()), Arc::from(text.as_bytes())))
             .collect();
-        Kept {
+        StoredGeneration {
             id: GenerationId(id),
             git: Some("abc".to_owned()),
             sources: KeptSources {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, LoadStage, Watched};
+use js_runtime_api::{LoadError, LoadStage, WatchedPaths};
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
 use super::losses::LossCount;
-use super::reload::Reason;
+use super::reload_queue::Reason;
 use super::report::Report;
 use super::role::Role;
 use super::state::{GenerationId, PublicState, State};
@@ -31,7 +31,7 @@ pub struct Table {
     pub timeline: Arc<Timeline>,
     view: watch::Sender<Arc<View>>,
     /// The places where a change on the disk would be news.
-    watched: watch::Sender<Watched>,
+    watched: watch::Sender<WatchedPaths>,
     events: broadcast::Sender<HostEvent>,
     /// The token that is cancelled when the host is to end: no call is held any longer.
     draining: CancellationToken,
@@ -46,14 +46,14 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct View {
     /// The generations by number, the oldest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<GenerationEntry>,
     /// The newest load that failed, while nothing newer was activated.
     pub last_rejected: Option<(GenerationId, LoadError)>,
 }
 
 /// A generation as the outside sees it.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct GenerationEntry {
     pub id: GenerationId,
     pub state: State,
     pub reason: Reason,
@@ -70,7 +70,7 @@ pub struct Entry {
     pub(super) announced: Option<PublicState>,
 }
 
-impl Entry {
+impl GenerationEntry {
     pub(super) const fn loading(id: GenerationId, reason: Reason) -> Self {
         Self {
             id,
@@ -116,7 +116,7 @@ impl HostEvent {
 
 /// The reason why a call found no generation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Gone {
+pub enum LeaseRefusal {
     #[error("no generation was ready within {0:?}")]
     HeldTooLong(Duration),
     #[error("too many calls wait for a generation")]
@@ -158,14 +158,14 @@ impl Table {
     ///
     /// # Errors
     /// When there is none after `hold`, or the host ends.
-    pub async fn lease(&self, info: CallInfo, hold: Duration) -> Result<Lease, Gone> {
+    pub async fn lease(&self, info: CallInfo, hold: Duration) -> Result<Lease, LeaseRefusal> {
         if let Some(lease) = self.lease_while_accepting(&info) {
             return Ok(lease);
         }
         tokio::select! {
             lease = self.wait_for_lease(info) => lease,
-            () = tokio::time::sleep(hold) => Err(Gone::HeldTooLong(hold)),
-            () = self.draining.cancelled() => Err(Gone::Draining),
+            () = tokio::time::sleep(hold) => Err(LeaseRefusal::HeldTooLong(hold)),
+            () = self.draining.cancelled() => Err(LeaseRefusal::Draining),
         }
     }
 
@@ -175,7 +175,7 @@ impl Table {
     ///
     /// # Errors
     /// When there is none after `limit`, or the host ends.
-    pub async fn lease_soon(&self, info: CallInfo, limit: Duration, hold: Duration) -> Result<Lease, Gone> {
+    pub async fn lease_soon(&self, info: CallInfo, limit: Duration, hold: Duration) -> Result<Lease, LeaseRefusal> {
         let nothing_serves = async {
             tokio::time::sleep(limit).await;
             self.wait_until(|_| self.current().is_none()).await;
@@ -183,7 +183,7 @@ impl Table {
         tokio::select! {
             biased;
             lease = self.lease(info, hold) => lease,
-            () = nothing_serves => Err(Gone::HeldTooLong(limit)),
+            () = nothing_serves => Err(LeaseRefusal::HeldTooLong(limit)),
         }
     }
 
@@ -236,12 +236,12 @@ impl Table {
         Some(lease)
     }
 
-    async fn wait_for_lease(&self, info: CallInfo) -> Result<Lease, Gone> {
+    async fn wait_for_lease(&self, info: CallInfo) -> Result<Lease, LeaseRefusal> {
         let mut changes = self.view.subscribe();
         let mut roles = self.role.subscribe();
         loop {
             if *roles.borrow_and_update() == Role::HandedOver {
-                return Err(Gone::HandedOver);
+                return Err(LeaseRefusal::HandedOver);
             }
             if let Some(lease) = self.lease_while_accepting(&info) {
                 return Ok(lease);
@@ -328,11 +328,11 @@ impl Table {
 
     /// The places where a change on the disk would be news: the sources that serve, and those that were read last.
     #[must_use]
-    pub fn watched(&self) -> watch::Receiver<Watched> {
+    pub fn watched(&self) -> watch::Receiver<WatchedPaths> {
         self.watched.subscribe()
     }
 
-    pub(super) fn watch(&self, watched: Watched) {
+    pub(super) fn watch(&self, watched: WatchedPaths) {
         self.watched.send_if_modified(|now| {
             let news = *now != watched;
             *now = watched;

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, linger, quick, slow, spin};
 use super::{
-    CallInfo, FunctionChanges, GenerationId, Gone, Keeper, Limits, Outcome, Pin, Reason, Report, Role, State, Table,
-    Want,
+    CallInfo, FunctionChanges, GenerationId, Keeper, LeaseRefusal, Limits, Outcome, Pin, Reason, Report, Role, State,
+    Table, WantedCode,
 };
 
 const HOLD: Duration = Duration::from_secs(600);
@@ -23,7 +23,7 @@ const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
 const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
-const RELOAD: Want = Want::Reload { force: false };
+const RELOAD: WantedCode = WantedCode::Reload { force: false };
 
 struct Host {
     engine: Arc<FakeEngine>,
@@ -171,7 +171,7 @@ async fn a_call_is_held_for_so_long_and_then_told() {
     let host = Host::new(Code::Broken("no"));
     host.reload().await;
     let gone = host.table.lease(CallInfo::default(), HOLD).await.unwrap_err();
-    assert_eq!(gone, Gone::HeldTooLong(HOLD));
+    assert_eq!(gone, LeaseRefusal::HeldTooLong(HOLD));
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,11 +180,11 @@ async fn a_look_is_given_up_soon_while_nothing_serves_and_waits_on_while_hosts_t
     let host = Host::new(Code::Broken("no"));
     host.reload().await;
     let look = || host.table.lease_soon(CallInfo::default(), SOON, HOLD);
-    assert_eq!(look().await.unwrap_err(), Gone::HeldTooLong(SOON));
+    assert_eq!(look().await.unwrap_err(), LeaseRefusal::HeldTooLong(SOON));
     host.edit("mended").await;
     assert!(look().await.is_ok());
     host.table.set_role(Role::Stopped);
-    assert_eq!(look().await.unwrap_err(), Gone::HeldTooLong(HOLD));
+    assert_eq!(look().await.unwrap_err(), LeaseRefusal::HeldTooLong(HOLD));
 }
 
 #[tokio::test]
@@ -256,7 +256,10 @@ async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
         }
     ));
     assert_eq!(host.engine.loads(), 1);
-    let forced = host.keeper.request(Want::Reload { force: true }, Reason::Api).await;
+    let forced = host
+        .keeper
+        .request(WantedCode::Reload { force: true }, Reason::Api)
+        .await;
     assert!(matches!(
         forced.outcome,
         Outcome::Activated {
@@ -270,7 +273,7 @@ async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
 async fn a_check_changes_nothing() {
     let host = Host::serving("one").await;
     host.engine.write(Code::Good("two"));
-    let report = host.keeper.request(Want::Check, Reason::Check).await;
+    let report = host.keeper.request(WantedCode::Check, Reason::Check).await;
     let Outcome::Checked {
         generation, functions, ..
     } = &report.outcome
@@ -303,7 +306,7 @@ async fn reloads_during_a_load_share_the_next_one() {
     let later: Vec<_> = (0..10)
         .map(|_| {
             let keeper = host.keeper.clone();
-            tokio::spawn(async move { keeper.request(Want::Reload { force: true }, Reason::Api).await })
+            tokio::spawn(async move { keeper.request(WantedCode::Reload { force: true }, Reason::Api).await })
         })
         .collect();
     // They are queued in order, so once this one is answered for, so are they.
@@ -322,7 +325,7 @@ async fn reloads_during_a_load_share_the_next_one() {
 async fn rolling_back_serves_what_an_earlier_generation_was_made_of() {
     let host = Host::serving("one").await;
     host.edit("two").await;
-    let report = host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    let report = host.keeper.request(WantedCode::Rollback(None), Reason::Rollback).await;
     assert_eq!(
         report.outcome.serving(),
         Some(GenerationId(3)),
@@ -331,13 +334,13 @@ async fn rolling_back_serves_what_an_earlier_generation_was_made_of() {
     assert_eq!(text(host.call(quick()).await), "one");
     let report = host
         .keeper
-        .request(Want::Rollback(Some(GenerationId(2))), Reason::Rollback)
+        .request(WantedCode::Rollback(Some(GenerationId(2))), Reason::Rollback)
         .await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(4)));
     assert_eq!(text(host.call(quick()).await), "two");
     let report = host
         .keeper
-        .request(Want::Rollback(Some(GenerationId(99))), Reason::Rollback)
+        .request(WantedCode::Rollback(Some(GenerationId(99))), Reason::Rollback)
         .await;
     assert!(matches!(report.outcome, Outcome::NotKept { .. }));
 }
@@ -474,6 +477,25 @@ async fn while_every_isolate_is_blocked_another_one_takes_the_calls_up_to_the_li
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_held_thread_is_taken_by_another_isolate_before_any_counts_as_blocked() {
+    let host = Host::serving("one").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let began = tokio::time::Instant::now();
+    let blocking = host.begin_call(block()).await;
+    // The isolate has begun it.
+    tokio::task::yield_now().await;
+    assert_eq!(text(host.call(quick()).await), "one", "by a second isolate");
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    let observed = host.table.current().unwrap().pool.observed();
+    assert!(
+        observed.len() == 2 && observed.iter().all(|isolate| !isolate.blocked),
+        "{observed:?}"
+    );
+    host.engine.answers_allowed.add_permits(1);
+    assert_eq!(text(blocking.await.unwrap()), "one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit() {
     let host = Host::serving("one").await;
     let callers: Vec<_> = (0..8)
@@ -562,7 +584,7 @@ async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
     assert_eq!(lease.call(quick()).await.err(), Some(CallError::IsolateDied));
 }
 
-const NOTICED: Want = Want::Reload { force: false };
+const NOTICED: WantedCode = WantedCode::Reload { force: false };
 
 #[tokio::test]
 async fn a_host_that_starts_on_broken_code_serves_what_the_last_one_served_and_says_so() {
@@ -597,7 +619,7 @@ async fn a_rollback_reaches_what_an_earlier_host_served() {
     first.keeper.stop().await;
     let next = Host::after(first.folder.clone(), Code::Good("three"), Pin::Nothing);
     next.reload().await;
-    let report = next.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    let report = next.keeper.request(WantedCode::Rollback(None), Reason::Rollback).await;
     assert!(
         matches!(
             &report.outcome,
@@ -615,7 +637,7 @@ async fn a_rollback_reaches_what_an_earlier_host_served() {
 async fn after_a_rollback_only_a_change_brings_the_disk_back() {
     let host = Host::serving("one").await;
     host.edit("two").await;
-    host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    host.keeper.request(WantedCode::Rollback(None), Reason::Rollback).await;
     let noticed = host.keeper.request(NOTICED, Reason::File).await;
     assert!(matches!(noticed.outcome, Outcome::Unchanged { .. }), "{noticed:?}");
     assert_eq!(text(host.call(quick()).await), "one");
@@ -628,7 +650,7 @@ async fn after_a_rollback_only_a_change_brings_the_disk_back() {
 async fn after_a_rollback_a_reload_that_is_asked_for_brings_the_disk_back() {
     let host = Host::serving("one").await;
     host.edit("two").await;
-    host.keeper.request(Want::Rollback(None), Reason::Rollback).await;
+    host.keeper.request(WantedCode::Rollback(None), Reason::Rollback).await;
     host.reload().await;
     assert_eq!(text(host.call(quick()).await), "two");
 }
@@ -731,7 +753,7 @@ async fn while_older_code_of_the_disk_serves_nothing_is_tried_again() {
 }
 
 /// Asks for a reload, as a saved file does or a person.
-fn asked(host: &Host, want: Want, reason: Reason) -> JoinHandle<Arc<Report>> {
+fn asked(host: &Host, want: WantedCode, reason: Reason) -> JoinHandle<Arc<Report>> {
     let keeper = host.keeper.clone();
     tokio::spawn(async move { keeper.request(want, reason).await })
 }
@@ -771,7 +793,7 @@ async fn a_check_that_hangs_is_done_again_when_the_disk_changes_and_keeps_no_rel
     let host = Host::serving("one").await;
     host.engine.hold_loads();
     host.engine.write(Code::Good("hangs"));
-    let check = asked(&host, Want::Check, Reason::Check);
+    let check = asked(&host, WantedCode::Check, Reason::Check);
     host.engine.loads_are(2).await;
     host.engine.write(Code::Good("mended"));
     let reload = asked(&host, RELOAD, Reason::Api);

@@ -42,12 +42,12 @@ pub struct Timeline {
 struct Inner {
     next: u64,
     seconds: VecDeque<Second>,
-    moments: VecDeque<(u64, Moment)>,
-    reloads: VecDeque<Reloaded>,
+    moments: VecDeque<(u64, StateChange)>,
+    reloads: VecDeque<ReloadRecord>,
     /// The number of reloads since the host began.
     reloads_ever: u64,
     /// The last call of each function, and its answer.
-    last: BTreeMap<String, Last>,
+    last: BTreeMap<String, LastCall>,
 }
 
 #[derive(Debug)]
@@ -55,7 +55,7 @@ struct Second {
     /// The second of the Unix epoch.
     at: i64,
     changed: u64,
-    kept: Vec<(u64, Ended)>,
+    kept: Vec<(u64, FinishedCall)>,
     counts: BTreeMap<GenerationId, u32>,
 }
 
@@ -65,7 +65,7 @@ pub struct Mark(u64);
 
 /// A call that has begun; times are milliseconds of the Unix epoch.
 #[derive(Debug, Clone, Serialize)]
-pub struct Begun {
+pub struct CallStart {
     pub generation: GenerationId,
     /// The number of the call within its generation.
     pub call: u64,
@@ -80,24 +80,24 @@ pub struct Begun {
 
 /// A call that is over.
 #[derive(Debug, Clone, Serialize)]
-pub struct Ended {
+pub struct FinishedCall {
     #[serde(flatten)]
-    pub begun: Begun,
+    pub begun: CallStart,
     pub ms: f64,
     #[serde(flatten)]
-    pub answer: Answered,
+    pub answer: CallResult,
 }
 
 /// The answer of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Answered {
+pub struct CallResult {
     /// The HTTP status of the project's own answer.
     pub status: Option<u16>,
     /// The reason why there was none.
     pub error: Option<&'static str>,
 }
 
-impl From<&Result<Response, CallError>> for Answered {
+impl From<&Result<Response, CallError>> for CallResult {
     fn from(result: &Result<Response, CallError>) -> Self {
         match result {
             Ok(response) => Self {
@@ -120,18 +120,18 @@ impl From<&Result<Response, CallError>> for Answered {
 
 /// The last call of a function that ended.
 #[derive(Debug, Clone, Serialize)]
-pub struct Last {
+pub struct LastCall {
     pub at: f64,
     pub ms: f64,
     /// The number of the function's calls since the host began.
     pub calls: u64,
     #[serde(flatten)]
-    pub answer: Answered,
+    pub answer: CallResult,
 }
 
 /// A generation came into a state.
 #[derive(Debug, Clone, Serialize)]
-pub struct Moment {
+pub struct StateChange {
     pub generation: GenerationId,
     pub state: &'static str,
     pub at: f64,
@@ -139,20 +139,20 @@ pub struct Moment {
 
 /// A reload that was answered.
 #[derive(Debug, Clone, Serialize)]
-pub struct Reloaded {
+pub struct ReloadRecord {
     pub at: Timestamp,
     pub report: Arc<Report>,
 }
 
 /// The news since a mark.
 #[derive(Debug, Default, Serialize)]
-pub struct News {
+pub struct TimelineNews {
     #[serde(skip)]
     pub mark: Mark,
-    pub ended: Vec<Ended>,
+    pub ended: Vec<FinishedCall>,
     /// The number of calls that ended in a second, by generation, for each second in which a call ended.
     pub counts: Vec<(i64, GenerationId, u32)>,
-    pub moments: Vec<Moment>,
+    pub moments: Vec<StateChange>,
     /// The number of reloads since the host began.
     pub reloads: u64,
 }
@@ -181,7 +181,7 @@ impl Timeline {
         ((epoch + since * 1000.0) * 10.0).round() / 10.0
     }
 
-    pub(super) fn call_ended(&self, begun: Begun, since: Instant, answer: Answered) {
+    pub(super) fn call_ended(&self, begun: CallStart, since: Instant, answer: CallResult) {
         let ms = (since.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         let at = begun.began + ms;
         let generation = begun.generation;
@@ -192,14 +192,14 @@ impl Timeline {
             let calls = inner.last.get(function).map_or(0, |last| last.calls) + 1;
             // A caller may name any function: only so many names are kept.
             if calls > 1 || inner.last.len() < 1000 {
-                inner.last.insert(function.clone(), Last { at, ms, calls, answer });
+                inner.last.insert(function.clone(), LastCall { at, ms, calls, answer });
             }
         }
         #[allow(clippy::cast_possible_truncation, reason = "whole seconds")]
         let second = inner.second((at / 1000.0) as i64);
         second.changed = mark;
         *second.counts.entry(generation).or_default() += 1;
-        let ended = Ended { begun, ms, answer };
+        let ended = FinishedCall { begun, ms, answer };
         if second.kept.len() < CALLS_A_SECOND {
             second.kept.push((mark, ended));
         } else if let Some(shortest) = second
@@ -216,14 +216,14 @@ impl Timeline {
         let at = self.millis(Instant::now());
         let mut inner = self.lock();
         inner.next += 1;
-        let moment = (inner.next, Moment { generation, state, at });
+        let moment = (inner.next, StateChange { generation, state, at });
         push_bounded(&mut inner.moments, moment, MOMENTS_KEPT);
     }
 
     pub(super) fn reloaded(&self, report: Arc<Report>) {
         let mut inner = self.lock();
         inner.reloads_ever += 1;
-        let reloaded = Reloaded {
+        let reloaded = ReloadRecord {
             at: Timestamp::now(),
             report,
         };
@@ -244,12 +244,12 @@ impl Timeline {
 
     /// The news since the mark; with the default mark everything that is kept.
     #[must_use]
-    pub fn since(&self, Mark(mark): Mark) -> News {
+    pub fn since(&self, Mark(mark): Mark) -> TimelineNews {
         let inner = self.lock();
-        let mut news = News {
+        let mut news = TimelineNews {
             mark: Mark(inner.next),
             reloads: inner.reloads_ever,
-            ..News::default()
+            ..TimelineNews::default()
         };
         for second in inner.seconds.iter().filter(|second| second.changed > mark) {
             let kept = second.kept.iter().filter(|(at, _)| *at > mark);
@@ -264,13 +264,13 @@ impl Timeline {
 
     /// The reloads that are kept, the newest first.
     #[must_use]
-    pub fn reloads(&self) -> Vec<Reloaded> {
+    pub fn reloads(&self) -> Vec<ReloadRecord> {
         self.lock().reloads.iter().rev().cloned().collect()
     }
 
     /// The last call of each function.
     #[must_use]
-    pub fn last_calls(&self) -> BTreeMap<String, Last> {
+    pub fn last_calls(&self) -> BTreeMap<String, LastCall> {
         self.lock().last.clone()
     }
 
@@ -298,7 +298,7 @@ impl Inner {
     }
 }
 
-impl Begun {
+impl CallStart {
     /// Describes a call. Only now its attempt is read from the request's body.
     pub(super) fn new(
         info: &CallInfo,
@@ -334,7 +334,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Answered, Begun, CALLS_A_SECOND, Mark, Timeline};
+    use super::{CALLS_A_SECOND, CallResult, CallStart, Mark, Timeline};
     use crate::generation::{CallInfo, GenerationId};
 
     fn call(timeline: &Timeline, number: u64, took: Duration) {
@@ -344,8 +344,8 @@ mod tests {
             function: Some("app-hello".to_owned()),
             ..CallInfo::default()
         };
-        let begun = Begun::new(&info, GenerationId(1), number, None, began);
-        timeline.call_ended(begun, since, Answered::default());
+        let begun = CallStart::new(&info, GenerationId(1), number, None, began);
+        timeline.call_ended(begun, since, CallResult::default());
     }
 
     #[tokio::test(start_paused = true)]

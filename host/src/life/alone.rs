@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use js_runtime_api::Engine;
 
+use super::dev_screen::Screen;
 use super::ending::Ending;
 use super::plan::Plan;
-use super::screen::Screen;
 use super::serving::Host;
 use super::signals::{SIGQUIT, Signals};
 use super::{ServeError, announcement};
 use crate::config::WatchMode;
-use crate::generation::{Keeper, Outcome, Reason, Want};
+use crate::generation::{Keeper, Outcome, Reason, WantedCode};
 use crate::posix::signals;
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, logs};
@@ -49,7 +49,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 }
 
 async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
-    let report = keeper.request(Want::Reload { force: false }, Reason::Start).await;
+    let report = keeper.request(WantedCode::Reload { force: false }, Reason::Start).await;
     metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
         // The keeper has told the outcome.

@@ -12,8 +12,8 @@ use tracing::{error, info, warn};
 
 use crate::blocking;
 use crate::config::{ConfigFile, WatchMode};
-use crate::generation::{Keeper, Outcome, Reason, Table, Want};
-use crate::git::{self, Head};
+use crate::generation::{Keeper, Outcome, Reason, Table, WantedCode};
+use crate::git::{self, CheckedOutCommit};
 use crate::server::Successor;
 use crate::tasks::TaskSet;
 use crate::telemetry::Metrics;
@@ -31,7 +31,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The changes that are followed.
 #[derive(Debug, Clone)]
-pub(crate) struct Watching {
+pub(crate) struct FollowPlan {
     pub(super) mode: WatchMode,
     /// Tells whether a commit is served only while no file differs from it.
     pub(super) require_clean: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Watching {
 /// Reloads whenever there is something new, until it is told to stop. Changes that were noticed by then are still
 /// loaded, by this host or by the one that has taken over.
 pub(super) async fn follow(
-    watching: Watching,
+    watching: FollowPlan,
     root: PathBuf,
     table: Arc<Table>,
     reloads: Reloads,
@@ -113,7 +113,7 @@ impl Reloads {
     fn noticed(&self, reason: Reason) {
         let (keeper, metrics, successor) = (self.keeper.clone(), self.metrics.clone(), self.successor.clone());
         self.running.spawn(async move {
-            let report = keeper.request(Want::Reload { force: false }, reason).await;
+            let report = keeper.request(WantedCode::Reload { force: false }, reason).await;
             if report.outcome == Outcome::HandedOver {
                 // The host that takes over may not have been watching yet.
                 let uri = Uri::from_static("/api/reload");
@@ -204,7 +204,7 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
         let Some(head) = git::head(root).await else {
             continue;
         };
-        let Head { commit, dirty } = head.clone();
+        let CheckedOutCommit { commit, dirty } = head.clone();
         if served.as_ref().is_some_and(|served| served.commit == commit) {
             continue;
         }

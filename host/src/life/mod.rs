@@ -9,14 +9,14 @@
 //! `settings` declares the flags and variables, `plan` settles every value. `alone` is `baton dev`; `supervised` is a
 //! host of `baton start`, which does as its supervisor says. `serving` has the parts of a host, which both share, and
 //! `ending` its end. `follow` makes reloads of changes on the disk.
-//! `announcement` has the first lines of the log, `screen` what a person's terminal shows in their place.
+//! `announcement` has the first lines of the log, `dev_screen` what a person's terminal shows in their place.
 
 mod alone;
 mod announcement;
+mod dev_screen;
 mod ending;
 mod follow;
 mod plan;
-mod screen;
 mod serving;
 mod settings;
 mod signals;

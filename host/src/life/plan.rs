@@ -9,13 +9,13 @@ use std::time::Duration;
 use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
 
 use super::ServeError;
-use super::follow::Watching;
+use super::follow::FollowPlan;
 use super::settings::ServeArgs;
 use crate::config::{
     ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
 };
 use crate::generation::{Limits, Pin};
-use crate::registration::Settings;
+use crate::registration::RegistrationSettings;
 use crate::supervisor::Setup;
 use crate::watch::Patterns;
 
@@ -58,7 +58,7 @@ pub struct Plan {
     pub(crate) hold: Duration,
     pub(crate) slow_call: Duration,
     pub(crate) stream_drain: Duration,
-    pub(crate) watching: Watching,
+    pub(crate) watching: FollowPlan,
     pub(crate) pin: Pin,
     pub(crate) register: bool,
     pub(crate) limits: Limits,
@@ -113,8 +113,8 @@ impl Plan {
         self.limits.load
     }
 
-    pub(crate) const fn settings(&self) -> Settings {
-        Settings {
+    pub(crate) const fn settings(&self) -> RegistrationSettings {
+        RegistrationSettings {
             wanted: self.register,
             address: self.address,
         }
@@ -184,7 +184,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         stream_drain: args.stream_drain.or(stream_drain).unwrap_or(DEFAULT_STREAM_DRAIN),
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
-        watching: Watching {
+        watching: FollowPlan {
             mode: watch_mode(args, watch.mode, mode),
             require_clean: args.require_clean || require_clean.unwrap_or_default(),
             poll: args.poll || poll.unwrap_or_default(),

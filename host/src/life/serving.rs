@@ -16,9 +16,9 @@ use super::{ServeError, announcement, follow};
 use crate::config::Lock;
 use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::net::bind;
-use crate::registration::{Registration, Settings, Unsigned};
+use crate::registration::{Registration, RegistrationSettings, UnsignedReason};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
-use crate::supervisor::{Beginning, Ledger, Supervised, tell_all_lost};
+use crate::supervisor::{HostStart, Ledger, SupervisorHandle, tell_all_lost};
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
 
@@ -45,10 +45,10 @@ pub(crate) struct Host {
 }
 
 /// The parts that a host gets from its supervisor.
-pub(super) struct Supervision {
-    pub(super) supervised: Arc<Supervised>,
+pub(super) struct SupervisorParts {
+    pub(super) supervised: Arc<SupervisorHandle>,
     pub(super) listener: TcpListener,
-    pub(super) beginning: Beginning,
+    pub(super) beginning: HostStart,
 }
 
 impl Host {
@@ -73,11 +73,11 @@ impl Host {
     pub(super) fn supervised(
         plan: Plan,
         engine: Arc<dyn Engine>,
-        Supervision {
+        SupervisorParts {
             supervised,
             listener,
             beginning,
-        }: Supervision,
+        }: SupervisorParts,
     ) -> Result<Self, ServeError> {
         Self::with(plan, engine, listener, Some((supervised, beginning)))
     }
@@ -86,7 +86,7 @@ impl Host {
         plan: Plan,
         engine: Arc<dyn Engine>,
         listener: TcpListener,
-        supervised: Option<(Arc<Supervised>, Beginning)>,
+        supervised: Option<(Arc<SupervisorHandle>, HostStart)>,
     ) -> Result<Self, ServeError> {
         let unnamed = plan.unnamed_env_file();
         let Plan {
@@ -140,7 +140,7 @@ impl Host {
             ending: table.draining().clone(),
         };
         let end_streams = CancellationToken::new();
-        let settings = Settings {
+        let settings = RegistrationSettings {
             wanted: register,
             address,
         };
@@ -243,7 +243,7 @@ async fn warn_of_unsigned_calls(table: Arc<Table>) {
         views.borrow_and_update();
         let unsigned = table.current().and_then(|current| {
             let sources = current.sources.clone();
-            Unsigned::of(&current.manifest, |name| sources.variable(name))
+            UnsignedReason::of(&current.manifest, |name| sources.variable(name))
         });
         if let Some(unsigned) = unsigned.filter(|unsigned| Some(*unsigned) != told) {
             let (message, help) = unsigned.words();

@@ -10,13 +10,14 @@ use tracing::{info, warn};
 use super::ServeError;
 use super::ending::Ending;
 use super::plan::Plan;
-use super::serving::{Host, Supervision};
+use super::serving::{Host, SupervisorParts};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
-use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, Want};
+use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, WantedCode};
 use crate::posix::signals;
 use crate::supervisor::{
-    Beginning, FromHost, HANDOVER_RECORD_VERSION, Link, Occasion, Orders, PROTOCOL, Shown, Supervised, ToHost,
+    FromHost, HANDOVER_RECORD_VERSION, HostStart, Link, Occasion, Orders, PROTOCOL, SupervisorHandle, SupervisorView,
+    ToHost,
 };
 use crate::tasks::{OwnedTask, TaskSet};
 
@@ -51,7 +52,7 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
     let host = Host::supervised(
         plan,
         engine,
-        Supervision {
+        SupervisorParts {
             supervised: supervised.clone(),
             listener,
             beginning,
@@ -74,7 +75,7 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
 }
 
 /// Waits for the order of the first load.
-async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<Beginning> {
+async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<HostStart> {
     loop {
         tokio::select! {
             order = orders.next() => match order {
@@ -90,8 +91,8 @@ async fn first_order(orders: &mut Orders, signals: &mut Signals) -> Option<Begin
 /// Does as the supervisor says while the host has work.
 async fn serve(
     host: &Host,
-    beginning: Beginning,
-    supervised: &Arc<Supervised>,
+    beginning: HostStart,
+    supervised: &Arc<SupervisorHandle>,
     answers: &TaskSet,
     orders: &mut Orders,
     signals: &mut Signals,
@@ -160,7 +161,7 @@ async fn serve(
 /// Resolves when the remaining calls are to be cut.
 async fn told_to_end(
     table: &Table,
-    supervised: &Supervised,
+    supervised: &SupervisorHandle,
     orders: &mut Orders,
     signals: &mut Signals,
 ) -> &'static str {
@@ -182,10 +183,10 @@ async fn told_to_end(
     }
 }
 
-fn note(supervised: &Supervised, message: ToHost) {
+fn note(supervised: &SupervisorHandle, message: ToHost) {
     match message {
         ToHost::Upgraded { ticket, result } => supervised.upgraded(ticket, result),
-        ToHost::Hosts { all, supervisor } => supervised.show(Shown {
+        ToHost::Hosts { all, supervisor } => supervised.show(SupervisorView {
             hosts: all,
             supervisor: Some(supervisor),
         }),
@@ -194,8 +195,8 @@ fn note(supervised: &Supervised, message: ToHost) {
 }
 
 /// Loads the first generation, and tells the supervisor the outcome.
-async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised: Arc<Supervised>) {
-    let Beginning { occasion, before } = beginning;
+async fn load(keeper: Keeper, beginning: HostStart, watch: WatchMode, supervised: Arc<SupervisorHandle>) {
+    let HostStart { occasion, before } = beginning;
     let reason = match occasion {
         Occasion::Start => Reason::Start,
         Occasion::Restart => Reason::Restart,
@@ -204,9 +205,9 @@ async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised
     let report = match before.current.filter(|_| occasion != Occasion::Start) {
         Some(current) => {
             let reason = if before.last_good { Reason::LastGood } else { reason };
-            keeper.request(Want::Continue(current), reason).await
+            keeper.request(WantedCode::Continue(current), reason).await
         }
-        None => keeper.request(Want::Reload { force: false }, reason).await,
+        None => keeper.request(WantedCode::Reload { force: false }, reason).await,
     };
     match &report.outcome {
         Outcome::Activated {
@@ -226,15 +227,15 @@ async fn load(keeper: Keeper, beginning: Beginning, watch: WatchMode, supervised
     }
     if before.last_good {
         // The code on the disk may have been mended while nobody looked.
-        keeper.request(Want::Reload { force: true }, Reason::Retry).await;
+        keeper.request(WantedCode::Reload { force: true }, Reason::Retry).await;
     } else if occasion == Occasion::Restart && watch != WatchMode::Off {
         // The code may have been edited in the same time.
-        keeper.request(Want::Reload { force: false }, Reason::File).await;
+        keeper.request(WantedCode::Reload { force: false }, Reason::File).await;
     }
 }
 
 /// Tells the supervisor which generation serves: the next host goes on from its number.
-async fn tell_numbers(table: Arc<Table>, supervised: Arc<Supervised>) {
+async fn tell_numbers(table: Arc<Table>, supervised: Arc<SupervisorHandle>) {
     let mut views = table.views();
     let mut told = (None, None, false);
     loop {

@@ -8,7 +8,7 @@ use js_runtime_api::{Function, Warning};
 
 use super::warning::warning;
 
-enum Wrong {
+enum CronError {
     Never,
     Invalid(String),
 }
@@ -21,14 +21,14 @@ pub(super) fn look(function: &Function) -> Vec<Warning> {
 fn one(function: &Function, cron: &str) -> Option<Warning> {
     let id = &function.id;
     Some(match check(cron)? {
-        Wrong::Never => warning(
+        CronError::Never => warning(
             "cron_never",
             function,
             Some(cron),
             format!("{id} has the cron {cron:?}, which is never due: there is no such day"),
             "Write a day that exists; for the end of a month use the first day of the next: `0 0 1 * *`.".to_owned(),
         ),
-        Wrong::Invalid(reason) => warning(
+        CronError::Invalid(reason) => warning(
             "cron_invalid",
             function,
             Some(cron),
@@ -40,14 +40,14 @@ fn one(function: &Function, cron: &str) -> Option<Warning> {
     })
 }
 
-fn check(cron: &str) -> Option<Wrong> {
+fn check(cron: &str) -> Option<CronError> {
     let (zone, fields) = match cron.strip_prefix("CRON_").unwrap_or(cron).strip_prefix("TZ=") {
         Some(rest) => rest.split_once(' ').unwrap_or((rest, "")),
         None => ("UTC", cron),
     };
     let fields = fields.trim();
     let Ok(zone) = TimeZone::get(zone) else {
-        return Some(Wrong::Invalid(format!("unknown time zone {zone}")));
+        return Some(CronError::Invalid(format!("unknown time zone {zone}")));
     };
     if fields.starts_with("@every ") {
         return None;
@@ -55,11 +55,11 @@ fn check(cron: &str) -> Option<Wrong> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
     let parsed = match parser.parse(&fields.replace('?', "*")) {
         Ok(parsed) => parsed,
-        Err(error) => return Some(Wrong::Invalid(error.to_string())),
+        Err(error) => return Some(CronError::Invalid(error.to_string())),
     };
     let now = Timestamp::now().to_zoned(zone);
     parsed
         .find_next_occurrence(&now, false)
         .is_err()
-        .then_some(Wrong::Never)
+        .then_some(CronError::Never)
 }

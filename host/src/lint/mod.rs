@@ -1,36 +1,36 @@
 //! Warnings about a project that loads: each has its place, and tells what to write instead. Nothing here changes
 //! anything; `deny` in `baton.toml` makes a code an error.
 
-mod changes;
-mod code;
 mod cron;
-mod expressions;
+mod option_expressions;
+mod removed_functions;
 mod retries;
 mod warning;
+mod warning_code;
 
 use js_runtime_api::{LoadError, LoadErrorKind, Manifest, Warning};
 
-pub use changes::Before;
-pub use code::{Code, parse_code};
+pub use removed_functions::ServingCode;
+pub use warning_code::{WarningCode, parse_code};
 
 /// Returns all warnings about new code, also in comparison with the code that serves before it.
 #[must_use]
-pub fn look(new: &Manifest, before: Option<&Before<'_>>) -> Vec<Warning> {
+pub fn look(new: &Manifest, before: Option<&ServingCode<'_>>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (_, function) in new.functions() {
         warnings.extend(retries::look(function));
         warnings.extend(cron::look(function));
-        warnings.extend(expressions::look(function));
+        warnings.extend(option_expressions::look(function));
     }
     if let Some(before) = before {
-        warnings.extend(changes::look(before, new));
+        warnings.extend(removed_functions::look(before, new));
     }
     warnings
 }
 
 /// Returns one error for all denied warnings, if there are some.
 #[must_use]
-pub fn denied(warnings: &[Warning], deny: &[Code]) -> Option<LoadError> {
+pub fn denied(warnings: &[Warning], deny: &[WarningCode]) -> Option<LoadError> {
     let mut denied = warnings
         .iter()
         .filter(|warning| deny.iter().any(|code| *code == warning.code));
@@ -69,7 +69,7 @@ mod tests {
     use js_runtime_api::{App, Definition, Function, LoadErrorKind, Manifest};
     use serde_json::json;
 
-    use super::{Before, denied, look};
+    use super::{ServingCode, denied, look};
 
     fn function(id: &str) -> Function {
         Function {
@@ -203,7 +203,7 @@ mod tests {
         let alive = |id: &str| usize::from(id == "app-gone");
         let warnings = look(
             &new,
-            Some(&Before {
+            Some(&ServingCode {
                 manifest: &before,
                 alive: &alive,
             }),

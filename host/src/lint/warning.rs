@@ -2,11 +2,17 @@
 
 use js_runtime_api::{Function, Warning};
 
-use super::code::Code;
+use super::warning_code::WarningCode;
 
 /// Makes a warning about a function. It points to the line where `text`, from the function's options, is written, or
 /// else to the line where the function is defined.
-pub(super) fn warning(code: Code, function: &Function, text: Option<&str>, message: String, help: String) -> Warning {
+pub(super) fn warning(
+    code: WarningCode,
+    function: &Function,
+    text: Option<&str>,
+    message: String,
+    help: String,
+) -> Warning {
     let definition = function.definition.as_ref();
     let module = || function.file.as_ref().map(|file| file.display().to_string());
     Warning {

@@ -14,15 +14,15 @@ const DEFAULT_RETRIES: u64 = 4;
 
 /// An app as Inngest holds it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Held {
+pub(super) struct RegisteredApp {
     pub(super) url: Option<String>,
     pub(super) error: Option<String>,
-    pub(super) functions: BTreeMap<String, HeldFunction>,
+    pub(super) functions: BTreeMap<String, RegisteredFunction>,
 }
 
 /// A function as Inngest holds it; a field that Inngest does not tell is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct HeldFunction {
+pub(super) struct RegisteredFunction {
     pub(super) triggers: Option<BTreeSet<String>>,
     pub(super) retries: Option<u64>,
     /// The limit and the key of each entry.
@@ -64,7 +64,7 @@ impl fmt::Display for Difference {
 }
 
 /// Returns every difference between an app and the app that Inngest holds.
-pub(super) fn compare(app: &AppSubject, held: Option<&Held>) -> Vec<Difference> {
+pub(super) fn compare(app: &AppSubject, held: Option<&RegisteredApp>) -> Vec<Difference> {
     let Some(held) = held else {
         return vec![Difference::app_missing(&app.id)];
     };
@@ -131,7 +131,7 @@ pub(super) fn compare(app: &AppSubject, held: Option<&Held>) -> Vec<Difference> 
     found
 }
 
-fn expected(function: &Function) -> HeldFunction {
+fn expected(function: &Function) -> RegisteredFunction {
     let text = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
     let triggers = function
         .triggers
@@ -149,7 +149,7 @@ fn expected(function: &Function) -> HeldFunction {
         Some(limit) => BTreeSet::from([limit_of(limit)]),
         None => BTreeSet::new(),
     };
-    HeldFunction {
+    RegisteredFunction {
         triggers: Some(triggers.collect()),
         retries: Some(function.retries.map_or(DEFAULT_RETRIES, u64::from)),
         concurrency: Some(limits),
@@ -205,7 +205,7 @@ mod tests {
     use js_runtime_api::{Function, Target};
     use serde_json::json;
 
-    use super::{DifferenceKind, Held, HeldFunction, compare, expected, normal_url};
+    use super::{DifferenceKind, RegisteredApp, RegisteredFunction, compare, expected, normal_url};
     use crate::registration::subject::AppSubject;
 
     fn function(id: &str) -> Function {
@@ -230,9 +230,9 @@ mod tests {
         }
     }
 
-    fn held() -> Held {
+    fn held() -> RegisteredApp {
         let functions = ["app-a", "app-b"].map(|id| (id.to_owned(), expected(&function(id))));
-        Held {
+        RegisteredApp {
             url: Some("http://localhost:3111/api/inngest?deployId=1".to_owned()),
             error: None,
             functions: functions.into(),
@@ -252,17 +252,17 @@ mod tests {
 
     #[test]
     fn what_a_server_does_not_tell_is_no_difference() {
-        let functions = ["app-a", "app-b"].map(|id| (id.to_owned(), HeldFunction::default()));
-        let told = Held {
+        let functions = ["app-a", "app-b"].map(|id| (id.to_owned(), RegisteredFunction::default()));
+        let told = RegisteredApp {
             functions: functions.into(),
-            ..Held::default()
+            ..RegisteredApp::default()
         };
         assert_eq!(compare(&app(), Some(&told)), []);
     }
 
     #[test]
     fn each_difference_is_named() {
-        let kinds = |held: Option<&Held>| -> Vec<_> {
+        let kinds = |held: Option<&RegisteredApp>| -> Vec<_> {
             let differences = compare(&app(), held);
             assert!(differences.iter().all(|difference| !difference.to_string().is_empty()));
             differences.iter().map(|difference| difference.kind).collect()

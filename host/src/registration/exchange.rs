@@ -7,9 +7,9 @@ use std::time::Duration;
 use js_runtime_api::{Body, CallSubject, Caller, Request, Response};
 use serde_json::{Value, json};
 
-use super::failure::Failure;
-use super::inngest::Inngest;
-use super::state::{Event, Reading};
+use super::inngest_failure::InngestFailure;
+use super::inngest_server::Inngest;
+use super::state::{AppsReading, Event};
 use super::subject::{AppSubject, Subject};
 use crate::generation::Generation;
 use crate::status::FailureKind;
@@ -29,12 +29,12 @@ pub(super) async fn register(generation: Arc<Generation>, subject: Subject) -> E
     Event::Told(Ok(()))
 }
 
-async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubject) -> Result<(), Failure> {
+async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubject) -> Result<(), InngestFailure> {
     // The knock comes first, because the SDK would complain of each attempt.
     inngest(subject, app).knock().await?;
     if generation.pool.all_blocked() {
         let text = "user code holds every isolate: none can register";
-        return Err(Failure::new(FailureKind::NoIsolate, text));
+        return Err(InngestFailure::new(FailureKind::NoIsolate, text));
     }
     let body = json!({ "url": app.url }).to_string();
     let authority = app.url.split_once("://").map_or(app.url.as_str(), |(_, rest)| rest);
@@ -59,18 +59,18 @@ async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubje
             body: Body::Full(body),
             ..
         })) => understood(status, &body),
-        Ok(Ok(_)) => Err(Failure::new(FailureKind::Refused, "the SDK's answer streams")),
-        Ok(Err(error)) => Err(Failure::new(FailureKind::NoIsolate, error.to_string())),
+        Ok(Ok(_)) => Err(InngestFailure::new(FailureKind::Refused, "the SDK's answer streams")),
+        Ok(Err(error)) => Err(InngestFailure::new(FailureKind::NoIsolate, error.to_string())),
         Err(_) => {
             let text = format!("no isolate answered within {ISOLATE_LIMIT:?}");
-            Err(Failure::new(FailureKind::NoIsolate, text))
+            Err(InngestFailure::new(FailureKind::NoIsolate, text))
         }
     }
 }
 
 /// Reads the report of the SDK on Inngest's answer. The report is 200 also for a refusal that has no status within
 /// (inngest/inngest-js: `registerResSchema`).
-fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
+fn understood(status: u16, body: &[u8]) -> Result<(), InngestFailure> {
     let said: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = said["message"].as_str();
     if status == 200 && message == Some(REGISTERED) {
@@ -96,7 +96,7 @@ fn understood(status: u16, body: &[u8]) -> Result<(), Failure> {
         FailureKind::Unauthorized => format!("Inngest does not accept the signing key: {text}"),
         _ => format!("{text} (status {})", status),
     };
-    Err(Failure::new(kind, text))
+    Err(InngestFailure::new(kind, text))
 }
 
 /// Compares each app with the app that Inngest holds.
@@ -105,16 +105,16 @@ pub(super) async fn read_back(subject: Subject) -> Event {
     let mut unoffered = false;
     for app in &subject.apps {
         match inngest(&subject, app).read_back(app).await {
-            Reading::Agrees => {}
-            Reading::Differs(found) => differences.extend(found),
-            Reading::NotOffered => unoffered = true,
-            failed @ Reading::Failed(_) => return Event::Read(failed),
+            AppsReading::Agrees => {}
+            AppsReading::Differs(found) => differences.extend(found),
+            AppsReading::NotOffered => unoffered = true,
+            failed @ AppsReading::Failed(_) => return Event::Read(failed),
         }
     }
     Event::Read(match (differences.is_empty(), unoffered) {
-        (false, _) => Reading::Differs(differences),
-        (true, true) => Reading::NotOffered,
-        (true, false) => Reading::Agrees,
+        (false, _) => AppsReading::Differs(differences),
+        (true, true) => AppsReading::NotOffered,
+        (true, false) => AppsReading::Agrees,
     })
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::rustls;
 use super::state::HolderReading;
 use super::subject::{AppSubject, Subject, is_local};
 use crate::net::{HttpAnswer, HttpError, http};
-use crate::status::{NotReady, Readiness};
+use crate::status::{Readiness, UnreadyReason};
 
 /// The limit for an answer, the connection included. The route that is asked first needs no user code at a
 /// host of Baton's; a host that is stuck for longer answers no call either.
@@ -78,7 +78,7 @@ async fn ask_at(url: &str) -> HolderReading {
 
 /// The end of a registered host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum HolderEnd {
     /// The host says that it drains.
     Drains,
     /// The connection to the host is lost: the host may have been killed.
@@ -86,14 +86,14 @@ pub(super) enum End {
 }
 
 /// Waits until the host at this URL ends, maybe forever: only a host of Baton's knows the question.
-pub(super) async fn end(url: &str) -> End {
+pub(super) async fn end(url: &str) -> HolderEnd {
     let began = Instant::now();
     match get(&format!("{}/-/ready?wait=drain", origin(url))).await {
-        Ok(answer) if of_readiness(&answer) == Some(HolderReading::Draining) => End::Drains,
+        Ok(answer) if of_readiness(&answer) == Some(HolderReading::Draining) => HolderEnd::Drains,
         Ok(_) => std::future::pending().await,
         Err(_) => {
             tokio::time::sleep_until(began + LOST_PAUSE).await;
-            End::Lost
+            HolderEnd::Lost
         }
     }
 }
@@ -107,10 +107,10 @@ fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
     Some(match readiness.reason {
         _ if readiness.ready => HolderReading::Serves,
-        Some(NotReady::Draining) => HolderReading::Draining,
+        Some(UnreadyReason::Draining) => HolderReading::Draining,
         // Calls are held at that host, and would be answered at this one. That host registers by itself once its code
         // loads.
-        Some(reason @ (NotReady::Loading | NotReady::Rejected)) => {
+        Some(reason @ (UnreadyReason::Loading | UnreadyReason::Rejected)) => {
             HolderReading::Gone(format!("that host has no code that serves ({})", reason.as_str()))
         }
         // User code holds the isolates of that host: calls wait for it.

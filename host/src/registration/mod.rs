@@ -10,10 +10,10 @@
 //! ```
 //!
 //! `state` decides and has no clock; `task` acts, by `exchange`; `subject` is the content of the registration and the
-//! Inngest that is told, `inngest` asks for the apps that an Inngest holds, and `drift` compares them. The SDK itself
-//! tells Inngest: a `PUT` goes into the current generation, as Inngest's own would. Nothing of this is in the way of
-//! a call: a registration takes no lease, so that no generation lives longer for it, and it is given up after some
-//! seconds.
+//! Inngest that is told, `inngest_server` asks for the apps that an Inngest holds, and `drift` compares them. The SDK
+//! itself tells Inngest: a `PUT` goes into the current generation, as Inngest's own would. Nothing of this is in the
+//! way of a call: a registration takes no lease, so that no generation lives longer for it, and it is given up after
+//! some seconds.
 //!
 //! A host registers only while it is allowed to, which is while it is the host that takes calls: an old host never
 //! overwrites the registration of a new one.
@@ -31,9 +31,9 @@
 
 mod drift;
 mod exchange;
-mod failure;
 mod holder;
-mod inngest;
+mod inngest_failure;
+mod inngest_server;
 mod key;
 mod state;
 mod subject;
@@ -45,9 +45,9 @@ use std::time::Duration;
 use js_runtime_api::Manifest;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use inngest::Inngest;
+pub use inngest_server::Inngest;
 pub use key::flaw;
-pub use subject::{CLOUD, Off, Settings, Unsigned, is_local};
+pub use subject::{CLOUD, OffReason, RegistrationSettings, UnsignedReason, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;
@@ -61,7 +61,7 @@ const ASKED_LIMIT: Duration = Duration::from_secs(30);
 pub fn preview(
     manifest: &Manifest,
     variable: impl Fn(&str) -> Option<String>,
-    settings: &Settings,
+    settings: &RegistrationSettings,
 ) -> RegistrationStatus {
     subject::status(&Subject::of(manifest, variable, settings))
 }
@@ -76,8 +76,8 @@ pub struct Registration {
 impl Registration {
     /// Starts the task. The task ends with the sender of `allowed`.
     #[must_use]
-    pub fn start(table: Arc<Table>, settings: Settings, allowed: watch::Receiver<bool>) -> Self {
-        let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(Off::NoGeneration))));
+    pub fn start(table: Arc<Table>, settings: RegistrationSettings, allowed: watch::Receiver<bool>) -> Self {
+        let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(OffReason::NoGeneration))));
         let (asks, asked) = mpsc::unbounded_channel();
         let tasks = table.tasks().clone();
         tasks.keep("registration", task::run(table, settings, allowed, asked, shown_sender));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::inngest_failure::InngestFailure;
 use crate::status::{Difference, DifferenceKind, RegistrationState};
 
 /// The pace of the acts, which depends on how far away Inngest is.
@@ -55,9 +55,9 @@ pub(super) enum Event {
     /// The next act is due.
     Due,
     /// Inngest was told, or the attempt failed.
-    Told(Result<(), Failure>),
+    Told(Result<(), InngestFailure>),
     /// Inngest was looked at.
-    Read(Reading),
+    Read(AppsReading),
     /// The host that Inngest calls in place of this one was asked.
     Holder(HolderReading),
     /// That host says by itself that it drains.
@@ -68,12 +68,12 @@ pub(super) enum Event {
 
 /// The result of a look at the apps that Inngest holds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Reading {
+pub(super) enum AppsReading {
     Agrees,
     Differs(Vec<Difference>),
     /// This Inngest does not tell which apps it holds.
     NotOffered,
-    Failed(Failure),
+    Failed(InngestFailure),
 }
 
 /// The state of the host that Inngest calls in place of this one.
@@ -91,7 +91,7 @@ pub(super) enum HolderReading {
 
 /// The next act, in place of the present one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum NextAct {
     /// Goes on with the present act.
     Continue,
     Rest,
@@ -104,7 +104,7 @@ pub(super) enum Act {
 
 /// The standing of the registration, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) enum Standing {
+pub(super) enum RegistrationStanding {
     #[default]
     Unregistered,
     /// Inngest was told; `verified` tells whether Inngest itself says so.
@@ -125,11 +125,11 @@ enum Phase {
     },
     /// The host that is registered in place of this one is asked whether it serves.
     Asking,
-    Waiting(Then),
+    Waiting(ActAfterWait),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum ActAfterWait {
     Register,
     Look,
 }
@@ -161,13 +161,13 @@ impl Holder {
 
 /// The machine that decides.
 #[derive(Debug, Default)]
-pub(super) struct Machine {
+pub(super) struct RegistrationMachine {
     phase: Phase,
-    standing: Standing,
+    standing: RegistrationStanding,
     subject: Option<(String, Pace)>,
     /// The number of attempts in a row that failed.
     failures: u32,
-    failure: Option<Failure>,
+    failure: Option<InngestFailure>,
     /// The number of times in a row that Inngest was told and differed all the same.
     mended: u32,
     looks: u32,
@@ -181,22 +181,22 @@ pub(super) struct Machine {
     replacements: u32,
 }
 
-impl Machine {
+impl RegistrationMachine {
     /// Takes an event, and returns the next act; `random` is from 0 to 1.
-    pub(super) fn apply(&mut self, event: Event, random: f64) -> Act {
+    pub(super) fn apply(&mut self, event: Event, random: f64) -> NextAct {
         match event {
             Event::Off => {
                 *self = Self::default();
-                Act::Rest
+                NextAct::Rest
             }
             Event::Current { digest, pace } => self.current(digest, pace),
-            _ if self.phase == Phase::Off => Act::Rest,
+            _ if self.phase == Phase::Off => NextAct::Rest,
             Event::Asked => self.register(),
             Event::Due => match self.phase {
-                Phase::Waiting(Then::Register) => self.register(),
-                Phase::Waiting(Then::Look) => self.read(false),
+                Phase::Waiting(ActAfterWait::Register) => self.register(),
+                Phase::Waiting(ActAfterWait::Look) => self.read(false),
                 // The event comes late: another act is under way by now.
-                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => Act::Continue,
+                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => NextAct::Continue,
             },
             Event::Told(Ok(())) => self.read(true),
             Event::Told(Err(failure)) => self.failed(failure, random),
@@ -211,11 +211,11 @@ impl Machine {
         }
     }
 
-    fn current(&mut self, digest: String, pace: Pace) -> Act {
+    fn current(&mut self, digest: String, pace: Pace) -> NextAct {
         let news = self.subject.as_ref().is_none_or(|(known, _)| *known != digest);
         self.subject = Some((digest, pace));
         if news {
-            self.standing = Standing::Unregistered;
+            self.standing = RegistrationStanding::Unregistered;
             self.failures = 0;
             self.failure = None;
             self.mended = 0;
@@ -226,42 +226,42 @@ impl Machine {
         match self.phase {
             // The generation that was to tell Inngest retires.
             Phase::Registering | Phase::Off => self.register(),
-            Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => Act::Continue,
+            Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => NextAct::Continue,
         }
     }
 
-    fn register(&mut self) -> Act {
+    fn register(&mut self) -> NextAct {
         self.phase = Phase::Registering;
         self.looks = 0;
         self.holder = None;
-        Act::Register
+        NextAct::Register
     }
 
-    fn read(&mut self, told: bool) -> Act {
+    fn read(&mut self, told: bool) -> NextAct {
         self.phase = Phase::Reading { told };
-        Act::ReadBack
+        NextAct::ReadBack
     }
 
-    fn failed(&mut self, failure: Failure, random: f64) -> Act {
-        self.standing = Standing::Unregistered;
+    fn failed(&mut self, failure: InngestFailure, random: f64) -> NextAct {
+        self.standing = RegistrationStanding::Unregistered;
         self.failure = Some(failure);
         self.failures = self.failures.saturating_add(1);
-        self.wait(self.back_off(self.failures, random), Then::Register)
+        self.wait(self.back_off(self.failures, random), ActAfterWait::Register)
     }
 
     fn registered(&mut self, verified: bool) {
-        self.standing = Standing::Registered { verified };
+        self.standing = RegistrationStanding::Registered { verified };
         self.failures = 0;
         self.failure = None;
     }
 
-    fn read_as(&mut self, reading: Reading, random: f64) -> Act {
+    fn read_as(&mut self, reading: AppsReading, random: f64) -> NextAct {
         let Phase::Reading { told } = self.phase else {
-            return Act::Continue;
+            return NextAct::Continue;
         };
         let pace = self.pace();
         match (reading, told) {
-            (Reading::Agrees, _) => {
+            (AppsReading::Agrees, _) => {
                 self.registered(true);
                 self.mended = 0;
                 self.agreed = true;
@@ -271,15 +271,15 @@ impl Machine {
                 if pace.look * self.looks >= pace.refresh {
                     return self.register();
                 }
-                self.wait(jittered(pace.look, random), Then::Look)
+                self.wait(jittered(pace.look, random), ActAfterWait::Look)
             }
-            (Reading::Differs(differences), told) => {
+            (AppsReading::Differs(differences), told) => {
                 let urls = urls_in(&differences);
                 let elsewhere = !urls.is_empty();
                 if elsewhere && self.agreed && !told {
                     self.held_by(urls);
                 }
-                let drifted = Standing::Drifted(differences);
+                let drifted = RegistrationStanding::Drifted(differences);
                 let known = told || self.standing == drifted;
                 self.registered(true);
                 self.standing = drifted;
@@ -287,9 +287,9 @@ impl Machine {
                     Some(holder) if elsewhere && holder.drains => return self.replace(),
                     Some(_) if elsewhere => {
                         self.phase = Phase::Asking;
-                        return Act::AskHolder;
+                        return NextAct::AskHolder;
                     }
-                    Some(_) if !known => return self.wait(jittered(pace.standby, random), Then::Look),
+                    Some(_) if !known => return self.wait(jittered(pace.standby, random), ActAfterWait::Look),
                     Some(_) | None => {}
                 }
                 if told {
@@ -299,24 +299,24 @@ impl Machine {
                 let patience = doubled(pace.first, self.mended, pace.refresh);
                 self.looks += 1;
                 if known && self.mended > 0 && (told || pace.look * self.looks < patience) {
-                    return self.wait(jittered(pace.look, random), Then::Look);
+                    return self.wait(jittered(pace.look, random), ActAfterWait::Look);
                 }
                 self.register()
             }
-            (Reading::NotOffered, _) => {
+            (AppsReading::NotOffered, _) => {
                 self.registered(false);
-                self.wait(jittered(pace.refresh, random), Then::Register)
+                self.wait(jittered(pace.refresh, random), ActAfterWait::Register)
             }
-            (Reading::Failed(_), true) => {
+            (AppsReading::Failed(_), true) => {
                 self.registered(false);
-                self.wait(jittered(pace.look, random), Then::Look)
+                self.wait(jittered(pace.look, random), ActAfterWait::Look)
             }
-            (Reading::Failed(_), false) if self.holder.is_some() => {
+            (AppsReading::Failed(_), false) if self.holder.is_some() => {
                 // By the next look the other host may have been started again.
                 self.holder.iter_mut().for_each(|holder| holder.drains = false);
-                self.wait(jittered(pace.standby, random), Then::Look)
+                self.wait(jittered(pace.standby, random), ActAfterWait::Look)
             }
-            (Reading::Failed(failure), false) => self.failed(failure, random),
+            (AppsReading::Failed(failure), false) => self.failed(failure, random),
         }
     }
 
@@ -329,10 +329,10 @@ impl Machine {
         }
     }
 
-    fn asked(&mut self, reading: HolderReading, random: f64) -> Act {
+    fn asked(&mut self, reading: HolderReading, random: f64) -> NextAct {
         let pace = self.pace();
         let Some(holder) = self.holder.as_mut().filter(|_| self.phase == Phase::Asking) else {
-            return Act::Continue;
+            return NextAct::Continue;
         };
         let counts = match &reading {
             HolderReading::Gone(_) => true,
@@ -356,18 +356,18 @@ impl Machine {
             }
         }
         let wait = if holder.silences == 1 { RECHECK } else { pace.standby };
-        self.wait(jittered(wait, random), Then::Look)
+        self.wait(jittered(wait, random), ActAfterWait::Look)
     }
 
     /// Takes the place of the other host right after a look, so that nobody else's URL is overwritten.
-    fn replace(&mut self) -> Act {
-        self.standing = Standing::Unregistered;
+    fn replace(&mut self) -> NextAct {
+        self.standing = RegistrationStanding::Unregistered;
         self.register()
     }
 
-    fn wait(&mut self, wait: Duration, then: Then) -> Act {
+    fn wait(&mut self, wait: Duration, then: ActAfterWait) -> NextAct {
         self.phase = Phase::Waiting(then);
-        Act::Wait(wait)
+        NextAct::Wait(wait)
     }
 
     fn pace(&self) -> Pace {
@@ -380,7 +380,7 @@ impl Machine {
         doubled(first, times, longest).mul_f64(0.5 + random / 2.0)
     }
 
-    pub(super) fn standing(&self) -> &Standing {
+    pub(super) fn standing(&self) -> &RegistrationStanding {
         &self.standing
     }
 
@@ -388,7 +388,7 @@ impl Machine {
         self.failures
     }
 
-    pub(super) fn failure(&self) -> Option<&Failure> {
+    pub(super) fn failure(&self) -> Option<&InngestFailure> {
         self.failure.as_ref()
     }
 
@@ -401,14 +401,14 @@ impl Machine {
     pub(super) fn state(&self) -> RegistrationState {
         match (&self.standing, self.phase) {
             (_, Phase::Off) => RegistrationState::Off,
-            (Standing::Drifted(_), _) => RegistrationState::Drifted,
-            (Standing::Registered { .. }, _) => RegistrationState::Registered,
-            (Standing::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
+            (RegistrationStanding::Drifted(_), _) => RegistrationState::Drifted,
+            (RegistrationStanding::Registered { .. }, _) => RegistrationState::Registered,
+            (RegistrationStanding::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
                 if self.failures == 0 =>
             {
                 RegistrationState::Registering
             }
-            (Standing::Unregistered, _) => RegistrationState::Unregistered,
+            (RegistrationStanding::Unregistered, _) => RegistrationState::Unregistered,
         }
     }
 

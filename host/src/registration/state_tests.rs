@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use std::time::Duration;
 
-use super::{Act, Event, HolderReading, Machine, Pace, RECHECK, Reading, Standing};
-use crate::registration::failure::Failure;
+use super::{AppsReading, Event, HolderReading, NextAct, Pace, RECHECK, RegistrationMachine, RegistrationStanding};
+use crate::registration::inngest_failure::InngestFailure;
 use crate::status::{Difference, DifferenceKind, FailureKind, RegistrationState};
 
 fn current(digest: &str) -> Event {
@@ -13,8 +13,8 @@ fn current(digest: &str) -> Event {
     }
 }
 
-fn failure() -> Failure {
-    Failure {
+fn failure() -> InngestFailure {
+    InngestFailure {
         kind: FailureKind::Unreachable,
         text: "connection refused".to_owned(),
     }
@@ -26,59 +26,62 @@ fn difference() -> Vec<Difference> {
 
 #[test]
 fn what_is_told_is_looked_at_before_it_counts() {
-    let mut machine = Machine::default();
+    let mut machine = RegistrationMachine::default();
     assert_eq!(machine.state(), RegistrationState::Off);
-    assert_eq!(machine.apply(current("1"), 0.5), Act::Register);
+    assert_eq!(machine.apply(current("1"), 0.5), NextAct::Register);
     assert_eq!(machine.state(), RegistrationState::Registering);
-    assert_eq!(machine.apply(Event::Told(Ok(())), 0.5), Act::ReadBack);
-    assert_eq!(*machine.standing(), Standing::Unregistered);
+    assert_eq!(machine.apply(Event::Told(Ok(())), 0.5), NextAct::ReadBack);
+    assert_eq!(*machine.standing(), RegistrationStanding::Unregistered);
     assert_eq!(
-        machine.apply(Event::Read(Reading::Agrees), 0.5),
-        Act::Wait(Pace::NEAR.look)
+        machine.apply(Event::Read(AppsReading::Agrees), 0.5),
+        NextAct::Wait(Pace::NEAR.look)
     );
     assert_eq!(machine.state(), RegistrationState::Registered);
-    assert_eq!(machine.apply(Event::Due, 0.5), Act::ReadBack);
+    assert_eq!(machine.apply(Event::Due, 0.5), NextAct::ReadBack);
 }
 
 #[test]
 fn an_inngest_that_forgot_is_told_at_once() {
-    let mut machine = Machine::default();
+    let mut machine = RegistrationMachine::default();
     machine.apply(current("1"), 0.5);
     machine.apply(Event::Told(Ok(())), 0.5);
-    machine.apply(Event::Read(Reading::Agrees), 0.5);
+    machine.apply(Event::Read(AppsReading::Agrees), 0.5);
     machine.apply(Event::Due, 0.5);
     assert_eq!(
-        machine.apply(Event::Read(Reading::Differs(difference())), 0.5),
-        Act::Register
+        machine.apply(Event::Read(AppsReading::Differs(difference())), 0.5),
+        NextAct::Register
     );
     assert_eq!(machine.state(), RegistrationState::Drifted);
     machine.apply(Event::Told(Ok(())), 0.5);
     // Inngest took the call and nothing else, and is not called in a loop.
-    let act = machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
-    assert!(matches!(act, Act::Wait(_)), "{act:?}");
+    let act = machine.apply(Event::Read(AppsReading::Differs(difference())), 0.5);
+    assert!(matches!(act, NextAct::Wait(_)), "{act:?}");
 }
 
-fn elsewhere(url: &str) -> Reading {
+fn elsewhere(url: &str) -> AppsReading {
     let mut difference = Difference::app_missing("app");
     difference.kind = DifferenceKind::Url;
     difference.held = url.into();
-    Reading::Differs(vec![difference])
+    AppsReading::Differs(vec![difference])
 }
 
 /// A host that was registered, and has found the URL of another one since.
-fn replaced_by(url: &str) -> Machine {
-    let mut machine = Machine::default();
+fn replaced_by(url: &str) -> RegistrationMachine {
+    let mut machine = RegistrationMachine::default();
     machine.apply(current("1"), 0.5);
     machine.apply(Event::Told(Ok(())), 0.5);
-    machine.apply(Event::Read(Reading::Agrees), 0.5);
+    machine.apply(Event::Read(AppsReading::Agrees), 0.5);
     machine.apply(Event::Due, 0.5);
-    assert_eq!(machine.apply(Event::Read(elsewhere(url)), 0.5), Act::AskHolder);
+    assert_eq!(machine.apply(Event::Read(elsewhere(url)), 0.5), NextAct::AskHolder);
     machine
 }
 
-fn ask_again(machine: &mut Machine, reading: HolderReading) -> Act {
+fn ask_again(machine: &mut RegistrationMachine, reading: HolderReading) -> NextAct {
     machine.apply(Event::Due, 0.5);
-    assert_eq!(machine.apply(Event::Read(elsewhere("http://b")), 0.5), Act::AskHolder);
+    assert_eq!(
+        machine.apply(Event::Read(elsewhere("http://b")), 0.5),
+        NextAct::AskHolder
+    );
     machine.apply(Event::Holder(reading), 0.5)
 }
 
@@ -90,7 +93,7 @@ fn unheard() -> HolderReading {
     HolderReading::Unheard("no such host".to_owned())
 }
 
-const RESTS: Act = Act::Wait(Pace::NEAR.standby);
+const RESTS: NextAct = NextAct::Wait(Pace::NEAR.standby);
 
 #[test]
 fn another_host_that_registered_since_is_left_in_its_place_while_it_serves_until_somebody_asks() {
@@ -98,27 +101,27 @@ fn another_host_that_registered_since_is_left_in_its_place_while_it_serves_until
     assert_eq!(machine.apply(Event::Holder(HolderReading::Serves), 0.5), RESTS);
     assert_eq!(machine.state(), RegistrationState::Drifted);
     machine.apply(Event::Due, 0.5);
-    assert_eq!(machine.apply(Event::Read(Reading::Failed(failure())), 0.5), RESTS);
+    assert_eq!(machine.apply(Event::Read(AppsReading::Failed(failure())), 0.5), RESTS);
     assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
-    assert_eq!(machine.apply(Event::Asked, 0.5), Act::Register);
+    assert_eq!(machine.apply(Event::Asked, 0.5), NextAct::Register);
 
     let mut machine = replaced_by("http://b");
     machine.apply(Event::Holder(HolderReading::Serves), 0.5);
     // The other host is the first to tell an Inngest that forgot.
     machine.apply(Event::Due, 0.5);
-    let forgotten = || Event::Read(Reading::Differs(difference()));
+    let forgotten = || Event::Read(AppsReading::Differs(difference()));
     assert_eq!(machine.apply(forgotten(), 0.5), RESTS);
     machine.apply(Event::Due, 0.5);
-    assert_eq!(machine.apply(forgotten(), 0.5), Act::Register);
+    assert_eq!(machine.apply(forgotten(), 0.5), NextAct::Register);
 }
 
 #[test]
 fn a_registered_host_that_two_looks_in_a_row_do_not_find_is_replaced() {
     let mut machine = replaced_by("http://b");
-    assert_eq!(machine.apply(Event::Holder(gone()), 0.5), Act::Wait(RECHECK));
+    assert_eq!(machine.apply(Event::Holder(gone()), 0.5), NextAct::Wait(RECHECK));
     assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
-    assert_eq!(ask_again(&mut machine, gone()), Act::Wait(RECHECK));
-    assert_eq!(ask_again(&mut machine, gone()), Act::Register);
+    assert_eq!(ask_again(&mut machine, gone()), NextAct::Wait(RECHECK));
+    assert_eq!(ask_again(&mut machine, gone()), NextAct::Register);
     assert_eq!(machine.state(), RegistrationState::Registering);
 }
 
@@ -127,20 +130,23 @@ fn a_registered_host_that_drains_is_replaced_at_once() {
     let mut machine = replaced_by("http://b");
     assert_eq!(
         machine.apply(Event::Holder(HolderReading::Draining), 0.5),
-        Act::Register
+        NextAct::Register
     );
 
     let mut machine = replaced_by("http://b");
     machine.apply(Event::Holder(HolderReading::Serves), 0.5);
     // This is the last word of the other host: it takes no connection any more.
-    assert_eq!(machine.apply(Event::HolderDrains, 0.5), Act::ReadBack);
-    assert_eq!(machine.apply(Event::Read(elsewhere("http://b")), 0.5), Act::Register);
+    assert_eq!(machine.apply(Event::HolderDrains, 0.5), NextAct::ReadBack);
+    assert_eq!(
+        machine.apply(Event::Read(elsewhere("http://b")), 0.5),
+        NextAct::Register
+    );
 
     let mut machine = replaced_by("http://b");
     machine.apply(Event::Holder(HolderReading::Serves), 0.5);
     machine.apply(Event::HolderDrains, 0.5);
     let third = Event::Read(elsewhere("http://c"));
-    assert_eq!(machine.apply(third, 0.5), Act::AskHolder, "a third host was faster");
+    assert_eq!(machine.apply(third, 0.5), NextAct::AskHolder, "a third host was faster");
 }
 
 #[test]
@@ -151,39 +157,43 @@ fn a_registered_host_that_was_never_reached_from_here_is_left_in_its_place() {
         assert_eq!(ask_again(&mut machine, unheard()), RESTS);
     }
     assert_eq!(ask_again(&mut machine, HolderReading::Serves), RESTS);
-    assert_eq!(ask_again(&mut machine, unheard()), Act::Wait(RECHECK));
-    assert_eq!(ask_again(&mut machine, unheard()), Act::Register);
+    assert_eq!(ask_again(&mut machine, unheard()), NextAct::Wait(RECHECK));
+    assert_eq!(ask_again(&mut machine, unheard()), NextAct::Register);
 }
 
 #[test]
 fn silence_of_one_host_is_not_counted_for_the_next() {
     let mut machine = replaced_by("http://a");
     machine.apply(Event::Holder(gone()), 0.5);
-    assert_eq!(ask_again(&mut machine, gone()), Act::Wait(RECHECK), "that is http://b");
+    assert_eq!(
+        ask_again(&mut machine, gone()),
+        NextAct::Wait(RECHECK),
+        "that is http://b"
+    );
 }
 
 #[test]
 fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_time() {
-    let mut machine = Machine::default();
+    let mut machine = RegistrationMachine::default();
     machine.apply(current("1"), 0.5);
     let (mut told, mut looks) = (Vec::new(), 0);
     let mut act = machine.apply(Event::Told(Ok(())), 0.5);
     while told.len() < 12 {
         act = match act {
-            Act::Register => {
+            NextAct::Register => {
                 told.push(looks);
                 looks = 0;
                 machine.apply(Event::Told(Ok(())), 0.5)
             }
-            Act::ReadBack => {
+            NextAct::ReadBack => {
                 looks += 1;
-                machine.apply(Event::Read(Reading::Differs(difference())), 0.5)
+                machine.apply(Event::Read(AppsReading::Differs(difference())), 0.5)
             }
-            Act::Wait(wait) => {
+            NextAct::Wait(wait) => {
                 assert_eq!(wait, Pace::NEAR.look);
                 machine.apply(Event::Due, 0.5)
             }
-            Act::Continue | Act::Rest | Act::AskHolder => panic!("it stopped"),
+            NextAct::Continue | NextAct::Rest | NextAct::AskHolder => panic!("it stopped"),
         };
     }
     assert!(told.is_sorted(), "{told:?}");
@@ -192,35 +202,38 @@ fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_
     // Another thing is wrong, which may be mended.
     machine.apply(Event::Due, 0.5);
     machine.apply(Event::Told(Ok(())), 0.5);
-    machine.apply(Event::Read(Reading::Differs(difference())), 0.5);
+    machine.apply(Event::Read(AppsReading::Differs(difference())), 0.5);
     machine.apply(Event::Due, 0.5);
     let other = vec![Difference::app_missing("another")];
-    assert_eq!(machine.apply(Event::Read(Reading::Differs(other)), 0.5), Act::Register);
+    assert_eq!(
+        machine.apply(Event::Read(AppsReading::Differs(other)), 0.5),
+        NextAct::Register
+    );
 }
 
 #[test]
 fn new_code_that_says_the_same_is_no_news_and_other_code_is() {
-    let mut machine = Machine::default();
+    let mut machine = RegistrationMachine::default();
     machine.apply(current("1"), 0.5);
     assert_eq!(
         machine.apply(current("1"), 0.5),
-        Act::Register,
+        NextAct::Register,
         "the one that told it retires"
     );
     machine.apply(Event::Told(Ok(())), 0.5);
-    machine.apply(Event::Read(Reading::Agrees), 0.5);
-    assert_eq!(machine.apply(current("1"), 0.5), Act::Continue);
-    assert_eq!(machine.apply(current("2"), 0.5), Act::Register);
+    machine.apply(Event::Read(AppsReading::Agrees), 0.5);
+    assert_eq!(machine.apply(current("1"), 0.5), NextAct::Continue);
+    assert_eq!(machine.apply(current("2"), 0.5), NextAct::Register);
 }
 
 #[test]
 fn it_is_told_again_every_few_minutes_whatever_it_says() {
-    let mut machine = Machine::default();
+    let mut machine = RegistrationMachine::default();
     machine.apply(current("1"), 0.5);
     machine.apply(Event::Told(Ok(())), 0.5);
     let mut looks = 0;
-    while machine.apply(Event::Read(Reading::Agrees), 0.5) != Act::Rest
-        && machine.apply(Event::Due, 0.5) == Act::ReadBack
+    while machine.apply(Event::Read(AppsReading::Agrees), 0.5) != NextAct::Rest
+        && machine.apply(Event::Due, 0.5) == NextAct::ReadBack
     {
         looks += 1;
     }
@@ -234,10 +247,10 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Due),
         Just(Event::Told(Ok(()))),
         Just(Event::Told(Err(failure()))),
-        Just(Event::Read(Reading::Agrees)),
-        Just(Event::Read(Reading::Differs(difference()))),
-        Just(Event::Read(Reading::NotOffered)),
-        Just(Event::Read(Reading::Failed(failure()))),
+        Just(Event::Read(AppsReading::Agrees)),
+        Just(Event::Read(AppsReading::Differs(difference()))),
+        Just(Event::Read(AppsReading::NotOffered)),
+        Just(Event::Read(AppsReading::Failed(failure()))),
         "[ab]".prop_map(|host| Event::Read(elsewhere(&host))),
         Just(Event::Holder(HolderReading::Serves)),
         Just(Event::Holder(HolderReading::Draining)),
@@ -263,8 +276,8 @@ struct World {
 }
 
 struct Host {
-    machine: Machine,
-    doing: Act,
+    machine: RegistrationMachine,
+    doing: NextAct,
     due: Duration,
 }
 
@@ -291,8 +304,8 @@ impl World {
 
     fn start(&mut self, which: usize) {
         let host = Host {
-            machine: Machine::default(),
-            doing: Act::Rest,
+            machine: RegistrationMachine::default(),
+            doing: NextAct::Rest,
             due: self.now,
         };
         self.hosts[which] = Some(host);
@@ -305,9 +318,9 @@ impl World {
             return;
         };
         let wait = match host.machine.apply(event, chance) {
-            Act::Continue => return,
-            Act::Wait(wait) => {
-                host.doing = Act::Wait(wait);
+            NextAct::Continue => return,
+            NextAct::Wait(wait) => {
+                host.doing = NextAct::Wait(wait);
                 wait
             }
             act => {
@@ -339,8 +352,8 @@ impl World {
     /// Returns the outcome of the present act of a host.
     fn event(&mut self, which: usize) -> Event {
         let other = 1 - which;
-        match self.hosts[which].as_ref().map_or(Act::Rest, |host| host.doing) {
-            Act::Register => {
+        match self.hosts[which].as_ref().map_or(NextAct::Rest, |host| host.doing) {
+            NextAct::Register => {
                 if self.held != Some(which) {
                     self.changes.push(self.now);
                 }
@@ -348,17 +361,17 @@ impl World {
                 self.told.push((self.now, which));
                 Event::Told(Ok(()))
             }
-            Act::ReadBack => Event::Read(match self.held {
-                Some(held) if held == which => Reading::Agrees,
+            NextAct::ReadBack => Event::Read(match self.held {
+                Some(held) if held == which => AppsReading::Agrees,
                 Some(held) => elsewhere(Self::NAMES[held]),
-                None => Reading::Differs(difference()),
+                None => AppsReading::Differs(difference()),
             }),
-            Act::AskHolder => Event::Holder(match self.hosts[other] {
+            NextAct::AskHolder => Event::Holder(match self.hosts[other] {
                 Some(_) if self.reaches[which] => HolderReading::Serves,
                 _ => gone(),
             }),
-            Act::Wait(_) => Event::Due,
-            Act::Rest | Act::Continue => panic!("a host that serves rests"),
+            NextAct::Wait(_) => Event::Due,
+            NextAct::Rest | NextAct::Continue => panic!("a host that serves rests"),
         }
     }
 }
@@ -401,15 +414,15 @@ proptest! {
     /// and says nothing while it is not allowed to.
     #[test]
     fn it_goes_on_for_ever(events in prop::collection::vec((any_event(), 0.0..=1.0), 1..60)) {
-        let mut machine = Machine::default();
-        let mut doing = Act::Rest;
+        let mut machine = RegistrationMachine::default();
+        let mut doing = NextAct::Rest;
         for (event, random) in events {
             // Only the present act ends.
             let fits = match event {
-                Event::Due | Event::HolderDrains => matches!(doing, Act::Wait(_)),
-                Event::Told(_) => doing == Act::Register,
-                Event::Read(_) => doing == Act::ReadBack,
-                Event::Holder(_) => doing == Act::AskHolder,
+                Event::Due | Event::HolderDrains => matches!(doing, NextAct::Wait(_)),
+                Event::Told(_) => doing == NextAct::Register,
+                Event::Read(_) => doing == NextAct::ReadBack,
+                Event::Holder(_) => doing == NextAct::AskHolder,
                 _ => true,
             };
             if !fits {
@@ -417,12 +430,12 @@ proptest! {
             }
             let off = event == Event::Off;
             match machine.apply(event, random) {
-                Act::Continue => {}
+                NextAct::Continue => {}
                 act => doing = act,
             }
-            prop_assert_eq!(doing == Act::Rest, machine.state() == RegistrationState::Off);
-            prop_assert!(!off || doing == Act::Rest);
-            if let Act::Wait(wait) = doing {
+            prop_assert_eq!(doing == NextAct::Rest, machine.state() == RegistrationState::Off);
+            prop_assert!(!off || doing == NextAct::Rest);
+            if let NextAct::Wait(wait) = doing {
                 prop_assert!(wait <= Pace::NEAR.refresh.mul_f64(1.2));
                 prop_assert!(wait >= Pace::NEAR.first.mul_f64(0.5));
                 prop_assert!(machine.failures() == 0 || wait <= Pace::NEAR.longest);

@@ -15,7 +15,7 @@ pub const CLOUD: &str = "https://api.inngest.com";
 
 /// The settings of the host.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct RegistrationSettings {
     /// Tells whether to register at all.
     pub wanted: bool,
     /// The address at which the host listens.
@@ -48,7 +48,7 @@ pub(super) struct AppSubject {
 
 /// The reason why nothing is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Off {
+pub enum OffReason {
     #[error("registration is switched off")]
     Unwanted,
     #[error("no generation serves yet")]
@@ -66,7 +66,7 @@ pub enum Off {
     NoKey { api: String },
 }
 
-impl Off {
+impl OffReason {
     const fn kind(&self) -> OffKind {
         match self {
             Self::Unwanted => OffKind::SwitchedOff,
@@ -85,7 +85,7 @@ impl Off {
 }
 
 /// Returns the status before Inngest was told anything.
-pub(super) fn status(subject: &Result<Subject, Off>) -> RegistrationStatus {
+pub(super) fn status(subject: &Result<Subject, OffReason>) -> RegistrationStatus {
     let apps = subject.iter().flat_map(|subject| &subject.apps).map(|app| AppStatus {
         id: app.id.clone(),
         url: app.url.clone(),
@@ -98,7 +98,7 @@ pub(super) fn status(subject: &Result<Subject, Off>) -> RegistrationStatus {
             None => RegistrationState::Unregistered,
         },
         reason: off.map(ToString::to_string),
-        off: off.map(Off::kind),
+        off: off.map(OffReason::kind),
         dev: subject.as_ref().ok().map(|subject| subject.dev),
         apps: apps.collect(),
         ..RegistrationStatus::default()
@@ -110,19 +110,19 @@ impl Subject {
     pub(super) fn of(
         manifest: &Manifest,
         variable: impl Fn(&str) -> Option<String>,
-        settings: &Settings,
-    ) -> Result<Self, Off> {
+        settings: &RegistrationSettings,
+    ) -> Result<Self, OffReason> {
         if !settings.wanted {
-            return Err(Off::Unwanted);
+            return Err(OffReason::Unwanted);
         }
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let path = variable("INNGEST_SERVE_PATH").unwrap_or_else(|| "/api/inngest".to_owned());
         let path = format!("/{}", path.trim_start_matches('/'));
         if manifest.apps.is_empty() {
-            return Err(Off::NoFunctions(path));
+            return Err(OffReason::NoFunctions(path));
         }
         let key = variable("INNGEST_SIGNING_KEY");
-        let mode = Mode::of(&variable);
+        let mode = ClientEnvironment::of(&variable);
         let origin = variable("INNGEST_SERVE_ORIGIN").or_else(|| variable("INNGEST_SERVE_HOST"));
         let several = manifest.apps.len() > 1;
         let told = |app: &App| {
@@ -130,7 +130,7 @@ impl Subject {
             let api = app.client.api.clone().unwrap_or_else(|| mode.api(dev, &variable));
             let api = api.trim_end_matches('/').to_owned();
             if !dev && key.is_none() && app.client.key != Some(true) {
-                return Err(Off::NoKey { api });
+                return Err(OffReason::NoKey { api });
             }
             let path = match several && !manifest.fetch {
                 true => format!("{}/{}", path.trim_end_matches('/'), app.id),
@@ -191,17 +191,20 @@ impl Subject {
 
 /// The reason why calls of functions are not checked, or cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsigned {
+pub enum UnsignedReason {
     DevMode,
     NoKey,
 }
 
-impl Unsigned {
+impl UnsignedReason {
     /// Returns the reason if the functions of some app take calls that nobody has signed.
     #[must_use]
     pub fn of(manifest: &Manifest, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let (mode, has_key) = (Mode::of(&variable), variable("INNGEST_SIGNING_KEY").is_some());
+        let (mode, has_key) = (
+            ClientEnvironment::of(&variable),
+            variable("INNGEST_SIGNING_KEY").is_some(),
+        );
         let reasons = manifest.apps.iter().filter_map(|app| {
             if app.client.dev.unwrap_or(mode.dev) {
                 return Some(Self::DevMode);
@@ -230,12 +233,12 @@ impl Unsigned {
 
 /// The settings of the environment, for clients that do not set their own (inngest/inngest-js:
 /// `components/Inngest.ts`).
-struct Mode {
+struct ClientEnvironment {
     dev: bool,
     dev_server: Option<String>,
 }
 
-impl Mode {
+impl ClientEnvironment {
     fn of(variable: &impl Fn(&str) -> Option<String>) -> Self {
         match variable("INNGEST_DEV").as_deref() {
             None | Some("0" | "false") => Self {
@@ -261,7 +264,7 @@ impl Mode {
 }
 
 /// Returns the address at which an Inngest on this machine reaches the host.
-fn own_origin(Settings { address, .. }: &Settings, api: &str) -> Result<String, Off> {
+fn own_origin(RegistrationSettings { address, .. }: &RegistrationSettings, api: &str) -> Result<String, OffReason> {
     let near = is_local(api);
     let address = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()).into(),
@@ -269,7 +272,7 @@ fn own_origin(Settings { address, .. }: &Settings, api: &str) -> Result<String, 
         _ => *address,
     };
     if address.ip().is_loopback() && !near {
-        return Err(Off::NoOrigin {
+        return Err(OffReason::NoOrigin {
             api: api.to_owned(),
             address: format!("http://{address}"),
         });
@@ -304,7 +307,7 @@ fn with_scheme(url: &str) -> String {
 mod tests {
     #[test]
     fn calls_that_nobody_checks_are_found_out() {
-        use super::Unsigned;
+        use super::UnsignedReason;
         let of = |variables: &[(&str, &str)], dev: Option<bool>, key: Option<bool>| {
             let mut app = App {
                 id: "a".to_owned(),
@@ -315,7 +318,7 @@ mod tests {
                 apps: vec![app],
                 ..Manifest::default()
             };
-            Unsigned::of(&manifest, |name| {
+            UnsignedReason::of(&manifest, |name| {
                 let found = variables.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             })
@@ -323,11 +326,14 @@ mod tests {
         let key = ("INNGEST_SIGNING_KEY", "signkey-prod-abcd");
         assert_eq!(of(&[key], None, None), None);
         assert_eq!(of(&[], None, Some(true)), None, "in the code");
-        assert_eq!(of(&[], None, None), Some(Unsigned::NoKey));
-        assert_eq!(of(&[key, ("INNGEST_DEV", "1")], None, None), Some(Unsigned::DevMode));
+        assert_eq!(of(&[], None, None), Some(UnsignedReason::NoKey));
+        assert_eq!(
+            of(&[key, ("INNGEST_DEV", "1")], None, None),
+            Some(UnsignedReason::DevMode)
+        );
         assert_eq!(
             of(&[key], Some(true), None),
-            Some(Unsigned::DevMode),
+            Some(UnsignedReason::DevMode),
             "as the client says"
         );
         assert_eq!(of(&[key, ("INNGEST_DEV", "1")], Some(false), None), None);
@@ -337,7 +343,7 @@ mod tests {
 
     use js_runtime_api::{App, Client, Function, Manifest, Target};
 
-    use super::{Off, Settings, Subject, is_local};
+    use super::{OffReason, RegistrationSettings, Subject, is_local};
     use crate::registration::state::Pace;
 
     fn manifest(apps: &[&str], client: &Client) -> Manifest {
@@ -352,9 +358,9 @@ mod tests {
         }
     }
 
-    fn subject(manifest: &Manifest, address: &str, variables: &[(&str, &str)]) -> Result<Subject, Off> {
+    fn subject(manifest: &Manifest, address: &str, variables: &[(&str, &str)]) -> Result<Subject, OffReason> {
         let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-        let settings = Settings {
+        let settings = RegistrationSettings {
             wanted: true,
             address: address.parse().unwrap(),
         };
@@ -397,9 +403,9 @@ mod tests {
     #[test]
     fn the_cloud_needs_a_key_and_an_address_that_it_can_reach() {
         let one = manifest(&["app"], &Client::default());
-        assert!(matches!(subject(&one, HERE, &[]), Err(Off::NoKey { .. })));
+        assert!(matches!(subject(&one, HERE, &[]), Err(OffReason::NoKey { .. })));
         let key = ("INNGEST_SIGNING_KEY", "signkey-prod-abcd");
-        assert!(matches!(subject(&one, HERE, &[key]), Err(Off::NoOrigin { .. })));
+        assert!(matches!(subject(&one, HERE, &[key]), Err(OffReason::NoOrigin { .. })));
         assert!(subject(&one, "10.0.0.7:3111", &[key]).is_ok());
         let origin = ("INNGEST_SERVE_ORIGIN", "https://app.example");
         let told = subject(&one, HERE, &[key, origin, ("INNGEST_ENV", "branch")]).unwrap();

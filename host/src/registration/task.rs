@@ -11,33 +11,33 @@ use tracing::{debug, info, warn};
 
 use super::exchange::{read_back, register};
 use super::holder;
-use super::state::{Act, Event, Holder, HolderReading, Machine, Standing};
-use super::subject::{self, Off, Settings, Subject};
+use super::state::{Event, Holder, HolderReading, NextAct, RegistrationMachine, RegistrationStanding};
+use super::subject::{self, OffReason, RegistrationSettings, Subject};
 use crate::generation::{Generation, HostEvent, Table};
 use crate::net::http;
 use crate::status::{Difference, FailureKind, HolderStatus, RegistrationStatus};
 
-type Asks = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
+type RequestReceiver = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
 
 /// Runs until the sender of `allowed` is gone.
 pub(super) async fn run(
     table: Arc<Table>,
-    settings: Settings,
+    settings: RegistrationSettings,
     mut allowed: watch::Receiver<bool>,
-    mut asks: Asks,
+    mut asks: RequestReceiver,
     shown: watch::Sender<Arc<RegistrationStatus>>,
 ) {
     let mut changes = table.views();
-    let mut task = Task {
+    let mut task = RegistrationTask {
         table,
         settings,
-        machine: Machine::default(),
-        subject: Err(Off::NoGeneration),
+        machine: RegistrationMachine::default(),
+        subject: Err(OffReason::NoGeneration),
         generation: None,
         doing: None,
         last_ok: None,
         silent_since: None,
-        told: Told::default(),
+        told: LastLogged::default(),
         tickets: Vec::new(),
         shown,
     };
@@ -73,17 +73,17 @@ async fn next(doing: &mut Option<BoxFuture<'static, Event>>) -> Event {
     }
 }
 
-struct Task {
+struct RegistrationTask {
     table: Arc<Table>,
-    settings: Settings,
-    machine: Machine,
-    subject: Result<Subject, Off>,
+    settings: RegistrationSettings,
+    machine: RegistrationMachine,
+    subject: Result<Subject, OffReason>,
     generation: Option<Arc<Generation>>,
     doing: Option<BoxFuture<'static, Event>>,
     last_ok: Option<Timestamp>,
     /// The time since which the host that is registered in place of this one has not answered.
     silent_since: Option<Timestamp>,
-    told: Told,
+    told: LastLogged,
     /// The askers, who wait until nothing is under way.
     tickets: Vec<oneshot::Sender<()>>,
     shown: watch::Sender<Arc<RegistrationStatus>>,
@@ -91,10 +91,10 @@ struct Task {
 
 /// The last message to the log, so that each message is logged once.
 #[derive(Debug, Default, PartialEq)]
-enum Told {
+enum LastLogged {
     #[default]
     Nothing,
-    Off(Off),
+    Off(OffReason),
     Failing(FailureKind),
     Registered,
     Drifted(String),
@@ -102,20 +102,20 @@ enum Told {
     Elsewhere(Vec<String>),
 }
 
-impl Task {
+impl RegistrationTask {
     /// Finds out which generation is current, and whether Inngest may be told of it.
     fn look(&mut self, allowed: bool) {
         let current = self.table.current();
         let id = |generation: &Option<Arc<Generation>>| generation.as_ref().map(|generation| generation.id);
         let is_same = id(&self.generation) == id(&current);
-        let was_allowed = self.subject != Err(Off::NotCurrent);
+        let was_allowed = self.subject != Err(OffReason::NotCurrent);
         if is_same && allowed == was_allowed {
             return;
         }
         self.generation = current;
         self.subject = match &self.generation {
-            _ if !allowed => Err(Off::NotCurrent),
-            None => Err(Off::NoGeneration),
+            _ if !allowed => Err(OffReason::NotCurrent),
+            None => Err(OffReason::NoGeneration),
             Some(generation) => {
                 http::trust(generation.sources.certificates());
                 let variable = |name: &str| generation.sources.variable(name);
@@ -144,7 +144,7 @@ impl Task {
             _ => None,
         };
         let act = self.machine.apply(event, random());
-        if let (Act::Register, Some(reading), Some(holder)) = (act, reading, holder) {
+        if let (NextAct::Register, Some(reading), Some(holder)) = (act, reading, holder) {
             say_replaced(&reading, &holder);
         }
         self.silent_since = match self.machine.holder() {
@@ -152,8 +152,8 @@ impl Task {
             _ => None,
         };
         match (act, &self.subject, &self.generation) {
-            (Act::Continue, ..) => {}
-            (Act::Wait(wait), ..) => {
+            (NextAct::Continue, ..) => {}
+            (NextAct::Wait(wait), ..) => {
                 let holder = self.machine.holder().filter(|holder| holder.serves());
                 let url = holder.and_then(|holder| holder.urls.first());
                 self.doing = Some(match url {
@@ -161,15 +161,15 @@ impl Task {
                     None => due_after(wait).boxed(),
                 });
             }
-            (Act::Register, Ok(subject), Some(generation)) => {
+            (NextAct::Register, Ok(subject), Some(generation)) => {
                 self.doing = Some(register(generation.clone(), subject.clone()).boxed());
             }
-            (Act::ReadBack, Ok(subject), _) => self.doing = Some(read_back(subject.clone()).boxed()),
-            (Act::AskHolder, Ok(subject), _) => {
+            (NextAct::ReadBack, Ok(subject), _) => self.doing = Some(read_back(subject.clone()).boxed()),
+            (NextAct::AskHolder, Ok(subject), _) => {
                 let urls = self.machine.holder().map(|holder| holder.urls.clone());
                 self.doing = Some(ask_holder(subject.clone(), urls.unwrap_or_default()).boxed());
             }
-            (Act::Rest | Act::Register | Act::ReadBack | Act::AskHolder, ..) => self.doing = None,
+            (NextAct::Rest | NextAct::Register | NextAct::ReadBack | NextAct::AskHolder, ..) => self.doing = None,
         }
         self.say();
         self.show();
@@ -187,14 +187,17 @@ impl Task {
         let now = RegistrationStatus {
             state: machine.state(),
             generation: self.generation.as_ref().map(|generation| generation.id.0),
-            verified: matches!(standing, Standing::Registered { verified: true } | Standing::Drifted(_)),
+            verified: matches!(
+                standing,
+                RegistrationStanding::Registered { verified: true } | RegistrationStanding::Drifted(_)
+            ),
             last_ok: self.last_ok,
             failed_attempts: machine.failures(),
             error: machine.failure().map(|failure| failure.text.clone()),
             error_kind: machine.failure().map(|failure| failure.kind),
             drift: match standing {
-                Standing::Drifted(differences) => differences.clone(),
-                Standing::Unregistered | Standing::Registered { .. } => Vec::new(),
+                RegistrationStanding::Drifted(differences) => differences.clone(),
+                RegistrationStanding::Unregistered | RegistrationStanding::Registered { .. } => Vec::new(),
             },
             holder: self.holder().map(|holder| HolderStatus {
                 urls: holder.urls.clone(),
@@ -222,7 +225,7 @@ impl Task {
 
     /// Returns the host that Inngest calls in place of this one, while Inngest says so.
     fn holder(&self) -> Option<&Holder> {
-        let is_drifted = matches!(self.machine.standing(), Standing::Drifted(_));
+        let is_drifted = matches!(self.machine.standing(), RegistrationStanding::Drifted(_));
         self.machine.holder().filter(|_| is_drifted)
     }
 
@@ -231,28 +234,28 @@ impl Task {
         let told = &self.told;
         let elsewhere = self.holder().map(|holder| holder.urls.clone());
         let news = match (&self.subject, self.machine.standing(), self.machine.failure()) {
-            (Err(off), ..) => Told::Off(off.clone()),
-            (Ok(_), _, Some(failure)) => Told::Failing(failure.kind),
-            (Ok(_), Standing::Registered { .. }, None) => Told::Registered,
-            (Ok(_), Standing::Drifted(_), None) if elsewhere.is_some() => {
-                Told::Elsewhere(elsewhere.unwrap_or_default())
+            (Err(off), ..) => LastLogged::Off(off.clone()),
+            (Ok(_), _, Some(failure)) => LastLogged::Failing(failure.kind),
+            (Ok(_), RegistrationStanding::Registered { .. }, None) => LastLogged::Registered,
+            (Ok(_), RegistrationStanding::Drifted(_), None) if elsewhere.is_some() => {
+                LastLogged::Elsewhere(elsewhere.unwrap_or_default())
             }
-            (Ok(_), Standing::Drifted(differences), None) => Told::Drifted(lines(differences)),
-            (Ok(_), Standing::Unregistered, None) => return,
+            (Ok(_), RegistrationStanding::Drifted(differences), None) => LastLogged::Drifted(lines(differences)),
+            (Ok(_), RegistrationStanding::Unregistered, None) => return,
         };
         if *told == news {
             return;
         }
         let generation = self.generation.as_ref().map(|generation| generation.id.0);
         match &news {
-            Told::Off(off) if off.is_wrong() => warn!(reason = %off, "not registered at Inngest"),
-            Told::Off(Off::NotCurrent | Off::NoGeneration) | Told::Nothing => {}
-            Told::Off(off) => info!(reason = %off, "not registered at Inngest"),
-            Told::Failing(kind) => {
+            LastLogged::Off(off) if off.is_wrong() => warn!(reason = %off, "not registered at Inngest"),
+            LastLogged::Off(OffReason::NotCurrent | OffReason::NoGeneration) | LastLogged::Nothing => {}
+            LastLogged::Off(off) => info!(reason = %off, "not registered at Inngest"),
+            LastLogged::Failing(kind) => {
                 let error = self.machine.failure().map(|failure| failure.text.as_str());
                 let quiet = *kind == FailureKind::Unreachable
                     && self.subject.as_ref().is_ok_and(|subject| subject.dev)
-                    && *told != Told::Registered;
+                    && *told != LastLogged::Registered;
                 if quiet {
                     info!(error, "not registered yet: waiting for an Inngest server");
                 } else {
@@ -263,16 +266,19 @@ impl Task {
                     );
                 }
             }
-            Told::Registered => {
+            LastLogged::Registered => {
                 let apps = self.subject.iter().flat_map(|subject| &subject.apps);
                 let at: Vec<_> = apps.map(|app| app.api.as_str()).collect();
-                let recovered = matches!(told, Told::Failing(_) | Told::Drifted(_) | Told::Elsewhere(_));
+                let recovered = matches!(
+                    told,
+                    LastLogged::Failing(_) | LastLogged::Drifted(_) | LastLogged::Elsewhere(_)
+                );
                 info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
-            Told::Drifted(differences) => {
+            LastLogged::Drifted(differences) => {
                 warn!(generation, "Inngest has other functions than the code: {differences}");
             }
-            Told::Elsewhere(urls) => {
+            LastLogged::Elsewhere(urls) => {
                 let url = urls.first();
                 info!(
                     generation,
@@ -281,7 +287,7 @@ impl Task {
             }
         }
         // The lack of a generation does not hide the message before it.
-        if !matches!(news, Told::Off(Off::NoGeneration)) {
+        if !matches!(news, LastLogged::Off(OffReason::NoGeneration)) {
             self.told = news;
         }
     }
@@ -321,8 +327,8 @@ async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
     tokio::select! {
         event = due_after(wait) => event,
         end = holder::end(&url) => match end {
-            holder::End::Drains => Event::HolderDrains,
-            holder::End::Lost => Event::Due,
+            holder::HolderEnd::Drains => Event::HolderDrains,
+            holder::HolderEnd::Lost => Event::Due,
         },
     }
 }

@@ -7,7 +7,7 @@ pub struct Activity(watch::Sender<usize>);
 
 /// A piece of work, which goes on until this value is dropped.
 #[derive(Debug)]
-pub struct Busy(watch::Sender<usize>);
+pub struct ActivityGuard(watch::Sender<usize>);
 
 impl Default for Activity {
     fn default() -> Self {
@@ -17,9 +17,9 @@ impl Default for Activity {
 
 impl Activity {
     #[must_use]
-    pub fn begin(&self) -> Busy {
+    pub fn begin(&self) -> ActivityGuard {
         self.0.send_modify(|count| *count += 1);
-        Busy(self.0.clone())
+        ActivityGuard(self.0.clone())
     }
 
     /// Tells whether something is worked on.
@@ -36,7 +36,7 @@ impl Activity {
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count = count.saturating_sub(1));
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::expression::{Verdict, evaluate};
-use super::request::encoded;
+use super::sdk_request::encoded;
 use crate::status::FunctionStatus;
 
 /// The retries of a function that says nothing (inngest/inngest: `pkg/consts`).
@@ -13,7 +13,7 @@ const DEFAULT_RETRIES: u32 = 4;
 const MOST_NEAR: usize = 3;
 
 #[derive(Debug, Clone, Deserialize)]
-pub struct Function {
+pub struct CatalogueFunction {
     /// `<app>-<function>`.
     pub id: String,
     pub app: String,
@@ -27,11 +27,11 @@ pub struct Function {
 
 /// All functions of a project.
 #[derive(Debug, Clone, Default)]
-pub struct Catalogue(Vec<Function>);
+pub struct Catalogue(Vec<CatalogueFunction>);
 
 /// The reason why a name means no function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-pub enum NotFound {
+pub enum FunctionNotFound {
     #[error("there is no function {name:?}{}", did_you_mean(.near))]
     #[diagnostic(help("The project has: {}", list(.known)))]
     Unknown {
@@ -65,7 +65,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-impl From<FunctionStatus> for Function {
+impl From<FunctionStatus> for CatalogueFunction {
     fn from(status: FunctionStatus) -> Self {
         Self {
             id: status.id,
@@ -77,7 +77,7 @@ impl From<FunctionStatus> for Function {
     }
 }
 
-impl Function {
+impl CatalogueFunction {
     /// The function's id without the app's.
     #[must_use]
     pub fn short_id(&self) -> &str {
@@ -141,7 +141,7 @@ impl Catalogue {
     /// The functions that a host lists.
     #[must_use]
     pub fn of(functions: impl IntoIterator<Item = FunctionStatus>) -> Self {
-        Self::new(functions.into_iter().map(Function::from).collect())
+        Self::new(functions.into_iter().map(CatalogueFunction::from).collect())
     }
 
     /// The ids of all functions.
@@ -151,13 +151,13 @@ impl Catalogue {
     }
 
     #[must_use]
-    pub const fn new(functions: Vec<Function>) -> Self {
+    pub const fn new(functions: Vec<CatalogueFunction>) -> Self {
         Self(functions)
     }
 
     /// The path at which the function is called: an app that is not alone has a path of its own.
     #[must_use]
-    pub fn path_of(&self, function: &Function) -> String {
+    pub fn path_of(&self, function: &CatalogueFunction) -> String {
         if self.0.iter().all(|other| other.app == function.app) {
             "/api/inngest".to_owned()
         } else {
@@ -167,7 +167,7 @@ impl Catalogue {
 
     /// Finds a function by its whole id, as code names it.
     #[must_use]
-    pub fn by_id(&self, id: &str) -> Option<&Function> {
+    pub fn by_id(&self, id: &str) -> Option<&CatalogueFunction> {
         self.0.iter().find(|function| function.id == id)
     }
 
@@ -175,19 +175,19 @@ impl Catalogue {
     ///
     /// # Errors
     /// When there is none, or more than one.
-    pub fn named(&self, name: &str) -> Result<&Function, NotFound> {
+    pub fn named(&self, name: &str) -> Result<&CatalogueFunction, FunctionNotFound> {
         if let Some(function) = self.by_id(name) {
             return Ok(function);
         }
-        let found: Vec<&Function> = self.0.iter().filter(|function| function.short_id() == name).collect();
+        let found: Vec<&CatalogueFunction> = self.0.iter().filter(|function| function.short_id() == name).collect();
         match found.as_slice() {
             [only] => Ok(only),
-            [] => Err(NotFound::Unknown {
-                near: nearest(name, self.0.iter().map(Function::short_id)),
+            [] => Err(FunctionNotFound::Unknown {
+                near: nearest(name, self.0.iter().map(CatalogueFunction::short_id)),
                 known: self.0.iter().map(|function| function.short_id().to_owned()).collect(),
                 name: name.to_owned(),
             }),
-            several => Err(NotFound::Ambiguous {
+            several => Err(FunctionNotFound::Ambiguous {
                 name: name.to_owned(),
                 ids: several.iter().map(|function| function.id.clone()).collect(),
             }),
@@ -195,17 +195,22 @@ impl Catalogue {
     }
 
     /// The functions that an event begins.
-    pub fn triggered_by<'a>(&'a self, event: &'a Value) -> impl Iterator<Item = &'a Function> {
+    pub fn triggered_by<'a>(&'a self, event: &'a Value) -> impl Iterator<Item = &'a CatalogueFunction> {
         self.0.iter().filter(|function| function.is_triggered_by(event))
     }
 
     /// The reason why an event begins nothing.
     #[must_use]
-    pub fn nothing_for(&self, event: &str) -> NotFound {
-        let mut known: Vec<String> = self.0.iter().flat_map(Function::events).map(str::to_owned).collect();
+    pub fn nothing_for(&self, event: &str) -> FunctionNotFound {
+        let mut known: Vec<String> = self
+            .0
+            .iter()
+            .flat_map(CatalogueFunction::events)
+            .map(str::to_owned)
+            .collect();
         known.sort();
         known.dedup();
-        NotFound::NoTrigger {
+        FunctionNotFound::NoTrigger {
             near: nearest(event, known.iter().map(String::as_str)),
             event: event.to_owned(),
             known,
@@ -214,7 +219,7 @@ impl Catalogue {
 
     /// The function that runs when another function has failed for good.
     #[must_use]
-    pub fn failure_handler_of(&self, function: &Function) -> Option<&Function> {
+    pub fn failure_handler_of(&self, function: &CatalogueFunction) -> Option<&CatalogueFunction> {
         self.by_id(&format!("{}-failure", function.id))
     }
 }
@@ -236,7 +241,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> 
 mod tests {
     use serde_json::json;
 
-    use super::{Catalogue, Function, NotFound};
+    use super::{Catalogue, CatalogueFunction, FunctionNotFound};
 
     fn catalogue() -> Catalogue {
         let functions = json!([
@@ -245,7 +250,7 @@ mod tests {
             {"id": "shop-any", "app": "shop", "triggers": [{"event": "demo/*", "expression": "event.data.n == 1"}],
              "config": {"cancel": [{"event": "demo/stop", "if": "async.data.n == event.data.n"}]}},
         ]);
-        Catalogue::new(serde_json::from_value::<Vec<Function>>(functions).unwrap())
+        Catalogue::new(serde_json::from_value::<Vec<CatalogueFunction>>(functions).unwrap())
     }
 
     #[test]
@@ -256,7 +261,7 @@ mod tests {
         }
         let error = catalogue.named("helo").unwrap_err();
         assert!(
-            matches!(&error, NotFound::Unknown { near, .. } if *near == ["hello"]),
+            matches!(&error, FunctionNotFound::Unknown { near, .. } if *near == ["hello"]),
             "{error}"
         );
         assert!(error.to_string().contains("did you mean hello?"), "{error}");

@@ -18,14 +18,14 @@ use axum::{Router, body::Bytes};
 use serde_json::{Value, json};
 
 use super::id;
-use super::request::run_of_trace;
+use super::sdk_request::run_of_trace;
 use super::session::{Session, complete};
 
 /// The sessions whose functions send to one inbox.
 #[derive(Default)]
-pub struct Sessions(Mutex<Vec<Arc<Session>>>);
+pub struct InboxSessions(Mutex<Vec<Arc<Session>>>);
 
-impl Sessions {
+impl InboxSessions {
     pub fn enter(&self, session: Arc<Session>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
@@ -39,7 +39,7 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn state_of(&self, run: &str) -> Option<super::session::State> {
+    fn state_of(&self, run: &str) -> Option<super::session::RunState> {
         self.all().iter().find_map(|session| session.state_of(run))
     }
 
@@ -59,7 +59,7 @@ impl Sessions {
     }
 }
 
-pub fn router(sessions: Arc<Sessions>) -> Router {
+pub fn router(sessions: Arc<InboxSessions>) -> Router {
     Router::new()
         .route("/e/{key}", post(events))
         .route("/v1/signals", post(signal))
@@ -72,7 +72,7 @@ pub fn router(sessions: Arc<Sessions>) -> Router {
         .with_state(sessions)
 }
 
-async fn events(State(sessions): State<Arc<Sessions>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn events(State(sessions): State<Arc<InboxSessions>>, headers: HeaderMap, body: Bytes) -> Response {
     let events = match serde_json::from_slice(&body) {
         Ok(Value::Array(events)) => events,
         Ok(event @ Value::Object(_)) => vec![event],
@@ -89,7 +89,7 @@ async fn events(State(sessions): State<Arc<Sessions>>, headers: HeaderMap, body:
     Json(json!({"ids": ids, "status": 200})).into_response()
 }
 
-async fn signal(State(sessions): State<Arc<Sessions>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn signal(State(sessions): State<Arc<InboxSessions>>, headers: HeaderMap, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let signal = body["signal"].as_str().unwrap_or_default();
     let mut sessions = sessions.behind(&headers).into_iter();
@@ -100,14 +100,14 @@ async fn signal(State(sessions): State<Arc<Sessions>>, headers: HeaderMap, body:
     }
 }
 
-async fn batch(State(sessions): State<Arc<Sessions>>, Path(run): Path<String>) -> Response {
+async fn batch(State(sessions): State<Arc<InboxSessions>>, Path(run): Path<String>) -> Response {
     match sessions.state_of(&run) {
         Some(state) => Json(state.events).into_response(),
         None => refused(StatusCode::NOT_FOUND, "no such run"),
     }
 }
 
-async fn steps(State(sessions): State<Arc<Sessions>>, Path(run): Path<String>) -> Response {
+async fn steps(State(sessions): State<Arc<InboxSessions>>, Path(run): Path<String>) -> Response {
     match sessions.state_of(&run) {
         Some(state) => Json(state.steps).into_response(),
         None => refused(StatusCode::NOT_FOUND, "no such run"),

@@ -30,21 +30,21 @@ const MOST_STEPS: usize = 1000;
 
 /// A call to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    pub target: Target,
+pub struct SdkCall {
+    pub target: CallTarget,
     /// The number of the attempt, from 0.
     pub attempt: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum CallTarget {
     /// A call that runs the function from its beginning, past the memoised steps.
     Discovery,
     /// A call that runs a step which was planned.
     Step(Step),
 }
 
-impl Target {
+impl CallTarget {
     /// The `stepId` that the call carries.
     #[must_use]
     pub fn step_id(&self) -> &str {
@@ -68,7 +68,7 @@ pub enum Delay {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Call {
-        call: Call,
+        call: SdkCall,
         delay: Option<Delay>,
     },
     /// The wait of a step begins; its outcome goes to [`Machine::resolved`].
@@ -80,7 +80,7 @@ pub enum Effect {
     Tell {
         step: Step,
         attempt: u32,
-        ending: Ending,
+        ending: StepEnding,
     },
     /// The function threw outside of its steps, and is called again.
     FunctionThrew {
@@ -91,12 +91,12 @@ pub enum Effect {
     /// Something that people should know.
     Note(String),
     /// The last effect: the run has ended.
-    End(Outcome),
+    End(RunOutcome),
 }
 
 /// The end of an attempt of a step.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
+pub enum StepEnding {
     Done(Value),
     Again { error: Value, delay: Delay },
     Failed(Value),
@@ -104,7 +104,7 @@ pub enum Ending {
 
 /// The end of the run.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum RunOutcome {
     Completed(Value),
     Failed(Value),
 }
@@ -190,13 +190,13 @@ impl Machine {
 
     /// Returns the effects of the answer to a call.
     #[must_use]
-    pub fn answered(&mut self, call: &Call, answer: Answer) -> Vec<Effect> {
+    pub fn answered(&mut self, call: &SdkCall, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
         if self.ended {
             return effects;
         }
         match answer {
-            Answer::Returned(value) => self.end(Outcome::Completed(value), &mut effects),
+            Answer::Returned(value) => self.end(RunOutcome::Completed(value), &mut effects),
             Answer::Failed { error, again, after } => self.threw(call, error, again, after, &mut effects),
             Answer::Ops { version, ops, after } => self.asked(call, version, ops, after, &mut effects),
         }
@@ -214,22 +214,22 @@ impl Machine {
         effects
     }
 
-    fn threw(&mut self, call: &Call, error: Value, again: bool, after: Option<Moment>, effects: &mut Vec<Effect>) {
+    fn threw(&mut self, call: &SdkCall, error: Value, again: bool, after: Option<Moment>, effects: &mut Vec<Effect>) {
         let attempt = call.attempt;
         if !again || attempt + 1 >= self.max_attempts {
-            return self.end(Outcome::Failed(error), effects);
+            return self.end(RunOutcome::Failed(error), effects);
         }
         let delay = delay(attempt, after);
         effects.push(match &call.target {
-            Target::Discovery => Effect::FunctionThrew {
+            CallTarget::Discovery => Effect::FunctionThrew {
                 attempt,
                 error,
                 delay: delay.clone(),
             },
-            Target::Step(step) => Effect::Tell {
+            CallTarget::Step(step) => Effect::Tell {
                 step: step.clone(),
                 attempt,
-                ending: Ending::Again {
+                ending: StepEnding::Again {
                     error,
                     delay: delay.clone(),
                 },
@@ -240,7 +240,7 @@ impl Machine {
 
     fn asked(
         &mut self,
-        call: &Call,
+        call: &SdkCall,
         version: Option<i64>,
         ops: Vec<Op>,
         after: Option<Moment>,
@@ -258,17 +258,17 @@ impl Machine {
         ops.sort_by_key(|op| matches!(op, Op::Ran { .. } | Op::Threw { .. }));
         let outdated = self.discovery == Discovery::RunningAndOutdated;
         let mut retried = false;
-        if call.target == Target::Discovery {
+        if call.target == CallTarget::Discovery {
             self.discovery = Discovery::Idle;
         }
         for op in ops {
             match op {
-                Op::Returned(value) => return self.end(Outcome::Completed(value), effects),
+                Op::Returned(value) => return self.end(RunOutcome::Completed(value), effects),
                 Op::Ran { step, data } => {
                     effects.push(Effect::Tell {
                         step: step.clone(),
                         attempt: call.attempt,
-                        ending: Ending::Done(data.clone()),
+                        ending: StepEnding::Done(data.clone()),
                     });
                     self.memoise(&step.id, json!({ "data": data }), effects);
                 }
@@ -280,15 +280,15 @@ impl Machine {
                     effects.push(Effect::Tell {
                         step: step.clone(),
                         attempt: call.attempt,
-                        ending: Ending::Failed(error.clone()),
+                        ending: StepEnding::Failed(error.clone()),
                     });
                     self.memoise(&step.id, json!({ "error": error }), effects);
                 }
                 Op::Planned(step) => {
                     self.open.insert(step.id.clone(), step.clone());
                     effects.push(Effect::Call {
-                        call: Call {
-                            target: Target::Step(step),
+                        call: SdkCall {
+                            target: CallTarget::Step(step),
                             attempt: 0,
                         },
                         delay: None,
@@ -302,11 +302,11 @@ impl Machine {
                 Op::Lazy { code } => effects.push(Effect::Note(format!("{code} is left to Inngest: nothing is done"))),
                 Op::Unknown { code } => {
                     let message = format!("the SDK asks for {code:?}, which `baton invoke` does not know");
-                    return self.end(Outcome::Failed(answer::error("UnknownOp", &message)), effects);
+                    return self.end(RunOutcome::Failed(answer::error("UnknownOp", &message)), effects);
                 }
             }
         }
-        if call.target == Target::Discovery {
+        if call.target == CallTarget::Discovery {
             if retried {
                 self.discovery = Discovery::Running;
             } else if outdated && self.discovery == Discovery::Idle {
@@ -316,7 +316,7 @@ impl Machine {
         let over = self.open.is_empty() && self.discovery == Discovery::Idle && !retried && !self.ended;
         if over {
             let message = "the function neither ends nor waits: its promise waits for something that is not a step";
-            self.end(Outcome::Failed(answer::error("NothingToDo", message)), effects);
+            self.end(RunOutcome::Failed(answer::error("NothingToDo", message)), effects);
         }
     }
 
@@ -340,7 +340,7 @@ impl Machine {
         self.memory.push((id.to_owned(), outcome));
         if self.memory.len() > MOST_STEPS {
             let message = format!("the run has more than {MOST_STEPS} steps, the most that Inngest allows");
-            return self.end(Outcome::Failed(answer::error("TooManySteps", &message)), effects);
+            return self.end(RunOutcome::Failed(answer::error("TooManySteps", &message)), effects);
         }
         if !self.group.is_empty() {
             return;
@@ -358,8 +358,8 @@ impl Machine {
         self.discovery = match self.discovery {
             Discovery::Idle => {
                 effects.push(Effect::Call {
-                    call: Call {
-                        target: Target::Discovery,
+                    call: SdkCall {
+                        target: CallTarget::Discovery,
                         attempt: 0,
                     },
                     delay: None,
@@ -370,7 +370,7 @@ impl Machine {
         };
     }
 
-    fn end(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+    fn end(&mut self, outcome: RunOutcome, effects: &mut Vec<Effect>) {
         if !self.ended {
             self.ended = true;
             effects.push(Effect::End(outcome));
@@ -383,12 +383,12 @@ fn delay(attempt: u32, after: Option<Moment>) -> Delay {
 }
 
 /// Tells that a step threw, and has the step tried again.
-fn threw_again(call: &Call, step: Step, error: Value, after: Option<Moment>, effects: &mut Vec<Effect>) {
+fn threw_again(call: &SdkCall, step: Step, error: Value, after: Option<Moment>, effects: &mut Vec<Effect>) {
     let delay = delay(call.attempt, after);
     effects.push(Effect::Tell {
         step,
         attempt: call.attempt,
-        ending: Ending::Again {
+        ending: StepEnding::Again {
             error,
             delay: delay.clone(),
         },
@@ -396,9 +396,9 @@ fn threw_again(call: &Call, step: Step, error: Value, after: Option<Moment>, eff
     effects.push(again_of(call, delay));
 }
 
-fn again_of(call: &Call, delay: Delay) -> Effect {
+fn again_of(call: &SdkCall, delay: Delay) -> Effect {
     Effect::Call {
-        call: Call {
+        call: SdkCall {
             target: call.target.clone(),
             attempt: call.attempt + 1,
         },

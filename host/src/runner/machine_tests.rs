@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Call, Effect, Ending, Machine, Outcome, Target};
+use super::{CallTarget, Effect, Machine, RunOutcome, SdkCall, StepEnding};
 use crate::runner::answer::Answer;
 use crate::runner::op::{Op, Step};
 
@@ -25,7 +25,7 @@ fn threw(id: &str) -> Value {
     json!({"op": "StepError", "id": id, "displayName": id, "error": {"message": "boom"}})
 }
 
-fn calls(effects: &[Effect]) -> Vec<Call> {
+fn calls(effects: &[Effect]) -> Vec<SdkCall> {
     let calls = effects.iter().filter_map(|effect| match effect {
         Effect::Call { call, .. } => Some(call.clone()),
         _ => None,
@@ -40,21 +40,21 @@ fn check_calls(effects: &[Effect], expected: &[(&str, u32)]) {
     assert_eq!(found, expected, "{effects:?}");
 }
 
-fn discovery(attempt: u32) -> Call {
-    Call {
-        target: Target::Discovery,
+fn discovery(attempt: u32) -> SdkCall {
+    SdkCall {
+        target: CallTarget::Discovery,
         attempt,
     }
 }
 
-fn step(id: &str, attempt: u32) -> Call {
+fn step(id: &str, attempt: u32) -> SdkCall {
     let step = Step {
         id: id.to_owned(),
         name: id.to_owned(),
         ..Step::default()
     };
-    Call {
-        target: Target::Step(step),
+    SdkCall {
+        target: CallTarget::Step(step),
         attempt,
     }
 }
@@ -65,11 +65,11 @@ fn one_step_after_the_other() {
     check_calls(&machine.begin(), &[("step", 0)]);
     let effects = machine.answered(&discovery(0), ops(2, &[ran("a")]));
     check_calls(&effects, &[("step", 0)]);
-    assert!(matches!(&effects[0], Effect::Tell { ending: Ending::Done(data), .. } if data == "a"));
+    assert!(matches!(&effects[0], Effect::Tell { ending: StepEnding::Done(data), .. } if data == "a"));
     assert_eq!(machine.memory(), [("a".to_owned(), json!({"data": "a"}))]);
     assert_eq!(machine.version(), 2);
     let effects = machine.answered(&discovery(0), Answer::Returned(json!(1)));
-    assert_eq!(effects, [Effect::End(Outcome::Completed(json!(1)))]);
+    assert_eq!(effects, [Effect::End(RunOutcome::Completed(json!(1)))]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_function_that_throws_is_called_again_unless_that_is_for_good() {
     let mut machine = Machine::new(2);
     let _ = machine.begin();
     check_calls(&machine.answered(&discovery(0), failed(true)), &[("step", 1)]);
-    let end = [Effect::End(Outcome::Failed(json!({"message": "boom"})))];
+    let end = [Effect::End(RunOutcome::Failed(json!({"message": "boom"})))];
     assert_eq!(machine.answered(&discovery(1), failed(true)), end);
     let mut machine = Machine::new(2);
     let _ = machine.begin();
@@ -161,7 +161,10 @@ fn a_function_that_waits_for_nothing_fails_instead_of_hanging() {
     let mut machine = Machine::new(2);
     let _ = machine.begin();
     let effects = machine.answered(&discovery(0), ops(2, &[]));
-    assert!(matches!(&effects[..], [Effect::End(Outcome::Failed(_))]), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::End(RunOutcome::Failed(_))]),
+        "{effects:?}"
+    );
 }
 
 /// A made-up function: groups of steps, one group after the other. The number of a step tells how often the step
@@ -174,14 +177,14 @@ fn name(group: usize, step: usize) -> String {
 
 /// Answers as the SDK does, with the first group that is not all memoised. A step that is alone in its group runs at
 /// once, where it may.
-fn answer(function: &Function, machine: &Machine, call: &Call, version: i64) -> Answer {
+fn answer(function: &Function, machine: &Machine, call: &SdkCall, version: i64) -> Answer {
     let knows = |id: &str| machine.memory().iter().any(|(known, _)| known == id);
     let run = |id: &str| {
         let mut parts = id.split('.').map(|part| part.parse::<usize>().unwrap());
         let throws = function[parts.next().unwrap()][parts.next().unwrap()];
         if call.attempt < throws { threw(id) } else { ran(id) }
     };
-    if let Target::Step(step) = &call.target {
+    if let CallTarget::Step(step) = &call.target {
         return ops(version, &[run(&step.id)]);
     }
     for (group, steps) in function.iter().enumerate() {
@@ -223,7 +226,7 @@ proptest! {
                         prop_assert!(open.iter().all(|other| other.target != call.target), "twice: {call:?}");
                         open.push(call);
                     }
-                    Effect::Tell { step, ending: Ending::Done(_), .. } => told.push(step.id),
+                    Effect::Tell { step, ending: StepEnding::Done(_), .. } => told.push(step.id),
                     Effect::End(outcome) => ended = Some(outcome),
                     _ => {}
                 }
@@ -232,7 +235,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(ended, Some(Outcome::Completed(json!("done"))));
+        prop_assert_eq!(ended, Some(RunOutcome::Completed(json!("done"))));
         let mut all: Vec<String> = function
             .iter()
             .enumerate()

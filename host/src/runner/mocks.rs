@@ -26,7 +26,7 @@ pub enum Mock {
 
 /// A step whose outcome is asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct MockQuestion {
     /// `<app>-<function>`.
     pub function: String,
     pub step: Step,
@@ -39,7 +39,7 @@ pub type Reply = Result<Value, Value>;
 
 /// The side that answers questions.
 pub trait Oracle: Send + Sync + 'static {
-    fn ask(&self, question: Question) -> BoxFuture<'static, Reply>;
+    fn ask(&self, question: MockQuestion) -> BoxFuture<'static, Reply>;
 }
 
 /// The mocks of a session.
@@ -103,7 +103,7 @@ impl Mocks {
             (Mock::Output(output), _) => given(Ok(output.clone())),
             (Mock::Error(error), _) => given(Err(error.clone())),
             (Mock::Asked, Some(oracle)) => {
-                let question = Question {
+                let question = MockQuestion {
                     function: function.to_owned(),
                     step: step.clone(),
                     attempt,

@@ -11,14 +11,13 @@
 //! # Files
 //!
 //! - the executor of one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` has the common
-//!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `request.rs` the wire,
+//!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `sdk_request.rs` the wire,
 //!   `inbox.rs` the requests of functions, `post.rs` the waits for their events
-//! - the parts for tests: `mocks.rs` answers for steps, `clock.rs` is the time, which can be advanced
+//! - the parts for tests: `mocks.rs` answers for steps, `session_clock.rs` is the time, which can be advanced
 
 mod activity;
 pub mod answer;
 pub mod catalogue;
-mod clock;
 mod expression;
 mod id;
 pub mod inbox;
@@ -27,11 +26,12 @@ pub mod mocks;
 mod moment;
 pub mod op;
 mod post;
-pub mod report;
-pub mod request;
 mod run;
+pub mod run_report;
 pub mod sdk;
+pub mod sdk_request;
 pub mod session;
+mod session_clock;
 mod wait;
 
 #[cfg(test)]

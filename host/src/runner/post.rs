@@ -12,14 +12,14 @@ use super::expression::{Verdict, evaluate};
 
 /// The event that a step or a run waits for.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct AwaitedEvent {
     pub name: String,
     pub expression: Option<String>,
     /// The event that began the run.
     pub began: Value,
 }
 
-impl Wanted {
+impl AwaitedEvent {
     /// Tells whether an event is the wanted one.
     fn is(&self, came: &Value) -> bool {
         came["name"] == self.name.as_str()
@@ -42,7 +42,7 @@ pub struct Post(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiting: Vec<(Wanted, oneshot::Sender<Value>)>,
+    waiting: Vec<(AwaitedEvent, oneshot::Sender<Value>)>,
     signals: Vec<(String, oneshot::Sender<Value>)>,
     unsent: Vec<Value>,
 }
@@ -62,7 +62,7 @@ impl Post {
     }
 
     /// Returns a receiver that resolves with the event. Also returns the event if it was one of those to be sent.
-    pub fn wait(&self, wanted: Wanted) -> (oneshot::Receiver<Value>, Option<Value>) {
+    pub fn wait(&self, wanted: AwaitedEvent) -> (oneshot::Receiver<Value>, Option<Value>) {
         let (sender, receiver) = oneshot::channel();
         let mut inner = self.inner();
         if let Some(at) = inner.unsent.iter().position(|event| wanted.is(event)) {
@@ -88,7 +88,7 @@ impl Post {
             .into_iter()
             .partition(|(wanted, _)| wanted.is(event));
         inner.waiting = waiting;
-        let fitting: Vec<(Wanted, oneshot::Sender<Value>)> = fitting;
+        let fitting: Vec<(AwaitedEvent, oneshot::Sender<Value>)> = fitting;
         for (_, sender) in fitting {
             let _ = sender.send(event.clone());
         }

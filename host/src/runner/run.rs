@@ -8,45 +8,45 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
 
-use super::activity::Busy;
+use super::activity::ActivityGuard;
 use super::answer::Answer;
 use super::id;
-use super::machine::{Call, Delay, Effect, Ending, Machine, Outcome, Target};
+use super::machine::{CallTarget, Delay, Effect, Machine, RunOutcome, SdkCall, StepEnding};
 use super::mocks;
 use super::op::Step;
-use super::report::{Of, Origin, Report, RunEnding, StepStatus};
-use super::request::{Address, request};
-use super::session::{Order, Session, State, millis};
+use super::run_report::{RunEnding, RunLabel, RunOrigin, RunReport, StepStatus};
+use super::sdk_request::{Address, request};
+use super::session::{Order, RunState, Session, millis};
 
 /// The end of something that a run has begun.
-pub(super) enum Happened {
+pub(super) enum RunEvent {
     Answered {
-        call: Call,
+        call: SdkCall,
         answer: Answer,
         generation: Option<u64>,
         took: Duration,
-        busy: Busy,
+        busy: ActivityGuard,
     },
     /// The delay before a call is over.
-    Due { call: Call, busy: Busy },
+    Due { call: SdkCall, busy: ActivityGuard },
     /// A wait has ended: its outcome for the state, and the report of it.
     Resolved {
         id: String,
         outcome: Value,
-        report: Report,
-        busy: Busy,
+        report: RunReport,
+        busy: ActivityGuard,
     },
 }
 
 /// A run while it goes on.
-pub(super) struct Running {
+pub(super) struct ActiveRun {
     pub(super) session: Arc<Session>,
-    pub(super) of: Of,
+    pub(super) of: RunLabel,
     pub(super) event: Value,
     pub(super) max_attempts: u32,
     address: Address,
     machine: Machine,
-    pub(super) under_way: FuturesUnordered<BoxFuture<'static, Happened>>,
+    pub(super) under_way: FuturesUnordered<BoxFuture<'static, RunEvent>>,
     /// Calls that run or are due later.
     calls: usize,
     /// Tells whether people were told where events go that are not seen here; they are told once.
@@ -65,18 +65,18 @@ impl Session {
                 busy,
             } = order;
             let began = Instant::now();
-            let of = Of {
+            let of = RunLabel {
                 run: id::ulid(),
                 function: function.id.clone(),
                 depth,
             };
-            self.report(Report::Run {
+            self.report(RunReport::Run {
                 of: of.clone(),
                 origin,
                 event: event.clone(),
             });
             let cancel = self.enter(&of.run, &function, &event);
-            let mut running = Running {
+            let mut running = ActiveRun {
                 address: Address {
                     path: self.catalogue.path_of(&function),
                     function: function.id.clone(),
@@ -100,7 +100,7 @@ impl Session {
             };
             drop(running);
             self.leave(&of.run);
-            self.report(Report::Ended {
+            self.report(RunReport::Ended {
                 of: of.clone(),
                 origin,
                 ending: ending.clone(),
@@ -115,7 +115,7 @@ impl Session {
                         json!({"function_id": function.id, "run_id": of.run, "error": error, "event": event}),
                     ),
                     function: handler.clone(),
-                    origin: Origin::OnFailure,
+                    origin: RunOrigin::OnFailure,
                     depth: depth + 1,
                     busy: None,
                 };
@@ -127,8 +127,12 @@ impl Session {
     }
 }
 
-impl Running {
-    async fn conduct(&mut self, mut busy: Option<Busy>, cancels: &(dyn Fn(&Value) -> bool + Sync)) -> RunEnding {
+impl ActiveRun {
+    async fn conduct(
+        &mut self,
+        mut busy: Option<ActivityGuard>,
+        cancels: &(dyn Fn(&Value) -> bool + Sync),
+    ) -> RunEnding {
         let mut effects = self.machine.begin();
         let mut last = (None, Duration::ZERO);
         loop {
@@ -143,7 +147,7 @@ impl Running {
                 && let Some(event) = self.session.post.take(cancels)
             {
                 let reason = format!("the event {} cancels it (cancelOn)", event["name"]);
-                self.session.report(Report::Event {
+                self.session.report(RunReport::Event {
                     event,
                     begins: Vec::new(),
                 });
@@ -157,11 +161,11 @@ impl Running {
                 return RunEnding::Failed { error };
             };
             effects = match happened {
-                Happened::Due { call, busy } => {
+                RunEvent::Due { call, busy } => {
                     self.call(call, busy);
                     Vec::new()
                 }
-                Happened::Answered {
+                RunEvent::Answered {
                     call,
                     answer,
                     generation,
@@ -173,7 +177,7 @@ impl Running {
                     last = (generation, took);
                     self.machine.answered(&call, answer)
                 }
-                Happened::Resolved {
+                RunEvent::Resolved {
                     id,
                     outcome,
                     report,
@@ -200,7 +204,7 @@ impl Running {
             }
             Effect::Begin { step, wait } => self.begin(step, wait),
             Effect::Tell { step, attempt, ending } => self.tell(step, attempt, ending, generation, took),
-            Effect::FunctionThrew { attempt, error, delay } => self.session.report(Report::Retry {
+            Effect::FunctionThrew { attempt, error, delay } => self.session.report(RunReport::Retry {
                 of: self.of.clone(),
                 attempt,
                 max_attempts: self.max_attempts,
@@ -210,14 +214,14 @@ impl Running {
                 retry_in_ms: self.milliseconds_of(&delay),
             }),
             Effect::Note(message) => self.session.note(message),
-            Effect::End(Outcome::Completed(output)) => return Some(RunEnding::Completed { output }),
-            Effect::End(Outcome::Failed(error)) => return Some(RunEnding::Failed { error }),
+            Effect::End(RunOutcome::Completed(output)) => return Some(RunEnding::Completed { output }),
+            Effect::End(RunOutcome::Failed(error)) => return Some(RunEnding::Failed { error }),
         }
         None
     }
 
     /// Makes a call after a delay. The delay keeps the session busy where waits end as soon as it is not.
-    fn call_later(&mut self, call: Call, delay: Duration, busy: Busy) {
+    fn call_later(&mut self, call: SdkCall, delay: Duration, busy: ActivityGuard) {
         let session = self.session.clone();
         let over = session.clock.sleep(delay);
         let busy = session.options.skip_sleep.then_some(busy);
@@ -225,7 +229,7 @@ impl Running {
             async move {
                 let woken = over.await;
                 let busy = busy.or(woken).unwrap_or_else(|| session.activity.begin());
-                Happened::Due { call, busy }
+                RunEvent::Due { call, busy }
             }
             .boxed(),
         );
@@ -235,19 +239,19 @@ impl Running {
         u64::try_from(self.session.length(delay).as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn tell(&mut self, step: Step, attempt: u32, ending: Ending, generation: Option<u64>, took: Duration) {
+    fn tell(&mut self, step: Step, attempt: u32, ending: StepEnding, generation: Option<u64>, took: Duration) {
         let mocked = self.session.mocks.holds_for(&step);
         let generation = generation.filter(|_| !mocked);
         let sends = !mocked && matches!(step.kind.as_deref(), Some("step.sendEvent" | "step.sendSignal"));
         let (status, output, error, retry_in_ms) = match ending {
-            Ending::Done(data) => (StepStatus::Completed, Some(data), None, None),
-            Ending::Failed(error) => (StepStatus::Failed, None, Some(error), None),
-            Ending::Again { error, delay } => {
+            StepEnding::Done(data) => (StepStatus::Completed, Some(data), None, None),
+            StepEnding::Failed(error) => (StepStatus::Failed, None, Some(error), None),
+            StepEnding::Again { error, delay } => {
                 let delay = self.milliseconds_of(&delay);
                 (StepStatus::Retrying, None, Some(error), Some(delay))
             }
         };
-        self.session.report(Report::Step {
+        self.session.report(RunReport::Step {
             of: self.of.clone(),
             step: step.name,
             id: step.id,
@@ -272,15 +276,15 @@ impl Running {
     }
 
     /// Makes a call with the present state of the run, or answers it where its step has a mock.
-    fn call(&mut self, call: Call, busy: Busy) {
+    fn call(&mut self, call: SdkCall, busy: ActivityGuard) {
         let began = Instant::now();
-        if let Target::Step(step) = &call.target
+        if let CallTarget::Step(step) = &call.target
             && let Some(reply) = self.session.mocks.reply(&self.of.function, step, call.attempt)
         {
             let step = step.clone();
             let answered = async move {
                 let (reply, again) = reply.await;
-                Happened::Answered {
+                RunEvent::Answered {
                     call,
                     answer: mocks::answer(step, reply, again),
                     generation: None,
@@ -295,7 +299,7 @@ impl Running {
         if request.use_api {
             self.session.keep_state(
                 &self.of.run,
-                State {
+                RunState {
                     events: json!([self.event]),
                     steps: self.machine.memory().iter().cloned().collect(),
                 },
@@ -326,7 +330,7 @@ impl Running {
                         None,
                     )
                 };
-                Happened::Answered {
+                RunEvent::Answered {
                     call,
                     answer,
                     generation,

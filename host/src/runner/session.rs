@@ -11,15 +11,15 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, Busy};
-use super::catalogue::{Catalogue, Function};
-use super::clock::Clock;
+use super::activity::{Activity, ActivityGuard};
+use super::catalogue::{Catalogue, CatalogueFunction};
 use super::id;
 use super::machine::Delay;
 use super::mocks::Mocks;
 use super::post::Post;
-use super::report::{Origin, Report, RunEnding};
+use super::run_report::{RunEnding, RunOrigin, RunReport};
 use super::sdk::Sdk;
+use super::session_clock::SessionClock;
 
 /// The longest back-off.
 const LONGEST_DELAY: Duration = Duration::from_mins(10);
@@ -48,12 +48,12 @@ pub struct Script {
 /// A run that is to begin.
 #[derive(Debug)]
 pub struct Order {
-    pub function: Function,
+    pub function: CatalogueFunction,
     pub event: Value,
-    pub origin: Origin,
+    pub origin: RunOrigin,
     pub depth: usize,
     /// Keeps the session busy until the run is busy.
-    pub busy: Option<Busy>,
+    pub busy: Option<ActivityGuard>,
 }
 
 /// The common parts of the runs.
@@ -62,27 +62,27 @@ pub struct Session {
     pub(super) catalogue: Catalogue,
     pub(super) post: Post,
     pub(super) mocks: Mocks,
-    pub(super) clock: Clock,
+    pub(super) clock: SessionClock,
     pub(super) options: Options,
     pub(super) activity: Activity,
     pub(super) stop: CancellationToken,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<RunReport>,
     deliveries: mpsc::UnboundedSender<Order>,
     /// Events and steps of runs whose state is too large for a call, by run.
-    states: Mutex<HashMap<String, State>>,
-    under_way: Mutex<Vec<UnderWay>>,
+    states: Mutex<HashMap<String, RunState>>,
+    under_way: Mutex<Vec<CancellableRun>>,
 }
 
 /// The state that the SDK fetches when a call could not carry it.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct RunState {
     pub events: Value,
     pub steps: Map<String, Value>,
 }
 
-struct UnderWay {
+struct CancellableRun {
     run: String,
-    function: Function,
+    function: CatalogueFunction,
     began: Value,
     cancel: CancellationToken,
 }
@@ -98,7 +98,7 @@ impl Session {
         catalogue: Catalogue,
         options: Options,
         script: Script,
-        reports: mpsc::UnboundedSender<Report>,
+        reports: mpsc::UnboundedSender<RunReport>,
         stop: CancellationToken,
     ) -> (Arc<Self>, Deliveries) {
         let (deliveries, receiver) = mpsc::unbounded_channel();
@@ -107,7 +107,7 @@ impl Session {
             catalogue,
             post: Post::new(script.unsent),
             mocks: script.mocks,
-            clock: Clock::default(),
+            clock: SessionClock::default(),
             options,
             activity: Activity::default(),
             stop,
@@ -158,7 +158,7 @@ impl Session {
             .position(|(_, _, ending)| !ending.is_completed())
             .unwrap_or_default();
         let (_, function, ending) = endings.swap_remove(first);
-        self.report(Report::Result {
+        self.report(RunReport::Result {
             function: function.clone(),
             ending: ending.clone(),
             ms: millis(began.elapsed()),
@@ -176,8 +176,8 @@ impl Session {
     pub fn sent(&self, events: Vec<Value>) {
         for event in events {
             let event = complete(event);
-            let begins: Vec<&Function> = self.catalogue.triggered_by(&event).collect();
-            self.report(Report::Event {
+            let begins: Vec<&CatalogueFunction> = self.catalogue.triggered_by(&event).collect();
+            self.report(RunReport::Event {
                 event: event.clone(),
                 begins: begins.iter().map(|function| function.id.clone()).collect(),
             });
@@ -186,7 +186,7 @@ impl Session {
                     let order = Order {
                         function: function.clone(),
                         event: event.clone(),
-                        origin: Origin::Delivered,
+                        origin: RunOrigin::Delivered,
                         depth: 1,
                         busy: Some(self.activity.begin()),
                     };
@@ -228,7 +228,7 @@ impl Session {
 
     /// The state of a run that its call could not carry.
     #[must_use]
-    pub fn state_of(&self, run: &str) -> Option<State> {
+    pub fn state_of(&self, run: &str) -> Option<RunState> {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -236,20 +236,20 @@ impl Session {
             .cloned()
     }
 
-    pub(super) fn keep_state(&self, run: &str, state: State) {
+    pub(super) fn keep_state(&self, run: &str, state: RunState) {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(run.to_owned(), state);
     }
 
-    pub(super) fn report(&self, report: Report) {
+    pub(super) fn report(&self, report: RunReport) {
         // The reader of the reports has gone, and so has the session.
         let _ = self.reports.send(report);
     }
 
     pub(super) fn note(&self, message: impl Into<String>) {
-        self.report(Report::Note {
+        self.report(RunReport::Note {
             message: message.into(),
         });
     }
@@ -268,9 +268,9 @@ impl Session {
     }
 
     /// Notes a run. Its token is cancelled when an event cancels the run.
-    pub(super) fn enter(&self, run: &str, function: &Function, began: &Value) -> CancellationToken {
+    pub(super) fn enter(&self, run: &str, function: &CatalogueFunction, began: &Value) -> CancellationToken {
         let cancel = CancellationToken::new();
-        self.lock_under_way().push(UnderWay {
+        self.lock_under_way().push(CancellableRun {
             run: run.to_owned(),
             function: function.clone(),
             began: began.clone(),
@@ -284,7 +284,7 @@ impl Session {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
     }
 
-    fn lock_under_way(&self) -> std::sync::MutexGuard<'_, Vec<UnderWay>> {
+    fn lock_under_way(&self) -> std::sync::MutexGuard<'_, Vec<CancellableRun>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::catalogue::{Catalogue, Function};
-use super::mocks::{Mock, Mocks, Oracle, Question, Reply};
+use super::catalogue::{Catalogue, CatalogueFunction};
+use super::mocks::{Mock, MockQuestion, Mocks, Oracle, Reply};
 use super::op::HttpRequest;
-use super::report::{Origin, Report, RunEnding, StepStatus};
-use super::request::Request;
-use super::sdk::{Answered, Lost, Sdk};
+use super::run_report::{RunEnding, RunOrigin, RunReport, StepStatus};
+use super::sdk::{GenerationAnswer, LostAnswer, Sdk};
+use super::sdk_request::SdkRequest;
 use super::session::{Options, Order, Script, Session};
 use crate::net::HttpAnswer;
 
@@ -27,7 +27,7 @@ struct FakeSdk {
 }
 
 impl Sdk for FakeSdk {
-    fn call(&self, request: Request) -> BoxFuture<'static, Result<Answered, Lost>> {
+    fn call(&self, request: SdkRequest) -> BoxFuture<'static, Result<GenerationAnswer, LostAnswer>> {
         let body: Value = serde_json::from_str(&request.body).unwrap();
         let function = request.path.split("fnId=").nth(1).unwrap().split('&').next().unwrap();
         let (status, answer) = (self.answers)(function, &body);
@@ -41,7 +41,7 @@ impl Sdk for FakeSdk {
             body: answer.to_string().into_bytes(),
         };
         async move {
-            Ok(Answered {
+            Ok(GenerationAnswer {
                 raw,
                 generation: Some(7),
             })
@@ -49,7 +49,7 @@ impl Sdk for FakeSdk {
         .boxed()
     }
 
-    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpAnswer, Lost>> {
+    fn fetch(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpAnswer, LostAnswer>> {
         async move {
             Ok(HttpAnswer {
                 status: 203,
@@ -61,7 +61,7 @@ impl Sdk for FakeSdk {
     }
 }
 
-fn functions() -> Vec<Function> {
+fn functions() -> Vec<CatalogueFunction> {
     let functions = json!([
         {"id": "app-main", "app": "app", "triggers": [{"event": "main"}], "retries": 1,
          "config": {"cancel": [{"event": "stop"}]}},
@@ -73,14 +73,14 @@ fn functions() -> Vec<Function> {
 
 struct Conducted {
     ending: RunEnding,
-    reports: Vec<Report>,
+    reports: Vec<RunReport>,
     bodies: Vec<Value>,
 }
 
 impl Conducted {
-    fn functions(&self) -> Vec<(&str, Origin)> {
+    fn functions(&self) -> Vec<(&str, RunOrigin)> {
         let runs = self.reports.iter().filter_map(|report| match report {
-            Report::Run { of, origin, .. } => Some((of.function.as_str(), *origin)),
+            RunReport::Run { of, origin, .. } => Some((of.function.as_str(), *origin)),
             _ => None,
         });
         runs.collect()
@@ -119,7 +119,7 @@ async fn conduct_script(
     let order = Order {
         function: catalogue.named("main").unwrap().clone(),
         event: Session::event("main", json!({"id": 7})),
-        origin: Origin::Asked,
+        origin: RunOrigin::Asked,
         depth: 0,
         busy: None,
     };
@@ -199,7 +199,7 @@ async fn the_generation_of_each_step_is_told() {
     let told = conducted.reports.iter().any(|report| {
         matches!(
             report,
-            Report::Step {
+            RunReport::Step {
                 generation: Some(7),
                 status: StepStatus::Completed,
                 ..
@@ -223,7 +223,10 @@ async fn what_fails_for_good_has_its_failure_handler_run() {
     })
     .await;
     assert!(matches!(&conducted.ending, RunEnding::Failed { error } if error["message"] == "boom"));
-    let expected = [("app-main", Origin::Asked), ("app-main-failure", Origin::OnFailure)];
+    let expected = [
+        ("app-main", RunOrigin::Asked),
+        ("app-main-failure", RunOrigin::OnFailure),
+    ];
     assert_eq!(conducted.functions(), expected);
     let attempts: Vec<&Value> = conducted.bodies.iter().map(|body| &body["ctx"]["attempt"]).collect();
     assert_eq!(attempts, [0, 1, 0]);
@@ -247,7 +250,7 @@ async fn an_event_that_nothing_waits_for_is_told_of() {
     let told = conducted
         .reports
         .iter()
-        .any(|report| matches!(report, Report::Note { message } if message.contains("gone")));
+        .any(|report| matches!(report, RunReport::Note { message } if message.contains("gone")));
     assert!(told, "{:?}", conducted.reports);
 }
 
@@ -268,10 +271,10 @@ async fn a_step_with_a_mock_is_planned_and_never_called() {
             assert_eq!(body["ctx"]["step_id"], "step", "no call of the step itself");
             assert_eq!(body["ctx"]["disable_immediate_execution"], true);
         }
-        let told = |report: &Report| {
+        let told = |report: &RunReport| {
             matches!(
                 report,
-                Report::Step {
+                RunReport::Step {
                     mocked: true,
                     generation: None,
                     ..
@@ -305,7 +308,7 @@ async fn a_wait_with_a_mock_is_over_at_once() {
 struct Second;
 
 impl Oracle for Second {
-    fn ask(&self, question: Question) -> BoxFuture<'static, Reply> {
+    fn ask(&self, question: MockQuestion) -> BoxFuture<'static, Reply> {
         let reply = match question.attempt {
             0 => Err(json!({"name": "Error", "message": "busy"})),
             attempt => Ok(json!(attempt)),
@@ -329,7 +332,7 @@ async fn a_mock_that_is_asked_for_may_fail_and_is_asked_again() {
         }
     );
     let statuses = conducted.reports.iter().filter_map(|report| match report {
-        Report::Step { status, .. } => Some(*status),
+        RunReport::Step { status, .. } => Some(*status),
         _ => None,
     });
     assert_eq!(

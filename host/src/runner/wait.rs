@@ -7,45 +7,45 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
 
-use super::activity::Busy;
+use super::activity::ActivityGuard;
 use super::answer::error;
 use super::machine::Delay;
 use super::mocks;
 use super::moment::Moment;
 use super::op::{HttpRequest, Step, Wait};
-use super::post::Wanted;
-use super::report::{Origin, Report, RunEnding, WaitKind};
-use super::run::{Happened, Running};
+use super::post::AwaitedEvent;
+use super::run::{ActiveRun, RunEvent};
+use super::run_report::{RunEnding, RunOrigin, RunReport, WaitKind};
 use super::session::{Order, Session, millis};
 use crate::net::HttpAnswer;
 
 /// The outcome of a wait in the form of the state, and the busyness that came along with it.
-struct Ended {
+struct WaitOutcome {
     outcome: Value,
-    busy: Option<Busy>,
+    busy: Option<ActivityGuard>,
 }
 
-impl From<Value> for Ended {
+impl From<Value> for WaitOutcome {
     fn from(outcome: Value) -> Self {
         Self { outcome, busy: None }
     }
 }
 
 /// The end of the time for which something was waited.
-struct TimeOver {
-    busy: Option<Busy>,
+struct WaitTimeout {
+    busy: Option<ActivityGuard>,
 }
 
-impl TimeOver {
-    fn with(self, outcome: Value) -> Ended {
-        Ended {
+impl WaitTimeout {
+    fn with(self, outcome: Value) -> WaitOutcome {
+        WaitOutcome {
             outcome,
             busy: self.busy,
         }
     }
 }
 
-impl Running {
+impl ActiveRun {
     pub(super) fn begin(&mut self, step: Step, wait: Wait) {
         let session = self.session.clone();
         let now = session.clock.now();
@@ -56,7 +56,7 @@ impl Running {
             let busy = session.activity.begin();
             return self.waits(step, kind, what, None, async move {
                 let (reply, _) = reply.await;
-                Ended {
+                WaitOutcome {
                     outcome: mocks::outcome(&wait, reply),
                     busy: Some(busy),
                 }
@@ -80,7 +80,7 @@ impl Running {
                         Some(over) => over.await,
                         None => None,
                     };
-                    TimeOver { busy }.with(Value::Null)
+                    WaitTimeout { busy }.with(Value::Null)
                 });
             }
             Wait::Event {
@@ -89,7 +89,7 @@ impl Running {
                 timeout,
             } => {
                 let length = left(timeout);
-                let wanted = Wanted {
+                let wanted = AwaitedEvent {
                     name: name.clone(),
                     expression,
                     began: self.event.clone(),
@@ -103,7 +103,7 @@ impl Running {
                 self.told_to_wait(&step, WaitKind::Event, what, length);
                 let (event, sent) = session.post.wait(wanted);
                 if let Some(event) = sent {
-                    session.report(Report::Event {
+                    session.report(RunReport::Event {
                         event,
                         begins: Vec::new(),
                     });
@@ -135,7 +135,7 @@ impl Running {
                         invoked = invoked => invoked.into(),
                         busy = over => {
                             let message = "Timed out waiting for invoked function to complete";
-                            TimeOver { busy }.with(json!({ "error": error("InngestInvokeTimeoutError", message) }))
+                            WaitTimeout { busy }.with(json!({ "error": error("InngestInvokeTimeoutError", message) }))
                         }
                     }
                 });
@@ -163,7 +163,7 @@ impl Running {
             let order = Order {
                 function,
                 event,
-                origin: Origin::Invoked,
+                origin: RunOrigin::Invoked,
                 depth,
                 busy: None,
             };
@@ -183,14 +183,14 @@ impl Running {
         kind: WaitKind,
         what: Option<String>,
         length: Option<Duration>,
-        ended: impl Future<Output: Into<Ended>> + Send + 'static,
+        ended: impl Future<Output: Into<WaitOutcome>> + Send + 'static,
     ) {
         self.told_to_wait(&step, kind, what, length);
         self.resolves(step, kind, ended);
     }
 
     fn told_to_wait(&self, step: &Step, kind: WaitKind, what: Option<String>, length: Option<Duration>) {
-        self.session.report(Report::Waiting {
+        self.session.report(RunReport::Waiting {
             of: self.of.clone(),
             step: step.name.clone(),
             id: step.id.clone(),
@@ -200,13 +200,13 @@ impl Running {
         });
     }
 
-    fn resolves(&mut self, step: Step, kind: WaitKind, ended: impl Future<Output: Into<Ended>> + Send + 'static) {
+    fn resolves(&mut self, step: Step, kind: WaitKind, ended: impl Future<Output: Into<WaitOutcome>> + Send + 'static) {
         let mocked = self.session.mocks.holds_for(&step);
         let of = self.of.clone();
         let began = Instant::now();
         let session = self.session.clone();
         let resolved = async move {
-            let Ended { outcome, busy } = ended.await.into();
+            let WaitOutcome { outcome, busy } = ended.await.into();
             // The work that the outcome leads to has not begun yet.
             let busy = busy.unwrap_or_else(|| session.activity.begin());
             // An event may have such a field, and is known by its name.
@@ -217,11 +217,11 @@ impl Running {
                 (None, WaitKind::Event | WaitKind::Sleep) => Some(outcome.clone()),
                 (None, _) => Some(outcome["data"].clone()),
             };
-            Happened::Resolved {
+            RunEvent::Resolved {
                 busy,
                 id: step.id.clone(),
                 outcome,
-                report: Report::Waited {
+                report: RunReport::Waited {
                     of,
                     step: step.name,
                     id: step.id,
@@ -244,7 +244,7 @@ impl Session {
         self: Arc<Self>,
         length: Option<Duration>,
         coming: impl Future<Output = Value> + Send + 'static,
-    ) -> impl Future<Output = Ended> + Send + 'static {
+    ) -> impl Future<Output = WaitOutcome> + Send + 'static {
         let over = length.map(|length| self.clock.sleep(length));
         async move {
             let over = async {
@@ -262,7 +262,7 @@ impl Session {
             tokio::select! {
                 biased;
                 came = coming => came.into(),
-                busy = over => TimeOver { busy }.with(Value::Null),
+                busy = over => WaitTimeout { busy }.with(Value::Null),
             }
         }
     }

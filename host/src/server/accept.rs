@@ -40,7 +40,7 @@ impl Listener for UnixListener {
 }
 
 /// The accepting side of one way in.
-pub(super) struct Accepting {
+pub(super) struct Acceptor {
     room: Room,
     /// Tells whether a descriptor of the reserve was taken for a connection. The reserve gets one back as soon as one
     /// is free.
@@ -49,7 +49,7 @@ pub(super) struct Accepting {
     told: Option<Instant>,
 }
 
-impl Accepting {
+impl Acceptor {
     pub(super) fn new(room: Room) -> Self {
         Self {
             room,
@@ -111,7 +111,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Accepting, Listener};
+    use super::{Acceptor, Listener};
     use crate::server::room::Room;
 
     /// A listener that lacks descriptors so many times.
@@ -133,7 +133,7 @@ mod tests {
     async fn a_lack_of_descriptors_costs_idle_connections_and_ever_more_time() {
         let room = Room::of(4);
         let idle = room.seat();
-        let mut accepting = Accepting::new(room);
+        let mut accepting = Acceptor::new(room);
         let began = Instant::now();
         let ((), _seat) = accepting.next(&Lacking(AtomicUsize::new(9))).await;
         assert!(idle.place().leave.is_cancelled(), "its descriptor was needed");

@@ -16,8 +16,10 @@ use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
-use super::{Server, answer, feed};
-use crate::generation::{GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, Want};
+use super::{Server, feed, json_errors};
+use crate::generation::{
+    GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, WantedCode,
+};
 use crate::status::DrainStatus;
 use crate::supervisor::UpgradeError;
 
@@ -29,13 +31,13 @@ pub(super) struct ReloadQuery {
     dry_run: bool,
     #[serde(default, deserialize_with = "flag")]
     force: bool,
-    wait: Option<Wait>,
+    wait: Option<ReloadWait>,
 }
 
 /// The thing that a reload's answer waits for.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Wait {
+enum ReloadWait {
     /// The answer waits until every older generation has retired.
     Drained,
 }
@@ -51,13 +53,13 @@ pub(super) async fn reload(
         Ok(query) => query,
         Err(rejection) => {
             let help = "Use dry_run=1, force=1 and wait=drained only.";
-            return answer::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
+            return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
     let (want, reason) = if query.dry_run {
-        (Want::Check, Reason::Check)
+        (WantedCode::Check, Reason::Check)
     } else {
-        (Want::Reload { force: query.force }, Reason::Api)
+        (WantedCode::Reload { force: query.force }, Reason::Api)
     };
     let report = server.keeper.request(want, reason).await;
     if report.outcome == Outcome::HandedOver {
@@ -66,7 +68,7 @@ pub(super) async fn reload(
     }
     audit("reload", peer, &report);
     server.metrics.reload_answered(&report);
-    if let (Some(Wait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
+    if let (Some(ReloadWait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
         wait_until_drained(&server, *generation).await;
     }
     reported(&report)
@@ -104,13 +106,13 @@ pub(super) async fn rollback(
             Ok(body) => body,
             Err(error) => {
                 let help = "Send {\"generation\": 3}, or nothing for the generation before the current one.";
-                return answer::error(StatusCode::BAD_REQUEST, format!("malformed body: {error}"), help);
+                return json_errors::error(StatusCode::BAD_REQUEST, format!("malformed body: {error}"), help);
             }
         },
     };
     let report = server
         .keeper
-        .request(Want::Rollback(body.generation), Reason::Rollback)
+        .request(WantedCode::Rollback(body.generation), Reason::Rollback)
         .await;
     if report.outcome == Outcome::HandedOver {
         return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
@@ -175,12 +177,12 @@ pub(super) async fn upgrade(
         Ok(UpgradeBody { binary }) if binary.as_ref().is_none_or(|path| path.is_absolute()) => binary,
         Ok(_) | Err(_) => {
             let help = "Send {\"binary\": \"/an/absolute/path\"}, or nothing for the usual binary.";
-            return answer::error(StatusCode::BAD_REQUEST, "malformed body: expected a JSON object", help);
+            return json_errors::error(StatusCode::BAD_REQUEST, "malformed body: expected a JSON object", help);
         }
     };
     if binary.is_some() && peer != Peer::Control {
         let help = "Run `baton upgrade PATH` on the machine, or send no binary for the usual one.";
-        return answer::error(
+        return json_errors::error(
             StatusCode::FORBIDDEN,
             "only a program on this machine may name a binary",
             help,
@@ -188,7 +190,7 @@ pub(super) async fn upgrade(
     }
     let Some(supervised) = &server.supervised else {
         let help = "Start the host with `baton start`; to upgrade `baton dev`, end it and start it again.";
-        return answer::error(
+        return json_errors::error(
             StatusCode::CONFLICT,
             "this host has no supervisor to start another one",
             help,
@@ -211,7 +213,7 @@ pub(super) async fn upgrade(
                 UpgradeError::UnderWay | UpgradeError::Ending | UpgradeError::NobodyAccepts => StatusCode::CONFLICT,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             };
-            answer::error(status, error.to_string(), error.help())
+            json_errors::error(status, error.to_string(), error.help())
         }
     }
 }

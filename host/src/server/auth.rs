@@ -4,7 +4,7 @@
 //! - `baton dev` admits programs on this machine. A page in a browser is no such program, whatever its way here: its
 //!   `Origin` is foreign, or its `Host` is a name that was rebound to this address. A request that a proxy passes on
 //!   is remote, whatever the proxy's own address.
-//! - `baton start` admits the bearer of the admin token, or a browser that has shown it ([`super::session`]).
+//! - `baton start` admits the bearer of the admin token, or a browser that has shown it ([`super::browser_sessions`]).
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::edge::parse_host;
 use super::listen::Peer;
-use super::{Server, answer};
+use super::{Server, json_errors};
 
 /// The rule in force.
 #[derive(Debug)]
@@ -101,7 +101,11 @@ pub(super) fn admit(server: &Server, peer: Peer, request: &Request) -> Result<()
         Err(Refusal::NoToken) if server.sessions.admits(request.method(), headers) => Ok(()),
         Err(refusal) => {
             tracing::warn!(%peer, method = %request.method(), path = uri.path(), reason = %refusal, "admin request refused");
-            Err(answer::error(refusal.status(), refusal.to_string(), refusal.help()))
+            Err(json_errors::error(
+                refusal.status(),
+                refusal.to_string(),
+                refusal.help(),
+            ))
         }
     }
 }
@@ -130,7 +134,7 @@ pub(super) fn refuse_web_pages(server: &Server, peer: Peer, request: &Request) -
     let refusal = Refusal::ForeignOrigin;
     tracing::warn!(%peer, method = %request.method(), reason = %refusal, "request of a web page refused");
     let help = "Call the function from a program, or by the dashboard at /-/.";
-    Err(answer::error(refusal.status(), refusal.to_string(), help))
+    Err(json_errors::error(refusal.status(), refusal.to_string(), help))
 }
 
 /// Tells whether the request is of a page that the host at `host`, a name of this machine, has not served.

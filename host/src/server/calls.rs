@@ -21,10 +21,10 @@ use js_runtime_api::{Body as Bytewise, CallError, CallSubject, Caller, Manifest,
 use super::listen::Peer;
 use super::refusal::{self, Details};
 use super::room::{Place, Tier};
-use super::way_back::{Lasting, into_http, learn};
-use super::{Server, answer, auth, request_body, session};
-use crate::generation::{Answered, CallInfo, GenerationId, Gone, Lease};
-use crate::supervisor::Noted;
+use super::way_back::{AnswerLifetime, into_http, learn};
+use super::{Server, auth, browser_sessions, json_errors, request_body};
+use crate::generation::{CallInfo, CallResult, GenerationId, Lease, LeaseRefusal};
+use crate::supervisor::LedgerEntry;
 use crate::telemetry::CallSpan;
 use crate::wire;
 
@@ -72,7 +72,7 @@ pub(super) enum Route {
 }
 
 /// The parts of a request that are wanted once its answer is there.
-struct Asker {
+struct AnswerContext {
     route: Route,
     /// Tells whether errors are shown with their details.
     is_trusted: bool,
@@ -125,7 +125,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     };
     let lease = match lease(&server, &route, &request.method, bytes, &info).await {
         Ok(lease) => lease,
-        Err(Gone::HandedOver) => return server.successor.pass_on(request).await,
+        Err(LeaseRefusal::HandedOver) => return server.successor.pass_on(request).await,
         Err(gone) => return refusal::unavailable(&server, &gone),
     };
     let (id, target) = {
@@ -151,7 +151,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         .spawn(run(server.clone(), lease, info.clone(), request, course))
         .await;
     let result = answered.unwrap_or(Err(CallError::IsolateDied));
-    let asker = Asker {
+    let asker = AnswerContext {
         route,
         is_trusted,
         place,
@@ -165,19 +165,25 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
 }
 
 /// Takes a lease for a request of so many bytes, or waits for a lease as long as requests of its kind do.
-async fn lease(server: &Server, route: &Route, method: &str, bytes: usize, info: &CallInfo) -> Result<Lease, Gone> {
+async fn lease(
+    server: &Server,
+    route: &Route,
+    method: &str,
+    bytes: usize,
+    info: &CallInfo,
+) -> Result<Lease, LeaseRefusal> {
     let is_held = is_held(route, method);
     let lease = match server.held.hold(bytes) {
         Some(_held) if is_held => server.table.lease(info.clone(), server.hold).await,
         Some(_held) => server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await,
         // The request is answered only if it need not wait.
         None => match server.table.lease(info.clone(), Duration::ZERO).await {
-            Err(Gone::HeldTooLong(_)) => Err(Gone::TooManyHeld),
+            Err(LeaseRefusal::HeldTooLong(_)) => Err(LeaseRefusal::TooManyHeld),
             lease => lease,
         },
     };
     match &lease {
-        Ok(_) | Err(Gone::HandedOver) => {}
+        Ok(_) | Err(LeaseRefusal::HandedOver) => {}
         Err(gone) if is_held => tracing::warn!(reason = %gone, "call refused"),
         // A dev server asks every few seconds, and the rejected code is in the log.
         Err(gone) => tracing::debug!(method, reason = %gone, "request refused"),
@@ -188,7 +194,7 @@ async fn lease(server: &Server, route: &Route, method: &str, bytes: usize, info:
 /// Answers with the result of the isolate, and logs the answer.
 fn respond(
     server: &Server,
-    asker: Asker,
+    asker: AnswerContext,
     GenerationId(generation): GenerationId,
     info: &CallInfo,
     result: Result<js_runtime_api::Response, CallError>,
@@ -198,7 +204,7 @@ fn respond(
         function, run, step, ..
     } = info;
     let ms = took.as_millis();
-    let Asker {
+    let AnswerContext {
         route,
         is_trusted,
         place,
@@ -212,8 +218,8 @@ fn respond(
             }
             tracing::debug!(generation, function, run, step, status, ms, "call answered");
             let lasting = match route {
-                Route::Inngest { .. } => Lasting::Call,
-                Route::Other { .. } => Lasting::Stream(place),
+                Route::Inngest { .. } => AnswerLifetime::Call,
+                Route::Other { .. } => AnswerLifetime::Stream(place),
             };
             into_http(server, response, on_upgrade, lasting)
         }
@@ -263,7 +269,7 @@ struct Course {
     kind: CallKind,
     span: Option<CallSpan>,
     /// The entry of the call in the host's ledger.
-    noted: Option<Arc<Noted>>,
+    noted: Option<Arc<LedgerEntry>>,
 }
 
 async fn run(
@@ -275,7 +281,7 @@ async fn run(
 ) -> Result<js_runtime_api::Response, CallError> {
     let result = lease.call(request).await;
     lease.note(&result);
-    let answered = Answered::from(&result);
+    let answered = CallResult::from(&result);
     let generation = lease.generation();
     let function = info.function.as_deref().filter(|function| generation.has(function));
     server.metrics.call_answered(function, answered, course.began.elapsed());
@@ -321,8 +327,8 @@ fn refuse_crowd(place: Option<&Place>, route: &Route) -> Result<(), Response> {
         return Ok(());
     }
     let message = "the host has as many connections as it can serve";
-    let response = answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds.");
-    Err(answer::retry_after(response, 1))
+    let response = json_errors::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds.");
+    Err(json_errors::retry_after(response, 1))
 }
 
 /// Reads a request, with the URL as the client meant it. Of Inngest's calls the whole body is read.
@@ -342,7 +348,7 @@ async fn read(request: Request, route: &Route, place: Option<&Place>) -> Result<
         .filter_map(|(name, value)| {
             let value = header_text(value.as_bytes());
             let value = match *name == header::COOKIE {
-                true => session::without_cookie(&value)?,
+                true => browser_sessions::without_cookie(&value)?,
                 false => value,
             };
             Some((name.as_str().to_owned(), value))
@@ -402,7 +408,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
         (Route::Inngest { app: None }, [only]) => Ok(Target::App(only.id.clone())),
         (Route::Inngest { app: None }, _) => {
             let message = "the project has more than one Inngest app";
-            Err(answer::error(
+            Err(json_errors::error(
                 StatusCode::NOT_FOUND,
                 message,
                 format!("Each has its own URL: {}", apps()),
@@ -413,7 +419,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
         }
         (Route::Inngest { app: Some(app) }, _) => {
             let message = format!("the project has no Inngest app {app:?}");
-            Err(answer::error(
+            Err(json_errors::error(
                 StatusCode::NOT_FOUND,
                 message,
                 format!("It has: {}", apps()),
@@ -421,7 +427,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
         }
         (Route::Other { path }, _) => {
             let help = "Call /api/inngest, or export a fetch handler from an entry file to answer other paths.";
-            Err(answer::error(
+            Err(json_errors::error(
                 StatusCode::NOT_FOUND,
                 format!("there is nothing at {path}"),
                 help,
@@ -439,7 +445,7 @@ pub(super) fn reader() -> axum::Router {
 
     async fn told(request: Request, route: Route) -> Response {
         let place = request.extensions().get::<Place>().cloned();
-        let is_of_page = session::is_own_origin(request.headers());
+        let is_of_page = browser_sessions::is_own_origin(request.headers());
         let request = match read(request, &route, place.as_ref()).await {
             Ok(request) => request,
             Err(response) => return response,
@@ -447,7 +453,7 @@ pub(super) fn reader() -> axum::Router {
         let info = call_info(&request, &route);
         if let Err(error) = url::Url::parse(&request.url) {
             let message = format!("{} is not a URL: {error}", request.url);
-            return answer::error(StatusCode::INTERNAL_SERVER_ERROR, message, "");
+            return json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, message, "");
         }
         let length: Result<usize, BodyError> = match request.body {
             Bytewise::Full(body) => Ok(body.len()),

@@ -33,7 +33,7 @@ use tower_service::Service as _;
 
 use super::edge;
 use super::listen::Peer;
-use super::room::{Phase, Place, Seat, Standing, Tier};
+use super::room::{ConnectionPhase, PhaseSince, Place, Seat, Tier};
 
 /// The time for the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -77,7 +77,7 @@ pub(super) async fn serve(
     let mut standings = place.standings();
     let service = hyper::service::service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
         let (mut router, closes, place) = (router.clone(), closes.clone(), place.clone());
-        let answering = Answering::begin(place.clone());
+        let answering = AnswerGuard::begin(place.clone());
         async move {
             // Seats in reserve are not for clients that keep their connections.
             let is_last = place.tier != Tier::Ordinary;
@@ -88,7 +88,7 @@ pub(super) async fn serve(
                 Err(response) => *response,
             };
             let mut response = response.map(|body| {
-                Body::new(Answer {
+                Body::new(TrackedAnswer {
                     body,
                     _answering: answering,
                 })
@@ -131,14 +131,14 @@ pub(super) async fn serve(
 }
 
 /// Resolves when a head has taken too long.
-async fn head_overdue(mut standings: watch::Receiver<Standing>) {
+async fn head_overdue(mut standings: watch::Receiver<PhaseSince>) {
     loop {
-        let reached = standings.wait_for(|(phase, _)| *phase == Phase::Head).await;
+        let reached = standings.wait_for(|(phase, _)| *phase == ConnectionPhase::Head).await;
         let Ok(since) = reached.map(|standing| standing.1) else {
             // Without the connection there is no head either.
             return std::future::pending().await;
         };
-        let whole = standings.wait_for(|(phase, _)| *phase != Phase::Head);
+        let whole = standings.wait_for(|(phase, _)| *phase != ConnectionPhase::Head);
         if timeout_at(since + HEAD_WITHIN, whole).await.is_err() {
             return;
         }
@@ -146,11 +146,13 @@ async fn head_overdue(mut standings: watch::Receiver<Standing>) {
 }
 
 /// Resolves once a connection has had no call for [`SILENCE`].
-async fn without_call(standings: &mut watch::Receiver<Standing>) {
+async fn without_call(standings: &mut watch::Receiver<PhaseSince>) {
     loop {
         // Without the sender there is no connection either.
-        let _ = standings.wait_for(|(phase, _)| *phase != Phase::Answering).await;
-        let called = standings.wait_for(|(phase, _)| *phase == Phase::Answering);
+        let _ = standings
+            .wait_for(|(phase, _)| *phase != ConnectionPhase::Answering)
+            .await;
+        let called = standings.wait_for(|(phase, _)| *phase == ConnectionPhase::Answering);
         if timeout(SILENCE, called).await.is_err() {
             return;
         }
@@ -164,29 +166,29 @@ fn log(served: hyper::Result<()>) {
 }
 
 /// A request of a connection, from its head to the last byte of its answer.
-struct Answering(Place);
+struct AnswerGuard(Place);
 
-impl Answering {
+impl AnswerGuard {
     fn begin(place: Place) -> Self {
-        place.enter(Phase::Answering);
+        place.enter(ConnectionPhase::Answering);
         Self(place)
     }
 }
 
-impl Drop for Answering {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
-        self.0.enter(Phase::Idle);
+        self.0.enter(ConnectionPhase::Idle);
     }
 }
 
 /// The body of an answer.
-struct Answer {
+struct TrackedAnswer {
     body: Body,
     /// Lasts until the last byte of the answer is sent.
-    _answering: Answering,
+    _answering: AnswerGuard,
 }
 
-impl hyper::body::Body for Answer {
+impl hyper::body::Body for TrackedAnswer {
     type Data = Bytes;
     type Error = axum::Error;
 

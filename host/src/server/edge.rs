@@ -9,7 +9,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
 
-use super::answer;
+use super::json_errors;
 
 /// The methods that the Fetch standard forbids to everybody, and RFC 9110 to everybody but proxies.
 const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
@@ -40,7 +40,7 @@ impl Fault {
             ),
             Self::Target => (StatusCode::BAD_REQUEST, "Ask for a path, such as `/api/inngest`."),
         };
-        let mut response = answer::error(status, self.to_string(), help);
+        let mut response = json_errors::error(status, self.to_string(), help);
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
         if self == Self::Method {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Server;
-use crate::generation::{Begun, GenerationId, IsolateId, Mark, News};
+use crate::generation::{CallStart, GenerationId, IsolateId, Mark, TimelineNews};
 
 const EVERY: Duration = Duration::from_millis(200);
 /// The time after which a call that runs is shown.
@@ -24,22 +24,22 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// One event. Times are milliseconds of the Unix epoch.
 #[derive(Debug, Serialize)]
-struct Calls {
+struct CallsEvent {
     now: f64,
     /// Tells that the event holds all calls that are kept: the page forgets the calls that it knew before.
     whole: bool,
-    began: Vec<Begun>,
+    began: Vec<CallStart>,
     /// Calls that were told to have begun, and have ended too briefly for their end to be kept.
     gone: Vec<(GenerationId, u64)>,
     in_flight: BTreeMap<GenerationId, usize>,
-    blocked: Vec<Blocked>,
+    blocked: Vec<BlockedIsolate>,
     #[serde(flatten)]
-    news: News,
+    news: TimelineNews,
 }
 
 /// An isolate that user code blocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Blocked {
+struct BlockedIsolate {
     generation: GenerationId,
     isolate: IsolateId,
     seconds: u64,
@@ -53,7 +53,7 @@ struct Feed {
     /// The calls that were told to have begun.
     open: HashSet<(GenerationId, u64)>,
     in_flight: BTreeMap<GenerationId, usize>,
-    blocked: Vec<Blocked>,
+    blocked: Vec<BlockedIsolate>,
     reloads: u64,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn calls(server: Server) -> impl Stream<Item = Result<Event, Infallib
 
 impl Feed {
     /// Returns the news since the last look, if there is any.
-    fn look(&mut self) -> Option<Calls> {
+    fn look(&mut self) -> Option<CallsEvent> {
         let table = &self.server.table;
         let view = table.view();
         let mut running = Vec::new();
@@ -96,7 +96,7 @@ impl Feed {
             running.extend(live.running(SHOWN_AFTER, SHOWN_RUNNING));
             in_flight.insert(live.id, live.count());
             let observed = live.pool.observed().into_iter().filter(|isolate| isolate.blocked);
-            blocked.extend(observed.map(|isolate| Blocked {
+            blocked.extend(observed.map(|isolate| BlockedIsolate {
                 generation: live.id,
                 isolate: isolate.id,
                 seconds: isolate.vitals.blocked_for.as_secs(),
@@ -131,7 +131,7 @@ impl Feed {
         self.told = Some(Instant::now());
         self.reloads = news.reloads;
         self.in_flight.clone_from(&in_flight);
-        let calls = Calls {
+        let calls = CallsEvent {
             now: table.timeline.millis(Instant::now()),
             whole,
             began,
@@ -145,6 +145,6 @@ impl Feed {
     }
 }
 
-const fn key(begun: &Begun) -> (GenerationId, u64) {
+const fn key(begun: &CallStart) -> (GenerationId, u64) {
     (begun.generation, begun.call)
 }

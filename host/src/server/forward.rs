@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::answer;
 use super::calls::GENERATION_HEADER;
+use super::json_errors;
 use crate::net::{HttpError, http, own_control_socket};
 
 /// The pause between two looks for a host that is not there yet.
@@ -41,8 +41,8 @@ impl Successor {
             Err(error) => {
                 tracing::warn!(%error, "cannot pass a request on to the host that has taken over");
                 let message = format!("the host that has taken over does not answer: {error}");
-                answer::retry_after(
-                    answer::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds."),
+                json_errors::retry_after(
+                    json_errors::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds."),
                     1,
                 )
             }
@@ -59,7 +59,7 @@ impl Successor {
             ..
         } = request;
         let (Ok(method), Ok(uri)) = (method.parse(), url.parse()) else {
-            return answer::error(
+            return json_errors::error(
                 StatusCode::BAD_REQUEST,
                 "malformed request",
                 "Check its method and its URL.",

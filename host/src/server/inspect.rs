@@ -32,11 +32,11 @@ use serde_json::{Value, json};
 use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
 
-use super::accept::Accepting;
+use super::accept::Acceptor;
 use super::auth::is_local;
 use super::listen::Peer;
-use super::room::{Phase, Place, Room};
-use super::{answer, connection};
+use super::room::{ConnectionPhase, Place, Room};
+use super::{connection, json_errors};
 use crate::generation::{Generation, GenerationId, IsolateId, PublicState, Table, View};
 use crate::net::{self, ListenError};
 use crate::tasks::TaskSet;
@@ -99,7 +99,7 @@ impl Inspector {
                 attached: Arc::new(TaskSet::new("debuggers")),
             });
         let connections = TaskSet::new("connections of debuggers");
-        let mut accepting = Accepting::new(Room::of(MOST_CONNECTIONS));
+        let mut accepting = Acceptor::new(Room::of(MOST_CONNECTIONS));
         loop {
             let ((stream, peer), seat) = accepting.next(&self.listener).await;
             connection::prepare(&stream);
@@ -115,7 +115,7 @@ impl Inspector {
 async fn only_debuggers(request: Request, next: Next) -> Response {
     if !is_a_debuggers(request.headers()) {
         tracing::warn!(path = request.uri().path(), "debugger refused");
-        return answer::error(
+        return json_errors::error(
             StatusCode::FORBIDDEN,
             "only a debugger on this machine may do this",
             "Attach to 127.0.0.1, from chrome://inspect or an editor.",
@@ -177,7 +177,7 @@ async fn attach(
         named(&table, &target)
     };
     let Some((session, generation)) = found else {
-        return answer::error(
+        return json_errors::error(
             StatusCode::NOT_FOUND,
             format!("there is no isolate {target:?} to debug"),
             "Choose one that /json lists.",
@@ -187,7 +187,7 @@ async fn attach(
     let (response, socket) = match fastwebsockets::upgrade::upgrade(&mut request) {
         Ok(upgrade) => upgrade,
         Err(error) => {
-            return answer::error(StatusCode::BAD_REQUEST, error.to_string(), "Attach by a WebSocket.");
+            return json_errors::error(StatusCode::BAD_REQUEST, error.to_string(), "Attach by a WebSocket.");
         }
     };
     let generation = generation.id;
@@ -197,7 +197,7 @@ async fn attach(
         if let Ok(socket) = socket.await {
             // The connection is not idle, whatever its answer says.
             if let Some(place) = place {
-                place.enter(Phase::Answering);
+                place.enter(ConnectionPhase::Answering);
             }
             relay(socket, session, &table, generation, follows).await;
         }
@@ -215,10 +215,10 @@ fn named(table: &Table, target: &str) -> Option<(DebugSession, Arc<Generation>)>
     Some((live.pool.debug(Some(isolate))?, live))
 }
 
-type Socket = WebSocket<TokioIo<Upgraded>>;
+type DebuggerSocket = WebSocket<TokioIo<Upgraded>>;
 
 /// Passes messages on, until either side ends, or the generation is followed by another one.
-async fn relay(socket: Socket, session: DebugSession, table: &Table, id: GenerationId, follows: bool) {
+async fn relay(socket: DebuggerSocket, session: DebugSession, table: &Table, id: GenerationId, follows: bool) {
     let DebugSession {
         to_isolate,
         from_isolate,

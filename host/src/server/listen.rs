@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::accept::Accepting;
+use super::accept::Acceptor;
 use super::connection::{self, SILENCE};
 use super::room::{Room, Seat};
 use crate::descriptors;
@@ -139,7 +139,7 @@ impl Connections {
 
     /// Serves the control socket, and never ends by itself: others look at a host also while it drains.
     async fn control(self, listener: UnixListener) {
-        let mut accepting = Accepting::new(self.room.clone());
+        let mut accepting = Acceptor::new(self.room.clone());
         loop {
             let (stream, seat) = accepting.next(&listener).await;
             self.clone().connection(stream, Peer::Control, seat);
@@ -149,7 +149,7 @@ impl Connections {
     /// Accepts while the role says so; ends with the host, or when another host accepts.
     async fn port(mut self, bound: TcpListener, path: &ControlSocket, accepting: &watch::Sender<bool>) {
         let ending = self.ending.clone();
-        let mut incoming = Accepting::new(self.room.clone());
+        let mut incoming = Acceptor::new(self.room.clone());
         loop {
             let role = tokio::select! {
                 role = Role::reached(&mut self.role, |role| matches!(role, Role::Accepting | Role::HandedOver)) => role,
@@ -171,7 +171,8 @@ impl Connections {
                 // Calls come in all the same.
                 let path = path.shared().display();
                 tracing::error!(%error, %path, "cannot make the control socket: cannot make the control socket: \
-                                                cannot make the control socket: commands will not find this host");
+                                                cannot make the control socket: cannot make the control socket: \
+                                                commands will not find this host");
             }
             accepting.send_replace(true);
             let mut stopped = self.role.clone();

@@ -2,18 +2,18 @@
 //!
 //! # Files
 //!
-//! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on
-//!   it), `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
-//!   `session.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `feed.rs`
-//!   (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and
-//!   `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one connection, and
-//!   its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body), `forward.rs`
-//!   (the way to the host that has taken over)
+//! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on it),
+//!   `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
+//!   `browser_sessions.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it),
+//!   `feed.rs` (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in),
+//!   `accept.rs` and `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one
+//!   connection, and its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body),
+//!   `forward.rs` (the way to the host that has taken over)
 
 mod accept;
 mod admin;
-mod answer;
 mod auth;
+mod browser_sessions;
 mod calls;
 mod connection;
 mod dashboard;
@@ -23,13 +23,13 @@ mod forward;
 mod held;
 mod hosts;
 mod inspect;
+mod json_errors;
 mod listen;
 mod readiness;
 mod refusal;
 mod request_body;
 mod room;
 mod router;
-mod session;
 mod status;
 mod way_back;
 
@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
+pub use browser_sessions::Sessions;
 pub use calls::GENERATION_HEADER;
 pub use forward::Successor;
 pub use held::HeldBytes;
@@ -48,12 +49,11 @@ pub use inspect::Inspector;
 pub use listen::Listeners;
 pub use room::Room;
 pub use router::router;
-pub use session::Sessions;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
 use crate::registration::Registration;
-use crate::supervisor::{Ledger, Supervised};
+use crate::supervisor::{Ledger, SupervisorHandle};
 use crate::telemetry::{Metrics, Traces};
 
 /// The state that every route may use.
@@ -90,6 +90,6 @@ pub struct Server {
     /// The record of the running calls, for the host after a crash.
     pub ledger: Arc<Ledger>,
     /// The link to the supervisor, under `baton start`.
-    pub supervised: Option<Arc<Supervised>>,
+    pub supervised: Option<Arc<SupervisorHandle>>,
     pub started: Instant,
 }

@@ -7,26 +7,26 @@ use js_runtime_api::{CallError, LoadError};
 
 use super::calls::Route;
 use super::readiness::not_ready;
-use super::{Server, answer};
-use crate::generation::Gone;
-use crate::status::NotReady;
+use super::{Server, json_errors};
+use crate::generation::LeaseRefusal;
+use crate::status::UnreadyReason;
 use crate::wire;
 
 /// Answers a request that nothing could serve in time. The answer is the host's own: it has none of the SDK's
 /// headers, so nobody takes it for an answer of the function or of the sync.
-pub(super) fn unavailable(server: &Server, gone: &Gone) -> Response {
+pub(super) fn unavailable(server: &Server, gone: &LeaseRefusal) -> Response {
     let reason = not_ready(&server.table);
     let message = match reason {
-        Some(NotReady::Loading) => format!("{gone}: the code is being loaded"),
+        Some(UnreadyReason::Loading) => format!("{gone}: the code is being loaded"),
         _ => gone.to_string(),
     };
     let rejected = server.table.view().last_rejected.clone();
-    let help = match rejected.filter(|_| reason == Some(NotReady::Rejected)) {
+    let help = match rejected.filter(|_| reason == Some(UnreadyReason::Rejected)) {
         Some((_, error)) => format!("Fix the code, which does not load: {}", in_a_line(&error)),
         None => "Retry in a few seconds.".to_owned(),
     };
-    let response = answer::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
-    answer::retry_after(response, 5)
+    let response = json_errors::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
+    json_errors::retry_after(response, 5)
 }
 
 fn in_a_line(error: &LoadError) -> String {
@@ -88,14 +88,14 @@ pub(super) fn failed(error: &CallError, route: &Route, details: &Details) -> Res
     let response = match (error, details) {
         (CallError::Threw(_) | CallError::NoAnswer(_), Details::InLog(FailureId(id))) => {
             let help = format!("The log has the details, with the failure {id}.");
-            answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
+            json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, "the handler failed", help)
         }
-        _ => answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
+        _ => json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), help),
     };
     if matches!(route, Route::Other { .. }) {
         return response;
     }
-    let mut response = answer::retry_after(response, 1);
+    let mut response = json_errors::retry_after(response, 1);
     let headers = response.headers_mut();
     headers.insert(
         wire::SDK,

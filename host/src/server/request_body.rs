@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use js_runtime_api::{BodyError, BodyStream};
 
-use super::answer;
-use super::room::{Phase, Place};
+use super::json_errors;
+use super::room::{ConnectionPhase, Place};
 
 /// The largest body that Inngest sends; a run with more state is fetched by the SDK (`use_api`).
 const BODY_LIMIT: usize = 4 << 20;
@@ -43,24 +43,24 @@ pub(super) async fn read_first(request: Request, next: Next) -> Response {
 /// With the answer to a request whose body is too large, ends early, or stands still.
 pub(super) async fn whole(mut body: Body, place: Option<&Place>) -> Result<Bytes, Response> {
     let enter = |phase| place.map_or((), |place| place.enter(phase));
-    enter(Phase::Body);
+    enter(ConnectionPhase::Body);
     let read = tokio::time::timeout(BODY_WITHIN, read(&mut body)).await;
-    enter(Phase::Answering);
-    match read.unwrap_or_else(|_| Err(Stalled::Late.into())) {
+    enter(ConnectionPhase::Answering);
+    match read.unwrap_or_else(|_| Err(BodyStall::Late.into())) {
         Ok(body) => Ok(body),
-        Err(error) if error.is::<Stalled>() => {
+        Err(error) if error.is::<BodyStall>() => {
             let help = "Send the request again.";
-            Err(answer::error(StatusCode::REQUEST_TIMEOUT, error.to_string(), help))
+            Err(json_errors::error(StatusCode::REQUEST_TIMEOUT, error.to_string(), help))
         }
         Err(error) if error.is::<LengthLimitError>() => {
             discard(body).await;
             let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
             let help = "Send a smaller body: Inngest sends no larger ones, and the SDK fetches a run's larger state.";
-            Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, message, help))
+            Err(json_errors::error(StatusCode::PAYLOAD_TOO_LARGE, message, help))
         }
         Err(error) => {
             let message = format!("the request's body ended early: {error}");
-            Err(answer::error(
+            Err(json_errors::error(
                 StatusCode::BAD_REQUEST,
                 message,
                 "Send the request again, with its whole body.",
@@ -71,7 +71,7 @@ pub(super) async fn whole(mut body: Body, place: Option<&Place>) -> Result<Bytes
 
 /// A body that stands still, or takes for ever.
 #[derive(Debug, thiserror::Error)]
-enum Stalled {
+enum BodyStall {
     #[error("no byte of the request's body has come for {} s", BODY_PAUSE.as_secs())]
     Pause,
     #[error("the request's body has not come within {} s", BODY_WITHIN.as_secs())]
@@ -89,7 +89,7 @@ pub(super) fn patient(body: Body) -> BodyStream {
                 Ok(part) => Some((Ok(part), Some(parts))),
                 Err(error) => Some((Err(BodyError(error.to_string())), None)),
             },
-            Err(_) => Some((Err(BodyError(Stalled::Pause.to_string())), None)),
+            Err(_) => Some((Err(BodyError(BodyStall::Pause.to_string())), None)),
         }
     };
     futures::stream::unfold(Some(body.into_data_stream()), next)
@@ -107,7 +107,7 @@ async fn read(body: &mut Body) -> Result<Bytes, Box<dyn std::error::Error + Send
     loop {
         let frame = tokio::time::timeout(BODY_PAUSE, limited.frame())
             .await
-            .map_err(|_| Stalled::Pause)?;
+            .map_err(|_| BodyStall::Pause)?;
         match frame.transpose()? {
             Some(frame) => all.extend(frame.into_data()),
             None => return Ok(all.freeze()),
@@ -149,7 +149,7 @@ mod tests {
         let read = super::read(&mut parts(&[29, 29, 29])).await.unwrap();
         assert_eq!(read, "part part part ");
         let stalled = super::read(&mut parts(&[1, 31])).await.unwrap_err();
-        assert!(stalled.is::<super::Stalled>(), "{stalled}");
+        assert!(stalled.is::<super::BodyStall>(), "{stalled}");
         let to_app: Vec<_> = super::patient(parts(&[29, 31, 1])).collect().await;
         assert!(
             matches!(&to_app[..], [Ok(_), Err(error)] if error.0.contains("30 s")),

@@ -48,7 +48,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// The state of a connection; see the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub enum ConnectionPhase {
     Idle,
     /// The head of a request has begun to come.
     Head,
@@ -58,7 +58,7 @@ pub enum Phase {
 }
 
 /// A phase, and its beginning.
-pub type Standing = (Phase, Instant);
+pub type PhaseSince = (ConnectionPhase, Instant);
 
 /// The room for connections of one way in; see the module's documentation.
 #[derive(Debug, Clone)]
@@ -75,14 +75,14 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Seats {
     next: u64,
-    taken: BTreeMap<u64, Taken>,
+    taken: BTreeMap<u64, SeatEntry>,
     told: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Taken {
+struct SeatEntry {
     tier: Tier,
-    standing: watch::Receiver<Standing>,
+    standing: watch::Receiver<PhaseSince>,
     leave: CancellationToken,
 }
 
@@ -96,7 +96,7 @@ pub struct Place {
     room: Room,
     id: u64,
     pub tier: Tier,
-    standing: Arc<watch::Sender<Standing>>,
+    standing: Arc<watch::Sender<PhaseSince>>,
     /// The token that is cancelled when the seat is needed for another connection.
     pub leave: CancellationToken,
 }
@@ -157,11 +157,11 @@ impl Room {
         }
         let id = seats.next;
         seats.next += 1;
-        let (standing, watched) = watch::channel((Phase::Idle, Instant::now()));
+        let (standing, watched) = watch::channel((ConnectionPhase::Idle, Instant::now()));
         let leave = CancellationToken::new();
         seats.taken.insert(
             id,
-            Taken {
+            SeatEntry {
                 tier,
                 standing: watched,
                 leave: leave.clone(),
@@ -181,7 +181,7 @@ impl Room {
     #[must_use]
     pub fn close_one(&self) -> bool {
         let mut seats = self.lock();
-        let oldest = seats.oldest(|_, phase| matches!(phase, Phase::Idle | Phase::Head));
+        let oldest = seats.oldest(|_, phase| matches!(phase, ConnectionPhase::Idle | ConnectionPhase::Head));
         let oldest = oldest.filter(|id| {
             seats
                 .taken
@@ -197,9 +197,9 @@ impl Room {
         let seats = self.lock();
         seats.taken.values().fold(Census::default(), |mut census, taken| {
             match taken.standing.borrow().0 {
-                Phase::Idle => census.idle += 1,
-                Phase::Head | Phase::Body => census.reading += 1,
-                Phase::Answering => census.answering += 1,
+                ConnectionPhase::Idle => census.idle += 1,
+                ConnectionPhase::Head | ConnectionPhase::Body => census.reading += 1,
+                ConnectionPhase::Answering => census.answering += 1,
             }
             census
         })
@@ -219,16 +219,17 @@ impl Seats {
             if taken < *most {
                 return Some((tier, None));
             }
-            let without_request = |known, phase| known == tier && matches!(phase, Phase::Idle | Phase::Head);
+            let without_request =
+                |known, phase| known == tier && matches!(phase, ConnectionPhase::Idle | ConnectionPhase::Head);
             if let Some(oldest) = self.oldest(without_request) {
                 return Some((tier, Some(oldest)));
             }
         }
-        let oldest = self.oldest(|_, phase| phase == Phase::Body)?;
+        let oldest = self.oldest(|_, phase| phase == ConnectionPhase::Body)?;
         Some((self.taken.get(&oldest)?.tier, Some(oldest)))
     }
 
-    fn oldest(&self, wanted: impl Fn(Tier, Phase) -> bool) -> Option<u64> {
+    fn oldest(&self, wanted: impl Fn(Tier, ConnectionPhase) -> bool) -> Option<u64> {
         let all = self
             .taken
             .iter()
@@ -246,8 +247,8 @@ impl Seat {
 
     /// Notes that bytes have come.
     pub fn hear(&self) {
-        if self.0.standing.borrow().0 == Phase::Idle {
-            self.0.enter(Phase::Head);
+        if self.0.standing.borrow().0 == ConnectionPhase::Idle {
+            self.0.enter(ConnectionPhase::Head);
         }
     }
 }
@@ -260,15 +261,15 @@ impl Drop for Seat {
 }
 
 impl Place {
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: ConnectionPhase) {
         self.standing.send_replace((phase, Instant::now()));
-        if phase != Phase::Answering {
+        if phase != ConnectionPhase::Answering {
             self.room.0.freed.notify_one();
         }
     }
 
     #[must_use]
-    pub fn standings(&self) -> watch::Receiver<Standing> {
+    pub fn standings(&self) -> watch::Receiver<PhaseSince> {
         self.standing.subscribe()
     }
 }
@@ -277,9 +278,9 @@ impl Place {
 mod tests {
     use futures::FutureExt as _;
 
-    use super::{Census, Phase, Room, Seat, Tier};
+    use super::{Census, ConnectionPhase, Room, Seat, Tier};
 
-    fn seats(room: &Room, count: usize, phase: Phase) -> Vec<Seat> {
+    fn seats(room: &Room, count: usize, phase: ConnectionPhase) -> Vec<Seat> {
         let seat = || {
             let seat = room.seat();
             seat.place().enter(phase);
@@ -298,9 +299,9 @@ mod tests {
     #[tokio::test]
     async fn the_oldest_connection_without_a_request_goes_when_another_one_comes() {
         let room = Room::of(3);
-        let busy = seats(&room, 1, Phase::Answering);
-        let half = seats(&room, 1, Phase::Head);
-        let idle = seats(&room, 1, Phase::Idle);
+        let busy = seats(&room, 1, ConnectionPhase::Answering);
+        let half = seats(&room, 1, ConnectionPhase::Head);
+        let idle = seats(&room, 1, ConnectionPhase::Idle);
         let newcomer = room.seat();
         assert_eq!(newcomer.place().tier, Tier::Ordinary);
         assert!(half[0].place().leave.is_cancelled(), "the oldest");
@@ -319,15 +320,15 @@ mod tests {
     #[tokio::test]
     async fn calls_that_run_keep_their_connections_and_others_get_the_reserve() {
         let room = Room::of(2);
-        let busy = seats(&room, 2, Phase::Answering);
-        let reserve = seats(&room, 4, Phase::Answering);
+        let busy = seats(&room, 2, ConnectionPhase::Answering);
+        let reserve = seats(&room, 4, ConnectionPhase::Answering);
         assert!(reserve.iter().all(|seat| seat.place().tier == Tier::Reserve));
-        let last = seats(&room, super::LAST, Phase::Answering);
+        let last = seats(&room, super::LAST, ConnectionPhase::Answering);
         assert!(last.iter().all(|seat| seat.place().tier == Tier::Last));
         assert!(room.available().now_or_never().is_none(), "all are busy");
         let all = busy.iter().chain(&reserve).chain(&last);
         assert!(all.clone().all(|seat| !seat.place().leave.is_cancelled()));
-        reserve[0].place().enter(Phase::Body);
+        reserve[0].place().enter(ConnectionPhase::Body);
         room.available().await;
         assert_eq!(room.seat().place().tier, Tier::Reserve);
         assert!(reserve[0].place().leave.is_cancelled(), "its call has not begun");
@@ -336,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_a_seat_hears_of_one() {
         let room = Room::of(1);
-        let mut busy = seats(&room, 1 + 4 + super::LAST, Phase::Answering);
+        let mut busy = seats(&room, 1 + 4 + super::LAST, ConnectionPhase::Answering);
         let waiting = tokio::spawn({
             let room = room.clone();
             async move { room.available().await }
@@ -350,10 +351,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_descriptor_is_had_from_an_idle_connection_alone_that_has_not_just_come() {
         let room = Room::of(3);
-        let busy = seats(&room, 1, Phase::Answering);
+        let busy = seats(&room, 1, ConnectionPhase::Answering);
         tokio::time::advance(super::ON_ITS_WAY).await;
         assert!(!room.close_one());
-        let idle = seats(&room, 1, Phase::Idle);
+        let idle = seats(&room, 1, ConnectionPhase::Idle);
         assert!(!room.close_one(), "its request is on its way");
         tokio::time::advance(super::ON_ITS_WAY).await;
         assert!(room.close_one());

@@ -22,11 +22,11 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post, put};
 
-use super::{Server, admin, answer, auth, calls, dashboard, request_body, status};
+use super::{Server, admin, auth, calls, dashboard, json_errors, request_body, status};
 
 /// Makes axum's router from the route table.
 pub fn router(server: Server) -> Router {
-    let not_allowed = |allowed: &'static str| move || async move { answer::method_not_allowed(allowed) };
+    let not_allowed = |allowed: &'static str| move || async move { json_errors::method_not_allowed(allowed) };
     let admin = Router::new()
         .route("/api/reload", put(admin::reload).fallback(not_allowed("PUT")))
         .route("/-/reload", put(admin::reload).fallback(not_allowed("PUT")))

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use js_runtime_api::Finishing;
+use js_runtime_api::DrainWork;
 use serde::Deserialize;
 
 use super::readiness::not_ready;
 use super::{Server, hosts};
-use crate::generation::{Entry, GenerationId, Holds, Observed, PublicState, Reason, Role, Table, View};
+use crate::generation::{
+    GenerationEntry, GenerationId, Holds, IsolateObservation, PublicState, Reason, Role, Table, View,
+};
 use crate::status::{
     CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, Readiness, RejectedStatus, SourceStatus,
     Status,
@@ -82,7 +84,7 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
             text,
         )
             .into_response(),
-        Err(error) => super::answer::error(
+        Err(error) => super::json_errors::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             error.to_string(),
             "Please report it.",
@@ -100,21 +102,21 @@ pub(super) struct StatusQuery {
 /// Answers with the whole status, as JSON.
 pub(super) async fn status(State(server): State<Server>, Query(query): Query<StatusQuery>) -> Response {
     let of = match query.alone {
-        Some(_) => Whose::ThisHost,
-        None => Whose::AllHosts,
+        Some(_) => StatusScope::ThisHost,
+        None => StatusScope::AllHosts,
     };
     Json(self::of(&server, of).await).into_response()
 }
 
 /// The hosts of the project that a status tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum StatusScope {
     ThisHost,
     AllHosts,
 }
 
 /// Makes the whole status, for the dashboard too.
-pub(super) async fn of(server: &Server, whose: Whose) -> Status {
+pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
     let view = server.table.view();
     let current = server.table.current();
     let changed = match &current {
@@ -124,8 +126,8 @@ pub(super) async fn of(server: &Server, whose: Whose) -> Status {
         None => Vec::new(),
     };
     let (supervisor, hosts) = match whose {
-        Whose::ThisHost => (None, Vec::new()),
-        Whose::AllHosts => hosts::all(server).await,
+        StatusScope::ThisHost => (None, Vec::new()),
+        StatusScope::AllHosts => hosts::all(server).await,
     };
     let lost = server.table.losses.lost();
     Status {
@@ -163,7 +165,7 @@ pub(super) async fn of(server: &Server, whose: Whose) -> Status {
     }
 }
 
-fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
+fn generation_status(entry: &GenerationEntry, holds: &Holds) -> GenerationStatus {
     let in_flight = entry.live.iter().flat_map(|live| live.in_flight());
     GenerationStatus {
         id: entry.id,
@@ -201,7 +203,7 @@ fn generation_status(entry: &Entry, holds: &Holds) -> GenerationStatus {
     }
 }
 
-fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
+fn isolate_status(IsolateObservation { id, vitals, blocked }: IsolateObservation) -> IsolateStatus {
     let blocked_for = if blocked { vitals.blocked_for.as_millis() } else { 0 };
     #[allow(clippy::cast_precision_loss, reason = "a tenth of a megabyte is all that is shown")]
     let megabytes = |bytes: u64| (bytes as f64 / f64::from(1 << 20) * 10.0).round() / 10.0;
@@ -214,7 +216,7 @@ fn isolate_status(Observed { id, vitals, blocked }: Observed) -> IsolateStatus {
         paused: vitals.paused,
         blocked_ms: u64::try_from(blocked_for).unwrap_or(u64::MAX),
         finishing: vitals.finishing.is_some(),
-        finishes_for: vitals.finishing.map(|event| Finishing::as_str(event).to_owned()),
+        finishes_for: vitals.finishing.map(|event| DrainWork::as_str(event).to_owned()),
     }
 }
 

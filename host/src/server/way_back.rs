@@ -11,15 +11,15 @@ use js_runtime_api::{Body as Bytewise, BodyError, BodyStream, CallError, Duplex,
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use super::room::{Phase, Place};
+use super::room::{ConnectionPhase, Place};
 use crate::generation::{CallInfo, Lease};
-use crate::wire::{Head, STREAMED};
+use crate::wire::{AnswerHead, STREAMED};
 
 /// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
 const LEARNED_FROM: usize = 32 << 20;
 
 /// The time that an answer may last when the host ends.
-pub(super) enum Lasting {
+pub(super) enum AnswerLifetime {
     /// The answer may last as long as calls of functions may.
     Call,
     /// The answer may last as long as streams may: pages, events, and WebSockets of an app, on this connection.
@@ -31,7 +31,7 @@ pub(super) async fn learn(
     server: &Server,
     lease: &Lease,
     info: &CallInfo,
-    head: Head<'_>,
+    head: AnswerHead<'_>,
     body: Bytewise,
 ) -> Result<Bytewise, CallError> {
     let generation = lease.generation().clone();
@@ -77,11 +77,11 @@ pub(super) fn into_http(
     server: &Server,
     response: js_runtime_api::Response,
     on_upgrade: Option<OnUpgrade>,
-    lasting: Lasting,
+    lasting: AnswerLifetime,
 ) -> Response {
     let end = match &lasting {
-        Lasting::Call => CancellationToken::new(),
-        Lasting::Stream(_) => server.streams_end.clone(),
+        AnswerLifetime::Call => CancellationToken::new(),
+        AnswerLifetime::Stream(_) => server.streams_end.clone(),
     };
     let (body, of_connection): (_, &[HeaderName]) = match response.body {
         Bytewise::Full(body) => (
@@ -95,8 +95,8 @@ pub(super) fn into_http(
         ),
         Bytewise::Upgraded(app) => {
             let place = match lasting {
-                Lasting::Call => None,
-                Lasting::Stream(place) => place,
+                AnswerLifetime::Call => None,
+                AnswerLifetime::Stream(place) => place,
             };
             server.calls.spawn(connect(on_upgrade, app, place, end));
             (Body::empty(), &[])
@@ -152,7 +152,7 @@ async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>, place: Opt
     };
     // The answer of the connection is over, and the connection is not idle.
     if let Some(place) = place {
-        place.enter(Phase::Answering);
+        place.enter(ConnectionPhase::Answering);
     }
     let mut caller = TokioIo::new(caller);
     tokio::select! {

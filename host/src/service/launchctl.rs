@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::job_state::JobState;
-use super::refusal::Refusal;
+use super::launchd_refusal::LaunchdRefusal;
 use super::tool::{self, ToolError};
 use super::{
     Owner, STOP_MARGIN, Scope, Service, ServiceError, UnitFile, in_words, installed_jobs, launchd, port_line, ready,
@@ -58,9 +58,9 @@ fn is_loaded(target: &str) -> Result<bool, ToolError> {
 }
 
 /// Returns the reason why launchd refused, if it is one that Baton acts on.
-const fn refusal(error: &ToolError) -> Option<Refusal> {
+const fn refusal(error: &ToolError) -> Option<LaunchdRefusal> {
     match error {
-        ToolError::Failed { code, .. } => Refusal::of(*code),
+        ToolError::Failed { code, .. } => LaunchdRefusal::of(*code),
         ToolError::Missing { .. } => None,
     }
 }
@@ -138,7 +138,7 @@ fn start(domain: &str, label: &str, path: &str) -> Result<(), ToolError> {
     boot_in(domain, &target, path)?;
     match launchctl(&["kickstart", &target]) {
         // launchd is starting the job already.
-        Err(error) if refusal(&error) == Some(Refusal::InProgress) => Ok(()),
+        Err(error) if refusal(&error) == Some(LaunchdRefusal::InProgress) => Ok(()),
         done => done.map(drop),
     }
 }
@@ -154,19 +154,19 @@ fn refused(
 ) -> Result<ServiceError, ServiceError> {
     let reason = refusal(&error).filter(|_| service.scope == Scope::User);
     let has_domain = || match launchctl(&["print", domain]) {
-        Err(error) => refusal(&error) != Some(Refusal::NoDomain),
+        Err(error) => refusal(&error) != Some(LaunchdRefusal::NoDomain),
         Ok(_) => true,
     };
     let refused = match reason {
-        Some(Refusal::NoDomain) => ServiceError::NoSession {
+        Some(LaunchdRefusal::NoDomain) => ServiceError::NoSession {
             domain: domain.to_owned(),
             as_root: as_root.to_owned(),
         },
-        Some(Refusal::Unexplained) if !has_domain() => ServiceError::NoSession {
+        Some(LaunchdRefusal::Unexplained) if !has_domain() => ServiceError::NoSession {
             domain: domain.to_owned(),
             as_root: as_root.to_owned(),
         },
-        Some(Refusal::Unexplained) => ServiceError::Unexplained {
+        Some(LaunchdRefusal::Unexplained) => ServiceError::Unexplained {
             error,
             as_root: as_root.to_owned(),
         },
@@ -259,7 +259,7 @@ fn make_log_folder(service: &Service) -> Result<(), ServiceError> {
 fn boot_out(target: &str, label: &str, patience: Duration) -> Result<(), ServiceError> {
     match launchctl(&["bootout", target]) {
         // The job has gone, or is on its way, or its domain has gone with it.
-        Err(error) if refusal(&error).is_some_and(|refusal| refusal != Refusal::Unexplained) => {}
+        Err(error) if refusal(&error).is_some_and(|refusal| refusal != LaunchdRefusal::Unexplained) => {}
         Err(error) if refusal(&error).is_some() && !is_loaded(target)? => {}
         other => drop(other?),
     }
@@ -285,7 +285,10 @@ fn boot_in(domain: &str, target: &str, path: &str) -> Result<(), ToolError> {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        if !matches!(refusal(&error), Some(Refusal::Unexplained | Refusal::InProgress)) {
+        if !matches!(
+            refusal(&error),
+            Some(LaunchdRefusal::Unexplained | LaunchdRefusal::InProgress)
+        ) {
             return Err(error);
         }
         if is_loaded(target)? {

@@ -16,7 +16,7 @@ pub fn label(name: &str) -> String {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Job {
+struct JobDescription {
     label: String,
     program_arguments: Vec<String>,
     working_directory: String,
@@ -31,11 +31,11 @@ struct Job {
     exit_time_out: u64,
     /// The type of the process: any other type gets less of the processor, or only its slow cores.
     process_type: &'static str,
-    soft_resource_limits: Limits,
+    soft_resource_limits: ResourceLimits,
     /// The mask of new files: nobody else reads them.
     umask: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sockets: Option<Sockets>,
+    sockets: Option<SocketDescriptions>,
     standard_error_path: String,
 }
 
@@ -56,19 +56,19 @@ struct KeepAlive {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Limits {
+struct ResourceLimits {
     number_of_files: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Sockets {
+struct SocketDescriptions {
     #[serde(rename = "Listeners")]
-    listeners: Socket,
+    listeners: SocketDescription,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Socket {
+struct SocketDescription {
     sock_node_name: String,
     sock_service_name: String,
     sock_family: &'static str,
@@ -90,7 +90,7 @@ pub fn log_file(service: &Service) -> String {
 /// # Errors
 /// When what it says is no property list.
 pub fn unit(service: &Service) -> Result<UnitFile, ServiceError> {
-    let job = Job {
+    let job = JobDescription {
         label: label(&service.name),
         program_arguments: std::iter::once(service.binary.clone())
             .chain(service.arguments.iter().cloned())
@@ -106,12 +106,12 @@ pub fn unit(service: &Service) -> Result<UnitFile, ServiceError> {
         throttle_interval: 5,
         exit_time_out: service.stop_timeout().as_secs(),
         process_type: "Interactive",
-        soft_resource_limits: Limits {
+        soft_resource_limits: ResourceLimits {
             number_of_files: OPEN_FILES,
         },
         umask: 0o077,
-        sockets: service.socket.then(|| Sockets {
-            listeners: Socket {
+        sockets: service.socket.then(|| SocketDescriptions {
+            listeners: SocketDescription {
                 sock_node_name: service.address.ip().to_string(),
                 sock_service_name: service.address.port().to_string(),
                 sock_family: if service.address.is_ipv4() { "IPv4" } else { "IPv6" },

@@ -10,17 +10,17 @@
 //! - `private_file.rs`: the check that nobody else can read secrets
 //! - `owner.rs`: the user as whom a service runs
 //! - `ready.rs`: the wait until a service serves
-//! - `refusal.rs` and `job_state.rs`: launchctl's numbers and texts (pure); `installed_jobs.rs`: the property lists
-//!   that are there
+//! - `launchd_refusal.rs` and `job_state.rs`: launchctl's numbers and texts (pure); `installed_jobs.rs`: the property
+//!   lists that are there
 
 pub mod installed_jobs;
 mod job_state;
 pub mod launchctl;
 pub mod launchd;
+mod launchd_refusal;
 mod owner;
 pub mod private_file;
 mod ready;
-mod refusal;
 pub mod systemctl;
 pub mod systemd;
 mod tool;

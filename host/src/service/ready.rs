@@ -10,7 +10,7 @@ use tokio::time::{Instant, interval, timeout};
 use super::{Service, ServiceError};
 use crate::generation::GenerationId;
 use crate::net::{HttpAnswer, http, owner_of};
-use crate::status::{NotReady, Readiness};
+use crate::status::{Readiness, UnreadyReason};
 
 /// The limit for a host to load the project.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -64,12 +64,12 @@ async fn watch(address: SocketAddr) -> Result<u64, String> {
             Err(_) => break,
         };
         last = match read(&answer) {
-            Heard::Serves(GenerationId(generation)) => return Ok(generation),
-            Heard::Not(NotReady::Rejected) => {
+            PortAnswer::Serves(GenerationId(generation)) => return Ok(generation),
+            PortAnswer::Not(UnreadyReason::Rejected) => {
                 return Err("the code does not load; the host waits for code that does".to_owned());
             }
-            Heard::Not(reason) => format!("the host says {:?}", reason.as_str()),
-            Heard::Foreign => {
+            PortAnswer::Not(reason) => format!("the host says {:?}", reason.as_str()),
+            PortAnswer::Foreign => {
                 let status = answer.status;
                 format!("another program than Baton answers at http://{address}: {status}")
             }
@@ -80,31 +80,31 @@ async fn watch(address: SocketAddr) -> Result<u64, String> {
 
 /// The answer of the port.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum PortAnswer {
     Serves(GenerationId),
-    Not(NotReady),
+    Not(UnreadyReason),
     Foreign,
 }
 
-fn read(answer: &HttpAnswer) -> Heard {
+fn read(answer: &HttpAnswer) -> PortAnswer {
     match serde_json::from_slice(&answer.body) {
         Ok(Readiness {
             generation: Some(generation),
             ..
-        }) if answer.status == 200 => Heard::Serves(generation),
+        }) if answer.status == 200 => PortAnswer::Serves(generation),
         Ok(Readiness {
             reason: Some(reason), ..
-        }) => Heard::Not(reason),
-        _ => Heard::Foreign,
+        }) => PortAnswer::Not(reason),
+        _ => PortAnswer::Foreign,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, read};
+    use super::{PortAnswer, read};
     use crate::generation::GenerationId;
     use crate::net::HttpAnswer;
-    use crate::status::{NotReady, Readiness};
+    use crate::status::{Readiness, UnreadyReason};
 
     #[test]
     fn the_port_of_a_host_is_told_from_that_of_somebody_else() {
@@ -122,14 +122,14 @@ mod tests {
             })
         };
         let host = |status, readiness| heard(status, serde_json::to_vec(&readiness).unwrap());
-        assert_eq!(host(200, readiness(Some(3), None)), Heard::Serves(GenerationId(3)));
+        assert_eq!(host(200, readiness(Some(3), None)), PortAnswer::Serves(GenerationId(3)));
         assert_eq!(
-            host(503, readiness(None, Some(NotReady::Rejected))),
-            Heard::Not(NotReady::Rejected)
+            host(503, readiness(None, Some(UnreadyReason::Rejected))),
+            PortAnswer::Not(UnreadyReason::Rejected)
         );
-        let blocked = readiness(Some(3), Some(NotReady::IsolatesBlocked));
-        assert_eq!(host(503, blocked), Heard::Not(NotReady::IsolatesBlocked));
-        assert_eq!(heard(200, b"{}".to_vec()), Heard::Foreign);
-        assert_eq!(heard(404, b"<html>".to_vec()), Heard::Foreign);
+        let blocked = readiness(Some(3), Some(UnreadyReason::IsolatesBlocked));
+        assert_eq!(host(503, blocked), PortAnswer::Not(UnreadyReason::IsolatesBlocked));
+        assert_eq!(heard(200, b"{}".to_vec()), PortAnswer::Foreign);
+        assert_eq!(heard(404, b"<html>".to_vec()), PortAnswer::Foreign);
     }
 }

@@ -4,7 +4,7 @@
 //! and the reader of its status may be of two versions: a field that is missing reads as its default, a field that is
 //! not known is skipped, and so is an unknown word.
 
-mod answer;
+mod command_answers;
 mod readiness;
 mod registration;
 mod registration_words;
@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::WatchMode;
-use crate::generation::{Expected, GenerationId, IsolateId, PublicState, Reason};
+use crate::generation::{ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
 
-pub use answer::{Answer, DrainStatus};
-pub use readiness::{NotReady, Readiness};
+pub use command_answers::{DrainStatus, RouteAnswer};
+pub use readiness::{Readiness, UnreadyReason};
 pub use registration::{
     AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus,
 };
@@ -103,7 +103,7 @@ pub struct GenerationStatus {
     /// The number of calls in flight that no isolate has begun.
     pub queued: usize,
     /// The calls to come that keep the generation although no call runs in it.
-    pub expected: Expected,
+    pub expected: ExpectedCalls,
     pub isolates: Vec<IsolateStatus>,
 }
 

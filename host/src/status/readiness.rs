@@ -10,7 +10,7 @@ pub struct Readiness {
     pub ready: bool,
     pub generation: Option<GenerationId>,
     /// The reason why the host is not ready.
-    pub reason: Option<NotReady>,
+    pub reason: Option<UnreadyReason>,
     /// Tells whether the code that served last serves, since the code on the disk cannot be served.
     pub last_good: bool,
 }
@@ -18,7 +18,7 @@ pub struct Readiness {
 /// The reason why a call would not be answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NotReady {
+pub enum UnreadyReason {
     /// No generation has been loaded yet.
     Loading,
     /// The code cannot be loaded.
@@ -34,7 +34,7 @@ pub enum NotReady {
     Unknown,
 }
 
-impl NotReady {
+impl UnreadyReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

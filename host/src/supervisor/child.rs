@@ -51,7 +51,7 @@ pub struct Child {
 
 /// A line that a host has said.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum HostOutput {
     Message(FromHost),
     Garbage(String),
 }
@@ -108,7 +108,7 @@ impl Child {
     }
 
     /// Returns all lines that the host has said since the last time.
-    pub fn hear(&mut self) -> Vec<Heard> {
+    pub fn hear(&mut self) -> Vec<HostOutput> {
         let mut chunk = [0; 4096];
         loop {
             match self.stream.try_read(&mut chunk) {
@@ -189,10 +189,10 @@ impl Child {
     }
 }
 
-fn understand(line: &[u8]) -> Heard {
+fn understand(line: &[u8]) -> HostOutput {
     match serde_json::from_slice(line) {
-        Ok(message) => Heard::Message(message),
-        Err(_) => Heard::Garbage(String::from_utf8_lossy(line).trim().chars().take(80).collect()),
+        Ok(message) => HostOutput::Message(message),
+        Err(_) => HostOutput::Garbage(String::from_utf8_lossy(line).trim().chars().take(80).collect()),
     }
 }
 
@@ -246,14 +246,17 @@ pub fn usual_binary() -> PathBuf {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Heard, understand};
+    use super::{HostOutput, understand};
     use crate::supervisor::message::{FromHost, ToHost};
 
     #[test]
     fn what_is_no_message_is_told_as_it_came_but_not_at_length() {
-        assert_eq!(understand(b"{\"says\":\"booted\"}\n"), Heard::Message(FromHost::Booted));
+        assert_eq!(
+            understand(b"{\"says\":\"booted\"}\n"),
+            HostOutput::Message(FromHost::Booted)
+        );
         let garbage = [b'x'; 5000];
-        assert_eq!(understand(&garbage), Heard::Garbage("x".repeat(80)));
+        assert_eq!(understand(&garbage), HostOutput::Garbage("x".repeat(80)));
     }
 
     /// A host may run another binary than it should, or a damaged one.
@@ -285,11 +288,11 @@ mod tests {
         crate::fuzz::fuzz("messages", &crate::fuzz::bytes_of(PARTS, 12), |bytes| {
             for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                 match understand(line) {
-                    Heard::Message(message) => {
+                    HostOutput::Message(message) => {
                         let again = understand(&serde_json::to_vec(&message).unwrap());
-                        prop_assert_eq!(again, Heard::Message(message));
+                        prop_assert_eq!(again, HostOutput::Message(message));
                     }
-                    Heard::Garbage(said) => prop_assert!(said.chars().count() <= 80),
+                    HostOutput::Garbage(said) => prop_assert!(said.chars().count() <= 80),
                 }
                 if let Ok(order) = serde_json::from_slice::<ToHost>(line) {
                     let again = serde_json::from_slice(&serde_json::to_vec(&order).unwrap());

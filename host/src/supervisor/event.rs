@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
+use super::message::{FromHost, ToHost, UpgradeError, UpgradeReport};
 
 /// A host's number: the first one that a supervisor starts is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct HostId(pub u64);
 
 /// The asker of an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asker {
+pub enum UpgradeAsker {
     /// SIGHUP: the result goes into the log.
     Signal,
     /// Somebody who asked that host. The number is the ticket of the question.
@@ -50,7 +50,7 @@ pub enum Event {
     /// The wait before the next start is over.
     RestartDue,
     Upgrade {
-        asker: Asker,
+        asker: UpgradeAsker,
         binary: Option<PathBuf>,
     },
     /// SIGTERM, SIGINT.
@@ -75,7 +75,7 @@ pub enum Action {
     NoDeadline(HostId),
     RestartIn(Duration),
     /// Answers in the log an upgrade that a signal asked for.
-    Log(Result<Upgraded, UpgradeError>),
+    Log(Result<UpgradeReport, UpgradeError>),
     /// Tells the service manager.
     Notify(Notice),
     /// Closes the socket, since no host will accept any more.

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::HostId;
-use super::socket::Origin;
+use super::socket::SocketOrigin;
 use super::unversioned_record;
-use crate::generation::Frozen;
+use crate::generation::FrozenHost;
 
 /// The version that this binary writes. A new version may add fields; it never takes one of version 1 away.
 pub const VERSION: u32 = 1;
@@ -24,12 +24,12 @@ pub const VERSION: u32 = 1;
 pub struct HandoverRecord {
     pub version: u32,
     pub listener: RawFd,
-    pub origin: Origin,
+    pub origin: SocketOrigin,
     pub lock: RawFd,
     /// The hosts, the oldest one first.
     pub hosts: Vec<HostRecord>,
     /// The generation numbers that the accepting host told last.
-    pub numbers: Frozen,
+    pub numbers: FrozenHost,
 }
 
 /// A host process of a [`HandoverRecord`].
@@ -107,7 +107,7 @@ impl HandoverRecord {
         Ok(Self {
             version: field(&value, "version").unwrap_or_default(),
             listener: field(&value, "listener").ok_or(RecordError::Missing("listening socket"))?,
-            origin: field(&value, "origin").unwrap_or(Origin::Bound),
+            origin: field(&value, "origin").unwrap_or(SocketOrigin::Bound),
             lock: field(&value, "lock").ok_or(RecordError::Missing("lock"))?,
             hosts: read.into_iter().map(|(host, _)| host).collect(),
             numbers: field(&value, "numbers").unwrap_or_default(),
@@ -156,7 +156,7 @@ mod tests {
     use super::{HandoverRecord, HostRole, RecordError, VERSION};
     use crate::generation::GenerationId;
     use crate::supervisor::event::HostId;
-    use crate::supervisor::socket::Origin;
+    use crate::supervisor::socket::SocketOrigin;
 
     /// The record as release 0.1.0 wrote it. It stays as it is for ever: supervisors of that release run somewhere.
     const VERSION_1: &str = include_str!("handover_record_v1.json");
@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn a_record_of_version_1_is_read_for_ever() {
         let record = HandoverRecord::read(VERSION_1).unwrap();
-        assert_eq!((record.listener, record.lock, record.origin), (3, 4, Origin::Systemd));
+        assert_eq!(
+            (record.listener, record.lock, record.origin),
+            (3, 4, SocketOrigin::Systemd)
+        );
         assert_eq!(roles(&record), [(2, HostRole::Draining), (3, HostRole::Accepting)]);
         let host = &record.hosts[1];
         assert_eq!((host.id, host.pid, host.stream), (HostId(3), 4713, 9));
@@ -205,7 +208,7 @@ mod tests {
             ],
         }));
         assert_eq!((record.listener, record.lock), (5, 6));
-        assert_eq!(record.origin, Origin::Bound);
+        assert_eq!(record.origin, SocketOrigin::Bound);
         assert_eq!(
             roles(&record),
             [(4, HostRole::Draining), (9, HostRole::Accepting)],

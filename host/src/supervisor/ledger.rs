@@ -64,7 +64,7 @@ struct Slots {
 
 /// The place of a call in the ledger. The call is in the ledger as long as this value lives.
 #[derive(Debug)]
-pub struct Noted {
+pub struct LedgerEntry {
     ledger: Arc<Ledger>,
     slot: usize,
 }
@@ -87,7 +87,7 @@ impl Ledger {
 
     /// Writes a call down. Without a file or a free slot the call has no name if the host dies.
     #[must_use]
-    pub fn note(self: &Arc<Self>, call: &CallInfo) -> Option<Arc<Noted>> {
+    pub fn note(self: &Arc<Self>, call: &CallInfo) -> Option<Arc<LedgerEntry>> {
         self.file.as_ref()?;
         let slot = self.take_slot()?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Ledger {
         bytes.extend(u16::try_from(line.len()).unwrap_or_default().to_le_bytes());
         bytes.extend(line);
         bytes.resize(TEXT.min(bytes.len().next_multiple_of(8)), 0);
-        let noted = Noted {
+        let noted = LedgerEntry {
             ledger: self.clone(),
             slot,
         };
@@ -135,7 +135,7 @@ impl Ledger {
     }
 }
 
-impl Noted {
+impl LedgerEntry {
     /// Notes the generation that has taken the call.
     pub fn taken_by(&self, GenerationId(generation): GenerationId) {
         self.store(GENERATION, generation);
@@ -152,13 +152,13 @@ impl Noted {
     }
 }
 
-impl RunRecord for Noted {
+impl RunRecord for LedgerEntry {
     fn runs_on(&self, thread: u64) {
         self.store(THREAD, thread);
     }
 }
 
-impl Drop for Noted {
+impl Drop for LedgerEntry {
     fn drop(&mut self) {
         self.store(0, 0);
         let mut slots = self.ledger.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use super::message::{FromHost, ToHost, UpgradeError, Upgraded};
+use super::message::{FromHost, ToHost, UpgradeError, UpgradeReport};
 use crate::posix::take_inherited;
 use crate::status::{HostLine, SupervisorLine};
 use crate::tasks::OwnedTask;
@@ -22,7 +22,7 @@ use crate::tasks::OwnedTask;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("a host is started by its supervisor, and this one was not")]
 #[diagnostic(help("Use `baton start`, or `baton dev`."))]
-pub struct NotSupervised(#[from] io::Error);
+pub struct NoSupervisor(#[from] io::Error);
 
 /// The link to the supervisor before the process has a second thread.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Link {
     ///
     /// # Errors
     /// When this process was not started by a supervisor.
-    pub fn take(listener: RawFd) -> Result<Self, NotSupervised> {
+    pub fn take(listener: RawFd) -> Result<Self, NoSupervisor> {
         let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         // This fails for anything else that standard input may be.
         stream.peer_addr()?;
@@ -60,7 +60,7 @@ impl Link {
     ///
     /// # Errors
     /// When the socket cannot be used so.
-    pub fn start(self) -> io::Result<(Arc<Supervised>, TcpListener, Orders)> {
+    pub fn start(self) -> io::Result<(Arc<SupervisorHandle>, TcpListener, Orders)> {
         self.stream.set_nonblocking(true)?;
         let (reading, mut writing) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
         let (say, mut to_say) = mpsc::unbounded_channel::<Option<FromHost>>();
@@ -88,9 +88,9 @@ impl Link {
                 }
             }
         });
-        let supervised = Arc::new(Supervised {
+        let supervised = Arc::new(SupervisorHandle {
             say,
-            tasks: Mutex::new(Some(Tasks { speaking, listening })),
+            tasks: Mutex::new(Some(LinkTasks { speaking, listening })),
             shown: Mutex::default(),
             asked: Mutex::default(),
         });
@@ -111,23 +111,23 @@ impl Orders {
 
 /// The link to the supervisor of a host that runs.
 #[derive(Debug)]
-pub struct Supervised {
+pub struct SupervisorHandle {
     say: mpsc::UnboundedSender<Option<FromHost>>,
     /// The tasks, until the host has fallen silent.
-    tasks: Mutex<Option<Tasks>>,
-    shown: Mutex<Shown>,
-    asked: Mutex<Asked>,
+    tasks: Mutex<Option<LinkTasks>>,
+    shown: Mutex<SupervisorView>,
+    asked: Mutex<AskedUpgrades>,
 }
 
 #[derive(Debug)]
-struct Tasks {
+struct LinkTasks {
     speaking: OwnedTask<()>,
     listening: OwnedTask<()>,
 }
 
 /// The supervisor and its hosts, as the supervisor has told of them.
 #[derive(Debug, Clone, Default)]
-pub struct Shown {
+pub struct SupervisorView {
     /// The hosts that live, this one among them.
     pub hosts: Vec<HostLine>,
     /// The supervisor; `None` until it has told of itself.
@@ -135,13 +135,13 @@ pub struct Shown {
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+struct AskedUpgrades {
     next: u64,
-    waiting: HashMap<u64, oneshot::Sender<Result<Upgraded, UpgradeError>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<UpgradeReport, UpgradeError>>>,
 }
 
-impl Asked {
-    fn enter(&mut self, answer: oneshot::Sender<Result<Upgraded, UpgradeError>>) -> u64 {
+impl AskedUpgrades {
+    fn enter(&mut self, answer: oneshot::Sender<Result<UpgradeReport, UpgradeError>>) -> u64 {
         let ticket = self.next;
         self.next += 1;
         self.waiting.insert(ticket, answer);
@@ -149,7 +149,7 @@ impl Asked {
     }
 }
 
-impl Supervised {
+impl SupervisorHandle {
     /// Sends a message to the supervisor, without waiting until it is written.
     pub fn say(&self, message: FromHost) {
         // Without a supervisor there is nobody to tell.
@@ -160,7 +160,7 @@ impl Supervised {
     ///
     /// # Errors
     /// When nothing was changed, with the reason.
-    pub async fn upgrade(&self, binary: Option<PathBuf>) -> Result<Upgraded, UpgradeError> {
+    pub async fn upgrade(&self, binary: Option<PathBuf>) -> Result<UpgradeReport, UpgradeError> {
         let (answer, result) = oneshot::channel();
         let ticket = lock(&self.asked).enter(answer);
         self.say(FromHost::Upgrade { ticket, binary });
@@ -168,7 +168,7 @@ impl Supervised {
     }
 
     /// Passes the result of an upgrade on to its asker.
-    pub fn upgraded(&self, ticket: u64, result: Result<Upgraded, UpgradeError>) {
+    pub fn upgraded(&self, ticket: u64, result: Result<UpgradeReport, UpgradeError>) {
         if let Some(waiting) = lock(&self.asked).waiting.remove(&ticket) {
             // The asker may have gone.
             let _ = waiting.send(result);
@@ -186,13 +186,13 @@ impl Supervised {
     }
 
     /// Notes the supervisor and its hosts, as the supervisor has told of them.
-    pub fn show(&self, shown: Shown) {
+    pub fn show(&self, shown: SupervisorView) {
         *lock(&self.shown) = shown;
     }
 
     /// Returns the supervisor and its hosts, as the supervisor has told of them.
     #[must_use]
-    pub fn shown(&self) -> Shown {
+    pub fn shown(&self) -> SupervisorView {
         lock(&self.shown).clone()
     }
 
@@ -200,7 +200,7 @@ impl Supervised {
     pub async fn fall_silent(&self) {
         let _ = self.say.send(None);
         let tasks = lock(&self.tasks).take();
-        if let Some(Tasks { speaking, listening }) = tasks {
+        if let Some(LinkTasks { speaking, listening }) = tasks {
             speaking.ended().await;
             listening.end().await;
         }

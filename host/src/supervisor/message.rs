@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::generation::{Frozen, GenerationId};
+use crate::generation::{FrozenHost, GenerationId};
 use crate::status::{HostLine, SupervisorLine};
 
 /// The version of the messages. It changes when either side would no longer understand the other.
@@ -16,7 +16,7 @@ pub const PROTOCOL: u32 = 1;
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum ToHost {
     /// Orders the host to load the project and to report the result.
-    Load(Beginning),
+    Load(HostStart),
     /// Orders the host to take the new calls.
     Accept,
     /// Orders the host to begin no more loads, and to report its generations.
@@ -43,7 +43,7 @@ pub enum ToHost {
         /// The ticket of [`FromHost::Upgrade`].
         ticket: u64,
         /// The host that accepts from now on, or the reason why nothing was changed.
-        result: Result<Upgraded, UpgradeError>,
+        result: Result<UpgradeReport, UpgradeError>,
     },
     /// Tells the host that there is no successor: the host finishes the calls that run, and ends.
     Drain,
@@ -96,7 +96,7 @@ pub enum FromHost {
     /// The host takes new calls from now on.
     Accepting,
     /// The host begins no more loads, and reports its generations.
-    Frozen(Frozen),
+    Frozen(FrozenHost),
     /// The host takes no new calls any more.
     Stopped,
     /// The generation that serves, and the newest number that was given.
@@ -124,11 +124,11 @@ pub enum FromHost {
 /// The beginning of a host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Beginning {
+pub struct HostStart {
     /// The reason why the host is started.
     pub occasion: Occasion,
     /// The numbers of the host before it: the generation that served, and the newest one.
-    pub before: Frozen,
+    pub before: FrozenHost,
 }
 
 /// The reason why a host is started.
@@ -146,7 +146,7 @@ pub enum Occasion {
 
 /// An upgrade that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upgraded {
+pub struct UpgradeReport {
     /// The number of the process of the host that accepts from now on.
     pub pid: u32,
     /// The version of Baton of that host.
@@ -243,7 +243,7 @@ mod tests {
         assert!(!pings);
     }
 
-    use super::{Beginning, FromHost, ToHost, UpgradeError};
+    use super::{FromHost, HostStart, ToHost, UpgradeError};
 
     #[test]
     fn what_is_said_reads_back() {
@@ -251,7 +251,7 @@ mod tests {
             ticket: 3,
             result: Err(UpgradeError::UnderWay),
         };
-        for message in [ToHost::Accept, ToHost::Load(Beginning::default()), upgraded] {
+        for message in [ToHost::Accept, ToHost::Load(HostStart::default()), upgraded] {
             let line = serde_json::to_string(&message).unwrap();
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<ToHost>(&line).unwrap(), message);

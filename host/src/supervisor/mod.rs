@@ -62,17 +62,17 @@ use tracing::{error, info, warn};
 
 pub use child::{HOST_COMMAND, LISTENER_OPTION};
 pub use handover_record::VERSION as HANDOVER_RECORD_VERSION;
-pub use ledger::{Ledger, Noted, tell_all_lost};
-pub use link::{Link, NotSupervised, Orders, Shown, Supervised};
-pub use message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError, Upgraded};
+pub use ledger::{Ledger, LedgerEntry, tell_all_lost};
+pub use link::{Link, NoSupervisor, Orders, SupervisorHandle, SupervisorView};
+pub use message::{FromHost, HostStart, Occasion, PROTOCOL, ToHost, UpgradeError, UpgradeReport};
 
-use self::child::{Child, Heard};
+use self::child::{Child, HostOutput};
 use self::clock::Clock;
-use self::event::{Action, Asker, Binary, Event, HostId, Notice};
+use self::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use self::handover_record::{HandoverRecord, RecordError};
 use self::notify::Notify;
-use self::signals::{Received, Signals};
-use self::socket::{Origin, Socket};
+use self::signals::{SupervisorSignal, SupervisorSignals};
+use self::socket::{ListeningSocket, SocketOrigin};
 use self::state::Supervision;
 use crate::config::{Lock, StateError, StateFolder};
 use crate::exit_code;
@@ -155,7 +155,7 @@ struct Supervisor {
     setup: Setup,
     lock: Lock,
     /// The listening socket, until no host will accept any more.
-    socket: Option<Socket>,
+    socket: Option<ListeningSocket>,
     children: BTreeMap<HostId, Child>,
     deadlines: BTreeMap<HostId, Instant>,
     restart: Option<Instant>,
@@ -181,7 +181,7 @@ impl Supervisor {
         setup.state.admin_token()?;
         let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
-        if socket.origin == Origin::Bound {
+        if socket.origin == SocketOrigin::Bound {
             outage::log(address.port());
         } else if address != setup.address {
             info!(%address, "listening on the socket that was passed: --host and --port are ignored");
@@ -217,7 +217,7 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    fn with(setup: Setup, lock: Lock, socket: Socket, supervision: Supervision) -> Self {
+    fn with(setup: Setup, lock: Lock, socket: ListeningSocket, supervision: Supervision) -> Self {
         Self {
             setup,
             lock,
@@ -235,7 +235,7 @@ impl Supervisor {
     }
 
     async fn run(mut self, begin: bool) -> Result<u8, StartError> {
-        let mut signals = Signals::listen()?;
+        let mut signals = SupervisorSignals::listen()?;
         // The signals wait if an older binary became this one.
         posix::signals::hold(false);
         let mut tick = tokio::time::interval(self.notify.watchdog.map_or(TICK, |watchdog| watchdog.min(TICK)));
@@ -353,8 +353,8 @@ impl Supervisor {
     fn hear(&mut self, id: HostId) {
         let heard = self.children.get_mut(&id).map(Child::hear).unwrap_or_default();
         self.events.extend(heard.into_iter().map(|heard| match heard {
-            Heard::Message(message) => Event::Said(id, message),
-            Heard::Garbage(said) => Event::Garbled(id, said),
+            HostOutput::Message(message) => Event::Said(id, message),
+            HostOutput::Garbage(said) => Event::Garbled(id, said),
         }));
     }
 
@@ -390,28 +390,21 @@ impl Supervisor {
         }
     }
 
-    fn signalled(&mut self, received: Received) {
+    fn signalled(&mut self, received: SupervisorSignal) {
         match received {
-            Received::Child => {}
-            Received::Terminate(signal) => {
-                info!(
-                    signal,
-                    again = self.supervision.is_ending(),
-                    "received received received a signal to end"
-                );
+            SupervisorSignal::Child => {}
+            SupervisorSignal::Terminate(signal) => {
+                info!(signal, again = self.supervision.is_ending(), "received a signal to end");
                 self.events.push_back(Event::Terminate);
             }
-            Received::Quit => {
-                info!(
-                    signal = "SIGQUIT",
-                    "received received received received received a signal to end now"
-                );
+            SupervisorSignal::Quit => {
+                info!(signal = "SIGQUIT", "received a signal to end now");
                 self.events.push_back(Event::Quit);
             }
-            Received::HangUp => {
+            SupervisorSignal::HangUp => {
                 info!(signal = "SIGHUP", "upgrade requested");
                 self.events.push_back(Event::Upgrade {
-                    asker: Asker::Signal,
+                    asker: UpgradeAsker::Signal,
                     binary: None,
                 });
             }
@@ -482,10 +475,10 @@ impl Supervisor {
 }
 
 /// Obtains the listening socket. A host whose supervisor was killed gives the port back by itself, in a moment.
-fn obtain_socket(setup: &Setup) -> Result<Socket, ListenError> {
+fn obtain_socket(setup: &Setup) -> Result<ListeningSocket, ListenError> {
     let began = std::time::Instant::now();
     loop {
-        let error = match Socket::obtain(setup.address) {
+        let error = match ListeningSocket::obtain(setup.address) {
             Err(error @ ListenError::PortTaken { .. }) => error,
             obtained => return obtained,
         };
@@ -532,7 +525,7 @@ fn me() -> SupervisorLine {
     }
 }
 
-fn log_upgrade(result: &Result<Upgraded, UpgradeError>) {
+fn log_upgrade(result: &Result<UpgradeReport, UpgradeError>) {
     match result {
         Ok(upgraded) => info!(host = upgraded.pid, version = upgraded.version, "upgraded"),
         Err(error) => error!(%error, help = error.help(), "not upgraded"),

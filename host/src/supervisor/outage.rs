@@ -9,12 +9,12 @@ const SYSTEMD: &str = "/run/systemd/system";
 
 /// A service manager that can hold the port for this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manager {
+enum PortHolder {
     Systemd,
     Launchd,
 }
 
-impl Manager {
+impl PortHolder {
     fn of_this_machine() -> Option<Self> {
         if cfg!(target_os = "macos") {
             return Some(Self::Launchd);
@@ -27,16 +27,16 @@ impl Manager {
 pub fn log(port: u16) {
     info!(
         port,
-        help = help(Manager::of_this_machine()),
+        help = help(PortHolder::of_this_machine()),
         "no service manager holds the port: calls that are due while this process is down are refused, and runs of \
          functions with retries: 0 fail"
     );
 }
 
-const fn help(manager: Option<Manager>) -> &'static str {
+const fn help(manager: Option<PortHolder>) -> &'static str {
     match manager {
-        Some(Manager::Systemd) => "Run `baton service install`: systemd holds the port, and calls wait in it.",
-        Some(Manager::Launchd) => "Run `baton service install`: launchd holds the port, and calls wait in it.",
+        Some(PortHolder::Systemd) => "Run `baton service install`: systemd holds the port, and calls wait in it.",
+        Some(PortHolder::Launchd) => "Run `baton service install`: launchd holds the port, and calls wait in it.",
         None => {
             "Start the next instance before this one ends (in Kubernetes a rolling update), or let a service manager \
              pass the socket."
@@ -46,12 +46,12 @@ const fn help(manager: Option<Manager>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Manager, help};
+    use super::{PortHolder, help};
 
     #[test]
     fn the_help_names_the_service_manager_only_where_there_is_one() {
-        assert!(help(Some(Manager::Systemd)).contains("systemd holds"));
-        assert!(help(Some(Manager::Launchd)).contains("launchd holds"));
+        assert!(help(Some(PortHolder::Systemd)).contains("systemd holds"));
+        assert!(help(Some(PortHolder::Launchd)).contains("launchd holds"));
         assert!(!help(None).contains("service install"), "it would fail in a container");
     }
 }

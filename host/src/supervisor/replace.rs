@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::handover_record::{HandoverRecord, RecordError};
-use super::socket::Socket;
+use super::socket::ListeningSocket;
 use crate::posix::{self, signals};
 
 /// The variable with the [`HandoverRecord`] across the exec. The first release reads and writes this name, too.
@@ -30,8 +30,8 @@ impl HandoverRecord {
     ///
     /// # Errors
     /// When the descriptor is not open.
-    pub fn socket(&self) -> io::Result<Socket> {
-        Ok(Socket {
+    pub fn socket(&self) -> io::Result<ListeningSocket> {
+        Ok(ListeningSocket {
             listener: TcpListener::from(posix::take_inherited(self.listener)?),
             origin: self.origin,
         })

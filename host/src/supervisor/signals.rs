@@ -4,7 +4,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::posix;
 
-pub(super) struct Signals {
+pub(super) struct SupervisorSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -12,14 +12,14 @@ pub(super) struct Signals {
     child: Signal,
 }
 
-pub(super) enum Received {
+pub(super) enum SupervisorSignal {
     Terminate(&'static str),
     HangUp,
     Quit,
     Child,
 }
 
-impl Signals {
+impl SupervisorSignals {
     pub(super) fn listen() -> std::io::Result<Self> {
         posix::signals::swallow(&[]);
         Ok(Self {
@@ -32,13 +32,13 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    pub(super) async fn next(&mut self) -> Received {
+    pub(super) async fn next(&mut self) -> SupervisorSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Received::Terminate("SIGTERM"),
-            _ = self.interrupt.recv() => Received::Terminate("SIGINT"),
-            _ = self.hang_up.recv() => Received::HangUp,
-            _ = self.quit.recv() => Received::Quit,
-            _ = self.child.recv() => Received::Child,
+            _ = self.terminate.recv() => SupervisorSignal::Terminate("SIGTERM"),
+            _ = self.interrupt.recv() => SupervisorSignal::Terminate("SIGINT"),
+            _ = self.hang_up.recv() => SupervisorSignal::HangUp,
+            _ = self.quit.recv() => SupervisorSignal::Quit,
+            _ = self.child.recv() => SupervisorSignal::Child,
         }
     }
 }

@@ -13,21 +13,21 @@ const FIRST: RawFd = 3;
 
 /// A listening socket.
 #[derive(Debug)]
-pub struct Socket {
+pub struct ListeningSocket {
     pub listener: TcpListener,
-    pub origin: Origin,
+    pub origin: SocketOrigin,
 }
 
 /// The maker of a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum SocketOrigin {
     Bound,
     Systemd,
     Launchd,
 }
 
-impl Socket {
+impl ListeningSocket {
     /// Returns the socket that was given, or else a socket that is bound to the address.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Socket {
     pub fn obtain(address: SocketAddr) -> Result<Self, ListenError> {
         let variable = |name: &str| std::env::var(name).ok();
         let count = systemd_count(variable("LISTEN_PID"), variable("LISTEN_FDS"), std::process::id());
-        let given = Given {
+        let given = PassedSockets {
             systemd: count,
             take: &take_inherited,
             launchd: &launchd_sockets::take,
@@ -44,27 +44,27 @@ impl Socket {
             Some(socket) => Ok(socket),
             None => Ok(Self {
                 listener: bind(address)?,
-                origin: Origin::Bound,
+                origin: SocketOrigin::Bound,
             }),
         }
     }
 }
 
 /// The sockets that a service manager has for this process; the two functions are those of the system.
-struct Given<'a> {
+struct PassedSockets<'a> {
     /// The number of descriptors that systemd has passed.
     systemd: usize,
     take: &'a dyn Fn(RawFd) -> io::Result<OwnedFd>,
     launchd: &'a dyn Fn() -> Vec<OwnedFd>,
 }
 
-impl Given<'_> {
-    fn socket(&self) -> Result<Option<Socket>, ListenError> {
+impl PassedSockets<'_> {
+    fn socket(&self) -> Result<Option<ListeningSocket>, ListenError> {
         let (mut all, origin) = match self.systemd {
-            0 => ((self.launchd)(), Origin::Launchd),
+            0 => ((self.launchd)(), SocketOrigin::Launchd),
             1 => (
                 vec![(self.take)(FIRST).map_err(ListenError::NotASocket)?],
-                Origin::Systemd,
+                SocketOrigin::Systemd,
             ),
             count => return Err(ListenError::TooManySockets(count)),
         };
@@ -77,7 +77,7 @@ impl Given<'_> {
         let listener = TcpListener::from(descriptor);
         // This fails for any descriptor that has no TCP address.
         listener.local_addr().map_err(ListenError::NotASocket)?;
-        Ok(Some(Socket { listener, origin }))
+        Ok(Some(ListeningSocket { listener, origin }))
     }
 }
 
@@ -96,15 +96,15 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixListener;
 
-    use super::{Given, Origin, Socket, systemd_count};
+    use super::{ListeningSocket, PassedSockets, SocketOrigin, systemd_count};
     use crate::net::ListenError;
 
     fn tcp() -> OwnedFd {
         TcpListener::bind("127.0.0.1:0").unwrap().into()
     }
 
-    fn given(systemd: usize, launchd: impl Fn() -> Vec<OwnedFd>) -> Result<Option<Socket>, ListenError> {
-        let given = Given {
+    fn given(systemd: usize, launchd: impl Fn() -> Vec<OwnedFd>) -> Result<Option<ListeningSocket>, ListenError> {
+        let given = PassedSockets {
             systemd,
             take: &|number| {
                 assert_eq!(number, 3);
@@ -117,10 +117,10 @@ mod tests {
 
     #[test]
     fn launchd_is_asked_where_systemd_passes_nothing() {
-        let origin = |given: Result<Option<Socket>, ListenError>| given.unwrap().map(|socket| socket.origin);
+        let origin = |given: Result<Option<ListeningSocket>, ListenError>| given.unwrap().map(|socket| socket.origin);
         assert_eq!(origin(given(0, Vec::new)), None, "then it is bound here");
-        assert_eq!(origin(given(0, || vec![tcp()])), Some(Origin::Launchd));
-        assert_eq!(origin(given(1, || vec![tcp()])), Some(Origin::Systemd));
+        assert_eq!(origin(given(0, || vec![tcp()])), Some(SocketOrigin::Launchd));
+        assert_eq!(origin(given(1, || vec![tcp()])), Some(SocketOrigin::Systemd));
     }
 
     #[test]

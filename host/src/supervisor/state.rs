@@ -26,12 +26,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::pulse::Pulse;
-use self::upgrade::{Step, Upgrade, answer};
+use self::upgrade::{Upgrade, UpgradeStep, answer};
 use super::backoff::Backoff;
-use super::event::{Action, Asker, Binary, Event, HostId, Notice};
+use super::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use super::handover_record::{HandoverRecord, HostRole, VERSION};
-use super::message::{Beginning, FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
-use crate::generation::Frozen;
+use super::message::{FromHost, HostStart, Occasion, PROTOCOL, ToHost, UpgradeError};
+use crate::generation::FrozenHost;
 use crate::status::{HostLine, SupervisorLine};
 
 /// The limits for a host to say something, and then to have its engine up (which makes its startup snapshot first,
@@ -51,7 +51,7 @@ const HUNG_AFTER: u32 = 6;
 const HUNG_WHEN_WAITED_FOR: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum HostPhase {
     Spawned,
     Greeted,
     Loading,
@@ -62,13 +62,13 @@ enum Phase {
 }
 
 #[derive(Debug, Clone)]
-struct Host {
+struct HostProcess {
     pid: u32,
     version: String,
-    phase: Phase,
+    phase: HostPhase,
     /// The limit of the host's loads.
     load: Duration,
-    numbers: Frozen,
+    numbers: FrozenHost,
     /// The version of the hand-over record that the host's binary knows.
     record: u32,
     pulse: Pulse,
@@ -86,7 +86,7 @@ pub struct HostState {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Ending {
+enum SupervisorEnding {
     No,
     Draining,
     Now,
@@ -98,15 +98,15 @@ pub struct Supervision {
     me: SupervisorLine,
     drain: Duration,
     next: u64,
-    hosts: BTreeMap<HostId, Host>,
+    hosts: BTreeMap<HostId, HostProcess>,
     accepting: Option<HostId>,
     /// The host that was started because nobody accepts.
     rising: Option<HostId>,
     upgrade: Option<Upgrade>,
-    ending: Ending,
+    ending: SupervisorEnding,
     backoff: Backoff,
     /// The numbers of the last host that accepted.
-    numbers: Frozen,
+    numbers: FrozenHost,
     /// Tells whether any host has accepted.
     served: bool,
 }
@@ -122,9 +122,9 @@ impl Supervision {
             accepting: None,
             rising: None,
             upgrade: None,
-            ending: Ending::No,
+            ending: SupervisorEnding::No,
             backoff: Backoff::NONE,
-            numbers: Frozen {
+            numbers: FrozenHost {
                 current: None,
                 newest: None,
                 last_good: false,
@@ -143,24 +143,24 @@ impl Supervision {
             let phase = match host.role {
                 HostRole::Accepting => {
                     adopted.accepting = Some(host.id);
-                    Phase::Accepting
+                    HostPhase::Accepting
                 }
                 HostRole::Draining => {
                     actions.push(Action::Deadline(host.id, drain + DRAIN_GRACE));
-                    Phase::Draining
+                    HostPhase::Draining
                 }
                 HostRole::Ending => {
                     actions.push(Action::Deadline(host.id, END_WITHIN));
-                    Phase::Ending
+                    HostPhase::Ending
                 }
             };
             adopted.next = adopted.next.max(host.id.0 + 1);
-            let host_of_record = Host {
+            let host_of_record = HostProcess {
                 pid: host.pid,
                 version: host.version.clone(),
                 phase,
                 load: Duration::from_millis(host.load_ms),
-                numbers: Frozen::default(),
+                numbers: FrozenHost::default(),
                 record: VERSION,
                 pulse: Pulse::of(host.pings),
             };
@@ -176,7 +176,10 @@ impl Supervision {
     /// Tells whether the hosts can be described by their roles: one accepts, and nothing is under way.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.ending == Ending::No && self.accepting.is_some() && self.upgrade.is_none() && self.rising.is_none()
+        self.ending == SupervisorEnding::No
+            && self.accepting.is_some()
+            && self.upgrade.is_none()
+            && self.rising.is_none()
     }
 
     /// Describes a host for a hand-over record.
@@ -185,7 +188,7 @@ impl Supervision {
         let host = self.hosts.get(&id);
         let role = match host.map(|host| host.phase) {
             _ if self.accepting == Some(id) => HostRole::Accepting,
-            Some(Phase::Draining) => HostRole::Draining,
+            Some(HostPhase::Draining) => HostRole::Draining,
             _ => HostRole::Ending,
         };
         HostState {
@@ -198,7 +201,7 @@ impl Supervision {
 
     /// Returns the generation numbers that the accepting host told last.
     #[must_use]
-    pub const fn numbers(&self) -> Frozen {
+    pub const fn numbers(&self) -> FrozenHost {
         self.numbers
     }
 
@@ -225,7 +228,7 @@ impl Supervision {
             Event::Overdue(host) => self.overdue(host, &mut actions),
             Event::Look => self.look(&mut actions),
             Event::Upgrade { asker, binary } => self.begin_upgrade(asker, binary, &mut actions),
-            Event::Terminate if self.ending == Ending::No => self.drain_all(&mut actions),
+            Event::Terminate if self.ending == SupervisorEnding::No => self.drain_all(&mut actions),
             Event::Terminate | Event::Quit => self.end_all(&mut actions),
         }
         if shown != self.lines() {
@@ -237,15 +240,15 @@ impl Supervision {
     /// Returns the hosts that live.
     #[must_use]
     pub fn lines(&self) -> Vec<HostLine> {
-        let line = |host: &Host| HostLine {
+        let line = |host: &HostProcess| HostLine {
             pid: host.pid,
             version: host.version.clone(),
             state: match host.phase {
-                Phase::Spawned | Phase::Greeted => "starting",
-                Phase::Loading => "loading",
-                Phase::Accepting => "accepting",
-                Phase::Draining => "draining",
-                Phase::Ending => "ending",
+                HostPhase::Spawned | HostPhase::Greeted => "starting",
+                HostPhase::Loading => "loading",
+                HostPhase::Accepting => "accepting",
+                HostPhase::Draining => "draining",
+                HostPhase::Ending => "ending",
             }
             .to_owned(),
         };
@@ -255,7 +258,7 @@ impl Supervision {
     /// Tells whether the supervisor only waits for its hosts to end.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.ending != Ending::No
+        self.ending != SupervisorEnding::No
     }
 
     fn show(&self, actions: &mut Vec<Action>) {
@@ -269,12 +272,12 @@ impl Supervision {
     fn new_host(&mut self, binary: Binary, actions: &mut Vec<Action>) -> HostId {
         let id = HostId(self.next);
         self.next += 1;
-        let host = Host {
+        let host = HostProcess {
             pid: 0,
             version: String::new(),
-            phase: Phase::Spawned,
+            phase: HostPhase::Spawned,
             load: Duration::ZERO,
-            numbers: Frozen::default(),
+            numbers: FrozenHost::default(),
             record: 0,
             pulse: Pulse::Unknown,
         };
@@ -286,7 +289,11 @@ impl Supervision {
 
     /// Starts a host because nobody accepts.
     fn rise(&mut self, actions: &mut Vec<Action>) {
-        if self.ending == Ending::No && self.accepting.is_none() && self.rising.is_none() && self.upgrade.is_none() {
+        if self.ending == SupervisorEnding::No
+            && self.accepting.is_none()
+            && self.rising.is_none()
+            && self.upgrade.is_none()
+        {
             // If hosts die again and again, a newer binary may be the remedy, or the fault.
             let binary = if self.backoff.prefers_another_binary() {
                 Binary::Usual
@@ -320,7 +327,7 @@ impl Supervision {
         let Some(host) = self.hosts.get_mut(&id) else {
             return;
         };
-        if host.phase == Phase::Ending {
+        if host.phase == HostPhase::Ending {
             return;
         }
         match message {
@@ -338,7 +345,7 @@ impl Supervision {
                 host.version = version;
                 host.record = record;
                 host.load = Duration::from_millis(load_ms);
-                host.phase = Phase::Greeted;
+                host.phase = HostPhase::Greeted;
                 actions.push(Action::Deadline(id, BOOT_WITHIN));
             }
             FromHost::Booted => self.booted(id, actions),
@@ -354,7 +361,7 @@ impl Supervision {
                 newest,
                 last_good,
             } => {
-                host.numbers = Frozen {
+                host.numbers = FrozenHost {
                     current,
                     newest,
                     last_good,
@@ -373,18 +380,18 @@ impl Supervision {
             }
             FromHost::Stopped => {
                 if self.accepting == Some(id) {
-                    self.at_step(Step::Stopping, Self::let_candidate_accept, actions);
+                    self.at_step(UpgradeStep::Stopping, Self::let_candidate_accept, actions);
                 }
             }
             FromHost::Accepting => self.accepts(id, actions),
-            FromHost::Upgrade { ticket, binary } => self.begin_upgrade(Asker::Host(id, ticket), binary, actions),
+            FromHost::Upgrade { ticket, binary } => self.begin_upgrade(UpgradeAsker::Host(id, ticket), binary, actions),
             FromHost::Drain => {
-                if self.ending == Ending::No {
+                if self.ending == SupervisorEnding::No {
                     self.drain_all(actions);
                 }
             }
             FromHost::Leaving => {
-                host.phase = Phase::Draining;
+                host.phase = HostPhase::Draining;
                 actions.push(Action::Deadline(id, self.drain + DRAIN_GRACE));
                 if self.rising == Some(id) {
                     self.rising = None;
@@ -402,7 +409,7 @@ impl Supervision {
         let Some(id) = self.accepting else {
             return;
         };
-        let Some(Host {
+        let Some(HostProcess {
             pulse: Pulse::Known { last, owed },
             ..
         }) = self.hosts.get_mut(&id)
@@ -444,8 +451,8 @@ impl Supervision {
                 Occasion::Start
             };
             let before = self.numbers;
-            self.set_phase(id, Phase::Loading);
-            actions.push(Action::Tell(id, ToHost::Load(Beginning { occasion, before })));
+            self.set_phase(id, HostPhase::Loading);
+            actions.push(Action::Tell(id, ToHost::Load(HostStart { occasion, before })));
             actions.push(Action::Tell(id, ToHost::Accept));
             actions.push(Action::Deadline(id, AT_ONCE * 3));
         } else if self.upgrade_to(id).is_some() {
@@ -455,7 +462,7 @@ impl Supervision {
                     let load = self.hosts.get(&accepting).map_or(Duration::ZERO, |host| host.load);
                     actions.push(Action::Tell(accepting, ToHost::Freeze));
                     actions.push(Action::Deadline(id, load + AT_ONCE));
-                    self.set_step(Step::Freezing);
+                    self.set_step(UpgradeStep::Freezing);
                 }
                 None => self.let_candidate_load(actions),
             }
@@ -465,12 +472,12 @@ impl Supervision {
     fn accepts(&mut self, id: HostId, actions: &mut Vec<Action>) {
         let upgraded = self
             .upgrade_to(id)
-            .is_some_and(|upgrade| upgrade.step == Step::Accepting);
+            .is_some_and(|upgrade| upgrade.step == UpgradeStep::Accepting);
         if self.rising != Some(id) && !upgraded {
             // The old host goes on after an upgrade that failed.
             return;
         }
-        self.set_phase(id, Phase::Accepting);
+        self.set_phase(id, HostPhase::Accepting);
         self.served = true;
         actions.push(Action::NoDeadline(id));
         let numbers = self.hosts.get(&id).map(|host| host.numbers).unwrap_or_default();
@@ -487,7 +494,7 @@ impl Supervision {
 
     /// Learns the numbers of the host that accepts. A host that has nothing to serve yet goes on from the generation
     /// that the host before it served.
-    fn learn(&mut self, numbers: Frozen) {
+    fn learn(&mut self, numbers: FrozenHost) {
         self.numbers.newest = numbers.newest.max(self.numbers.newest);
         if numbers.current.is_some() {
             self.numbers.current = numbers.current;
@@ -518,7 +525,7 @@ impl Supervision {
 
     fn kill(&mut self, id: HostId, actions: &mut Vec<Action>) {
         if let Some(host) = self.hosts.get_mut(&id) {
-            host.phase = Phase::Ending;
+            host.phase = HostPhase::Ending;
             actions.push(Action::NoDeadline(id));
             actions.push(Action::Kill(id));
         }
@@ -527,7 +534,7 @@ impl Supervision {
     fn exited(&mut self, id: HostId, status: String, code: Option<i32>, lived: Duration, actions: &mut Vec<Action>) {
         self.hosts.remove(&id);
         actions.push(Action::NoDeadline(id));
-        if self.ending != Ending::No {
+        if self.ending != SupervisorEnding::No {
             self.accepting.take_if(|accepting| *accepting == id);
             if self.hosts.is_empty() {
                 actions.push(Action::Exit(0));
@@ -549,19 +556,19 @@ impl Supervision {
 
     /// Lets the candidate or a new host accept, since nobody does any more.
     fn go_on_without(&mut self, wait: Duration, actions: &mut Vec<Action>) {
-        if self.ending != Ending::No {
+        if self.ending != SupervisorEnding::No {
             return;
         }
         match self.upgrade.as_ref().map(|upgrade| upgrade.step) {
             None => actions.push(Action::RestartIn(wait)),
-            Some(Step::Freezing) => self.let_candidate_load(actions),
-            Some(Step::Stopping) => self.let_candidate_accept(actions),
-            Some(Step::Boot | Step::Loading | Step::Accepting) => {}
+            Some(UpgradeStep::Freezing) => self.let_candidate_load(actions),
+            Some(UpgradeStep::Stopping) => self.let_candidate_accept(actions),
+            Some(UpgradeStep::Boot | UpgradeStep::Loading | UpgradeStep::Accepting) => {}
         }
     }
 
     fn drain_all(&mut self, actions: &mut Vec<Action>) {
-        self.ending = Ending::Draining;
+        self.ending = SupervisorEnding::Draining;
         actions.push(Action::Notify(Notice::Stopping));
         actions.push(Action::ReleaseSocket);
         let mut idle = Vec::from_iter(self.rising.take());
@@ -570,7 +577,7 @@ impl Supervision {
         }) = self.upgrade.take()
         {
             answer(asker, Err(UpgradeError::Ending), actions);
-            if step < Step::Accepting {
+            if step < UpgradeStep::Accepting {
                 idle.push(candidate);
             }
         }
@@ -578,8 +585,8 @@ impl Supervision {
         for id in ids {
             if idle.contains(&id) {
                 self.kill(id, actions);
-            } else if self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Ending) {
-                self.set_phase(id, Phase::Draining);
+            } else if self.hosts.get(&id).is_some_and(|host| host.phase != HostPhase::Ending) {
+                self.set_phase(id, HostPhase::Draining);
                 actions.push(Action::Tell(id, ToHost::Drain));
                 actions.push(Action::Deadline(id, self.drain + DRAIN_GRACE));
             }
@@ -590,19 +597,19 @@ impl Supervision {
     }
 
     fn end_all(&mut self, actions: &mut Vec<Action>) {
-        if self.ending == Ending::No {
+        if self.ending == SupervisorEnding::No {
             self.drain_all(actions);
         }
-        self.ending = Ending::Now;
+        self.ending = SupervisorEnding::Now;
         for (id, host) in &self.hosts {
-            if host.phase != Phase::Ending {
+            if host.phase != HostPhase::Ending {
                 actions.push(Action::Tell(*id, ToHost::EndNow));
                 actions.push(Action::Deadline(*id, END_WITHIN));
             }
         }
     }
 
-    fn set_phase(&mut self, id: HostId, phase: Phase) {
+    fn set_phase(&mut self, id: HostId, phase: HostPhase) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.phase = phase;
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::event::{Action, Asker, Binary, Event, HostId, Notice};
+use super::event::{Action, Binary, Event, HostId, Notice, UpgradeAsker};
 use super::handover_record::{HandoverRecord, HostRole};
 use super::message::{FromHost, Occasion, PROTOCOL, ToHost, UpgradeError};
 use super::state::Supervision;
-use crate::generation::{Frozen, GenerationId};
+use crate::generation::{FrozenHost, GenerationId};
 use crate::status::SupervisorLine;
 
 const A: HostId = HostId(1);
@@ -51,8 +51,8 @@ fn exited(host: HostId, lived: Duration) -> Event {
     }
 }
 
-fn frozen(current: u64) -> Frozen {
-    Frozen {
+fn frozen(current: u64) -> FrozenHost {
+    FrozenHost {
         current: Some(GenerationId(current)),
         newest: Some(GenerationId(current)),
         last_good: false,
@@ -81,7 +81,7 @@ fn play(supervision: &mut Supervision, events: impl IntoIterator<Item = Event>) 
 
 fn upgrade() -> Event {
     Event::Upgrade {
-        asker: Asker::Host(A, 7),
+        asker: UpgradeAsker::Host(A, 7),
         binary: Some(PathBuf::from("/new/baton")),
     }
 }

@@ -55,7 +55,7 @@ mod tests {
     use crate::generation::GenerationId;
     use crate::supervisor::event::HostId;
     use crate::supervisor::handover_record::{HandoverRecord, HostRecord, HostRole};
-    use crate::supervisor::socket::Origin;
+    use crate::supervisor::socket::SocketOrigin;
 
     /// A record that a supervisor wrote between an upgrade and the end of the old host.
     const RECORD: &str = r#"{"hosts":[
@@ -72,7 +72,7 @@ mod tests {
     fn a_record_of_before_is_read_as_one_of_version_1() {
         let record = HandoverRecord::read(RECORD).unwrap();
         assert_eq!((record.version, record.listener, record.lock), (0, 5, 6));
-        assert_eq!(record.origin, Origin::Bound);
+        assert_eq!(record.origin, SocketOrigin::Bound);
         assert_eq!(record.numbers.current, Some(GenerationId(4)));
         let old = HostRecord {
             id: HostId(1),

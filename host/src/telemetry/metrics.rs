@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::writer;
-use crate::generation::{Answered, Report, Table};
+use crate::generation::{CallResult, Report, Table};
 
 /// The name for functions that the project does not have: a caller may name any.
 const UNKNOWN: &str = "unknown";
@@ -231,7 +231,7 @@ impl Metrics {
     }
 
     /// Counts a call that was answered. `function` is that of the call, if its generation has it.
-    pub fn call_answered(&self, function: Option<&str>, answer: Answered, took: Duration) {
+    pub fn call_answered(&self, function: Option<&str>, answer: CallResult, took: Duration) {
         let function = function.and_then(|function| self.label(function));
         let function: Arc<str> = function.unwrap_or_else(|| UNKNOWN.into());
         let outcome = match answer.status {
@@ -359,7 +359,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{MOST_FUNCTIONS, Metrics};
-    use crate::generation::{Answered, Outcome, Pin, Report, Table};
+    use crate::generation::{CallResult, Outcome, Pin, Report, Table};
 
     #[test]
     fn functions_that_are_renamed_again_and_again_share_a_label_in_the_end() {
@@ -378,7 +378,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_counted_is_rendered_and_functions_that_are_not_there_are_one() {
         let metrics = Metrics::default();
-        let answer = Answered {
+        let answer = CallResult {
             status: Some(206),
             error: None,
         };

@@ -41,7 +41,7 @@ pub enum Sign {
 
 /// The look of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum TextLook {
     /// Text that stands out.
     Strong,
     /// Text that stands back.
@@ -78,7 +78,7 @@ impl Terminal {
 
     /// Returns the text in a look.
     #[must_use]
-    pub fn paint(&self, look: Look, text: &str) -> String {
+    pub fn paint(&self, look: TextLook, text: &str) -> String {
         self.form.paint(look, text)
     }
 }
@@ -105,11 +105,11 @@ impl Form {
         self.styled(Style::new().fg_color(Some(colour.into())), self.symbols[at])
     }
 
-    fn paint(self, look: Look, text: &str) -> String {
+    fn paint(self, look: TextLook, text: &str) -> String {
         let style = match look {
-            Look::Strong => Style::new().bold(),
-            Look::Faint => Style::new().dimmed(),
-            Look::Link => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
+            TextLook::Strong => Style::new().bold(),
+            TextLook::Faint => Style::new().dimmed(),
+            TextLook::Link => Style::new().fg_color(Some(AnsiColor::Cyan.into())),
         };
         self.styled(style, text)
     }
@@ -124,7 +124,7 @@ impl Form {
 
     /// The time as the person at the terminal has it.
     fn time(self) -> String {
-        self.paint(Look::Faint, &jiff::Zoned::now().strftime("%H:%M:%S").to_string())
+        self.paint(TextLook::Faint, &jiff::Zoned::now().strftime("%H:%M:%S").to_string())
     }
 }
 
@@ -190,11 +190,11 @@ where
         };
         write!(writer, "{} {sign} ", self.time())?;
         if let Some(speaker) = speaker {
-            write!(writer, "{} ", self.paint(Look::Faint, &format!("{speaker}:")))?;
+            write!(writer, "{} ", self.paint(TextLook::Faint, &format!("{speaker}:")))?;
         }
         write!(writer, "{}", fields.message)?;
         if !fields.short.is_empty() {
-            write!(writer, "{}", self.paint(Look::Faint, &fields.short))?;
+            write!(writer, "{}", self.paint(TextLook::Faint, &fields.short))?;
         }
         writeln!(writer, "{}", fields.below)
     }

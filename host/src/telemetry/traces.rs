@@ -18,7 +18,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
-use crate::generation::{Answered, CallInfo, GenerationId, IsolateId, Outcome, Report};
+use crate::generation::{CallInfo, CallResult, GenerationId, IsolateId, Outcome, Report};
 use crate::net::http;
 use crate::tasks::OwnedTask;
 
@@ -76,7 +76,7 @@ impl Traces {
         }
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client(Handle::current()))
+            .with_http_client(SpanClient(Handle::current()))
             .with_protocol(Protocol::HttpBinary)
             .build()?;
         let mut resource = Resource::builder();
@@ -149,7 +149,7 @@ impl Traces {
 
 impl CallSpan {
     /// Ends the span of a call.
-    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: Answered) {
+    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: CallResult) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new("baton.generation", number(generation.0)));
         if let Some(isolate) = isolate {
@@ -203,10 +203,10 @@ impl Injector for HeadersMut<'_> {
 
 /// The client that sends from the host's runtime: the exporter's thread has no runtime.
 #[derive(Debug)]
-struct Client(Handle);
+struct SpanClient(Handle);
 
 #[async_trait::async_trait]
-impl HttpClient for Client {
+impl HttpClient for SpanClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
         let headers: Vec<(String, String)> = head

@@ -36,12 +36,12 @@ pub fn dropped() -> u64 {
 
 /// The writer of the lines for one place; see the module's documentation.
 #[derive(Clone)]
-pub(super) struct LogWriter(Arc<Shared>);
+pub(super) struct LogWriter(Arc<WriterState>);
 
-struct Shared {
+struct WriterState {
     /// The name of the place that lines go to, for people.
     place: &'static str,
-    queue: Mutex<Queue>,
+    queue: Mutex<LineQueue>,
     /// Tells that something waits.
     filled: Condvar,
     /// Tells that nothing waits any more.
@@ -52,16 +52,16 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Queue {
+struct LineQueue {
     lines: VecDeque<Vec<u8>>,
     /// The bytes of the lines, and of the lines that are being written.
     bytes: usize,
     dropped: u64,
-    course: Course,
+    course: WriterMode,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Course {
+enum WriterMode {
     #[default]
     Gathering,
     Flowing,
@@ -70,7 +70,7 @@ enum Course {
 
 impl LogWriter {
     pub(super) fn new(place: &'static str, sink: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(WriterState {
             place,
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -85,7 +85,7 @@ impl LogWriter {
         let shared = self.0.clone();
         let (running, ended) = channel();
         // The new thread may write before this thread knows that it is there.
-        self.0.lock().course = Course::Flowing;
+        self.0.lock().course = WriterMode::Flowing;
         let started = std::thread::Builder::new()
             .name("log writer".to_owned())
             .spawn(move || {
@@ -95,7 +95,7 @@ impl LogWriter {
         match started {
             Ok(thread) => *self.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some((thread, ended)),
             Err(_) => {
-                self.0.lock().course = Course::Direct;
+                self.0.lock().course = WriterMode::Direct;
                 self.0.write_all();
             }
         }
@@ -105,7 +105,7 @@ impl LogWriter {
     /// takes nothing ends with the process. Later lines are written by the thread that logs them.
     pub(super) fn end(&self, until: Instant) {
         self.flush(until);
-        self.0.lock().course = Course::Direct;
+        self.0.lock().course = WriterMode::Direct;
         self.0.filled.notify_all();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((thread, ended)) = thread {
@@ -120,7 +120,7 @@ impl LogWriter {
     /// Waits until everything is written, until the given time at most.
     pub(super) fn flush(&self, until: Instant) {
         let mut queue = self.0.lock();
-        if queue.course == Course::Gathering {
+        if queue.course == WriterMode::Gathering {
             drop(queue);
             return self.begin_and_flush(until);
         }
@@ -161,7 +161,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-impl Shared {
+impl WriterState {
     fn push(&self, line: &[u8]) {
         let mut queue = self.lock();
         if queue.bytes > 0 && queue.bytes + line.len() > MOST_WAITING {
@@ -174,9 +174,9 @@ impl Shared {
         let course = queue.course;
         drop(queue);
         match course {
-            Course::Gathering => {}
-            Course::Flowing => self.filled.notify_one(),
-            Course::Direct => self.write_all(),
+            WriterMode::Gathering => {}
+            WriterMode::Flowing => self.filled.notify_one(),
+            WriterMode::Direct => self.write_all(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Shared {
         loop {
             let mut queue = self.lock();
             while queue.lines.is_empty() {
-                if queue.course == Course::Direct {
+                if queue.course == WriterMode::Direct {
                     return;
                 }
                 queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -225,13 +225,13 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, LineQueue> {
         // Nothing panics while it holds the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl LineQueue {
     /// Returns the next lines to be written, and the number of lines dropped before them of which nobody was told
     /// yet.
     fn take(&mut self) -> (Vec<u8>, u64) {

@@ -30,43 +30,43 @@ impl Change {
 }
 
 /// Makes both ends of a slot.
-pub(super) fn channel() -> (Teller, Changes) {
-    let slot = Arc::new(Slot::default());
-    (Teller { slot: slot.clone() }, Changes { slot })
+pub(super) fn channel() -> (ChangeSender, Changes) {
+    let slot = Arc::new(ChangeSlot::default());
+    (ChangeSender { slot: slot.clone() }, Changes { slot })
 }
 
 #[derive(Debug, Default)]
-struct Slot {
-    state: Mutex<State>,
+struct ChangeSlot {
+    state: Mutex<SlotState>,
     news: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SlotState {
     unheard: Option<Change>,
     ended: bool,
 }
 
-impl Slot {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ChangeSlot {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The end of the slot that tells changes. Dropping it ends the other side.
 #[derive(Debug)]
-pub(super) struct Teller {
-    slot: Arc<Slot>,
+pub(super) struct ChangeSender {
+    slot: Arc<ChangeSlot>,
 }
 
-impl Teller {
+impl ChangeSender {
     pub(super) fn tell(&self, change: Change) {
         self.slot.state().unheard.get_or_insert_default().merge(change);
         self.slot.news.notify_one();
     }
 }
 
-impl Drop for Teller {
+impl Drop for ChangeSender {
     fn drop(&mut self) {
         self.slot.state().ended = true;
         self.slot.news.notify_one();
@@ -76,7 +76,7 @@ impl Drop for Teller {
 /// The end of the slot that hears of changes. Changes that nobody asked for yet become one change.
 #[derive(Debug)]
 pub struct Changes {
-    slot: Arc<Slot>,
+    slot: Arc<ChangeSlot>,
 }
 
 impl Changes {

@@ -8,7 +8,7 @@ use notify::{RecursiveMode, Watcher};
 
 use super::filesystem::Filesystems;
 use super::limit::Limit;
-use super::survey::{Identity, Survey};
+use super::survey::{FolderIdentity, Survey};
 
 /// The rules for looking at files in intervals, beside or instead of waiting for events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) struct Coverage {
     /// The source of the kernel's events; `None` if it was not made yet, is not wanted, or was refused.
     watcher: Option<Box<dyn Watcher + Send>>,
     /// The folders whose events the kernel tells.
-    watched: BTreeMap<PathBuf, Watched>,
+    watched: BTreeMap<PathBuf, WatchedFolder>,
     /// The folders that are looked at in intervals.
     polled: BTreeSet<PathBuf>,
     filesystems: Filesystems,
@@ -49,16 +49,16 @@ pub(super) struct Coverage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watched {
+enum WatchedFolder {
     /// The folder that has this number.
-    This(Identity),
+    This(FolderIdentity),
     /// The folder that had this path when the watch began; it may have gone, and the watch with it.
     Doubtful,
 }
 
 /// The result of covering a survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Covered {
+pub(super) struct CoverResult {
     /// Tells whether folders are watched now that were not before. Nobody was told of the entries that they held by
     /// then.
     pub(super) fresh: bool,
@@ -91,14 +91,14 @@ impl Coverage {
         let mut any = false;
         let below = self.watched.range_mut(path.to_owned()..);
         for (_, watched) in below.take_while(|(folder, _)| folder.starts_with(path)) {
-            *watched = Watched::Doubtful;
+            *watched = WatchedFolder::Doubtful;
             any = true;
         }
         any
     }
 
     /// Watches the folders that the survey names, and no others.
-    pub(super) fn cover(&mut self, survey: &Survey) -> Covered {
+    pub(super) fn cover(&mut self, survey: &Survey) -> CoverResult {
         let was_polled = std::mem::take(&mut self.polled);
         let mut refused = BTreeSet::new();
         let changed = !self.polling.everywhere && self.watch(survey, &mut refused);
@@ -111,7 +111,7 @@ impl Coverage {
                 self.polled.insert(path.clone());
             }
         }
-        Covered {
+        CoverResult {
             fresh: changed || !self.polled.is_subset(&was_polled),
             // To watch one folder more, FSEvents stops, and begins anew (`FSEventStreamCreate` has a fixed list).
             interrupted: changed && cfg!(target_os = "macos"),
@@ -130,10 +130,10 @@ impl Coverage {
                 }
             }
         }
-        let stands = |path: &Path, watched: &Watched| {
+        let stands = |path: &Path, watched: &WatchedFolder| {
             let folder = survey.folders.get(path);
             let identity = folder.and_then(|folder| folder.identity);
-            identity.is_some_and(|identity| *watched == Watched::This(identity))
+            identity.is_some_and(|identity| *watched == WatchedFolder::This(identity))
         };
         let stale: Vec<PathBuf> = self
             .watched
@@ -159,7 +159,7 @@ impl Coverage {
         for (path, identity) in wanted {
             match paths.add(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.watched.insert(path.to_owned(), Watched::This(identity));
+                    self.watched.insert(path.to_owned(), WatchedFolder::This(identity));
                     changed = true;
                 }
                 Err(error) => {
@@ -188,10 +188,10 @@ impl Coverage {
 
     /// Returns the folders that are not watched yet. Two paths of one folder would share one watch, whose events name
     /// only one of the paths; so the second path is added to `refused`.
-    fn wanted<'a>(&self, survey: &'a Survey, refused: &mut BTreeSet<PathBuf>) -> Vec<(&'a Path, Identity)> {
+    fn wanted<'a>(&self, survey: &'a Survey, refused: &mut BTreeSet<PathBuf>) -> Vec<(&'a Path, FolderIdentity)> {
         let mut taken: BTreeSet<(u64, u64)> = BTreeSet::new();
         for watched in self.watched.values() {
-            if let Watched::This(identity) = watched {
+            if let WatchedFolder::This(identity) = watched {
                 taken.insert((identity.device, identity.inode));
             }
         }
@@ -237,8 +237,8 @@ mod tests {
 
     use notify::{Config, Error, ErrorKind, EventHandler, RecursiveMode, Watcher, WatcherKind};
 
-    use super::{Coverage, Covered, Polling};
-    use crate::watch::survey::{Folder, Identity, Survey};
+    use super::{CoverResult, Coverage, Polling};
+    use crate::watch::survey::{Folder, FolderIdentity, Survey};
 
     /// A kernel with room for so many watches, and the requests that it got.
     #[derive(Debug, Clone, Default)]
@@ -288,7 +288,7 @@ mod tests {
     /// Makes a survey of folders with these numbers of their inodes.
     fn survey(folders: &[(&str, u64)]) -> Survey {
         let folder = |inode| Folder {
-            identity: Some(Identity { device: 0, inode }),
+            identity: Some(FolderIdentity { device: 0, inode }),
             ..Folder::default()
         };
         Survey {
@@ -367,7 +367,7 @@ mod tests {
         let covered = coverage.cover(&survey(&[("/a", 1)]));
         assert_eq!(
             covered,
-            Covered {
+            CoverResult {
                 fresh: true,
                 interrupted: false
             }

@@ -24,11 +24,11 @@
 //! - `coverage.rs`: the way in which each folder is watched
 //! - `relevance.rs`: the changes that matter; `patterns.rs`: the names by which files matter; `spelling.rs`: the
 //!   names that a Mac takes for one; `settle.rs`: the time at which a change is told (all pure)
-//! - `worker.rs`: the thread
+//! - `watch_thread.rs`: the thread
 
 mod changes;
 mod coverage;
-mod event;
+mod entry_event;
 mod filesystem;
 mod limit;
 mod names;
@@ -39,7 +39,7 @@ mod set;
 mod settle;
 mod spelling;
 mod survey;
-mod worker;
+mod watch_thread;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -54,7 +54,7 @@ pub use limit::probe;
 pub use patterns::{Patterns, check_glob};
 pub use set::WatchSet;
 use tracing::warn;
-use worker::{Message, Worker};
+use watch_thread::{Message, Worker};
 
 use crate::blocking;
 

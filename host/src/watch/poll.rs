@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::event::What;
+use super::entry_event::EntryChange;
 use super::survey::Survey;
 
 /// The coarsest times that a file system keeps (FAT's).
@@ -15,12 +15,12 @@ const COARSEST: Duration = Duration::from_secs(2);
 /// The state of each entry of the polled folders at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Poll {
-    seen: BTreeMap<PathBuf, Option<Stamp>>,
+    seen: BTreeMap<PathBuf, Option<EntryStamp>>,
 }
 
 /// The properties that tell one state of an entry from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct EntryStamp {
     device: u64,
     inode: u64,
     mode: u32,
@@ -39,7 +39,7 @@ struct Contents {
     is_recent: bool,
 }
 
-impl Stamp {
+impl EntryStamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::symlink_metadata(path).ok()?;
         let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
@@ -70,23 +70,23 @@ impl Poll {
                 let stamp = before.remove(&entry);
                 self.seen
                     .entry(entry)
-                    .or_insert_with_key(|entry| stamp.unwrap_or_else(|| Stamp::of(entry)));
+                    .or_insert_with_key(|entry| stamp.unwrap_or_else(|| EntryStamp::of(entry)));
             }
         }
     }
 
     /// Returns the changes since the last look. A file that was written a moment ago is told once
     /// more when no second write can hide behind its time.
-    pub(super) fn look(&mut self) -> Vec<(PathBuf, What)> {
+    pub(super) fn look(&mut self) -> Vec<(PathBuf, EntryChange)> {
         let mut events = Vec::new();
         for (path, seen) in &mut self.seen {
-            let now = Stamp::of(path);
+            let now = EntryStamp::of(path);
             let before = std::mem::replace(seen, now);
             let what = match (before, now) {
                 (before, now) if before == now => continue,
-                (None, _) => What::Appeared,
-                (_, None) => What::Gone,
-                (_, Some(_)) => What::Unclear,
+                (None, _) => EntryChange::Appeared,
+                (_, None) => EntryChange::Gone,
+                (_, Some(_)) => EntryChange::Unclear,
             };
             events.push((path.clone(), what));
         }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::Poll;
     use crate::watch::WatchSet;
-    use crate::watch::event::What;
+    use crate::watch::entry_event::EntryChange;
     use crate::watch::survey::Survey;
 
     /// Follows `a.ts` in a folder that is polled; nothing in it was written lately.
@@ -140,7 +140,7 @@ mod tests {
     fn a_write_in_place_of_the_same_length_is_seen() {
         let (_folder, file, mut poll) = polled();
         write(&file, "2");
-        assert_eq!(poll.look(), [(file, What::Unclear)]);
+        assert_eq!(poll.look(), [(file, EntryChange::Unclear)]);
         assert_eq!(poll.look(), []);
     }
 
@@ -148,9 +148,9 @@ mod tests {
     fn going_and_coming_are_seen() {
         let (_folder, file, mut poll) = polled();
         fs::remove_file(&file).unwrap();
-        assert_eq!(poll.look(), [(file.clone(), What::Gone)]);
+        assert_eq!(poll.look(), [(file.clone(), EntryChange::Gone)]);
         write(&file, "1");
-        assert_eq!(poll.look(), [(file, What::Appeared)]);
+        assert_eq!(poll.look(), [(file, EntryChange::Appeared)]);
     }
 
     #[test]

@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::event::What;
+use super::entry_event::EntryChange;
 use super::names::{is_module, is_skipped};
 use super::settle::Progress;
-use super::spelling::Comparison;
+use super::spelling::NameComparison;
 use super::survey::{Folder, Survey};
 
 /// The present kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     File,
     Folder,
     Link,
     Missing,
 }
 
-impl Kind {
+impl EntryKind {
     /// Asks the disk for the kind of an entry.
     pub(super) fn of(path: &Path) -> Self {
         match std::fs::symlink_metadata(path) {
@@ -33,7 +33,7 @@ impl Kind {
 
 /// A change that matters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(super) struct RelevantChange {
     /// The paths that changed, by the set's own names.
     pub(super) paths: BTreeSet<PathBuf>,
     /// Tells whether paths that are not named may have changed, too.
@@ -45,13 +45,18 @@ pub(super) struct Finding {
 
 /// Returns the meaning of the change `what` of the entry `path`, or `None` if the change does not matter. Asks `kind`
 /// at most once for the present kind of the entry.
-pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(&Path) -> Kind) -> Option<Finding> {
+pub(super) fn judge(
+    survey: &Survey,
+    path: &Path,
+    what: EntryChange,
+    kind: impl FnOnce(&Path) -> EntryKind,
+) -> Option<RelevantChange> {
     let folder = survey.folder(path.parent()?)?;
     let name = path.file_name()?;
     let comparison = survey.spellings.comparison();
     let on_the_way = match comparison {
-        Comparison::Exact => folder.ways.contains(name),
-        Comparison::Loose => folder.ways.iter().any(|way| comparison.is_same(way, name)),
+        NameComparison::Exact => folder.ways.contains(name),
+        NameComparison::Loose => folder.ways.iter().any(|way| comparison.is_same(way, name)),
     };
     let in_tree = !folder.trees.is_empty() && !is_skipped(name);
     let mut paths = followed(folder, name, comparison);
@@ -63,16 +68,16 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
         paths.extend(named.filter(|path| is_module(name) || survey.patterns.includes(path)));
     }
     paths.retain(|path| !survey.patterns.ignores(path));
-    if matches!(what, What::Written | What::Modified) {
+    if matches!(what, EntryChange::Written | EntryChange::Modified) {
         let progress = match what {
-            What::Written => Progress::Complete,
+            EntryChange::Written => Progress::Complete,
             _ => Progress::Unfinished,
         };
         return finding(paths, false, progress, false);
     }
     let kind = kind(path);
-    let is_folder = in_tree && (kind == Kind::Folder || survey.knows(path));
-    if what == What::Attributes {
+    let is_folder = in_tree && (kind == EntryKind::Folder || survey.knows(path));
+    if what == EntryChange::Attributes {
         // The survey finds the entries of a folder that became readable.
         return finding(paths, false, Progress::Complete, on_the_way || is_folder);
     }
@@ -81,26 +86,29 @@ pub(super) fn judge(survey: &Survey, path: &Path, what: What, kind: impl FnOnce(
         paths.extend(named.filter(|path| !survey.patterns.ignores(path)));
     }
     let progress = match (what, kind) {
-        (_, Kind::Missing) | (What::Gone, _) => Progress::Gone,
-        (What::Unclear, _) | (What::Appeared, Kind::File | Kind::Folder) => Progress::Unfinished,
+        (_, EntryKind::Missing) | (EntryChange::Gone, _) => Progress::Gone,
+        (EntryChange::Unclear, _) | (EntryChange::Appeared, EntryKind::File | EntryKind::Folder) => {
+            Progress::Unfinished
+        }
         _ => Progress::Complete,
     };
-    let leads_elsewhere = on_the_way || is_folder || (!paths.is_empty() && matches!(kind, Kind::Link | Kind::Folder));
+    let leads_elsewhere =
+        on_the_way || is_folder || (!paths.is_empty() && matches!(kind, EntryKind::Link | EntryKind::Folder));
     finding(paths, on_the_way || is_folder, progress, leads_elsewhere)
 }
 
 /// Returns the names that an entry has in the set.
-fn followed(folder: &Folder, name: &OsStr, comparison: Comparison) -> BTreeSet<PathBuf> {
-    if comparison == Comparison::Exact {
+fn followed(folder: &Folder, name: &OsStr, comparison: NameComparison) -> BTreeSet<PathBuf> {
+    if comparison == NameComparison::Exact {
         return folder.files.get(name).cloned().unwrap_or_default();
     }
     let same = folder.files.iter().filter(|(file, _)| comparison.is_same(file, name));
     same.flat_map(|(_, paths)| paths.clone()).collect()
 }
 
-fn finding(paths: BTreeSet<PathBuf>, everything: bool, progress: Progress, survey: bool) -> Option<Finding> {
+fn finding(paths: BTreeSet<PathBuf>, everything: bool, progress: Progress, survey: bool) -> Option<RelevantChange> {
     let matters = !paths.is_empty() || everything || survey;
-    matters.then_some(Finding {
+    matters.then_some(RelevantChange {
         paths,
         everything,
         progress,
@@ -112,21 +120,21 @@ fn finding(paths: BTreeSet<PathBuf>, everything: bool, progress: Progress, surve
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Finding, Kind, judge};
-    use crate::watch::event::What;
+    use super::{EntryKind, RelevantChange, judge};
+    use crate::watch::entry_event::EntryChange;
     use crate::watch::patterns::Patterns;
     use crate::watch::settle::Progress;
     use crate::watch::survey::{Folder, Survey};
 
-    const EVERY: [What; 8] = [
-        What::Appeared,
-        What::Moved,
-        What::Written,
-        What::Modified,
-        What::Gone,
-        What::Renamed,
-        What::Attributes,
-        What::Unclear,
+    const EVERY: [EntryChange; 8] = [
+        EntryChange::Appeared,
+        EntryChange::Moved,
+        EntryChange::Written,
+        EntryChange::Modified,
+        EntryChange::Gone,
+        EntryChange::Renamed,
+        EntryChange::Attributes,
+        EntryChange::Unclear,
     ];
 
     /// Makes a survey in which `/p/package.json` is followed as `/link/package.json`, and `/p/functions`, with
@@ -159,7 +167,7 @@ mod tests {
         survey
     }
 
-    fn check(path: &str, what: What, kind: Kind) -> Option<Finding> {
+    fn check(path: &str, what: EntryChange, kind: EntryKind) -> Option<RelevantChange> {
         judge(&survey(), Path::new(path), what, |_| kind)
     }
 
@@ -170,7 +178,7 @@ mod tests {
     #[test]
     fn whatever_happens_to_a_followed_file_matters_under_its_own_name() {
         for what in EVERY {
-            let found = check("/p/package.json", what, Kind::File).unwrap();
+            let found = check("/p/package.json", what, EntryKind::File).unwrap();
             assert_eq!(found.paths, paths(["/link/package.json"]), "{what:?}");
             assert!(!found.everything && !found.survey, "{what:?}");
         }
@@ -179,7 +187,7 @@ mod tests {
     #[test]
     fn a_module_in_a_tree_matters_and_any_other_file_there_does_not() {
         for what in EVERY {
-            let found = check("/p/functions/new.ts", what, Kind::File).unwrap();
+            let found = check("/p/functions/new.ts", what, EntryKind::File).unwrap();
             assert_eq!(found.paths, paths(["/link/functions/new.ts"]), "{what:?}");
             for other in [
                 "/p/functions/out.csv",
@@ -189,7 +197,7 @@ mod tests {
                 "/p/other.ts",
                 "/elsewhere/a.ts",
             ] {
-                assert_eq!(check(other, what, Kind::File), None, "{other} {what:?}");
+                assert_eq!(check(other, what, EntryKind::File), None, "{other} {what:?}");
             }
         }
     }
@@ -207,7 +215,7 @@ mod tests {
                 ..Folder::default()
             },
         );
-        let check = |path: &str, what| judge(&survey, Path::new(path), what, |_| Kind::File);
+        let check = |path: &str, what| judge(&survey, Path::new(path), what, |_| EntryKind::File);
         for what in EVERY {
             let found = check("/p/functions/in.csv", what).unwrap();
             assert_eq!(found.paths, paths(["/link/functions/in.csv"]), "{what:?}");
@@ -219,62 +227,62 @@ mod tests {
 
     #[test]
     fn folders_of_a_tree_matter_when_they_come_and_when_they_go() {
-        let came = check("/p/functions/new", What::Appeared, Kind::Folder).unwrap();
+        let came = check("/p/functions/new", EntryChange::Appeared, EntryKind::Folder).unwrap();
         assert_eq!(came.paths, paths(["/link/functions/new"]));
         assert!(came.survey && came.everything && came.progress == Progress::Unfinished);
-        let went = check("/p/functions/steps", What::Gone, Kind::Missing).unwrap();
+        let went = check("/p/functions/steps", EntryChange::Gone, EntryKind::Missing).unwrap();
         assert_eq!(went.paths, paths(["/link/functions/steps"]));
         assert!(went.survey && went.everything && went.progress == Progress::Gone);
-        let moved_here = check("/p/functions/new", What::Moved, Kind::Folder).unwrap();
+        let moved_here = check("/p/functions/new", EntryChange::Moved, EntryKind::Folder).unwrap();
         assert_eq!(moved_here.progress, Progress::Complete);
         for skipped in ["/p/functions/node_modules", "/p/functions/.git"] {
-            assert_eq!(check(skipped, What::Appeared, Kind::Folder), None);
+            assert_eq!(check(skipped, EntryChange::Appeared, EntryKind::Folder), None);
         }
     }
 
     #[test]
     fn what_is_on_the_way_to_something_may_change_everything() {
         for (what, kind) in [
-            (What::Gone, Kind::Missing),
-            (What::Moved, Kind::Link),
-            (What::Appeared, Kind::Link),
+            (EntryChange::Gone, EntryKind::Missing),
+            (EntryChange::Moved, EntryKind::Link),
+            (EntryChange::Appeared, EntryKind::Link),
         ] {
             let found = check("/link", what, kind).unwrap();
             assert!(found.survey && found.everything, "{what:?}");
         }
         assert_eq!(
-            check("/p", What::Modified, Kind::Folder),
+            check("/p", EntryChange::Modified, EntryKind::Folder),
             None,
             "what happens in it is told by itself"
         );
-        let allowed = check("/p", What::Attributes, Kind::Folder).unwrap();
+        let allowed = check("/p", EntryChange::Attributes, EntryKind::Folder).unwrap();
         assert!(allowed.survey && !allowed.everything);
     }
 
     #[test]
     fn what_is_missing_matters_when_it_appears() {
-        let found = check("/p/missing", What::Appeared, Kind::Folder).unwrap();
+        let found = check("/p/missing", EntryChange::Appeared, EntryKind::Folder).unwrap();
         assert_eq!(found.paths, paths(["/p/missing/a.ts"]));
         assert!(found.survey);
     }
 
     #[test]
     fn a_file_that_becomes_a_link_leads_elsewhere() {
-        let found = check("/p/package.json", What::Moved, Kind::Link).unwrap();
+        let found = check("/p/package.json", EntryChange::Moved, EntryKind::Link).unwrap();
         assert!(found.survey && found.progress == Progress::Complete);
     }
 
     #[test]
     fn a_save_is_complete_when_its_writer_closes_or_moves_it_and_not_before() {
         for (what, kind, progress) in [
-            (What::Appeared, Kind::File, Progress::Unfinished),
-            (What::Modified, Kind::File, Progress::Unfinished),
-            (What::Written, Kind::File, Progress::Complete),
-            (What::Moved, Kind::File, Progress::Complete),
-            (What::Renamed, Kind::File, Progress::Complete),
-            (What::Renamed, Kind::Missing, Progress::Gone),
-            (What::Gone, Kind::Missing, Progress::Gone),
-            (What::Unclear, Kind::File, Progress::Unfinished),
+            (EntryChange::Appeared, EntryKind::File, Progress::Unfinished),
+            (EntryChange::Modified, EntryKind::File, Progress::Unfinished),
+            (EntryChange::Written, EntryKind::File, Progress::Complete),
+            (EntryChange::Moved, EntryKind::File, Progress::Complete),
+            (EntryChange::Renamed, EntryKind::File, Progress::Complete),
+            (EntryChange::Renamed, EntryKind::Missing, Progress::Gone),
+            (EntryChange::Gone, EntryKind::Missing, Progress::Gone),
+            (EntryChange::Unclear, EntryKind::File, Progress::Unfinished),
         ] {
             let found = check("/p/package.json", what, kind).unwrap();
             assert_eq!(found.progress, progress, "{what:?}");

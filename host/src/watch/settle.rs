@@ -37,20 +37,20 @@ pub(super) enum Progress {
 
 /// The thing that changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(super) enum ChangeSubject {
     Path(PathBuf),
     /// Anything that is followed.
     Everything,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct UnsettledChange {
     since: Instant,
     last: Instant,
     progress: Progress,
 }
 
-impl Waiting {
+impl UnsettledChange {
     /// Returns the time at which the change is told although it may go on.
     fn due(self) -> Instant {
         (self.last + LONG_SILENCE).min(self.since + LONGEST_WAIT)
@@ -59,17 +59,17 @@ impl Waiting {
 
 /// The changes that were not told yet.
 #[derive(Debug, Default)]
-pub(super) struct Settle {
-    waiting: BTreeMap<Subject, Waiting>,
+pub(super) struct UnsettledChanges {
+    waiting: BTreeMap<ChangeSubject, UnsettledChange>,
     /// The time of the last change; `None` before the first one.
     last: Option<Instant>,
 }
 
-impl Settle {
+impl UnsettledChanges {
     /// Notes a change.
-    pub(super) fn note(&mut self, now: Instant, subject: Subject, progress: Progress) {
+    pub(super) fn note(&mut self, now: Instant, subject: ChangeSubject, progress: Progress) {
         self.last = Some(now);
-        let waiting = self.waiting.entry(subject).or_insert(Waiting {
+        let waiting = self.waiting.entry(subject).or_insert(UnsettledChange {
             since: now,
             last: now,
             progress,
@@ -82,9 +82,9 @@ impl Settle {
         }
     }
 
-    /// Returns the time at which [`Settle::take`] will have a change; `None` while no change waits.
+    /// Returns the time at which [`UnsettledChanges::take`] will have a change; `None` while no change waits.
     pub(super) fn due(&self) -> Option<Instant> {
-        let others = self.unfinished().map(Waiting::due);
+        let others = self.unfinished().map(UnsettledChange::due);
         others.chain(self.burst_due()).min()
     }
 
@@ -103,10 +103,10 @@ impl Settle {
         let mut change = Change::default();
         for (subject, _) in told {
             match subject {
-                Subject::Path(path) => {
+                ChangeSubject::Path(path) => {
                     change.paths.insert(path);
                 }
-                Subject::Everything => change.rescan = true,
+                ChangeSubject::Everything => change.rescan = true,
             }
         }
         (!change.is_empty()).then_some(change)
@@ -128,7 +128,7 @@ impl Settle {
         Some(quiet.min(since + LONGEST_WAIT))
     }
 
-    fn unfinished(&self) -> impl Iterator<Item = Waiting> {
+    fn unfinished(&self) -> impl Iterator<Item = UnsettledChange> {
         let all = self.waiting.values().copied();
         all.filter(|waiting| waiting.progress == Progress::Unfinished)
     }
@@ -142,20 +142,20 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{LONG_SILENCE, LONGEST_WAIT, Progress, SHORTEST_SILENCE, Settle, Subject};
+    use super::{ChangeSubject, LONG_SILENCE, LONGEST_WAIT, Progress, SHORTEST_SILENCE, UnsettledChanges};
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn path(name: impl ToString) -> Subject {
-        Subject::Path(name.to_string().into())
+    fn path(name: impl ToString) -> ChangeSubject {
+        ChangeSubject::Path(name.to_string().into())
     }
 
     /// Returns the changes that are told, each with the time that passed since the start.
     fn told(steps: &[(u32, &str, Progress)]) -> Vec<(Duration, Vec<String>)> {
         let start = Instant::now();
-        let mut settle = Settle::default();
+        let mut settle = UnsettledChanges::default();
         let mut told = Vec::new();
-        let mut until = |settle: &mut Settle, end: Option<Instant>| {
+        let mut until = |settle: &mut UnsettledChanges, end: Option<Instant>| {
             while let Some(due) = settle.due().filter(|due| end.is_none_or(|end| *due <= end)) {
                 let paths = settle.take(due).unwrap().paths.into_iter();
                 told.push((due - start, paths.map(|path| path.display().to_string()).collect()));
@@ -248,7 +248,7 @@ mod tests {
             steps in proptest::collection::vec((0_u32..60, 0_u8..6, progress()), 0..200),
         ) {
             let mut now = Instant::now();
-            let mut settle = Settle::default();
+            let mut settle = UnsettledChanges::default();
             let mut untold: BTreeMap<PathBuf, Instant> = BTreeMap::new();
             let mut rescan: Option<Instant> = None;
             let mut steps = steps.into_iter();
@@ -270,7 +270,7 @@ mod tests {
                 let Some((gap, name, progress)) = step else { break };
                 now += gap * MS;
                 if name == 0 {
-                    settle.note(now, Subject::Everything, progress);
+                    settle.note(now, ChangeSubject::Everything, progress);
                     rescan.get_or_insert(now);
                 } else {
                     settle.note(now, path(name), progress);
@@ -286,7 +286,7 @@ mod tests {
         fn a_burst_is_one_change(gaps in proptest::collection::vec(0_u64..3000, 1..200)) {
             let start = Instant::now();
             let mut now = start;
-            let mut settle = Settle::default();
+            let mut settle = UnsettledChanges::default();
             let mut names = BTreeSet::new();
             for (name, gap) in gaps.into_iter().enumerate() {
                 let next = now + Duration::from_micros(gap);

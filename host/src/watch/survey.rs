@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use super::names::{is_module, is_skipped};
 use super::patterns::Patterns;
 use super::set::WatchSet;
-use super::spelling::{Comparison, Spellings};
+use super::spelling::{NameComparison, Spellings};
 
 /// The greatest number of symlinks on one way: with more, the way is a circle (Linux gives up at
 /// 40, too).
@@ -32,7 +32,7 @@ pub(super) struct Survey {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Folder {
     /// The identity of the folder; `None` if the folder went while it was looked at.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Option<FolderIdentity>,
     /// The entries that decide where a way leads: folders, symlinks, and names that are missing.
     pub(super) ways: BTreeSet<OsString>,
     /// The entries that are followed, or stand for followed paths, each with its names in the set.
@@ -46,12 +46,12 @@ pub(super) struct Folder {
 /// The numbers that tell one folder from another. A folder that is made again under its old name is
 /// another one. (It can even get the number of the old one, which is why events count as well.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct FolderIdentity {
     pub(super) device: u64,
     pub(super) inode: u64,
 }
 
-impl Identity {
+impl FolderIdentity {
     fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         Self {
@@ -71,15 +71,15 @@ impl Survey {
         }
         for tree in set.trees.iter().map(PathBuf::as_path).chain(set.patterns.tree()) {
             match surveyor.folder(tree, 0) {
-                Way::Leads(real) => surveyor.walk(&real, tree),
-                Way::Ends(folder, name) => surveyor.stands_for(&folder, &name, tree),
+                PathEnd::Leads(real) => surveyor.walk(&real, tree),
+                PathEnd::Ends(folder, name) => surveyor.stands_for(&folder, &name, tree),
             }
         }
         let mut survey = surveyor.survey;
         for (path, folder) in &mut survey.folders {
-            folder.identity = fs::metadata(path).ok().map(|metadata| Identity::of(&metadata));
+            folder.identity = fs::metadata(path).ok().map(|metadata| FolderIdentity::of(&metadata));
         }
-        survey.spellings = Spellings::of(Comparison::of_this_system(), survey.folders.keys());
+        survey.spellings = Spellings::of(NameComparison::of_this_system(), survey.folders.keys());
         survey
     }
 
@@ -115,7 +115,7 @@ impl Survey {
 
 /// The end of the way to a folder.
 #[derive(Debug, Clone)]
-enum Way {
+enum PathEnd {
     /// The way leads to this folder, whose path is real.
     Leads(PathBuf),
     /// The way leads nowhere: in this real folder, nothing of this name is a folder.
@@ -126,7 +126,7 @@ enum Way {
 struct Surveyor {
     survey: Survey,
     /// The ways to folders that were walked already.
-    ways: HashMap<PathBuf, Way>,
+    ways: HashMap<PathBuf, PathEnd>,
 }
 
 impl Surveyor {
@@ -147,13 +147,13 @@ impl Surveyor {
     fn follow(&mut self, path: &Path, followed: &Path, links: usize) {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             // The root, or a path that ends in `..`: a folder, which has its own way.
-            if let Way::Ends(folder, name) = self.folder(path, links) {
+            if let PathEnd::Ends(folder, name) = self.folder(path, links) {
                 self.stands_for(&folder, &name, followed);
             }
             return;
         };
         match self.folder(parent, links) {
-            Way::Leads(real) => {
+            PathEnd::Leads(real) => {
                 self.stands_for(&real, name, followed);
                 if let Ok(target) = fs::read_link(real.join(name)) {
                     self.at(&real).ways.insert(name.to_owned());
@@ -162,12 +162,12 @@ impl Surveyor {
                     }
                 }
             }
-            Way::Ends(folder, name) => self.stands_for(&folder, &name, followed),
+            PathEnd::Ends(folder, name) => self.stands_for(&folder, &name, followed),
         }
     }
 
     /// Returns the way to a folder, after so many symlinks.
-    fn folder(&mut self, path: &Path, links: usize) -> Way {
+    fn folder(&mut self, path: &Path, links: usize) -> PathEnd {
         if let Some(way) = self.ways.get(path) {
             return way.clone();
         }
@@ -176,27 +176,27 @@ impl Surveyor {
         way
     }
 
-    fn walk_to(&mut self, path: &Path, links: usize) -> Way {
+    fn walk_to(&mut self, path: &Path, links: usize) -> PathEnd {
         let parent = path.parent().map(|parent| self.folder(parent, links));
         let real = match parent {
-            None => return Way::Leads(path.to_owned()),
-            Some(Way::Ends(folder, name)) => return Way::Ends(folder, name),
-            Some(Way::Leads(real)) => real,
+            None => return PathEnd::Leads(path.to_owned()),
+            Some(PathEnd::Ends(folder, name)) => return PathEnd::Ends(folder, name),
+            Some(PathEnd::Leads(real)) => real,
         };
         let name = match path.components().next_back() {
             Some(Component::Normal(name)) => name,
-            Some(Component::ParentDir) => return Way::Leads(real.parent().unwrap_or(&real).to_owned()),
-            _ => return Way::Leads(real),
+            Some(Component::ParentDir) => return PathEnd::Leads(real.parent().unwrap_or(&real).to_owned()),
+            _ => return PathEnd::Leads(real),
         };
         self.at(&real).ways.insert(name.to_owned());
         let entry = real.join(name);
         match fs::symlink_metadata(&entry) {
-            Ok(metadata) if metadata.is_dir() => Way::Leads(entry),
+            Ok(metadata) if metadata.is_dir() => PathEnd::Leads(entry),
             Ok(metadata) if metadata.is_symlink() && links < MOST_LINKS => match fs::read_link(&entry) {
                 Ok(target) => self.folder(&real.join(target), links + 1),
-                Err(_) => Way::Ends(real, name.to_owned()),
+                Err(_) => PathEnd::Ends(real, name.to_owned()),
             },
-            _ => Way::Ends(real, name.to_owned()),
+            _ => PathEnd::Ends(real, name.to_owned()),
         }
     }
 

@@ -15,7 +15,7 @@ use notify::{Event, EventKind};
 use tempfile::TempDir;
 
 use super::changes::Change;
-use super::worker::Message;
+use super::watch_thread::Message;
 use super::{Changes, FileWatch, Polling, WatchSet};
 
 /// Only a test that fails waits for so long.

@@ -64,10 +64,10 @@ pub trait RunRecord: fmt::Debug + Send + Sync {
 /// Resolves when an answer's call is over at its isolate: its body was taken to the end or dropped, and nothing goes
 /// on for the call any more. It also resolves when the isolate ends.
 #[derive(Debug)]
-pub struct Over(oneshot::Receiver<()>);
+pub struct CallEnd(oneshot::Receiver<()>);
 
-impl Over {
-    /// Makes an `Over`, and the sender that makes it resolve by being dropped.
+impl CallEnd {
+    /// Makes an `CallEnd`, and the sender that makes it resolve by being dropped.
     #[must_use]
     pub fn new() -> (oneshot::Sender<()>, Self) {
         let (sender, receiver) = oneshot::channel();
@@ -75,7 +75,7 @@ impl Over {
     }
 }
 
-impl Future for Over {
+impl Future for CallEnd {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -84,12 +84,12 @@ impl Future for Over {
 }
 
 /// A stream that keeps a value until the stream was taken to its end or dropped.
-pub struct Keeping<S, T> {
+pub struct GuardedStream<S, T> {
     stream: S,
     kept: Option<T>,
 }
 
-impl<S, T> Keeping<S, T> {
+impl<S, T> GuardedStream<S, T> {
     /// Wraps a stream so that it keeps the value.
     pub const fn new(stream: S, kept: T) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<S, T> Keeping<S, T> {
     }
 }
 
-impl<S: Stream + Unpin, T: Unpin> Stream for Keeping<S, T> {
+impl<S: Stream + Unpin, T: Unpin> Stream for GuardedStream<S, T> {
     type Item = S::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {

@@ -115,7 +115,7 @@ impl Certificates {
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         Ok(if self.trusts_everybody {
-            let verifier = Arc::new(Everybody(provider));
+            let verifier = Arc::new(AnyCertificate(provider));
             builder
                 .dangerous()
                 .with_custom_certificate_verifier(verifier)
@@ -140,9 +140,9 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
 
 /// Accepts every certificate.
 #[derive(Debug)]
-struct Everybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Everybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

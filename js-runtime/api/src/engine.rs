@@ -39,7 +39,7 @@ pub trait Engine: Send + Sync + 'static {
     fn restore(&self, project: Project, kept: &KeptSources) -> Result<Arc<dyn Sources>, String>;
     /// Loads a project into a new isolate: reads, transpiles, evaluates, and collects its
     /// functions. Dropping the future abandons the load and gives its thread and memory back.
-    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<Loaded, LoadError>>;
+    fn load(&self, request: LoadRequest) -> BoxFuture<'static, Result<LoadedIsolate, LoadError>>;
     /// Prepares all that it can for the next load of a project from the disk, in the place of earlier preparations;
     /// resolves when that is done. Reads the disk.
     fn prepare(&self, preparation: Preparation) -> BoxFuture<'static, ()> {
@@ -105,7 +105,7 @@ pub struct MemoryLimits {
 
 /// An isolate that is ready for calls, and the contents of its project.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedIsolate {
     /// The isolate, which takes calls from now on.
     pub isolate: Arc<dyn Isolate>,
     /// The functions and apps that its modules export.

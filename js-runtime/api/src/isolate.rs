@@ -22,7 +22,7 @@ pub trait Isolate: Send + Sync + fmt::Debug {
     /// Ends the isolate now. Its calls fail with [`CallError::IsolateDied`](crate::CallError::IsolateDied).
     fn terminate(&self);
     /// Resolves with the reason of the end when the thread is gone and its memory returned.
-    fn ended(&self) -> BoxFuture<'static, Ended>;
+    fn ended(&self) -> BoxFuture<'static, IsolateEnd>;
     /// Returns the isolate's vitals. Each call also asks the isolate for a sign of life.
     fn vitals(&self) -> Vitals;
     /// Opens a debugger's session; `None` when the isolate has ended, or knows no debuggers.
@@ -42,7 +42,7 @@ pub struct DebugSession {
 
 /// The reason for which an isolate ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
+pub enum IsolateEnd {
     /// [`Isolate::close`] was called, and its calls were finished.
     #[error("the isolate was closed")]
     Closed,
@@ -89,19 +89,19 @@ pub struct Vitals {
     /// Tells whether a debugger has stopped the isolate: it owes no sign of life.
     pub paused: bool,
     /// The work beside calls that user code finishes before its generation goes.
-    pub finishing: Option<Finishing>,
+    pub finishing: Option<DrainWork>,
 }
 
 /// Work beside calls that user code finishes before its generation goes, by the event or signal that it hears then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finishing {
+pub enum DrainWork {
     /// The work of listeners of the event that is dispatched when the generation drains.
     Draining,
     /// The work of handlers of the signal that user code hears once no calls are left.
     Signal,
 }
 
-impl Finishing {
+impl DrainWork {
     /// Returns the name of the event or signal.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -57,6 +57,7 @@
 #![warn(missing_docs)]
 
 mod body;
+mod call_subject;
 mod certificates;
 mod engine;
 mod isolate;
@@ -70,18 +71,17 @@ mod queue;
 pub mod regular_file;
 mod request;
 mod sources;
-mod subject;
 
-pub use body::{Body, BodyError, BodyStream, Caller, Duplex, Keeping, Over, RunRecord};
+pub use body::{Body, BodyError, BodyStream, CallEnd, Caller, Duplex, GuardedStream, RunRecord};
+pub use call_subject::CallSubject;
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
-pub use engine::{Engine, EngineRelease, LoadRequest, Loaded, Losses, MemoryLimits, Preparation};
-pub use isolate::{DebugSession, Ended, Finishing, Isolate, RunningCall, Vitals};
+pub use engine::{Engine, EngineRelease, LoadRequest, LoadedIsolate, Losses, MemoryLimits, Preparation};
+pub use isolate::{DebugSession, DrainWork, Isolate, IsolateEnd, RunningCall, Vitals};
 pub use latin1::{header_bytes, header_text};
 pub use load_error::{LoadError, LoadErrorKind};
 pub use manifest::{App, Client, Definition, Function, Manifest, Warning};
 pub use progress::{LoadProgress, LoadStage};
 pub use project::{DEFAULT_SERVE_PATH, Entry, EnvironmentDigest, EnvironmentSource, Project};
-pub use queue::{Answer, Call, CallQueue};
+pub use queue::{AnswerSlot, Call, CallQueue};
 pub use request::{CallError, Request, Response, Target};
-pub use sources::{KeptSources, Sources, Watched};
-pub use subject::CallSubject;
+pub use sources::{KeptSources, Sources, WatchedPaths};

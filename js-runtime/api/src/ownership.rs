@@ -13,7 +13,7 @@ use crate::regular_file;
 
 /// The reason why a file or folder is not believed.
 #[derive(Debug, thiserror::Error)]
-pub enum NotOurs {
+pub enum OwnershipError {
     /// The file or folder is not there, or the system gives no access to it.
     #[error("cannot use {path}: {error}", path = .0.display(), error = .1)]
     Unusable(PathBuf, #[source] io::Error),
@@ -36,7 +36,7 @@ pub enum NotOurs {
     NoFile(PathBuf),
 }
 
-impl NotOurs {
+impl OwnershipError {
     /// Tells whether nothing is at the path.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -54,15 +54,15 @@ pub fn own_user() -> u32 {
 ///
 /// # Errors
 /// When that is not so.
-pub fn check(path: &Path, metadata: &Metadata) -> Result<(), NotOurs> {
+pub fn check(path: &Path, metadata: &Metadata) -> Result<(), OwnershipError> {
     if metadata.uid() != own_user() {
-        return Err(NotOurs::Foreign {
+        return Err(OwnershipError::Foreign {
             path: path.to_owned(),
             owner: metadata.uid(),
         });
     }
     if metadata.mode() & 0o022 != 0 {
-        return Err(NotOurs::Writable(path.to_owned()));
+        return Err(OwnershipError::Writable(path.to_owned()));
     }
     Ok(())
 }
@@ -71,8 +71,8 @@ pub fn check(path: &Path, metadata: &Metadata) -> Result<(), NotOurs> {
 ///
 /// # Errors
 /// When it cannot be made, or is not the user's alone.
-pub fn make_folder(folder: &Path) -> Result<(), NotOurs> {
-    let unusable = |error| NotOurs::Unusable(folder.to_owned(), error);
+pub fn make_folder(folder: &Path) -> Result<(), OwnershipError> {
+    let unusable = |error| OwnershipError::Unusable(folder.to_owned(), error);
     // The mode also holds for the folders above it.
     DirBuilder::new()
         .recursive(true)
@@ -87,10 +87,10 @@ pub fn make_folder(folder: &Path) -> Result<(), NotOurs> {
 ///
 /// # Errors
 /// When it cannot be made, or is another user's.
-pub fn close_folder(folder: &Path) -> Result<(), NotOurs> {
+pub fn close_folder(folder: &Path) -> Result<(), OwnershipError> {
     match make_folder(folder) {
-        Err(NotOurs::Writable(_)) => std::fs::set_permissions(folder, Permissions::from_mode(0o700))
-            .map_err(|error| NotOurs::Unusable(folder.to_owned(), error)),
+        Err(OwnershipError::Writable(_)) => std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+            .map_err(|error| OwnershipError::Unusable(folder.to_owned(), error)),
         made => made,
     }
 }
@@ -99,13 +99,13 @@ pub fn close_folder(folder: &Path) -> Result<(), NotOurs> {
 ///
 /// # Errors
 /// When it is missing, or is not the user's alone.
-pub fn open(path: &Path) -> Result<File, NotOurs> {
+pub fn open(path: &Path) -> Result<File, OwnershipError> {
     let file = open_regular(path)?;
     check(
         path,
         &file
             .metadata()
-            .map_err(|error| NotOurs::Unusable(path.to_owned(), error))?,
+            .map_err(|error| OwnershipError::Unusable(path.to_owned(), error))?,
     )?;
     Ok(file)
 }
@@ -114,25 +114,25 @@ pub fn open(path: &Path) -> Result<File, NotOurs> {
 ///
 /// # Errors
 /// When it is missing, or is not the user's alone, or can be read by others.
-pub fn open_secret(path: &Path) -> Result<File, NotOurs> {
+pub fn open_secret(path: &Path) -> Result<File, OwnershipError> {
     let file = open(path)?;
     let metadata = file
         .metadata()
-        .map_err(|error| NotOurs::Unusable(path.to_owned(), error))?;
+        .map_err(|error| OwnershipError::Unusable(path.to_owned(), error))?;
     if metadata.mode() & 0o077 != 0 {
-        return Err(NotOurs::Readable(path.to_owned()));
+        return Err(OwnershipError::Readable(path.to_owned()));
     }
     Ok(file)
 }
 
-fn open_regular(path: &Path) -> Result<File, NotOurs> {
+fn open_regular(path: &Path) -> Result<File, OwnershipError> {
     regular_file::open_with(path, OFlag::O_NOFOLLOW).map_err(|error| match error.raw_os_error() {
         // The errors for a link, and for a socket.
-        Some(libc::ELOOP | libc::ENXIO) => NotOurs::NoFile(path.to_owned()),
+        Some(libc::ELOOP | libc::ENXIO) => OwnershipError::NoFile(path.to_owned()),
         _ if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::IsADirectory) => {
-            NotOurs::NoFile(path.to_owned())
+            OwnershipError::NoFile(path.to_owned())
         }
-        _ => NotOurs::Unusable(path.to_owned(), error),
+        _ => OwnershipError::Unusable(path.to_owned(), error),
     })
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::{Path, PathBuf};
 
-    use super::{NotOurs, check, close_folder, make_folder, open, open_secret};
+    use super::{OwnershipError, check, close_folder, make_folder, open, open_secret};
 
     /// Returns a folder of this test.
     fn scratch(name: &str) -> PathBuf {
@@ -164,19 +164,19 @@ mod tests {
         std::fs::write(&file, "text").unwrap();
         chmod(&file, 0o644);
         assert!(open(&file).is_ok());
-        assert!(matches!(open_secret(&file), Err(NotOurs::Readable(_))));
+        assert!(matches!(open_secret(&file), Err(OwnershipError::Readable(_))));
         chmod(&file, 0o600);
         assert!(open_secret(&file).is_ok());
         chmod(&file, 0o620);
-        assert!(matches!(open(&file), Err(NotOurs::Writable(_))));
+        assert!(matches!(open(&file), Err(OwnershipError::Writable(_))));
         chmod(&file, 0o600);
         let link = folder.join("link");
         symlink(&file, &link).unwrap();
-        assert!(matches!(open(&link), Err(NotOurs::NoFile(_))));
+        assert!(matches!(open(&link), Err(OwnershipError::NoFile(_))));
         let pipe = folder.join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(matches!(open(&pipe), Err(NotOurs::NoFile(_))));
-        assert!(matches!(open(&folder), Err(NotOurs::NoFile(_))));
+        assert!(matches!(open(&pipe), Err(OwnershipError::NoFile(_))));
+        assert!(matches!(open(&folder), Err(OwnershipError::NoFile(_))));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -184,7 +184,7 @@ mod tests {
     fn a_folder_that_others_may_write_to_is_not_used() {
         let folder = scratch("folders");
         chmod(&folder, 0o777);
-        assert!(matches!(make_folder(&folder), Err(NotOurs::Writable(_))));
+        assert!(matches!(make_folder(&folder), Err(OwnershipError::Writable(_))));
         close_folder(&folder).unwrap();
         assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         chmod(&folder, 0o755);
@@ -193,7 +193,7 @@ mod tests {
         if super::own_user() != 0 {
             assert!(matches!(
                 check(Path::new("/"), &Path::new("/").metadata().unwrap()),
-                Err(NotOurs::Foreign { owner: 0, .. })
+                Err(OwnershipError::Foreign { owner: 0, .. })
             ));
         }
     }

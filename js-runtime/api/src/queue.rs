@@ -22,14 +22,14 @@ pub struct Call {
     /// The request, which its taker may take apart.
     pub request: Request,
     /// The place for its answer.
-    pub answer: Answer,
+    pub answer: AnswerSlot,
 }
 
 /// The place for an answer. Dropped, it reads as [`CallError::IsolateDied`].
 #[derive(Debug)]
-pub struct Answer(oneshot::Sender<Result<Response, CallError>>);
+pub struct AnswerSlot(oneshot::Sender<Result<Response, CallError>>);
 
-impl Answer {
+impl AnswerSlot {
     /// Gives the answer to its waiter, if there is one.
     pub fn give(self, answer: Result<Response, CallError>) {
         let _ = self.0.send(answer);
@@ -45,16 +45,20 @@ pub struct CallQueue(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     /// The lines of functions with calls that wait, the line with the next turn first.
-    lines: VecDeque<Line>,
+    lines: VecDeque<CallLine>,
+    /// The number of calls that were taken.
+    takes: u64,
     /// Isolates that found nothing to take.
     waiting: Vec<Waker>,
+    /// Whoever waits until a call waits.
+    watcher: Option<Waker>,
     /// Tells whether the queue has ended: nobody takes from it any more.
     ended: bool,
 }
 
 /// The calls of one function, or those of no function.
 #[derive(Debug)]
-struct Line {
+struct CallLine {
     function: Option<String>,
     calls: VecDeque<Call>,
 }
@@ -63,7 +67,7 @@ impl Inner {
     fn push(&mut self, function: Option<&str>, call: Call) {
         match self.lines.iter_mut().find(|line| line.function.as_deref() == function) {
             Some(line) => line.calls.push_back(call),
-            None => self.lines.push_back(Line {
+            None => self.lines.push_back(CallLine {
                 function: function.map(str::to_owned),
                 calls: VecDeque::from([call]),
             }),
@@ -76,6 +80,7 @@ impl Inner {
         if !line.calls.is_empty() {
             self.lines.push_back(line);
         }
+        self.takes += u64::from(call.is_some());
         call
     }
 }
@@ -89,21 +94,21 @@ impl CallQueue {
         request: Request,
     ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        let waiting = {
+        let (waiting, watcher) = {
             let mut inner = self.lock();
             let call = Call {
                 id,
                 request,
-                answer: Answer(answer),
+                answer: AnswerSlot(answer),
             };
             // Dropped, a call reads as one whose isolate died.
             if !inner.ended {
                 inner.push(function, call);
             }
-            std::mem::take(&mut inner.waiting)
+            (std::mem::take(&mut inner.waiting), inner.watcher.take())
         };
         // Wakes all isolates: user code may block the first of them, and there are few.
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().chain(watcher).for_each(Waker::wake);
         async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }
     }
 
@@ -120,6 +125,25 @@ impl CallQueue {
         Poll::Pending
     }
 
+    /// Waits until a call waits. One caller at a time is woken.
+    pub fn filled(&self) -> impl Future<Output = ()> + Send + '_ {
+        std::future::poll_fn(|context| {
+            let mut inner = self.lock();
+            if !inner.lines.is_empty() {
+                return Poll::Ready(());
+            }
+            inner.watcher = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    /// Returns the number of calls that isolates have taken. While calls wait and it stands still, each isolate's thread
+    /// is held by what it has begun; while it grows, the calls wait for their turn.
+    #[must_use]
+    pub fn takes(&self) -> u64 {
+        self.lock().takes
+    }
+
     /// Counts the calls that no isolate has begun.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -129,7 +153,7 @@ impl CallQueue {
     /// Tells whether an isolate has begun each call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.lock().lines.is_empty()
     }
 
     /// Ends the queue: nobody takes from it any more. The calls that no isolate has begun, and all later calls, get

@@ -1,6 +1,6 @@
 //! Requests to a project, and its answers.
 
-use crate::{Body, CallSubject, Caller, Over};
+use crate::{Body, CallEnd, CallSubject, Caller};
 
 /// An HTTP request as the project's handler sees it.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct Response {
     /// The body, which may still come.
     pub body: Body,
     /// Resolves when the call is over; `None`: the call is over with this answer.
-    pub over: Option<Over>,
+    pub over: Option<CallEnd>,
 }
 
 /// The reason why a call has no answer of the project's own.

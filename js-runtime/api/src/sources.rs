@@ -39,7 +39,7 @@ pub trait Sources: Send + Sync + fmt::Debug {
     /// Returns a number that grows whenever more is read, for example by a lazy `import()`.
     fn revision(&self) -> usize;
     /// Returns the files and folders where a change on the disk would change these sources.
-    fn watched(&self) -> Watched;
+    fn watched(&self) -> WatchedPaths;
     /// Returns the sources as data that outlives the process.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ pub trait Sources: Send + Sync + fmt::Debug {
 
 /// The files and folders where a change on the disk would change the sources. Paths are absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchedPaths {
     /// Files that were read, or looked for in vain.
     pub files: BTreeSet<PathBuf>,
     /// Folders in which each module matters, at any depth.

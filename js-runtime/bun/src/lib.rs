@@ -7,10 +7,10 @@
 //! Alone it tells what a specifier means, and has the JavaScript of its files:
 //!
 //! ```no_run
-//! use js_runtime::Meaning;
+//! use js_runtime::BuiltInMeaning;
 //! use js_runtime_bun::BUN;
 //!
-//! let Some(Meaning::File(file)) = (BUN.meaning)("bun:sqlite") else {
+//! let Some(BuiltInMeaning::File(file)) = (BUN.meaning)("bun:sqlite") else {
 //!     panic!("Bun has such a module");
 //! };
 //! let code = BUN.javascript(file).expect("it is one of its files")?;
@@ -19,9 +19,9 @@
 //! ```
 #![warn(missing_docs)]
 
-use js_runtime::{BuiltIn, Meaning};
+use js_runtime::{BuiltIn, BuiltInMeaning};
 
-mod data;
+mod document;
 mod natives;
 mod passwords;
 
@@ -34,9 +34,9 @@ pub const BUN: BuiltIn = BuiltIn {
     natives: natives::object,
     import_meta: IMPORT_META,
     data: &[
-        ("yaml", data::yaml_file),
-        ("yml", data::yaml_file),
-        ("toml", data::toml_file),
+        ("yaml", document::yaml_file),
+        ("yml", document::yaml_file),
+        ("toml", document::toml_file),
     ],
 };
 
@@ -71,25 +71,29 @@ const IMPORT_META: &str = "Object.assign(import.meta,{dir:import.meta.dirname,pa
     require:id=>process.getBuiltinModule(\"node:module\").createRequire(import.meta.url)(id)});";
 
 /// Returns the meaning of a specifier. The npm package `bun` is Bun's binary and no module.
-fn meaning(specifier: &str) -> Option<Meaning> {
-    let missing = |instead: &str| Some(Meaning::Missing(format!("Baton has no {specifier:?}: {instead}")));
+fn meaning(specifier: &str) -> Option<BuiltInMeaning> {
+    let missing = |instead: &str| {
+        Some(BuiltInMeaning::Missing(format!(
+            "Baton has no {specifier:?}: {instead}"
+        )))
+    };
     match specifier {
-        "bun" => Some(Meaning::File("exports.mjs")),
-        "bun:sqlite" => Some(Meaning::File("sqlite.ts")),
+        "bun" => Some(BuiltInMeaning::File("exports.mjs")),
+        "bun:sqlite" => Some(BuiltInMeaning::File("sqlite.ts")),
         "bun:test" => missing("run tests with Bun, Node or Vitest"),
         "bun:ffi" => missing("load native code as a Node addon, or start it as a child process"),
         "bun:jsc" => missing("V8 runs this code, not JavaScriptCore; use node:v8 for serialize and heap statistics"),
         "bun:main" => missing("import the entry file by its path"),
         _ => specifier
             .strip_prefix("bun:")
-            .map(|_| Meaning::Missing(format!("Baton has no {specifier:?}"))),
+            .map(|_| BuiltInMeaning::Missing(format!("Baton has no {specifier:?}"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BUN, FILES, meaning};
-    use js_runtime::Meaning;
+    use js_runtime::BuiltInMeaning;
 
     /// Returns a path without `.` and `..` that leads from one of these files to another one.
     fn joined(from: &str, to: &str) -> String {
@@ -122,14 +126,14 @@ mod tests {
     #[test]
     fn names_of_bun_are_modules_or_say_what_to_use_instead() {
         for name in ["bun", "bun:sqlite"] {
-            let Some(Meaning::File(file)) = meaning(name) else {
+            let Some(BuiltInMeaning::File(file)) = meaning(name) else {
                 panic!("{name} is no module");
             };
             assert!(BUN.javascript(file).is_some(), "{name}");
         }
         for name in ["bun:test", "bun:ffi", "bun:jsc", "bun:unheard-of"] {
             assert!(
-                matches!(meaning(name), Some(Meaning::Missing(text)) if text.contains(name)),
+                matches!(meaning(name), Some(BuiltInMeaning::Missing(text)) if text.contains(name)),
                 "{name}"
             );
         }

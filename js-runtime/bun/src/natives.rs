@@ -9,16 +9,16 @@ use globset::{GlobBuilder, GlobSet};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::passwords::{self, Work};
-use super::{data, passwords::Done};
+use super::passwords::{self, PasswordWork};
+use super::{document, passwords::PasswordResult};
 
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
-type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
+type ReturnValue<'s> = v8::ReturnValue<'s, v8::Value>;
 
 /// Makes the object `Natives` of `bytes.ts`; `None` when V8 is out of memory.
 pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
-    if scope.get_slot::<passwords::Pending>().is_none() {
-        scope.set_slot(passwords::Pending::default());
+    if scope.get_slot::<passwords::PendingPromises>().is_none() {
+        scope.set_slot(passwords::PendingPromises::default());
     }
     let object = v8::Object::new(scope);
     let functions = [
@@ -39,18 +39,18 @@ pub(crate) fn object<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'
     Some(object)
 }
 
-fn yaml(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, returned: Returned<'_>) {
+fn yaml(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, returned: ReturnValue<'_>) {
     let text = arguments.get(0).to_rust_string_lossy(scope);
-    give(scope, returned, data::yaml(&text));
+    give(scope, returned, document::yaml(&text));
 }
 
-fn toml(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, returned: Returned<'_>) {
+fn toml(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, returned: ReturnValue<'_>) {
     let text = arguments.get(0).to_rust_string_lossy(scope);
-    give(scope, returned, data::toml(&text));
+    give(scope, returned, document::toml(&text));
 }
 
 /// Matches a path. Arguments: pattern and path.
-fn glob_match(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn glob_match(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let pattern = arguments.get(0).to_rust_string_lossy(scope);
     let path = arguments.get(1).to_rust_string_lossy(scope);
     returned.set_bool(glob_matches(&pattern, &path));
@@ -92,14 +92,14 @@ fn matcher_of(pattern: &str) -> Option<GlobSet> {
 }
 
 /// Tells whether a version satisfies a range. Arguments: version and range.
-fn satisfies(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn satisfies(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let version = Version::parse_from_npm(&arguments.get(0).to_rust_string_lossy(scope));
     let range = VersionReq::parse_from_npm(&arguments.get(1).to_rust_string_lossy(scope));
     returned.set_bool(matches!((version, range), (Ok(version), Ok(range)) if range.matches(&version)));
 }
 
 /// Compares two versions.
-fn order(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn order(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let [left, right] = [0, 1].map(|index| arguments.get(index).to_rust_string_lossy(scope));
     match (Version::parse_from_npm(&left), Version::parse_from_npm(&right)) {
         (Ok(left), Ok(right)) => returned.set_int32(match left.cmp(&right) {
@@ -113,7 +113,7 @@ fn order(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returne
 }
 
 /// Computes a hash. Arguments: algorithm, bytes, and the seed as a bigint.
-fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let algorithm = arguments.get(0).to_rust_string_lossy(scope);
     let bytes = bytes(arguments.get(1));
     let seed = v8::Local::<v8::BigInt>::try_from(arguments.get(2)).map_or(0, |seed| seed.u64_value().0);
@@ -132,12 +132,12 @@ fn hash(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned
 }
 
 /// Returns the number of columns that a text without escape sequences takes.
-fn width(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn width(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let text = arguments.get(0).to_rust_string_lossy(scope);
     returned.set_double(text.width() as f64);
 }
 
-fn password<'s>(scope: &mut v8::PinScope<'s, '_>, arguments: Arguments<'s>, mut returned: Returned<'_>) {
+fn password<'s>(scope: &mut v8::PinScope<'s, '_>, arguments: Arguments<'s>, mut returned: ReturnValue<'_>) {
     if let Some(work) = work(scope, arguments.get(0))
         && let Some(promise) = passwords::perform_elsewhere(scope, work)
     {
@@ -145,18 +145,18 @@ fn password<'s>(scope: &mut v8::PinScope<'s, '_>, arguments: Arguments<'s>, mut 
     }
 }
 
-fn password_sync<'s>(scope: &mut v8::PinScope<'s, '_>, arguments: Arguments<'s>, mut returned: Returned<'_>) {
+fn password_sync<'s>(scope: &mut v8::PinScope<'s, '_>, arguments: Arguments<'s>, mut returned: ReturnValue<'_>) {
     let Some(work) = work(scope, arguments.get(0)) else {
         return;
     };
-    match work.perform().map(|done: Done| done.into_v8(scope)) {
+    match work.perform().map(|done: PasswordResult| done.into_v8(scope)) {
         Ok(Some(value)) => returned.set(value),
         Ok(None) => {}
         Err(message) => throw(scope, &message),
     }
 }
 
-fn work<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Option<Work> {
+fn work<'s>(scope: &mut v8::PinScope<'s, '_>, value: v8::Local<'s, v8::Value>) -> Option<PasswordWork> {
     match serde_v8::from_v8(scope, value) {
         Ok(work) => Some(work),
         Err(error) => {
@@ -175,7 +175,7 @@ fn bytes(value: v8::Local<'_, v8::Value>) -> Vec<u8> {
     bytes
 }
 
-fn give(scope: &mut v8::PinScope<'_, '_>, mut returned: Returned<'_>, value: Result<impl Serialize, String>) {
+fn give(scope: &mut v8::PinScope<'_, '_>, mut returned: ReturnValue<'_>, value: Result<impl Serialize, String>) {
     match value.and_then(|value| serde_v8::to_v8(scope, value).map_err(|error| error.to_string())) {
         Ok(value) => returned.set(value),
         Err(message) => {

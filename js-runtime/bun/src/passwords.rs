@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// The work to be done.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
-pub(super) enum Work {
+pub(super) enum PasswordWork {
     #[serde(rename_all = "camelCase")]
     Argon2 {
         algorithm: String,
@@ -33,16 +33,16 @@ pub(super) enum Work {
 }
 
 /// The result of the work: the derived bytes, the text of a hash, or the answer whether the password is the one.
-pub(super) enum Done {
+pub(super) enum PasswordResult {
     Bytes(Vec<u8>),
     Text(String),
     Matches(bool),
 }
 
-impl Work {
+impl PasswordWork {
     /// # Errors
     /// When the parameters are outside of what the algorithm allows.
-    pub(super) fn perform(self) -> Result<Done, String> {
+    pub(super) fn perform(self) -> Result<PasswordResult, String> {
         match self {
             Self::Argon2 {
                 algorithm,
@@ -60,21 +60,21 @@ impl Work {
                 Argon2::new(algorithm, Version::V0x13, params)
                     .hash_password_into(password.as_bytes(), &salt, &mut derived)
                     .map_err(|error| error.to_string())?;
-                Ok(Done::Bytes(derived))
+                Ok(PasswordResult::Bytes(derived))
             }
             Self::BcryptHash { password, cost } => {
                 let hash = bcrypt::hash_with_result(password, cost).map_err(|error| error.to_string())?;
-                Ok(Done::Text(hash.format_for_version(bcrypt::Version::TwoB)))
+                Ok(PasswordResult::Text(hash.format_for_version(bcrypt::Version::TwoB)))
             }
             // A text that is no hash matches nothing.
-            Self::BcryptVerify { password, hash } => {
-                Ok(Done::Matches(bcrypt::verify(password, &hash).unwrap_or(false)))
-            }
+            Self::BcryptVerify { password, hash } => Ok(PasswordResult::Matches(
+                bcrypt::verify(password, &hash).unwrap_or(false),
+            )),
         }
     }
 }
 
-impl Done {
+impl PasswordResult {
     pub(super) fn into_v8<'s>(self, scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Value>> {
         match self {
             Self::Bytes(bytes) => {
@@ -91,12 +91,12 @@ impl Done {
 
 /// The promises that threads are to settle. Kept by V8 with the isolate.
 #[derive(Default)]
-pub(super) struct Pending {
+pub(super) struct PendingPromises {
     next: Cell<u32>,
     resolvers: RefCell<HashMap<u32, v8::Global<v8::PromiseResolver>>>,
 }
 
-impl Pending {
+impl PendingPromises {
     fn add(&self, resolver: v8::Global<v8::PromiseResolver>) -> u32 {
         let id = self.next.get();
         self.next.set(id.wrapping_add(1));
@@ -112,12 +112,12 @@ impl Pending {
 /// Performs the work on a thread of the isolate's pool, which ends with the isolate.
 pub(super) fn perform_elsewhere<'s>(
     scope: &mut v8::PinScope<'s, '_>,
-    work: Work,
+    work: PasswordWork,
 ) -> Option<v8::Local<'s, v8::Promise>> {
     let resolver = v8::PromiseResolver::new(scope)?;
     let promise = resolver.get_promise(scope);
     let global = v8::Global::new(scope, resolver);
-    let id = scope.get_slot::<Pending>()?.add(global);
+    let id = scope.get_slot::<PendingPromises>()?.add(global);
     let state = JsRuntime::op_state_from(scope);
     let (spawner, tracker) = {
         let state = state.borrow();
@@ -138,8 +138,8 @@ pub(super) fn perform_elsewhere<'s>(
     Some(promise)
 }
 
-fn settle(scope: &mut v8::PinScope<'_, '_>, id: u32, done: Result<Done, String>) {
-    let Some(resolver) = scope.get_slot::<Pending>().and_then(|pending| pending.take(id)) else {
+fn settle(scope: &mut v8::PinScope<'_, '_>, id: u32, done: Result<PasswordResult, String>) {
+    let Some(resolver) = scope.get_slot::<PendingPromises>().and_then(|pending| pending.take(id)) else {
         return;
     };
     let resolver = v8::Local::new(scope, resolver);

@@ -15,24 +15,24 @@ use std::sync::Arc;
 use deno_ast::MediaType;
 use deno_core::url::Url;
 
-use super::interference::{Interference, Modules};
+use super::interference::{Interference, ProjectModules};
 use crate::own_files::PRELUDE;
 use crate::source::caches::Caches;
 use crate::source::effects::{ModuleEffects, has_code};
 use crate::source::packages::is_of_package;
-use crate::source::snapshot::{Import, Read, SourceFile, SourceSnapshot};
+use crate::source::snapshot::{FileImport, ReadFiles, SourceFile, SourceSnapshot};
 use crate::source::transpile;
 
 /// The modules that an isolate evaluates before its load is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ahead {
+pub(crate) struct AheadModules {
     /// Node's modules, then packages.
     pub(crate) packages: Vec<Url>,
     /// The project's own modules.
     pub(crate) modules: Vec<PathBuf>,
 }
 
-impl Ahead {
+impl AheadModules {
     pub(crate) fn is_empty(&self) -> bool {
         self.packages.is_empty() && self.modules.is_empty()
     }
@@ -40,7 +40,7 @@ impl Ahead {
 
 /// The modules that a loaded project imports and that may be evaluated ahead of its next load, in the order of
 /// evaluation.
-pub(crate) struct Imported {
+pub(crate) struct ImportedModules {
     /// Node's modules, then packages.
     packages: Vec<Url>,
     /// The project's own modules, with the imports of each.
@@ -50,12 +50,12 @@ pub(crate) struct Imported {
 }
 
 /// One step of the project's evaluation.
-enum Evaluated {
+enum EvaluationStep {
     Package(PathBuf),
     Module(PathBuf),
 }
 
-impl Imported {
+impl ImportedModules {
     pub(crate) fn of(sources: &SourceSnapshot, caches: &Caches) -> Self {
         Self::with(sources, |path, file| effects(caches, path, file))
     }
@@ -64,7 +64,7 @@ impl Imported {
         let canonical = |path: &PathBuf| sources.canonical(path).unwrap_or_else(|_| path.clone());
         let entries: Vec<_> = sources.entries().iter().map(canonical).collect();
         let own = sources.own_files();
-        let mut modules = Modules::default();
+        let mut modules = ProjectModules::default();
         for (path, file) in own.iter().filter(|(path, _)| has_code(MediaType::from_path(path))) {
             modules.effects.insert(path.clone(), effects(path, file));
         }
@@ -91,9 +91,9 @@ impl Imported {
             changed,
             outside,
         } = Interference::between(&modules);
-        let is_last = |step: &Evaluated| match step {
-            Evaluated::Package(_) => false,
-            Evaluated::Module(file) => for_effect.contains(file) || outside.contains(file),
+        let is_last = |step: &EvaluationStep| match step {
+            EvaluationStep::Package(_) => false,
+            EvaluationStep::Module(file) => for_effect.contains(file) || outside.contains(file),
         };
         let end = evaluated
             .iter()
@@ -108,12 +108,12 @@ impl Imported {
         let mut own = Vec::new();
         for step in evaluated {
             match step {
-                Evaluated::Package(file) => packages.extend(Url::from_file_path(file)),
-                Evaluated::Module(file) if may_leave_its_place(&file) => {
+                EvaluationStep::Package(file) => packages.extend(Url::from_file_path(file)),
+                EvaluationStep::Module(file) if may_leave_its_place(&file) => {
                     let imports = modules.imports.get(&file).cloned().unwrap_or_default();
                     own.push((file, imports));
                 }
-                Evaluated::Module(_) => {}
+                EvaluationStep::Module(_) => {}
             }
         }
         Self {
@@ -124,7 +124,7 @@ impl Imported {
     }
 
     /// Tells whether all of this may be evaluated ahead.
-    pub(crate) fn has(&self, ahead: &Ahead) -> bool {
+    pub(crate) fn has(&self, ahead: &AheadModules) -> bool {
         let packages: HashSet<&Url> = self.packages.iter().collect();
         // Evaluating one of Node's modules changes nothing for others.
         let mut of_packages = ahead.packages.iter().filter(|url| url.scheme() != "node");
@@ -185,7 +185,7 @@ fn is_data(file: &Path) -> bool {
 }
 
 /// Returns Node's modules that the project's own modules import.
-fn builtins(read: &Read) -> Vec<Url> {
+fn builtins(read: &ReadFiles) -> Vec<Url> {
     let own = read
         .resolved
         .iter()
@@ -198,12 +198,12 @@ fn builtins(read: &Read) -> Vec<Url> {
 }
 
 struct Walk<'a> {
-    read: &'a Read,
-    modules: &'a mut Modules,
+    read: &'a ReadFiles,
+    modules: &'a mut ProjectModules,
     seen: HashSet<PathBuf>,
     /// The modules that are imported without a name.
     for_effect: HashSet<PathBuf>,
-    evaluated: Vec<Evaluated>,
+    evaluated: Vec<EvaluationStep>,
 }
 
 impl Walk<'_> {
@@ -223,7 +223,7 @@ impl Walk<'_> {
                 Some(file) => next = Some(file),
                 None => self
                     .evaluated
-                    .extend(begun.pop().map(|(path, _)| Evaluated::Module(path))),
+                    .extend(begun.pop().map(|(path, _)| EvaluationStep::Module(path))),
             }
         }
     }
@@ -237,7 +237,7 @@ impl Walk<'_> {
                 .extend(effects.imported_for_effect.iter().filter_map(file_of));
         }
         let imports = self.read.imports.get(path).into_iter().flatten();
-        let imports = imports.filter(|Import { is_lazy, .. }| !is_lazy);
+        let imports = imports.filter(|FileImport { is_lazy, .. }| !is_lazy);
         let imports: Vec<PathBuf> = imports.map(|import| import.file.to_path_buf()).collect();
         self.modules.meanings.insert(path.to_owned(), meanings);
         self.modules.imports.insert(path.to_owned(), imports.clone());
@@ -256,7 +256,7 @@ impl Walk<'_> {
 
     fn package(&mut self, file: &Path) {
         if self.seen.insert(file.to_owned()) {
-            self.evaluated.push(Evaluated::Package(file.to_owned()));
+            self.evaluated.push(EvaluationStep::Package(file.to_owned()));
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
     use deno_core::url::Url;
     use js_runtime_api::{Entry, EnvironmentSource, Project};
 
-    use super::{Ahead, Imported, files};
+    use super::{AheadModules, ImportedModules, files};
     use crate::source::effects::ModuleEffects;
     use crate::source::snapshot::SourceSnapshot;
     use crate::source::transpile;
@@ -314,8 +314,8 @@ mod tests {
         sources
     }
 
-    fn imported(sources: &SourceSnapshot) -> Imported {
-        Imported::with(sources, |path, file| {
+    fn imported(sources: &SourceSnapshot) -> ImportedModules {
+        ImportedModules::with(sources, |path, file| {
             let url = Url::from_file_path(path).unwrap();
             let text = std::str::from_utf8(&file.bytes).unwrap();
             let parsed = transpile::parse(&url, MediaType::from_path(path), text.into());
@@ -375,7 +375,7 @@ mod tests {
         ];
         let sources = loaded(folder.path(), modules);
         let url = |name: &str| Url::from_file_path(sources.project().root.join(name)).unwrap();
-        let of = |packages: &[&str], modules: &[&str]| Ahead {
+        let of = |packages: &[&str], modules: &[&str]| AheadModules {
             packages: packages.iter().copied().map(url).collect(),
             modules: modules.iter().map(|name| sources.project().root.join(name)).collect(),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use deno_core::url::Url;
 
-use crate::source::effects::{Effects, Export, Import, ModuleEffects, NAMELESS, WHOLE};
+use crate::source::effects::{Effects, ExportOrigin, ImportedName, ModuleEffects, NAMELESS, WHOLE};
 use crate::source::packages::is_of_package;
 
 /// The number of modules through which an export may be passed on.
@@ -15,7 +15,7 @@ const PASSED_ON: usize = 64;
 
 /// The project's own modules.
 #[derive(Default)]
-pub(crate) struct Modules {
+pub(crate) struct ProjectModules {
     /// The effects of the modules that have code.
     pub(crate) effects: HashMap<PathBuf, Arc<ModuleEffects>>,
     /// The URL that each specifier means, by module.
@@ -36,13 +36,13 @@ pub(crate) struct Interference {
 }
 
 /// The meaning of an import.
-enum Meaning<'a> {
+enum ImportMeaning<'a> {
     /// Something of a package, with the file; something of one of Node's modules, without.
     Package(Option<PathBuf>),
     /// A function or class of a module.
     Code(PathBuf, &'a str),
     /// The results of calls of these imports of a module.
-    Made(PathBuf, &'a BTreeSet<Import>),
+    Made(PathBuf, &'a BTreeSet<ImportedName>),
     /// Another value of a module.
     Value(PathBuf),
     Unknown,
@@ -52,7 +52,7 @@ enum Meaning<'a> {
 type Run<'a> = (PathBuf, Option<&'a str>);
 
 impl Interference {
-    pub(crate) fn between(modules: &Modules) -> Self {
+    pub(crate) fn between(modules: &ProjectModules) -> Self {
         let mut all = Self::default();
         for module in modules.imports.keys() {
             let mut one = Evaluation {
@@ -75,7 +75,7 @@ impl Interference {
 
 /// The evaluation of one module, followed into the code that it runs.
 struct Evaluation<'a> {
-    modules: &'a Modules,
+    modules: &'a ProjectModules,
     module: &'a Path,
     found: Interference,
     queue: Vec<Run<'a>>,
@@ -169,80 +169,82 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn change(&mut self, module: &Path, import: &Import) {
+    fn change(&mut self, module: &Path, import: &ImportedName) {
         match self.modules.meaning(module, import) {
-            Meaning::Package(file) => {
+            ImportMeaning::Package(file) => {
                 self.act_outside();
                 self.found.changed.extend(file);
             }
-            Meaning::Code(module, _) | Meaning::Made(module, _) | Meaning::Value(module) => self.change_module(module),
-            Meaning::Unknown => self.act_outside(),
+            ImportMeaning::Code(module, _) | ImportMeaning::Made(module, _) | ImportMeaning::Value(module) => {
+                self.change_module(module)
+            }
+            ImportMeaning::Unknown => self.act_outside(),
         }
     }
 
-    fn call(&mut self, module: &Path, import: &Import) {
+    fn call(&mut self, module: &Path, import: &ImportedName) {
         match self.modules.meaning(module, import) {
-            Meaning::Package(_) => {}
-            Meaning::Code(module, function) => self.queue.push((module, Some(function))),
-            Meaning::Made(module, by) if self.modules.is_made_by_packages(&module, by) => {}
-            Meaning::Made(module, _) => self.change_what_it_reaches(module),
-            Meaning::Value(module) => {
+            ImportMeaning::Package(_) => {}
+            ImportMeaning::Code(module, function) => self.queue.push((module, Some(function))),
+            ImportMeaning::Made(module, by) if self.modules.is_made_by_packages(&module, by) => {}
+            ImportMeaning::Made(module, _) => self.change_what_it_reaches(module),
+            ImportMeaning::Value(module) => {
                 // A method that is written in an object, perhaps.
                 self.queue.extend(self.modules.nameless_functions(&module));
                 self.change_module(module);
             }
-            Meaning::Unknown => self.act_outside(),
+            ImportMeaning::Unknown => self.act_outside(),
         }
     }
 
-    fn call_result(&mut self, module: &Path, import: &Import) {
+    fn call_result(&mut self, module: &Path, import: &ImportedName) {
         match self.modules.meaning(module, import) {
-            Meaning::Package(_) => {}
-            Meaning::Made(module, by) if self.modules.is_made_by_packages(&module, by) => {}
-            Meaning::Code(module, _) | Meaning::Made(module, _) | Meaning::Value(module) => {
+            ImportMeaning::Package(_) => {}
+            ImportMeaning::Made(module, by) if self.modules.is_made_by_packages(&module, by) => {}
+            ImportMeaning::Code(module, _) | ImportMeaning::Made(module, _) | ImportMeaning::Value(module) => {
                 self.change_what_it_reaches(module);
             }
-            Meaning::Unknown => self.act_outside(),
+            ImportMeaning::Unknown => self.act_outside(),
         }
     }
 }
 
-impl Modules {
-    fn meaning(&self, module: &Path, import: &Import) -> Meaning<'_> {
+impl ProjectModules {
+    fn meaning(&self, module: &Path, import: &ImportedName) -> ImportMeaning<'_> {
         let mut looked = HashSet::new();
         let mut next = vec![(module.to_owned(), import.specifier.clone(), import.name.clone())];
         let mut last = None;
         while let Some((from, specifier, name)) = next.pop() {
             if looked.len() > PASSED_ON {
-                return Meaning::Unknown;
+                return ImportMeaning::Unknown;
             }
             let Some(url) = self.meanings.get(&from).and_then(|meanings| meanings.get(&*specifier)) else {
-                return Meaning::Unknown;
+                return ImportMeaning::Unknown;
             };
             let Ok(file) = Url::parse(url).map_err(drop).and_then(|url| url.to_file_path()) else {
                 return if url.starts_with("node:") {
-                    Meaning::Package(None)
+                    ImportMeaning::Package(None)
                 } else {
-                    Meaning::Unknown
+                    ImportMeaning::Unknown
                 };
             };
             if is_of_package(&file) {
-                return Meaning::Package(Some(file));
+                return ImportMeaning::Package(Some(file));
             }
             let Some(of) = self.effects.get(&file) else {
-                return Meaning::Value(file);
+                return ImportMeaning::Value(file);
             };
             if of.is_script || name == WHOLE {
-                return Meaning::Unknown;
+                return ImportMeaning::Unknown;
             }
             if !looked.insert((file.clone(), name.clone())) {
                 continue;
             }
             match of.exports.get(&name) {
-                Some(Export::Same(same)) => next.push((file, same.specifier.clone(), same.name.clone())),
-                Some(Export::Made(by)) => return Meaning::Made(file, by),
-                Some(Export::Code(function)) => return Meaning::Code(file, function),
-                Some(Export::Value) => return Meaning::Value(file),
+                Some(ExportOrigin::Same(same)) => next.push((file, same.specifier.clone(), same.name.clone())),
+                Some(ExportOrigin::Made(by)) => return ImportMeaning::Made(file, by),
+                Some(ExportOrigin::Code(function)) => return ImportMeaning::Code(file, function),
+                Some(ExportOrigin::Value) => return ImportMeaning::Value(file),
                 None => {
                     let others = of.exports_all_of.iter().rev();
                     next.extend(others.map(|specifier| (file.clone(), specifier.clone(), name.clone())));
@@ -250,11 +252,11 @@ impl Modules {
                 }
             }
         }
-        last.map_or(Meaning::Unknown, Meaning::Value)
+        last.map_or(ImportMeaning::Unknown, ImportMeaning::Value)
     }
 
     /// Tells whether packages gave the value, whatever modules it came through.
-    fn is_made_by_packages(&self, module: &Path, by: &BTreeSet<Import>) -> bool {
+    fn is_made_by_packages(&self, module: &Path, by: &BTreeSet<ImportedName>) -> bool {
         let mut looked = HashSet::new();
         let mut next: Vec<_> = by.iter().map(|import| (module.to_owned(), import)).collect();
         while let Some((module, import)) = next.pop() {
@@ -262,9 +264,9 @@ impl Modules {
                 continue;
             }
             match self.meaning(&module, import) {
-                Meaning::Package(_) => {}
-                Meaning::Made(module, by) => next.extend(by.iter().map(|import| (module.clone(), import))),
-                Meaning::Code(..) | Meaning::Value(_) | Meaning::Unknown => return false,
+                ImportMeaning::Package(_) => {}
+                ImportMeaning::Made(module, by) => next.extend(by.iter().map(|import| (module.clone(), import))),
+                ImportMeaning::Code(..) | ImportMeaning::Value(_) | ImportMeaning::Unknown => return false,
             }
         }
         true

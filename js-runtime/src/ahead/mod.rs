@@ -5,4 +5,4 @@
 mod imported;
 mod interference;
 
-pub(crate) use imported::{Ahead, Imported, files};
+pub(crate) use imported::{AheadModules, ImportedModules, files};

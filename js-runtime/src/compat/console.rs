@@ -13,7 +13,7 @@ const LONGEST: usize = 1 << 20;
 
 /// The call that text was written for; its parts are empty where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Caller {
+pub(super) struct OutputCall {
     pub(super) function: String,
     pub(super) run: String,
     pub(super) step: String,
@@ -27,21 +27,21 @@ pub(super) enum Stream {
 }
 
 /// The writer of a line that has not ended yet.
-type Writer = (Stream, Caller);
+type LineSource = (Stream, OutputCall);
 
 /// The destination of one isolate's lines. Lives on the isolate's thread; at its end it gives the lines that are
 /// left.
-pub(super) struct Console(Rc<Written>);
+pub(super) struct Console(Rc<ConsoleState>);
 
-struct Written {
+struct ConsoleState {
     isolate: Name,
     said: Cell<u64>,
-    unfinished: RefCell<BTreeMap<Writer, Lines>>,
+    unfinished: RefCell<BTreeMap<LineSource, Lines>>,
 }
 
 impl Console {
     pub(super) fn new(isolate: Name) -> Self {
-        Self(Rc::new(Written {
+        Self(Rc::new(ConsoleState {
             isolate,
             said: Cell::default(),
             unfinished: RefCell::default(),
@@ -54,12 +54,12 @@ impl Console {
     }
 
     /// Logs a line of the console.
-    pub(super) fn log(&self, level: &str, text: &str, caller: &Caller) {
+    pub(super) fn log(&self, level: &str, text: &str, caller: &OutputCall) {
         self.0.said.set(self.0.said.get() + 1);
         self.0.finish_all_of(caller);
         let (isolate, text) = (self.0.isolate.get(), &*shortened(text));
         let isolate = &*isolate;
-        let Caller { function, run, step } = caller;
+        let OutputCall { function, run, step } = caller;
         let (function, run, step) = (known(function), known(run), known(step));
         match level {
             "debug" => tracing::debug!(target: "user", isolate, function, run, step, "{text}"),
@@ -70,7 +70,7 @@ impl Console {
     }
 
     /// Takes bytes that were written to a stream. A line that has not ended waits a little for the rest.
-    pub(super) fn write(&self, stream: Stream, bytes: &[u8], caller: Caller) {
+    pub(super) fn write(&self, stream: Stream, bytes: &[u8], caller: OutputCall) {
         self.0.said.set(self.0.said.get() + 1);
         let writer = (stream, caller);
         let mut unfinished = self.0.unfinished.borrow_mut();
@@ -99,38 +99,38 @@ fn shortened(text: &str) -> Cow<'_, str> {
     format!("{}… ({} bytes in all)", &text[..end], text.len()).into()
 }
 
-async fn finish_later(written: Weak<Written>, writer: Writer) {
+async fn finish_later(written: Weak<ConsoleState>, writer: LineSource) {
     tokio::time::sleep(PATIENCE).await;
     if let Some(written) = written.upgrade() {
         written.finish(&writer);
     }
 }
 
-impl Written {
+impl ConsoleState {
     /// Finishes the caller's unfinished lines: text written before a line of the console comes before that line.
-    fn finish_all_of(&self, caller: &Caller) {
-        let of_caller = |(_, whose): &&Writer| whose == caller;
+    fn finish_all_of(&self, caller: &OutputCall) {
+        let of_caller = |(_, whose): &&LineSource| whose == caller;
         let writers: Vec<_> = self.unfinished.borrow().keys().filter(of_caller).cloned().collect();
         writers.iter().for_each(|writer| self.finish(writer));
     }
 
-    fn finish(&self, writer: &Writer) {
+    fn finish(&self, writer: &LineSource) {
         let unfinished = self.unfinished.borrow_mut().remove(writer);
         if let Some(mut lines) = unfinished {
             lines.end(|line| self.line(writer, line));
         }
     }
 
-    fn line(&self, (stream, caller): &Writer, text: &str) {
+    fn line(&self, (stream, caller): &LineSource, text: &str) {
         let (isolate, stream) = (self.isolate.get(), stream.name());
         let isolate = &*isolate;
-        let Caller { function, run, step } = caller;
+        let OutputCall { function, run, step } = caller;
         let (function, run, step) = (known(function), known(run), known(step));
         tracing::info!(target: "user", isolate, stream, function, run, step, "{text}");
     }
 }
 
-impl Drop for Written {
+impl Drop for ConsoleState {
     fn drop(&mut self) {
         for (writer, mut lines) in std::mem::take(self.unfinished.get_mut()) {
             lines.end(|line| self.line(&writer, line));

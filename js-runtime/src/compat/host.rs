@@ -10,7 +10,7 @@ use deno_core::{JsRuntime, v8};
 use deno_runtime::deno_io::ChildProcessStdio;
 
 use super::children::Groups;
-use super::console::{Caller, Console, Stream};
+use super::console::{Console, OutputCall, Stream};
 use super::witness;
 use crate::control::{Control, Name};
 use crate::loader::Modules;
@@ -18,7 +18,7 @@ use crate::source::snapshot::SourceSnapshot;
 
 /// The state that V8 keeps with the isolate, and drops with it. It is not in Deno's state, which may be borrowed
 /// while JavaScript runs.
-struct Host {
+struct HostObject {
     console: Console,
     groups: RefCell<Groups>,
     sources: Arc<SourceSnapshot>,
@@ -28,13 +28,13 @@ struct Host {
 /// Returns the number of lines and writes of the isolate's user code so far.
 pub(crate) fn said(runtime: &mut JsRuntime) -> u64 {
     deno_core::scope!(scope, runtime);
-    scope.get_slot::<Host>().map_or(0, |host| host.console.said())
+    scope.get_slot::<HostObject>().map_or(0, |host| host.console.said())
 }
 
 type Arguments<'s> = v8::FunctionCallbackArguments<'s>;
-type Returned<'s> = v8::ReturnValue<'s, v8::Value>;
+type ReturnValue<'s> = v8::ReturnValue<'s, v8::Value>;
 
-/// Makes the object `Host` of `host.ts`; `None` when V8 is out of memory.
+/// Makes the object `HostObject` of `host.ts`; `None` when V8 is out of memory.
 pub(crate) fn object<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     sources: Arc<SourceSnapshot>,
@@ -42,7 +42,7 @@ pub(crate) fn object<'s>(
     name: Name,
     sockets: Option<&Path>,
 ) -> Option<v8::Local<'s, v8::Object>> {
-    scope.set_slot(Host {
+    scope.set_slot(HostObject {
         console: Console::new(name),
         groups: RefCell::default(),
         sources,
@@ -88,17 +88,17 @@ pub(crate) fn object<'s>(
 }
 
 /// Logs a line. Arguments: level, text, and the caller.
-fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn log(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let level = arguments.get(0).to_rust_string_lossy(scope);
     let text = arguments.get(1).to_rust_string_lossy(scope);
     let caller = caller(scope, &arguments);
-    if let Some(host) = scope.get_slot::<Host>() {
+    if let Some(host) = scope.get_slot::<HostObject>() {
         host.console.log(&level, &text, &caller);
     }
 }
 
 /// Writes to a stream. Arguments: stream, bytes, and the caller.
-fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let stream = match arguments.get(0).to_rust_string_lossy(scope).as_str() {
         "stderr" => Stream::Stderr,
         _ => Stream::Stdout,
@@ -109,33 +109,33 @@ fn write(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned
     let mut bytes = vec![0; view.byte_length()];
     view.copy_contents(&mut bytes);
     let caller = caller(scope, &arguments);
-    if let Some(host) = scope.get_slot::<Host>() {
+    if let Some(host) = scope.get_slot::<HostObject>() {
         host.console.write(stream, &bytes, caller);
     }
 }
 
-fn group_begun(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn group_begun(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let leader = process_id(scope, &arguments);
-    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<HostObject>()) {
         host.groups.borrow_mut().begun(leader);
     }
 }
 
-fn group_left(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn group_left(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let leader = process_id(scope, &arguments);
-    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<Host>()) {
+    if let (Some(leader), Some(host)) = (leader, scope.get_slot::<HostObject>()) {
         host.groups.borrow_mut().left(leader);
     }
 }
 
 /// Returns the meaning of a request, if it is known. Arguments: the request, the file that requires, and the file
 /// that was found, if that is to be noted.
-fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let request = arguments.get(0).to_rust_string_lossy(scope);
     let from = arguments.get(1).to_rust_string_lossy(scope);
     let found = arguments.get(2);
     let found = (!found.is_undefined()).then(|| found.to_rust_string_lossy(scope));
-    let known = scope.get_slot::<Host>().and_then(|host| {
+    let known = scope.get_slot::<HostObject>().and_then(|host| {
         if let Some(found) = &found {
             host.sources.note_resolved(&request, &from, found);
         }
@@ -147,23 +147,23 @@ fn remember(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut retu
 }
 
 /// Notes that work goes on for a call. Argument: the number of the call.
-fn hold(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn hold(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let call = call_number(scope, &arguments);
-    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<HostObject>()) {
         host.control.hold(call);
     }
 }
 
-fn release(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn release(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let call = call_number(scope, &arguments);
-    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<HostObject>()) {
         host.control.release(call);
     }
 }
 
-fn is_hung_up(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn is_hung_up(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let call = call_number(scope, &arguments);
-    if let (Some(call), Some(host)) = (call, scope.get_slot::<Host>()) {
+    if let (Some(call), Some(host)) = (call, scope.get_slot::<HostObject>()) {
         returned.set_bool(host.control.is_hung_up(call));
     }
 }
@@ -173,12 +173,12 @@ fn call_number(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> O
 }
 
 /// Notes that a child process begins, of which Deno's audit is not told.
-fn act(_: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, _: Returned<'_>) {
+fn act(_: &mut v8::PinScope<'_, '_>, _: Arguments<'_>, _: ReturnValue<'_>) {
     witness::act();
 }
 
 /// Marks a module's progress. Arguments: the module's URL, and the number of the top-level await that it has come to.
-fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<'_>) {
+fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: ReturnValue<'_>) {
     let url = arguments.get(0).to_rust_string_lossy(scope);
     let Some(number) = arguments.get(1).int32_value(scope) else {
         return;
@@ -189,7 +189,7 @@ fn mark(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, _: Returned<
 }
 
 /// Returns functions in Rust. Argument: the name of built-in modules.
-fn natives_of(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: Returned<'_>) {
+fn natives_of(scope: &mut v8::PinScope<'_, '_>, arguments: Arguments<'_>, mut returned: ReturnValue<'_>) {
     let name = arguments.get(0).to_rust_string_lossy(scope);
     let state = JsRuntime::op_state_from(scope);
     let modules = state.borrow().borrow::<Rc<Modules>>().clone();
@@ -203,9 +203,9 @@ fn process_id(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Op
     arguments.get(0).int32_value(scope).filter(|id| *id > 1)
 }
 
-fn caller(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> Caller {
+fn caller(scope: &mut v8::PinScope<'_, '_>, arguments: &Arguments<'_>) -> OutputCall {
     let argument = |index| arguments.get(index).to_rust_string_lossy(scope);
-    Caller {
+    OutputCall {
         function: argument(2),
         run: argument(3),
         step: argument(4),

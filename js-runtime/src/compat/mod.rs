@@ -1,7 +1,7 @@
 //! Keeps the effects of user code on its process inside its isolate.
 //!
-//! Deno's own operations read and change the whole process, so this extension replaces them: `ending` by operations
-//! that end the isolate, `environment` and `signals` by operations that keep their state in it (with `zone`, for the
+//! Deno's own operations read and change the whole process, so this extension replaces them: `exit` by operations
+//! that end the isolate, `process_env` and `signals` by operations that keep their state in it (with `zone`, for the
 //! variable TZ), `require`'s first look by the project's own, `process` by errors that say what to write instead.
 //! `response` saves work that is for nothing here, `stripping` parses with room on the stack.
 //!
@@ -19,12 +19,12 @@ pub(crate) mod certificates;
 mod channel;
 mod children;
 mod console;
-mod ending;
-pub(crate) mod environment;
+mod exit;
 pub(crate) mod files;
 pub(crate) mod host;
 mod lines;
 mod process;
+pub(crate) mod process_env;
 mod response;
 mod signals;
 pub(crate) mod stdio;
@@ -36,23 +36,23 @@ use crate::control::Control;
 use crate::loader::Modules;
 use crate::loader::require;
 use crate::source;
-use environment::Environment;
+use process_env::IsolateEnvironment;
 
 extension!(
     baton_compat,
-    options = { control: Arc<Control>, environment: Environment, modules: Rc<Modules> },
+    options = { control: Arc<Control>, environment: IsolateEnvironment, modules: Rc<Modules> },
     middleware = |op| match op.name {
-        "op_exit" => op.with_implementation_from(&ending::op_baton_exit()),
-        "op_process_abort" => op.with_implementation_from(&ending::op_baton_abort()),
-        "op_node_process_kill" => op.with_implementation_from(&ending::op_baton_node_kill()),
-        "op_kill" => op.with_implementation_from(&ending::op_baton_kill()),
+        "op_exit" => op.with_implementation_from(&exit::op_baton_exit()),
+        "op_process_abort" => op.with_implementation_from(&exit::op_baton_abort()),
+        "op_node_process_kill" => op.with_implementation_from(&exit::op_baton_node_kill()),
+        "op_kill" => op.with_implementation_from(&exit::op_baton_kill()),
 
-        "op_env" => op.with_implementation_from(&environment::op_baton_env()),
-        "op_get_env" => op.with_implementation_from(&environment::op_baton_get_env()),
-        "op_get_env_no_permission_check" => op.with_implementation_from(&environment::op_baton_get_env_of_node()),
-        "op_set_env" => op.with_implementation_from(&environment::op_baton_set_env()),
-        "op_delete_env" => op.with_implementation_from(&environment::op_baton_delete_env()),
-        "op_node_load_env_file" => op.with_implementation_from(&environment::op_baton_load_env_file()),
+        "op_env" => op.with_implementation_from(&process_env::op_baton_env()),
+        "op_get_env" => op.with_implementation_from(&process_env::op_baton_get_env()),
+        "op_get_env_no_permission_check" => op.with_implementation_from(&process_env::op_baton_get_env_of_node()),
+        "op_set_env" => op.with_implementation_from(&process_env::op_baton_set_env()),
+        "op_delete_env" => op.with_implementation_from(&process_env::op_baton_delete_env()),
+        "op_node_load_env_file" => op.with_implementation_from(&process_env::op_baton_load_env_file()),
 
         "op_signal_bind" => op.with_implementation_from(&signals::op_baton_signal_bind()),
         "op_signal_poll" => op.with_implementation_from(&signals::op_baton_signal_poll()),
@@ -87,12 +87,12 @@ pub(crate) fn extension(
     variables: &source::environment::Environment,
     modules: Rc<Modules>,
 ) -> Extension {
-    baton_compat::init(control, Environment::with(variables), modules)
+    baton_compat::init(control, IsolateEnvironment::with(variables), modules)
 }
 
 /// Has a new isolate, to which that extension belongs, tell the time in its generation's zone.
 pub(crate) fn begin_zone(runtime: &mut JsRuntime) {
     let state = runtime.op_state();
-    let zone = state.borrow().borrow::<Environment>().zone().map(str::to_owned);
+    let zone = state.borrow().borrow::<IsolateEnvironment>().zone().map(str::to_owned);
     zone::begin(runtime, zone.as_deref());
 }

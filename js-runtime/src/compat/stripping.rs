@@ -8,7 +8,7 @@ use deno_core::op2;
 use deno_core::url::Url;
 use deno_error::JsErrorBox;
 
-use crate::source::nesting::Room;
+use crate::source::nesting::StackRoom;
 
 #[op2]
 #[string]
@@ -17,7 +17,7 @@ pub(super) fn op_baton_strip_typescript_types(
     #[string] mode: &str,
     source_map: bool,
 ) -> Result<String, JsErrorBox> {
-    let room = Room::of(&code, MediaType::TypeScript);
+    let room = StackRoom::of(&code, MediaType::TypeScript);
     let room = room.map_err(|_| JsErrorBox::new("SyntaxError", "The code is nested too deeply to be parsed"))?;
     room.run(|| strip(code, mode == "strip", source_map))
 }

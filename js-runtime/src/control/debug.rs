@@ -14,12 +14,12 @@ use js_runtime_api::DebugSession;
 pub(crate) struct Debug {
     /// V8's inspector, once it is up.
     inspector: OnceLock<mpsc::UnboundedSender<InspectorSessionProxy>>,
-    sessions: Mutex<Sessions>,
+    sessions: Mutex<OpenSessions>,
     paused: AtomicUsize,
 }
 
 #[derive(Default)]
-struct Sessions {
+struct OpenSessions {
     ended: bool,
     next: u64,
     open: Vec<(u64, mpsc::UnboundedSender<String>)>,
@@ -51,7 +51,7 @@ impl Debug {
         sessions.next += 1;
         sessions.open.push((id, to_isolate.clone()));
         drop(sessions);
-        let mut session = Session {
+        let mut session = DebuggerSession {
             debug: self.clone(),
             id,
             paused: false,
@@ -84,7 +84,7 @@ impl Debug {
         self.paused.load(Ordering::Acquire) > 0
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+    fn sessions(&self) -> MutexGuard<'_, OpenSessions> {
         // Nothing panics while it holds the lock.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,13 +97,13 @@ impl fmt::Debug for Debug {
 }
 
 /// The session of one debugger. It lives in the stream that the debugger reads.
-struct Session {
+struct DebuggerSession {
     debug: Arc<Debug>,
     id: u64,
     paused: bool,
 }
 
-impl Session {
+impl DebuggerSession {
     /// Takes a message, which is written as V8 writes its notifications.
     fn hear(&mut self, message: &str) {
         if message.starts_with(r#"{"method":"Debugger.paused""#) {
@@ -124,7 +124,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for DebuggerSession {
     fn drop(&mut self) {
         self.set_paused(false);
         let mut sessions = self.debug.sessions();

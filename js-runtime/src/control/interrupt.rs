@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use deno_core::{JsRuntime, v8};
 
-use super::{Control, StoodAt};
+use super::{Control, StopPosition};
 use crate::own_files::{IMPORTS_A_PACKAGE, PRELUDE};
 
 /// The number of frames in which the interrupt looks for a module of Deno's that is being evaluated. Deno evaluates
@@ -72,7 +72,7 @@ extern "C" fn note_position_and_terminate(isolate: v8::UnsafeRawIsolatePtr, data
         }
         // There is no frame while a builtin goes on with an async function: V8 reads past the end of an empty trace.
         let position = frames().next().and_then(|frame| {
-            Some(StoodAt {
+            Some(StopPosition {
                 url: frame.get_script_name(scope)?.to_rust_string_lossy(scope),
                 line: u32::try_from(frame.get_line_number()).ok()?,
                 column: u32::try_from(frame.get_column()).ok()?,
@@ -102,7 +102,7 @@ fn interrupt_again(control: &Arc<Control>) -> bool {
     };
     match std::thread::Builder::new().name("stop".to_owned()).spawn(interrupt) {
         Ok(thread) => {
-            control.is_interrupted_again(thread);
+            control.note_interrupt(thread);
             true
         }
         Err(_) => false,

@@ -10,14 +10,14 @@ const NEAR: usize = 85;
 
 /// The memory that an isolate holds, in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Held {
+pub(crate) struct MemoryUse {
     pub(crate) heap: usize,
     pub(crate) buffers: usize,
     /// The memories of WebAssembly, which no allocator is asked for, and whatever else V8 counts beside its heap.
     pub(crate) webassembly: usize,
 }
 
-impl Held {
+impl MemoryUse {
     pub(crate) fn by(isolate: &mut v8::Isolate) -> Self {
         // Adjusting by nothing returns the whole.
         let outside = isolate.adjust_amount_of_external_allocated_memory(0);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use deno_core::url::Url;
 use deno_core::{JsRuntime, v8};
 use futures::task::AtomicWaker;
-use js_runtime_api::{Answer, RunningCall, Vitals};
+use js_runtime_api::{AnswerSlot, RunningCall, Vitals};
 use tokio::sync::watch;
 
 use crate::system::cpu_clock::ThreadClock;
@@ -24,18 +24,18 @@ mod name;
 
 use debug::Debug;
 use intake::{Intake, SharedIntake};
-pub(crate) use memory_use::{FamilyMemory, Held};
+pub(crate) use memory_use::{FamilyMemory, MemoryUse};
 pub(crate) use name::{Name, SPARE};
 
 /// The reason why an isolate is to leave its loop at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     /// The load took too long.
     TimedOut,
     /// Somebody ended the isolate.
     Terminated,
     /// User code called `process.exit`, or another function that ends a process.
-    Exited(Exit),
+    Exited(ExitCall),
     /// The isolate's memory reached a limit.
     OutOfMemory,
     /// The isolate's thread panicked.
@@ -44,7 +44,7 @@ pub(crate) enum Stop {
 
 /// The call of user code that would have ended its process.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Exit {
+pub(crate) struct ExitCall {
     /// The call as code would have it.
     pub(crate) call: String,
     pub(crate) code: i32,
@@ -56,7 +56,7 @@ pub(crate) struct Exit {
 
 /// The place at which JavaScript was stopped, in the code as V8 has it.
 #[derive(Debug, Clone)]
-pub(crate) struct StoodAt {
+pub(crate) struct StopPosition {
     pub(crate) url: String,
     pub(crate) line: u32,
     pub(crate) column: u32,
@@ -65,7 +65,7 @@ pub(crate) struct StoodAt {
 /// The state that the isolate's thread shares with its handles.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    stop: OnceLock<Stop>,
+    stop: OnceLock<StopReason>,
     intake: SharedIntake,
     cpu_clock: OnceLock<ThreadClock>,
     /// Tells whether the thread is gone: the system may give its number to another one.
@@ -73,19 +73,19 @@ pub(crate) struct Control {
     /// The number of worker threads that user code has started.
     workers: AtomicU64,
     pub(crate) memory: FamilyMemory,
-    finishing: watch::Sender<Finishing>,
+    finishing: watch::Sender<DrainProgress>,
     waker: AtomicWaker,
     v8: OnceLock<v8::IsolateHandle>,
-    stood_at: Mutex<Option<StoodAt>>,
+    stood_at: Mutex<Option<StopPosition>>,
     /// The thread that stops JavaScript in a moment, where it could not be stopped at once.
     interrupts: Mutex<Option<JoinHandle<()>>>,
-    vitals: Mutex<Signs>,
+    vitals: Mutex<DriverSigns>,
     pub(crate) debug: Arc<Debug>,
 }
 
 /// The progress of the work that user code finishes once its generation drains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Finishing {
+pub(crate) enum DrainProgress {
     /// User code was not told yet.
     #[default]
     NotTold,
@@ -99,12 +99,12 @@ pub(crate) enum Finishing {
 
 /// The signs that the driver gives of itself.
 #[derive(Debug, Default)]
-struct Signs {
+struct DriverSigns {
     /// The time since which the driver owes an answer to the question whether it lives.
     asked: Option<Instant>,
-    calls: BTreeMap<u64, Begun>,
+    calls: BTreeMap<u64, ActiveCall>,
     /// The calls for which work goes on beside their answers.
-    held: BTreeMap<u64, Holds>,
+    held: BTreeMap<u64, SideWork>,
     /// The processor time that the thread had used when it was charged last.
     charged: Duration,
     heap_used: u64,
@@ -113,22 +113,22 @@ struct Signs {
 
 /// A call that the isolate has begun.
 #[derive(Debug)]
-struct Begun {
+struct ActiveCall {
     cpu: Duration,
     /// The place for the answer, until it is given or lost.
-    answer: Option<Answer>,
+    answer: Option<AnswerSlot>,
 }
 
 /// The work that goes on for a call beside its answer.
 #[derive(Debug, Default)]
-struct Holds {
+struct SideWork {
     things: usize,
     hung_up: bool,
     /// The task that waits until no work is left.
     waiting: Option<Waker>,
 }
 
-impl Signs {
+impl DriverSigns {
     /// Charges what the thread has used since the last time to the calls that run.
     fn charge(&mut self, clock: Option<&ThreadClock>) {
         let Some(used) = clock.and_then(|clock| clock.read()) else {
@@ -168,7 +168,7 @@ impl Control {
 
     /// Stops the isolate for good: its calls are answered at once, also while native code keeps the
     /// thread. The first reason given stays.
-    pub(crate) fn stop(self: &Arc<Self>, reason: Stop) {
+    pub(crate) fn stop(self: &Arc<Self>, reason: StopReason) {
         if self.stop.set(reason).is_ok() {
             // Code that a debugger has paused would not notice the stop.
             self.debug.end();
@@ -183,12 +183,12 @@ impl Control {
         }
     }
 
-    pub(crate) fn stopped(&self) -> Option<&Stop> {
+    pub(crate) fn stopped(&self) -> Option<&StopReason> {
         self.stop.get()
     }
 
     /// Returns the same as [`Self::stopped`], and wakes the task once that changes.
-    pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&Stop> {
+    pub(crate) fn poll_stopped(&self, context: &Context<'_>) -> Option<&StopReason> {
         self.waker.register(context.waker());
         self.stopped()
     }
@@ -204,18 +204,18 @@ impl Control {
     }
 
     /// Notes the progress of the work that user code finishes once its generation drains.
-    pub(crate) fn is_finishing(&self, finishing: Finishing) {
+    pub(crate) fn note_drain_progress(&self, finishing: DrainProgress) {
         self.finishing.send_replace(finishing);
     }
 
     /// Follows the progress of that work.
-    pub(crate) fn finishing(&self) -> watch::Receiver<Finishing> {
+    pub(crate) fn finishing(&self) -> watch::Receiver<DrainProgress> {
         self.finishing.subscribe()
     }
 
     /// Tells whether user code was told to end: it may call `process.exit`.
     pub(crate) fn was_signalled(&self) -> bool {
-        *self.finishing.borrow() == Finishing::Signalled
+        *self.finishing.borrow() == DrainProgress::Signalled
     }
 
     /// Takes no more calls; running calls are finished.
@@ -259,9 +259,9 @@ impl Control {
             debuggers: self.debug.sessions_open(),
             paused: self.debug.is_paused(),
             finishing: match *self.finishing.borrow() {
-                Finishing::NotTold | Finishing::Drained => None,
-                Finishing::Draining => Some(js_runtime_api::Finishing::Draining),
-                Finishing::Signalled => Some(js_runtime_api::Finishing::Signal),
+                DrainProgress::NotTold | DrainProgress::Drained => None,
+                DrainProgress::Draining => Some(js_runtime_api::DrainWork::Draining),
+                DrainProgress::Signalled => Some(js_runtime_api::DrainWork::Signal),
             },
         };
         drop(signs);
@@ -276,7 +276,7 @@ impl Control {
     }
 
     /// Notes the thread that stops JavaScript in a moment. The thread before it has done so.
-    pub(super) fn is_interrupted_again(&self, thread: JoinHandle<()>) {
+    pub(super) fn note_interrupt(&self, thread: JoinHandle<()>) {
         self.join_interrupts(Some(thread));
     }
 
@@ -300,17 +300,17 @@ impl Control {
         self.signs().asked.take().is_some()
     }
 
-    pub(crate) fn note_memory(&self, Held { heap, buffers, .. }: Held) {
+    pub(crate) fn note_memory(&self, MemoryUse { heap, buffers, .. }: MemoryUse) {
         let mut signs = self.signs();
         signs.heap_used = heap as u64;
         signs.buffers_used = buffers as u64;
     }
 
     /// Keeps the answer until the call has ended or the isolate is stopped.
-    pub(crate) fn call_begun(&self, id: u64, answer: Answer) {
+    pub(crate) fn call_begun(&self, id: u64, answer: AnswerSlot) {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
-        let call = Begun {
+        let call = ActiveCall {
             cpu: Duration::ZERO,
             answer: self.stopped().is_none().then_some(answer),
         };
@@ -318,21 +318,21 @@ impl Control {
     }
 
     /// Returns the answer to be given, unless it was lost.
-    pub(crate) fn call_ended(&self, id: u64) -> Option<Answer> {
+    pub(crate) fn call_ended(&self, id: u64) -> Option<AnswerSlot> {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
         signs.calls.remove(&id)?.answer
     }
 
     /// Returns the answer to be given, unless it was lost, of a call that goes on until [`Self::call_ended`].
-    pub(crate) fn answer_begins(&self, id: u64) -> Option<Answer> {
+    pub(crate) fn answer_begins(&self, id: u64) -> Option<AnswerSlot> {
         let mut signs = self.signs();
         signs.charge(self.cpu_clock());
         signs.calls.get_mut(&id)?.answer.take()
     }
 
     /// Ends every call that has no answer yet, as [`Self::call_ended`] does.
-    pub(crate) fn unanswered_calls_ended(&self) -> Vec<Answer> {
+    pub(crate) fn unanswered_calls_ended(&self) -> Vec<AnswerSlot> {
         let mut signs = self.signs();
         let calls = signs.calls.extract_if(.., |_, call| call.answer.is_some());
         calls.filter_map(|(_, call)| call.answer).collect()
@@ -398,26 +398,26 @@ impl Control {
         }
     }
 
-    fn signs(&self) -> MutexGuard<'_, Signs> {
+    fn signs(&self) -> MutexGuard<'_, DriverSigns> {
         // Nothing panics while it holds the lock.
         self.vitals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn note_stood_at(&self, position: Option<StoodAt>) {
+    pub(crate) fn note_stood_at(&self, position: Option<StopPosition>) {
         *self.stood_at.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 
     /// Returns the place at which a loop was interrupted, if JavaScript ran at that moment.
-    pub(crate) fn stood_at(&self) -> Option<StoodAt> {
+    pub(crate) fn stood_at(&self) -> Option<StopPosition> {
         self.stood_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Stops running JavaScript; wakes a waiting thread.
     pub(crate) fn interrupt(self: &Arc<Self>) {
         match (self.v8.get(), self.stopped()) {
-            (Some(v8), Some(Stop::TimedOut | Stop::Terminated)) => interrupt::request(v8, self),
+            (Some(v8), Some(StopReason::TimedOut | StopReason::Terminated)) => interrupt::request(v8, self),
             // This runs on the isolate's own thread, in the middle of the JavaScript that is to end.
-            (Some(v8), Some(Stop::Exited(_) | Stop::OutOfMemory | Stop::Panicked)) => {
+            (Some(v8), Some(StopReason::Exited(_) | StopReason::OutOfMemory | StopReason::Panicked)) => {
                 v8.terminate_execution();
             }
             _ => {}

@@ -11,22 +11,22 @@ use deno_core::url::Url;
 use deno_core::{JsRuntime, PollEventLoopOptions, v8};
 use js_runtime_api::Entry;
 
-use super::load::{Load, run, to_v8};
-use crate::ahead::Ahead;
+use super::project_load::{Load, run, to_v8};
+use crate::ahead::AheadModules;
 use crate::compat;
 use crate::prelude::Prelude;
 use crate::source::packages::is_of_package;
 
 /// The reason why evaluation ahead of a load was given up.
 #[derive(Debug)]
-pub(crate) struct Acts {
+pub(crate) struct AheadFailure {
     /// The module or the package's file that is to blame, if one is.
     pub(crate) module: Option<PathBuf>,
-    pub(crate) how: How,
+    pub(crate) how: AheadFailureKind,
 }
 
 #[derive(Debug)]
-pub(crate) enum How {
+pub(crate) enum AheadFailureKind {
     Failed,
     /// The module printed or wrote.
     Said,
@@ -42,25 +42,25 @@ pub(crate) enum How {
 ///
 /// # Errors
 /// At the first that acts or fails; the isolate is good for nothing then.
-pub(crate) async fn evaluate(load: &mut Load<'_>, prelude: &Prelude, ahead: &Ahead) -> Result<(), Acts> {
+pub(crate) async fn evaluate(load: &mut Load<'_>, prelude: &Prelude, ahead: &AheadModules) -> Result<(), AheadFailure> {
     if ahead.packages.is_empty() {
         return Ok(());
     }
     let is_entry = matches!(load.modules.sources.project().entry, Entry::File(_));
     call(load, &prelude.begin_ahead, &is_entry, None).await?;
-    let mut before = Activity::of(load);
+    let mut before = IsolateActivity::of(load);
     for url in &ahead.packages {
         let file = url.to_file_path().ok();
         call(load, &prelude.import_package, &url.as_str(), file.clone()).await?;
         before = match file {
             Some(_) => before.compared(load, file)?,
             // A module of Node's own: anything that it opens is Deno's.
-            None => Activity::of(load),
+            None => IsolateActivity::of(load),
         };
     }
     if ahead.packages.iter().any(is_of_the_sdk) {
         call(load, &prelude.rehearse, &(), None).await?;
-        before = Activity::of(load);
+        before = IsolateActivity::of(load);
     }
     for module in &ahead.modules {
         let url = Url::from_file_path(module).map_err(|()| failed(Some(module.clone())))?;
@@ -79,7 +79,7 @@ async fn call(
     function: &v8::Global<v8::Function>,
     argument: &impl serde::Serialize,
     module: Option<PathBuf>,
-) -> Result<(), Acts> {
+) -> Result<(), AheadFailure> {
     let runtime = &mut load.worker.js_runtime;
     let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
     let called = run(runtime, load.control, function, &[argument]).await;
@@ -89,15 +89,15 @@ async fn call(
     })
 }
 
-const fn failed(module: Option<PathBuf>) -> Acts {
-    Acts {
+const fn failed(module: Option<PathBuf>) -> AheadFailure {
+    AheadFailure {
         module,
-        how: How::Failed,
+        how: AheadFailureKind::Failed,
     }
 }
 
 /// The activity in an isolate.
-struct Activity {
+struct IsolateActivity {
     /// The operations, resources and timers.
     open: RuntimeActivityStats,
     /// Tells whether there is nothing that the isolate waits for.
@@ -110,7 +110,7 @@ struct Activity {
     globals: u32,
 }
 
-impl Activity {
+impl IsolateActivity {
     fn of(load: &mut Load<'_>) -> Self {
         let runtime = &mut load.worker.js_runtime;
         let mut context = Context::from_waker(Waker::noop());
@@ -129,20 +129,20 @@ impl Activity {
     ///
     /// # Errors
     /// When it did more than compute.
-    fn compared(&self, load: &mut Load<'_>, module: Option<PathBuf>) -> Result<Self, Acts> {
+    fn compared(&self, load: &mut Load<'_>, module: Option<PathBuf>) -> Result<Self, AheadFailure> {
         let after = Self::of(load);
         let how = if after.said != self.said {
-            How::Said
+            AheadFailureKind::Said
         } else if after.acts != self.acts {
-            How::Reached
+            AheadFailureKind::Reached
         } else if after.globals != self.globals && module.as_deref().is_some_and(|file| !is_of_package(file)) {
-            How::Shared
+            AheadFailureKind::Shared
         } else if self.is_idle && !after.is_idle || after.has_more_than(self) {
-            How::Began
+            AheadFailureKind::Began
         } else {
             return Ok(after);
         };
-        Err(Acts { module, how })
+        Err(AheadFailure { module, how })
     }
 
     fn has_more_than(&self, before: &Self) -> bool {

@@ -7,7 +7,7 @@ use js_runtime_api::{CallQueue, LoadError, LoadProgress, Manifest, MemoryLimits}
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
-use crate::ahead::Ahead;
+use crate::ahead::AheadModules;
 use crate::built_in::BuiltIns;
 use crate::source::caches::Caches;
 use crate::source::snapshot::SourceSnapshot;
@@ -23,7 +23,7 @@ pub(crate) struct Spec {
     pub(crate) deno_dir: PathBuf,
     pub(crate) memory: MemoryLimits,
     /// The modules that the isolate evaluates before it knows its assignment.
-    pub(crate) ahead: Ahead,
+    pub(crate) ahead: AheadModules,
     /// The folder of an app's sockets; it goes with the isolate.
     pub(crate) sockets: Option<TempDir>,
 }
@@ -33,15 +33,15 @@ pub(crate) struct Assignment {
     pub(crate) name: String,
     /// The queue from which the calls come.
     pub(crate) queue: Arc<CallQueue>,
-    pub(crate) ready: oneshot::Sender<Result<Manifest, NotLoaded>>,
+    pub(crate) ready: oneshot::Sender<Result<Manifest, LoadFailure>>,
     pub(crate) progress: LoadProgress,
 }
 
-pub(super) type Assigned = oneshot::Receiver<Assignment>;
+pub(super) type AssignmentReceiver = oneshot::Receiver<Assignment>;
 
 /// The way in which an isolate gets its assignment.
-pub(crate) struct Coming {
-    pub(crate) assigned: Assigned,
+pub(crate) struct AssignmentInbox {
+    pub(crate) assigned: AssignmentReceiver,
     /// Receives `true` once the isolate waits for its assignment.
     pub(crate) waits: watch::Sender<bool>,
     /// Receives a module that must not be evaluated ahead.
@@ -50,16 +50,16 @@ pub(crate) struct Coming {
 
 /// The reason why an isolate takes no calls.
 #[derive(Debug)]
-pub(crate) enum NotLoaded {
+pub(crate) enum LoadFailure {
     Failed(LoadError),
     /// The modules that were evaluated ahead made a difference: the project is to be loaded in an isolate without
     /// them.
-    Unsuited(Unsuited),
+    Unsuited(AheadMismatch),
 }
 
 /// The reason why modules should not have been evaluated ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsuited {
+pub(crate) enum AheadMismatch {
     /// The modules cannot be evaluated ahead.
     Failed,
     /// The project's modules write to the environment, and packages might read that.

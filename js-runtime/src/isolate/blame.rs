@@ -7,27 +7,27 @@ use deno_core::error::{CoreError, JsError};
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use crate::control::{Exit, StoodAt};
+use crate::control::{ExitCall, StopPosition};
 use crate::diagnostics::{self, source_text};
 use crate::loader::Modules;
 use crate::position::Position;
 use crate::prelude::refusals;
 use crate::resolve::other_conditions;
 use crate::source::packages::is_of_package;
-use crate::source::types::{self, Export};
-use crate::source::waits::{self, Wait};
+use crate::source::top_level_await::{self, TopLevelAwait};
+use crate::source::types::{self, NonValueExport};
 
 /// The reason why a function of the prelude did not return.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum PreludeFailure {
     /// JavaScript threw.
     Threw(Box<JsError>),
     /// Nothing is left to run, and the promise is still pending.
     NeverSettles,
     /// The load took too long; with the place where JavaScript stood, if it ran.
-    TimedOut(Option<StoodAt>),
+    TimedOut(Option<StopPosition>),
     /// User code called `process.exit`, or another function that ends a process.
-    Exited(Exit),
+    Exited(ExitCall),
     /// The isolate's memory reached a limit.
     OutOfMemory,
     /// Nobody waits for the load any more.
@@ -40,7 +40,7 @@ const NEVER_SETTLES: &str = "a top-level await never settles: nothing is left th
 
 const AWAIT_IN_A_FUNCTION: &str = "Move the await into a function, or await something that ends.";
 
-impl Failure {
+impl PreludeFailure {
     /// Tells the user the reason, given the module that was being imported and the modules before it.
     pub(super) fn explain(self, module: &Url, modules: &Modules, evaluated: &[Url]) -> LoadError {
         match self {
@@ -173,7 +173,7 @@ fn advice_on_type(modules: &Modules, importer: &Url, specifier: &str, name: &str
         };
         let text = source_text(&url, &modules.sources);
         match types::export_of(&url, &text, &looked_for) {
-            Export::Type => {
+            NonValueExport::Type => {
                 let path = url.to_file_path().unwrap_or_default();
                 let root = &modules.sources.project().root;
                 let file = path.strip_prefix(root).unwrap_or(&path).display();
@@ -182,7 +182,7 @@ fn advice_on_type(modules: &Modules, importer: &Url, specifier: &str, name: &str
                      {name} }}` or `export type {{ {name} }}`."
                 ));
             }
-            Export::Elsewhere(places) => {
+            NonValueExport::Elsewhere(places) => {
                 left.extend(
                     places
                         .into_iter()
@@ -266,7 +266,7 @@ fn split_place(message: &str) -> Option<(&str, Url, usize, usize)> {
 }
 
 /// Returns the place of the interrupted loop in the original source.
-fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
+fn running_at(at: &StopPosition, modules: &Modules) -> Option<Position> {
     let url = Url::parse(&at.url).ok().filter(|url| url.scheme() == "file")?;
     let (line, column) = modules.original_position(&url, at.line, at.column);
     let text = source_text(&url, &modules.sources);
@@ -278,7 +278,7 @@ fn running_at(at: &StoodAt, modules: &Modules) -> Option<Position> {
     ))
 }
 
-fn exited(exit: Exit, module: &Url, modules: &Modules) -> LoadError {
+fn exited(exit: ExitCall, module: &Url, modules: &Modules) -> LoadError {
     let (url, line, column) = exit.place.unwrap_or_else(|| (module.clone(), 1, 1));
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
     let message = format!("the module called {} while it was loading", exit.call);
@@ -311,7 +311,7 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         let url = Url::from_file_path(path).ok()?;
         let number = modules.awaits_at(&url)?;
         let text = source_text(&url, &modules.sources);
-        let offset = waits::waits(&url, &text).get(number)?.offset;
+        let offset = top_level_await::waits(&url, &text).get(number)?.offset;
         let position = Position::of_offset(&url, &text, offset);
         Some(LoadError {
             help: Some(AWAIT_IN_A_FUNCTION.to_owned()),
@@ -327,10 +327,10 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         .filter_map(|path| Url::from_file_path(path).ok())
         .find_map(|url| {
             let text = source_text(&url, &modules.sources);
-            let waits = waits::waits(&url, &text);
+            let waits = top_level_await::waits(&url, &text);
             let likely = waits.iter().find(|wait| wait.is_exported).or(waits.first())?;
             let others = waits.iter().filter(|wait| *wait != likely);
-            let position = |wait: &Wait| Position::of_offset(&url, &text, wait.offset);
+            let position = |wait: &TopLevelAwait| Position::of_offset(&url, &text, wait.offset);
             let error = position(likely).into_error(LoadErrorKind::Timeout, message.to_owned());
             Some((error, others.map(|wait| position(wait).line()).collect::<Vec<_>>()))
         });

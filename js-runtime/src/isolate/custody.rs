@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use js_runtime_api::Ended;
+use js_runtime_api::IsolateEnd;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::fatal::End;
+use super::fatal::ThreadEnd;
 use crate::control::Name;
 
 /// The limit for a thread to end once it was stopped. JavaScript ends at once. Native code that waits for something
@@ -21,15 +21,15 @@ pub(super) const ENDS_WITHIN: Duration = Duration::from_secs(3);
 pub(super) struct Custody {
     isolate: Name,
     /// The parts, until somebody has waited for them.
-    parts: Option<Parts>,
+    parts: Option<CustodyParts>,
     /// The reason of the end, once the thread has given everything back.
-    ended: watch::Receiver<Option<End>>,
-    engine: Arc<LeftBehind>,
+    ended: watch::Receiver<Option<ThreadEnd>>,
+    engine: Arc<EndingIsolates>,
     runtime: Handle,
     is_left_behind: bool,
 }
 
-struct Parts {
+struct CustodyParts {
     thread: JoinHandle<()>,
     output: JoinSet<()>,
 }
@@ -40,12 +40,12 @@ impl Custody {
         isolate: Name,
         thread: JoinHandle<()>,
         output: JoinSet<()>,
-        ended: watch::Receiver<Option<End>>,
-        engine: Arc<LeftBehind>,
+        ended: watch::Receiver<Option<ThreadEnd>>,
+        engine: Arc<EndingIsolates>,
     ) -> Self {
         Self {
             isolate,
-            parts: Some(Parts { thread, output }),
+            parts: Some(CustodyParts { thread, output }),
             ended,
             engine,
             runtime: Handle::current(),
@@ -54,12 +54,12 @@ impl Custody {
     }
 
     /// Follows the end of the thread.
-    pub(super) fn ended(&self) -> watch::Receiver<Option<End>> {
+    pub(super) fn ended(&self) -> watch::Receiver<Option<ThreadEnd>> {
         self.ended.clone()
     }
 
     /// Waits until all of the isolate is gone, and tells why it ended.
-    pub(super) async fn gone(&mut self) -> Ended {
+    pub(super) async fn gone(&mut self) -> IsolateEnd {
         let end = end(&mut self.ended).await;
         if let Some(parts) = self.parts.take() {
             parts.join(&end).await;
@@ -98,9 +98,9 @@ impl Drop for Custody {
     }
 }
 
-impl Parts {
+impl CustodyParts {
     /// Waits for the last instructions of a thread that has told its end, and for its last lines.
-    async fn join(mut self, end: &End) {
+    async fn join(mut self, end: &ThreadEnd) {
         if !end.lost {
             let _ = tokio::task::spawn_blocking(move || self.thread.join()).await;
         }
@@ -109,20 +109,20 @@ impl Parts {
 }
 
 /// Waits until the thread tells its end.
-pub(super) async fn end(ended: &mut watch::Receiver<Option<End>>) -> End {
+pub(super) async fn end(ended: &mut watch::Receiver<Option<ThreadEnd>>) -> ThreadEnd {
     // An error would mean that the sender went without telling, which it never does.
     let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
-    end.unwrap_or(End {
-        why: Ended::Panicked,
+    end.unwrap_or(ThreadEnd {
+        why: IsolateEnd::Panicked,
         lost: true,
     })
 }
 
 /// The isolates that the engine waits for. Dropping this gives them up.
 #[derive(Debug, Default)]
-pub(crate) struct LeftBehind(Mutex<JoinSet<()>>);
+pub(crate) struct EndingIsolates(Mutex<JoinSet<()>>);
 
-impl LeftBehind {
+impl EndingIsolates {
     fn add(&self, gone: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
         // Nothing panics while it holds the lock.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,21 +135,21 @@ impl LeftBehind {
 mod tests {
     use std::sync::{Arc, mpsc};
 
-    use js_runtime_api::Ended;
+    use js_runtime_api::IsolateEnd;
     use tokio::sync::{oneshot, watch};
     use tokio::task::JoinSet;
 
-    use super::{Custody, End, LeftBehind};
+    use super::{Custody, EndingIsolates, ThreadEnd};
     use crate::control::Name;
 
     /// Makes an isolate that ends when the sender goes; the receiver hears that its output was read to the end.
-    fn isolate(engine: &Arc<LeftBehind>) -> (Custody, mpsc::Sender<()>, oneshot::Receiver<()>) {
+    fn isolate(engine: &Arc<EndingIsolates>) -> (Custody, mpsc::Sender<()>, oneshot::Receiver<()>) {
         let (ends, told) = mpsc::channel();
         let (sender, ended) = watch::channel(None);
         let thread = std::thread::spawn(move || {
             let _ = told.recv();
-            sender.send_replace(Some(End {
-                why: Ended::Closed,
+            sender.send_replace(Some(ThreadEnd {
+                why: IsolateEnd::Closed,
                 lost: false,
             }));
         });
@@ -169,7 +169,7 @@ mod tests {
         let engine = Arc::default();
         let (mut custody, ends, is_read) = isolate(&engine);
         drop(ends);
-        assert_eq!(custody.gone().await, Ended::Closed);
+        assert_eq!(custody.gone().await, IsolateEnd::Closed);
         assert_eq!(is_read.await, Ok(()));
         let (custody, ends, is_read) = isolate(&engine);
         drop(custody);

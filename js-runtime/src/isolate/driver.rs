@@ -3,7 +3,7 @@
 //! The loop ends when the isolate is told to close, the last call is answered, and user code has finished its work at
 //! `baton:draining` and at SIGTERM. It ends at once when the isolate is stopped, which answers its calls.
 
-mod lasting;
+mod open_answers;
 mod rest;
 
 use std::future::Future;
@@ -21,26 +21,26 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use js_runtime_api::{Body, Call, CallError, CallQueue, MemoryLimits, Request, Response, Target};
 
-use super::forward::{Connections, Taken, forward};
-use super::load::Serving;
+use super::app_connection::{AppConnections, BodyDropSignal, forward};
 use super::memory::{self, is_nearly_full};
-use crate::control::{Control, Finishing, Held, Stop};
+use super::project_load::ServingMode;
+use crate::control::{Control, DrainProgress, MemoryUse, StopReason};
 use crate::prelude::{CallAnswer, CallArgument, Prelude};
 use crate::system::posix;
-use lasting::Lasting;
+use open_answers::OpenAnswer;
 use rest::Rest;
 
-type Value = Result<v8::Global<v8::Value>, Box<JsError>>;
+type CallValue = Result<v8::Global<v8::Value>, Box<JsError>>;
 
 /// A call until its answer begins.
-type Running = LocalBoxFuture<'static, (u64, Begins)>;
+type PendingAnswer = LocalBoxFuture<'static, (u64, AnswerStart)>;
 
 /// The beginning of a call's answer.
-enum Begins {
+enum AnswerStart {
     /// The handler returned.
-    Called(Value),
+    Called(CallValue),
     /// The app answered over its socket.
-    Forwarded(Result<(Response, Taken), CallError>),
+    Forwarded(Result<(Response, BodyDropSignal), CallError>),
 }
 
 /// The time that calls may wait with nothing left to run before they are given up: a timer that user code has
@@ -53,7 +53,7 @@ const LASTS: Duration = Duration::from_secs(1);
 
 /// The notice that user code got of the end of its generation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Draining {
+enum DrainNotice {
     No,
     Since(Instant),
     /// Garbage was collected since the notice.
@@ -63,10 +63,10 @@ enum Draining {
 struct Driver<'a> {
     runtime: &'a mut JsRuntime,
     prelude: &'a Prelude,
-    serving: &'a Serving,
+    serving: &'a ServingMode,
     queue: &'a CallQueue,
     control: &'a Arc<Control>,
-    draining: Draining,
+    draining: DrainNotice,
     /// The work that user code's listeners wait for, once the generation drains.
     finishing: Option<LocalBoxFuture<'static, ()>>,
     /// The work of user code's handlers of SIGTERM, once no call is left.
@@ -75,10 +75,10 @@ struct Driver<'a> {
     /// The time at which garbage was last collected to learn whether memory is nearly used up.
     collected: Option<Instant>,
     rest: Rest,
-    running: FuturesUnordered<Running>,
-    lasting: FuturesUnordered<Lasting>,
+    running: FuturesUnordered<PendingAnswer>,
+    lasting: FuturesUnordered<OpenAnswer>,
     /// The connections to the app.
-    connections: Connections,
+    connections: AppConnections,
     /// A timer that runs while calls wait and nothing is left to run.
     idle: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -87,19 +87,19 @@ struct Driver<'a> {
 pub(crate) async fn drive(
     worker: &mut MainWorker,
     prelude: &Prelude,
-    serving: &Serving,
+    serving: &ServingMode,
     queue: &CallQueue,
     control: &Arc<Control>,
     memory: MemoryLimits,
 ) {
-    let rest = Rest::of(Held::by(worker.js_runtime.v8_isolate()), Instant::now());
+    let rest = Rest::of(MemoryUse::by(worker.js_runtime.v8_isolate()), Instant::now());
     let mut driver = Driver {
         runtime: &mut worker.js_runtime,
         prelude,
         serving,
         queue,
         control,
-        draining: Draining::No,
+        draining: DrainNotice::No,
         finishing: None,
         leaving: None,
         memory,
@@ -107,7 +107,7 @@ pub(crate) async fn drive(
         rest,
         running: FuturesUnordered::new(),
         lasting: FuturesUnordered::new(),
-        connections: Connections::default(),
+        connections: AppConnections::default(),
         idle: None,
     };
     std::future::poll_fn(|context| {
@@ -138,9 +138,9 @@ impl Driver<'_> {
             self.collect_before_it_stays();
             self.collect_at_rest(held);
         }
-        if self.control.draining() && self.draining == Draining::No {
-            self.draining = Draining::Since(Instant::now());
-            self.control.is_finishing(Finishing::Draining);
+        if self.control.draining() && self.draining == DrainNotice::No {
+            self.draining = DrainNotice::Since(Instant::now());
+            self.control.note_drain_progress(DrainProgress::Draining);
             // An error of its listeners is reported as any stray error is.
             self.finishing = Some(
                 self.runtime
@@ -164,7 +164,7 @@ impl Driver<'_> {
             && (finishing.as_mut().poll(context).is_ready() || nothing_is_left)
         {
             self.finishing = None;
-            self.control.is_finishing(Finishing::Drained);
+            self.control.note_drain_progress(DrainProgress::Drained);
         }
         let nothing_runs = self.running.is_empty() && self.lasting.is_empty() && self.finishing.is_none();
         if self.control.closing() && nothing_runs {
@@ -195,7 +195,7 @@ impl Driver<'_> {
 
     /// Has user code hear SIGTERM, as a process does that is to end. The handlers may exit: no call is left.
     fn leave(&mut self) {
-        self.control.is_finishing(Finishing::Signalled);
+        self.control.note_drain_progress(DrainProgress::Signalled);
         let left = self.runtime.call_with_args(&self.prelude.leave, &[]);
         self.leaving = Some(left.map(drop).boxed_local());
     }
@@ -203,31 +203,31 @@ impl Driver<'_> {
     /// Collects the garbage of the load, since a call that is not over yet may last for hours, and its isolate takes
     /// little more. This does not happen at once: a call that ends soon would wait for it.
     fn collect_before_it_stays(&mut self) {
-        if let Draining::Since(since) = self.draining
+        if let DrainNotice::Since(since) = self.draining
             && since.elapsed() >= LASTS
             && !self.control.closing()
         {
-            self.draining = Draining::Collected;
+            self.draining = DrainNotice::Collected;
             memory::collect(self.runtime.v8_isolate());
         }
     }
 
     /// Collects the garbage that calls left, once there are no calls.
-    fn collect_at_rest(&mut self, held: Held) {
+    fn collect_at_rest(&mut self, held: MemoryUse) {
         let is_busy = !self.running.is_empty() || !self.lasting.is_empty();
         let isolate = self.runtime.v8_isolate();
         if self.rest.wants_collection(is_busy, held, Instant::now()) {
             memory::collect(isolate);
-            let held = Held::by(isolate);
+            let held = MemoryUse::by(isolate);
             let memory = memory::of_heap(isolate);
             tracing::debug!(heap = held.heap, memory, "an idle isolate has collected its garbage");
             self.rest = Rest::of(held, Instant::now());
         }
     }
 
-    fn watch_memory(&mut self) -> Held {
+    fn watch_memory(&mut self) -> MemoryUse {
         let isolate = self.runtime.v8_isolate();
-        let own = Held::by(isolate);
+        let own = MemoryUse::by(isolate);
         let held = own.with_workers(&self.control.memory);
         self.control.note_memory(held);
         let looked = self.collected.is_some_and(|last| last.elapsed() < COLLECT_EVERY);
@@ -236,11 +236,11 @@ impl Driver<'_> {
             self.collected = Some(Instant::now());
             if is_nearly_full(isolate, self.memory, self.control) {
                 self.control.condemn();
-                if Held::by(isolate)
+                if MemoryUse::by(isolate)
                     .with_workers(&self.control.memory)
                     .is_beyond(self.memory)
                 {
-                    self.control.stop(Stop::OutOfMemory);
+                    self.control.stop(StopReason::OutOfMemory);
                 }
             }
         }
@@ -269,14 +269,14 @@ impl Driver<'_> {
             answer,
         }: Call,
     ) {
-        self.rest.is_over(Instant::now());
+        self.rest.restart(Instant::now());
         if let Some(record) = request.caller.record.take() {
             record.runs_on(posix::thread_number());
         }
         let is_for_the_app = request.target == Target::Fetch;
         match (self.serving, &request.body) {
-            (Serving::Functions, _) | (Serving::Handler(_), Body::Full(_)) => {}
-            (Serving::App(socket) | Serving::Handler(socket), _) if is_for_the_app => {
+            (ServingMode::Functions, _) | (ServingMode::Handler(_), Body::Full(_)) => {}
+            (ServingMode::App(socket) | ServingMode::Handler(socket), _) if is_for_the_app => {
                 self.control.call_begun(id, answer);
                 let forwarded = forward(
                     socket.clone(),
@@ -287,7 +287,7 @@ impl Driver<'_> {
                 );
                 return self
                     .running
-                    .push(async move { (id, Begins::Forwarded(forwarded.await)) }.boxed_local());
+                    .push(async move { (id, AnswerStart::Forwarded(forwarded.await)) }.boxed_local());
             }
             _ => {}
         }
@@ -296,7 +296,7 @@ impl Driver<'_> {
                 self.control.call_begun(id, answer);
                 let result = self.runtime.call_with_args(&self.prelude.call, &[argument]);
                 self.running
-                    .push(async move { (id, Begins::Called(result.await)) }.boxed_local());
+                    .push(async move { (id, AnswerStart::Called(result.await)) }.boxed_local());
             }
             Err(error) => answer.give(Err(error)),
         }
@@ -320,17 +320,17 @@ impl Driver<'_> {
         while let Poll::Ready(Some((call, begins))) = self.running.poll_next_unpin(context) {
             answered = true;
             match begins {
-                Begins::Called(Ok(value)) => match self.read::<CallAnswer>(&value) {
+                AnswerStart::Called(Ok(value)) => match self.read::<CallAnswer>(&value) {
                     Ok(answer) if answer.streams => self.stream(call, answer),
                     Ok(answer) => self.finish(call, answer.into()),
                     Err(error) => self.fail(call, error),
                 },
-                Begins::Called(Err(error)) => {
+                AnswerStart::Called(Err(error)) => {
                     let stack = error.stack.clone().unwrap_or(error.exception_message);
                     self.fail(call, CallError::Threw(stack));
                 }
-                Begins::Forwarded(Ok((response, taken))) => self.outlast(call, response, taken.or_dropped()),
-                Begins::Forwarded(Err(error)) => self.fail(call, error),
+                AnswerStart::Forwarded(Ok((response, taken))) => self.outlast(call, response, taken.or_dropped()),
+                AnswerStart::Forwarded(Err(error)) => self.fail(call, error),
             }
         }
         answered

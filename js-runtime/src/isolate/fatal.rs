@@ -12,31 +12,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
 use deno_core::v8;
-use js_runtime_api::{Ended, Losses};
+use js_runtime_api::{IsolateEnd, Losses};
 use tokio::sync::watch;
 
-use crate::control::{Control, Stop};
+use crate::control::{Control, StopReason};
 use crate::system::contained::is_contained;
 
 /// The receivers of the news that an isolate's thread cannot go on.
-pub(super) struct Told {
+pub(super) struct FatalReceivers {
     pub(super) control: Arc<Control>,
     /// `None` on a thread that the isolate started: the isolate ends by itself then.
-    pub(super) ended: Option<watch::Sender<Option<End>>>,
+    pub(super) ended: Option<watch::Sender<Option<ThreadEnd>>>,
     /// For a worker that runs out of memory: tells the isolate that started the worker and lives on.
     pub(super) out_of_memory: Option<Box<dyn FnOnce()>>,
 }
 
 /// The end of an isolate's thread.
 #[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) why: Ended,
+pub(super) struct ThreadEnd {
+    pub(super) why: IsolateEnd,
     /// Tells whether the thread sleeps for ever, so that nobody waits for it.
     pub(super) lost: bool,
 }
 
 thread_local! {
-    static TOLD: Cell<Option<Told>> = const { Cell::new(None) };
+    static TOLD: Cell<Option<FatalReceivers>> = const { Cell::new(None) };
     /// The largest heap of this thread's isolate, in bytes.
     static HEAP: Cell<usize> = const { Cell::new(0) };
 }
@@ -50,7 +50,7 @@ pub(crate) fn contain_failures() {
             if is_contained() {
                 return;
             }
-            lose_this_thread(Stop::Panicked, Ended::Panicked, &panic.to_string());
+            lose_this_thread(StopReason::Panicked, IsolateEnd::Panicked, &panic.to_string());
             previous(panic);
         }));
         v8::V8::set_fatal_error_handler(v8_failed);
@@ -59,7 +59,7 @@ pub(crate) fn contain_failures() {
 
 /// Guards this thread: from now on an event that would end the process ends only the thread's isolate, where failures
 /// are contained.
-pub(super) fn guard_this_thread(told: Told) {
+pub(super) fn guard_this_thread(told: FatalReceivers) {
     TOLD.set(Some(told));
 }
 
@@ -86,11 +86,11 @@ pub(crate) fn losses() -> Losses {
 }
 
 /// Loses this thread; returns only where no isolate is to be lost.
-fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
+fn lose_this_thread(stop: StopReason, why: IsolateEnd, what: &str) {
     let Ok(Some(told)) = TOLD.try_with(Cell::take) else {
         return;
     };
-    let Told {
+    let FatalReceivers {
         control,
         ended,
         out_of_memory,
@@ -100,30 +100,32 @@ fn lose_this_thread(stop: Stop, why: Ended, what: &str) {
     LOST_MEMORY.fetch_add(heap as u64, Ordering::Relaxed);
     let heap_mb = heap >> 20;
     match why {
-        Ended::OutOfMemory => tracing::error!(
-            what,
-            heap_mb,
-            "V8 ran out of memory: its thread and its memory are lost"
-        ),
+        IsolateEnd::OutOfMemory => {
+            tracing::error!(
+                what,
+                heap_mb,
+                "V8 ran out of memory: its thread and its memory are lost"
+            )
+        }
         _ => {
             let backtrace = std::backtrace::Backtrace::force_capture();
             tracing::error!(what, %backtrace, "an isolate's thread failed: this is a bug in Baton, please report it");
         }
     }
-    if let (Ended::OutOfMemory, Some(tell)) = (&why, out_of_memory) {
+    if let (IsolateEnd::OutOfMemory, Some(tell)) = (&why, out_of_memory) {
         tell();
         sleep_for_ever();
     }
     control.stop(stop);
     if let Some(ended) = ended {
-        ended.send_replace(Some(End { why, lost: true }));
+        ended.send_replace(Some(ThreadEnd { why, lost: true }));
     }
     sleep_for_ever()
 }
 
 /// Ends the isolate of this thread, which can neither go on nor return.
 pub(super) fn give_up(what: &str) -> ! {
-    lose_this_thread(Stop::Panicked, Ended::Panicked, what);
+    lose_this_thread(StopReason::Panicked, IsolateEnd::Panicked, what);
     sleep_for_ever()
 }
 
@@ -135,14 +137,14 @@ fn sleep_for_ever() -> ! {
 
 fn v8_failed(file: &str, line: i32, message: &str) {
     let what = format!("{message} ({file}:{line})");
-    lose_this_thread(Stop::Panicked, Ended::Panicked, &what);
+    lose_this_thread(StopReason::Panicked, IsolateEnd::Panicked, &what);
 }
 
 unsafe extern "C" fn v8_out_of_memory(place: *const c_char, _: &v8::OomDetails) {
     // SAFETY: V8 passes a string that ends with a zero and lasts for the call.
     let place = (!place.is_null()).then(|| unsafe { CStr::from_ptr(place) });
     let what = place.map(CStr::to_string_lossy).unwrap_or_default();
-    lose_this_thread(Stop::OutOfMemory, Ended::OutOfMemory, &what);
+    lose_this_thread(StopReason::OutOfMemory, IsolateEnd::OutOfMemory, &what);
 }
 
 #[cfg(test)]
@@ -150,10 +152,10 @@ mod tests {
     use std::sync::Arc;
 
     use futures::executor::block_on;
-    use js_runtime_api::{Body, CallError, CallQueue, CallSubject, Caller, Ended, Request, Target};
+    use js_runtime_api::{Body, CallError, CallQueue, CallSubject, Caller, IsolateEnd, Request, Target};
     use tokio::sync::watch;
 
-    use super::{Told, contain_failures, guard_this_thread};
+    use super::{FatalReceivers, contain_failures, guard_this_thread};
     use crate::control::Control;
 
     /// Panics where V8 calls an operation: a panic that reached V8 would abort the process.
@@ -205,7 +207,7 @@ mod tests {
             move || {
                 let call = block_on(std::future::poll_fn(|context| queue.poll_take(context)));
                 control.call_begun(call.id, call.answer);
-                guard_this_thread(Told {
+                guard_this_thread(FatalReceivers {
                     control,
                     ended: Some(ended),
                     out_of_memory: None,
@@ -215,7 +217,7 @@ mod tests {
         });
         assert_eq!(block_on(answer).err(), Some(CallError::IsolateDied));
         let end = block_on(heard.wait_for(Option::is_some)).unwrap().clone();
-        assert_eq!(end.map(|end| (end.why, end.lost)), Some((Ended::Panicked, true)));
+        assert_eq!(end.map(|end| (end.why, end.lost)), Some((IsolateEnd::Panicked, true)));
         std::process::exit(0);
     }
 }

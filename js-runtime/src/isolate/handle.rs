@@ -8,18 +8,18 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
-    CallQueue, DebugSession, Ended, Isolate, LoadError, LoadErrorKind, LoadProgress, LoadStage, Loaded, Manifest,
-    Vitals,
+    CallQueue, DebugSession, Isolate, IsolateEnd, LoadError, LoadErrorKind, LoadProgress, LoadStage, LoadedIsolate,
+    Manifest, Vitals,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::assignment::{Assignment, Coming, NotLoaded, Spec, Unsuited};
-use super::custody::{Custody, ENDS_WITHIN, LeftBehind, end};
-use super::fatal::{End, Told, guard_this_thread};
+use super::assignment::{AheadMismatch, Assignment, AssignmentInbox, LoadFailure, Spec};
+use super::custody::{Custody, ENDS_WITHIN, EndingIsolates, end};
+use super::fatal::{FatalReceivers, ThreadEnd, guard_this_thread};
 use super::thread;
 use crate::compat::stdio;
-use crate::control::{Control, Finishing, Name, Stop};
+use crate::control::{Control, DrainProgress, Name, StopReason};
 
 /// The limit for an isolate to tell user code that its generation drains.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(crate) struct Handle {
     name: Name,
     control: Arc<Control>,
     /// The reason of the end, once the thread has given everything back.
-    ended: watch::Receiver<Option<End>>,
+    ended: watch::Receiver<Option<ThreadEnd>>,
     /// The custody, until somebody waits for its end.
     custody: Mutex<Option<Custody>>,
 }
@@ -52,7 +52,7 @@ fn kept_by_native_code(stage: &LoadStage) -> LoadError {
 }
 
 /// An isolate that has begun, and loads its project once it gets its assignment. Dropping it ends the isolate.
-pub(crate) struct Begun {
+pub(crate) struct BootedIsolate {
     name: Name,
     assign: oneshot::Sender<Assignment>,
     control: Arc<Control>,
@@ -66,7 +66,7 @@ pub(crate) struct Begun {
 ///
 /// # Errors
 /// When the system has no thread or no descriptors left.
-pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<Begun, LoadError> {
+pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<EndingIsolates>) -> Result<BootedIsolate, LoadError> {
     let (assign, assigned) = oneshot::channel();
     let (waits_sender, waits) = watch::channel(false);
     let (ended_sender, ended) = watch::channel(None);
@@ -98,18 +98,18 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<B
             move || {
                 // This comes before a panic would cost the thread.
                 let event_loop = thread::event_loop();
-                guard_this_thread(Told {
+                guard_this_thread(FatalReceivers {
                     control: control.clone(),
                     ended: Some(ended_sender.clone()),
                     out_of_memory: None,
                 });
-                let coming = Coming {
+                let coming = AssignmentInbox {
                     assigned,
                     waits: waits_sender,
                     acts,
                 };
                 let why = thread::run(spec, pipes, &control, known_as, coming, event_loop);
-                ended_sender.send_replace(Some(End { why, lost: false }));
+                ended_sender.send_replace(Some(ThreadEnd { why, lost: false }));
             }
         })
         .map_err(|error| LoadError {
@@ -117,7 +117,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<B
             message: format!("cannot start a thread for the isolate: {error}"),
             ..LoadError::default()
         })?;
-    Ok(Begun {
+    Ok(BootedIsolate {
         assign,
         control,
         waits,
@@ -128,7 +128,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<LeftBehind>) -> Result<B
     })
 }
 
-impl Begun {
+impl BootedIsolate {
     /// Tells whether the isolate waits for its assignment, or will.
     pub(crate) fn is_alive(&self) -> bool {
         // The thread drops the other end when its work before the assignment ends.
@@ -136,8 +136,8 @@ impl Begun {
     }
 
     /// Returns a handle to wait until the isolate has done all that it can before its assignment.
-    pub(crate) fn readiness(&self) -> Readiness {
-        Readiness {
+    pub(crate) fn readiness(&self) -> BootReadiness {
+        BootReadiness {
             control: self.control.clone(),
             waits: self.waits.clone(),
         }
@@ -177,7 +177,7 @@ impl Begun {
         queue: Arc<CallQueue>,
         timeout: Duration,
         progress: &LoadProgress,
-    ) -> Result<Loaded, NotLoaded> {
+    ) -> Result<LoadedIsolate, LoadFailure> {
         let Self {
             name: known_as,
             assign,
@@ -199,9 +199,9 @@ impl Begun {
         let outcome = match tokio::time::timeout(timeout, outcome_of(&mut loaded, &mut ended)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                control.stop(Stop::TimedOut);
+                control.stop(StopReason::TimedOut);
                 let outcome = tokio::time::timeout(ENDS_WITHIN, outcome_of(&mut loaded, &mut ended)).await;
-                outcome.unwrap_or_else(|_| Err(NotLoaded::Failed(kept_by_native_code(&progress.stage()))))
+                outcome.unwrap_or_else(|_| Err(LoadFailure::Failed(kept_by_native_code(&progress.stage()))))
             }
         };
         match outcome {
@@ -213,7 +213,7 @@ impl Begun {
                     ended,
                     custody: Mutex::new(Some(custody)),
                 });
-                Ok(Loaded { isolate, manifest })
+                Ok(LoadedIsolate { isolate, manifest })
             }
             Err(error) => {
                 // A caller that is told of a failed load may rely on the thread being gone, or on a line of the log.
@@ -224,20 +224,20 @@ impl Begun {
     }
 }
 
-/// The handle that [`Begun::readiness`] returns.
-pub(crate) struct Readiness {
+/// The handle that [`BootedIsolate::readiness`] returns.
+pub(crate) struct BootReadiness {
     control: Arc<Control>,
     waits: watch::Receiver<bool>,
 }
 
-impl Readiness {
+impl BootReadiness {
     /// Waits until the isolate is ready, or ends; ends it when that takes too long. Tells whether it became ready.
     pub(crate) async fn wait_or_stop(mut self, timeout: Duration) -> bool {
         let waits = self.waits.wait_for(|waits| *waits);
         match tokio::time::timeout(timeout, waits).await {
             Ok(waits) => waits.is_ok(),
             Err(_) => {
-                self.control.stop(Stop::TimedOut);
+                self.control.stop(StopReason::TimedOut);
                 false
             }
         }
@@ -246,16 +246,16 @@ impl Readiness {
 
 /// Returns the outcome of the thread's load; for a thread that panicked, an error that says so.
 async fn outcome_of(
-    loaded: &mut oneshot::Receiver<Result<Manifest, NotLoaded>>,
-    ended: &mut watch::Receiver<Option<End>>,
-) -> Result<Manifest, NotLoaded> {
+    loaded: &mut oneshot::Receiver<Result<Manifest, LoadFailure>>,
+    ended: &mut watch::Receiver<Option<ThreadEnd>>,
+) -> Result<Manifest, LoadFailure> {
     tokio::select! {
         biased;
         Ok(outcome) = loaded => outcome,
         end = ended.wait_for(Option::is_some) => Err(match end.ok().and_then(|end| end.clone()) {
             // The isolate ended before its assignment.
-            Some(End { why, .. }) if why != Ended::Panicked => NotLoaded::Unsuited(Unsuited::Failed),
-            _ => NotLoaded::Failed(LoadError {
+            Some(ThreadEnd { why, .. }) if why != IsolateEnd::Panicked => LoadFailure::Unsuited(AheadMismatch::Failed),
+            _ => LoadFailure::Failed(LoadError {
                 message: "the isolate's thread panicked while it loaded the project".to_owned(),
                 help: Some("This is a bug in Baton: please report it with the log above.".to_owned()),
                 ..LoadError::default()
@@ -272,11 +272,11 @@ impl Isolate for Handle {
     fn drained(&self) -> BoxFuture<'static, ()> {
         let (mut finishing, mut ended) = (self.control.finishing(), self.ended.clone());
         let drained = async move {
-            let told = finishing.wait_for(|finishing| *finishing != Finishing::NotTold);
+            let told = finishing.wait_for(|finishing| *finishing != DrainProgress::NotTold);
             // User code that holds its thread for so long finishes nothing. An error would mean that the isolate is
             // gone, which is as good.
             if matches!(tokio::time::timeout(TOLD_WITHIN, told).await, Ok(Ok(_))) {
-                let is_over = |finishing: &Finishing| *finishing != Finishing::Draining;
+                let is_over = |finishing: &DrainProgress| *finishing != DrainProgress::Draining;
                 let _ = finishing.wait_for(is_over).await;
             }
         };
@@ -294,10 +294,10 @@ impl Isolate for Handle {
     }
 
     fn terminate(&self) {
-        self.control.stop(Stop::Terminated);
+        self.control.stop(StopReason::Terminated);
     }
 
-    fn ended(&self) -> BoxFuture<'static, Ended> {
+    fn ended(&self) -> BoxFuture<'static, IsolateEnd> {
         let custody = self.custody.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut ended = self.ended.clone();
         async move {
@@ -345,7 +345,7 @@ impl StopOnDrop {
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         if let Some(control) = self.0.take() {
-            control.stop(Stop::Terminated);
+            control.stop(StopReason::Terminated);
         }
     }
 }

@@ -11,16 +11,16 @@ use deno_core::{JsRuntime, v8};
 use js_runtime_api::MemoryLimits;
 
 use super::fatal;
-use crate::control::{Control, Held, Stop};
+use crate::control::{Control, MemoryUse, StopReason};
 
 /// Tells whether the memory to which user code still refers nearly fills the limits. Collects garbage to find out,
 /// which takes a while.
 pub(super) fn is_nearly_full(isolate: &mut v8::Isolate, limits: MemoryLimits, control: &Control) -> bool {
-    if !Held::by(isolate).with_workers(&control.memory).is_near(limits) {
+    if !MemoryUse::by(isolate).with_workers(&control.memory).is_near(limits) {
         return false;
     }
     collect(isolate);
-    Held::by(isolate).with_workers(&control.memory).is_near(limits)
+    MemoryUse::by(isolate).with_workers(&control.memory).is_near(limits)
 }
 
 /// Returns the heap that V8 gets at its limit, so that it comes to see that it is stopped. Without more heap V8 ends
@@ -54,7 +54,7 @@ pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, heap: usize, control: 
         if used < current / 4 * 3 {
             return current;
         }
-        control.stop(Stop::OutOfMemory);
+        control.stop(StopReason::OutOfMemory);
         let more = leeway(current, heap);
         fatal::heap_may_grow_to(more);
         more
@@ -67,12 +67,12 @@ pub(super) fn stop_at_heap_limit(runtime: &mut JsRuntime, heap: usize, control: 
 const LARGE: usize = 64 << 10;
 
 /// The account of V8's memory for array buffers, of an isolate and its workers together.
-struct Account {
+struct BufferAccount {
     limit: usize,
     control: Arc<Control>,
 }
 
-impl Account {
+impl BufferAccount {
     /// Tells whether there is room. V8 collects garbage when there is none and asks again, and then tells user code
     /// by a `RangeError`. Small buffers have room for a quarter more, then the isolate is stopped.
     fn take(&self, length: usize) -> bool {
@@ -82,7 +82,7 @@ impl Account {
             return false;
         }
         if held > self.limit / 4 * 5 {
-            self.control.stop(Stop::OutOfMemory);
+            self.control.stop(StopReason::OutOfMemory);
         }
         true
     }
@@ -96,15 +96,15 @@ impl Account {
     }
 
     /// Allocates; returns null where there is no room, or the system gives none.
-    fn allocate(&self, length: usize, content: Content) -> *mut c_void {
+    fn allocate(&self, length: usize, content: NewContent) -> *mut c_void {
         if !self.take(length) {
             return std::ptr::null_mut();
         }
         // SAFETY: any length may be asked for; null says that there is no memory.
         let memory = unsafe {
             match content {
-                Content::Zeros => libc::calloc(1, length),
-                Content::Anything => libc::malloc(length),
+                NewContent::Zeros => libc::calloc(1, length),
+                NewContent::Anything => libc::malloc(length),
             }
         };
         if memory.is_null() && length > 0 {
@@ -115,39 +115,39 @@ impl Account {
 }
 
 /// The content of newly allocated memory.
-enum Content {
+enum NewContent {
     Zeros,
     Anything,
 }
 
 /// Makes an allocator for array buffers that may hold `limit` bytes.
 pub(super) fn buffer_allocator(limit: usize, control: Arc<Control>) -> v8::UniqueRef<v8::Allocator> {
-    static FUNCTIONS: v8::RustAllocatorVtable<Account> = v8::RustAllocatorVtable {
+    static FUNCTIONS: v8::RustAllocatorVtable<BufferAccount> = v8::RustAllocatorVtable {
         allocate,
         allocate_uninitialized,
         free,
         drop: drop_account,
     };
-    let account = Arc::new(Account { limit, control });
+    let account = Arc::new(BufferAccount { limit, control });
     // SAFETY: the functions take what is given here, and `drop` takes it back.
     unsafe { v8::new_rust_allocator(Arc::into_raw(account), &FUNCTIONS) }
 }
 
-extern "C" fn allocate(account: &Account, length: usize) -> *mut c_void {
-    account.allocate(length, Content::Zeros)
+extern "C" fn allocate(account: &BufferAccount, length: usize) -> *mut c_void {
+    account.allocate(length, NewContent::Zeros)
 }
 
-extern "C" fn allocate_uninitialized(account: &Account, length: usize) -> *mut c_void {
-    account.allocate(length, Content::Anything)
+extern "C" fn allocate_uninitialized(account: &BufferAccount, length: usize) -> *mut c_void {
+    account.allocate(length, NewContent::Anything)
 }
 
-unsafe extern "C" fn free(account: &Account, data: *mut c_void, length: usize) {
+unsafe extern "C" fn free(account: &BufferAccount, data: *mut c_void, length: usize) {
     account.give_back(length);
     // SAFETY: V8 frees each allocation once.
     unsafe { libc::free(data) }
 }
 
-unsafe extern "C" fn drop_account(account: *const Account) {
+unsafe extern "C" fn drop_account(account: *const BufferAccount) {
     // SAFETY: made by `Arc::into_raw` in `buffer_allocator`, and dropped once.
     drop(unsafe { Arc::from_raw(account) });
 }
@@ -157,14 +157,14 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
-    use super::{Account, allocate, allocate_uninitialized, free, leeway};
+    use super::{BufferAccount, allocate, allocate_uninitialized, free, leeway};
     use crate::control::Control;
 
     #[test]
     fn a_buffer_that_the_system_refuses_is_not_counted_and_workers_share_a_limit() {
         let control = Arc::new(Control::default());
         let limit = usize::MAX / 2;
-        let [own, workers] = [0, 1].map(|_| Account {
+        let [own, workers] = [0, 1].map(|_| BufferAccount {
             limit,
             control: control.clone(),
         });

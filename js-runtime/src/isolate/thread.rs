@@ -15,23 +15,23 @@ use deno_runtime::WorkerExecutionMode;
 use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use futures::FutureExt as _;
-use js_runtime_api::{Ended, LoadError, LoadErrorKind};
+use js_runtime_api::{IsolateEnd, LoadError, LoadErrorKind};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::ahead::{self, Acts};
-use super::assignment::{Assigned, Assignment, Coming, NotLoaded, Spec, Unsuited};
+use super::ahead::{self, AheadFailure};
+use super::assignment::{AheadMismatch, Assignment, AssignmentInbox, AssignmentReceiver, LoadFailure, Spec};
 use super::bootstrap::bootstrap_options;
-use super::load::Load;
-use super::worker::Family;
+use super::project_load::Load;
+use super::worker::WorkerFamily;
 use super::{driver, memory, stack};
-use crate::ahead::Imported;
+use crate::ahead::ImportedModules;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::witness;
 use crate::compat::{self, certificates};
-use crate::control::{Control, Name, Stop};
+use crate::control::{Control, Name, StopReason};
 use crate::loader::require::RequireLoader;
 use crate::loader::{Loader, Modules};
 use crate::own_files::PRELUDE;
@@ -55,10 +55,10 @@ pub(crate) fn run(
     pipes: Pipes,
     control: &Arc<Control>,
     name: Name,
-    coming: Coming,
+    coming: AssignmentInbox,
     event_loop: io::Result<Runtime>,
-) -> Ended {
-    let family = Family::new(spec, control.clone(), pipes);
+) -> IsolateEnd {
+    let family = WorkerFamily::new(spec, control.clone(), pipes);
     let event_loop = match event_loop {
         Ok(event_loop) => event_loop,
         Err(error) => {
@@ -69,7 +69,7 @@ pub(crate) fn run(
                 ..LoadError::default()
             };
             pollster::block_on(refuse(coming.assigned, error));
-            return Ended::Closed;
+            return IsolateEnd::Closed;
         }
     };
     event_loop.block_on(Box::pin(live(&family, name, coming)));
@@ -80,20 +80,20 @@ pub(crate) fn run(
     FreedMemory::GivenBack.tell();
     control.thread_ends();
     match control.stopped() {
-        None if control.condemned() => Ended::Condemned,
-        None => Ended::Closed,
-        Some(Stop::TimedOut | Stop::Terminated) => Ended::Terminated,
-        Some(Stop::OutOfMemory) => Ended::OutOfMemory,
-        Some(Stop::Panicked) => Ended::Panicked,
+        None if control.condemned() => IsolateEnd::Condemned,
+        None => IsolateEnd::Closed,
+        Some(StopReason::TimedOut | StopReason::Terminated) => IsolateEnd::Terminated,
+        Some(StopReason::OutOfMemory) => IsolateEnd::OutOfMemory,
+        Some(StopReason::Panicked) => IsolateEnd::Panicked,
         // User code was told to end.
-        Some(Stop::Exited(_)) if control.was_signalled() => {
+        Some(StopReason::Exited(_)) if control.was_signalled() => {
             if control.condemned() {
-                Ended::Condemned
+                IsolateEnd::Condemned
             } else {
-                Ended::Closed
+                IsolateEnd::Closed
             }
         }
-        Some(Stop::Exited(exit)) => Ended::Exited {
+        Some(StopReason::Exited(exit)) => IsolateEnd::Exited {
             call: exit.call.clone(),
             code: exit.code,
             stack: exit.stack.clone(),
@@ -121,10 +121,10 @@ pub(super) fn event_loop() -> io::Result<Runtime> {
     }
 }
 
-async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
-    let Coming { assigned, waits, acts } = coming;
+async fn live(family: &Arc<WorkerFamily>, name: Name, coming: AssignmentInbox) {
+    let AssignmentInbox { assigned, waits, acts } = coming;
     let began = Instant::now();
-    let Family { spec, control, .. } = &**family;
+    let WorkerFamily { spec, control, .. } = &**family;
     let node = NodeResolution::new(&spec.sources, spec.deno_dir.clone(), spec.caches.clone());
     let modules = Modules::new(spec.sources.clone(), node, spec.caches.clone(), spec.built_ins.clone());
     let modules = Rc::new(modules);
@@ -191,9 +191,9 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
     tracing::debug!(isolate = given, ?evaluated, "isolate loaded");
     spec.caches.report();
     spec.sources.note_loaded();
-    let outcome = outcome.map_err(NotLoaded::Failed).and_then(|loaded| {
+    let outcome = outcome.map_err(LoadFailure::Failed).and_then(|loaded| {
         let is_written = !spec.ahead.is_empty() && environment_written(load.worker) != written_ahead;
-        suits(spec, is_written).map_err(NotLoaded::Unsuited)?;
+        suits(spec, is_written).map_err(LoadFailure::Unsuited)?;
         Ok(loaded)
     });
     match outcome {
@@ -211,8 +211,8 @@ async fn live(family: &Arc<Family>, name: Name, coming: Coming) {
             drop(prelude);
             dispose(worker, &modules, control);
             let _ = ready.send(Err(match not_loaded {
-                NotLoaded::Failed(error) => NotLoaded::Failed(relative_to(error, root)),
-                unsuited @ NotLoaded::Unsuited(_) => unsuited,
+                LoadFailure::Failed(error) => LoadFailure::Failed(relative_to(error, root)),
+                unsuited @ LoadFailure::Unsuited(_) => unsuited,
             }));
         }
     }
@@ -233,7 +233,7 @@ async fn evaluate_ahead(
         tracing::debug!(isolate = &*name.get(), modules, "evaluating ahead of a load");
     }
     let evaluated = ahead::evaluate(load, prelude, &spec.ahead).await;
-    evaluated.map_err(|Acts { module, how }| {
+    evaluated.map_err(|AheadFailure { module, how }| {
         let shown = module.as_deref().map(Path::display);
         tracing::debug!(
             module = shown.map(tracing::field::display),
@@ -246,21 +246,21 @@ async fn evaluate_ahead(
 
 /// Checks that the modules evaluated ahead made no difference to the load. `is_written`: the load wrote to the
 /// environment.
-fn suits(spec: &Spec, is_written: bool) -> Result<(), Unsuited> {
+fn suits(spec: &Spec, is_written: bool) -> Result<(), AheadMismatch> {
     if spec.ahead.is_empty() {
         return Ok(());
     }
     if is_written {
-        return Err(Unsuited::EnvironmentWritten);
+        return Err(AheadMismatch::EnvironmentWritten);
     }
-    if !Imported::of(&spec.sources, &spec.caches).has(&spec.ahead) {
-        return Err(Unsuited::ImportedOtherwise);
+    if !ImportedModules::of(&spec.sources, &spec.caches).has(&spec.ahead) {
+        return Err(AheadMismatch::ImportedOtherwise);
     }
     Ok(())
 }
 
 /// Waits for the isolate's assignment; `None` when the isolate is to end. Work that packages have begun goes on.
-async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignment> {
+async fn wait_for(load: &mut Load<'_>, mut assigned: AssignmentReceiver) -> Option<Assignment> {
     let runtime = &mut load.worker.js_runtime;
     std::future::poll_fn(|context| {
         if load.control.poll_stopped(context).is_some() {
@@ -278,20 +278,20 @@ async fn wait_for(load: &mut Load<'_>, mut assigned: Assigned) -> Option<Assignm
 }
 
 /// Answers a load with the reason why there will be no isolate.
-async fn refuse(assigned: Assigned, error: LoadError) {
+async fn refuse(assigned: AssignmentReceiver, error: LoadError) {
     if let Ok(assignment) = assigned.await {
-        let _ = assignment.ready.send(Err(NotLoaded::Failed(error)));
+        let _ = assignment.ready.send(Err(LoadFailure::Failed(error)));
     }
 }
 
 fn environment_written(worker: &mut MainWorker) -> blake3::Hash {
     let state = worker.js_runtime.op_state();
     let state = state.borrow();
-    state.borrow::<compat::environment::Environment>().written()
+    state.borrow::<compat::process_env::IsolateEnvironment>().written()
 }
 
-fn boot(family: &Arc<Family>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
-    let Family { spec, control, .. } = &**family;
+fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
+    let WorkerFamily { spec, control, .. } = &**family;
     let internal = |message: String| LoadError {
         message,
         ..LoadError::default()

@@ -30,13 +30,13 @@ use sys_traits::impls::RealSys;
 
 use super::assignment::Spec;
 use super::bootstrap::bootstrap_options;
-use super::fatal::{self, Told, guard_this_thread};
+use super::fatal::{self, FatalReceivers, guard_this_thread};
 use super::memory;
 use super::stack;
 use crate::compat::files::WitnessedFiles;
 use crate::compat::stdio::Pipes;
 use crate::compat::{self, certificates, witness};
-use crate::control::{Control, Held, Name};
+use crate::control::{Control, MemoryUse, Name};
 use crate::loader::require::RequireLoader;
 use crate::loader::{Loader, Modules};
 use crate::resolve::node::NodeResolution;
@@ -55,21 +55,21 @@ const MOST_WORKERS: usize = 256;
 
 thread_local! {
     /// The share of a worker's own thread: at the thread's end it gives back the worker's part.
-    static SHARE: RefCell<Option<Share>> = const { RefCell::new(None) };
+    static SHARE: RefCell<Option<MemoryShare>> = const { RefCell::new(None) };
 }
 
 /// The share of a worker in its family's memory.
-struct Share {
+struct MemoryShare {
     control: Arc<Control>,
     alive: Arc<AtomicUsize>,
     heap: usize,
     webassembly: usize,
 }
 
-impl Share {
+impl MemoryShare {
     /// Notes the memory as it is without garbage; tells whether the workers' heaps together are larger than one may
     /// be.
-    fn note(&mut self, held: Held, most: usize) -> bool {
+    fn note(&mut self, held: MemoryUse, most: usize) -> bool {
         let family = &self.control.memory;
         for (all, is, was) in [
             (&family.worker_heaps, held.heap, self.heap),
@@ -83,7 +83,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for MemoryShare {
     fn drop(&mut self) {
         let family = &self.control.memory;
         family.worker_heaps.fetch_sub(self.heap, Ordering::Relaxed);
@@ -116,7 +116,7 @@ unsafe extern "C" fn collected(
     limit: *mut c_void,
 ) {
     // SAFETY: V8 calls back while the isolate lives, on its thread.
-    let held = Held::by(&mut unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) });
+    let held = MemoryUse::by(&mut unsafe { v8::Isolate::from_raw_isolate_ptr(isolate) });
     // SAFETY: it is leaked where it is given to V8.
     let limit = unsafe { &*limit.cast::<HeapLimit>() };
     let is_too_much = SHARE.try_with(|share| {
@@ -129,7 +129,7 @@ unsafe extern "C" fn collected(
 }
 
 /// The parts that an isolate and its workers have in common.
-pub(crate) struct Family {
+pub(crate) struct WorkerFamily {
     pub(crate) spec: Spec,
     pub(crate) control: Arc<Control>,
     pub(crate) pipes: Pipes,
@@ -144,7 +144,7 @@ pub(crate) struct Family {
     alive: Arc<AtomicUsize>,
 }
 
-impl Family {
+impl WorkerFamily {
     pub(crate) fn new(spec: Spec, control: Arc<Control>, pipes: Pipes) -> Arc<Self> {
         Arc::new(Self {
             certificates: Arc::new(spec.sources.certificates()),
@@ -179,13 +179,13 @@ impl Family {
         self.control.worker_started();
         witness::begin(self.spec.sources.clone(), Name::new(WORKER));
         witness::end_evaluation();
-        guard_this_thread(Told {
+        guard_this_thread(FatalReceivers {
             control: self.control.clone(),
             ended: None,
             out_of_memory: None,
         });
         let workers = self.alive.fetch_add(1, Ordering::Relaxed) + 1;
-        SHARE.set(Some(Share {
+        SHARE.set(Some(MemoryShare {
             control: self.control.clone(),
             alive: self.alive.clone(),
             heap: 0,
@@ -240,7 +240,7 @@ impl Family {
         let (mut worker, handle) = WebWorker::bootstrap_from_options(services, options);
         compat::begin_zone(&mut worker.js_runtime);
         self.keep(&mut worker, heap);
-        let used = Held::by(worker.js_runtime.v8_isolate()).heap;
+        let used = MemoryUse::by(worker.js_runtime.v8_isolate()).heap;
         if used > asked || workers > MOST_WORKERS {
             worker.oom_triggered.store(true, Ordering::SeqCst);
             worker.js_runtime.v8_isolate().terminate_execution();
@@ -307,7 +307,7 @@ impl Family {
             .borrow()
             .borrow::<WebWorkerInternalHandle>()
             .clone();
-        guard_this_thread(Told {
+        guard_this_thread(FatalReceivers {
             control: self.control.clone(),
             ended: None,
             out_of_memory: Some(Box::new(move || {

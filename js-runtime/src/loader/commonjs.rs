@@ -14,10 +14,10 @@ use deno_error::JsErrorBox;
 use js_runtime_api::Entry;
 
 use super::Modules;
-use crate::prelude::sdk::is_of_sdk;
+use crate::prelude::sdk_package::is_of_sdk;
 use crate::resolve::relative;
 use crate::source::commonjs::{self, Facts, Names};
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile;
 
 /// The specifier of the module that gives a compiled module's `module.exports` to the ES module around it.
@@ -142,7 +142,7 @@ impl Modules {
     }
 
     /// Returns the ES module around a compiled one.
-    pub(super) fn around(url: &Url, emitted: &Emitted) -> String {
+    pub(super) fn around(url: &Url, emitted: &EmittedCode) -> String {
         let Names { is_module, own, others } = commonjs::names(url, emitted);
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut code = format!("import mod from \"{EXPORTS}\";\n");

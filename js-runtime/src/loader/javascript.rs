@@ -16,13 +16,13 @@ use crate::diagnostics::source_text;
 use crate::own_modules::before_thread;
 use crate::position::Position;
 use crate::prelude::findings::{self, Findings};
-use crate::prelude::sdk;
+use crate::prelude::sdk_package;
 use crate::resolve::reexports;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::marks;
 use crate::source::second_url::without_mark;
 use crate::source::snapshot::SourceFile;
-use crate::source::transpile::{self, EmitKind, Parsed};
+use crate::source::transpile::{self, EmitKind, ParsedText};
 use crate::source::tsconfig::CompilerOptions;
 use crate::source::{attributes, bundled};
 
@@ -42,7 +42,7 @@ impl Modules {
                     made.code = code;
                 }
                 let (_, code) = self.caches.code.one(made.code);
-                self.sources.give(url, Arc::new(Emitted { code, ..made }))
+                self.sources.give(url, Arc::new(EmittedCode { code, ..made }))
             }
         };
         let given = match self.begins_thread(url) {
@@ -58,29 +58,29 @@ impl Modules {
         url: &Url,
         media_type: MediaType,
         file: &SourceFile,
-    ) -> Result<Emitted, JsErrorBox> {
+    ) -> Result<EmittedCode, JsErrorBox> {
         let text = self.text(url, file)?;
-        if let Some(around) = sdk::around_connect(url) {
+        if let Some(around) = sdk_package::around_connect(url) {
             let (code, source_map) = (around.into(), None);
-            return Ok(Emitted { code, source_map });
+            return Ok(EmittedCode { code, source_map });
         }
         if self.node.is_package(url)? && !media_type.is_emittable() {
             let is_cjs = self.node.is_maybe_cjs(url, media_type)?;
             let code = if is_cjs {
                 self.cjs_to_esm(url, text).await?
             } else {
-                match sdk::behind_module(url, &text) {
+                match sdk_package::behind_module(url, &text) {
                     Some(behind) => format!("{text}{behind}").into(),
                     None => text,
                 }
             };
-            return Ok(Emitted { code, source_map: None });
+            return Ok(EmittedCode { code, source_map: None });
         }
         if self.is_compiled(url)? {
             let emitted = self.emitted(url, media_type, file, &text, None, EmitKind::Compiled)?;
             let code = Self::around(url, &emitted).into();
             let source_map = emitted.source_map.clone();
-            return Ok(Emitted { code, source_map });
+            return Ok(EmittedCode { code, source_map });
         }
         let mut parsed = None;
         let is_script = self.caches.is_script(url, &file.hash, || {
@@ -101,13 +101,13 @@ impl Modules {
         };
         let mut emitted = if self.is_emitted(url, media_type)? {
             let emitted = self.emitted(url, media_type, file, &text, parsed, kind)?;
-            Emitted {
+            EmittedCode {
                 code: emitted.code.clone(),
                 source_map: emitted.source_map.clone(),
             }
         } else {
             let (code, source_map) = (text.clone(), None);
-            Emitted { code, source_map }
+            EmittedCode { code, source_map }
         };
         if !is_cjs {
             emitted = attributes::without_types_of_data(url, emitted);
@@ -115,13 +115,13 @@ impl Modules {
                 emitted = marks::mark(url, emitted);
             }
         }
-        let Emitted { code, source_map } = emitted;
+        let EmittedCode { code, source_map } = emitted;
         let code = match names {
             _ if is_cjs => self.cjs_to_esm(url, code).await?,
             Some(names) => format!("{code}{names}").into(),
             None => code,
         };
-        Ok(Emitted { code, source_map })
+        Ok(EmittedCode { code, source_map })
     }
 
     async fn cjs_to_esm(&self, url: &Url, code: Arc<str>) -> Result<Arc<str>, JsErrorBox> {
@@ -131,7 +131,7 @@ impl Modules {
             Err(_) => {
                 let code: Arc<str> = self.without_unknown(file, &code).into();
                 self.analyse(file, &code).await?;
-                self.node.cjs_to_esm(file, code, &WithoutUnknown(self)).await
+                self.node.cjs_to_esm(file, code, &KnownExportsSource(self)).await
             }
             made => made,
         };
@@ -187,7 +187,7 @@ impl Modules {
             self.keep_source_map(url, &emitted);
             return Ok(emitted.code.clone());
         }
-        if let Some(behind) = sdk::behind_required_connect(url) {
+        if let Some(behind) = sdk_package::behind_required_connect(url) {
             return Ok(format!("{text}{behind}").into());
         }
         // Node itself tells JSON from code.
@@ -205,9 +205,9 @@ impl Modules {
         media_type: MediaType,
         file: &SourceFile,
         text: &Arc<str>,
-        parsed: Option<Parsed>,
+        parsed: Option<ParsedText>,
         kind: EmitKind,
-    ) -> Result<Arc<Emitted>, JsErrorBox> {
+    ) -> Result<Arc<EmittedCode>, JsErrorBox> {
         let mut options = self.compiler_options(url)?;
         if !media_type.is_emittable() {
             // In JavaScript, TypeScript takes no import for one of types.
@@ -246,7 +246,7 @@ impl Modules {
         Some((url, found))
     }
 
-    pub(super) fn keep_source_map(&self, url: &Url, emitted: &Emitted) {
+    pub(super) fn keep_source_map(&self, url: &Url, emitted: &EmittedCode) {
         if let Some(map) = &emitted.source_map {
             self.source_maps.borrow_mut().insert(url.to_string(), map.clone());
         }
@@ -267,7 +267,7 @@ impl Modules {
         Ok(media_type)
     }
 
-    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<Parsed, JsErrorBox> {
+    fn parse(&self, url: &Url, media_type: MediaType, text: &Arc<str>) -> Result<ParsedText, JsErrorBox> {
         let media_type = self.read_as(url, media_type)?;
         transpile::parse(url, media_type, text.clone()).map_err(|error| self.fail(error))
     }
@@ -300,9 +300,9 @@ impl CjsAnalysisSourceProvider for Modules {
 }
 
 /// The same, but without the exports of other files whose names cannot be known.
-struct WithoutUnknown<'a>(&'a Modules);
+struct KnownExportsSource<'a>(&'a Modules);
 
-impl CjsAnalysisSourceProvider for WithoutUnknown<'_> {
+impl CjsAnalysisSourceProvider for KnownExportsSource<'_> {
     fn load_source<'a>(&'a self, url: &Url) -> Option<Cow<'a, str>> {
         let code: Arc<str> = self.0.load_source(url)?.into();
         let code: Arc<str> = self.0.without_unknown(url, &code).into();

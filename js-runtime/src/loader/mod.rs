@@ -37,7 +37,7 @@ use deno_core::{
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use self::resolving::Place;
+use self::resolving::SpecifierPlace;
 use crate::built_in::BuiltIns;
 use crate::control::Control;
 use crate::own_modules::{self, before_thread};
@@ -47,7 +47,7 @@ use crate::resolve::node::NodeResolution;
 use crate::resolve::relative;
 use crate::source::bundled;
 use crate::source::caches::Caches;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::second_url::without_mark;
 use crate::source::snapshot::{SourceFile, SourceSnapshot};
 use crate::source::tsconfig::TsConfigs;
@@ -60,7 +60,7 @@ pub(crate) struct Modules {
     caches: Arc<Caches>,
     tsconfigs: TsConfigs,
     /// The meanings of packages' specifiers, by the places where they are written: files of one folder find the same.
-    found: RefCell<HashMap<Place, Url>>,
+    found: RefCell<HashMap<SpecifierPlace, Url>>,
     source_maps: RefCell<HashMap<String, Arc<[u8]>>>,
     /// The reasons why modules could not be given to V8, in order. JavaScript sees only the message, and may catch
     /// it.
@@ -217,7 +217,7 @@ impl Modules {
         let code = match self.begins_thread(url) && module_type == ModuleType::JavaScript {
             true => {
                 let (code, source_map) = (String::from_utf8_lossy(&bytes).into(), None);
-                let begun = before_thread(url, &Emitted { code, source_map });
+                let begun = before_thread(url, &EmittedCode { code, source_map });
                 self.keep_source_map(url, &begun);
                 ModuleSourceCode::String(begun.code.into())
             }

@@ -17,7 +17,7 @@ use crate::{own_modules, prelude};
 
 /// The place of a specifier that names a package.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct SpecifierPlace {
     specifier: String,
     /// The folder of the file.
     folder: String,
@@ -25,7 +25,7 @@ pub(super) struct Place {
     extension: String,
 }
 
-impl Place {
+impl SpecifierPlace {
     fn of(specifier: &str, referrer: &Url) -> Self {
         let (folder, file) = referrer.as_str().rsplit_once('/').unwrap_or_default();
         let (_, extension) = file.rsplit_once('.').unwrap_or_default();
@@ -62,7 +62,7 @@ impl Modules {
         let found = if relative::is_relative(specifier) && !is_package {
             let url = referrer.join(specifier).map_err(JsErrorBox::from_err)?;
             relative::find(&url, &self.sources).ok_or_else(|| self.fail(self.missing(specifier, &referrer, "")))?
-        } else if let Some(known) = self.found.borrow().get(&Place::of(specifier, &referrer)) {
+        } else if let Some(known) = self.found.borrow().get(&SpecifierPlace::of(specifier, &referrer)) {
             known.clone()
         } else if let Some(found) = self.mapped(specifier, &referrer, is_package)? {
             found
@@ -74,7 +74,7 @@ impl Modules {
         };
         let found = self.for_importer(&referrer, found)?;
         if !relative::is_relative(specifier) {
-            let place = Place::of(specifier, &referrer);
+            let place = SpecifierPlace::of(specifier, &referrer);
             self.found.borrow_mut().insert(place, found.clone());
         }
         self.note_import(&referrer, &found);

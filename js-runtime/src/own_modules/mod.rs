@@ -10,8 +10,8 @@ use deno_core::url::Url;
 use js_runtime_api::LoadError;
 
 use crate::source::caches::Caches;
-use crate::source::commonjs::Edits;
-use crate::source::emitted::Emitted;
+use crate::source::commonjs::TextEdits;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -31,8 +31,8 @@ const HOOKS: &str = "baton:hooks";
 const TIMERS: &str = "baton:timers";
 
 /// Has a module with which a worker thread begins import the code that is evaluated before user code there.
-pub(crate) fn before_thread(url: &Url, main: &Emitted) -> Emitted {
-    let mut edits = Edits::default();
+pub(crate) fn before_thread(url: &Url, main: &EmittedCode) -> EmittedCode {
+    let mut edits = TextEdits::default();
     edits.insert(0, format!("import \"{FETCH}\"; import \"{HOOKS}\"; "));
     edits.apply_to(url, main)
 }
@@ -47,7 +47,7 @@ pub(crate) fn is_own(specifier: &str) -> bool {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [Code; 5] = [const { Code::new() }; 5];
+    static CODE: [OwnCode; 5] = [const { OwnCode::new() }; 5];
     let (code, text) = match url.as_str() {
         HOST => (&CODE[0], include_str!("host.ts")),
         SERVING => (&CODE[1], include_str!("serving.ts")),
@@ -60,9 +60,9 @@ pub(crate) fn module(url: &Url, caches: &Caches) -> Option<Result<Arc<str>, Load
 }
 
 /// The JavaScript of a module that is part of the binary, made once per process.
-pub(crate) struct Code(OnceLock<Result<Arc<str>, LoadError>>);
+pub(crate) struct OwnCode(OnceLock<Result<Arc<str>, LoadError>>);
 
-impl Code {
+impl OwnCode {
     pub(crate) const fn new() -> Self {
         Self(OnceLock::new())
     }

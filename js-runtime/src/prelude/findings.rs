@@ -4,7 +4,7 @@
 //! A step is known by its name: `step.run(…)`, `ctx.step.run(…)`. A step with another name is not seen; nothing is
 //! said of an unsure case.
 
-mod kept;
+mod stored;
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ use deno_ast::{ParsedSource, SourcePos, SourceRangedForSpanned};
 use deno_core::url::Url;
 use js_runtime_api::{Definition, Warning};
 
-use crate::source::caches::{Caches, KeptForm};
-use crate::source::transpile::Parsed;
+use crate::source::caches::{Caches, StoredForm};
+use crate::source::transpile::ParsedText;
 
-use kept::{from_bytes, to_bytes};
+use stored::{from_bytes, to_bytes};
 
 /// The findings in one module's text. The callers that know the file name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
-    pub(crate) functions: Vec<Defined>,
+    pub(crate) functions: Vec<DefinedFunction>,
     /// The warnings, which name functions by the ids as they are written.
     pub(crate) warnings: Vec<Warning>,
 }
 
 /// A call of `createFunction`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Defined {
+pub(crate) struct DefinedFunction {
     /// The id as it is written; `None` when code makes it.
     pub(crate) id: Option<String>,
     pub(crate) definition: Definition,
@@ -81,33 +81,33 @@ pub(crate) fn of_file(
     caches: &Caches,
     look: impl FnOnce() -> Option<Findings>,
 ) -> Option<Arc<Findings>> {
-    caches.told(url, hash, KeptForm { from_bytes, to_bytes }, look)
+    caches.told(url, hash, StoredForm { from_bytes, to_bytes }, look)
 }
 
 /// Reads the findings in a text.
-pub(crate) fn look(parsed: &Parsed) -> Findings {
+pub(crate) fn look(parsed: &ParsedText) -> Findings {
     parsed.walk(findings_in)
 }
 
 fn findings_in(parsed: &ParsedSource) -> Findings {
-    let mut looking = Looking {
+    let mut looking = FindingsVisitor {
         parsed,
         findings: Findings::default(),
-        within: Within::default(),
+        within: CodeContext::default(),
     };
     parsed.program().visit_with(&mut looking);
     looking.findings
 }
 
-struct Looking<'a> {
+struct FindingsVisitor<'a> {
     parsed: &'a ParsedSource,
     findings: Findings,
-    within: Within,
+    within: CodeContext,
 }
 
 /// The surroundings of the place that is being read.
 #[derive(Debug, Clone, Default)]
-struct Within {
+struct CodeContext {
     function: Option<usize>,
     /// The step in whose body the place is, as it is written.
     step: Option<String>,
@@ -119,12 +119,12 @@ struct Within {
     collected: bool,
 }
 
-impl Looking<'_> {
+impl FindingsVisitor<'_> {
     fn line(&self, at: SourcePos) -> u32 {
         u32::try_from(self.parsed.text_info_lazy().line_index(at) + 1).unwrap_or(u32::MAX)
     }
 
-    fn inside(&mut self, change: impl FnOnce(&mut Within), visit: impl FnOnce(&mut Self)) {
+    fn inside(&mut self, change: impl FnOnce(&mut CodeContext), visit: impl FnOnce(&mut Self)) {
         let before = self.within.clone();
         change(&mut self.within);
         visit(self);
@@ -148,12 +148,12 @@ impl Looking<'_> {
     }
 
     fn define(&mut self, call: &CallExpr) {
-        let mut defined = Defined {
+        let mut defined = DefinedFunction {
             definition: Definition {
                 line: self.line(call.start()),
                 ..Definition::default()
             },
-            ..Defined::default()
+            ..DefinedFunction::default()
         };
         let objects = call.args.iter().filter_map(|argument| argument.expr.as_object());
         for (index, options) in objects.enumerate() {
@@ -162,7 +162,7 @@ impl Looking<'_> {
                 let retries = property(options, "retries");
                 defined.definition.retries = retries.map(|value| self.line(value.start()));
             }
-            let mut texts = Texts {
+            let mut texts = TextCollector {
                 looking: self,
                 definition: &mut defined.definition,
             };
@@ -181,9 +181,9 @@ impl Looking<'_> {
         self.findings.functions.push(defined);
         self.inside(
             |within| {
-                *within = Within {
+                *within = CodeContext {
                     function: Some(index),
-                    ..Within::default()
+                    ..CodeContext::default()
                 };
             },
             |looking| call.visit_children_with(looking),
@@ -227,9 +227,9 @@ impl Looking<'_> {
             |within| {
                 // The `step` of such a function is another one.
                 if own_step {
-                    *within = Within {
+                    *within = CodeContext {
                         function,
-                        ..Within::default()
+                        ..CodeContext::default()
                     };
                 }
             },
@@ -242,7 +242,7 @@ impl Looking<'_> {
     }
 }
 
-impl Visit for Looking<'_> {
+impl Visit for FindingsVisitor<'_> {
     fn visit_call_expr(&mut self, call: &CallExpr) {
         let Some(method) = method_of(call) else {
             return call.visit_children_with(self);
@@ -300,12 +300,12 @@ impl Visit for Looking<'_> {
 }
 
 /// Collects the texts in an expression.
-struct Texts<'a, 'b> {
-    looking: &'a Looking<'b>,
+struct TextCollector<'a, 'b> {
+    looking: &'a FindingsVisitor<'b>,
     definition: &'a mut Definition,
 }
 
-impl Visit for Texts<'_, '_> {
+impl Visit for TextCollector<'_, '_> {
     fn visit_expr(&mut self, expr: &Expr) {
         match text_of(expr) {
             Some(text) => {
@@ -320,7 +320,7 @@ impl Visit for Texts<'_, '_> {
 
 /// Finds the first call that starts a program.
 struct Starters<'a, 'b> {
-    looking: &'a Looking<'b>,
+    looking: &'a FindingsVisitor<'b>,
     first: Option<(String, u32)>,
 }
 

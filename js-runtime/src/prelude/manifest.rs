@@ -6,8 +6,8 @@ use std::sync::Arc;
 use deno_core::url::Url;
 use js_runtime_api::{App, Client, Definition, Function, Manifest, Warning};
 
-use super::findings::{Defined, Findings};
-use super::{Note, ServedClient, ServedFunction, ServedProject};
+use super::findings::{DefinedFunction, Findings};
+use super::{LoadNote, ServedClient, ServedFunction, ServedProject};
 use crate::source::hashes::Hashes;
 use crate::source::snapshot::SourceSnapshot;
 
@@ -17,7 +17,7 @@ pub(crate) fn manifest(
     findings: Vec<(Url, Arc<Findings>)>,
     sources: &SourceSnapshot,
 ) -> Manifest {
-    let texts = Texts::of(findings, &sources.project().root);
+    let texts = TextFindings::of(findings, &sources.project().root);
     let mut hashes = Hashes::of(sources);
     let fetch = served.fetch;
     let mut apps: Vec<App> = served
@@ -51,7 +51,7 @@ pub(crate) fn manifest(
     Manifest { apps, fetch, warnings }
 }
 
-fn warning(Note { code, message, help }: Note) -> Warning {
+fn warning(LoadNote { code, message, help }: LoadNote) -> Warning {
     Warning {
         code: match code.as_str() {
             "not_served" => "not_served",
@@ -68,7 +68,7 @@ fn client(ServedClient { dev, api, url, key }: ServedClient) -> Client {
     Client { dev, api, url, key }
 }
 
-fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts: &Texts) -> Function {
+fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts: &TextFindings) -> Function {
     let file: Option<PathBuf> = function
         .module
         .and_then(|module| Url::parse(&module).ok())
@@ -87,12 +87,12 @@ fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts
 }
 
 /// The findings in the project's texts.
-struct Texts {
-    defined: Vec<(PathBuf, Defined)>,
+struct TextFindings {
+    defined: Vec<(PathBuf, DefinedFunction)>,
     warnings: Vec<Warning>,
 }
 
-impl Texts {
+impl TextFindings {
     fn of(findings: Vec<(Url, Arc<Findings>)>, root: &Path) -> Self {
         let mut texts = Self {
             defined: Vec::new(),
@@ -112,7 +112,7 @@ impl Texts {
                     file: file.clone(),
                     ..defined.definition.clone()
                 };
-                let defined = Defined {
+                let defined = DefinedFunction {
                     definition,
                     id: defined.id.clone(),
                 };
@@ -131,7 +131,7 @@ impl Texts {
                 .iter()
                 .filter(|(_, defined)| defined.id.as_deref() == Some(own))
         };
-        let in_module = |(path, _): &&(PathBuf, Defined)| Some(path.as_path()) == module;
+        let in_module = |(path, _): &&(PathBuf, DefinedFunction)| Some(path.as_path()) == module;
         let found = named().find(in_module).or_else(|| named().next()).or_else(|| {
             let mut of_module = self.defined.iter().filter(in_module);
             let only = of_module.next()?;

@@ -2,8 +2,8 @@
 //! Inngest.
 //!
 //! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts`
-//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk` has the SDK's own
-//! modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
+//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk_package` has the SDK's
+//! own modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
 //! functions and steps · `manifest` the parts of a project · `refusals` the reasons why there is nothing to serve.
 //! Nothing that reads, resolves or contains user code imports this.
 
@@ -17,13 +17,13 @@ use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::own_files::PRELUDE;
-use crate::own_modules::{Code, HOST, SERVING};
+use crate::own_modules::{HOST, OwnCode, SERVING};
 use crate::source::caches::Caches;
 
 pub(crate) mod findings;
 pub(crate) mod manifest;
 pub(crate) mod refusals;
-pub(crate) mod sdk;
+pub(crate) mod sdk_package;
 
 /// The module that has the project's SDK compiled.
 const REHEARSAL: &str = "baton:rehearsal";
@@ -57,8 +57,8 @@ pub(crate) struct Prelude {
 /// The value that `serve` returns.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Served {
-    Duplicate { duplicate: Duplicate },
+pub(crate) enum ServeResult {
+    Duplicate { duplicate: IdCollision },
     Project(ServedProject),
 }
 
@@ -68,20 +68,20 @@ pub(crate) struct ServedProject {
     pub(crate) fetch: bool,
     /// Tells whether that app is a function that can be called.
     pub(crate) direct: bool,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Vec<LoadNote>,
     pub(crate) apps: Vec<ServedApp>,
 }
 
 /// A note for the load's report.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Note {
+pub(crate) struct LoadNote {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) help: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Duplicate {
+pub(crate) struct IdCollision {
     pub(crate) app: String,
     pub(crate) id: String,
     pub(crate) first: String,
@@ -254,7 +254,7 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn module(url: &Url, root: &Path, caches: &Caches) -> Option<Result<Arc<str>, LoadError>> {
-    static CODE: [Code; 4] = [const { Code::new() }; 4];
+    static CODE: [OwnCode; 4] = [const { OwnCode::new() }; 4];
     let (code, text) = match url.as_str() {
         SDK => (&CODE[0], include_str!("sdk.ts")),
         REHEARSAL => (&CODE[3], include_str!("rehearsal.ts")),

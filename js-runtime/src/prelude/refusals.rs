@@ -4,7 +4,7 @@ use deno_core::error::JsError;
 use deno_core::url::Url;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind};
 
-use super::Duplicate;
+use super::IdCollision;
 use crate::diagnostics::{self, source_text};
 use crate::position::Position;
 use crate::source::snapshot::SourceSnapshot;
@@ -32,8 +32,8 @@ pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) 
 }
 
 /// Makes the error for two functions of one app with the same id.
-pub(crate) fn duplicate_id(duplicate: &Duplicate, sources: &SourceSnapshot) -> LoadError {
-    let Duplicate { app, id, first, second } = duplicate;
+pub(crate) fn duplicate_id(duplicate: &IdCollision, sources: &SourceSnapshot) -> LoadError {
+    let IdCollision { app, id, first, second } = duplicate;
     let Ok(url) = Url::parse(second) else {
         let message = "a module has no URL".to_owned();
         return LoadError {

@@ -14,7 +14,7 @@ use deno_resolver::npm::DenoInNpmPackageChecker;
 use sys_traits::impls::RealSys;
 
 use crate::source::caches::Analyses;
-use crate::source::nesting::{Room, TooDeep};
+use crate::source::nesting::{NestingError, StackRoom};
 
 /// The stack of the threads beside an isolate's loop, where Deno parses files that are not looked through here.
 pub(crate) const BESIDE_STACK: usize = if cfg!(debug_assertions) { 8 << 20 } else { 2 << 20 };
@@ -47,10 +47,10 @@ impl Analysis {
     ///
     /// # Errors
     /// When it is nested too deeply.
-    pub(crate) fn run(&self) -> Result<(), TooDeep> {
+    pub(crate) fn run(&self) -> Result<(), NestingError> {
         let media_type = MediaType::from_specifier(&self.url);
         let code = self.code();
-        let room = Room::of(code, media_type)?;
+        let room = StackRoom::of(code, media_type)?;
         let found = room.run(|| self.look(media_type));
         match found {
             Ok(Some(analysis)) => {
@@ -58,7 +58,7 @@ impl Analysis {
                 self.analyses.set_cjs_analysis(&self.url, hash, &analysis);
                 Ok(())
             }
-            Ok(None) | Err(_) => Room::within(BESIDE_STACK, code, media_type).map(|_| ()),
+            Ok(None) | Err(_) => StackRoom::within(BESIDE_STACK, code, media_type).map(|_| ()),
         }
     }
 

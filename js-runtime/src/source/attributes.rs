@@ -10,12 +10,12 @@ use deno_ast::swc::ecma_visit::{Visit, VisitWith as _};
 use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 
-use super::commonjs::Edits;
-use super::emitted::Emitted;
+use super::commonjs::TextEdits;
+use super::emitted::EmittedCode;
 use super::transpile;
 
 /// Removes these attributes from an ES module.
-pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
+pub(crate) fn without_types_of_data(url: &Url, emitted: EmittedCode) -> EmittedCode {
     let may_have = emitted.code.contains("with") && ["yaml", "toml"].iter().any(|kind| emitted.code.contains(kind));
     if !may_have {
         return emitted;
@@ -27,23 +27,23 @@ pub(crate) fn without_types_of_data(url: &Url, emitted: Emitted) -> Emitted {
     }
 }
 
-fn removed(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
-    let mut looking = Looking {
+fn removed(url: &Url, emitted: &EmittedCode, parsed: &ParsedSource) -> EmittedCode {
+    let mut looking = AttributeVisitor {
         parsed,
         found: Vec::new(),
     };
     parsed.program_ref().visit_with(&mut looking);
-    let mut edits = Edits::default();
+    let mut edits = TextEdits::default();
     looking.found.into_iter().for_each(|range| edits.replace(range, ""));
     edits.apply_to(url, emitted)
 }
 
-struct Looking<'a> {
+struct AttributeVisitor<'a> {
     parsed: &'a ParsedSource,
     found: Vec<Range<usize>>,
 }
 
-impl Looking<'_> {
+impl AttributeVisitor<'_> {
     fn range(&self, node: &impl SourceRangedForSpanned) -> Range<usize> {
         node.range().as_byte_range(self.parsed.text_info_lazy().range().start)
     }
@@ -58,7 +58,7 @@ impl Looking<'_> {
     }
 }
 
-impl Visit for Looking<'_> {
+impl Visit for AttributeVisitor<'_> {
     fn visit_import_decl(&mut self, node: &ImportDecl) {
         self.look(&node.src, node.with.as_deref());
     }
@@ -117,13 +117,13 @@ mod tests {
     use deno_core::url::Url;
 
     use super::without_types_of_data;
-    use crate::source::emitted::Emitted;
+    use crate::source::emitted::EmittedCode;
 
     #[test]
     fn attributes_go_that_say_what_the_files_name_says() {
         let url = Url::parse("file:///p/a.js").unwrap();
         let told = |text: &str| {
-            let emitted = Emitted {
+            let emitted = EmittedCode {
                 code: text.into(),
                 source_map: None,
             };

@@ -5,7 +5,7 @@ use deno_ast::ParsedSource;
 use deno_ast::swc::ast::{Decl, ImportSpecifier, ModuleDecl, ModuleItem, ObjectPatProp, Pat, Program, Stmt};
 use deno_core::url::Url;
 
-use super::transpile::Parsed;
+use super::transpile::ParsedText;
 
 /// The specifier of a module that gives CommonJS's names to the one that imports it.
 pub(crate) const COMMONJS_NAMES: &str = "baton:commonjs-names";
@@ -28,7 +28,7 @@ pub(crate) fn may_use_names(text: &str) -> bool {
 
 /// Returns an import, for the end of an ES module, of the names that its text has and does not declare. Imports count
 /// before all else, so no line moves.
-pub(crate) fn import_of_names(parsed: &Parsed) -> Option<String> {
+pub(crate) fn import_of_names(parsed: &ParsedText) -> Option<String> {
     parsed.walk(names_to_import)
 }
 

@@ -18,17 +18,17 @@ use deno_resolver::cjs::analyzer::{DenoCjsAnalysis, NodeAnalysisCache, NodeAnaly
 use deno_runtime::code_cache::{CodeCache, CodeCacheType};
 
 use super::commonjs::Facts;
-use super::disk::{self, Disk, Kind};
+use super::disk::{self, Disk, ValueKind};
 use super::effects::ModuleEffects;
-use super::emitted::Emitted;
-use super::newest::{Newest, first_eight_bytes, short_hash};
-use super::shared::Shared;
+use super::emitted::EmittedCode;
+use super::newest::{NewestValues, first_eight_bytes, short_hash};
+use super::shared::SharedValues;
 use super::snapshot::SourceSnapshot;
 use super::transpile::EmitKind;
 use super::tsconfig::CompilerOptions;
 
 /// The form in which a value outlives the process.
-pub(crate) struct KeptForm<T> {
+pub(crate) struct StoredForm<T> {
     /// Reads a value; `None` for bytes that are of no such value.
     pub(crate) from_bytes: fn(&[u8]) -> Option<T>,
     /// Writes a value; `None` where it cannot be written.
@@ -38,23 +38,23 @@ pub(crate) struct KeptForm<T> {
 /// The caches. There is one set per process.
 pub(crate) struct Caches {
     /// Code as V8 gets it.
-    pub(crate) code: Shared<str>,
+    pub(crate) code: SharedValues<str>,
     /// Deno's knowledge of a project's root, by the content of its `package.json`. A value refers to itself and is
     /// never freed, so there must not be one for each isolate.
-    pub(crate) workspaces: Newest<PathBuf, WorkspaceDirectoryRc>,
+    pub(crate) workspaces: NewestValues<PathBuf, WorkspaceDirectoryRc>,
     /// Tells whether emitted code has its source maps within it too.
     source_maps_in_code: bool,
-    emitted: Newest<(Url, EmitKind), Arc<Emitted>>,
-    is_script: Newest<Url, bool>,
-    told: Newest<Url, Arc<dyn Any + Send + Sync>>,
-    effects: Newest<Url, Arc<ModuleEffects>>,
-    facts: Newest<Url, Option<Arc<Facts>>>,
-    cjs: Newest<Url, DenoCjsAnalysis>,
-    module_code: Newest<Url, Arc<[u8]>>,
-    script_code: Newest<Url, Arc<[u8]>>,
+    emitted: NewestValues<(Url, EmitKind), Arc<EmittedCode>>,
+    is_script: NewestValues<Url, bool>,
+    told: NewestValues<Url, Arc<dyn Any + Send + Sync>>,
+    effects: NewestValues<Url, Arc<ModuleEffects>>,
+    facts: NewestValues<Url, Option<Arc<Facts>>>,
+    cjs: NewestValues<Url, DenoCjsAnalysis>,
+    module_code: NewestValues<Url, Arc<[u8]>>,
+    script_code: NewestValues<Url, Arc<[u8]>>,
     disk: Arc<Disk>,
     /// V8's code that came from the disk, by kind and content.
-    given: Mutex<HashSet<(Kind, u64)>>,
+    given: Mutex<HashSet<(ValueKind, u64)>>,
     /// The number of times that V8 rejected such code.
     rejected: AtomicU64,
 }
@@ -72,17 +72,17 @@ impl Caches {
         let ours = env!("BATON_SOURCES").to_owned();
         let disk = folder.map_or_else(Disk::off, |folder| Disk::start(folder, disk::LIMIT, ours, v8));
         Self {
-            code: Shared::default(),
-            workspaces: Newest::default(),
+            code: SharedValues::default(),
+            workspaces: NewestValues::default(),
             source_maps_in_code,
-            emitted: Newest::default(),
-            is_script: Newest::default(),
-            told: Newest::default(),
-            effects: Newest::default(),
-            facts: Newest::default(),
-            cjs: Newest::default(),
-            module_code: Newest::default(),
-            script_code: Newest::default(),
+            emitted: NewestValues::default(),
+            is_script: NewestValues::default(),
+            told: NewestValues::default(),
+            effects: NewestValues::default(),
+            facts: NewestValues::default(),
+            cjs: NewestValues::default(),
+            module_code: NewestValues::default(),
+            script_code: NewestValues::default(),
             disk: Arc::new(disk),
             given: Mutex::default(),
             rejected: AtomicU64::default(),
@@ -122,7 +122,7 @@ impl Caches {
         }
         let key = self
             .disk
-            .key(Kind::IsScript, &[url.as_str().as_bytes(), file.as_bytes()]);
+            .key(ValueKind::IsScript, &[url.as_str().as_bytes(), file.as_bytes()]);
         let is_script = match self.disk.get(&key).as_deref() {
             Some([known]) => *known != 0,
             _ => {
@@ -141,8 +141,8 @@ impl Caches {
         (url, kind): (&Url, EmitKind),
         file: &blake3::Hash,
         options: &CompilerOptions,
-        make: impl FnOnce() -> Result<Emitted, E>,
-    ) -> Result<Arc<Emitted>, E> {
+        make: impl FnOnce() -> Result<EmittedCode, E>,
+    ) -> Result<Arc<EmittedCode>, E> {
         let key = self.key_of_emitted((url, kind), file, options);
         let content = first_eight_bytes(&key.into());
         let in_memory = (url.clone(), kind);
@@ -164,8 +164,8 @@ impl Caches {
         &self,
         url: &Url,
         text: &str,
-        make: impl FnOnce() -> Result<Emitted, E>,
-    ) -> Result<Emitted, E> {
+        make: impl FnOnce() -> Result<EmittedCode, E>,
+    ) -> Result<EmittedCode, E> {
         let text = blake3::hash(text.as_bytes());
         let key = self.key_of_emitted((url, EmitKind::Esm), &text, &CompilerOptions::default());
         self.kept_or_made(key, make)
@@ -184,11 +184,11 @@ impl Caches {
             EmitKind::Compiled => [2],
         };
         let parts = [url.as_str().as_bytes(), file.as_bytes(), &kind, options.as_bytes()];
-        self.disk.key(Kind::Emitted, &parts)
+        self.disk.key(ValueKind::Emitted, &parts)
     }
 
-    fn kept_or_made<E>(&self, key: disk::Key, make: impl FnOnce() -> Result<Emitted, E>) -> Result<Emitted, E> {
-        if let Some(kept) = self.disk.get(&key).as_deref().and_then(Emitted::from_bytes) {
+    fn kept_or_made<E>(&self, key: disk::Key, make: impl FnOnce() -> Result<EmittedCode, E>) -> Result<EmittedCode, E> {
+        if let Some(kept) = self.disk.get(&key).as_deref().and_then(EmittedCode::from_bytes) {
             return Ok(kept);
         }
         let made = make()?;
@@ -202,7 +202,7 @@ impl Caches {
         &self,
         url: &Url,
         file: &blake3::Hash,
-        form: KeptForm<T>,
+        form: StoredForm<T>,
         make: impl FnOnce() -> Option<T>,
     ) -> Option<Arc<T>> {
         let content = first_eight_bytes(file);
@@ -211,7 +211,7 @@ impl Caches {
         }
         let key = self
             .disk
-            .key(Kind::Findings, &[url.as_str().as_bytes(), file.as_bytes()]);
+            .key(ValueKind::Findings, &[url.as_str().as_bytes(), file.as_bytes()]);
         let told = match self.disk.get(&key).as_deref().and_then(form.from_bytes) {
             Some(known) => known,
             None => {
@@ -260,14 +260,14 @@ impl Caches {
 
     /// Returns V8's code cache for an ES module.
     pub(crate) fn module_code(&self, url: &Url, content: u64) -> Option<Arc<[u8]>> {
-        self.v8_code(Kind::ModuleCode, url, content)
+        self.v8_code(ValueKind::ModuleCode, url, content)
     }
 
     pub(crate) fn keep_module_code(&self, url: Url, content: u64, code: &[u8]) {
-        self.keep_v8_code(Kind::ModuleCode, url, content, code);
+        self.keep_v8_code(ValueKind::ModuleCode, url, content, code);
     }
 
-    fn v8_code(&self, kind: Kind, url: &Url, content: u64) -> Option<Arc<[u8]>> {
+    fn v8_code(&self, kind: ValueKind, url: &Url, content: u64) -> Option<Arc<[u8]>> {
         let memory = self.v8_code_in_memory(kind);
         if let Some(known) = memory.get(url, content) {
             return Some(known);
@@ -280,7 +280,7 @@ impl Caches {
         Some(code)
     }
 
-    fn keep_v8_code(&self, kind: Kind, url: Url, content: u64, code: &[u8]) {
+    fn keep_v8_code(&self, kind: ValueKind, url: Url, content: u64, code: &[u8]) {
         if lock(&self.given).remove(&(kind, content)) {
             // V8 makes the code again only when it did not want the given one.
             self.rejected.fetch_add(1, Ordering::Relaxed);
@@ -289,14 +289,14 @@ impl Caches {
         self.put_v8_code(kind, url, content, code);
     }
 
-    fn put_v8_code(&self, kind: Kind, url: Url, content: u64, code: &[u8]) {
+    fn put_v8_code(&self, kind: ValueKind, url: Url, content: u64, code: &[u8]) {
         self.disk
             .put(self.disk.key(kind, &[&content.to_le_bytes()]), code.to_vec());
         self.v8_code_in_memory(kind).put(url, content, code.into());
     }
 
-    fn v8_code_in_memory(&self, kind: Kind) -> &Newest<Url, Arc<[u8]>> {
-        if kind == Kind::ScriptCode {
+    fn v8_code_in_memory(&self, kind: ValueKind) -> &NewestValues<Url, Arc<[u8]>> {
+        if kind == ValueKind::ScriptCode {
             &self.script_code
         } else {
             &self.module_code
@@ -318,7 +318,7 @@ impl Analyses {
         let package = folders.find_map(|folder| self.sources.package_json(&folder.join("package.json")));
         let of_package = package.map(|package| package.typ.clone());
         self.caches.disk.key(
-            Kind::CommonJs,
+            ValueKind::CommonJs,
             &[
                 url.as_str().as_bytes(),
                 &content.to_le_bytes(),
@@ -363,11 +363,13 @@ pub(crate) struct ScriptCodeCache(pub(crate) Arc<Caches>);
 
 impl CodeCache for ScriptCodeCache {
     fn get_sync(&self, url: &Url, _kind: CodeCacheType, content: u64) -> Option<Vec<u8>> {
-        self.0.v8_code(Kind::ScriptCode, url, content).map(|code| code.to_vec())
+        self.0
+            .v8_code(ValueKind::ScriptCode, url, content)
+            .map(|code| code.to_vec())
     }
 
     fn set_sync(&self, url: Url, _kind: CodeCacheType, content: u64, code: &[u8]) {
-        self.0.keep_v8_code(Kind::ScriptCode, url, content, code);
+        self.0.keep_v8_code(ValueKind::ScriptCode, url, content, code);
     }
 }
 

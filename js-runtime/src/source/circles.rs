@@ -9,7 +9,7 @@ use deno_ast::swc::ast::{ImportSpecifier, ModuleDecl, ModuleItem, Program};
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
 
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 use super::transpile;
 
 impl SourceSnapshot {
@@ -28,7 +28,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     /// Returns the shortest chain of imports from one file to another, with both.
     fn chain(&self, from: &Path, to: &Path) -> Option<Vec<PathBuf>> {
         let mut importers: HashMap<&Path, &Path> = HashMap::new();

@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex};
 use deno_package_json::{PackageJson, PackageJsonRc};
 
 use super::file::SourceFile;
-use super::newest::{Newest, first_eight_bytes};
-use super::shared::Shared;
+use super::newest::{NewestValues, first_eight_bytes};
+use super::shared::SharedValues;
 
 /// The common parts that the module's documentation describes.
 #[derive(Debug, Default)]
-pub(crate) struct Common {
+pub(crate) struct CommonParts {
     /// The contents of files.
-    pub(super) bytes: Shared<[u8]>,
-    paths: Shared<Path>,
+    pub(super) bytes: SharedValues<[u8]>,
+    paths: SharedValues<Path>,
     /// URLs and specifiers.
-    names: Shared<str>,
+    names: SharedValues<str>,
     /// Files that modules have read and the project's code has written since.
     pub(super) written: Mutex<HashSet<Arc<Path>>>,
-    package_jsons: Newest<PathBuf, Option<PackageJsonRc>>,
+    package_jsons: NewestValues<PathBuf, Option<PackageJsonRc>>,
 }
 
-impl Common {
+impl CommonParts {
     pub(super) fn path(&self, path: &Path) -> Arc<Path> {
         self.paths.like(path)
     }

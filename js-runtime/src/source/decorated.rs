@@ -14,14 +14,14 @@ use super::fields;
 
 /// Rewrites the classes of a program. `emits_metadata`: types are told, too.
 pub(super) fn rewrite(program: &mut Program, emits_metadata: bool) {
-    program.visit_mut_with(&mut Rewriting { emits_metadata });
+    program.visit_mut_with(&mut DecoratorRewrite { emits_metadata });
 }
 
-struct Rewriting {
+struct DecoratorRewrite {
     emits_metadata: bool,
 }
 
-impl VisitMut for Rewriting {
+impl VisitMut for DecoratorRewrite {
     fn visit_mut_class(&mut self, class: &mut Class) {
         class.visit_mut_children_with(self);
         if self.emits_metadata {

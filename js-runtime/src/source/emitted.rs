@@ -7,12 +7,12 @@ use base64::prelude::BASE64_STANDARD;
 
 /// The JavaScript that was made of a file, and the map of it back to the file.
 #[derive(Debug)]
-pub(crate) struct Emitted {
+pub(crate) struct EmittedCode {
     pub(crate) code: Arc<str>,
     pub(crate) source_map: Option<Arc<[u8]>>,
 }
 
-impl Emitted {
+impl EmittedCode {
     /// Returns the bytes for the disk: the length of the code, the code, and the map behind it if there is one.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let map = self.source_map.as_deref().unwrap_or_default();
@@ -48,24 +48,24 @@ impl Emitted {
 
 #[cfg(test)]
 mod tests {
-    use super::Emitted;
+    use super::EmittedCode;
 
     #[test]
     fn what_was_emitted_reads_back_and_what_is_too_short_does_not() {
         for source_map in [None, Some(b"{}".as_slice().into())] {
-            let emitted = Emitted {
+            let emitted = EmittedCode {
                 code: "export const a = \"\u{e9}\";".into(),
                 source_map,
             };
             let bytes = emitted.to_bytes();
-            let again = Emitted::from_bytes(&bytes).unwrap();
+            let again = EmittedCode::from_bytes(&bytes).unwrap();
             assert_eq!(
                 (again.code, again.source_map),
                 (emitted.code.clone(), emitted.source_map)
             );
-            assert!(Emitted::from_bytes(&bytes[..emitted.code.len()]).is_none());
+            assert!(EmittedCode::from_bytes(&bytes[..emitted.code.len()]).is_none());
         }
-        assert!(Emitted::from_bytes(b"").is_none());
-        assert!(Emitted::from_bytes(&[255; 20]).is_none());
+        assert!(EmittedCode::from_bytes(b"").is_none());
+        assert!(EmittedCode::from_bytes(&[255; 20]).is_none());
     }
 }

@@ -16,14 +16,14 @@ use deno_ast::swc::ecma_visit::{VisitMut, VisitMutWith as _};
 /// Rewrites the classes of a program. `has_legacy_decorators`: decorators are TypeScript's own, which look at a field
 /// and never at its value.
 pub(super) fn assign(program: &mut Program, has_legacy_decorators: bool) {
-    program.visit_mut_with(&mut Assigning { has_legacy_decorators });
+    program.visit_mut_with(&mut FieldAssignment { has_legacy_decorators });
 }
 
-struct Assigning {
+struct FieldAssignment {
     has_legacy_decorators: bool,
 }
 
-impl VisitMut for Assigning {
+impl VisitMut for FieldAssignment {
     fn visit_mut_class(&mut self, class: &mut Class) {
         class.visit_mut_children_with(self);
         let keeps_values = !self.has_legacy_decorators && is_decorated(class);

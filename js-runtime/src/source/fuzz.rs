@@ -10,7 +10,7 @@ use deno_package_json::PackageJson;
 use super::effects::ModuleEffects;
 use super::transpile::{self, EmitKind};
 use super::tsconfig::CompilerOptions;
-use super::{bundled, environment, imports, waits};
+use super::{bundled, environment, imports, top_level_await};
 use crate::prelude::findings;
 
 const CODE: [&str; 72] = [
@@ -209,7 +209,7 @@ fn any_text_of_a_module_is_read() {
         let text = text.trim_start_matches('\u{feff}');
         for (extension, media_type) in kinds {
             let url = Url::parse(&format!("file:///p/a.{extension}")).unwrap();
-            waits::waits(&url, text);
+            top_level_await::waits(&url, text);
             imports::offset_of_import(&url, text, "./a");
             for options in &options {
                 let Ok(parsed) = transpile::parse(&url, media_type, text.into()) else {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use super::packages::is_of_package;
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 
 /// The digests of the files that were read until now. Holds the snapshot's lock.
 pub(crate) struct Hashes<'a> {
-    read: MutexGuard<'a, Read>,
+    read: MutexGuard<'a, ReadFiles>,
     root: &'a Path,
     /// The digests of packages' files with all that they import: many modules import the same ones.
     packages: HashMap<Arc<Path>, blake3::Hash>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use super::snapshot::{Read, SourceFile, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceFile, SourceSnapshot};
 
 impl SourceSnapshot {
     /// Joins another snapshot of the project: from now on this one reads the files that the other one has read, or
@@ -29,7 +29,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     /// Tells whether the other one has read and asked all of this; changes nothing.
     fn is_part_of(&self, other: &Self) -> bool {
         let has_file =

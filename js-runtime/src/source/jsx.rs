@@ -115,7 +115,7 @@ mod tests {
         options.unwrap()
     }
 
-    fn parsed(text: &str) -> transpile::Parsed {
+    fn parsed(text: &str) -> transpile::ParsedText {
         let url = Url::parse("file:///p/a.tsx").unwrap();
         transpile::parse(&url, MediaType::Tsx, text.into()).unwrap()
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use deno_core::url::Url;
 
 use super::packages::is_of_package;
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 
 impl SourceSnapshot {
     /// Finds the own file, `module` or one that it imports, and the specifier in it for which a package's file was
@@ -31,7 +31,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     /// Returns the files that a file imports and requires, by specifier.
     fn meant_in(&self, file: &Path) -> Vec<(Arc<str>, PathBuf)> {
         // `import` has URLs and `require` paths.

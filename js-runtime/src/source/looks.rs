@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use super::packages::is_of_package;
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 
 /// The size of a file above which its metadata stand for its content.
 const LARGEST_READ: u64 = 16 << 20;
@@ -180,7 +180,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     /// Tells whether the other snapshot asked all of these questions, with these answers.
     pub(super) fn asked_as(&self, other: &Self) -> bool {
         let mut looks = self.looks.iter();

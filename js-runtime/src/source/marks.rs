@@ -7,10 +7,10 @@
 use deno_ast::{MediaType, ParsedSource};
 use deno_core::url::Url;
 
-use super::commonjs::Edits;
-use super::emitted::Emitted;
+use super::commonjs::TextEdits;
+use super::emitted::EmittedCode;
+use super::top_level_await::waits_in;
 use super::transpile;
-use super::waits::waits_in;
 
 /// The number of the mark behind the end.
 pub(crate) const DONE: i32 = -1;
@@ -19,7 +19,7 @@ pub(crate) const DONE: i32 = -1;
 const MARK: &str = "(globalThis[Symbol.for(\"baton:mark\")] ?? ((_url, _n, value) => value))";
 
 /// Adds marks to the code of a module; their numbers are those of its awaits in the order of their beginnings.
-pub(crate) fn mark(url: &Url, emitted: Emitted) -> Emitted {
+pub(crate) fn mark(url: &Url, emitted: EmittedCode) -> EmittedCode {
     // Emitted code parses.
     match transpile::parse(url, MediaType::JavaScript, emitted.code.clone()) {
         Ok(parsed) => parsed.walk(|parsed| marked(url, &emitted, parsed)),
@@ -27,9 +27,9 @@ pub(crate) fn mark(url: &Url, emitted: Emitted) -> Emitted {
     }
 }
 
-fn marked(url: &Url, emitted: &Emitted, parsed: &ParsedSource) -> Emitted {
+fn marked(url: &Url, emitted: &EmittedCode, parsed: &ParsedSource) -> EmittedCode {
     let name = serde_json::Value::from(url.as_str());
-    let mut edits = Edits::default();
+    let mut edits = TextEdits::default();
     for (number, wait) in waits_in(parsed).into_iter().enumerate() {
         for value in wait.values {
             edits.insert(value.start, format!("{MARK}({name}, {number}, "));
@@ -45,14 +45,14 @@ mod tests {
     use deno_core::url::Url;
 
     use super::{MARK, mark};
-    use crate::source::emitted::Emitted;
+    use crate::source::emitted::EmittedCode;
 
     #[test]
     fn each_await_at_the_top_is_marked_with_its_number_and_so_is_the_end() {
         let url = Url::parse("file:///p/a.ts").unwrap();
         let text =
             "const a = await b(await c());\nfor await (const d of e){ await d; }\nconst f = async ()=>await g;\n";
-        let emitted = Emitted {
+        let emitted = EmittedCode {
             code: text.into(),
             source_map: None,
         };

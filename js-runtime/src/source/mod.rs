@@ -3,12 +3,12 @@
 //! # Files
 //!
 //! - `snapshot.rs` (each file read once per generation)
-//! - `changes.rs` (what differs on the disk)
+//! - `differences.rs` (what differs on the disk)
 //! - `looks.rs` (what modules asked of files, and the answers)
 //! - `rewritten.rs` (code that the project writes and imports again)
 //! - `joined.rs` (a spare's becomes one with a generation's)
 //! - `leads.rs` (which import a package was loaded for)
-//! - `kept.rs` (as data that outlives the process)
+//! - `description.rs` (as data that outlives the process)
 //! - `shared.rs`, `common.rs` (what generations have in common, once)
 //! - `environment.rs`, `secrets.rs`
 //! - `entries.rs`
@@ -20,8 +20,8 @@
 //! - `emitted.rs` (what a file became)
 //! - `second_url.rs` (of CommonJS, for another default export)
 //! - `caches.rs`, `newest.rs` (by content, shared)
-//! - `disk/` (the same for the next process: `store.rs` the file, `mod.rs` the thread that writes to it)
-//! - `waits.rs`, `marks.rs` (where a module awaits, and how far it is)
+//! - `disk/` (the same for the next process: `cache_store.rs` the file, `mod.rs` the thread that writes to it)
+//! - `top_level_await.rs`, `marks.rs` (where a module awaits, and how far it is)
 //! - `attributes.rs` (those of imports that V8 does not know)
 //! - `included.rs` (what belongs to the code by its name)
 //! - `types.rs` (what is exported that is no value)
@@ -30,11 +30,12 @@
 pub(crate) mod attributes;
 pub(crate) mod bundled;
 pub(crate) mod caches;
-mod changes;
 pub(crate) mod circles;
 pub(crate) mod common;
 pub(crate) mod commonjs;
 mod decorated;
+pub(crate) mod description;
+mod differences;
 pub(crate) mod disk;
 pub(crate) mod effects;
 pub(crate) mod emitted;
@@ -49,7 +50,6 @@ pub(crate) mod imports;
 mod included;
 mod joined;
 mod jsx;
-pub(crate) mod kept;
 mod leads;
 pub(crate) mod looks;
 pub(crate) mod marks;
@@ -62,7 +62,7 @@ pub(crate) mod secrets;
 pub(crate) mod shared;
 pub(crate) mod snapshot;
 mod stamp;
+pub(crate) mod top_level_await;
 pub(crate) mod transpile;
 pub(crate) mod tsconfig;
 pub(crate) mod types;
-pub(crate) mod waits;

@@ -55,26 +55,26 @@ const MARGIN: usize = 3;
 
 /// The stack for everything that walks the tree of one text, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Room(usize);
+pub(crate) struct StackRoom(usize);
 
 /// A text that wants more room than there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooDeep {
+pub(crate) struct NestingError {
     /// The byte at which it goes too deep.
     pub(crate) offset: usize,
 }
 
-impl Room {
+impl StackRoom {
     /// Returns the room for a text.
     ///
     /// # Errors
     /// When the text is nested too deeply.
-    pub(crate) fn of(text: &str, media_type: MediaType) -> Result<Self, TooDeep> {
+    pub(crate) fn of(text: &str, media_type: MediaType) -> Result<Self, NestingError> {
         Self::within(MOST, text, media_type)
     }
 
     /// Returns the same where there is less room.
-    pub(crate) fn within(most: usize, text: &str, media_type: MediaType) -> Result<Self, TooDeep> {
+    pub(crate) fn within(most: usize, text: &str, media_type: MediaType) -> Result<Self, NestingError> {
         let by_length = BASE + text.len().saturating_mul(BY_BYTE);
         if by_length <= most && is_there(by_length) {
             return Ok(Self(by_length));
@@ -105,7 +105,7 @@ impl Room {
 /// assert!(parsed.is_some());
 /// ```
 pub fn run_with_room_for<T>(text: &str, parse: impl FnOnce() -> T) -> Option<T> {
-    Some(Room::of_data(text)?.run(parse))
+    Some(StackRoom::of_data(text)?.run(parse))
 }
 
 /// Tells whether the system gives so much memory. It is asked before a stack is made, since making the stack must not
@@ -119,14 +119,14 @@ fn is_there(length: usize) -> bool {
 }
 
 /// Measures the room that a text wants.
-fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, TooDeep> {
+fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, NestingError> {
     // A tree may be as deep as its text is long, until it is known not to be.
     let room = most.max(text.len().saturating_mul(BY_DROPPED_BYTE)) + BASE;
     if !is_there(room) {
-        return Err(TooDeep { offset: 0 });
+        return Err(NestingError { offset: 0 });
     }
     stacker::grow(room, || {
-        let watch = Rc::new(Watch {
+        let watch = Rc::new(StackWatch {
             least: Cell::new(usize::MAX),
             stops_below: room - most / MARGIN,
             stopped_at: Cell::default(),
@@ -135,7 +135,7 @@ fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, Too
         let input = StringInput::new(text, BytePos(1), end);
         let lexer = Lexer::new(get_syntax(media_type), ES_VERSION, input, None);
         let before = stacker::remaining_stack().unwrap_or(room);
-        let mut parser = Parser::new_from(Watched {
+        let mut parser = Parser::new_from(WatchedLexer {
             lexer,
             watch: watch.clone(),
         });
@@ -158,14 +158,14 @@ fn measured(most: usize, text: &str, media_type: MediaType) -> Result<usize, Too
     })
 }
 
-fn too_deep(at: BytePos) -> TooDeep {
-    TooDeep {
+fn too_deep(at: BytePos) -> NestingError {
+    NestingError {
         offset: (at.0 as usize).saturating_sub(1),
     }
 }
 
 /// The state of the stack while it is measured.
-struct Watch {
+struct StackWatch {
     least: Cell<usize>,
     stops_below: usize,
     stopped_at: Cell<Option<BytePos>>,
@@ -173,12 +173,12 @@ struct Watch {
 
 /// A lexer whose tokens end where the parser is too deep.
 #[derive(Clone)]
-struct Watched<'a> {
+struct WatchedLexer<'a> {
     lexer: Lexer<'a>,
-    watch: Rc<Watch>,
+    watch: Rc<StackWatch>,
 }
 
-impl Iterator for Watched<'_> {
+impl Iterator for WatchedLexer<'_> {
     type Item = TokenAndSpan;
 
     fn next(&mut self) -> Option<TokenAndSpan> {
@@ -196,7 +196,7 @@ impl Iterator for Watched<'_> {
     }
 }
 
-impl Tokens<TokenAndSpan> for Watched<'_> {
+impl Tokens<TokenAndSpan> for WatchedLexer<'_> {
     type Checkpoint = Self;
 
     fn set_ctx(&mut self, context: Context) {
@@ -284,8 +284,8 @@ impl Tokens<TokenAndSpan> for Watched<'_> {
 ///
 /// # Errors
 /// When that is more than `most`.
-fn wanted(program: &Program, most: usize) -> Result<usize, TooDeep> {
-    let mut counting = Counting {
+fn wanted(program: &Program, most: usize) -> Result<usize, NestingError> {
+    let mut counting = DepthCounter {
         most,
         now: BASE,
         deepest: BASE,
@@ -298,14 +298,14 @@ fn wanted(program: &Program, most: usize) -> Result<usize, TooDeep> {
     }
 }
 
-struct Counting {
+struct DepthCounter {
     most: usize,
     now: usize,
     deepest: usize,
     stopped_at: Option<BytePos>,
 }
 
-impl Counting {
+impl DepthCounter {
     fn level<N: Spanned + VisitWith<Self>>(&mut self, wants: usize, node: &N) {
         if self.stopped_at.is_some() {
             return;
@@ -323,7 +323,7 @@ impl Counting {
 }
 
 /// Visits the nodes of which every circle in the grammar has one.
-impl Visit for Counting {
+impl Visit for DepthCounter {
     fn visit_expr(&mut self, node: &Expr) {
         self.level(BY_LEVEL, node);
     }
@@ -372,7 +372,7 @@ mod tests {
 
     use js_runtime_api::LoadError;
 
-    use super::{MOST, Room};
+    use super::{MOST, StackRoom};
     use crate::prelude::findings;
     use crate::source::effects::ModuleEffects;
     use crate::source::transpile::{self, EmitKind};
@@ -423,7 +423,7 @@ mod tests {
     fn loads(most: usize, media_type: MediaType, text: &str) -> Result<(), LoadError> {
         let url = Url::parse("file:///p/a.ts").unwrap();
         on_a_small_stack(|| {
-            let room = Room::within(most, text, media_type);
+            let room = StackRoom::within(most, text, media_type);
             let room = room.map_err(|too_deep| transpile::nested_too_deeply(&url, text, too_deep))?;
             let parsed = transpile::parse_in(room, &url, media_type, text.into(), |_| {})?;
             findings::look(&parsed);
@@ -464,10 +464,10 @@ mod tests {
     #[test]
     fn a_long_text_wants_the_room_of_its_tree_and_not_of_its_length() {
         let text = "export const a = [f(1), { b: 'c' }];\n".repeat(20_000);
-        let room = Room::of(&text, MediaType::TypeScript).unwrap();
-        assert!(room < Room(16 << 20), "{room:?}");
+        let room = StackRoom::of(&text, MediaType::TypeScript).unwrap();
+        assert!(room < StackRoom(16 << 20), "{room:?}");
         // This holds also where the end is wrong, and where nothing is.
-        Room::of(&format!("{text}a b"), MediaType::TypeScript).unwrap();
-        assert_eq!(Room::of("", MediaType::TypeScript), Ok(Room(super::BASE)));
+        StackRoom::of(&format!("{text}a b"), MediaType::TypeScript).unwrap();
+        assert_eq!(StackRoom::of("", MediaType::TypeScript), Ok(StackRoom(super::BASE)));
     }
 }

@@ -5,15 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 /// The values made from the newest content, by key.
 #[derive(Debug)]
-pub(crate) struct Newest<K, V>(Mutex<HashMap<K, (u64, V)>>);
+pub(crate) struct NewestValues<K, V>(Mutex<HashMap<K, (u64, V)>>);
 
-impl<K, V> Default for Newest<K, V> {
+impl<K, V> Default for NewestValues<K, V> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: std::hash::Hash + Eq, V: Clone> Newest<K, V> {
+impl<K: std::hash::Hash + Eq, V: Clone> NewestValues<K, V> {
     /// Returns the value for this content, if it is the newest known.
     pub(crate) fn get(&self, key: &K, content: u64) -> Option<V> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);

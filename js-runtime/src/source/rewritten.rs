@@ -8,7 +8,7 @@ use std::path::Path;
 
 use deno_core::url::Url;
 
-use super::snapshot::{Read, SourceSnapshot};
+use super::snapshot::{ReadFiles, SourceSnapshot};
 
 impl SourceSnapshot {
     /// Forgets a file that a call has read first. Files that the load has read stay.
@@ -25,7 +25,7 @@ impl SourceSnapshot {
     }
 }
 
-impl Read {
+impl ReadFiles {
     fn forget_later(&mut self, path: &Path) {
         if !self.later.remove(path) {
             return;
@@ -52,7 +52,7 @@ mod tests {
     use deno_core::url::Url;
     use js_runtime_api::{Entry, EnvironmentSource, Project, Sources as _};
 
-    use crate::source::emitted::Emitted;
+    use crate::source::emitted::EmittedCode;
     use crate::source::snapshot::SourceSnapshot;
 
     fn snapshot(folder: &Path) -> Arc<SourceSnapshot> {
@@ -107,7 +107,7 @@ mod tests {
             url.set_query(Some(query));
             sources.read_anew_for(&url, &file);
             let text = reads(&sources, &file);
-            let code = Emitted {
+            let code = EmittedCode {
                 code: text.clone().into(),
                 source_map: None,
             };

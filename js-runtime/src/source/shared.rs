@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Values by the hash of their content, for as long as somebody has them.
 #[derive(Debug)]
-pub(crate) struct Shared<T: ?Sized>(Mutex<Known<T>>);
+pub(crate) struct SharedValues<T: ?Sized>(Mutex<LiveValues<T>>);
 
 #[derive(Debug)]
-struct Known<T: ?Sized> {
+struct LiveValues<T: ?Sized> {
     values: HashMap<blake3::Hash, Weak<T>>,
     /// The number of values at which those that nobody has are forgotten.
     forget_at: usize,
@@ -18,9 +18,9 @@ struct Known<T: ?Sized> {
 /// The number of values below which nothing is worth forgetting.
 const FEW: usize = 1024;
 
-impl<T: ?Sized> Default for Shared<T> {
+impl<T: ?Sized> Default for SharedValues<T> {
     fn default() -> Self {
-        Self(Mutex::new(Known {
+        Self(Mutex::new(LiveValues {
             values: HashMap::new(),
             forget_at: FEW,
         }))
@@ -50,7 +50,7 @@ impl Content for Path {
     }
 }
 
-impl<T: ?Sized + Content> Shared<T> {
+impl<T: ?Sized + Content> SharedValues<T> {
     /// Returns the value itself, or one that reads the same.
     pub(crate) fn one(&self, value: Arc<T>) -> (blake3::Hash, Arc<T>) {
         let hash = blake3::hash(value.content());
@@ -84,11 +84,11 @@ impl<T: ?Sized + Content> Shared<T> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{FEW, Shared};
+    use super::{FEW, SharedValues};
 
     #[test]
     fn what_reads_the_same_is_kept_once_and_forgotten_with_its_last_owner() {
-        let shared = Shared::<str>::default();
+        let shared = SharedValues::<str>::default();
         let (hash, first) = shared.one("text".into());
         let (same, second) = shared.one("text".into());
         assert_eq!(hash, same);

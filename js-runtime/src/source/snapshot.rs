@@ -14,19 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use deno_core::url::Url;
 use deno_package_json::PackageJsonRc;
 use js_runtime_api::{
-    Certificates, Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, Watched,
+    Certificates, Entry, EnvironmentDigest, KeptSources, LoadError, LoadErrorKind, Project, Sources, WatchedPaths,
     regular_file,
 };
 
-use super::common::Common;
-use super::emitted::Emitted;
+use super::common::CommonParts;
+use super::emitted::EmittedCode;
 use super::entries::Entries;
 use super::environment::Environment;
 pub(crate) use super::file::SourceFile;
 use super::looks::{Look, territory};
 use super::packages::is_of_package;
-use super::stamp::Stamp;
-use super::{entries, included, kept};
+use super::stamp::FileStamp;
+use super::{description, entries, included};
 
 /// The limit for the size of a file, in bytes. V8 takes no longer text than twice that.
 pub(super) const LARGEST: u64 = 256 << 20;
@@ -41,10 +41,10 @@ pub(crate) struct SourceSnapshot {
     /// The modules to import, as the folder read when the load began.
     pub(super) entries: RwLock<Entries>,
     pub(super) environment: Environment,
-    pub(super) read: Mutex<Read>,
+    pub(super) read: Mutex<ReadFiles>,
     /// Another snapshot that this one has joined.
     pub(super) joined: OnceLock<Arc<Self>>,
-    pub(super) common: Arc<Common>,
+    pub(super) common: Arc<CommonParts>,
     /// The folder below which files are the project's own.
     pub(super) territory: PathBuf,
     /// Tells whether a file could not be read since the system had no descriptor or memory left.
@@ -52,10 +52,10 @@ pub(crate) struct SourceSnapshot {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+pub(crate) struct ReadFiles {
     pub(super) files: BTreeMap<Arc<Path>, SourceFile>,
     /// The stamps of the files whose stamp tells whether they are as they were read.
-    pub(super) stamps: HashMap<Arc<Path>, Stamp>,
+    pub(super) stamps: HashMap<Arc<Path>, FileStamp>,
     /// The files that were looked for in vain: if one of these appeared, an import would resolve to it.
     pub(super) missing: BTreeSet<Arc<Path>>,
     /// The paths that lead over a symbolic link, and their targets.
@@ -66,9 +66,9 @@ pub(crate) struct Read {
     pub(crate) resolved: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
     pub(super) package_jsons: HashMap<Arc<Path>, Option<PackageJsonRc>>,
     /// The imports of each file, in the order in which V8 asked.
-    pub(crate) imports: HashMap<Arc<Path>, Vec<Import>>,
+    pub(crate) imports: HashMap<Arc<Path>, Vec<FileImport>>,
     /// The code that V8 was given for a file, by the file's URL.
-    pub(super) given: HashMap<Arc<str>, Arc<Emitted>>,
+    pub(super) given: HashMap<Arc<str>, Arc<EmittedCode>>,
     /// The questions that modules asked about files while they were evaluated, with the digest of the first answer.
     pub(super) looks: BTreeMap<Look, blake3::Hash>,
     /// Files that were read first by calls, after the load.
@@ -79,7 +79,7 @@ pub(crate) struct Read {
 
 /// One file that another imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Import {
+pub(crate) struct FileImport {
     pub(crate) file: Arc<Path>,
     /// Tells whether a call imported the file, and not the load.
     pub(crate) is_lazy: bool,
@@ -100,13 +100,13 @@ impl SourceSnapshot {
     ///
     /// # Errors
     /// When the folder, the entry file or the environment's file cannot be read; with its path.
-    pub(crate) fn begin(asked: Project, common: Arc<Common>) -> Result<Arc<Self>, (PathBuf, io::Error)> {
+    pub(crate) fn begin(asked: Project, common: Arc<CommonParts>) -> Result<Arc<Self>, (PathBuf, io::Error)> {
         let path = asked.entry.path().to_owned();
         let environment = Environment::read(&asked.environment)?;
         Self::list(asked, environment, common).map_err(|error| (path, error))
     }
 
-    fn list(asked: Project, environment: Environment, common: Arc<Common>) -> io::Result<Arc<Self>> {
+    fn list(asked: Project, environment: Environment, common: Arc<CommonParts>) -> io::Result<Arc<Self>> {
         let project = Project {
             root: asked.root.canonicalize()?,
             entry: match &asked.entry {
@@ -120,7 +120,7 @@ impl SourceSnapshot {
             includes: asked.includes.clone(),
         };
         let entries = entries::list(&project.entry)?;
-        let snapshot = Self::new(asked, project, entries, environment, Read::default(), common);
+        let snapshot = Self::new(asked, project, entries, environment, ReadFiles::default(), common);
         for path in [snapshot.asked.root.as_path(), snapshot.asked.entry.path()] {
             snapshot.canonical(path)?;
         }
@@ -133,8 +133,8 @@ impl SourceSnapshot {
         project: Project,
         entries: Entries,
         environment: Environment,
-        read: Read,
-        common: Arc<Common>,
+        read: ReadFiles,
+        common: Arc<CommonParts>,
     ) -> Self {
         Self {
             lack: AtomicBool::new(false),
@@ -183,7 +183,7 @@ impl SourceSnapshot {
 
     /// Forgets the files that were read, so that files are read again, but only those that are asked for again.
     pub(crate) fn begin_anew(&self) {
-        *self.lock() = Read::default();
+        *self.lock() = ReadFiles::default();
         self.read_settings();
     }
 
@@ -206,7 +206,7 @@ impl SourceSnapshot {
         if let Some(file) = self.lock().files.get(path) {
             return Ok(file.clone());
         }
-        let stamp = Stamp::of(path);
+        let stamp = FileStamp::of(path);
         match regular_file::read(path, LARGEST) {
             Ok(bytes) => {
                 let (hash, bytes) = self.common.bytes.one(bytes.into());
@@ -324,12 +324,12 @@ impl SourceSnapshot {
     }
 
     /// Returns the code that V8 was given for a file before.
-    pub(crate) fn given(&self, url: &Url) -> Option<Arc<Emitted>> {
+    pub(crate) fn given(&self, url: &Url) -> Option<Arc<EmittedCode>> {
         self.lock().given.get(url.as_str()).cloned()
     }
 
     /// Notes the code that V8 gets for a file, in every isolate.
-    pub(crate) fn give(&self, url: &Url, code: Arc<Emitted>) -> Arc<Emitted> {
+    pub(crate) fn give(&self, url: &Url, code: Arc<EmittedCode>) -> Arc<EmittedCode> {
         let url = self.common.name(url.as_str());
         self.lock().given.entry(url).or_insert(code).clone()
     }
@@ -338,7 +338,7 @@ impl SourceSnapshot {
     pub(crate) fn note_import(&self, from: &Path, file: &Path) {
         let [from, file] = [from, file].map(|path| self.common.path(path));
         let mut read = self.lock();
-        let import = Import {
+        let import = FileImport {
             file,
             is_lazy: read.is_loaded,
         };
@@ -365,13 +365,13 @@ impl SourceSnapshot {
     /// Returns a module and everything that it imports, directly or not; imports come first.
     pub(crate) fn evaluation_order(&self, module: &Path) -> Vec<PathBuf> {
         fn visit(
-            imports: &HashMap<Arc<Path>, Vec<Import>>,
+            imports: &HashMap<Arc<Path>, Vec<FileImport>>,
             path: &Path,
             seen: &mut HashSet<PathBuf>,
             order: &mut Vec<PathBuf>,
         ) {
             if seen.insert(path.to_owned()) {
-                for Import { file, .. } in imports.get(path).into_iter().flatten() {
+                for FileImport { file, .. } in imports.get(path).into_iter().flatten() {
                     visit(imports, file, seen, order);
                 }
                 order.push(path.to_owned());
@@ -405,7 +405,7 @@ impl SourceSnapshot {
         hasher.finalize().to_hex().to_string()
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Read> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ReadFiles> {
         let read = self.joined.get().map_or(&self.read, |other| &other.read);
         // Every critical section leaves the maps consistent, so a panicked holder harms nobody.
         read.lock().unwrap_or_else(PoisonError::into_inner)
@@ -486,7 +486,7 @@ impl Sources for SourceSnapshot {
         read.files.len() + read.missing.len() + read.links.len() + read.looks.len()
     }
 
-    fn watched(&self) -> Watched {
+    fn watched(&self) -> WatchedPaths {
         let tree = match &self.project.entry {
             Entry::Folder(folder) => Some(folder.clone()),
             Entry::File(_) => None,
@@ -498,7 +498,7 @@ impl Sources for SourceSnapshot {
         let files = read.files.keys().chain(&read.missing).map(|path| path.to_path_buf());
         let files = files.chain(entries.iter().cloned());
         let files = files.chain(by_modules.iter().map(|(path, _)| path.to_path_buf()));
-        Watched {
+        WatchedPaths {
             files: files.chain(self.asked.environment.file.clone()).collect(),
             trees: tree.into_iter().collect(),
             links: read.links.keys().map(|path| path.to_path_buf()).chain(asked).collect(),
@@ -506,7 +506,7 @@ impl Sources for SourceSnapshot {
     }
 
     fn keep(&self) -> Result<KeptSources, String> {
-        kept::keep(self)
+        description::keep(self)
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {

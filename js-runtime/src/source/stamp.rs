@@ -11,7 +11,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// The time of a file's last write, with the file's identity and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     modified: SystemTime,
     changed: (i64, i64),
     device: u64,
@@ -19,7 +19,7 @@ pub(super) struct Stamp {
     length: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     /// Returns the file's stamp, to be taken before the file is read. `None` when the stamp would tell nothing: there
     /// is no such file, or it was written only just now.
     pub(super) fn of(path: &Path) -> Option<Self> {
@@ -40,21 +40,21 @@ impl Stamp {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::Stamp;
+    use super::FileStamp;
 
     #[test]
     fn a_file_that_was_written_just_now_has_no_stamp_and_an_older_one_has_the_same_until_it_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ts");
-        assert_eq!(Stamp::of(&path), None);
+        assert_eq!(FileStamp::of(&path), None);
         std::fs::write(&path, "one").unwrap();
-        assert_eq!(Stamp::of(&path), None);
+        assert_eq!(FileStamp::of(&path), None);
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
-        let stamp = Stamp::of(&path);
+        let stamp = FileStamp::of(&path);
         assert!(stamp.is_some());
-        assert_eq!(Stamp::of(&path), stamp);
+        assert_eq!(FileStamp::of(&path), stamp);
         std::fs::write(&path, "two").unwrap();
-        assert_ne!(Stamp::of(&path), stamp);
+        assert_ne!(FileStamp::of(&path), stamp);
     }
 }

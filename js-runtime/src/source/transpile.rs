@@ -13,9 +13,9 @@ use deno_ast::{
 use deno_core::url::Url;
 use js_runtime_api::{LoadError, LoadErrorKind};
 
-use super::emitted::Emitted;
+use super::emitted::EmittedCode;
 use super::jsx::{self, Pragmas};
-use super::nesting::{Room, TooDeep};
+use super::nesting::{NestingError, StackRoom};
 use super::tsconfig::CompilerOptions;
 use super::{commonjs, decorated, fields};
 use crate::position::Position;
@@ -32,13 +32,13 @@ pub(crate) enum EmitKind {
 }
 
 /// A text and its syntax tree, which is walked and dropped on a stack with room for it.
-pub(crate) struct Parsed {
-    room: Room,
+pub(crate) struct ParsedText {
+    room: StackRoom,
     source: ManuallyDrop<ParsedSource>,
 }
 
-impl Parsed {
-    fn new(room: Room, source: ParsedSource) -> Self {
+impl ParsedText {
+    fn new(room: StackRoom, source: ParsedSource) -> Self {
         Self {
             room,
             source: ManuallyDrop::new(source),
@@ -70,7 +70,7 @@ impl Parsed {
     }
 }
 
-impl Drop for Parsed {
+impl Drop for ParsedText {
     fn drop(&mut self) {
         // SAFETY: it is dropped once, here.
         self.room.run(|| unsafe { ManuallyDrop::drop(&mut self.source) });
@@ -81,12 +81,12 @@ impl Drop for Parsed {
 ///
 /// # Errors
 /// With the position, when it is no JavaScript or TypeScript, or is nested too deeply.
-pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<Parsed, LoadError> {
+pub(crate) fn parse(url: &Url, media_type: MediaType, text: Arc<str>) -> Result<ParsedText, LoadError> {
     parse_changed(url, media_type, text, |_| {})
 }
 
 /// Makes the error for a text that is nested too deeply.
-pub(crate) fn nested_too_deeply(url: &Url, text: &str, TooDeep { offset }: TooDeep) -> LoadError {
+pub(crate) fn nested_too_deeply(url: &Url, text: &str, NestingError { offset }: NestingError) -> LoadError {
     LoadError {
         help: Some("Split the expression or block at this place into several.".to_owned()),
         ..Position::of_offset(url, text, offset).into_error(
@@ -101,19 +101,19 @@ fn parse_changed(
     media_type: MediaType,
     text: Arc<str>,
     change: impl FnOnce(&mut Program),
-) -> Result<Parsed, LoadError> {
-    let room = Room::of(&text, media_type).map_err(|too_deep| nested_too_deeply(url, &text, too_deep))?;
+) -> Result<ParsedText, LoadError> {
+    let room = StackRoom::of(&text, media_type).map_err(|too_deep| nested_too_deeply(url, &text, too_deep))?;
     parse_in(room, url, media_type, text, change)
 }
 
 /// Parses a text with room for it.
 pub(super) fn parse_in(
-    room: Room,
+    room: StackRoom,
     url: &Url,
     media_type: MediaType,
     text: Arc<str>,
     change: impl FnOnce(&mut Program),
-) -> Result<Parsed, LoadError> {
+) -> Result<ParsedText, LoadError> {
     let params = ParseParams {
         specifier: url.clone(),
         text: text.clone(),
@@ -133,7 +133,7 @@ pub(super) fn parse_in(
     let parsed = parsed.map_err(|panic| not_compiled(url, &text, &panic))?;
     let source = parsed.map_err(|diagnostic| syntax_error(&diagnostic, &text))?;
     let refused = source.diagnostics().first().map(|first| syntax_error(first, &text));
-    let parsed = Parsed::new(room, source);
+    let parsed = ParsedText::new(room, source);
     match refused {
         Some(error) => Err(error),
         None => Ok(parsed),
@@ -144,7 +144,12 @@ pub(super) fn parse_in(
 ///
 /// # Errors
 /// When a construct cannot be transpiled.
-pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &CompilerOptions) -> Result<Emitted, LoadError> {
+pub(crate) fn emit(
+    url: &Url,
+    parsed: ParsedText,
+    kind: EmitKind,
+    options: &CompilerOptions,
+) -> Result<EmittedCode, LoadError> {
     let (text, media_type) = (parsed.source.text().clone(), parsed.source.media_type());
     let (pragmas, without_factory) = parsed.walk(|source| {
         let pragmas = Pragmas::of(source);
@@ -186,14 +191,14 @@ pub(crate) fn emit(url: &Url, parsed: Parsed, kind: EmitKind, options: &Compiler
     let emitted = emitted
         .map_err(|panic| not_compiled(url, &text, &panic))?
         .map_err(|error| Position::start_of(url, &text).into_error(LoadErrorKind::Syntax, error.to_string()))?;
-    let emitted = Emitted {
+    let emitted = EmittedCode {
         code: emitted.text.into(),
         source_map: emitted.source_map.map(|map| map.into_bytes().into()),
     };
     if kind != EmitKind::Compiled {
         return Ok(emitted);
     }
-    let settings = commonjs::Settings {
+    let settings = commonjs::FormSettings {
         interop: options.has_interop(),
         assigns_exports,
     };

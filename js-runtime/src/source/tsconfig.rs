@@ -48,7 +48,7 @@ pub(crate) struct CompilerOptions {
 /// A file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Written {
+struct TsConfigFile {
     extends: Option<OneOrMany>,
     compiler_options: CompilerOptions,
     files: Option<Vec<String>>,
@@ -87,16 +87,16 @@ impl TsConfigError {
     }
 }
 
-type Found = Result<Rc<CompilerOptions>, TsConfigError>;
+type OptionsResult = Result<Rc<CompilerOptions>, TsConfigError>;
 
 /// The options that were found for each folder.
 #[derive(Default)]
-pub(crate) struct TsConfigs(RefCell<HashMap<PathBuf, Found>>);
+pub(crate) struct TsConfigs(RefCell<HashMap<PathBuf, OptionsResult>>);
 
 impl TsConfigs {
     /// Returns the options for a file of the project, or of a package that is linked into it. The options of
     /// installed packages are nobody's business.
-    pub(crate) fn of(&self, file: &Path, sources: &SourceSnapshot) -> Found {
+    pub(crate) fn of(&self, file: &Path, sources: &SourceSnapshot) -> OptionsResult {
         match file.parent() {
             Some(folder) => self.of_folder(folder, sources),
             None => Ok(Rc::default()),
@@ -104,14 +104,14 @@ impl TsConfigs {
     }
 
     /// Returns the options for the files that the project serves.
-    pub(crate) fn of_project(&self, sources: &SourceSnapshot) -> Found {
+    pub(crate) fn of_project(&self, sources: &SourceSnapshot) -> OptionsResult {
         match &sources.project().entry {
             Entry::Folder(folder) => self.of_folder(folder, sources),
             Entry::File(file) => self.of(file, sources),
         }
     }
 
-    fn of_folder(&self, folder: &Path, sources: &SourceSnapshot) -> Found {
+    fn of_folder(&self, folder: &Path, sources: &SourceSnapshot) -> OptionsResult {
         if let Some(known) = self.0.borrow().get(folder) {
             return known.clone();
         }
@@ -188,12 +188,12 @@ fn merged(file: &Path, sources: &SourceSnapshot, depth: usize) -> Result<Option<
     Ok(Some(own.over(options)))
 }
 
-fn parse(file: &Path, sources: &SourceSnapshot) -> Result<Option<Written>, TsConfigError> {
+fn parse(file: &Path, sources: &SourceSnapshot) -> Result<Option<TsConfigFile>, TsConfigError> {
     let Ok(read) = sources.read(file) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&read.bytes);
-    let parsed: Result<Option<Written>, _> = jsonc_parser::parse_to_serde_value(&text, &Default::default());
+    let parsed: Result<Option<TsConfigFile>, _> = jsonc_parser::parse_to_serde_value(&text, &Default::default());
     match parsed {
         Ok(written) => Ok(Some(written.unwrap_or_default())),
         Err(error) => Err(TsConfigError::Syntax(file.to_owned(), error.to_string())),

@@ -8,24 +8,24 @@ use super::transpile;
 
 /// The answer of a module's text about a name that it does not export as a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Export {
+pub(crate) enum NonValueExport {
     Type,
     /// One of these modules may export it, given by their specifiers, under this name.
     Elsewhere(Vec<(String, String)>),
 }
 
 /// Looks for a type that is exported under a name.
-pub(crate) fn export_of(url: &Url, text: &str, name: &str) -> Export {
+pub(crate) fn export_of(url: &Url, text: &str, name: &str) -> NonValueExport {
     match transpile::parse(url, MediaType::from_specifier(url), text.into()) {
         Ok(parsed) => parsed.walk(|parsed| export_in(parsed, name)),
-        Err(_) => Export::Elsewhere(Vec::new()),
+        Err(_) => NonValueExport::Elsewhere(Vec::new()),
     }
 }
 
-fn export_in(parsed: &ParsedSource, name: &str) -> Export {
+fn export_in(parsed: &ParsedSource, name: &str) -> NonValueExport {
     let program = parsed.program();
     let Program::Module(module) = &*program else {
-        return Export::Elsewhere(Vec::new());
+        return NonValueExport::Elsewhere(Vec::new());
     };
     let declared: Vec<&Decl> = module.body.iter().filter_map(declaration).collect();
     let mut elsewhere = Vec::new();
@@ -34,7 +34,7 @@ fn export_in(parsed: &ParsedSource, name: &str) -> Export {
             continue;
         };
         match item {
-            ModuleDecl::ExportDecl(export) if type_name(&export.decl) == Some(name) => return Export::Type,
+            ModuleDecl::ExportDecl(export) if type_name(&export.decl) == Some(name) => return NonValueExport::Type,
             ModuleDecl::ExportAll(export) => {
                 elsewhere.push((export.src.value.to_string_lossy().into_owned(), name.to_owned()));
             }
@@ -47,7 +47,7 @@ fn export_in(parsed: &ParsedSource, name: &str) -> Export {
                     }
                     let is_type = |decl: &&Decl| type_name(decl) == Some(&original);
                     if export.type_only || named.is_type_only || declared.iter().any(is_type) {
-                        return Export::Type;
+                        return NonValueExport::Type;
                     }
                     match &export.src {
                         Some(source) => elsewhere.push((source.value.to_string_lossy().into_owned(), original)),
@@ -58,7 +58,7 @@ fn export_in(parsed: &ParsedSource, name: &str) -> Export {
             _ => {}
         }
     }
-    Export::Elsewhere(elsewhere)
+    NonValueExport::Elsewhere(elsewhere)
 }
 
 /// Returns the names of the values that a module exports itself, in their order.
@@ -149,9 +149,9 @@ fn text_of(name: &ModuleExportName) -> String {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{Export, export_of, values_of};
+    use super::{NonValueExport, export_of, values_of};
 
-    fn found(text: &str) -> Export {
+    fn found(text: &str) -> NonValueExport {
         export_of(&Url::parse("file:///p/a.ts").unwrap(), text, "Foo")
     }
 
@@ -173,13 +173,13 @@ mod tests {
             "export type { Foo } from './b';",
             "interface Foo {} export { Foo };",
         ] {
-            assert_eq!(found(text), Export::Type, "{text}");
+            assert_eq!(found(text), NonValueExport::Type, "{text}");
         }
         let elsewhere = |places: &[(&str, &str)]| {
             let places = places
                 .iter()
                 .map(|(specifier, name)| ((*specifier).into(), (*name).into()));
-            Export::Elsewhere(places.collect())
+            NonValueExport::Elsewhere(places.collect())
         };
         for (text, places) in [
             ("export * from './b'; export const Foo = 1;", &[("./b", "Foo")][..]),

@@ -7,17 +7,17 @@
 //! The first spare stands in, too, where a generation needs another isolate: it joins that generation's source
 //! snapshot.
 //!
-//! `making` makes them: `edits` and [`crate::ahead`] decide which modules are evaluated ahead, and the isolate sees
-//! what their evaluation begins. Whether that made a difference is known once the load has read the disk: its isolate
-//! asks [`Imported::has`].
+//! `preparation` makes them: `edit_history` and [`crate::ahead`] decide which modules are evaluated ahead, and the
+//! isolate sees what their evaluation begins. Whether that made a difference is known once the load has read the disk:
+//! its isolate asks [`ImportedModules::has`].
 //!
 //! Each spare has a source snapshot of its own, with only the files that it has read. A load that reads the disk
 //! takes that snapshot, if all of it still reads the same, and with it the isolate; the load adds the remaining
 //! files. So the snapshot of a generation is one of a single moment here as well. A change of a package, the lockfile
 //! or the environment throws the spares away.
 
-mod edits;
-mod making;
+mod edit_history;
+mod preparation;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,26 +26,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
 
-pub(crate) use self::making::Preparing;
+pub(crate) use self::preparation::SparePreparation;
 
-use self::edits::Edits;
-use crate::ahead::{Ahead, Imported, files};
-use crate::isolate::{Begun, Readiness, Unsuited};
+use self::edit_history::EditHistory;
+use crate::ahead::{AheadModules, ImportedModules, files};
+use crate::isolate::{AheadMismatch, BootReadiness, BootedIsolate};
 use crate::source::snapshot::SourceSnapshot;
 
 /// The spares, at most two.
 #[derive(Default)]
-pub(crate) struct Spares(Mutex<State>);
+pub(crate) struct Spares(Mutex<SpareState>);
 
 #[derive(Default)]
-struct State {
+struct SpareState {
     with_packages: Option<Spare>,
     with_modules: Option<Spare>,
     /// A spare that the next load cannot use, and for whose end it should not wait.
     outdated: Option<Spare>,
     /// The packages that could not be evaluated ahead of the project, or made a difference.
     unsuited: Vec<Url>,
-    edits: Edits,
+    edits: EditHistory,
     /// The modules and packages' files that are not evaluated ahead, for they act; with their content.
     acting: HashMap<PathBuf, blake3::Hash>,
     /// Tells whether evaluating modules ahead went wrong, and no module is to blame.
@@ -56,8 +56,8 @@ struct State {
 pub(crate) struct Spare {
     pub(crate) sources: Arc<SourceSnapshot>,
     pub(crate) memory: MemoryLimits,
-    pub(crate) ahead: Ahead,
-    pub(crate) isolate: Begun,
+    pub(crate) ahead: AheadModules,
+    pub(crate) isolate: BootedIsolate,
 }
 
 impl Spares {
@@ -79,7 +79,7 @@ impl Spares {
 
     /// Returns the project's modules that are worth evaluating ahead: those that the next edit will leave alone.
     /// `packages` are evaluated before them.
-    pub(crate) fn modules(&self, imported: &Imported, packages: &[Url]) -> Vec<PathBuf> {
+    pub(crate) fn modules(&self, imported: &ImportedModules, packages: &[Url]) -> Vec<PathBuf> {
         let mut state = self.state();
         state.collect_failed();
         if state.without_modules {
@@ -98,7 +98,12 @@ impl Spares {
     }
 
     /// Returns the readiness of a spare like this; `None` if there is no such spare.
-    pub(crate) fn readiness(&self, project: &Project, memory: MemoryLimits, ahead: &Ahead) -> Option<Readiness> {
+    pub(crate) fn readiness(
+        &self,
+        project: &Project,
+        memory: MemoryLimits,
+        ahead: &AheadModules,
+    ) -> Option<BootReadiness> {
         let mut state = self.state();
         let spare = state.like(ahead).as_ref()?;
         let is_it = spare.is_of(project) && spare.memory == memory && spare.ahead == *ahead && spare.isolate.is_alive();
@@ -140,7 +145,7 @@ impl Spares {
     pub(crate) fn take(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
         let mut state = self.state();
         state.collect_failed();
-        let State {
+        let SpareState {
             with_packages,
             with_modules,
             ..
@@ -185,25 +190,25 @@ impl Spares {
     }
 
     /// Notes that a spare should not have evaluated these modules ahead.
-    pub(crate) fn found_unsuited(&self, ahead: Ahead, why: Unsuited) {
+    pub(crate) fn found_unsuited(&self, ahead: AheadModules, why: AheadMismatch) {
         let mut state = self.state();
         match why {
-            Unsuited::Failed if !ahead.modules.is_empty() => state.without_modules = true,
-            Unsuited::Failed | Unsuited::EnvironmentWritten => state.unsuited = ahead.packages,
+            AheadMismatch::Failed if !ahead.modules.is_empty() => state.without_modules = true,
+            AheadMismatch::Failed | AheadMismatch::EnvironmentWritten => state.unsuited = ahead.packages,
             // The next list follows the code as it is then.
-            Unsuited::ImportedOtherwise => {}
+            AheadMismatch::ImportedOtherwise => {}
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, SpareState> {
         // Every change under the lock leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl SpareState {
     /// Returns the place for a spare that has evaluated such modules.
-    fn like(&mut self, ahead: &Ahead) -> &mut Option<Spare> {
+    fn like(&mut self, ahead: &AheadModules) -> &mut Option<Spare> {
         if ahead.modules.is_empty() {
             &mut self.with_packages
         } else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The processor clock of one thread.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ThreadClock(platform::Clock);
+pub(crate) struct ThreadClock(platform::ClockId);
 
 impl ThreadClock {
     /// Returns the clock of the thread that calls; `None` where the system has none.
@@ -27,16 +27,16 @@ impl ThreadClock {
 mod platform {
     use std::time::Duration;
 
-    pub(super) type Clock = libc::clockid_t;
+    pub(super) type ClockId = libc::clockid_t;
 
-    pub(super) fn of_this_thread() -> Option<Clock> {
-        let mut clock: Clock = 0;
+    pub(super) fn of_this_thread() -> Option<ClockId> {
+        let mut clock: ClockId = 0;
         // SAFETY: the thread that asks exists, and `clock` has room for the answer.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
         (failed == 0).then_some(clock)
     }
 
-    pub(super) fn read(clock: Clock) -> Option<Duration> {
+    pub(super) fn read(clock: ClockId) -> Option<Duration> {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` has room for the answer; of a thread that is gone the call only fails.
         let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
@@ -56,14 +56,14 @@ mod platform {
     use std::time::Duration;
 
     /// The thread's port in the kernel.
-    pub(super) type Clock = libc::mach_port_t;
+    pub(super) type ClockId = libc::mach_port_t;
 
-    pub(super) fn of_this_thread() -> Option<Clock> {
+    pub(super) fn of_this_thread() -> Option<ClockId> {
         // SAFETY: the thread that asks exists.
         Some(unsafe { libc::pthread_mach_thread_np(libc::pthread_self()) })
     }
 
-    pub(super) fn read(clock: Clock) -> Option<Duration> {
+    pub(super) fn read(clock: ClockId) -> Option<Duration> {
         let mut info = MaybeUninit::<libc::thread_basic_info>::uninit();
         let mut count = libc::THREAD_BASIC_INFO_COUNT;
         let flavor = libc::THREAD_BASIC_INFO.try_into().ok()?;

@@ -11,12 +11,12 @@ pub(super) struct Check {
     /// The subject of the check.
     check: &'static str,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: CheckOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
-enum Outcome {
+enum CheckOutcome {
     Ok {
         message: String,
     },
@@ -49,39 +49,39 @@ impl Finding {
 
 impl Check {
     pub(super) fn good(check: &'static str, message: impl Into<String>) -> Self {
-        let outcome = Outcome::Ok {
+        let outcome = CheckOutcome::Ok {
             message: message.into(),
         };
         Self { check, outcome }
     }
 
     pub(super) fn skipped(check: &'static str, message: impl Into<String>) -> Self {
-        let outcome = Outcome::Skipped {
+        let outcome = CheckOutcome::Skipped {
             message: message.into(),
         };
         Self { check, outcome }
     }
 
     pub(super) const fn warning(check: &'static str, finding: Finding) -> Self {
-        let outcome = Outcome::Warning(finding);
+        let outcome = CheckOutcome::Warning(finding);
         Self { check, outcome }
     }
 
     pub(super) const fn failed(check: &'static str, finding: Finding) -> Self {
-        let outcome = Outcome::Failed(finding);
+        let outcome = CheckOutcome::Failed(finding);
         Self { check, outcome }
     }
 
     pub(super) const fn is_bad(&self) -> bool {
-        matches!(self.outcome, Outcome::Failed(_))
+        matches!(self.outcome, CheckOutcome::Failed(_))
     }
 
     fn line(&self) -> String {
         let (mark, message, fix) = match &self.outcome {
-            Outcome::Ok { message } => ("✓", message, None),
-            Outcome::Skipped { message } => ("-", message, None),
-            Outcome::Warning(finding) => ("!", &finding.message, Some(&finding.fix)),
-            Outcome::Failed(finding) => ("✗", &finding.message, Some(&finding.fix)),
+            CheckOutcome::Ok { message } => ("✓", message, None),
+            CheckOutcome::Skipped { message } => ("-", message, None),
+            CheckOutcome::Warning(finding) => ("!", &finding.message, Some(&finding.fix)),
+            CheckOutcome::Failed(finding) => ("✗", &finding.message, Some(&finding.fix)),
         };
         let fix = fix.map(|fix| format!(" → {fix}")).unwrap_or_default();
         format!("{mark} {:<13} {message}{fix}", self.check).replace('\n', " ")

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::check::{Check, Finding};
 use crate::config::StateError;
 use crate::life::{NAME_THE_ENV_FILE, Plan};
-use crate::registration::{self, Unsigned, is_local};
+use crate::registration::{self, UnsignedReason, is_local};
 use crate::status::{OffKind, RegistrationStatus, Status};
 use crate::watch;
 
@@ -71,8 +71,11 @@ pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
         return Check::good(
             "port",
             match address {
-                Some(address) => format!("port port port port port {port} is free; the host listens at {address}"),
-                None => format!("port port port {port} is free"),
+                Some(address) => format!(
+                    "port port port port port port port {port} is free; the host listens at \
+                                          {address}"
+                ),
+                None => format!("port port port port {port} is free"),
             },
         );
     }
@@ -241,7 +244,7 @@ fn is_blocked(version: &str) -> bool {
 pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, host: Option<&Status>) -> Check {
     let is_production = host.is_some_and(|status| status.supervisor.is_some());
     if is_production && registration.dev == Some(true) {
-        let (message, fix) = Unsigned::DevMode.words();
+        let (message, fix) = UnsignedReason::DevMode.words();
         return Check::failed("keys", Finding::new("unsigned_calls", message, fix));
     }
     let variable = |name: &str| sources.variable(name).filter(|value| !value.is_empty());
@@ -259,7 +262,7 @@ pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, hos
     let Some(key) = variable("INNGEST_SIGNING_KEY") else {
         return match registration.dev {
             Some(true) => Check::good("keys", "dev mode: no keys are needed"),
-            _ => Check::good("keys", "the code has its own keys keys keys"),
+            _ => Check::good("keys", "the code has its own keys keys keys keys"),
         };
     };
     if let Some(flaw) = registration::flaw(&key) {

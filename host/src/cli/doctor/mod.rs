@@ -44,9 +44,9 @@ pub struct DoctorArgs {
 
 /// The plan whose parts are to be looked at; an error where there is no plan.
 #[derive(Debug)]
-pub struct Prepared(Result<Plan, ServeError>);
+pub struct DoctorPlan(Result<Plan, ServeError>);
 
-impl Prepared {
+impl DoctorPlan {
     /// Tells whether there is a project whose code may have to be loaded.
     #[must_use]
     pub const fn needs_engine(&self) -> bool {
@@ -56,12 +56,12 @@ impl Prepared {
 
 /// Finds the project and its settings. A missing project is a finding.
 #[must_use]
-pub fn prepare(args: &DoctorArgs) -> Prepared {
-    Prepared(plan_of(&args.serve, Mode::Dev))
+pub fn prepare(args: &DoctorArgs) -> DoctorPlan {
+    DoctorPlan(plan_of(&args.serve, Mode::Dev))
 }
 
 /// Looks at everything, prints the checks, and returns a code that tells whether all is well.
-pub async fn run(args: &DoctorArgs, prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> ExitCode {
+pub async fn run(args: &DoctorArgs, prepared: DoctorPlan, engine: Option<Arc<dyn Engine>>) -> ExitCode {
     let checks = match (prepared.0, engine) {
         (Ok(plan), Some(engine)) => examine(args, plan, engine).await,
         (Ok(_), None) => vec![Check::failed(

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Manager {
+pub(super) enum PackageManager {
     Npm,
     Pnpm,
     Yarn,
@@ -12,7 +12,12 @@ pub(super) enum Manager {
 }
 
 /// The managers in the order in which they are looked for on the PATH.
-pub(super) const ALL: [Manager; 4] = [Manager::Npm, Manager::Pnpm, Manager::Yarn, Manager::Bun];
+pub(super) const ALL: [PackageManager; 4] = [
+    PackageManager::Npm,
+    PackageManager::Pnpm,
+    PackageManager::Yarn,
+    PackageManager::Bun,
+];
 
 /// The signs of a manager in one folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,36 +25,36 @@ pub(super) struct FolderSigns {
     /// `packageManager` of its package.json, such as `pnpm@10.1.0`.
     pub(super) declared: Option<String>,
     /// The manager whose lockfile, or list of packages, is there.
-    pub(super) locked: Option<Manager>,
+    pub(super) locked: Option<PackageManager>,
 }
 
 /// The signs of a manager.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Signs {
+pub(super) struct ManagerSigns {
     /// Those of the project's folder and of the folders around it, the nearest first.
     pub(super) folders: Vec<FolderSigns>,
     /// `npm_config_user_agent`, which managers set for what they run: `pnpm/10.1.0 npm/? node/v22`.
     pub(super) agent: Option<String>,
     /// The managers on the PATH.
-    pub(super) installed: Vec<Manager>,
+    pub(super) installed: Vec<PackageManager>,
 }
 
-impl Signs {
+impl ManagerSigns {
     /// Returns the manager that the project, or the caller of this command, uses; none where nothing tells.
-    pub(super) fn told(&self) -> Option<Manager> {
+    pub(super) fn told(&self) -> Option<PackageManager> {
         let of_folder = |folder: &FolderSigns| folder.declared.as_deref().and_then(named).or(folder.locked);
         let of_project = self.folders.iter().find_map(of_folder);
         of_project.or_else(|| self.agent.as_deref().and_then(named))
     }
 
     /// Returns the manager to use where nobody is asked.
-    pub(super) fn chosen(&self) -> Manager {
+    pub(super) fn chosen(&self) -> PackageManager {
         let installed = || self.installed.first().copied();
-        self.told().or_else(installed).unwrap_or(Manager::Npm)
+        self.told().or_else(installed).unwrap_or(PackageManager::Npm)
     }
 }
 
-impl Manager {
+impl PackageManager {
     pub(super) const fn program(self) -> &'static str {
         match self {
             Self::Npm => "npm",
@@ -95,16 +100,16 @@ impl Manager {
 }
 
 /// Reads the manager at the begin of `pnpm@10.1.0`, or of a user agent.
-fn named(text: &str) -> Option<Manager> {
+fn named(text: &str) -> Option<PackageManager> {
     let name = text.split(['@', '/']).next()?;
     ALL.into_iter().find(|manager| manager.program() == name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FolderSigns, Manager, Signs};
+    use super::{FolderSigns, ManagerSigns, PackageManager};
 
-    fn folder(declared: Option<&str>, locked: Option<Manager>) -> FolderSigns {
+    fn folder(declared: Option<&str>, locked: Option<PackageManager>) -> FolderSigns {
         FolderSigns {
             declared: declared.map(str::to_owned),
             locked,
@@ -113,27 +118,27 @@ mod tests {
 
     #[test]
     fn the_nearest_sign_tells_and_a_declaration_comes_before_a_lockfile() {
-        let signs = |folders: Vec<FolderSigns>| Signs {
+        let signs = |folders: Vec<FolderSigns>| ManagerSigns {
             folders,
             agent: Some("yarn/4.1.0 npm/? node/v22".to_owned()),
-            installed: vec![Manager::Npm],
+            installed: vec![PackageManager::Npm],
         };
-        let declared = folder(Some("pnpm@10.1.0"), Some(Manager::Npm));
-        assert_eq!(signs(vec![declared.clone()]).chosen(), Manager::Pnpm);
-        let locked = folder(None, Some(Manager::Bun));
-        assert_eq!(signs(vec![locked, declared]).chosen(), Manager::Bun);
-        assert_eq!(signs(vec![folder(None, None)]).chosen(), Manager::Yarn);
-        assert_eq!(signs(vec![folder(Some("deno@2"), None)]).chosen(), Manager::Yarn);
+        let declared = folder(Some("pnpm@10.1.0"), Some(PackageManager::Npm));
+        assert_eq!(signs(vec![declared.clone()]).chosen(), PackageManager::Pnpm);
+        let locked = folder(None, Some(PackageManager::Bun));
+        assert_eq!(signs(vec![locked, declared]).chosen(), PackageManager::Bun);
+        assert_eq!(signs(vec![folder(None, None)]).chosen(), PackageManager::Yarn);
+        assert_eq!(signs(vec![folder(Some("deno@2"), None)]).chosen(), PackageManager::Yarn);
     }
 
     #[test]
     fn without_a_sign_it_is_the_first_that_is_installed() {
-        let signs = |installed: Vec<Manager>| Signs {
+        let signs = |installed: Vec<PackageManager>| ManagerSigns {
             installed,
-            ..Signs::default()
+            ..ManagerSigns::default()
         };
         assert_eq!(signs(vec![]).told(), None);
-        assert_eq!(signs(vec![]).chosen(), Manager::Npm);
-        assert_eq!(signs(vec![Manager::Bun]).chosen(), Manager::Bun);
+        assert_eq!(signs(vec![]).chosen(), PackageManager::Npm);
+        assert_eq!(signs(vec![PackageManager::Bun]).chosen(), PackageManager::Bun);
     }
 }

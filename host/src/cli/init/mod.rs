@@ -1,13 +1,13 @@
 //! `baton init`: makes a project with a first function and a test of it, or adds to a project what it lacks.
 //!
-//! `surroundings` looks, `plan` decides (pure), `questions` asks a person, `write` writes all or nothing. The files
-//! are those of `template/`.
+//! `surroundings` looks, `init_plan` decides (pure), `questions` asks a person, `write` writes all or nothing. The
+//! files are those of `template/`.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
+mod init_plan;
 mod manager;
-mod name;
-mod plan;
+mod package_name;
 mod questions;
 mod surroundings;
 mod workspace;
@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::Diagnostic;
 
-use self::plan::{Answers, Plan};
+use self::init_plan::{InitAnswers, InitPlan};
 use self::surroundings::{Surroundings, is_there};
 use super::output::say;
 use crate::config::{ConfigFileError, working_folder};
@@ -105,9 +105,9 @@ impl InitError {
 
 pub(super) fn run(args: &InitArgs) -> ExitCode {
     let asks = if !args.yes && questions::can_ask() {
-        Asks::Everything
+        QuestionMode::Everything
     } else {
-        Asks::Nothing
+        QuestionMode::Nothing
     };
     match init(args.dir.as_deref(), asks) {
         Ok(made) => {
@@ -136,24 +136,26 @@ pub fn offer(args: &ServeArgs) -> Option<ExitCode> {
 
 /// The questions that are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asks {
+enum QuestionMode {
     Everything,
     Nothing,
 }
 
 /// Makes the project, and returns the text that tells so.
-fn init(dir: Option<&Path>, asks: Asks) -> Result<String, InitError> {
+fn init(dir: Option<&Path>, asks: QuestionMode) -> Result<String, InitError> {
     let working = working_folder().map_err(InitError::WorkingFolder)?;
     let folder = settled(&working.join(dir.unwrap_or(Path::new("."))))?;
     refuse(&folder)?;
     let around = Surroundings::look(&folder)?;
     let answers = match asks {
         // What is refused is refused before anything is asked.
-        Asks::Everything => plan::plan(&around, &Answers::usual(&around)).and_then(|_| questions::ask(&around))?,
-        Asks::Nothing => Answers::usual(&around),
+        QuestionMode::Everything => {
+            init_plan::plan(&around, &InitAnswers::usual(&around)).and_then(|_| questions::ask(&around))?
+        }
+        QuestionMode::Nothing => InitAnswers::usual(&around),
     };
-    let plan = plan::plan(&around, &answers)?;
-    if asks == Asks::Everything && !plan.files.is_empty() {
+    let plan = init_plan::plan(&around, &answers)?;
+    if asks == QuestionMode::Everything && !plan.files.is_empty() {
         let question = format!("Write {} into {}?", files(&plan), folder.display());
         if !questions::agrees(&question)? {
             return Ok("Nothing was written.\n".to_owned());
@@ -220,7 +222,7 @@ fn is_empty(folder: &Path) -> bool {
     entries.is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == ".git"))
 }
 
-fn files(plan: &Plan) -> String {
+fn files(plan: &InitPlan) -> String {
     match plan.files.as_slice() {
         [only] => only.path.clone(),
         files => format!("{} files", files.len()),
@@ -228,7 +230,7 @@ fn files(plan: &Plan) -> String {
 }
 
 /// Tells what was done, and ends with the two commands to type next.
-fn told(plan: &Plan, folder: &Path, to_folder: Option<&Path>) -> String {
+fn told(plan: &InitPlan, folder: &Path, to_folder: Option<&Path>) -> String {
     let place = to_folder.unwrap_or(folder).display();
     let mut text = match (plan.files.as_slice(), plan.kept.as_slice()) {
         ([], _) => format!("{place} has everything already.\n"),

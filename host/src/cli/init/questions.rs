@@ -7,9 +7,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use clap::ValueEnum as _;
 
 use super::InitError;
-use super::manager::Manager;
-use super::name;
-use super::plan::Answers;
+use super::init_plan::InitAnswers;
+use super::manager::PackageManager;
+use super::package_name;
 use super::surroundings::Surroundings;
 
 /// The most bytes of an answer.
@@ -23,25 +23,27 @@ pub(super) fn can_ask() -> bool {
 }
 
 /// Asks for what nothing tells: the name of a package.json that is new, and the package manager.
-pub(super) fn ask(around: &Surroundings) -> Result<Answers, InitError> {
-    let usual = Answers::usual(around);
+pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
+    let usual = InitAnswers::usual(around);
     let name = match &around.manifest {
         Some(_) => usual.name,
-        None => until_understood("Name of the package", &usual.name, |text| match name::fault(text) {
-            None => Ok(text.to_owned()),
-            Some(fault) => Err(format!("npm does not take this name: {fault}")),
+        None => until_understood("Name of the package", &usual.name, |text| {
+            match package_name::fault(text) {
+                None => Ok(text.to_owned()),
+                Some(fault) => Err(format!("npm does not take this name: {fault}")),
+            }
         })?,
     };
     let is_open = around.signs.told().is_none() && around.signs.installed.len() > 1;
     let manager = if is_open {
         let question = format!("Package manager ({})", programs(&around.signs.installed));
         until_understood(&question, usual.manager.program(), |text| {
-            Manager::from_str(text, true).map_err(|_| "answer npm, pnpm, yarn or bun".to_owned())
+            PackageManager::from_str(text, true).map_err(|_| "answer npm, pnpm, yarn or bun".to_owned())
         })?
     } else {
         usual.manager
     };
-    Ok(Answers { name, manager })
+    Ok(InitAnswers { name, manager })
 }
 
 /// Asks a question whose usual answer is yes.
@@ -53,7 +55,7 @@ pub(super) fn agrees(question: &str) -> Result<bool, InitError> {
     })
 }
 
-fn programs(managers: &[Manager]) -> String {
+fn programs(managers: &[PackageManager]) -> String {
     let programs: Vec<&str> = managers.iter().map(|manager| manager.program()).collect();
     programs.join(", ")
 }

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::InitError;
-use super::manager::{self, FolderSigns, Manager, Signs};
-use super::workspace::{self, Members};
+use super::manager::{self, FolderSigns, ManagerSigns, PackageManager};
+use super::workspace::{self, WorkspaceMembers};
 use crate::config::{ConfigFile, USUAL_FOLDERS};
 
 /// The most bytes of a file that is looked into.
@@ -26,7 +26,7 @@ pub(super) const FILES: [&str; 4] = ["package.json", "tsconfig.json", "baton.tom
 pub(super) struct Surroundings {
     /// The folder's name.
     pub(super) name: String,
-    pub(super) manifest: Option<Manifest>,
+    pub(super) manifest: Option<PackageManifest>,
     /// Those of [`FILES`] that are there.
     pub(super) files: Vec<&'static str>,
     /// The place that `baton.toml` names, or the usual folder that is there.
@@ -36,13 +36,13 @@ pub(super) struct Surroundings {
     /// Tells whether a folder around this one, in the same repository, has a `.gitignore`.
     pub(super) is_ignored_above: bool,
     pub(super) workspace: Option<Workspace>,
-    pub(super) signs: Signs,
+    pub(super) signs: ManagerSigns,
 }
 
 /// The parts of a `package.json` that matter here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Manifest {
+pub(super) struct PackageManifest {
     pub(super) name: Value,
     package_manager: Value,
     workspaces: Value,
@@ -72,12 +72,12 @@ pub(super) struct Workspace {
     pub(super) root: PathBuf,
     /// The folder relative to the root; empty for the root itself.
     pub(super) folder: PathBuf,
-    pub(super) members: Members,
+    pub(super) members: WorkspaceMembers,
     /// The file that lists the members.
     pub(super) list: &'static str,
 }
 
-impl Manifest {
+impl PackageManifest {
     /// Tells whether a package is among the dependencies.
     pub(super) fn has(&self, package: &str) -> bool {
         self.range(package).is_some()
@@ -90,13 +90,13 @@ impl Manifest {
         Some(range.as_str().unwrap_or_default())
     }
 
-    fn members(&self) -> Option<Members> {
+    fn members(&self) -> Option<WorkspaceMembers> {
         let globs = match &self.workspaces {
             Value::Object(fields) => fields.get("packages")?,
             other => other,
         };
         let globs = globs.as_array()?.iter().filter_map(Value::as_str);
-        Some(Members(globs.map(str::to_owned).collect()))
+        Some(WorkspaceMembers(globs.map(str::to_owned).collect()))
     }
 
     /// Reads the `package.json` of a folder; none where there is none.
@@ -132,13 +132,13 @@ impl Surroundings {
     /// # Errors
     /// When the folder has a file that is not understood.
     pub(super) fn look(folder: &Path) -> Result<Self, InitError> {
-        let manifest = Manifest::read(folder)?;
+        let manifest = PackageManifest::read(folder)?;
         let mut surroundings = Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             functions: functions(folder)?,
             has_src: folder.join("src").is_dir(),
             files: FILES.into_iter().filter(|file| is_there(&folder.join(file))).collect(),
-            signs: Signs {
+            signs: ManagerSigns {
                 folders: Vec::new(),
                 agent: std::env::var("npm_config_user_agent").ok(),
                 installed: installed(),
@@ -152,7 +152,7 @@ impl Surroundings {
             let of_around = if is_here {
                 None
             } else {
-                Manifest::read(around).ok().flatten()
+                PackageManifest::read(around).ok().flatten()
             };
             let manifest = if is_here {
                 surroundings.manifest.as_ref()
@@ -203,8 +203,8 @@ fn functions(folder: &Path) -> Result<Option<FunctionsPlace>, InitError> {
     Ok(Some(FunctionsPlace { path, content }))
 }
 
-fn signs(folder: &Path, manifest: Option<&Manifest>) -> FolderSigns {
-    let is_locked = |manager: &Manager| manager.files().iter().any(|file| is_there(&folder.join(file)));
+fn signs(folder: &Path, manifest: Option<&PackageManifest>) -> FolderSigns {
+    let is_locked = |manager: &PackageManager| manager.files().iter().any(|file| is_there(&folder.join(file)));
     FolderSigns {
         declared: manifest.and_then(|manifest| manifest.package_manager.as_str().map(str::to_owned)),
         locked: manager::ALL.into_iter().find(is_locked),
@@ -212,7 +212,7 @@ fn signs(folder: &Path, manifest: Option<&Manifest>) -> FolderSigns {
 }
 
 /// Returns the workspace whose root `around` is, seen from `folder`.
-fn workspace(folder: &Path, around: &Path, manifest: Option<&Manifest>) -> Option<Workspace> {
+fn workspace(folder: &Path, around: &Path, manifest: Option<&PackageManifest>) -> Option<Workspace> {
     let pnpm = regular_file::read(&around.join("pnpm-workspace.yaml"), LARGEST).ok();
     let pnpm = pnpm.and_then(|bytes| workspace::of_pnpm(&String::from_utf8_lossy(&bytes)));
     let npm = || Some((manifest?.members()?, "package.json"));
@@ -226,10 +226,10 @@ fn workspace(folder: &Path, around: &Path, manifest: Option<&Manifest>) -> Optio
 }
 
 /// Returns the package managers on the PATH.
-fn installed() -> Vec<Manager> {
+fn installed() -> Vec<PackageManager> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let is_installed = |manager: &Manager| folders.iter().any(|folder| folder.join(manager.program()).is_file());
+    let is_installed = |manager: &PackageManager| folders.iter().any(|folder| folder.join(manager.program()).is_file());
     manager::ALL.into_iter().filter(is_installed).collect()
 }
 
@@ -245,7 +245,7 @@ mod tests {
 
     use super::{PlaceContent, Surroundings};
     use crate::cli::init::InitError;
-    use crate::cli::init::manager::Manager;
+    use crate::cli::init::manager::PackageManager;
 
     fn look(folder: &Path) -> Surroundings {
         Surroundings::look(folder).unwrap()
@@ -263,7 +263,7 @@ mod tests {
         let workspace = here.workspace.as_ref().unwrap();
         assert!(workspace.members.contain(&workspace.folder), "{workspace:?}");
         assert_eq!(workspace.list, "pnpm-workspace.yaml");
-        assert_eq!(here.signs.chosen(), Manager::Pnpm);
+        assert_eq!(here.signs.chosen(), PackageManager::Pnpm);
         assert!(here.is_ignored_above && here.manifest.is_none() && here.name == "jobs");
         assert!(look(root).workspace.unwrap().folder.as_os_str().is_empty());
     }

@@ -6,9 +6,9 @@ use globset::GlobBuilder;
 
 /// The globs of a workspace's packages, relative to its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Members(pub(super) Vec<String>);
+pub(super) struct WorkspaceMembers(pub(super) Vec<String>);
 
-impl Members {
+impl WorkspaceMembers {
     /// Tells whether a folder is a package of the workspace. `folder` is relative to the root.
     pub(super) fn contain(&self, folder: &Path) -> bool {
         let (excluded, included): (Vec<&String>, Vec<&String>) = self.0.iter().partition(|glob| glob.starts_with('!'));
@@ -32,17 +32,17 @@ fn matches(glob: &str, folder: &Path) -> bool {
 
 /// Reads the list of packages in `pnpm-workspace.yaml`: a block or a flow list of strings, as pnpm writes it. None
 /// where there is no such list.
-pub(super) fn of_pnpm(text: &str) -> Option<Members> {
+pub(super) fn of_pnpm(text: &str) -> Option<WorkspaceMembers> {
     let mut lines = text.lines().map(without_comment);
     let flow = lines.find_map(|line| line.strip_prefix("packages:"))?.trim();
     if let Some(list) = flow.strip_prefix('[') {
         let list = list.strip_suffix(']')?;
         let globs = list.split(',').map(unquoted).filter(|glob| !glob.is_empty());
-        return Some(Members(globs.collect()));
+        return Some(WorkspaceMembers(globs.collect()));
     }
     let lines = lines.filter(|line| !line.is_empty());
     let globs = lines.map_while(|line| line.trim_start().strip_prefix("- ").map(unquoted));
-    Some(Members(globs.collect()))
+    Some(WorkspaceMembers(globs.collect()))
 }
 
 /// Cuts a comment off: it begins the line, or follows a space.
@@ -59,10 +59,10 @@ fn unquoted(text: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{Members, of_pnpm};
+    use super::{WorkspaceMembers, of_pnpm};
 
-    fn members(globs: &[&str]) -> Members {
-        Members(globs.iter().map(|glob| (*glob).to_owned()).collect())
+    fn members(globs: &[&str]) -> WorkspaceMembers {
+        WorkspaceMembers(globs.iter().map(|glob| (*glob).to_owned()).collect())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::InitError;
-use super::plan::NewFile;
+use super::init_plan::NewFile;
 
 /// Writes the files below a folder, which is made where it is missing. Where one cannot be written, those that were
 /// are taken back.
@@ -13,7 +13,7 @@ use super::plan::NewFile;
 /// # Errors
 /// With the path that cannot be written.
 pub(super) fn write(folder: &Path, files: &[NewFile]) -> Result<(), InitError> {
-    let mut made = Made::default();
+    let mut made = WrittenFiles::default();
     let result = files
         .iter()
         .try_for_each(|file| made.file(&folder.join(&file.path), &file.text));
@@ -25,12 +25,12 @@ pub(super) fn write(folder: &Path, files: &[NewFile]) -> Result<(), InitError> {
 
 /// The files and folders that were made so far.
 #[derive(Default)]
-struct Made {
+struct WrittenFiles {
     files: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
-impl Made {
+impl WrittenFiles {
     fn file(&mut self, path: &Path, text: &str) -> Result<(), InitError> {
         self.folder(path.parent().unwrap_or(path))?;
         // A link that leads elsewhere is not followed either.
@@ -75,7 +75,7 @@ fn unwritable(path: &Path, error: io::Error) -> InitError {
 mod tests {
     use std::fs;
 
-    use super::super::plan::NewFile;
+    use super::super::init_plan::NewFile;
     use super::write;
 
     fn file(path: &str) -> NewFile {

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use super::super::{client, reload};
 use super::args::InvokeArgs;
-use super::reloads::Reloads;
+use super::reloads::ReloadStream;
 use crate::config::{StateFolder, discover, find_running, working_folder};
-use crate::generation::{Outcome, Reason, Want, report_words};
+use crate::generation::{Outcome, Reason, WantedCode, report_words};
 use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
@@ -59,13 +59,13 @@ impl HomeError {
 }
 
 /// The host that is found for a function; one of its own is not begun yet.
-pub(in crate::cli) enum Found {
+pub(in crate::cli) enum FunctionHost {
     Running { socket: PathBuf },
-    Own(Box<Own>),
+    Own(Box<OwnHostPlan>),
 }
 
 /// A host that is to be started.
-pub(in crate::cli) struct Own {
+pub(in crate::cli) struct OwnHostPlan {
     plan: Plan,
     folder: TempDir,
     /// The socket to which the host's functions send events.
@@ -73,7 +73,7 @@ pub(in crate::cli) struct Own {
     url: String,
 }
 
-impl Found {
+impl FunctionHost {
     pub(in crate::cli) const fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))
     }
@@ -94,13 +94,13 @@ impl Found {
 
 /// `ServeArgs` on a command line of their own.
 #[derive(Parser)]
-struct Serving {
+struct ServeCommand {
     #[command(flatten)]
     serve: ServeArgs,
 }
 
 /// Finds the project's running host, else prepares one that is to be started.
-pub(in crate::cli) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Found, HomeError> {
+pub(in crate::cli) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<FunctionHost, HomeError> {
     let folder = working_folder().map_err(ServeError::from)?;
     // Only a host of its own shows its events, and takes another environment.
     if !needs_own(args) {
@@ -109,16 +109,20 @@ pub(in crate::cli) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Fou
             None => folder,
         };
         if let Some(socket) = find_running(&project, args.state_dir.clone()) {
-            return Ok(Found::Running { socket });
+            return Ok(FunctionHost::Running { socket });
         }
     }
     let own = prepare_own(path, args.env_file.as_deref(), args.watch)?;
     tell_of_a_dead_host(args, &own.plan);
-    Ok(Found::Own(Box::new(own)))
+    Ok(FunctionHost::Own(Box::new(own)))
 }
 
 /// Prepares a host that is to be started for functions, with its own state and its own inbox.
-pub(in crate::cli) fn prepare_own(path: Option<&Path>, env_file: Option<&Path>, watch: bool) -> Result<Own, HomeError> {
+pub(in crate::cli) fn prepare_own(
+    path: Option<&Path>,
+    env_file: Option<&Path>,
+    watch: bool,
+) -> Result<OwnHostPlan, HomeError> {
     let state = tempfile::Builder::new()
         .prefix("baton-invoke-")
         .tempdir()
@@ -136,13 +140,13 @@ pub(in crate::cli) fn prepare_own(path: Option<&Path>, env_file: Option<&Path>, 
     let words = words.iter().map(Into::into).chain([state.path().into()]);
     let words = words.chain(env_file.iter().flat_map(|file| ["--env-file".into(), file.into()]));
     let words = words.chain(path.map(Into::into));
-    let Serving { serve } =
-        Serving::try_parse_from(words.collect::<Vec<std::ffi::OsString>>()).map_err(HomeError::Settings)?;
+    let ServeCommand { serve } =
+        ServeCommand::try_parse_from(words.collect::<Vec<std::ffi::OsString>>()).map_err(HomeError::Settings)?;
     let plan = plan(&serve, Mode::Dev)?;
     let inbox = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(HomeError::Prepare)?;
     inbox.set_nonblocking(true).map_err(HomeError::Prepare)?;
     let address = inbox.local_addr().map_err(HomeError::Prepare)?;
-    Ok(Own {
+    Ok(OwnHostPlan {
         plan,
         folder: state,
         inbox,
@@ -184,11 +188,11 @@ struct OwnHost {
 }
 
 impl Home {
-    pub(in crate::cli) async fn begin(found: Found, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
+    pub(in crate::cli) async fn begin(found: FunctionHost, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
         match (found, engine) {
-            (Found::Running { socket }, _) => Ok(Self { socket, own: None }),
-            (Found::Own(own), Some(engine)) => {
-                let Own {
+            (FunctionHost::Running { socket }, _) => Ok(Self { socket, own: None }),
+            (FunctionHost::Own(own), Some(engine)) => {
+                let OwnHostPlan {
                     plan, folder, inbox, ..
                 } = *own;
                 let socket = plan.state.control_socket();
@@ -203,7 +207,7 @@ impl Home {
                     }),
                 })
             }
-            (Found::Own(_), None) => Err(HomeError::Prepare(std::io::Error::other("there is no engine"))),
+            (FunctionHost::Own(_), None) => Err(HomeError::Prepare(std::io::Error::other("there is no engine"))),
         }
     }
 
@@ -227,7 +231,7 @@ impl Home {
             let report = own
                 .host
                 .keeper
-                .request(Want::Reload { force: false }, Reason::Start)
+                .request(WantedCode::Reload { force: false }, Reason::Start)
                 .await;
             if let Outcome::Rejected { .. } = &report.outcome {
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
@@ -250,8 +254,10 @@ impl Home {
         Ok(Catalogue::of(status.functions))
     }
 
-    pub(super) async fn reloads(&self) -> Result<Reloads, HomeError> {
-        Reloads::open(&self.socket).await.map_err(|error| self.silent(error))
+    pub(super) async fn reloads(&self) -> Result<ReloadStream, HomeError> {
+        ReloadStream::open(&self.socket)
+            .await
+            .map_err(|error| self.silent(error))
     }
 
     /// Ends a host that was started for the function.

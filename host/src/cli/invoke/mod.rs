@@ -6,10 +6,10 @@
 mod args;
 mod frame;
 pub(super) mod home;
+pub(super) mod hosted_sdk;
 mod input;
 mod reloads;
 mod screen;
-pub(super) mod sdk;
 mod text;
 
 use std::collections::BTreeMap;
@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{HELP, InvokeArgs};
 
-use self::home::{Found, Home, HomeError};
+use self::home::{FunctionHost, Home, HomeError};
+use self::hosted_sdk::HostedSdk;
 use self::input::InputError;
-use self::reloads::{Reloaded, Reloads};
-use self::sdk::HostedSdk;
-use crate::runner::catalogue::{Catalogue, NotFound};
-use crate::runner::inbox::{self, Sessions};
+use self::reloads::{ReloadResult, ReloadStream};
+use crate::runner::catalogue::{Catalogue, FunctionNotFound};
+use crate::runner::inbox::{self, InboxSessions};
 use crate::runner::mocks::{Mock, Mocks};
-use crate::runner::report::{Origin, RunEnding};
+use crate::runner::run_report::{RunEnding, RunOrigin};
 use crate::runner::session::{Options, Order, Script, Session};
 use crate::tasks::OwnedTask;
 
@@ -47,7 +47,7 @@ pub enum InvokeError {
     /// The project has no such function, or none for the event.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    NotFound(#[from] NotFound),
+    NotFound(#[from] FunctionNotFound),
     /// There is no host that could run it.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -70,7 +70,7 @@ impl InvokeError {
 }
 
 /// The settings that are known before anything is opened.
-pub struct Prepared {
+pub struct InvokePlan {
     function: Option<String>,
     event: Option<String>,
     data: Value,
@@ -79,14 +79,14 @@ pub struct Prepared {
     options: Options,
     watch: bool,
     json: bool,
-    found: Found,
+    found: FunctionHost,
 }
 
 /// Reads the arguments and looks for a host.
 ///
 /// # Errors
 /// When they are not understood, or there is no project.
-pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
+pub fn prepare(args: &InvokeArgs) -> Result<InvokePlan, InvokeError> {
     let data = args
         .data
         .as_deref()
@@ -104,7 +104,7 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
         path = folder.map(Into::into);
     }
     let found = home::find(args, path.as_deref())?;
-    Ok(Prepared {
+    Ok(InvokePlan {
         function,
         event: args.event.clone(),
         data: data.unwrap_or_else(|| json!({})),
@@ -122,7 +122,7 @@ pub fn prepare(args: &InvokeArgs) -> Result<Prepared, InvokeError> {
     })
 }
 
-impl Prepared {
+impl InvokePlan {
     /// Tells whether a host has to be started.
     #[must_use]
     pub const fn needs_engine(&self) -> bool {
@@ -140,8 +140,8 @@ impl Prepared {
 ///
 /// # Errors
 /// When nothing could be run.
-pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Result<ExitCode, InvokeError> {
-    let Prepared {
+pub async fn invoke(prepared: InvokePlan, engine: Option<Arc<dyn Engine>>) -> Result<ExitCode, InvokeError> {
+    let InvokePlan {
         function,
         event,
         data,
@@ -203,11 +203,11 @@ pub async fn invoke(prepared: Prepared, engine: Option<Arc<dyn Engine>>) -> Resu
 }
 
 /// Waits until new code serves, and shows code that cannot be served. Returns false when the host has ended.
-async fn swapped(reloads: &mut Reloads) -> bool {
+async fn swapped(reloads: &mut ReloadStream) -> bool {
     loop {
         match reloads.next().await {
-            Some(Reloaded::Swapped) => return true,
-            Some(Reloaded::Rejected(report)) => eprint!("{}", super::reload::refusal(&report)),
+            Some(ReloadResult::Swapped) => return true,
+            Some(ReloadResult::Rejected(report)) => eprint!("{}", super::reload::refusal(&report)),
             None => return false,
         }
     }
@@ -219,11 +219,11 @@ pub(super) fn orders(
     function: Option<&str>,
     event: Option<&str>,
     data: &Value,
-) -> Result<Vec<Order>, NotFound> {
-    let order = |function: &crate::runner::catalogue::Function, name: &str| Order {
+) -> Result<Vec<Order>, FunctionNotFound> {
+    let order = |function: &crate::runner::catalogue::CatalogueFunction, name: &str| Order {
         function: function.clone(),
         event: Session::event(name, data.clone()),
-        origin: Origin::Asked,
+        origin: RunOrigin::Asked,
         depth: 0,
         busy: None,
     };
@@ -264,7 +264,7 @@ async fn run(
     });
     let (session, deliveries) = Session::new(sdk, catalogue, options, script, reports, stop.clone());
     let inbox = home.inbox().map(|listener| {
-        let sessions = Arc::new(Sessions::default());
+        let sessions = Arc::new(InboxSessions::default());
         sessions.enter(session.clone());
         let router = inbox::router(sessions);
         OwnedTask::spawn("inbox", async move {

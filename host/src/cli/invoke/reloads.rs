@@ -9,18 +9,18 @@ use hyper::{Method, Request};
 use crate::generation::{Outcome, Report};
 use crate::net::{AnswerBody, HttpError, http};
 
-pub(super) struct Reloads {
+pub(super) struct ReloadStream {
     body: AnswerBody,
     unread: String,
 }
 
 /// The outcome of a reload.
-pub(super) enum Reloaded {
+pub(super) enum ReloadResult {
     Swapped,
     Rejected(Box<Report>),
 }
 
-impl Reloads {
+impl ReloadStream {
     /// Opens the stream of events, which tells of every swap from then on.
     pub(super) async fn open(socket: &Path) -> Result<Self, HttpError> {
         let request = Request::builder()
@@ -34,7 +34,7 @@ impl Reloads {
     }
 
     /// Resolves when new code serves, or is rejected; returns `None` when the host has ended.
-    pub(super) async fn next(&mut self) -> Option<Reloaded> {
+    pub(super) async fn next(&mut self) -> Option<ReloadResult> {
         loop {
             while let Some((line, rest)) = self.unread.split_once('\n') {
                 let data = line.strip_prefix("data:").map(serde_json::from_str::<Report>);
@@ -44,8 +44,8 @@ impl Reloads {
                     continue;
                 };
                 match report.outcome {
-                    Outcome::Activated { .. } => return Some(Reloaded::Swapped),
-                    Outcome::Rejected { .. } => return Some(Reloaded::Rejected(Box::new(report))),
+                    Outcome::Activated { .. } => return Some(ReloadResult::Swapped),
+                    Outcome::Rejected { .. } => return Some(ReloadResult::Rejected(Box::new(report))),
                     _ => {}
                 }
             }

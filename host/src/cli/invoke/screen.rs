@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::text;
-use crate::runner::report::{Origin, Report, RunEnding};
+use crate::runner::run_report::{RunEnding, RunOrigin, RunReport};
 
 /// Goes to the beginning of the line and empties it.
 const CLEAR: &str = "\r\x1b[2K";
 
 /// Shows reports until the result, or until nobody reads them any more.
-pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: bool) {
+pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<RunReport>, json: bool) {
     let countdown = !json && std::io::stdout().is_terminal();
     let mut waits = BTreeMap::new();
     let mut asked = 0;
@@ -42,8 +42,8 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
         note_waits(&mut waits, &report);
         asked += usize::from(matches!(
             &report,
-            Report::Run {
-                origin: Origin::Asked,
+            RunReport::Run {
+                origin: RunOrigin::Asked,
                 ..
             }
         ));
@@ -55,7 +55,7 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
         if !matches!(shown, Ok(Ok(()))) {
             return;
         }
-        if let Report::Result { function, ending, ms } = report {
+        if let RunReport::Result { function, ending, ms } = report {
             let text = text::result(&ending, &function, ms);
             match ending {
                 _ if json => {}
@@ -73,9 +73,9 @@ pub(super) async fn show(mut reports: mpsc::UnboundedReceiver<Report>, json: boo
 /// The waits, by run and step, each with the name of its step and its end.
 type Waits = BTreeMap<(String, String), (String, Timestamp)>;
 
-fn note_waits(waits: &mut Waits, report: &Report) {
+fn note_waits(waits: &mut Waits, report: &RunReport) {
     match report {
-        Report::Waiting {
+        RunReport::Waiting {
             of,
             step,
             id,
@@ -84,10 +84,10 @@ fn note_waits(waits: &mut Waits, report: &Report) {
         } => {
             waits.insert((of.run.clone(), id.clone()), (step.clone(), *until));
         }
-        Report::Waited { of, id, .. } => {
+        RunReport::Waited { of, id, .. } => {
             waits.remove(&(of.run.clone(), id.clone()));
         }
-        Report::Ended { of, .. } => waits.retain(|(run, _), _| *run != of.run),
+        RunReport::Ended { of, .. } => waits.retain(|(run, _), _| *run != of.run),
         _ => {}
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::frame;
-use crate::runner::report::{Of, Origin, Report, RunEnding, StepStatus, WaitKind};
+use crate::runner::run_report::{RunEnding, RunLabel, RunOrigin, RunReport, StepStatus, WaitKind};
 
 /// The number of characters of an output or error that a line shows.
 const SHOWN: usize = 100;
@@ -14,13 +14,13 @@ const STACK_LINES: usize = 8;
 
 /// Returns the text of a report, with a line's end, if the report is for people. `only` tells that one function was
 /// asked for, and that its end is the result.
-pub(super) fn line(report: &Report, only: bool) -> Option<String> {
+pub(super) fn line(report: &RunReport, only: bool) -> Option<String> {
     let line = match report {
-        Report::Run { of, origin, event } => {
+        RunReport::Run { of, origin, event } => {
             let why = reason(*origin, event["name"].as_str().unwrap_or_default());
             format!("{}{} · {why} · run {}", indent(of, 0), of.function, of.run)
         }
-        Report::Step {
+        RunReport::Step {
             of,
             step,
             status,
@@ -52,7 +52,7 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             }
             text
         }
-        Report::Retry {
+        RunReport::Retry {
             of,
             attempt,
             max_attempts,
@@ -67,7 +67,7 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             short(&title(error)),
             seconds(*retry_in_ms)
         ),
-        Report::Waiting {
+        RunReport::Waiting {
             of,
             step,
             kind,
@@ -79,7 +79,7 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             let until = until.map(|until| format!(" until {}", until.round(jiff::Unit::Second).unwrap_or(until)));
             format!("{}… {step}  {what}{}", indent(of, 1), until.unwrap_or_default())
         }
-        Report::Waited {
+        RunReport::Waited {
             of,
             step,
             kind,
@@ -102,7 +102,7 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
                 _ => format!("{indent}✓ {step}  {took}"),
             }
         }
-        Report::Event { event, begins } => {
+        RunReport::Event { event, begins } => {
             let name = event["name"].as_str().unwrap_or_default();
             let mut text = format!("→ event {name}  {}", short(&event["data"].to_string()));
             if !begins.is_empty() {
@@ -110,23 +110,23 @@ pub(super) fn line(report: &Report, only: bool) -> Option<String> {
             }
             text
         }
-        Report::Note { message } => format!("note: {message}"),
-        Report::Ended { of, .. } if of.depth == 0 && only => return None,
-        Report::Ended { of, ending, ms, .. } => {
+        RunReport::Note { message } => format!("note: {message}"),
+        RunReport::Ended { of, .. } if of.depth == 0 && only => return None,
+        RunReport::Ended { of, ending, ms, .. } => {
             format!("{}{} {}", indent(of, 0), of.function, ended(ending, *ms))
         }
-        Report::Result { .. } => return None,
+        RunReport::Result { .. } => return None,
     };
     Some(line + "\n")
 }
 
 /// The reason why a run began.
-fn reason(origin: Origin, event: &str) -> String {
+fn reason(origin: RunOrigin, event: &str) -> String {
     match origin {
-        Origin::Asked => format!("event {event}"),
-        Origin::Invoked => "invoked".to_owned(),
-        Origin::Delivered => format!("triggered by {event}"),
-        Origin::OnFailure => "onFailure".to_owned(),
+        RunOrigin::Asked => format!("event {event}"),
+        RunOrigin::Invoked => "invoked".to_owned(),
+        RunOrigin::Delivered => format!("triggered by {event}"),
+        RunOrigin::OnFailure => "onFailure".to_owned(),
     }
 }
 
@@ -181,7 +181,7 @@ fn ended(ending: &RunEnding, ms: f64) -> String {
     }
 }
 
-pub(super) fn indent(of: &Of, more: usize) -> String {
+pub(super) fn indent(of: &RunLabel, more: usize) -> String {
     "  ".repeat(of.depth * 2 + more)
 }
 
@@ -233,12 +233,12 @@ mod tests {
     use serde_json::json;
 
     use super::{line, result};
-    use crate::runner::report::{Of, Report, RunEnding, StepStatus};
+    use crate::runner::run_report::{RunEnding, RunLabel, RunReport, StepStatus};
 
     #[test]
     fn a_step_is_a_line_with_what_matters() {
-        let report = |status, attempt, output, error, retry_in_ms| Report::Step {
-            of: Of {
+        let report = |status, attempt, output, error, retry_in_ms| RunReport::Step {
+            of: RunLabel {
                 run: "01R".to_owned(),
                 function: "app-f".to_owned(),
                 depth: 1,

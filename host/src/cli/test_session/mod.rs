@@ -1,5 +1,6 @@
 //! `baton test-session`: the real engine for a project's tests. The JavaScript library of the npm package starts it,
-//! and speaks with it in lines of JSON ([`lines`]) over its standard input and output; the log is on standard error.
+//! and speaks with it in lines of JSON ([`session_lines`]) over its standard input and output; the log is on standard
+//! error.
 //!
 //! ```text
 //!  lines in ──▶ Desk ── a session for each run ──▶ runner ──▶ a host of its own
@@ -8,8 +9,8 @@
 //!
 //! The process ends once its standard input does, so that it never outlives the tests.
 
-mod lines;
 mod oracle;
+mod session_lines;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,15 +29,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::lines::{Line, MockLine, Reply, RunLine, Said};
 use self::oracle::{Questions, TestOracle};
+use self::session_lines::{Line, MockLine, ReplyLine, RunLine, SessionLine};
 use super::invoke;
-use super::invoke::home::{self, Found, Home, HomeError};
-use super::invoke::sdk::HostedSdk;
+use super::invoke::home::{self, FunctionHost, Home, HomeError};
+use super::invoke::hosted_sdk::HostedSdk;
 use crate::runner::catalogue::Catalogue;
-use crate::runner::inbox::{self, Sessions};
+use crate::runner::inbox::{self, InboxSessions};
 use crate::runner::mocks::{Mock, Mocks};
-use crate::runner::report::Report;
+use crate::runner::run_report::RunReport;
 use crate::runner::session::{Options, Script, Session};
 use crate::tasks::{OwnedTask, TaskSet};
 
@@ -54,8 +55,8 @@ pub struct TestSessionArgs {
 }
 
 /// The settings that are known before anything is opened.
-pub struct Prepared {
-    found: Found,
+pub struct TestSessionPlan {
+    found: FunctionHost,
     /// The standard input, of which V8 leaves nothing.
     input: File,
 }
@@ -64,16 +65,16 @@ pub struct Prepared {
 ///
 /// # Errors
 /// When there is no project.
-pub fn prepare(args: &TestSessionArgs) -> Result<Prepared, HomeError> {
+pub fn prepare(args: &TestSessionArgs) -> Result<TestSessionPlan, HomeError> {
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(HomeError::Prepare)?;
     let own = home::prepare_own(args.path.as_deref(), args.env_file.as_deref(), false)?;
-    Ok(Prepared {
-        found: Found::Own(Box::new(own)),
+    Ok(TestSessionPlan {
+        found: FunctionHost::Own(Box::new(own)),
         input: input.into(),
     })
 }
 
-impl Prepared {
+impl TestSessionPlan {
     /// Returns the variables by which functions find the process that plays Inngest.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
@@ -85,13 +86,13 @@ impl Prepared {
 ///
 /// # Errors
 /// When there is no host for the tests. They are told the reason, too.
-pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode, HomeError> {
-    let Prepared { found, input } = prepared;
+pub async fn run(prepared: TestSessionPlan, engine: Arc<dyn Engine>) -> Result<ExitCode, HomeError> {
+    let TestSessionPlan { found, input } = prepared;
     let mut home = Home::begin(found, Some(engine)).await?;
     let catalogue = match home.catalogue().await {
         Ok(catalogue) => catalogue,
         Err(HomeError::Rejected(message)) => {
-            super::output::say(Said::Rejected { message }.line());
+            super::output::say(SessionLine::Rejected { message }.line());
             home.end().await;
             return Ok(ExitCode::FAILURE);
         }
@@ -100,7 +101,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
     let (said, to_say) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let speaking = OwnedTask::spawn("lines to tests", speak(to_say, stop.clone()));
-    let sessions = Arc::new(Sessions::default());
+    let sessions = Arc::new(InboxSessions::default());
     let inbox = home.inbox().map(|listener| {
         let router = inbox::router(sessions.clone());
         OwnedTask::spawn("inbox", async move {
@@ -120,7 +121,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
         runs: Mutex::default(),
         stop,
     });
-    desk.say(Said::Ready {
+    desk.say(SessionLine::Ready {
         functions: desk.catalogue.ids(),
     });
     let tasks = TaskSet::new("runs of tests");
@@ -147,7 +148,7 @@ pub async fn run(prepared: Prepared, engine: Arc<dyn Engine>) -> Result<ExitCode
 }
 
 /// Writes lines until nobody reads them.
-async fn speak(mut lines: mpsc::UnboundedReceiver<Said>, stop: CancellationToken) {
+async fn speak(mut lines: mpsc::UnboundedReceiver<SessionLine>, stop: CancellationToken) {
     while let Some(line) = lines.recv().await {
         if !super::output::say(line.line()) {
             return stop.cancel();
@@ -159,14 +160,14 @@ async fn speak(mut lines: mpsc::UnboundedReceiver<Said>, stop: CancellationToken
 struct Desk {
     sdk: Arc<HostedSdk>,
     catalogue: Catalogue,
-    sessions: Arc<Sessions>,
+    sessions: Arc<InboxSessions>,
     questions: Arc<Questions>,
     runs: Mutex<BTreeMap<u64, (Arc<Session>, CancellationToken)>>,
     stop: CancellationToken,
 }
 
 impl Desk {
-    fn say(&self, said: Said) {
+    fn say(&self, said: SessionLine) {
         self.questions.say(said);
     }
 
@@ -199,10 +200,10 @@ impl Desk {
                     if let Some(session) = session {
                         session.advance(std::time::Duration::from_millis(ms)).await;
                     }
-                    self.say(Said::Advanced { id });
+                    self.say(SessionLine::Advanced { id });
                 });
             }
-            Err(error) => self.say(Said::Malformed {
+            Err(error) => self.say(SessionLine::Malformed {
                 message: error.to_string(),
             }),
         }
@@ -226,7 +227,7 @@ impl Desk {
             Ok(orders) => orders,
             Err(error) => {
                 let help = error.help().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-                return self.say(Said::Refused {
+                return self.say(SessionLine::Refused {
                     run,
                     message: format!("{error}{help}"),
                 });
@@ -258,12 +259,12 @@ impl Desk {
         self.runs().insert(run, (session.clone(), stop));
         let telling = async {
             while let Some(report) = reports.recv().await {
-                let is_last = matches!(report, Report::Result { .. });
+                let is_last = matches!(report, RunReport::Result { .. });
                 if is_last {
                     // The lines of functions come before this one: whoever reads the log waits for it.
                     tracing::info!(target: "test_session", ended = run, "a run of a test ended");
                 }
-                self.say(Said::Report { run, report });
+                self.say(SessionLine::Report { run, report });
                 if is_last {
                     break;
                 }
@@ -285,11 +286,11 @@ impl From<MockLine> for Mock {
     }
 }
 
-impl From<Reply> for crate::runner::mocks::Reply {
-    fn from(reply: Reply) -> Self {
+impl From<ReplyLine> for crate::runner::mocks::Reply {
+    fn from(reply: ReplyLine) -> Self {
         match reply {
-            Reply::Output(output) => Ok(output),
-            Reply::Error(error) => Err(error),
+            ReplyLine::Output(output) => Ok(output),
+            ReplyLine::Error(error) => Err(error),
         }
     }
 }

@@ -8,19 +8,19 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::lines::Said;
+use super::session_lines::SessionLine;
 use crate::runner::answer::error;
-use crate::runner::mocks::{Oracle, Question, Reply};
+use crate::runner::mocks::{MockQuestion, Oracle, Reply};
 
 /// The questions that have no answer yet, and the way of lines to the tests.
 pub(super) struct Questions {
-    said: mpsc::UnboundedSender<Said>,
+    said: mpsc::UnboundedSender<SessionLine>,
     last: AtomicU64,
     open: Mutex<BTreeMap<u64, oneshot::Sender<Reply>>>,
 }
 
 impl Questions {
-    pub(super) fn new(said: mpsc::UnboundedSender<Said>) -> Self {
+    pub(super) fn new(said: mpsc::UnboundedSender<SessionLine>) -> Self {
         Self {
             said,
             last: AtomicU64::new(0),
@@ -28,7 +28,7 @@ impl Questions {
         }
     }
 
-    pub(super) fn say(&self, said: Said) {
+    pub(super) fn say(&self, said: SessionLine) {
         // Nobody reads lines at the end.
         let _ = self.said.send(said);
     }
@@ -58,7 +58,7 @@ impl TestOracle {
 }
 
 impl Oracle for TestOracle {
-    fn ask(&self, question: Question) -> BoxFuture<'static, Reply> {
+    fn ask(&self, question: MockQuestion) -> BoxFuture<'static, Reply> {
         let number = self.questions.last.fetch_add(1, Ordering::Relaxed);
         let (asker, replied) = oneshot::channel();
         {
@@ -66,12 +66,12 @@ impl Oracle for TestOracle {
             open.retain(|_, asker| !asker.is_closed());
             open.insert(number, asker);
         }
-        let Question {
+        let MockQuestion {
             function,
             step,
             attempt,
         } = question;
-        self.questions.say(Said::Question {
+        self.questions.say(SessionLine::Question {
             run: self.run,
             question: number,
             function,

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::Task;
+use super::KeeperTask;
 use crate::generation::report::{Outcome, Report};
 use crate::generation::table::HostEvent;
 
@@ -20,10 +20,10 @@ const KEPT_WITHIN: Duration = Duration::from_secs(2);
 /// Answers in the order of their loads: see the module's documentation.
 #[derive(Default)]
 pub(super) struct Answers {
-    waiting: VecDeque<Answer>,
+    waiting: VecDeque<UnsentReport>,
 }
 
-struct Answer {
+struct UnsentReport {
     report: Arc<Report>,
     requesters: Vec<oneshot::Sender<Arc<Report>>>,
     /// Resolves when the generation that the report is about is on the disk.
@@ -32,11 +32,11 @@ struct Answer {
 
 impl Answers {
     /// Waits for the first answer that may be given. The future may be dropped and the method called again.
-    pub(super) async fn next(&mut self) -> Due {
+    pub(super) async fn next(&mut self) -> DueAnswer {
         match self.waiting.front_mut() {
             Some(answer) => {
                 (&mut answer.kept).await;
-                Due
+                DueAnswer
             }
             None => std::future::pending().await,
         }
@@ -44,9 +44,9 @@ impl Answers {
 }
 
 /// Shows that the first answer that waits may be given.
-pub(super) struct Due;
+pub(super) struct DueAnswer;
 
-impl Task {
+impl KeeperTask {
     /// Answers those who wait for the load that has ended, once the disk has what the answer tells of.
     pub(super) fn answer(&mut self, outcome: Outcome, began: Instant) {
         let took_ms = (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
@@ -65,7 +65,7 @@ impl Task {
             }
             _ => std::future::ready(()).boxed(),
         };
-        self.answers.waiting.push_back(Answer {
+        self.answers.waiting.push_back(UnsentReport {
             report: Arc::new(Report { outcome, took_ms }),
             requesters: self.queue.finish(),
             kept,
@@ -73,8 +73,8 @@ impl Task {
     }
 
     /// Gives the answer that waits first.
-    pub(super) fn give_answer(&mut self, Due: Due) {
-        let Some(Answer { report, requesters, .. }) = self.answers.waiting.pop_front() else {
+    pub(super) fn give_answer(&mut self, DueAnswer: DueAnswer) {
+        let Some(UnsentReport { report, requesters, .. }) = self.answers.waiting.pop_front() else {
             return;
         };
         self.table.tell(HostEvent::Reload(report.clone()));
@@ -87,7 +87,7 @@ impl Task {
     /// Gives every answer that waits. The disk has what it took: the history is closed.
     pub(super) fn give_all_answers(&mut self) {
         while !self.answers.waiting.is_empty() {
-            self.give_answer(Due);
+            self.give_answer(DueAnswer);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::generation::state::GenerationId;
 /// The state of a host that changes nothing any more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Frozen {
+pub struct FrozenHost {
     /// The generation that serves; its code is kept on the disk if anything can be.
     pub current: Option<GenerationId>,
     /// The newest number that was given.
@@ -24,7 +24,7 @@ pub(super) enum Handover {
     #[default]
     No,
     /// The request for a freeze is answered once no load runs.
-    Freezing(oneshot::Sender<Frozen>),
+    Freezing(oneshot::Sender<FrozenHost>),
     Frozen,
     Over,
 }
@@ -40,7 +40,7 @@ impl Handover {
     }
 
     /// Notes a request for a freeze. A second request takes the place of the first, whose requester has given up.
-    pub(super) fn freeze(&mut self, answer: oneshot::Sender<Frozen>) {
+    pub(super) fn freeze(&mut self, answer: oneshot::Sender<FrozenHost>) {
         if !matches!(self, Self::Over) {
             *self = Self::Freezing(answer);
         }

@@ -6,35 +6,35 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::Task;
-use super::frozen::{Frozen, Handover};
-use super::request::{Keeper, Request};
-use crate::generation::reload::Reason;
+use super::KeeperTask;
+use super::frozen::{FrozenHost, Handover};
+use super::keeper_handle::{Keeper, KeeperRequest};
+use crate::generation::reload_queue::Reason;
 use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
 
 impl Keeper {
     /// Begins no more loads, and waits for the running load and for the disk. `None` when the host ends. The freeze
     /// is asked for at once, not only when the future is waited for.
-    pub fn freeze(&self) -> impl Future<Output = Option<Frozen>> + Send + use<> {
+    pub fn freeze(&self) -> impl Future<Output = Option<FrozenHost>> + Send + use<> {
         let (answer, frozen) = oneshot::channel();
-        let _ = self.0.send(Request::Freeze { answer });
+        let _ = self.0.send(KeeperRequest::Freeze { answer });
         async move { frozen.await.ok() }
     }
 
     /// Goes on after a freeze. `given`: the newest number that the other host has given.
     pub fn resume(&self, given: Option<GenerationId>) {
-        let _ = self.0.send(Request::Resume { given });
+        let _ = self.0.send(KeeperRequest::Resume { given });
     }
 
     /// Tells that another host goes on: waiting requests are answered [`Outcome::HandedOver`], the current generation
     /// drains.
     pub fn hand_over(&self) {
-        let _ = self.0.send(Request::HandOver);
+        let _ = self.0.send(KeeperRequest::HandOver);
     }
 }
 
-impl Task {
+impl KeeperTask {
     /// Answers the request for a freeze, once no load runs.
     pub(super) async fn answer_freeze(&mut self) {
         if self.running.is_some() || !matches!(self.handover, Handover::Freezing(_)) {
@@ -46,7 +46,7 @@ impl Task {
             self.give_all_answers();
             let current = self.generations.current();
             let entry = current.and_then(|id| self.entries.get(&id));
-            let _ = answer.send(Frozen {
+            let _ = answer.send(FrozenHost {
                 current,
                 newest: self.generations.newest(),
                 last_good: entry.is_some_and(|entry| entry.reason == Reason::LastGood),

@@ -7,22 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use js_runtime_api::{Ended, Isolate, LoadError, LoadProgress, LoadRequest, Loaded};
-use tokio::task::JoinSet;
+use js_runtime_api::{Isolate, IsolateEnd, LoadError, LoadProgress, LoadRequest, LoadedIsolate};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{STOP_GRACE, Task};
+use super::{KeeperTask, STOP_GRACE};
 use crate::descriptors;
 use crate::generation::live::{CallInfo, Generation};
 use crate::generation::load::panicked;
-use crate::generation::pool::{EndedFor, IsolateId, Observed};
+use crate::generation::pool::{EndedIsolate, IsolateId, IsolateObservation};
 use crate::generation::state::{GenerationId, State};
 
 /// The longest time that user code may hold the thread of an isolate that is to end.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// The time after which isolates are asked for a sign of life again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The time that a generation has for its first calls, which have their code compiled.
+const FIRST_CALLS: Duration = Duration::from_secs(1);
 /// The most isolates of a generation with those that are about to end, as a multiple of their limit.
 const ENDING_TOO: usize = 4;
 /// The wait before another isolate is tried after one could not be made. It doubles up to the longest wait.
@@ -32,10 +34,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Isolates that live, and further ones that are being made.
 #[derive(Debug, Default)]
 pub(super) struct Isolates {
-    living: JoinSet<(GenerationId, IsolateId, Ended)>,
-    making: JoinSet<(GenerationId, Result<Loaded, LoadError>)>,
+    living: JoinSet<(GenerationId, IsolateId, IsolateEnd)>,
+    making: JoinSet<(GenerationId, Result<LoadedIsolate, LoadError>)>,
     /// Generations whose code finishes its work, since another generation gets the calls.
     draining: JoinSet<()>,
+    /// Waits for calls that stall, for each generation that has isolates.
+    stalls: JoinSet<GenerationId>,
+    watched: HashMap<GenerationId, AbortHandle>,
     /// Generations for which an isolate is being made.
     wanted: BTreeSet<GenerationId>,
     /// Generations for which no isolate could be made the last time.
@@ -61,21 +66,23 @@ impl Patience {
 
 /// The news about isolates.
 #[derive(Debug)]
-pub(super) enum News {
-    Ended(GenerationId, IsolateId, Ended),
-    Made(GenerationId, Result<Loaded, LoadError>),
+pub(super) enum IsolateNews {
+    Ended(GenerationId, IsolateId, IsolateEnd),
+    Made(GenerationId, Result<LoadedIsolate, LoadError>),
     /// The code of a generation has finished its work, after another generation got the calls.
     Drained,
+    /// Calls of a generation wait, and each of its isolates has a thread that somebody holds.
+    Stalled(GenerationId),
 }
 
 impl Isolates {
     /// Waits for the next news. The future may be dropped and the method called again.
-    pub(super) async fn next(&mut self) -> News {
+    pub(super) async fn next(&mut self) -> IsolateNews {
         tokio::select! {
-            Some(Ok((generation, id, why))) = self.living.join_next() => News::Ended(generation, id, why),
-            Some(Ok((generation, made))) = self.making.join_next() => News::Made(generation, made),
-            Some(_) = self.draining.join_next() => News::Drained,
-            else => std::future::pending().await,
+            Some(Ok((generation, id, why))) = self.living.join_next() => IsolateNews::Ended(generation, id, why),
+            Some(Ok((generation, made))) = self.making.join_next() => IsolateNews::Made(generation, made),
+            Some(_) = self.draining.join_next() => IsolateNews::Drained,
+            generation = next_stalled(&mut self.stalls) => IsolateNews::Stalled(generation),
         }
     }
 
@@ -84,30 +91,54 @@ impl Isolates {
         self.draining.spawn(generation.drain());
     }
 
+    /// Watches for calls of a generation that stall, from `after` on.
+    fn watch_calls(&mut self, generation: &Generation, after: Duration) {
+        let (id, stalled) = (generation.id, generation.pool.stalled());
+        let watch = self.stalls.spawn(async move {
+            tokio::time::sleep(after).await;
+            stalled.await;
+            id
+        });
+        if let Some(before) = self.watched.insert(id, watch) {
+            before.abort();
+        }
+    }
+
+    /// Forgets a generation that has no isolates any more.
+    pub(super) fn forget(&mut self, id: GenerationId) {
+        self.failed.remove(&id);
+        if let Some(watch) = self.watched.remove(&id) {
+            watch.abort();
+        }
+    }
+
     /// Gives up the isolates that are being made.
     async fn make_no_more(&mut self) {
         self.making.shutdown().await;
     }
 }
 
-impl Task {
+impl KeeperTask {
     /// Adds an isolate to its generation: it takes calls from now on.
     pub(super) fn isolate_joins(&mut self, generation: &Generation, isolate: Arc<dyn Isolate>) {
         let ended = isolate.ended();
         let (id, isolate) = (generation.id, generation.pool.add(isolate));
         // A panic on the way to the isolate's end is a panic of the isolate.
         let ended = AssertUnwindSafe(ended).catch_unwind();
-        let end = async move { (id, isolate, ended.await.unwrap_or(Ended::Panicked)) };
+        let end = async move { (id, isolate, ended.await.unwrap_or(IsolateEnd::Panicked)) };
         self.isolates.living.spawn(end);
+        let is_first = generation.pool.len() == 1;
+        self.isolates
+            .watch_calls(generation, if is_first { FIRST_CALLS } else { Duration::ZERO });
     }
 
-    pub(super) fn isolate_news(&mut self, news: News) {
+    pub(super) fn isolate_news(&mut self, news: IsolateNews) {
         match news {
-            News::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
-            News::Made(id, Ok(loaded)) => {
+            IsolateNews::Ended(generation, isolate, why) => self.isolate_ended(generation, isolate, &why),
+            IsolateNews::Made(id, Ok(loaded)) => {
                 self.isolates.wanted.remove(&id);
                 self.isolates.failed.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let Some(generation) = self.live(id) else {
                     // The isolate ends with its handle, which is dropped here.
                     return;
@@ -122,10 +153,19 @@ impl Task {
                 }
             }
             // The last lease of the generation tells that by itself.
-            News::Drained => {}
-            News::Made(id, Err(load_error)) => {
+            IsolateNews::Drained => {}
+            IsolateNews::Stalled(id) => {
+                if let Some(generation) = self.live(id) {
+                    // A person who debugs keeps calls waiting.
+                    if !generation.pool.is_debugged() {
+                        self.help(&generation, Need::CallsStall);
+                    }
+                    self.isolates.watch_calls(&generation, LOOK_EVERY);
+                }
+            }
+            IsolateNews::Made(id, Err(load_error)) => {
                 self.isolates.wanted.remove(&id);
-                self.preparing.is_due_later();
+                self.preparing.schedule_later();
                 let patience = Patience::after(self.isolates.failed.get(&id).copied());
                 self.isolates.failed.insert(id, patience);
                 let Patience { wait, .. } = patience;
@@ -135,22 +175,22 @@ impl Task {
         }
     }
 
-    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &Ended) {
+    fn isolate_ended(&mut self, id: GenerationId, isolate: IsolateId, why: &IsolateEnd) {
         let Some(generation) = self.live(id) else {
             return;
         };
         let calls = generation.pool.calls_of(isolate).len();
         generation.pool.remove(isolate);
-        if *why != Ended::Closed {
+        if *why != IsolateEnd::Closed {
             let stack = match why {
-                Ended::Exited { stack, .. } => Some(tracing::field::display(stack)),
+                IsolateEnd::Exited { stack, .. } => Some(tracing::field::display(stack)),
                 _ => None,
             };
             // Each lost call is told where it is answered.
             warn!(generation = id.0, isolate = isolate.0, calls, reason = %why, stack, "isolate ended");
         }
         self.close_if_nothing_is_left(id);
-        self.help(&generation);
+        self.help(&generation, Need::MayBe);
     }
 
     fn close_if_nothing_is_left(&mut self, id: GenerationId) {
@@ -164,7 +204,6 @@ impl Task {
     /// Ends the isolates of a generation that has no calls left.
     pub(super) fn close_isolates(&mut self, generation: &Generation) {
         generation.pool.close();
-        self.isolates.failed.remove(&generation.id);
         self.close_if_nothing_is_left(generation.id);
     }
 
@@ -201,7 +240,7 @@ impl Task {
                 .iter()
                 .filter(|isolate| isolate.blocked)
                 .count();
-            self.help(&generation);
+            self.help(&generation, Need::MayBe);
         }
         self.table.timeline.isolates_blocked(blocked, LOOK_EVERY);
         self.count_losses();
@@ -233,7 +272,7 @@ impl Task {
         let mut look = tokio::time::interval(LOOK_EVERY);
         while generations.iter().any(|generation| generation.pool.len() > 0) {
             tokio::select! {
-                news = self.isolates.next() => if let News::Ended(id, isolate, _) = news
+                news = self.isolates.next() => if let IsolateNews::Ended(id, isolate, _) = news
                     && let Some(generation) = self.live(id)
                 {
                     generation.pool.remove(isolate);
@@ -255,10 +294,11 @@ impl Task {
     }
 
     /// Has another isolate made where calls would wait otherwise.
-    fn help(&mut self, generation: &Arc<Generation>) {
+    fn help(&mut self, generation: &Arc<Generation>, need: Need) {
         let id = generation.id;
         let pool = &generation.pool;
         let calls_would_wait = match self.generations.state(id) {
+            Some(State::Current | State::Draining) if need == Need::CallsStall => true,
             Some(State::Current) => pool.all_blocked() || pool.is_overloaded(),
             Some(State::Draining) => pool.all_blocked() && pool.queued() > 0,
             _ => false,
@@ -290,9 +330,30 @@ impl Task {
     }
 }
 
+/// Waits for the next generation whose calls stall, and forever while none is watched.
+async fn next_stalled(stalls: &mut JoinSet<GenerationId>) -> GenerationId {
+    loop {
+        match stalls.join_next().await {
+            Some(Ok(generation)) => return generation,
+            // A watch was given up for another one.
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The knowledge that a generation needs another isolate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Its isolates tell.
+    MayBe,
+    /// Its calls wait, and no isolate takes any.
+    CallsStall,
+}
+
 /// Ends the isolates in which these calls run: the calls went beyond the limit.
 fn end_for(generation: &Generation, calls: &[u64], why: &str, limit: Duration) {
-    for EndedFor { isolate, call } in generation.pool.terminate_running(calls) {
+    for EndedIsolate { isolate, call } in generation.pool.terminate_running(calls) {
         for CallInfo {
             function, run, step, ..
         } in generation.describe(&[call])
@@ -324,8 +385,8 @@ fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, with
 }
 
 /// Logs one line for each isolate that stays because its code finishes work.
-fn report_finishing(generation: &Generation, isolates: &[Observed]) {
-    for Observed { id, vitals, .. } in isolates {
+fn report_finishing(generation: &Generation, isolates: &[IsolateObservation]) {
+    for IsolateObservation { id, vitals, .. } in isolates {
         let Some(work) = vitals.finishing else {
             continue;
         };
@@ -338,7 +399,7 @@ fn report_finishing(generation: &Generation, isolates: &[Observed]) {
     }
 }
 
-fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_condemned(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     warn!(
         generation = generation.id.0,
         isolate = id.0,
@@ -350,7 +411,7 @@ fn report_condemned(generation: &Generation, Observed { id, vitals, .. }: &Obser
 }
 
 /// Logs one line for each call that may hold the isolate.
-fn report_blocked(generation: &Generation, Observed { id, vitals, .. }: &Observed) {
+fn report_blocked(generation: &Generation, IsolateObservation { id, vitals, .. }: &IsolateObservation) {
     let calls: Vec<u64> = vitals.calls.iter().map(|call| call.id).collect();
     let calls = generation.describe(&calls);
     let candidates = calls.len();

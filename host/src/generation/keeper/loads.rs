@@ -4,22 +4,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, Loaded, Manifest};
+use js_runtime_api::{LoadError, LoadedIsolate, Manifest};
 use tracing::{debug, info, warn};
 
-use super::Task;
-use crate::generation::history::Past;
+use super::KeeperTask;
+use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::{
-    Comparison, Done, LoadResult, Making, Origin, Running, Superseded, find_out_whether_outdated,
+    DiskComparison, LoadInput, LoadPhaseEnd, LoadResult, RunningLoad, SourceOrigin, SupersededLoads,
+    find_out_whether_outdated,
 };
-use crate::generation::reload::{Reason, Want};
+use crate::generation::reload_queue::{Reason, WantedCode};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
-use crate::generation::table::Entry;
-use crate::lint::{self, Before};
+use crate::generation::table::GenerationEntry;
+use crate::lint::{self, ServingCode};
 
-impl Task {
+impl KeeperTask {
     /// Begins the request that waits first, unless another one is worked on.
     pub(super) fn begin_next_load(&mut self) {
         while self.running.is_none()
@@ -32,8 +33,8 @@ impl Task {
             let current = current.map(|current| current.sources.clone());
             // Code that was rejected, or rolled back, is loaded again when somebody asks for it or when it changed.
             let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
-            if want == (Want::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
-                self.running = Some(Running::compare(want, reason, began, current, read_last));
+            if want == (WantedCode::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
+                self.running = Some(RunningLoad::compare(want, reason, began, current, read_last));
             } else {
                 self.begin_load(want, reason, began);
             }
@@ -47,7 +48,7 @@ impl Task {
         };
         let read = match running.want {
             // The code on the disk comes before the last good code, once it differs from the code that was rejected.
-            Want::LastGood { .. } => self.newest_read.clone(),
+            WantedCode::LastGood { .. } => self.newest_read.clone(),
             _ => running.read(),
         };
         self.outdated = running.generation().zip(read).map(find_out_whether_outdated);
@@ -59,14 +60,14 @@ impl Task {
             return;
         };
         let (want, reason, began) = (running.want, running.reason, running.began);
-        if running.generation() != Some(outdated) || !Superseded::may_go_on(self.superseded) {
+        if running.generation() != Some(outdated) || !SupersededLoads::may_go_on(self.superseded) {
             return;
         }
         debug!(generation = outdated.0, "load given up for a newer edit");
         self.running = None;
         // Nobody has asked for the last good code.
-        if !matches!(want, Want::LastGood { .. }) {
-            self.superseded = Some(Superseded::once_more(self.superseded, began));
+        if !matches!(want, WantedCode::LastGood { .. }) {
+            self.superseded = Some(SupersededLoads::once_more(self.superseded, began));
             self.queue.again(want, reason);
         }
         self.apply(outdated, Event::LoadAbandoned);
@@ -74,7 +75,7 @@ impl Task {
 
     /// Tells the stage of a load that takes long.
     pub(super) fn tell_long_load(&mut self) {
-        let Some((id, stage, elapsed)) = self.running.as_ref().and_then(Running::long_load) else {
+        let Some((id, stage, elapsed)) = self.running.as_ref().and_then(RunningLoad::long_load) else {
             return;
         };
         if let Some(entry) = self.entries.get_mut(&id)
@@ -86,26 +87,26 @@ impl Task {
         }
     }
 
-    fn begin_load(&mut self, mut want: Want, reason: Reason, began: Instant) {
+    fn begin_load(&mut self, mut want: WantedCode, reason: Reason, began: Instant) {
         let current = self.generations.current();
         let past = match want {
-            Want::Reload { .. } | Want::Check => None,
-            Want::LastGood { before } => match self.history.before(before) {
+            WantedCode::Reload { .. } | WantedCode::Check => None,
+            WantedCode::LastGood { before } => match self.history.before(before) {
                 Some(past) => Some(past),
                 None => return warn!("calls are held until there is code that loads"),
             },
-            Want::Continue(id) => {
+            WantedCode::Continue(id) => {
                 let past = self.history.find(Some(id), None);
                 if past.is_err() {
                     warn!(
                         generation = id.0,
                         "the code of the host before was not kept: loading the code on the disk"
                     );
-                    want = Want::Reload { force: true };
+                    want = WantedCode::Reload { force: true };
                 }
                 past.ok()
             }
-            Want::Rollback(wanted) => match self.history.find(wanted, current) {
+            WantedCode::Rollback(wanted) => match self.history.find(wanted, current) {
                 Ok(past) => Some(past),
                 Err(error) => {
                     let outcome = Outcome::NotKept {
@@ -118,36 +119,36 @@ impl Task {
             },
         };
         let id = self.generations.begin();
-        self.entries.insert(id, Entry::loading(id, reason));
-        let restored = |past: Past| {
-            let origin = Origin {
+        self.entries.insert(id, GenerationEntry::loading(id, reason));
+        let restored = |past: PastGeneration| {
+            let origin = SourceOrigin {
                 git: past.git,
                 restored_from: Some(past.id),
             };
             (origin, past.sources)
         };
-        let making = Making {
+        let making = LoadInput {
             id,
             project: self.project.clone(),
             sources: past.map(restored),
             timeout: self.limits.load,
             memory: self.limits.memory,
         };
-        self.running = Some(Running::load(want, reason, began, self.engine.clone(), making));
+        self.running = Some(RunningLoad::load(want, reason, began, self.engine.clone(), making));
         self.show(id);
     }
 
     /// Goes on with the running request, a phase of which has ended.
-    pub(super) fn proceed(&mut self, done: Done) {
-        let Some(Running {
+    pub(super) fn proceed(&mut self, done: LoadPhaseEnd) {
+        let Some(RunningLoad {
             want, reason, began, ..
         }) = self.running.take()
         else {
             return;
         };
         match done {
-            Done::Compared(Comparison::Changed) => self.begin_load(want, reason, began),
-            Done::Compared(Comparison::AsCurrent) => {
+            LoadPhaseEnd::Compared(DiskComparison::Changed) => self.begin_load(want, reason, began),
+            LoadPhaseEnd::Compared(DiskComparison::AsCurrent) => {
                 self.newest_read = self.table.current().map(|current| current.sources.clone());
                 if self.last_rejected.take().is_some() {
                     info!("the code on the disk serves again");
@@ -155,19 +156,19 @@ impl Task {
                 }
                 self.end_unchanged(began);
             }
-            Done::Compared(Comparison::AsReadLast) => self.end_unchanged(began),
-            Done::Loaded(id, result) if result.torn && Superseded::may_go_on(self.superseded) => {
+            LoadPhaseEnd::Compared(DiskComparison::AsReadLast) => self.end_unchanged(began),
+            LoadPhaseEnd::Loaded(id, result) if result.torn && SupersededLoads::may_go_on(self.superseded) => {
                 debug!(
                     generation = id.0,
                     "the disk changed during a load that failed: loading again"
                 );
-                self.superseded = Some(Superseded::once_more(self.superseded, began));
+                self.superseded = Some(SupersededLoads::once_more(self.superseded, began));
                 self.queue.again(want, reason);
                 self.apply(id, Event::LoadAbandoned);
             }
-            Done::Loaded(id, result) => {
-                self.preparing.is_due();
-                if matches!(want, Want::Reload { .. }) {
+            LoadPhaseEnd::Loaded(id, result) => {
+                self.preparing.schedule();
+                if matches!(want, WantedCode::Reload { .. }) {
                     self.superseded = None;
                     self.newest_read.clone_from(&result.sources);
                 }
@@ -177,7 +178,7 @@ impl Task {
         }
     }
 
-    fn loaded(&mut self, want: Want, id: GenerationId, result: LoadResult, began: Instant) {
+    fn loaded(&mut self, want: WantedCode, id: GenerationId, result: LoadResult, began: Instant) {
         let LoadResult {
             loaded,
             sources,
@@ -185,13 +186,13 @@ impl Task {
             torn: _,
             queue,
         } = result;
-        let (Loaded { isolate, mut manifest }, sources) = match (loaded, sources) {
+        let (LoadedIsolate { isolate, mut manifest }, sources) = match (loaded, sources) {
             (Ok(loaded), Some(sources)) => (loaded, sources),
             (Err(load_error), _) => return self.reject(want, id, load_error, &origin, began),
             (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
         };
         self.lint(&mut manifest);
-        if matches!(want, Want::Reload { .. } | Want::Check)
+        if matches!(want, WantedCode::Reload { .. } | WantedCode::Check)
             && let Some(denied) = lint::denied(&manifest.warnings, &self.limits.deny)
         {
             isolate.close();
@@ -216,8 +217,11 @@ impl Task {
         }
         self.apply(id, Event::Loaded);
         match want {
-            Want::Check => self.discard(&generation, origin.git, began),
-            Want::Reload { .. } | Want::Rollback(_) | Want::LastGood { .. } | Want::Continue(_) => {
+            WantedCode::Check => self.discard(&generation, origin.git, began),
+            WantedCode::Reload { .. }
+            | WantedCode::Rollback(_)
+            | WantedCode::LastGood { .. }
+            | WantedCode::Continue(_) => {
                 self.activate(want, &generation, origin, began);
             }
         }
@@ -230,7 +234,7 @@ impl Task {
         let in_flight = live.iter().flat_map(|live| live.in_flight());
         let running: Vec<_> = in_flight.filter_map(|(call, _)| call.function).collect();
         let alive = |id: &str| running.iter().filter(|function| *function == id).count();
-        let before = current.as_ref().map(|current| Before {
+        let before = current.as_ref().map(|current| ServingCode {
             manifest: &current.manifest,
             alive: &alive,
         });
@@ -255,8 +259,15 @@ impl Task {
         self.answer(outcome, began);
     }
 
-    fn reject(&mut self, want: Want, id: GenerationId, load_error: LoadError, origin: &Origin, began: Instant) {
-        if matches!(want, Want::Reload { .. } | Want::Rollback(_)) {
+    fn reject(
+        &mut self,
+        want: WantedCode,
+        id: GenerationId,
+        load_error: LoadError,
+        origin: &SourceOrigin,
+        began: Instant,
+    ) {
+        if matches!(want, WantedCode::Reload { .. } | WantedCode::Rollback(_)) {
             self.last_rejected = Some((id, load_error.clone()));
         }
         self.apply(id, Event::LoadFailed);
@@ -272,7 +283,7 @@ impl Task {
             "generation rejected"
         );
         let generation = self.generations.current();
-        if matches!(want, Want::Reload { .. })
+        if matches!(want, WantedCode::Reload { .. })
             && let Some(wait) = self
                 .retry
                 .failed(load_error.kind, self.serves_the_disk(), tokio::time::Instant::now())
@@ -283,8 +294,8 @@ impl Task {
         self.answer(Outcome::Rejected { generation, error }, began);
         // The last good code is better than none.
         let before = origin.restored_from;
-        if generation.is_none() && want != Want::Check {
-            self.begin_load(Want::LastGood { before }, Reason::LastGood, Instant::now());
+        if generation.is_none() && want != WantedCode::Check {
+            self.begin_load(WantedCode::LastGood { before }, Reason::LastGood, Instant::now());
         }
     }
 
@@ -298,7 +309,8 @@ impl Task {
         if self.running.is_none() && self.retry.is_due(tokio::time::Instant::now()) {
             // Nobody waits for the report.
             let (nobody, _) = tokio::sync::oneshot::channel();
-            self.queue.push(Want::Reload { force: true }, Reason::Retry, nobody);
+            self.queue
+                .push(WantedCode::Reload { force: true }, Reason::Retry, nobody);
         }
     }
 
@@ -320,20 +332,20 @@ impl Task {
         self.answer(outcome, began);
     }
 
-    fn activate(&mut self, want: Want, generation: &Arc<Generation>, origin: Origin, began: Instant) {
+    fn activate(&mut self, want: WantedCode, generation: &Arc<Generation>, origin: SourceOrigin, began: Instant) {
         let previous = self.table.current();
         let functions = FunctionChanges::between(
             previous.as_ref().map(|previous| &previous.manifest),
             &generation.manifest,
         );
-        if !matches!(want, Want::LastGood { .. }) {
+        if !matches!(want, WantedCode::LastGood { .. }) {
             self.last_rejected = None;
             self.retry.succeeded();
         }
-        let Origin { git, restored_from } = origin;
+        let SourceOrigin { git, restored_from } = origin;
         self.apply(generation.id, Event::Activated);
         // The swap comes first, since the history takes longer to forget old sources.
-        self.history.push(Past {
+        self.history.push(PastGeneration {
             id: generation.id,
             git: git.clone(),
             sources: generation.sources.clone(),
@@ -352,12 +364,12 @@ impl Task {
             "generation activated"
         );
         match want {
-            Want::LastGood { .. } => warn!(
+            WantedCode::LastGood { .. } => warn!(
                 generation = generation.id.0,
                 "cannot serve the code on the disk: serving the last good code until it loads"
             ),
-            Want::Rollback(_) => info!("the code on the disk is served again once it changes, or after a reload"),
-            Want::Reload { .. } | Want::Check | Want::Continue(_) => {}
+            WantedCode::Rollback(_) => info!("the code on the disk is served again once it changes, or after a reload"),
+            WantedCode::Reload { .. } | WantedCode::Check | WantedCode::Continue(_) => {}
         }
         for warning in &generation.manifest.warnings {
             warn!(

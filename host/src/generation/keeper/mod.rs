@@ -5,9 +5,9 @@ mod answers;
 mod frozen;
 mod handover;
 mod isolates;
+mod keeper_handle;
 mod loads;
 mod preparing;
-mod request;
 mod spare;
 
 use std::collections::BTreeMap;
@@ -20,56 +20,56 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use self::answers::Answers;
-pub use self::frozen::Frozen;
+pub use self::frozen::FrozenHost;
 use self::frozen::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
-use self::preparing::Preparing;
-use self::request::Request;
-pub use self::request::{Keeper, Limits};
+use self::keeper_handle::KeeperRequest;
+pub use self::keeper_handle::{Keeper, Limits};
+use self::preparing::PreparationState;
 use super::deadlines::Deadlines;
 use super::history::History;
 use super::live::Generation;
-use super::load::{Outdated, Running, Superseded, next_done, next_outdated};
-use super::reload::{ReloadQueue, Want};
-use super::report::{Draining, Report};
+use super::load::{OutdatedCheck, RunningLoad, SupersededLoads, next_done, next_outdated};
+use super::reload_queue::{ReloadQueue, WantedCode};
+use super::report::{DrainingGeneration, Report};
 use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
-use super::table::{Entry, HostEvent, Table, View};
+use super::table::{GenerationEntry, HostEvent, Table, View};
 
 /// The number of ended generations that are still shown.
 const SHOWN_ENDED: usize = 20;
 /// The longest time that user code may hold the thread of an isolate that ends together with the host.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-struct Task {
+struct KeeperTask {
     engine: Arc<dyn Engine>,
     project: Project,
     limits: Limits,
     table: Arc<Table>,
     generations: Generations,
-    entries: BTreeMap<GenerationId, Entry>,
+    entries: BTreeMap<GenerationId, GenerationEntry>,
     last_rejected: Option<(GenerationId, LoadError)>,
     /// The sources that were read from the disk last, whatever the outcome of their load.
     newest_read: Option<Arc<dyn Sources>>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     answers: Answers,
-    running: Option<Running>,
+    running: Option<RunningLoad>,
     retry: Retry,
     /// The question whether a change on the disk makes the running load useless, while its answer is awaited.
-    outdated: Option<Outdated>,
-    superseded: Option<Superseded>,
+    outdated: Option<OutdatedCheck>,
+    superseded: Option<SupersededLoads>,
     emptied_sender: mpsc::UnboundedSender<GenerationId>,
     emptied: mpsc::UnboundedReceiver<GenerationId>,
     deadlines: Deadlines,
     isolates: Isolates,
-    preparing: Preparing,
+    preparing: PreparationState,
     handover: Handover,
     history: History,
     /// The revision of the current generation's sources when they were looked at last.
     watched_revision: Option<usize>,
 }
 
-impl Task {
+impl KeeperTask {
     fn new(
         engine: Arc<dyn Engine>,
         project: Project,
@@ -98,14 +98,14 @@ impl Task {
             emptied,
             deadlines: Deadlines::default(),
             isolates: Isolates::default(),
-            preparing: Preparing::default(),
+            preparing: PreparationState::default(),
             handover: Handover::default(),
             history,
             watched_revision: None,
         }
     }
 
-    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<KeeperRequest>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -114,21 +114,21 @@ impl Task {
             self.prepare_next_load();
             tokio::select! {
                 request = requests.recv() => match request {
-                    Some(Request::Load { want, reason, answer }) => {
+                    Some(KeeperRequest::Load { want, reason, answer }) => {
                         self.queue.push(want, reason, answer);
-                        if matches!(want, Want::Reload { .. }) {
+                        if matches!(want, WantedCode::Reload { .. }) {
                             self.asked_during_load();
                         }
                         if self.handover.is_over() {
                             self.refuse_waiting();
                         }
                     }
-                    Some(Request::Freeze { answer }) => self.handover.freeze(answer),
-                    Some(Request::Resume { given }) => self.resume(given),
+                    Some(KeeperRequest::Freeze { answer }) => self.handover.freeze(answer),
+                    Some(KeeperRequest::Resume { given }) => self.resume(given),
                     // The requester may have gone.
-                    Some(Request::Ping { answer }) => drop(answer.send(())),
-                    Some(Request::HandOver) => self.hand_over().await,
-                    Some(Request::Stop { done }) => {
+                    Some(KeeperRequest::Ping { answer }) => drop(answer.send(())),
+                    Some(KeeperRequest::HandOver) => self.hand_over().await,
+                    Some(KeeperRequest::Stop { done }) => {
                         self.table.tasks().may_end();
                         self.stop().await;
                         let _ = done.send(());
@@ -250,6 +250,7 @@ impl Task {
 
     fn closed(&mut self, id: GenerationId) {
         self.deadlines.remove(id);
+        self.isolates.forget(id);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.live = None;
         }
@@ -257,14 +258,14 @@ impl Task {
         info!(generation = id.0, "generation retired");
     }
 
-    fn draining(&self) -> Vec<Draining> {
+    fn draining(&self) -> Vec<DrainingGeneration> {
         let draining = self
             .entries
             .values()
             .filter(|entry| entry.state.public() == PublicState::Draining);
         let all = draining
             .filter_map(|entry| entry.live.as_ref())
-            .map(|generation| Draining {
+            .map(|generation| DrainingGeneration {
                 generation: generation.id,
                 in_flight: generation.in_flight().len(),
             });

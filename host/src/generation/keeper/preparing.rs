@@ -12,7 +12,7 @@ const AFTER_ANOTHER: Duration = Duration::from_secs(5);
 
 /// Preparing for the next load.
 #[derive(Default)]
-pub(super) enum Preparing {
+pub(super) enum PreparationState {
     #[default]
     No,
     /// Preparing begins once so much time has passed.
@@ -20,14 +20,14 @@ pub(super) enum Preparing {
     Runs(BoxFuture<'static, ()>),
 }
 
-impl Preparing {
+impl PreparationState {
     /// Has preparing begin soon: a load has used the spare, or the spare may not suit any more.
-    pub(super) fn is_due(&mut self) {
+    pub(super) fn schedule(&mut self) {
         *self = Self::Due(AFTER_LOAD);
     }
 
     /// Has preparing begin later: the spare may have become an isolate that was made for calls that would wait.
-    pub(super) fn is_due_later(&mut self) {
+    pub(super) fn schedule_later(&mut self) {
         if !matches!(self, Self::Due(_)) {
             *self = Self::Due(AFTER_ANOTHER);
         }
@@ -36,7 +36,7 @@ impl Preparing {
     /// Stops preparing, since a load that is asked for comes first; preparing begins again afterwards.
     pub(super) fn pause(&mut self) {
         if matches!(self, Self::Runs(_)) {
-            self.is_due();
+            self.schedule();
         }
     }
 

@@ -5,13 +5,13 @@ use std::panic::AssertUnwindSafe;
 use futures::future::FutureExt as _;
 use js_runtime_api::Preparation;
 
-use super::preparing::Preparing;
-use super::{STOP_GRACE, Task};
+use super::preparing::PreparationState;
+use super::{KeeperTask, STOP_GRACE};
 
-impl Task {
+impl KeeperTask {
     /// Has the engine prepare for the next load, once no load runs and there is a current generation to go by.
     pub(super) fn prepare_next_load(&mut self) {
-        let Preparing::Due(after) = self.preparing else {
+        let PreparationState::Due(after) = self.preparing else {
             return;
         };
         if !self.limits.spare || self.running.is_some() || !self.handover.is_open() {
@@ -28,13 +28,13 @@ impl Task {
                 // A panic is told by itself; the next load is made without a spare.
                 let _ = AssertUnwindSafe(prepared).catch_unwind().await;
             };
-            self.preparing = Preparing::Runs(later.boxed());
+            self.preparing = PreparationState::Runs(later.boxed());
         }
     }
 
     /// Gives up the spare, since there will be no next load.
     pub(super) async fn give_up_spare(&mut self) {
-        self.preparing = Preparing::No;
+        self.preparing = PreparationState::No;
         // A spare that user code holds ends with the process.
         let _ = tokio::time::timeout(STOP_GRACE, self.engine.give_up_prepared()).await;
     }

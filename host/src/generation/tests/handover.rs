@@ -64,7 +64,7 @@ async fn a_call_that_comes_while_nobody_accepts_waits_for_whoever_does() {
         async move { table.lease(CallInfo::default(), HOLD).await.err() }
     });
     host.table.set_role(Role::HandedOver);
-    assert_eq!(lease.await.unwrap(), Some(Gone::HandedOver));
+    assert_eq!(lease.await.unwrap(), Some(LeaseRefusal::HandedOver));
 }
 
 #[tokio::test]
@@ -92,14 +92,14 @@ async fn the_next_host_goes_on_with_the_same_code_whatever_is_on_the_disk() {
     assert!(matches!(first.reload().await, Outcome::Unchanged { .. }));
     let frozen = first.keeper.freeze().await.unwrap();
     let next = Host::after(first.folder.clone(), Code::Good("three"), Pin::Nothing);
-    let want = Want::Continue(frozen.current.unwrap());
+    let want = WantedCode::Continue(frozen.current.unwrap());
     let report = next.keeper.request(want, Reason::Upgrade).await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
     assert_eq!(text(next.call(quick()).await), "two");
     // All of the history went along.
     let back = next
         .keeper
-        .request(Want::Rollback(Some(GenerationId(1))), Reason::Rollback)
+        .request(WantedCode::Rollback(Some(GenerationId(1))), Reason::Rollback)
         .await;
     assert_eq!(back.outcome.serving(), Some(GenerationId(4)), "{back:?}");
     assert_eq!(text(next.call(quick()).await), "one");
@@ -110,7 +110,7 @@ async fn where_the_code_that_served_was_not_kept_the_next_host_loads_the_disk() 
     let next = Host::new(Code::Good("disk"));
     let report = next
         .keeper
-        .request(Want::Continue(GenerationId(9)), Reason::Restart)
+        .request(WantedCode::Continue(GenerationId(9)), Reason::Restart)
         .await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(1)), "{report:?}");
     assert_eq!(text(next.call(quick()).await), "disk");
@@ -138,7 +138,7 @@ async fn a_reload_is_answered_once_the_next_host_would_find_its_generation() {
     let next = Host::after(host.folder.clone(), Code::Broken("disk"), Pin::Nothing);
     let report = next
         .keeper
-        .request(Want::Continue(GenerationId(2)), Reason::Restart)
+        .request(WantedCode::Continue(GenerationId(2)), Reason::Restart)
         .await;
     assert_eq!(report.outcome.serving(), Some(GenerationId(3)), "{report:?}");
     assert_eq!(text(next.call(quick()).await), "two");
@@ -152,7 +152,7 @@ async fn a_disk_that_hangs_holds_no_answer_for_long() {
         let keeper = host.keeper.clone();
         async move {
             keeper
-                .request(Want::Reload { force: true }, Reason::Api)
+                .request(WantedCode::Reload { force: true }, Reason::Api)
                 .await
                 .outcome
                 .serving()

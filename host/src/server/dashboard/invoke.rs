@@ -21,12 +21,12 @@ use tower::ServiceExt as _;
 
 use super::super::calls::{self, GENERATION_HEADER};
 use super::super::listen::Peer;
-use super::super::{Server, answer};
+use super::super::{Server, json_errors};
 use crate::net::HttpAnswer;
 use crate::runner::catalogue::Catalogue;
-use crate::runner::report::Origin;
-use crate::runner::request::Request as RunRequest;
-use crate::runner::sdk::{Answered, Lost, Sdk};
+use crate::runner::run_report::RunOrigin;
+use crate::runner::sdk::{GenerationAnswer, LostAnswer, Sdk};
+use crate::runner::sdk_request::SdkRequest as RunRequest;
 use crate::runner::session::{Options, Order, Script, Session};
 use crate::status::FunctionStatus;
 use crate::tasks::OwnedTask;
@@ -62,7 +62,7 @@ pub(super) async fn invoke(
         Ok(Json(invocation)) => invocation,
         Err(rejection) => {
             let help = "Send {\"function\": \"hello\", \"data\": {}}.";
-            return answer::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
+            return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
     let catalogue = catalogue(&server);
@@ -70,7 +70,7 @@ pub(super) async fn invoke(
         Ok(function) => function.clone(),
         Err(error) => {
             let help = miette::Diagnostic::help(&error).map(|help| help.to_string());
-            return answer::error(StatusCode::NOT_FOUND, error.to_string(), help.unwrap_or_default());
+            return json_errors::error(StatusCode::NOT_FOUND, error.to_string(), help.unwrap_or_default());
         }
     };
     tracing::info!(target: "audit", action = "invoke", %peer, function = function.id, "admin action");
@@ -78,7 +78,7 @@ pub(super) async fn invoke(
     let order = Order {
         function,
         event,
-        origin: Origin::Asked,
+        origin: RunOrigin::Asked,
         depth: 0,
         busy: None,
     };
@@ -149,14 +149,14 @@ impl OwnSdk {
 }
 
 impl Sdk for OwnSdk {
-    fn call(&self, request: RunRequest) -> BoxFuture<'static, Result<Answered, Lost>> {
+    fn call(&self, request: RunRequest) -> BoxFuture<'static, Result<GenerationAnswer, LostAnswer>> {
         let router = self.0.clone();
-        let lost = |error: BoxError| Lost(format!("the host does not answer: {error}"));
+        let lost = |error: BoxError| LostAnswer(format!("the host does not answer: {error}"));
         async move { call(router, request).await.map_err(lost) }.boxed()
     }
 }
 
-async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError> {
+async fn call(router: Router, request: RunRequest) -> Result<GenerationAnswer, BoxError> {
     let mut http = Request::builder().method(Method::POST).uri(&request.path);
     for (name, value) in &request.headers {
         http = http.header(name, value);
@@ -168,7 +168,7 @@ async fn call(router: Router, request: RunRequest) -> Result<Answered, BoxError>
     let (head, body) = router.oneshot(http).await?.into_parts();
     let generation = head.headers.get(GENERATION_HEADER);
     let body = axum::body::to_bytes(body, LARGEST_ANSWER).await?;
-    Ok(Answered {
+    Ok(GenerationAnswer {
         generation: generation.and_then(|value| value.to_str().ok()?.parse().ok()),
         raw: HttpAnswer::new(head.status.as_u16(), &head.headers, body),
     })

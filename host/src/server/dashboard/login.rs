@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::auth::Access;
+use super::super::browser_sessions::{RandomnessError, is_own_origin};
 use super::super::listen::Peer;
-use super::super::session::{NoChance, is_own_origin};
-use super::super::{Server, answer};
+use super::super::{Server, json_errors};
 use super::{html, page};
 
 #[derive(Deserialize)]
@@ -104,6 +104,6 @@ fn refuse(peer: Peer, why: &'static str) -> Response {
     html(StatusCode::UNAUTHORIZED, &page::login(Some(why)))
 }
 
-fn no_chance(error: &NoChance) -> Response {
-    answer::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "Try again.")
+fn no_chance(error: &RandomnessError) -> Response {
+    json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), "Try again.")
 }

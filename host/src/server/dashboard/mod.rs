@@ -84,7 +84,7 @@ async fn panels(State(server): State<Server>) -> Response {
 }
 
 async fn render(server: &Server) -> Panels {
-    let status = status::of(server, status::Whose::AllHosts).await;
+    let status = status::of(server, status::StatusScope::AllHosts).await;
     let timeline = &server.table.timeline;
     Panels::new(&status, &timeline.reloads(), &timeline.last_calls())
 }

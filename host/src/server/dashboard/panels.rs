@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::values::{clock, commit, duration, function_name, seconds, time, words};
 use crate::config::WatchMode;
-use crate::generation::{Last, Outcome, PublicState, Reason, Reloaded};
+use crate::generation::{LastCall, Outcome, PublicState, Reason, ReloadRecord};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
 /// The most files that are named; more files may differ from the loaded code.
@@ -25,7 +25,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    pub(super) fn new(status: &Status, reloads: &[Reloaded], last: &BTreeMap<String, Last>) -> Self {
+    pub(super) fn new(status: &Status, reloads: &[ReloadRecord], last: &BTreeMap<String, LastCall>) -> Self {
         Self {
             live: live(status),
             attention: attention(status),
@@ -160,7 +160,7 @@ fn other_host(host: &HostStatus) -> Markup {
     }
 }
 
-fn functions(status: &Status, last: &BTreeMap<String, Last>) -> Markup {
+fn functions(status: &Status, last: &BTreeMap<String, LastCall>) -> Markup {
     let functions = &status.functions;
     html! {
         section #functions data-panel aria-labelledby="functions-title" {
@@ -205,7 +205,7 @@ fn triggers(function: &FunctionStatus) -> Markup {
     }
 }
 
-fn last_call(last: &Last) -> Markup {
+fn last_call(last: &LastCall) -> Markup {
     let class = match (last.answer.status, last.answer.error) {
         (Some(..400), _) => "ok",
         _ => "bad",
@@ -278,7 +278,7 @@ fn generation_row(generation: &GenerationStatus) -> Markup {
     }
 }
 
-fn reload_list(reloads: &[Reloaded]) -> Markup {
+fn reload_list(reloads: &[ReloadRecord]) -> Markup {
     html! {
         section #reloads data-panel aria-labelledby="reloads-title" {
             h2 #reloads-title { "Reloads" }
@@ -290,7 +290,7 @@ fn reload_list(reloads: &[Reloaded]) -> Markup {
     }
 }
 
-fn reload(reloaded: &Reloaded) -> Markup {
+fn reload(reloaded: &ReloadRecord) -> Markup {
     let outcome = &reloaded.report.outcome;
     let word = outcome.word();
     html! {

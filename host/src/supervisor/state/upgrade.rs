@@ -4,21 +4,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::event::{Action, Asker, Binary, HostId, Notice};
-use super::super::message::{Beginning, Occasion, ToHost, UpgradeError, Upgraded};
-use super::{AT_ONCE, DRAIN_GRACE, Ending, Host, Phase, Supervision};
-use crate::generation::{Frozen, GenerationId};
+use super::super::event::{Action, Binary, HostId, Notice, UpgradeAsker};
+use super::super::message::{HostStart, Occasion, ToHost, UpgradeError, UpgradeReport};
+use super::{AT_ONCE, DRAIN_GRACE, HostPhase, HostProcess, Supervision, SupervisorEnding};
+use crate::generation::{FrozenHost, GenerationId};
 
 #[derive(Debug, Clone)]
 pub(super) struct Upgrade {
     pub(super) candidate: HostId,
-    pub(super) asker: Asker,
+    pub(super) asker: UpgradeAsker,
     pub(super) binary: Binary,
-    pub(super) step: Step,
+    pub(super) step: UpgradeStep,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum UpgradeStep {
     Boot,
     Freezing,
     Loading,
@@ -27,8 +27,8 @@ pub(super) enum Step {
 }
 
 impl Supervision {
-    pub(super) fn begin_upgrade(&mut self, asker: Asker, binary: Option<PathBuf>, actions: &mut Vec<Action>) {
-        let refused = if self.ending != Ending::No {
+    pub(super) fn begin_upgrade(&mut self, asker: UpgradeAsker, binary: Option<PathBuf>, actions: &mut Vec<Action>) {
+        let refused = if self.ending != SupervisorEnding::No {
             Some(UpgradeError::Ending)
         } else if self.upgrade.is_some() {
             Some(UpgradeError::UnderWay)
@@ -48,7 +48,7 @@ impl Supervision {
             candidate,
             asker,
             binary,
-            step: Step::Boot,
+            step: UpgradeStep::Boot,
         });
     }
 
@@ -56,22 +56,27 @@ impl Supervision {
         self.upgrade.as_ref().filter(|upgrade| upgrade.candidate == host)
     }
 
-    pub(super) fn at_step(&mut self, step: Step, act: fn(&mut Self, &mut Vec<Action>), actions: &mut Vec<Action>) {
+    pub(super) fn at_step(
+        &mut self,
+        step: UpgradeStep,
+        act: fn(&mut Self, &mut Vec<Action>),
+        actions: &mut Vec<Action>,
+    ) {
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.step == step) {
             act(self, actions);
         }
     }
 
-    pub(super) const fn set_step(&mut self, step: Step) {
+    pub(super) const fn set_step(&mut self, step: UpgradeStep) {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.step = step;
         }
     }
 
-    pub(super) fn frozen(&mut self, id: HostId, frozen: Frozen, actions: &mut Vec<Action>) {
+    pub(super) fn frozen(&mut self, id: HostId, frozen: FrozenHost, actions: &mut Vec<Action>) {
         if self.accepting == Some(id) {
             self.learn(frozen);
-            self.at_step(Step::Freezing, Self::let_candidate_load, actions);
+            self.at_step(UpgradeStep::Freezing, Self::let_candidate_load, actions);
         }
     }
 
@@ -79,10 +84,10 @@ impl Supervision {
         let Some(Upgrade { candidate, .. }) = self.upgrade else {
             return;
         };
-        self.set_step(Step::Loading);
-        self.set_phase(candidate, Phase::Loading);
+        self.set_step(UpgradeStep::Loading);
+        self.set_phase(candidate, HostPhase::Loading);
         let load = self.hosts.get(&candidate).map_or(Duration::ZERO, |host| host.load);
-        let beginning = Beginning {
+        let beginning = HostStart {
             occasion: Occasion::Upgrade,
             before: self.numbers,
         };
@@ -96,12 +101,15 @@ impl Supervision {
         };
         host.numbers.current = Some(generation);
         host.numbers.newest = host.numbers.newest.max(Some(generation));
-        if self.upgrade_to(id).is_some_and(|upgrade| upgrade.step == Step::Loading) {
+        if self
+            .upgrade_to(id)
+            .is_some_and(|upgrade| upgrade.step == UpgradeStep::Loading)
+        {
             match self.accepting {
                 Some(accepting) => {
                     actions.push(Action::Tell(accepting, ToHost::StopAccepting));
                     actions.push(Action::Deadline(id, AT_ONCE));
-                    self.set_step(Step::Stopping);
+                    self.set_step(UpgradeStep::Stopping);
                 }
                 None => self.let_candidate_accept(actions),
             }
@@ -110,7 +118,7 @@ impl Supervision {
 
     pub(super) fn let_candidate_accept(&mut self, actions: &mut Vec<Action>) {
         if let Some(Upgrade { candidate, .. }) = self.upgrade {
-            self.set_step(Step::Accepting);
+            self.set_step(UpgradeStep::Accepting);
             actions.push(Action::Tell(candidate, ToHost::Accept));
             actions.push(Action::Deadline(candidate, AT_ONCE));
         }
@@ -122,7 +130,7 @@ impl Supervision {
             return;
         };
         let host = self.hosts.get(&id);
-        let done = Upgraded {
+        let done = UpgradeReport {
             pid: host.map_or(0, |host| host.pid),
             version: host.map(|host| host.version.clone()).unwrap_or_default(),
             generation: host.and_then(|host| host.numbers.current),
@@ -132,13 +140,13 @@ impl Supervision {
         };
         answer(asker, Ok(done), actions);
         if let Some(previous) = previous {
-            self.set_phase(previous, Phase::Draining);
+            self.set_phase(previous, HostPhase::Draining);
             actions.push(Action::Tell(previous, ToHost::HandedOver));
             actions.push(Action::Deadline(previous, self.drain + DRAIN_GRACE));
         }
         actions.push(Action::Notify(Notice::Ready));
         actions.push(match self.hosts.get(&id) {
-            Some(Host { record: 0, version, .. }) => Action::StaySelf {
+            Some(HostProcess { record: 0, version, .. }) => Action::StaySelf {
                 version: version.clone(),
             },
             _ => Action::ReplaceSelf { binary },
@@ -146,24 +154,24 @@ impl Supervision {
     }
 
     /// Handles a missed deadline of a step, which the candidate or the old host has not done in time.
-    pub(super) fn upgrade_is_slow(&mut self, id: HostId, step: Step, actions: &mut Vec<Action>) {
-        let greeted = self.hosts.get(&id).is_some_and(|host| host.phase != Phase::Spawned);
+    pub(super) fn upgrade_is_slow(&mut self, id: HostId, step: UpgradeStep, actions: &mut Vec<Action>) {
+        let greeted = self.hosts.get(&id).is_some_and(|host| host.phase != HostPhase::Spawned);
         let slow = |what: &str| UpgradeError::TooSlow { what: what.to_owned() };
         let held = |what: &str| UpgradeError::NotReleased { what: what.to_owned() };
         let error = match step {
             // An upgrade is the remedy for a host that hangs.
-            Step::Freezing | Step::Stopping if self.hangs() => {
+            UpgradeStep::Freezing | UpgradeStep::Stopping if self.hangs() => {
                 if let Some(accepting) = self.accepting {
                     self.end_hung(accepting, actions);
                 }
                 return;
             }
-            Step::Boot if !greeted => slow("started"),
-            Step::Boot => slow("up"),
-            Step::Freezing => held("finish its reload"),
-            Step::Loading => slow("ready"),
-            Step::Stopping => held("stop accepting"),
-            Step::Accepting => slow("accepting"),
+            UpgradeStep::Boot if !greeted => slow("started"),
+            UpgradeStep::Boot => slow("up"),
+            UpgradeStep::Freezing => held("finish its reload"),
+            UpgradeStep::Loading => slow("ready"),
+            UpgradeStep::Stopping => held("stop accepting"),
+            UpgradeStep::Accepting => slow("accepting"),
         };
         self.fail_upgrade(error, actions);
     }
@@ -180,24 +188,24 @@ impl Supervision {
         self.numbers.newest = self.numbers.newest.max(given);
         self.kill(candidate, actions);
         match self.accepting {
-            Some(accepting) if step >= Step::Freezing => {
+            Some(accepting) if step >= UpgradeStep::Freezing => {
                 let given = self.numbers.newest;
                 actions.push(Action::Tell(accepting, ToHost::Resume { given }));
             }
             Some(_) => {}
-            None if self.ending == Ending::No => actions.push(Action::RestartIn(Duration::ZERO)),
+            None if self.ending == SupervisorEnding::No => actions.push(Action::RestartIn(Duration::ZERO)),
             None => {}
         }
         answer(asker, Err(error), actions);
-        if self.ending == Ending::No {
+        if self.ending == SupervisorEnding::No {
             actions.push(Action::Notify(Notice::Ready));
         }
     }
 }
 
-pub(super) fn answer(asker: Asker, result: Result<Upgraded, UpgradeError>, actions: &mut Vec<Action>) {
+pub(super) fn answer(asker: UpgradeAsker, result: Result<UpgradeReport, UpgradeError>, actions: &mut Vec<Action>) {
     actions.push(match asker {
-        Asker::Signal => Action::Log(result),
-        Asker::Host(host, ticket) => Action::Tell(host, ToHost::Upgraded { ticket, result }),
+        UpgradeAsker::Signal => Action::Log(result),
+        UpgradeAsker::Host(host, ticket) => Action::Tell(host, ToHost::Upgraded { ticket, result }),
     });
 }

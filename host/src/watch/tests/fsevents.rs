@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use notify::event::{CreateKind, DataChange, Flag, MetadataKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{Event, EventKind};
 
-use crate::watch::event::{self, is_noise, translate};
-use crate::watch::relevance::{Kind, judge};
-use crate::watch::settle::{Progress, Settle, Subject};
-use crate::watch::spelling::{Comparison, Spellings};
+use crate::watch::entry_event::{self, is_noise, translate};
+use crate::watch::relevance::{EntryKind, judge};
+use crate::watch::settle::{ChangeSubject, Progress, UnsettledChanges};
+use crate::watch::spelling::{NameComparison, Spellings};
 use crate::watch::survey::{Folder, Survey};
 
 /// A flag of one event of FSEvents.
@@ -74,20 +74,20 @@ fn survey() -> Survey {
     ] {
         survey.folders.insert(path.into(), folder);
     }
-    survey.spellings = Spellings::of(Comparison::Loose, survey.folders.keys());
+    survey.spellings = Spellings::of(NameComparison::Loose, survey.folders.keys());
     survey
 }
 
 /// Returns the changes that are told of such events, one event each millisecond, and the times at which they are
 /// told; `*` stands for everything. `there` gives the kind of an entry on the disk when it is looked at.
-fn told(events: &[(&str, &[Item])], there: impl Fn(&Path) -> Kind) -> Vec<(u64, Vec<String>)> {
+fn told(events: &[(&str, &[Item])], there: impl Fn(&Path) -> EntryKind) -> Vec<(u64, Vec<String>)> {
     let events = events.iter().map(|(path, flags)| told_by_notify(path, flags));
     told_of(events.collect(), there)
 }
 
-fn told_of(events: Vec<Vec<Event>>, there: impl Fn(&Path) -> Kind) -> Vec<(u64, Vec<String>)> {
+fn told_of(events: Vec<Vec<Event>>, there: impl Fn(&Path) -> EntryKind) -> Vec<(u64, Vec<String>)> {
     let (survey, start) = (survey(), Instant::now());
-    let mut settle = Settle::default();
+    let mut settle = UnsettledChanges::default();
     for (at, events) in events.into_iter().enumerate() {
         let now = start + Duration::from_millis(at as u64);
         assert_eq!(settle.take(now), None, "nothing is told between them");
@@ -95,16 +95,16 @@ fn told_of(events: Vec<Vec<Event>>, there: impl Fn(&Path) -> Kind) -> Vec<(u64, 
             assert!(!is_noise(&Ok(event.clone())), "{event:?}");
             for event in translate(Ok(event)) {
                 match event {
-                    event::Event::Lost => settle.note(now, Subject::Everything, Progress::Complete),
-                    event::Event::Entry(path, what) => {
+                    entry_event::EntryEvent::Lost => settle.note(now, ChangeSubject::Everything, Progress::Complete),
+                    entry_event::EntryEvent::Entry(path, what) => {
                         let Some(finding) = judge(&survey, &path, what, &there) else {
                             continue;
                         };
                         for path in finding.paths {
-                            settle.note(now, Subject::Path(path), finding.progress);
+                            settle.note(now, ChangeSubject::Path(path), finding.progress);
                         }
                         if finding.everything {
-                            settle.note(now, Subject::Everything, finding.progress);
+                            settle.note(now, ChangeSubject::Everything, finding.progress);
                         }
                     }
                 }
@@ -122,13 +122,13 @@ fn told_of(events: Vec<Vec<Event>>, there: impl Fn(&Path) -> Kind) -> Vec<(u64, 
     told
 }
 
-const FILE: fn(&Path) -> Kind = |_| Kind::File;
-const MISSING: fn(&Path) -> Kind = |_| Kind::Missing;
+const FILE: fn(&Path) -> EntryKind = |_| EntryKind::File;
+const MISSING: fn(&Path) -> EntryKind = |_| EntryKind::Missing;
 /// The longer silence, after which a file that may be being written is told.
 const LONG: u64 = 30;
 
 #[track_caller]
-fn check(events: &[(&str, &[Item])], there: impl Fn(&Path) -> Kind, expected: &[(u64, &[&str])]) {
+fn check(events: &[(&str, &[Item])], there: impl Fn(&Path) -> EntryKind, expected: &[(u64, &[&str])]) {
     let told = told(events, there);
     let told: Vec<(u64, Vec<&str>)> = told
         .iter()
@@ -206,9 +206,9 @@ fn both_sides_of_a_rename_are_told_together_in_any_order() {
     let b = "/private/var/p/functions/b.ts";
     let there = |path: &Path| {
         if path.ends_with("b.ts") {
-            Kind::File
+            EntryKind::File
         } else {
-            Kind::Missing
+            EntryKind::Missing
         }
     };
     let both: &[&str] = &["/var/p/functions/a.ts", "/var/p/functions/b.ts"];
@@ -268,7 +268,7 @@ fn a_real_path_is_told_as_the_one_that_leads_through_a_link() {
         FILE,
         &[(LONG, &["/var/p/functions/steps/new.ts"])],
     );
-    check(&[("/var", &[Renamed])], |_| Kind::Link, &[(3, &["*"])]);
+    check(&[("/var", &[Renamed])], |_| EntryKind::Link, &[(3, &["*"])]);
     check(&[("/private/var/p", &[Renamed])], MISSING, &[(LONG, &["*"])]);
 }
 
@@ -276,7 +276,7 @@ fn a_real_path_is_told_as_the_one_that_leads_through_a_link() {
 #[test]
 fn what_is_said_of_folders_and_attributes_alone_is_told() {
     check(&[(C, &[XattrMod])], FILE, &[(3, TOLD_C)]);
-    check(&[("/private/var/p/lib", &[Modified])], |_| Kind::Folder, &[]);
+    check(&[("/private/var/p/lib", &[Modified])], |_| EntryKind::Folder, &[]);
     check(
         &[("/private/var/p/functions/steps", &[Removed])],
         MISSING,
@@ -287,7 +287,7 @@ fn what_is_said_of_folders_and_attributes_alone_is_told() {
     let both = || vec!["/var/p/functions/steps".to_owned(), "*".to_owned()];
     assert_eq!(told_of(of_folder(root_changed), MISSING), [(LONG, both())]);
     assert_eq!(
-        told_of(of_folder(EventKind::Create(CreateKind::Other)), |_| Kind::Folder),
+        told_of(of_folder(EventKind::Create(CreateKind::Other)), |_| EntryKind::Folder),
         [(LONG, both())]
     );
     let dropped = Event::new(EventKind::Other)

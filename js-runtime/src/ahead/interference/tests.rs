@@ -4,7 +4,7 @@ use std::sync::Arc;
 use deno_ast::MediaType;
 use deno_core::url::Url;
 
-use super::{Interference, Modules};
+use super::{Interference, ProjectModules};
 use crate::source::effects::ModuleEffects;
 use crate::source::transpile::parse;
 
@@ -14,9 +14,9 @@ const CLIENT: (&str, &str) = (
 );
 
 /// Modules by their names and texts; what is no file of theirs is of a package.
-fn project(modules: &[(&str, &str)]) -> Modules {
+fn project(modules: &[(&str, &str)]) -> ProjectModules {
     let path = |name: &str| PathBuf::from(format!("/p/{name}"));
-    let mut project = Modules::default();
+    let mut project = ProjectModules::default();
     for (name, text) in modules {
         let url = Url::from_file_path(path(name)).unwrap();
         let parsed = parse(&url, MediaType::from_path(&path(name)), (*text).into()).unwrap();

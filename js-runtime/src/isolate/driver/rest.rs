@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::control::Held;
+use crate::control::MemoryUse;
 
 /// The time without a call after which an isolate rests.
 const RESTS: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub(super) struct Rest {
 
 impl Rest {
     /// Begins with the memory that is held now.
-    pub(super) fn of(held: Held, now: Instant) -> Self {
+    pub(super) fn of(held: MemoryUse, now: Instant) -> Self {
         Self {
             since: now,
             kept: held.heap,
@@ -33,14 +33,14 @@ impl Rest {
     }
 
     /// Notes that a call has come.
-    pub(super) fn is_over(&mut self, now: Instant) {
+    pub(super) fn restart(&mut self, now: Instant) {
         self.since = now;
     }
 
     /// Tells whether garbage is to be collected now.
-    pub(super) fn wants_collection(&mut self, is_busy: bool, held: Held, now: Instant) -> bool {
+    pub(super) fn wants_collection(&mut self, is_busy: bool, held: MemoryUse, now: Instant) -> bool {
         if is_busy {
-            self.is_over(now);
+            self.restart(now);
         }
         // Code that runs without calls leaves garbage too: in a larger heap only a larger share is worth a
         // collection.
@@ -54,10 +54,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{LARGEST, RESTS, Rest, WORTH};
-    use crate::control::Held;
+    use crate::control::MemoryUse;
 
-    const fn heap(heap: usize) -> Held {
-        Held {
+    const fn heap(heap: usize) -> MemoryUse {
+        MemoryUse {
             heap,
             buffers: 0,
             webassembly: 0,
@@ -75,7 +75,7 @@ mod tests {
         assert!(rest.wants_collection(false, full, later(1)));
         assert!(!rest.wants_collection(false, heap(WORTH * 2 - 1), later(1)));
 
-        rest.is_over(later(1));
+        rest.restart(later(1));
         assert!(!rest.wants_collection(false, full, just_before(later(2))));
         assert!(!rest.wants_collection(true, full, later(2)), "a call runs");
         assert!(!rest.wants_collection(false, full, just_before(later(3))));

@@ -28,7 +28,7 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn of(parsed: &ParsedSource) -> Self {
         let mut facts = Self::default();
-        let mut looking = Looking {
+        let mut looking = FactsVisitor {
             facts: &mut facts,
             depth: 0,
         };
@@ -47,13 +47,13 @@ impl Facts {
     }
 }
 
-struct Looking<'a> {
+struct FactsVisitor<'a> {
     facts: &'a mut Facts,
     /// The number of functions around the place that is being read.
     depth: usize,
 }
 
-impl Looking<'_> {
+impl FactsVisitor<'_> {
     fn note(&mut self, declaration: &ModuleDecl) {
         let specifier = match declaration {
             ModuleDecl::Import(import) => {
@@ -125,7 +125,7 @@ fn says_more_than_json(attributes: &ObjectLit) -> bool {
     })
 }
 
-impl Visit for Looking<'_> {
+impl Visit for FactsVisitor<'_> {
     fn visit_import_decl(&mut self, import: &ImportDecl) {
         self.facts.is_es_only |= import.with.as_deref().is_some_and(says_more_than_json);
         import.visit_children_with(self);

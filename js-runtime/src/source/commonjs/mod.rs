@@ -5,10 +5,10 @@
 //! It is made of the transpiler's output, by edits that leave each line where it is. Beyond TypeScript, a default
 //! import of a module without a default is the module's `exports` whatever `esModuleInterop` says.
 
-mod edits;
 mod equals;
+mod export_names;
 mod facts;
-mod names;
+mod text_edits;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -26,11 +26,11 @@ use deno_ast::{MediaType, ParsedSource, SourceRangedForSpanned};
 use deno_core::url::Url;
 use js_runtime_api::LoadError;
 
-pub(crate) use self::edits::Edits;
 pub(super) use self::equals::{prepare, wants_preparation};
+pub(crate) use self::export_names::{Names, names};
 pub(crate) use self::facts::Facts;
-pub(crate) use self::names::{Names, names};
-use super::emitted::Emitted;
+pub(crate) use self::text_edits::TextEdits;
+use super::emitted::EmittedCode;
 use super::transpile;
 
 /// The beginning of the code of a compiled ES module.
@@ -59,7 +59,7 @@ const EXPORT_STAR: &str = "var __exportStar = function (mod, exports) { \
 
 /// The settings of a module that decide its form.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
+pub(super) struct FormSettings {
     /// The setting `esModuleInterop`.
     pub(super) interop: bool,
     /// Tells whether the module has `export =`.
@@ -70,18 +70,18 @@ pub(super) struct Settings {
 ///
 /// # Errors
 /// When what was emitted cannot be parsed.
-pub(super) fn convert(url: &Url, emitted: &Emitted, settings: Settings) -> Result<Emitted, LoadError> {
+pub(super) fn convert(url: &Url, emitted: &EmittedCode, settings: FormSettings) -> Result<EmittedCode, LoadError> {
     let parsed = transpile::parse(url, MediaType::JavaScript, emitted.code.clone())?.with_scopes();
     Ok(parsed.walk(|parsed| convert_parsed(parsed, emitted, settings)))
 }
 
-fn convert_parsed(parsed: &ParsedSource, emitted: &Emitted, settings: Settings) -> Emitted {
+fn convert_parsed(parsed: &ParsedSource, emitted: &EmittedCode, settings: FormSettings) -> EmittedCode {
     let program = parsed.program();
     let body: Vec<ModuleItem> = match &*program {
         Program::Module(module) => module.body.clone(),
         Program::Script(script) => script.body.iter().cloned().map(ModuleItem::Stmt).collect(),
     };
-    let mut converting = Converting::new(parsed, settings, &body);
+    let mut converting = Conversion::new(parsed, settings, &body);
     for item in &body {
         converting.item(item);
     }
@@ -92,17 +92,17 @@ fn convert_parsed(parsed: &ParsedSource, emitted: &Emitted, settings: Settings) 
         .then(|| text.find('\n').map_or(text.len(), |at| at + 1));
     converting.edits.insert(begins.unwrap_or(0), head);
     let (code, source_map) = converting.edits.apply(text, emitted.source_map.as_deref());
-    Emitted {
+    EmittedCode {
         code: code.into(),
         source_map: source_map.map(Into::into),
     }
 }
 
-struct Converting<'a> {
+struct Conversion<'a> {
     parsed: &'a ParsedSource,
     top_level: SyntaxContext,
-    settings: Settings,
-    edits: Edits,
+    settings: FormSettings,
+    edits: TextEdits,
     /// The expressions by which imported names are read.
     imported: HashMap<String, String>,
     /// The variables that are declared where they are exported: these are properties of `exports` and nothing else.
@@ -118,8 +118,8 @@ struct Converting<'a> {
     uses_export_star: bool,
 }
 
-impl<'a> Converting<'a> {
-    fn new(parsed: &'a ParsedSource, settings: Settings, body: &[ModuleItem]) -> Self {
+impl<'a> Conversion<'a> {
+    fn new(parsed: &'a ParsedSource, settings: FormSettings, body: &[ModuleItem]) -> Self {
         let mut prefix = "module_".to_owned();
         while parsed.text().contains(&prefix) {
             prefix.push('_');
@@ -128,7 +128,7 @@ impl<'a> Converting<'a> {
             parsed,
             top_level: parsed.top_level_context(),
             settings,
-            edits: Edits::default(),
+            edits: TextEdits::default(),
             imported: HashMap::new(),
             direct: HashSet::new(),
             exported: HashMap::new(),
@@ -500,7 +500,7 @@ impl<'a> Converting<'a> {
 /// The name of a default export that has none.
 const DEFAULT: &str = "default_1";
 
-impl Visit for Converting<'_> {
+impl Visit for Conversion<'_> {
     fn visit_ident(&mut self, name: &Ident) {
         if let Some(read) = self.read(name) {
             self.edits.replace(self.range(name), read);

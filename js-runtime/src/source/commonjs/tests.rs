@@ -2,7 +2,7 @@ use deno_ast::MediaType;
 use deno_core::url::Url;
 
 use super::names;
-use crate::source::emitted::Emitted;
+use crate::source::emitted::EmittedCode;
 use crate::source::transpile::{self, EmitKind};
 use crate::source::tsconfig::CompilerOptions;
 
@@ -15,7 +15,7 @@ fn options(settings: &str) -> CompilerOptions {
     options.unwrap()
 }
 
-fn emitted(text: &str, settings: &str) -> Emitted {
+fn emitted(text: &str, settings: &str) -> EmittedCode {
     let parsed = transpile::parse(&url(), MediaType::TypeScript, text.into()).unwrap();
     transpile::emit(&url(), parsed, EmitKind::Compiled, &options(settings)).unwrap()
 }

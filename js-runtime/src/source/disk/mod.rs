@@ -4,7 +4,7 @@
 //! closes. A value that cannot be read, written or trusted is made anew; the lack of a store is reported once, and
 //! changes no answer. Deleting the folder is harmless at any time.
 
-mod store;
+mod cache_store;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use store::Key;
-use store::{Entry, Found, Store, StoreError};
+pub(crate) use cache_store::Key;
+use cache_store::{CacheStore, Lookup, NewValue, StoreError};
 
 /// The limit for the whole store, in bytes.
 pub(crate) const LIMIT: u64 = 256 << 20;
@@ -40,7 +40,7 @@ const FAILURES: u32 = 3;
 
 /// The kind of a value, which is a part of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     IsScript,
     Emitted,
     Findings,
@@ -60,32 +60,32 @@ pub(crate) struct Counts {
 
 /// The store and the thread that writes to it.
 pub(crate) struct Disk {
-    shared: Arc<Shared>,
+    shared: Arc<DiskState>,
     /// The writer, until it is closed. Nothing is sent: the channel ends with the thread.
     writer: Mutex<Option<(JoinHandle<()>, Receiver<()>)>>,
 }
 
-struct Shared {
+struct DiskState {
     folder: PathBuf,
     limit: u64,
     /// The part of each key that names the maker of the value, by whether the value is V8's.
     makers: [String; 2],
-    reader: Mutex<Reader>,
+    reader: Mutex<StoreReader>,
     opened: Condvar,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingWrites>,
     changed: Condvar,
     counts: Counts,
 }
 
-enum Reader {
+enum StoreReader {
     Opening,
-    Open(Box<Store>),
+    Open(Box<CacheStore>),
     /// There is no store, for now or for good.
     Absent,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingWrites {
     values: HashMap<Key, Vec<u8>>,
     bytes: usize,
     used: HashSet<Key>,
@@ -95,7 +95,7 @@ struct Waiting {
 impl Disk {
     /// Begins to open the store in the folder. `ours` and `v8` name the makers of values.
     pub(crate) fn start(folder: PathBuf, limit: u64, ours: String, v8: String) -> Self {
-        let shared = Arc::new(Shared::new(folder, limit, [ours, v8]));
+        let shared = Arc::new(DiskState::new(folder, limit, [ours, v8]));
         let (running, ended) = channel();
         let writer = std::thread::Builder::new().name("caches".to_owned()).spawn({
             let shared = shared.clone();
@@ -106,7 +106,7 @@ impl Disk {
         });
         if let Err(error) = &writer {
             say_off(&format!("cannot start a thread: {error}"));
-            shared.set_reader(Reader::Absent);
+            shared.set_reader(StoreReader::Absent);
         }
         Self {
             shared,
@@ -116,8 +116,8 @@ impl Disk {
 
     /// Makes a store that keeps nothing.
     pub(crate) fn off() -> Self {
-        let shared = Shared::new(PathBuf::new(), 0, Default::default());
-        shared.set_reader(Reader::Absent);
+        let shared = DiskState::new(PathBuf::new(), 0, Default::default());
+        shared.set_reader(StoreReader::Absent);
         lock(&shared.waiting).closing = true;
         Self {
             shared: Arc::new(shared),
@@ -126,15 +126,15 @@ impl Disk {
     }
 
     /// Returns the key of the value that is made from these parts.
-    pub(crate) fn key(&self, kind: Kind, parts: &[&[u8]]) -> Key {
+    pub(crate) fn key(&self, kind: ValueKind, parts: &[&[u8]]) -> Key {
         let [ours, v8] = &self.shared.makers;
         let (name, maker) = match kind {
-            Kind::IsScript => ("is script", ours),
-            Kind::Emitted => ("emitted", ours),
-            Kind::Findings => ("findings", ours),
-            Kind::CommonJs => ("commonjs", ours),
-            Kind::ModuleCode => ("module code", v8),
-            Kind::ScriptCode => ("script code", v8),
+            ValueKind::IsScript => ("is script", ours),
+            ValueKind::Emitted => ("emitted", ours),
+            ValueKind::Findings => ("findings", ours),
+            ValueKind::CommonJs => ("commonjs", ours),
+            ValueKind::ModuleCode => ("module code", v8),
+            ValueKind::ScriptCode => ("script code", v8),
         };
         let mut hasher = blake3::Hasher::new();
         for part in [name.as_bytes(), maker.as_bytes()].iter().chain(parts) {
@@ -149,7 +149,7 @@ impl Disk {
         let Counts { hits, misses, damaged } = &self.shared.counts;
         let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match found {
-            Found::Value { value, unused_today } => {
+            Lookup::Value { value, unused_today } => {
                 count(hits);
                 if unused_today {
                     lock(&self.shared.waiting).used.insert(*key);
@@ -157,11 +157,11 @@ impl Disk {
                 }
                 Some(value)
             }
-            Found::Nothing => {
+            Lookup::Nothing => {
                 count(misses);
                 None
             }
-            Found::Damaged => {
+            Lookup::Damaged => {
                 count(misses);
                 count(damaged);
                 None
@@ -208,13 +208,13 @@ impl Drop for Disk {
     }
 }
 
-impl Shared {
+impl DiskState {
     fn new(folder: PathBuf, limit: u64, makers: [String; 2]) -> Self {
         Self {
             folder,
             limit,
             makers,
-            reader: Mutex::new(Reader::Opening),
+            reader: Mutex::new(StoreReader::Opening),
             opened: Condvar::new(),
             waiting: Mutex::default(),
             changed: Condvar::new(),
@@ -222,14 +222,14 @@ impl Shared {
         }
     }
 
-    fn look(&self, key: &Key) -> Found {
+    fn look(&self, key: &Key) -> Lookup {
         let reader = lock(&self.reader);
         let waited = self
             .opened
-            .wait_timeout_while(reader, OPENING, |reader| matches!(reader, Reader::Opening));
+            .wait_timeout_while(reader, OPENING, |reader| matches!(reader, StoreReader::Opening));
         let (mut reader, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let Reader::Open(store) = &*reader else {
-            return Found::Nothing;
+        let StoreReader::Open(store) = &*reader else {
+            return Lookup::Nothing;
         };
         match store.get(key) {
             Ok(found) => found,
@@ -237,14 +237,14 @@ impl Shared {
                 tracing::debug!(%error, "cannot read a cache");
                 if error.is_damage() {
                     // The writer replaces it.
-                    *reader = Reader::Absent;
+                    *reader = StoreReader::Absent;
                 }
-                Found::Nothing
+                Lookup::Nothing
             }
         }
     }
 
-    fn set_reader(&self, to: Reader) {
+    fn set_reader(&self, to: StoreReader) {
         *lock(&self.reader) = to;
         self.opened.notify_all();
     }
@@ -269,11 +269,11 @@ impl Shared {
             }
         }
         // The last connection that closes tidies up.
-        self.set_reader(Reader::Absent);
+        self.set_reader(StoreReader::Absent);
     }
 
     /// Opens the store for the reader and for the writer.
-    fn open(&self) -> Option<Store> {
+    fn open(&self) -> Option<CacheStore> {
         // Several hosts may make it at the same time.
         const TRIES: u32 = 20;
         let opened = (0..TRIES).find_map(|tried| match self.open_both() {
@@ -285,24 +285,24 @@ impl Shared {
         })?;
         match opened {
             Ok((reader, writer)) => {
-                self.set_reader(Reader::Open(Box::new(reader)));
+                self.set_reader(StoreReader::Open(Box::new(reader)));
                 Some(writer)
             }
             Err(error) => {
                 say_off(&error.to_string());
-                self.set_reader(Reader::Absent);
+                self.set_reader(StoreReader::Absent);
                 None
             }
         }
     }
 
-    fn open_both(&self) -> Result<(Store, Store), StoreError> {
-        let open = || Store::open(&self.folder, self.limit);
+    fn open_both(&self) -> Result<(CacheStore, CacheStore), StoreError> {
+        let open = || CacheStore::open(&self.folder, self.limit);
         Ok((open()?.for_reading()?, open()?))
     }
 
     /// Waits for values that are to be written; `None` when there will be no more.
-    fn next(&self) -> Option<(Vec<Entry>, Vec<Key>)> {
+    fn next(&self) -> Option<(Vec<NewValue>, Vec<Key>)> {
         let mut waiting = lock(&self.waiting);
         while waiting.values.is_empty() && waiting.used.is_empty() && !waiting.closing {
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -327,8 +327,8 @@ impl Shared {
         Some((values, std::mem::take(&mut waiting.used).into_iter().collect()))
     }
 
-    fn keep(&self, store: &mut Option<Store>, values: &[Entry], used: &[Key]) -> Result<(), StoreError> {
-        if !store.as_ref().is_some_and(Store::is_in_place) || matches!(*lock(&self.reader), Reader::Absent) {
+    fn keep(&self, store: &mut Option<CacheStore>, values: &[NewValue], used: &[Key]) -> Result<(), StoreError> {
+        if !store.as_ref().is_some_and(CacheStore::is_in_place) || matches!(*lock(&self.reader), StoreReader::Absent) {
             self.reopen(store)?;
         }
         let mut used = used;
@@ -354,20 +354,20 @@ impl Shared {
     }
 
     /// Opens another file in the place of one that is damaged or gone.
-    fn reopen(&self, store: &mut Option<Store>) -> Result<(), StoreError> {
-        self.set_reader(Reader::Absent);
+    fn reopen(&self, store: &mut Option<CacheStore>) -> Result<(), StoreError> {
+        self.set_reader(StoreReader::Absent);
         if let Some(store) = store.take() {
             store.discard()?;
         }
         let (reader, writer) = self.open_both()?;
         *store = Some(writer);
-        self.set_reader(Reader::Open(Box::new(reader)));
+        self.set_reader(StoreReader::Open(Box::new(reader)));
         Ok(())
     }
 }
 
 /// Returns the parts that are written at once.
-fn batches(values: &[Entry]) -> Vec<&[Entry]> {
+fn batches(values: &[NewValue]) -> Vec<&[NewValue]> {
     let mut batches = Vec::new();
     let (mut begin, mut bytes) = (0, 0);
     for (at, (_, value)) in values.iter().enumerate() {

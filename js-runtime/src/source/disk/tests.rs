@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::store::{Found, Store};
-use super::{Disk, Kind, LIMIT};
+use super::cache_store::{CacheStore, Lookup};
+use super::{Disk, LIMIT, ValueKind};
 
 fn open(folder: &Path) -> Disk {
     Disk::start(folder.to_owned(), LIMIT, "ours".to_owned(), "v8".to_owned())
@@ -22,14 +22,14 @@ fn file(folder: &Path) -> PathBuf {
 /// Keeps one value and ends, as a process does.
 fn keep(folder: &Path, content: &str, value: &[u8]) {
     let disk = open(folder);
-    disk.put(disk.key(Kind::Emitted, &[content.as_bytes()]), value.to_vec());
+    disk.put(disk.key(ValueKind::Emitted, &[content.as_bytes()]), value.to_vec());
     disk.close();
 }
 
 /// Returns the value that another process finds.
 fn found(folder: &Path, content: &str) -> Option<Vec<u8>> {
     let disk = open(folder);
-    disk.get(&disk.key(Kind::Emitted, &[content.as_bytes()]))
+    disk.get(&disk.key(ValueKind::Emitted, &[content.as_bytes()]))
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn what_one_process_keeps_the_next_one_finds() {
 fn what_is_waiting_is_written_without_a_close() {
     let folder = TempDir::new().unwrap();
     let writing = open(folder.path());
-    let key = writing.key(Kind::Findings, &[b"a"]);
+    let key = writing.key(ValueKind::Findings, &[b"a"]);
     writing.put(key, b"value".to_vec());
     let reading = open(folder.path());
     while reading.get(&key).is_none() {
@@ -63,15 +63,15 @@ fn a_key_tells_kinds_makers_and_parts_apart() {
     let folder = TempDir::new().unwrap();
     let disk = open(folder.path());
     let another_maker = Disk::start(folder.path().to_owned(), LIMIT, "theirs".to_owned(), "v8".to_owned());
-    let key = disk.key(Kind::Emitted, &[b"ab", b"c"]);
-    assert_eq!(key, disk.key(Kind::Emitted, &[b"ab", b"c"]));
-    assert_ne!(key, disk.key(Kind::Emitted, &[b"a", b"bc"]));
-    assert_ne!(key, disk.key(Kind::Findings, &[b"ab", b"c"]));
-    assert_ne!(key, another_maker.key(Kind::Emitted, &[b"ab", b"c"]));
+    let key = disk.key(ValueKind::Emitted, &[b"ab", b"c"]);
+    assert_eq!(key, disk.key(ValueKind::Emitted, &[b"ab", b"c"]));
+    assert_ne!(key, disk.key(ValueKind::Emitted, &[b"a", b"bc"]));
+    assert_ne!(key, disk.key(ValueKind::Findings, &[b"ab", b"c"]));
+    assert_ne!(key, another_maker.key(ValueKind::Emitted, &[b"ab", b"c"]));
     // V8's code is V8's, for any Baton.
-    let code = disk.key(Kind::ModuleCode, &[b"ab"]);
-    assert_eq!(code, another_maker.key(Kind::ModuleCode, &[b"ab"]));
-    assert_ne!(code, disk.key(Kind::ScriptCode, &[b"ab"]));
+    let code = disk.key(ValueKind::ModuleCode, &[b"ab"]);
+    assert_eq!(code, another_maker.key(ValueKind::ModuleCode, &[b"ab"]));
+    assert_ne!(code, disk.key(ValueKind::ScriptCode, &[b"ab"]));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_value_that_was_changed_on_the_disk_is_made_again() {
         .unwrap();
     drop(connection);
     let disk = open(folder.path());
-    let key = disk.key(Kind::Emitted, &[b"a"]);
+    let key = disk.key(ValueKind::Emitted, &[b"a"]);
     assert_eq!(disk.get(&key), None);
     assert_eq!(disk.counts().damaged.load(Ordering::Relaxed), 1);
     disk.put(key, b"made again".to_vec());
@@ -99,7 +99,7 @@ fn a_file_that_is_damaged_anywhere_gives_what_was_written_or_nothing_and_is_writ
     let value = |content: &str| content.repeat(400).into_bytes();
     let disk = open(folder.path());
     for content in &contents {
-        disk.put(disk.key(Kind::Emitted, &[content.as_bytes()]), value(content));
+        disk.put(disk.key(ValueKind::Emitted, &[content.as_bytes()]), value(content));
     }
     disk.close();
     let good = fs::read(file(folder.path())).unwrap();
@@ -121,7 +121,7 @@ fn a_file_that_is_damaged_anywhere_gives_what_was_written_or_nothing_and_is_writ
             let disk = open(folder.path());
             let mut made = 0;
             for content in &contents {
-                let key = disk.key(Kind::Emitted, &[content.as_bytes()]);
+                let key = disk.key(ValueKind::Emitted, &[content.as_bytes()]);
                 match disk.get(&key) {
                     Some(found) => assert!(found == value(content), "damage {number}: {content}"),
                     None => {
@@ -159,9 +159,9 @@ fn many_processes_share_one_file() {
                 let disk = open(folder);
                 for number in 0..20 {
                     let own = format!("{process} {number}");
-                    disk.put(disk.key(Kind::Emitted, &[own.as_bytes()]), own.into_bytes());
+                    disk.put(disk.key(ValueKind::Emitted, &[own.as_bytes()]), own.into_bytes());
                     // All of them write the same value.
-                    disk.put(disk.key(Kind::Emitted, &[b"common"]), vec![7; 100_000]);
+                    disk.put(disk.key(ValueKind::Emitted, &[b"common"]), vec![7; 100_000]);
                 }
                 disk.close();
             });
@@ -182,7 +182,7 @@ fn a_folder_that_is_deleted_meanwhile_is_made_again() {
     let folder = folder.path().join("code");
     keep(&folder, "a", b"before");
     let disk = open(&folder);
-    let [a, b] = [b"a", b"b"].map(|content| disk.key(Kind::Emitted, &[content]));
+    let [a, b] = [b"a", b"b"].map(|content| disk.key(ValueKind::Emitted, &[content]));
     assert!(disk.get(&a).is_some());
     fs::remove_dir_all(&folder).unwrap();
     // The old process reads on in the file that has no name any more.
@@ -197,7 +197,7 @@ fn a_folder_that_is_deleted_meanwhile_is_made_again() {
 fn what_was_used_longest_ago_goes_first_and_the_file_stays_below_its_bound() {
     const SMALL: u64 = 1 << 20;
     let folder = TempDir::new().unwrap();
-    let mut store = Store::open(folder.path(), SMALL).unwrap();
+    let mut store = CacheStore::open(folder.path(), SMALL).unwrap();
     let key = |number: u32| *blake3::hash(&number.to_le_bytes()).as_bytes();
     store.put(&[(key(0), vec![0; 1000])], &[]).unwrap();
     let yesterday = |key: &[u8]| {
@@ -210,15 +210,18 @@ fn what_was_used_longest_ago_goes_first_and_the_file_stays_below_its_bound() {
         store.put(&[(key(number), vec![1; 20_000])], &[key(0)]).unwrap();
         yesterday(&key(number));
     }
-    assert!(matches!(store.get(&key(0)).unwrap(), Found::Value { .. }), "used today");
     assert!(
-        matches!(store.get(&key(199)).unwrap(), Found::Value { .. }),
+        matches!(store.get(&key(0)).unwrap(), Lookup::Value { .. }),
+        "used today"
+    );
+    assert!(
+        matches!(store.get(&key(199)).unwrap(), Lookup::Value { .. }),
         "the newest"
     );
-    assert_eq!(store.get(&key(1)).unwrap(), Found::Nothing, "the oldest");
+    assert_eq!(store.get(&key(1)).unwrap(), Lookup::Nothing, "the oldest");
     // A value that is larger than makes sense is not kept, and is no failure.
     store.put(&[(key(1000), vec![2; 500_000])], &[]).unwrap();
-    assert_eq!(store.get(&key(1000)).unwrap(), Found::Nothing);
+    assert_eq!(store.get(&key(1000)).unwrap(), Lookup::Nothing);
     drop(store);
     assert!(fs::metadata(file(folder.path())).unwrap().len() <= SMALL / 2 * 3);
 }
@@ -232,7 +235,7 @@ fn what_others_could_write_to_is_not_used() {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{} is ours alone", path.display());
         fs::set_permissions(&path, PermissionsExt::from_mode(mode | 0o020)).unwrap();
-        let Err(error) = Store::open(&code, LIMIT) else {
+        let Err(error) = CacheStore::open(&code, LIMIT) else {
             panic!("a store that others can write to was opened");
         };
         assert!(error.to_string().contains("other users may write to"), "{error}");
@@ -259,7 +262,7 @@ fn a_write_that_was_cut_off_costs_only_itself() {
     let torn = folder.path().join("torn");
     fs::create_dir(&torn).unwrap();
     let disk = Arc::new(open(folder.path()));
-    let key = disk.key(Kind::Emitted, &[b"b"]);
+    let key = disk.key(ValueKind::Emitted, &[b"b"]);
     disk.put(key, vec![9; 50_000]);
     let other = open(folder.path());
     while other.get(&key).is_none() {

@@ -9,21 +9,21 @@
 //!
 //! Any effect that cannot be told counts as a change of something global.
 
-mod names;
+mod expression_effects;
 mod origin;
 mod reader;
+mod scopes;
 mod syntax;
-mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use deno_ast::MediaType;
 
-use super::transpile::Parsed;
+use super::transpile::ParsedText;
 
 /// Something that a module imports.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Import {
+pub(crate) struct ImportedName {
     /// The specifier as it is written.
     pub(crate) specifier: String,
     /// The name of the export; [`WHOLE`] is the module itself.
@@ -45,13 +45,13 @@ pub(crate) struct Effects {
     /// Tells whether something of an argument is called or changed.
     pub(crate) uses_arguments: bool,
     /// The imports of which something is changed.
-    pub(crate) changes: BTreeSet<Import>,
+    pub(crate) changes: BTreeSet<ImportedName>,
     /// The imports that are called, or have something of theirs called or given to built-in code.
-    pub(crate) calls: BTreeSet<Import>,
+    pub(crate) calls: BTreeSet<ImportedName>,
     /// The imports whose calls gave a value of which something is called.
-    pub(crate) calls_results_of: BTreeSet<Import>,
+    pub(crate) calls_results_of: BTreeSet<ImportedName>,
     /// The imports that are given to imported code, as an argument.
-    pub(crate) gives: BTreeSet<Import>,
+    pub(crate) gives: BTreeSet<ImportedName>,
     /// The functions and classes of the module that are called.
     pub(crate) runs: BTreeSet<String>,
     /// The functions and classes of the module that are given to imported code, as an argument.
@@ -60,13 +60,13 @@ pub(crate) struct Effects {
 
 /// The kind of an export of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Export {
+pub(crate) enum ExportOrigin {
     /// The results of calls of these imports.
-    Made(BTreeSet<Import>),
+    Made(BTreeSet<ImportedName>),
     /// A function or class of the module.
     Code(String),
     /// The export of another module.
-    Same(Import),
+    Same(ImportedName),
     /// Another value.
     Value,
 }
@@ -77,7 +77,7 @@ pub(crate) struct ModuleEffects {
     pub(crate) evaluation: Effects,
     /// The effects of calls of functions and classes, by their names; those without a name are [`NAMELESS`].
     pub(crate) functions: BTreeMap<String, Effects>,
-    pub(crate) exports: BTreeMap<String, Export>,
+    pub(crate) exports: BTreeMap<String, ExportOrigin>,
     /// The modules whose exports are exported too.
     pub(crate) exports_all_of: Vec<String>,
     /// The modules that are imported without a name.
@@ -102,7 +102,7 @@ impl ModuleEffects {
         }
     }
 
-    pub(crate) fn of(parsed: &Parsed) -> Self {
+    pub(crate) fn of(parsed: &ParsedText) -> Self {
         parsed.walk(reader::effects)
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Import, WHOLE};
+use super::{ImportedName, WHOLE};
 
 /// The origin of a value; the module itself if nothing is said.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origin {
+pub(super) struct ValueOrigin {
     /// The imports that were called for the value, or that the value is of.
-    pub(super) imports: BTreeSet<Import>,
+    pub(super) imports: BTreeSet<ImportedName>,
     /// Tells whether the value is global, or built in.
     pub(super) is_global: bool,
     /// Tells whether the value is a variable of the module, seen from one of its functions.
@@ -21,7 +21,7 @@ pub(super) struct Origin {
     pub(super) is_made: bool,
 }
 
-impl Origin {
+impl ValueOrigin {
     pub(super) fn join(&mut self, other: Self) {
         self.imports.extend(other.imports);
         self.code.extend(other.code);
@@ -55,18 +55,18 @@ impl Origin {
     }
 }
 
-pub(super) fn from(specifier: &str, name: &str) -> Origin {
-    let import = Import {
+pub(super) fn from(specifier: &str, name: &str) -> ValueOrigin {
+    let import = ImportedName {
         specifier: specifier.to_owned(),
         name: name.to_owned(),
     };
-    Origin {
+    ValueOrigin {
         imports: [import].into(),
-        ..Origin::default()
+        ..ValueOrigin::default()
     }
 }
 
 /// Tells whether a name means an import itself.
-pub(super) fn is_import(origin: &Origin) -> bool {
+pub(super) fn is_import(origin: &ValueOrigin) -> bool {
     !origin.imports.is_empty() && !origin.is_made
 }

@@ -10,17 +10,17 @@ use deno_ast::swc::ast::{
 };
 use deno_ast::swc::ecma_visit::{Visit, VisitWith as _};
 
-use super::origin::Origin;
+use super::origin::ValueOrigin;
 use super::syntax::{names_in, text_of, without_parentheses};
-use super::{Effects, Export, Import, ModuleEffects, NAMELESS, WHOLE};
+use super::{Effects, ExportOrigin, ImportedName, ModuleEffects, NAMELESS, WHOLE};
 
 pub(super) fn effects(parsed: &ParsedSource) -> ModuleEffects {
-    let mut reader = Reader {
+    let mut reader = EffectsReader {
         module: ModuleEffects {
             is_script: parsed.compute_is_script(),
             ..ModuleEffects::default()
         },
-        ..Reader::default()
+        ..EffectsReader::default()
     };
     let program = parsed.program();
     match &*program {
@@ -49,7 +49,7 @@ pub(super) fn effects(parsed: &ParsedSource) -> ModuleEffects {
 
 /// The owner of the code that is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum CodeOwner {
     #[default]
     Evaluation,
     /// A function of the module that is called by others, or never.
@@ -59,23 +59,23 @@ pub(super) enum Place {
 }
 
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct EffectsReader {
     pub(super) module: ModuleEffects,
-    pub(super) place: Place,
+    pub(super) place: CodeOwner,
     /// The origins of the module's names.
-    pub(super) names: BTreeMap<String, Origin>,
+    pub(super) names: BTreeMap<String, ValueOrigin>,
     /// The origins of the names in the functions that are being read, the innermost last.
-    pub(super) locals: Vec<BTreeMap<String, Origin>>,
+    pub(super) locals: Vec<BTreeMap<String, ValueOrigin>>,
     /// Exports of names of the module, by the names that they have outside.
     pub(super) exported: Vec<(String, String)>,
 }
 
-impl Reader {
+impl EffectsReader {
     pub(super) fn note(&mut self, note: impl Fn(&mut Effects)) {
         match &self.place {
-            Place::Evaluation => note(&mut self.module.evaluation),
-            Place::Function(name) => note(self.module.functions.entry(name.clone()).or_default()),
-            Place::Immediate => {
+            CodeOwner::Evaluation => note(&mut self.module.evaluation),
+            CodeOwner::Function(name) => note(self.module.functions.entry(name.clone()).or_default()),
+            CodeOwner::Immediate => {
                 note(&mut self.module.evaluation);
                 note(self.module.functions.entry(NAMELESS.to_owned()).or_default());
             }
@@ -90,22 +90,24 @@ impl Reader {
         self.module
     }
 
-    pub(super) fn export(&mut self, name: String, origin: Origin) {
+    pub(super) fn export(&mut self, name: String, origin: ValueOrigin) {
         let is_code = origin.code.len() == 1 && origin.imports.is_empty();
         let export = match origin {
-            Origin { code, .. } if is_code => code.into_iter().next().map_or(Export::Value, Export::Code),
-            Origin {
+            ValueOrigin { code, .. } if is_code => {
+                code.into_iter().next().map_or(ExportOrigin::Value, ExportOrigin::Code)
+            }
+            ValueOrigin {
                 imports,
                 is_global: false,
                 code,
                 is_made,
                 ..
             } if !imports.is_empty() && code.is_empty() => match imports.first() {
-                Some(import) if !is_made && imports.len() == 1 => Export::Same(import.clone()),
-                _ if is_made => Export::Made(imports),
-                _ => Export::Value,
+                Some(import) if !is_made && imports.len() == 1 => ExportOrigin::Same(import.clone()),
+                _ if is_made => ExportOrigin::Made(imports),
+                _ => ExportOrigin::Value,
             },
-            _ => Export::Value,
+            _ => ExportOrigin::Value,
         };
         self.module.exports.insert(name, export);
     }
@@ -181,7 +183,7 @@ impl Reader {
         };
         match from_where {
             Some(specifier) => {
-                let same = Export::Same(Import {
+                let same = ExportOrigin::Same(ImportedName {
                     specifier: specifier.to_owned(),
                     name: inside,
                 });
@@ -194,18 +196,18 @@ impl Reader {
     /// Reads a function, called or not, whose arguments come from somebody else.
     pub(super) fn body<'a>(
         &mut self,
-        place: Place,
+        place: CodeOwner,
         parameters: impl Iterator<Item = &'a Pat>,
         read: impl FnOnce(&mut Self),
     ) {
-        if let Place::Function(name) = &place {
+        if let CodeOwner::Function(name) = &place {
             self.module.functions.entry(name.clone()).or_default();
         }
         let before = std::mem::replace(&mut self.place, place);
         self.locals.push(BTreeMap::new());
-        let argument = Origin {
+        let argument = ValueOrigin {
             is_argument: true,
-            ..Origin::default()
+            ..ValueOrigin::default()
         };
         parameters.for_each(|parameter| self.bind(parameter, &argument));
         read(self);
@@ -214,15 +216,15 @@ impl Reader {
     }
 
     /// Returns the place of a function that has this name.
-    pub(super) fn place_of(&self, name: &str) -> Place {
+    pub(super) fn place_of(&self, name: &str) -> CodeOwner {
         match &self.place {
-            Place::Evaluation => Place::Function(name.to_owned()),
+            CodeOwner::Evaluation => CodeOwner::Function(name.to_owned()),
             // A function within a function belongs to the outer one: that calls it, or no known code does.
-            Place::Function(_) | Place::Immediate => self.place.clone(),
+            CodeOwner::Function(_) | CodeOwner::Immediate => self.place.clone(),
         }
     }
 
-    pub(super) fn function(&mut self, function: &Function, name: &str) -> Origin {
+    pub(super) fn function(&mut self, function: &Function, name: &str) -> ValueOrigin {
         if !function.decorators.is_empty() {
             self.note(|effects| effects.globals = true);
         }
@@ -234,7 +236,7 @@ impl Reader {
         self.code_named(name)
     }
 
-    pub(super) fn arrow(&mut self, arrow: &ArrowExpr, name: &str) -> Origin {
+    pub(super) fn arrow(&mut self, arrow: &ArrowExpr, name: &str) -> ValueOrigin {
         let place = self.place_of(name);
         self.body(place, arrow.params.iter(), |this| match &*arrow.body {
             BlockStmtOrExpr::BlockStmt(block) => block.visit_with(this),
@@ -244,14 +246,14 @@ impl Reader {
     }
 
     /// Returns the origin for a function of the module; a function within another is read with it.
-    pub(super) fn code_named(&self, name: &str) -> Origin {
+    pub(super) fn code_named(&self, name: &str) -> ValueOrigin {
         match self.place {
-            Place::Evaluation => Origin::code(name),
-            Place::Function(_) | Place::Immediate => Origin::default(),
+            CodeOwner::Evaluation => ValueOrigin::code(name),
+            CodeOwner::Function(_) | CodeOwner::Immediate => ValueOrigin::default(),
         }
     }
 
-    pub(super) fn class(&mut self, class: &Class, name: &str) -> Origin {
+    pub(super) fn class(&mut self, class: &Class, name: &str) -> ValueOrigin {
         let methods = class.body.iter().filter_map(|member| member.as_method());
         if !class.decorators.is_empty() || methods.into_iter().any(|method| !method.function.decorators.is_empty()) {
             self.note(|effects| effects.globals = true);
@@ -296,7 +298,7 @@ impl Reader {
     }
 }
 
-impl Visit for Reader {
+impl Visit for EffectsReader {
     fn visit_expr(&mut self, expression: &Expr) {
         self.value(expression);
     }
@@ -317,7 +319,7 @@ impl Visit for Reader {
                 Some(Expr::Fn(function)) => self.function(&function.function, name),
                 Some(Expr::Class(class)) => self.class(&class.class, name),
                 Some(value) => self.value(value),
-                None => Origin::default(),
+                None => ValueOrigin::default(),
             };
             self.bind(&declared.name, &origin);
         }
@@ -346,7 +348,7 @@ impl Visit for Reader {
 
     fn visit_for_in_stmt(&mut self, statement: &ForInStmt) {
         self.value(&statement.right);
-        self.each(&statement.left, &Origin::default());
+        self.each(&statement.left, &ValueOrigin::default());
         statement.body.visit_with(self);
     }
 
