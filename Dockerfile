@@ -9,7 +9,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
-# Where V8's prebuilt library comes from, if not from GitHub.
+# The source of V8's prebuilt library, if not GitHub.
 ARG RUSTY_V8_MIRROR
 ENV CARGO_TARGET_DIR=/target
 # The caches outlive the layer: the second build compiles what changed.
@@ -35,7 +35,7 @@ ENV PORT=3111 \
     BATON_CODE_CACHE=/var/lib/baton/code
 VOLUME /var/lib/baton
 EXPOSE 3111
-# Whether the host answers. Whether it serves good code is for /-/ready to say, and no reason to restart it.
+# Checks that the host answers. Code that does not load is a matter of /-/ready, and no reason to restart the host.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["baton", "status"]
 # SIGTERM finishes the calls: let it, `docker stop -t 7260`.
 STOPSIGNAL SIGTERM

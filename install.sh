@@ -36,7 +36,7 @@ base_url() {
     return
   fi
   case "$repository" in
-    *@*) fail "this copy is from no release: set BATON_REPOSITORY=owner/name, or BATON_BASE_URL" ;;
+    *@*) fail "this copy does not name its release: set BATON_REPOSITORY=owner/name, or BATON_BASE_URL" ;;
   esac
   case "$version" in
     latest) echo "https://github.com/$repository/releases/latest/download" ;;
@@ -50,7 +50,7 @@ download() { # URL, file
   elif has wget; then
     wget --quiet --output-document="$2" "$1" || fail "cannot download $1"
   else
-    fail "neither curl nor wget is here"
+    fail "cannot download: install curl or wget"
   fi
 }
 
@@ -60,7 +60,7 @@ checksum() { # file
   elif has shasum; then
     shasum -a 256 "$1"
   else
-    fail "neither sha256sum nor shasum is here: nothing is installed unchecked"
+    fail "cannot check the download: install sha256sum or shasum"
   fi | cut -d ' ' -f 1
 }
 
@@ -74,9 +74,9 @@ main() {
   download "$url/$archive" "$scratch/$archive"
   download "$url/SHA256SUMS" "$scratch/SHA256SUMS"
   wanted=$(awk -v name="$archive" '$2 == name || $2 == "*" name { print $1 }' "$scratch/SHA256SUMS")
-  [ -n "$wanted" ] || fail "SHA256SUMS says nothing of $archive"
+  [ -n "$wanted" ] || fail "SHA256SUMS has no line for $archive"
   found=$(checksum "$scratch/$archive")
-  [ "$found" = "$wanted" ] || fail "$archive is damaged or not what was released:
+  [ "$found" = "$wanted" ] || fail "$archive is damaged, or is not the released file:
   its checksum is   $found
   and ought to be   $wanted"
 
@@ -95,7 +95,7 @@ main() {
 
   case ":$PATH:" in
     *":$folder:"*) ;;
-    *) printf 'it is not on your PATH yet: export PATH="%s:%sPATH"\n' "$folder" "\$" ;;
+    *) printf 'add it to your PATH: export PATH="%s:%sPATH"\n' "$folder" "\$" ;;
   esac
 }
 

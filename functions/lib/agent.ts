@@ -6,12 +6,12 @@ import { type Command, CommandError, type CommandOutcome, isMissing, run, succee
 export type Agent = {
   name: string;
   command: Command;
-  /** Whether it has opinions: the stand-in has none, so the rule alone judges its work. */
+  /** True for an agent with opinions: the stand-in has none, so the rule alone judges its work. */
   canJudge: boolean;
   timeoutMs: number;
 };
 
-// Codex is read-only unless it is told otherwise.
+// Codex is read-only by default.
 const DEFAULT_COMMAND = "codex exec --sandbox workspace-write";
 const DEFAULT_TIMEOUT_MINUTES = 30;
 

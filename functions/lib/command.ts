@@ -17,7 +17,7 @@ export type CommandOptions = {
   stdin?: string;
   signal?: AbortSignal;
   onLine?: (line: string) => void;
-  /** How much of each stream to keep. */
+  /** The most of each stream that is kept. */
   tailChars?: number;
 };
 
@@ -91,7 +91,7 @@ export function run(command: Command, options: CommandOptions): Promise<CommandO
       // The same event reports a failed kill of a running child; only a child without a pid never started.
       if (child.pid === undefined) finish({ kind: "not-started", reason: error.message });
     });
-    // What it left running in its group would hold its pipes open, and the step with them.
+    // Programs that it left running in its group would hold its pipes open, and the step with them.
     child.on("exit", () => killGroup(child, "SIGTERM"));
     child.on("close", (code, killedBy) =>
       finish(code === null ? { kind: "signalled", signal: killedBy ?? "unknown" } : { kind: "exited", code }),

@@ -1,4 +1,4 @@
-/** Tells whoever watches how a story is getting on. Progress is a courtesy: a gateway that is down stops nothing. */
+/** Reports the progress of a story. Progress is a courtesy: a gateway that is down stops nothing. */
 
 export type Progress = { runId: string; storyId: string; title: string; attempt: number };
 

@@ -1,4 +1,4 @@
-/** What the agent is told. */
+/** The prompts of the agent. */
 import type { Evidence } from "./judgment.ts";
 import type { Story } from "./prd.ts";
 

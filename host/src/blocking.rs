@@ -31,7 +31,7 @@ pub enum BlockingError {
         limit: Duration,
     },
     /// The work panicked.
-    #[error("{what} panicked: a fault of Baton, please report it")]
+    #[error("{what} panicked: this is a bug in Baton, please report it")]
     Panicked {
         /// The work, as the beginning of a sentence.
         what: &'static str,

@@ -74,7 +74,7 @@ pub fn raise_limit() {
         Ok(())
     });
     if let Err(error) = raised {
-        tracing::debug!(%error, "the limit of open files stays");
+        tracing::debug!(%error, "cannot raise the limit of open files");
     }
 }
 

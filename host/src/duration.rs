@@ -7,7 +7,7 @@ use std::time::Duration;
 /// # Errors
 /// With a text for the person who wrote it.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: write it as 90s, 10m or 2h");
+    let wrong = || format!("expected a duration such as 90s, 10m or 2h, got {text:?}");
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).map_err(|_| wrong());
     }

@@ -134,12 +134,12 @@ impl TaskSet {
 
 fn tell_panic(name: &'static str, error: &JoinError) {
     if error.is_panic() {
-        error!(task = name, "a task panicked: a fault of Baton, please report it");
+        error!(task = name, "a task panicked: this is a bug in Baton, please report it");
     }
 }
 
 fn tell_stuck(name: &'static str, count: usize) {
-    warn!(task = name, count, "tasks still run: they end with the process");
+    warn!(task = name, count, "tasks are still running: they end with the process");
 }
 
 /// Watches the tasks of a host, and owns them.
@@ -160,10 +160,10 @@ struct TaskWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TaskFailure {
     /// The task of that name panicked.
-    #[error("the host's task {0:?} panicked: a fault of Baton, please report it")]
+    #[error("the host's task {0:?} panicked: this is a bug in Baton, please report it")]
     Panicked(&'static str),
     /// The task of that name returned while the host was to go on.
-    #[error("the host's task {0:?} ended before the host: a fault of Baton, please report it")]
+    #[error("the host's task {0:?} ended before the host: this is a bug in Baton, please report it")]
     EndedEarly(&'static str),
 }
 

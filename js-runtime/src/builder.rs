@@ -165,7 +165,7 @@ impl ProcessChanges {
         if self.empties_standard_input
             && let Err(error) = empty_standard_input()
         {
-            tracing::warn!(%error, "user code can read the standard input of the host");
+            tracing::warn!(%error, "cannot replace the standard input: user code can read the host's");
         }
     }
 

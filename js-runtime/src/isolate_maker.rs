@@ -40,7 +40,7 @@ impl IsolateMaker {
         });
         match obtained.await {
             Ok(obtained) => obtained?,
-            Err(panicked) => return Err(error(format!("secret_command was not run to its end: {panicked}"))),
+            Err(panicked) => return Err(error(format!("secret_command did not finish: {panicked}"))),
         }
         let sockets = match sources.project().entry {
             Entry::Folder(_) => None,

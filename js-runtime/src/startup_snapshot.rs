@@ -28,24 +28,24 @@ pub(crate) struct StartupSnapshot {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The file of this process's program cannot be found, or read.
-    #[error("cannot find out which binary this is: {0}")]
+    #[error("cannot find the running binary: {0}")]
     Identity(#[source] io::Error),
     /// The cache folder cannot be written to.
-    #[error("cannot keep the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
+    #[error("cannot store the startup snapshot in {folder}: {error}", folder = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
     /// The cache folder is another user's: its content is executed.
-    #[error("the startup snapshot cannot be kept: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
+    #[error("cannot store the startup snapshot: {0}. Name a folder of your own with XDG_CACHE_HOME.")]
     NotOurs(#[from] OwnershipError),
     /// The process that makes the snapshot failed; with that process's output.
     #[error(
-        "making the startup snapshot failed:\n{0}\nA binary that cargo built makes it from sources that cargo keeps \
-             on the machine of the build; `bin/release` builds one that runs everywhere."
+        "cannot make the startup snapshot:\n{0}\nThis binary was built by cargo, and makes the snapshot from sources \
+         on the machine of the build. Build one that runs everywhere with `bin/release`."
     )]
     Maker(String),
     /// The embedded snapshot was made by another build.
     #[error(
-        "the startup snapshot in this binary was made for another build: for {theirs:?}, and this is {ours:?}. \
-             Build it anew, with `bin/release`."
+        "the startup snapshot in this binary belongs to another build: it is for {theirs:?}, the binary is {ours:?}. \
+         Build the binary again with `bin/release`."
     )]
     Foreign {
         /// The build that made the snapshot.
@@ -54,10 +54,10 @@ pub enum SnapshotError {
         ours: String,
     },
     /// The embedded snapshot is not the one that was written.
-    #[error("the startup snapshot in this binary is damaged. Build it anew, with `bin/release`.")]
+    #[error("the startup snapshot in this binary is damaged. Build the binary again with `bin/release`.")]
     Damaged,
     /// The snapshot that was just made is not the one that was written.
-    #[error("the startup snapshot that was just made does not read back")]
+    #[error("cannot read back the startup snapshot that was just made")]
     Unreadable,
 }
 

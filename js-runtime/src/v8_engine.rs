@@ -95,15 +95,20 @@ impl Engine for V8Engine {
             return Ok(sources);
         }
         let root = project.root.clone();
+        let env_file = project.environment.file.clone();
         let sources = SourceSnapshot::begin(project, self.common.clone()).map_err(|(path, error)| {
             let kind = if regular_file::is_lack(&error) {
                 LoadErrorKind::System
             } else {
                 LoadErrorKind::Resolve
             };
+            let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+            let is_env_file = is_missing && env_file.as_deref() == Some(path.as_path());
             let error = LoadError {
                 kind,
                 message: format!("cannot read {}: {error}", path.display()),
+                help: is_env_file
+                    .then(|| "Create it, or name another one: --env-file, or [env] file in baton.toml.".to_owned()),
                 file: Some(path.display().to_string()),
                 ..LoadError::default()
             };
@@ -195,10 +200,7 @@ async fn load(
             }
             Err(LoadFailure::Failed(_)) => {}
             Err(LoadFailure::Unsuited(why)) => {
-                tracing::debug!(
-                    ?why,
-                    "the spare isolate makes a difference to this code: loading it in another"
-                );
+                tracing::debug!(?why, "the spare isolate does not suit this code: loading it in another");
                 spares.found_unsuited(spare.ahead, why);
             }
         }
@@ -214,7 +216,7 @@ async fn load(
         .await
         .map_err(|not| match not {
             LoadFailure::Failed(error) => error,
-            LoadFailure::Unsuited(_) => error("the isolate ended before it was loaded"),
+            LoadFailure::Unsuited(_) => error("the isolate ended before it loaded the project"),
         })
 }
 
@@ -222,5 +224,5 @@ fn own(sources: Arc<dyn Sources>) -> Result<Arc<SourceSnapshot>, LoadError> {
     sources
         .as_any()
         .downcast()
-        .map_err(|_| error("these sources are not of this engine"))
+        .map_err(|_| error("the sources belong to another engine"))
 }

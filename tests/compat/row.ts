@@ -1,9 +1,9 @@
-// What every row is: a function whose step uses a package and gives a value, and the value that is
-// expected. A row's first lines say which packages it is about and what it needs.
+// A row: a function whose step uses a package and gives a value, and the expected value. The first lines of a row name its
+// packages and its needs.
 
 import { Inngest } from "inngest";
 
-/** What the test runs beside Baton, and where. */
+/** The program that the test runs beside Baton, and its folder. */
 export interface Services {
   /** A server that stands in for the APIs of the world: tests/black_box/compat/stand_in.rs. */
   standIn: string;

@@ -20,7 +20,7 @@ page.on("pageerror", (error) => sentences.push(`${error}`));
 page.on("console", (line) => line.type() === "error" && !line.text().includes("status of 422") && sentences.push(line.text()));
 
 const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** What axe-core finds wrong, as text. */
+/** The faults that axe-core finds, as text. */
 async function axe() {
   // As a debugger does, past the page's policy, which allows no inline script.
   const session = await context.newCDPSession(page);

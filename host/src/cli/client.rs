@@ -31,11 +31,13 @@ pub(super) enum ClientError {
     #[diagnostic(help("Start one with `baton dev`, or name its state folder with --state-dir."))]
     NotRunning(PathBuf),
     #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
+    #[diagnostic(help("Read the host's log; if the host hangs, end it and start it again."))]
     Silent { socket: PathBuf, error: HttpError },
-    #[error("cannot tell the working folder: {0}")]
+    #[error("cannot determine the working folder: {0}")]
+    #[diagnostic(help("Go to a folder that exists."))]
     WorkingFolder(#[source] std::io::Error),
-    #[error("the host's answer is not understood: {0}")]
-    #[diagnostic(help("Ask it with the version of Baton that it is, or give --json."))]
+    #[error("cannot read the host's answer: {0}")]
+    #[diagnostic(help("Run this command with the host's version of Baton, or pass --json."))]
     Foreign(#[source] serde_json::Error),
 }
 

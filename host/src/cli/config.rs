@@ -50,23 +50,18 @@ const OTHER_NAMES: [(&str, &str); 4] = [
 
 /// The keys without a flag: name, variable if there is one, default, text.
 const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 10] = [
-    (
-        "deny",
-        None,
-        "none",
-        "Warnings that reject the code that they are about.",
-    ),
+    ("deny", None, "none", "Warnings that reject the code."),
     (
         "env.secret_command",
         None,
         "none",
-        "A command that prints variables for the functions, run for each generation anew; comes before `env.file`.",
+        "A command that prints variables for the functions; runs for each generation, and comes before `env.file`.",
     ),
     (
         "functions.default_retries",
         None,
         "Inngest's 4",
-        "The retries of functions that say nothing.",
+        "The retries of functions that do not set them.",
     ),
     (
         "inngest.base_url",
@@ -83,14 +78,14 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 10] = [
     (
         "inngest.serve_origin",
         Some("INNGEST_SERVE_ORIGIN"),
-        "where it listens",
+        "the address of the host",
         "The origin at which Inngest reaches the host. For `start`.",
     ),
     (
         "inngest.serve_path",
         Some("INNGEST_SERVE_PATH"),
         "/api/inngest",
-        "The path there, also of the project's own app.",
+        "The path of the functions at that origin, also of the project's own app.",
     ),
     (
         "resolve.conditions",
@@ -102,7 +97,7 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 10] = [
         "watch.ignore",
         None,
         "none",
-        "Files whose changes are no reason to look, as globs.",
+        "Files whose changes are ignored, as globs.",
     ),
     (
         "watch.include",

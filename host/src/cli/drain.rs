@@ -41,7 +41,7 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
         match answer.read() {
             Ok(RouteAnswer::Done(DrainStatus { in_flight, .. })) => {
                 say(format_args!(
-                    "draining: {in_flight} call(s) in flight, no new ones; then it ends\n"
+                    "draining: {in_flight} call(s) in flight; the host takes no new ones, and ends after them\n"
                 ));
             }
             Ok(RouteAnswer::Refused { error }) => eprintln!("not draining: {}", error.message),

@@ -60,7 +60,7 @@ pub enum Command {
     /// Load the code on the disk into the running host and swap it in.
     #[command(after_help = "Example:\n  baton reload --dry-run && baton reload --wait")]
     Reload(reload::ReloadArgs),
-    /// Serve again what an earlier generation was made of; the newest five are kept.
+    /// Serve the code of an earlier generation again; the newest five are kept.
     #[command(after_help = "Example:\n  baton rollback        # the one before\n  baton rollback 3")]
     Rollback(rollback::RollbackArgs),
     /// Show the generations, the calls in flight, and the registration.
@@ -69,12 +69,12 @@ pub enum Command {
     /// `baton start` as a service of this machine: under launchd or systemd.
     #[command(after_help = service::HELP)]
     Service(service::ServiceArgs),
-    /// Go on with another binary: a new host loads, takes over, and the old one finishes its calls.
+    /// Replace the running binary: a new host loads and takes over, and the old one finishes its calls.
     #[command(
-        after_help = "Example:\n  baton upgrade                       # what was installed over the running one\n  baton upgrade ./target/release/baton"
+        after_help = "Example:\n  baton upgrade                       # the one that was installed over the running one\n  baton upgrade ./target/release/baton"
     )]
     Upgrade(upgrade::UpgradeArgs),
-    /// Stop being called, finish the calls in flight, and end.
+    /// Take no new calls, finish the calls in flight, and end the host.
     #[command(after_help = "Example:\n  baton drain --wait && echo ended")]
     Drain(drain::DrainArgs),
     /// A host under a supervisor; `baton start` starts it.
@@ -88,14 +88,13 @@ pub enum Command {
         #[arg(long)]
         listener: i32,
     },
-    /// Print every setting, its value, and the place that says so: a flag, a variable, baton.toml, or the default.
+    /// Print every setting, its value, and the source of the value: a flag, a variable, baton.toml, or the default.
     #[command(after_help = config::HELP)]
     Config(config::ConfigArgs),
-    /// Print the URL of the page that shows what the host does; of `baton start` one that opens it once,
-    /// within a minute.
+    /// Print the URL of the dashboard; for `baton start` a link that opens it once, within a minute.
     #[command(after_help = "Example:\n  xdg-open \"$(baton dashboard)\"")]
     Dashboard(dashboard::DashboardArgs),
-    /// Find out why something does not work: look at the project, this machine and Inngest, and say what to do.
+    /// Check the project, this machine and Inngest, and say what to do about each fault.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
     /// Run functions for a project's tests; the JavaScript library of the npm package starts it.

@@ -20,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub struct ReloadArgs {
-    /// Only see whether the code could be served; change nothing.
+    /// Check whether the code could be served, and change nothing.
     #[arg(long)]
     dry_run: bool,
     /// Load a new generation also when no file changed.
@@ -86,7 +86,7 @@ async fn tell_long_loads(socket: &Path) {
             let Some(stage) = generation.load_stage else {
                 continue;
             };
-            let line = format!("generation {} is still loading: it {stage}", generation.id);
+            let line = format!("generation {} is still loading: {stage}", generation.id);
             if line != told {
                 eprintln!("{line}");
                 told = line;
@@ -117,7 +117,8 @@ fn summary(report: &Report) -> String {
             if let Some(restored) = restored_from {
                 let _ = writeln!(
                     text,
-                    "  with the code of generation {restored}; what is on the disk serves again once it changes, or at `baton reload`"
+                    "  with the code of generation {restored}; the code on the disk serves again once it changes, or \
+                     after `baton reload`"
                 );
             }
             text.push_str(&changes(functions));

@@ -10,7 +10,7 @@ use super::reload;
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
-    /// The generation whose code is to be served. [default: the one that served before the current one]
+    /// The generation whose code to serve. [default: the one that served before the current one]
     generation: Option<u64>,
     #[command(flatten)]
     host: HostArgs,

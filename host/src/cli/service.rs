@@ -19,13 +19,13 @@ use crate::life::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
 use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
 
 pub(super) const HELP: &str = "Examples:
-  baton service print                          # what install would write
+  baton service print                          # the unit that install writes
   baton service install --port 3111            # for you: launchd's gui domain, or systemd's user manager
   sudo baton service install --run-as ada      # for the machine
   baton service install --no-socket            # the host opens the port: calls are refused while it is down
   baton service uninstall
 
-What --port and its like do not say, baton.toml says; secrets are in the environment file, never in the unit.";
+Settings without a flag come from baton.toml; secrets are in the environment file, never in the unit.";
 
 /// The folders of programs on this machine, before those that `--tools` adds.
 const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
@@ -102,7 +102,7 @@ struct DescribeArgs {
     /// Write the log to this file too; the host rotates it, which launchd does not do with its own.
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
-    /// A folder of programs that steps start, before the usual ones on PATH; may be given again.
+    /// Put this folder of programs before the usual ones on PATH; may be given again.
     #[arg(long, value_name = "FOLDER")]
     tools: Vec<PathBuf>,
     /// Have systemd or launchd listen on the port and hand it over: calls wait while the service is down or
@@ -112,7 +112,7 @@ struct DescribeArgs {
     /// Have the host open the port itself: calls are refused while the service is down or starts again.
     #[arg(long, overrides_with = "socket")]
     no_socket: bool,
-    /// The binary that the service starts. [default: this one]
+    /// Start this binary. [default: the one that runs this command]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 }
@@ -132,10 +132,11 @@ enum ServiceCommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Service(#[from] ServiceError),
-    #[error("cannot tell the working folder: {0}")]
+    #[error("cannot determine the working folder: {0}")]
+    #[diagnostic(help("Go to a folder that exists."))]
     WorkingFolder(#[source] std::io::Error),
     #[error("there is no binary at {path}: {error}", path = .path.display())]
-    #[diagnostic(help("Name the one that the service is to start with --binary."))]
+    #[diagnostic(help("Name the binary of the service with --binary."))]
     NoBinary { path: PathBuf, error: std::io::Error },
 }
 
@@ -261,8 +262,8 @@ fn describe(args: &DescribeArgs) -> Result<Service, ServiceCommandError> {
     match &file {
         Some(file) => private_file::check(file, &owner).map_err(ServiceError::from)?,
         None => note(
-            "no environment file: what functions and Inngest's SDK read (INNGEST_SIGNING_KEY, …) comes from \
-             --env-file, or [env] file in baton.toml",
+            "no environment file: functions and Inngest's SDK get their variables (INNGEST_SIGNING_KEY, …) from \
+             --env-file, or from [env] file in baton.toml",
         ),
     }
     tell_what_is_left_behind(&binary);
@@ -357,7 +358,7 @@ fn search_path(tools: &[PathBuf], here: &Path, manager: Manager) -> Result<Strin
 /// one who installs it. (Groups are not looked at: it is a note.)
 fn tell_who_cannot_read(owner: &Owner, paths: [&PathBuf; 2]) {
     if owner.uid == 0 {
-        note("the service will run as root, and so will every program that a step starts; --run-as names another user");
+        note("the service and every program that a step starts will run as root: name another user with --run-as");
         return;
     }
     let closed = |folder: &&Path| {
@@ -388,7 +389,7 @@ fn tell_what_is_left_behind(binary: &Path) {
         .collect();
     if !variables.is_empty() {
         note(&format!(
-            "set here, and not in the service: {}. Pass flags, or write it into baton.toml",
+            "set here, but not in the service: {}; pass flags, or write them into baton.toml",
             variables.join(", ")
         ));
     }
@@ -397,7 +398,7 @@ fn tell_what_is_left_behind(binary: &Path) {
         .any(|profile| binary.ends_with(Path::new(profile).join("baton")))
     {
         note(&format!(
-            "the service will start {}, which the next build replaces; --binary names another one",
+            "the service will start {}, which the next build replaces: name another binary with --binary",
             binary.display()
         ));
     }

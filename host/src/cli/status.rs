@@ -19,7 +19,7 @@ use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStat
 pub struct StatusArgs {
     #[command(flatten)]
     host: HostArgs,
-    /// Shows it anew each second, until the host ends.
+    /// Show the status again each second, until the host ends.
     #[arg(long, short)]
     watch: bool,
 }
@@ -97,7 +97,7 @@ fn generation_lines(generation: &GenerationStatus) -> String {
     let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {calls} in flight");
     let _ = writeln!(text, "{}", line.trim_end());
     if let Some(stage) = &generation.load_stage {
-        let _ = writeln!(text, "        its load {stage}");
+        let _ = writeln!(text, "        loading: {stage}");
     }
     if let Some(restored) = generation.restored_from {
         let why = match generation.reason {
@@ -120,7 +120,7 @@ fn generation_lines(generation: &GenerationStatus) -> String {
     for isolate in &generation.isolates {
         let id = isolate.id.0;
         if let Some(event) = &isolate.finishes_for {
-            let _ = writeln!(text, "        isolate {id} finishes what its code does at {event}");
+            let _ = writeln!(text, "        isolate {id} finishes its work for the event {event}");
         }
         if isolate.blocked_ms > 0 {
             let seconds = seconds(isolate.blocked_ms);

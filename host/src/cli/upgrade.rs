@@ -16,7 +16,7 @@ use crate::supervisor::UpgradeReport;
 
 #[derive(Debug, Args)]
 pub struct UpgradeArgs {
-    /// The binary to go on with. [default: the one that is where the running one was started from]
+    /// The new binary. [default: the file from which the running one was started]
     binary: Option<PathBuf>,
     #[command(flatten)]
     host: HostArgs,
@@ -27,7 +27,7 @@ pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
         Ok(None) => String::new(),
         Ok(Some(binary)) => json!({ "binary": binary }).to_string(),
         Err(error) => {
-            eprintln!("cannot tell where the binary is: {error}");
+            eprintln!("cannot find the binary: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -212,11 +212,12 @@ pub const KEYS: [&str; 24] = [
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ConfigFileError {
     #[error("cannot read {path}: {error}", path = .path.display())]
+    #[diagnostic(help("Make it a file of UTF-8 text that this user can read, or remove it."))]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{path}: {message}", path = .path.display())]
-    #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
+    #[diagnostic(help("Correct the line; docs/configuration.md lists the keys, their values and defaults."))]
     Invalid { path: PathBuf, message: String },
-    #[error("{path}: there is no key {key:?}{nearest}", path = .path.display(),
+    #[error("{path}: unknown key {key:?}{nearest}", path = .path.display(),
             nearest = nearest(.key).map(|key| format!(", did you mean {key:?}?")).unwrap_or_default())]
     #[diagnostic(help("Known keys: {}", KEYS.join(", ")))]
     UnknownKey { path: PathBuf, key: String },
@@ -240,7 +241,10 @@ impl ConfigFile {
         };
         let invalid = |error: toml::de::Error| ConfigFileError::Invalid {
             path: path.clone(),
-            message: error.to_string().trim_end().to_owned(),
+            message: error
+                .to_string()
+                .trim_end()
+                .replace("expected u16", "expected a number from 0 to 65535"),
         };
         let table: toml::Table = text.parse().map_err(invalid)?;
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -359,7 +363,7 @@ fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Stri
 fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Option::<String>::deserialize(deserializer)? {
         Some(path) if !path.starts_with('/') => Err(serde::de::Error::custom(format!(
-            "{path:?} is no path: it begins with a slash, as \"/api/inngest\" does"
+            "expected a path that begins with a slash, as \"/api/inngest\", got {path:?}"
         ))),
         path => Ok(path),
     }
@@ -421,7 +425,7 @@ mod tests {
         for (text, named) in [
             ("watch = \"often\"", "watch"),
             ("watch = 1", "or a table with mode, include and ignore"),
-            ("[watch]\ninclude = [\"a[\"]", "\"a[\" is no glob"),
+            ("[watch]\ninclude = [\"a[\"]", "\"a[\" is not a glob"),
             ("[watch]\nignore = [\"../a\"]", "leads out of the project"),
             ("[watch]\nincludes = []", "includes"),
         ] {
@@ -500,19 +504,19 @@ mod tests {
                 .unwrap_err()
                 .contains("did you mean \"drain_timeout\"?")
         );
-        assert!(read("xyz = 1").unwrap_err().ends_with("there is no key \"xyz\""));
+        assert!(read("xyz = 1").unwrap_err().ends_with("unknown key \"xyz\""));
     }
 
     #[test]
     fn a_wrong_value_is_an_error() {
-        assert!(read("hold = \"soon\"").unwrap_err().contains("is no duration"));
+        assert!(read("hold = \"soon\"").unwrap_err().contains("expected a duration"));
         assert!(read("port = \"eighty\"").is_err());
         assert!(read("port = [").is_err());
         assert!(read("isolates = 0").is_err());
         assert!(
             read("[inngest]\nserve_path = \"jobs\"")
                 .unwrap_err()
-                .contains("is no path")
+                .contains("expected a path")
         );
         assert!(
             read("[env]\nfiel = \".env\"")

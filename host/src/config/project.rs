@@ -21,8 +21,8 @@ pub enum ProjectError {
     #[error("no package.json in {folder} or above it", folder = .0.display())]
     #[diagnostic(help("Go to the project's folder, or make a project in this one with `baton init`."))]
     NoPackageJson(PathBuf),
-    #[error("nothing says where the functions are: no PATH was given, {root} has no baton.toml with a path, \
-             and none of these folders exists in it: {folders}", root = .0.display(), folders = USUAL_FOLDERS.join(", "))]
+    #[error("cannot find the functions: no PATH was given, {root} has no baton.toml with a path, and none of these \
+             folders exists in it: {folders}", root = .0.display(), folders = USUAL_FOLDERS.join(", "))]
     #[diagnostic(help(
         "Name the folder, `baton dev path/to/functions`, or make one with a first function: `baton init`."
     ))]

@@ -37,27 +37,30 @@ pub enum StateError {
     #[diagnostic(help("Make it writable, or name another one with --state-dir or BATON_STATE_DIR."))]
     Unwritable { path: PathBuf, error: io::Error },
     #[error(
-        "the state folder {path} is that of the user with the id {owner}, and this process runs as {own}",
+        "the state folder {path} belongs to the user with the id {owner}, and this process runs as {own}",
         path = .path.display()
     )]
     #[diagnostic(help("Start it as that user (sudo -u), or name another folder with --state-dir or BATON_STATE_DIR."))]
     Foreign { path: PathBuf, owner: u32, own: u32 },
     #[error("this project already has a host, {owner} (state folder {path})", path = .path.display())]
-    #[diagnostic(help("Use it: `baton reload`, `baton status`. Or end it first."))]
+    #[diagnostic(help("Use that host (`baton reload`, `baton status`), or end it first."))]
     Taken { path: PathBuf, owner: String },
-    #[error("others may write to the state folder {path}, and it cannot be closed to them: {error}", path = .path.display())]
-    #[diagnostic(help("Close it: `chmod go-w {}`, or name another one with --state-dir or BATON_STATE_DIR.", .path.display()))]
+    #[error("cannot close the state folder {path}, to which other users may write: {error}", path = .path.display())]
+    #[diagnostic(help("Run `chmod go-w {}`, or name another one with --state-dir or BATON_STATE_DIR.", .path.display()))]
     Open { path: PathBuf, error: io::Error },
-    #[error("the admin token is not believed: {0}")]
+    #[error("the admin token is not safe: {0}")]
     #[diagnostic(help("Remove the file: the host makes another token, which only its owner can read."))]
     Token(OwnershipError),
-    #[error("the admin token in {path} has {length} characters, and could be guessed", path = .path.display())]
-    #[diagnostic(help("Write {SHORTEST_TOKEN} or more into it, or remove the file: the host makes another token."))]
+    #[error("the admin token in {path} has only {length} characters, and could be guessed", path = .path.display())]
+    #[diagnostic(help("Write {SHORTEST_TOKEN} or more characters into it, or remove it: the host makes another."))]
     ShortToken { path: PathBuf, length: usize },
-    #[error("the path of the state folder {path} is too long for a socket, and no other place can be had: {error}", path = .path.display())]
+    #[error(
+        "the path of the state folder {path} is too long for a socket, and no other folder can be used: {error}",
+        path = .path.display()
+    )]
     #[diagnostic(help("Name a shorter one with --state-dir or BATON_STATE_DIR."))]
     NoSocketFolder { path: PathBuf, error: io::Error },
-    #[error("neither HOME nor XDG_STATE_HOME says where state is kept")]
+    #[error("cannot find a state folder: neither HOME nor XDG_STATE_HOME is set")]
     #[diagnostic(help("Name a folder with --state-dir or BATON_STATE_DIR."))]
     NoHome,
 }
@@ -180,7 +183,7 @@ impl StateFolder {
                 return Err(StateError::Taken {
                     path: self.0.clone(),
                     owner: if owner.is_empty() {
-                        "of an unknown process".to_owned()
+                        "an unknown process".to_owned()
                     } else {
                         format!("process {owner}")
                     },

@@ -38,7 +38,7 @@ fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
                 "{glob:?} leads out of the project: write it relative to its root, as \"prompts/**/*.md\""
             )));
         }
-        watch::check_glob(glob).map_err(|reason| Error::custom(format!("{glob:?} is no glob: {reason}")))?;
+        watch::check_glob(glob).map_err(|reason| Error::custom(format!("{glob:?} is not a glob: {reason}")))?;
     }
     Ok(globs)
 }

@@ -53,7 +53,7 @@ struct Writer {
 impl History {
     /// Reads the generations that an earlier host kept. A store that cannot be read counts as empty.
     pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, project: Project) -> Self {
-        let restored = blocking::run("reading the kept sources", READ_WITHIN, move || {
+        let restored = blocking::run("reading the kept generations", READ_WITHIN, move || {
             let kept = store.load();
             let restored = kept.into_iter().filter_map(|kept| restore(&kept, &*engine, &project));
             (restored.collect(), store)
@@ -69,7 +69,7 @@ impl History {
                 }
             }
             Err(error) => {
-                error!(%error, "what earlier hosts kept cannot be read");
+                error!(%error, "cannot read the kept generations");
                 Self::default()
             }
         }
@@ -191,7 +191,7 @@ fn restore(kept: &StoredGeneration, engine: &dyn Engine, project: &Project) -> O
             sources,
         }),
         Err(error) => {
-            warn!(generation = kept.id.0, error, "kept sources are not used");
+            warn!(generation = kept.id.0, error, "cannot use a kept generation");
             None
         }
     }
@@ -228,7 +228,7 @@ fn write(store: &Store, PastGeneration { id, git, sources }: PastGeneration) {
         Err(error) => warn!(
             generation = id.0,
             %error,
-            "the sources cannot be kept on the disk: a host that starts on broken code will not have them"
+            "cannot keep the generation on the disk: a host that starts on broken code will not have it"
         ),
     }
 }

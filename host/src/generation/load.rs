@@ -141,7 +141,7 @@ impl RunningLoad {
             });
             // A comparison without an outcome is settled by a load.
             compared.await.unwrap_or_else(|error| {
-                warn!(%error, "the files could not be compared with what serves: loading them");
+                warn!(%error, "cannot compare the files with the current generation: loading them");
                 DiskComparison::Changed
             })
         };
@@ -257,7 +257,7 @@ pub(super) fn panicked() -> LoadError {
     LoadError {
         kind: LoadErrorKind::System,
         message: "the load panicked".to_owned(),
-        help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
+        help: Some("This is a bug in Baton: please report it with the log above.".to_owned()),
         ..LoadError::default()
     }
 }
@@ -302,7 +302,7 @@ async fn load(
         let read = begin.await.unwrap_or_else(|error| {
             Err(LoadError {
                 kind: LoadErrorKind::System,
-                message: format!("the project's folder could not be read: {error}"),
+                message: format!("cannot read the project's folder: {error}"),
                 ..LoadError::default()
             })
         });

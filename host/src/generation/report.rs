@@ -77,10 +77,7 @@ impl RollbackRefusal {
             None => "no generation served before the current one".to_owned(),
         };
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        let help = format!(
-            "Kept is the code of the generations that served last: {}.",
-            kept.join(", ")
-        );
+        let help = format!("Choose one of the kept generations: {}.", kept.join(", "));
         Self { message, help }
     }
 }

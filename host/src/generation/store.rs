@@ -107,7 +107,7 @@ impl Store {
         for id in self.ids() {
             match self.load_one(id, &mut read) {
                 Ok(one) => kept.push(one),
-                Err(error) => warn!(generation = id.0, %error, "kept sources are damaged: they are not used"),
+                Err(error) => warn!(generation = id.0, %error, "cannot use a kept generation: it is damaged"),
             }
         }
         kept
@@ -116,7 +116,7 @@ impl Store {
     fn load_one(&self, id: GenerationId, read: &mut BTreeMap<String, Arc<[u8]>>) -> io::Result<StoredGeneration> {
         let record: Record = serde_json::from_slice(&fs::read(self.record_path(id))?)?;
         if record.format != FORMAT || record.hash != hash_of(record.description.as_bytes()) {
-            return Err(io::Error::other("its description is not what was written"));
+            return Err(io::Error::other("its description is damaged"));
         }
         let mut files = BTreeMap::new();
         for hash in record.files {
@@ -125,7 +125,7 @@ impl Store {
                 None => {
                     let bytes = fs::read(self.folder.join("files").join(&hash))?;
                     if hash_of(&bytes) != hash {
-                        return Err(io::Error::other(format!("file {hash} is not what was written")));
+                        return Err(io::Error::other(format!("its file {hash} is damaged")));
                     }
                     let bytes: Arc<[u8]> = bytes.into();
                     read.insert(hash.clone(), bytes.clone());

@@ -108,7 +108,7 @@ impl Screen {
             }
             Outcome::Unchanged { generation, .. } if self.progress.rejected => self.terminal.line(
                 Sign::Good,
-                &format!("generation {generation} still serves, and is what is on the disk again"),
+                &format!("generation {generation} still serves, and has the code on the disk again"),
             ),
             Outcome::NotKept { error, .. } => self.terminal.line(Sign::Bad, &error.message),
             Outcome::Unchanged { .. } | Outcome::Checked { .. } | Outcome::ShuttingDown | Outcome::HandedOver => return,
@@ -202,7 +202,7 @@ impl Screen {
         if let Some((id, stage)) = &loading
             && self.progress.stage != loading
         {
-            let text = format!("generation {id} is still loading: it {stage}\n");
+            let text = format!("generation {id} is still loading: {stage}\n");
             self.terminal
                 .print(&format!("  {}", self.terminal.paint(TextLook::Faint, &text)));
             self.progress.stage = loading;
@@ -237,7 +237,7 @@ impl Screen {
         let is_dev_server_awaited = status.dev == Some(true) && status.error_kind == Some(FailureKind::Unreachable);
         match status.state {
             RegistrationState::Unregistered if is_dev_server_awaited => format!(
-                "nobody at {inngest} yet. Start it: {}",
+                "no server at {inngest} yet. Start it: {}",
                 self.terminal
                     .paint(TextLook::Strong, &format!("npx inngest-cli@latest dev -u {}", self.url))
             ),

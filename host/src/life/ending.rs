@@ -46,7 +46,7 @@ impl Host {
             Ending::Drain(reason) => {
                 info!(
                     reason,
-                    in_flight, "ending: no new calls, the ones in flight are finished"
+                    in_flight, "ending: no new calls are taken, calls in flight finish"
                 );
                 // Callers that wait for a reload are answered, too.
                 self.keeper.resume(None);
@@ -55,7 +55,7 @@ impl Host {
             Ending::Leave(reason) => {
                 info!(
                     reason,
-                    in_flight, "ending: the calls in flight are finished, another host gets the next"
+                    in_flight, "ending: calls in flight finish, another host takes new ones"
                 );
                 self.stops_accepting().await;
                 let _ = tokio::time::timeout(FREEZE_WITHIN, self.keeper.freeze()).await;
@@ -157,7 +157,7 @@ async fn tell_what_is_waited_for(table: &Table, room: &Room) -> Infallible {
             calls,
             streams,
             connections = census.reading + census.answering,
-            "waiting for what is not finished"
+            "waiting for unfinished work"
         );
         for (generation, call) in waiting.iter().take(NAMED_WAITING) {
             info!(

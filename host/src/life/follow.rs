@@ -82,7 +82,7 @@ async fn start(polling: Polling) -> (FileWatch, Changes) {
         match FileWatch::start(polling) {
             Ok(started) => return started,
             Err(error @ WatchError::Thread(_)) => {
-                error!(%error, ?wait, "files are not watched yet: reload by `baton reload`");
+                error!(%error, ?wait, "cannot watch files yet: reload with `baton reload`");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
@@ -178,8 +178,8 @@ async fn files(
 /// Checks changed settings. They do not apply yet: the host reads its settings when it starts.
 fn check_settings(root: &Path) {
     match ConfigFile::read(root) {
-        Ok(_) => info!("baton.toml changed: it applies when the host is started again"),
-        Err(error) => warn!(%error, "baton.toml cannot be used: the host would not start with it"),
+        Ok(_) => info!("baton.toml changed: restart the host to apply it"),
+        Err(error) => warn!(%error, "baton.toml is not valid: the host would not start with it"),
     }
 }
 
@@ -188,7 +188,7 @@ async fn commits(watch: &FileWatch, mut changes: Changes, root: &Path, require_c
     if served.is_none() {
         warn!(
             folder = %root.display(),
-            "no commit is checked out here: reload by `baton reload`, or watch files"
+            "no commit is checked out here: reload with `baton reload`, or watch files"
         );
     }
     // The last state that was told, so that a dirty tree is told once.

@@ -117,11 +117,11 @@ impl Host {
         announcement::listening(address, &project, state.path(), occasion);
         if let Some(file) = unnamed.filter(|_| matches!(mode, Mode::Dev)) {
             let file = file.display();
-            info!(%file, help = NAME_THE_ENV_FILE, "an environment file is there, and nothing reads it");
+            info!(%file, help = NAME_THE_ENV_FILE, "an environment file exists, but no setting names it");
         }
         if let Some(inspector) = &inspector {
             let address = inspector.address;
-            info!(%address, "debuggers may attach: chrome://inspect, or an editor as to Node");
+            info!(%address, "debuggers may attach: use chrome://inspect, or an editor as for Node");
         }
         let table = Arc::new(Table::new(pin));
         let given = supervised.as_ref().and_then(|(_, beginning)| beginning.before.newest);

@@ -19,8 +19,8 @@ const DEFAULT_LOG_KEEP: usize = 14;
 #[derive(Debug, Args)]
 #[allow(missing_docs, reason = "clap would take it for a help text")]
 pub struct ServeArgs {
-    /// A folder of functions or an entry file. Without it: what baton.toml says, else functions/,
-    /// src/functions/, inngest/ or src/inngest/.
+    /// A folder of functions or an entry file. [default: path in baton.toml, else functions/,
+    /// src/functions/, inngest/ or src/inngest/]
     pub(crate) path: Option<PathBuf>,
     /// Listen on this port; 0 picks a free one. [default: 3111]
     #[arg(long, env = "PORT")]
@@ -63,28 +63,28 @@ pub struct ServeArgs {
     /// End the isolate of a call that uses more processor time than this. [default: no limit]
     #[arg(long, env = "BATON_CPU_LIMIT", value_parser = parse_duration)]
     pub(crate) cpu_limit: Option<Duration>,
-    /// A file of NAME=value lines for the functions' process.env, read for each generation anew; what the
-    /// host's environment says comes first.
+    /// Add this file of NAME=value lines to the functions' process.env, read again for each generation; the
+    /// host's environment comes first.
     #[arg(long, env = "BATON_ENV_FILE", value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// Reload at these changes on the disk: of any file that was read, of the commit that is checked out, or none.
     /// [default: files for dev, off for start]
     #[arg(long, env = "BATON_WATCH", value_name = "WHAT")]
     pub(crate) watch: Option<WatchMode>,
-    /// The same as --watch off, whatever else says otherwise.
+    /// Same as --watch off; overrides every other setting.
     #[arg(long)]
     pub(crate) no_watch: bool,
     /// With --watch git-ref: serve a commit only while no file differs from it.
     #[arg(long, env = "BATON_REQUIRE_CLEAN", value_parser = BoolishValueParser::new())]
     pub(crate) require_clean: bool,
-    /// Look at the files every second instead of waiting for the system to tell; where files are on
-    /// another machine (NFS and others) this is done anyway.
+    /// Look at the files every second instead of waiting for events of the system; files on another
+    /// machine (NFS and others) are always polled.
     #[arg(long, env = "BATON_POLL", value_parser = BoolishValueParser::new())]
     pub(crate) poll: bool,
-    /// Let debuggers attach, on this machine only: chrome://inspect, or VS Code as to Node. [default port: 9229]
+    /// Let debuggers attach, on this machine only: chrome://inspect, or VS Code as for Node. [default port: 9229]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]
     pub(crate) inspect: Option<u16>,
-    /// Log each call too.
+    /// Log each call.
     #[arg(long, short)]
     pub(crate) verbose: bool,
     /// Log a call that takes longer than this. [default: 1m]
@@ -108,7 +108,7 @@ pub struct ServeArgs {
     /// Keep a run pinned for this long after its last call. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pub(crate) pin_ttl: Option<Duration>,
-    /// Register the functions at Inngest, whenever there is something new to tell. [default: auto]
+    /// Register the functions at Inngest whenever there is something new to register. [default: auto]
     #[arg(long, env = "BATON_REGISTER", value_name = "WHETHER")]
     pub(crate) register: Option<RegisterMode>,
 }
@@ -140,6 +140,6 @@ impl ServeArgs {
 fn parse_count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err(format!("{text:?} is no number above 0")),
+        _ => Err(format!("expected a number above 0, got {text:?}")),
     }
 }

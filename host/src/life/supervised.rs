@@ -146,7 +146,7 @@ async fn serve(
                 supervised.say(FromHost::Accepting);
             }
             Some(ToHost::HandedOver) => return Ending::HandedOver,
-            Some(ToHost::Drain) => return Ending::Drain("the supervisor ends"),
+            Some(ToHost::Drain) => return Ending::Drain("the supervisor is ending"),
             Some(ToHost::EndNow) => return Ending::Now("the supervisor was told to end now"),
             None => {
                 supervised.orphaned();

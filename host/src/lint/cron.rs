@@ -26,8 +26,7 @@ fn one(function: &Function, cron: &str) -> Option<Warning> {
             function,
             Some(cron),
             format!("{id} has the cron {cron:?}, which is never due: there is no such day"),
-            "Write a day that there is; for the last of a month: `0 0 1 * *`, which is the first of the next."
-                .to_owned(),
+            "Write a day that exists; for the end of a month use the first day of the next: `0 0 1 * *`.".to_owned(),
         ),
         CronError::Invalid(reason) => warning(
             "cron_invalid",
@@ -48,7 +47,7 @@ fn check(cron: &str) -> Option<CronError> {
     };
     let fields = fields.trim();
     let Ok(zone) = TimeZone::get(zone) else {
-        return Some(CronError::Invalid(format!("there is no time zone {zone}")));
+        return Some(CronError::Invalid(format!("unknown time zone {zone}")));
     };
     if fields.starts_with("@every ") {
         return None;

@@ -19,7 +19,7 @@ pub(super) fn look(function: &Function) -> Vec<Warning> {
                 function.id
             );
             let help =
-                "Write an expression over the event, `event.data.userId`; a text has quotes within, `\"'all'\"`.";
+                "Write an expression over the event, `event.data.userId`; put a string in inner quotes, `\"'all'\"`.";
             warning(
                 "expression_invalid",
                 function,
@@ -76,6 +76,6 @@ fn check(expression: &str) -> Option<String> {
         unknown.retain(|name| !KNOWN.contains(name) && !name.starts_with('@'));
         unknown.sort_unstable();
         let first = unknown.first()?;
-        Some(format!("it knows no {first:?}, only {}", KNOWN.join(", ")))
+        Some(format!("unknown name {first:?}, expected {}", KNOWN.join(", ")))
     })
 }

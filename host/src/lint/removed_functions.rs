@@ -44,7 +44,7 @@ pub(super) fn look(before: &ServingCode<'_>, new: &Manifest) -> Vec<Warning> {
                 None,
                 format!(
                     "{id} is called {} now: for Inngest it is another function, and runs of {id} that sleep or wait \
-                     will call an id that no code has{alive}",
+                     will call an id that no function has{alive}",
                     successor.id
                 ),
                 format!("Keep the id and change `name`, or keep a function {id} until its runs are over."),
@@ -53,8 +53,8 @@ pub(super) fn look(before: &ServingCode<'_>, new: &Manifest) -> Vec<Warning> {
                 "function_gone",
                 function,
                 None,
-                format!("{id} is gone: runs of it that sleep or wait will call an id that no code has{alive}"),
-                "Keep it, without triggers, until its runs are over; or cancel them in Inngest.".to_owned(),
+                format!("{id} is gone: runs of it that sleep or wait will call an id that no function has{alive}"),
+                "Keep the function without triggers until its runs are over, or cancel them in Inngest.".to_owned(),
             ),
         });
     }

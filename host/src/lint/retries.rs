@@ -46,10 +46,10 @@ fn unsaid(function: &Function) -> Option<Warning> {
         (None, None) => return None,
     };
     let message = format!(
-        "{} says nothing about retries, and {why}: Inngest's default is 4, so that its work may be done five times",
+        "{} does not set retries, and {why}: Inngest's default is 4, so its work may be done five times",
         function.id
     );
-    let help = "Write how often it is worth it: `retries: 2`. For all functions: default_retries below [functions] in \
+    let help = "Set the number, such as `retries: 2`; for all functions, set default_retries below [functions] in \
                 baton.toml.";
     Some(warning("retries_unsaid", function, None, message, help.to_owned()))
 }

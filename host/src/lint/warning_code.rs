@@ -30,8 +30,8 @@ pub fn parse_code(text: &str) -> Result<WarningCode, String> {
         .filter(|(score, _)| *score > 0.7)
         .max_by(|one, other| one.0.total_cmp(&other.0));
     Err(match nearest {
-        Some((_, code)) => format!("there is no warning {text:?}, did you mean {code:?}?"),
-        None => format!("there is no warning {text:?}; there are {}", CODES.join(", ")),
+        Some((_, code)) => format!("unknown warning {text:?}, did you mean {code:?}?"),
+        None => format!("unknown warning {text:?}: expected one of {}", CODES.join(", ")),
     })
 }
 

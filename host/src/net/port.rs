@@ -16,17 +16,17 @@ pub enum ListenError {
     #[error("port {port} is in use by {owner}")]
     #[diagnostic(help("End that process, or choose another port with --port."))]
     PortTaken { port: u16, owner: String, pid: Option<u32> },
-    #[error("port {port} is for root alone on this machine")]
+    #[error("cannot listen on port {port}: only root may use it on this machine")]
     #[diagnostic(help("Choose a port above 1023 with --port, or let systemd or launchd pass the socket."))]
     PortForbidden { port: u16 },
     #[error("cannot listen on {address}: {error}")]
     #[diagnostic(help("Choose another port with --port."))]
     Tcp { address: SocketAddr, error: io::Error },
-    #[error("what was passed to be listened on is no TCP socket: {0}")]
-    #[diagnostic(help("Let the service listen on a TCP port: ListenStream=3111 for systemd."))]
+    #[error("cannot listen on the passed socket: it is not a TCP socket: {0}")]
+    #[diagnostic(help("Pass a TCP port: ListenStream=3111 for systemd."))]
     NotASocket(#[source] io::Error),
-    #[error("{0} sockets were passed to be listened on, of which one can be served")]
-    #[diagnostic(help("Let the socket unit have one ListenStream=, the property list one SockNodeName."))]
+    #[error("cannot listen on {0} passed sockets: the host serves one")]
+    #[diagnostic(help("Leave one ListenStream= in the socket unit, or one SockNodeName in the property list."))]
     TooManySockets(usize),
     #[error("cannot make the control socket {path}: {error}", path = .path.display())]
     #[diagnostic(help("Name another state folder with --state-dir or BATON_STATE_DIR."))]

@@ -40,7 +40,7 @@ pub fn swallow(also: &[SignalKind]) {
     for kind in all.chain(also.iter().copied()) {
         // A handler stays for as long as the process lives, even when nobody listens.
         if let Err(error) = signal(kind) {
-            tracing::debug!(%error, signal = kind.as_raw_value(), "a signal keeps its default");
+            tracing::debug!(%error, signal = kind.as_raw_value(), "cannot handle a signal: it keeps its default");
         }
     }
 }

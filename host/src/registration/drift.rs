@@ -51,15 +51,12 @@ impl fmt::Display for Difference {
         let (expected, held) = (&self.expected, &self.held);
         match self.kind {
             DifferenceKind::Missing => write!(f, "Inngest does not know {what}"),
-            DifferenceKind::Extra => write!(f, "Inngest still has {what}, which the code has not"),
-            DifferenceKind::Url => write!(f, "Inngest calls {what} at {held}, and not at {expected}"),
-            DifferenceKind::Triggers => write!(f, "Inngest has other triggers for {what}: {held}, and not {expected}"),
-            DifferenceKind::Retries => write!(f, "Inngest has {held} retries for {what}, and not {expected}"),
+            DifferenceKind::Extra => write!(f, "Inngest still has {what}, which the code does not have"),
+            DifferenceKind::Url => write!(f, "Inngest calls {what} at {held}, not at {expected}"),
+            DifferenceKind::Triggers => write!(f, "Inngest has other triggers for {what}: {held}, not {expected}"),
+            DifferenceKind::Retries => write!(f, "Inngest has {held} retries for {what}, not {expected}"),
             DifferenceKind::Concurrency => {
-                write!(
-                    f,
-                    "Inngest has another concurrency for {what}: {held}, and not {expected}"
-                )
+                write!(f, "Inngest has another concurrency for {what}: {held}, not {expected}")
             }
             DifferenceKind::Error => write!(f, "Inngest says of {what}: {held}"),
         }

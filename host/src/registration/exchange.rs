@@ -62,7 +62,7 @@ async fn register_app(generation: &Generation, subject: &Subject, app: &AppSubje
         Ok(Ok(_)) => Err(InngestFailure::new(FailureKind::Refused, "the SDK's answer streams")),
         Ok(Err(error)) => Err(InngestFailure::new(FailureKind::NoIsolate, error.to_string())),
         Err(_) => {
-            let text = format!("no isolate has answered for {ISOLATE_LIMIT:?}");
+            let text = format!("no isolate answered within {ISOLATE_LIMIT:?}");
             Err(InngestFailure::new(FailureKind::NoIsolate, text))
         }
     }

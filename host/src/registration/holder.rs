@@ -72,7 +72,7 @@ async fn ask_at(url: &str) -> HolderReading {
     };
     match tokio::time::timeout(ANSWER_LIMIT, asked).await {
         Ok(reading) => reading,
-        Err(_) => HolderReading::Unheard(format!("{url} has not answered for {ANSWER_LIMIT:?}")),
+        Err(_) => HolderReading::Unheard(format!("{url} did not answer within {ANSWER_LIMIT:?}")),
     }
 }
 

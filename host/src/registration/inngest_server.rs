@@ -46,7 +46,7 @@ impl Inngest {
         let uri: Uri = self
             .api
             .parse()
-            .map_err(|error| unreachable(format!("that is no URL ({error})")))?;
+            .map_err(|error| unreachable(format!("that is not a URL ({error})")))?;
         let host = uri
             .host()
             .ok_or_else(|| unreachable("the URL has no host".to_owned()))?;
@@ -85,7 +85,7 @@ impl Inngest {
                 Err(InngestFailure::new(FailureKind::Unreachable, text))
             }
             Err(_) => {
-                let text = format!("{} has not answered for {ANSWER_LIMIT:?}", self.api);
+                let text = format!("{} did not answer within {ANSWER_LIMIT:?}", self.api);
                 Err(InngestFailure::new(FailureKind::Silent, text))
             }
         }

@@ -24,7 +24,7 @@ pub fn flaw(key: &str) -> Option<&'static str> {
     }
     match decoded(secret) {
         Some(_) => None,
-        None => Some("what follows its prefix is no hexadecimal number of an even length"),
+        None => Some("the part after its prefix is not a hexadecimal number of even length"),
     }
 }
 

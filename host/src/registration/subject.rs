@@ -49,16 +49,17 @@ pub(super) struct AppSubject {
 /// The reason why nothing is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OffReason {
-    #[error("it is switched off")]
+    #[error("registration is switched off")]
     Unwanted,
     #[error("no generation serves yet")]
     NoGeneration,
-    #[error("the host ends: another one registers")]
+    #[error("the host is ending: another one registers")]
     NotCurrent,
-    #[error("the fetch export tells no Inngest functions at {0}")]
+    #[error("the fetch export lists no Inngest functions at {0}")]
     NoFunctions(String),
     #[error(
-        "{api} cannot reach {address}: say what it can reach, with INNGEST_SERVE_ORIGIN, or serve_origin below [inngest] in baton.toml"
+        "{api} cannot reach {address}: set INNGEST_SERVE_ORIGIN, or serve_origin below [inngest] in baton.toml, to an \
+         address that it can reach"
     )]
     NoOrigin { api: String, address: String },
     #[error("there is no signing key for {api}: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for a dev server")]
@@ -218,11 +219,12 @@ impl UnsignedReason {
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::DevMode => (
-                "the functions are in dev mode: whoever reaches the port can run them, for nobody checks signatures",
+                "the functions are in dev mode: whoever reaches the port can run them, because signatures are not \
+                 checked",
                 "Set INNGEST_SIGNING_KEY, and take INNGEST_DEV out of the environment and `isDev` out of the client.",
             ),
             Self::NoKey => (
-                "there is no signing key: it cannot be checked that calls are Inngest's",
+                "there is no signing key: calls cannot be verified to be Inngest's",
                 "Set INNGEST_SIGNING_KEY.",
             ),
         }

@@ -257,7 +257,7 @@ impl RegistrationTask {
                     && self.subject.as_ref().is_ok_and(|subject| subject.dev)
                     && *told != LastLogged::Registered;
                 if quiet {
-                    info!(error, "not registered yet: it is once there is an Inngest");
+                    info!(error, "not registered yet: waiting for an Inngest server");
                 } else {
                     warn!(
                         error,
@@ -276,13 +276,13 @@ impl RegistrationTask {
                 info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
             LastLogged::Drifted(differences) => {
-                warn!(generation, "Inngest holds something else than the code: {differences}");
+                warn!(generation, "Inngest has other functions than the code: {differences}");
             }
             LastLogged::Elsewhere(urls) => {
                 let url = urls.first();
                 info!(
                     generation,
-                    url, "another host is registered at Inngest: this one registers when that one does not answer"
+                    url, "another host is registered at Inngest: this host registers when that one does not answer"
                 );
             }
         }

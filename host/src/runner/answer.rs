@@ -50,7 +50,7 @@ impl Answer {
             ));
         }
         let Ok(body) = body else {
-            return failed(error("UnreadableAnswer", "the SDK's answer is no JSON"));
+            return failed(error("UnreadableAnswer", "the SDK's answer is not valid JSON"));
         };
         match raw.status {
             wire::STREAMED if let Some(streamed) = StreamedAnswer::read(&raw.body) => {
@@ -111,7 +111,7 @@ fn error_of(status: u16, body: Option<Value>, bytes: &[u8]) -> Value {
         },
         Some(body) if body["message"].is_string() && status == 401 => error(
             "Unauthorized",
-            "the SDK wants signed calls: its client is in cloud mode, and `baton invoke` signs none. Serve with \
+            "the SDK expects signed calls: its client is in cloud mode, and `baton invoke` does not sign. Serve with \
              INNGEST_DEV=1 (`baton dev` does), or leave `isDev: false` out of the client's options",
         ),
         Some(body) if body["message"].is_string() => body,

@@ -66,7 +66,7 @@ pub fn router(sessions: Arc<InboxSessions>) -> Router {
         .route("/v0/runs/{run}/batch", get(batch))
         .route("/v0/runs/{run}/actions", get(steps))
         .route("/fn/register", any(async || Json(json!({"ok": true}))))
-        .fallback(async || refused(StatusCode::NOT_FOUND, "`baton invoke` is no Inngest server"))
+        .fallback(async || refused(StatusCode::NOT_FOUND, "`baton invoke` is not an Inngest server"))
         // Events may be many.
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(sessions)

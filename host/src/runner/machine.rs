@@ -315,7 +315,7 @@ impl Machine {
         }
         let over = self.open.is_empty() && self.discovery == Discovery::Idle && !retried && !self.ended;
         if over {
-            let message = "the function neither ends nor waits: its promise waits for something that is no step";
+            let message = "the function neither ends nor waits: its promise waits for something that is not a step";
             self.end(RunOutcome::Failed(answer::error("NothingToDo", message)), effects);
         }
     }

@@ -116,7 +116,7 @@ impl Mocks {
                 }
                 .boxed()
             }
-            (Mock::Asked, None) => given(Err(error("MockError", "nobody answers for this mock"))),
+            (Mock::Asked, None) => given(Err(error("MockError", "the tests do not answer for this mock"))),
         })
     }
 
@@ -182,7 +182,7 @@ pub fn outcome(wait: &Wait, reply: Reply) -> Value {
 fn event(name: &str, mut output: Value) -> Value {
     let Some(fields) = output.as_object_mut().filter(|fields| fields.contains_key("data")) else {
         let message =
-            format!("the mock of a wait for {name:?} is no event: give {{\"data\": {{…}}}}, or null for a timeout");
+            format!("the mock of a wait for {name:?} is not an event: give {{\"data\": {{…}}}}, or null for a timeout");
         return json!({ "error": error("MockError", &message) });
     };
     let given = fields.get("name").and_then(Value::as_str).unwrap_or(name).to_owned();

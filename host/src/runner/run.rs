@@ -156,7 +156,7 @@ impl ActiveRun {
             let Some(happened) = self.under_way.next().await else {
                 let error = super::answer::error(
                     "NothingToDo",
-                    "the run waits for nothing: a fault of Baton, please report it",
+                    "the run waits for nothing: this is a bug in Baton, please report it",
                 );
                 return RunEnding::Failed { error };
             };
@@ -269,8 +269,8 @@ impl ActiveRun {
         if sends && !self.session.options.reached && !self.told_of_events {
             self.told_of_events = true;
             self.session.note(
-                "the running host's functions send to where its own environment says (INNGEST_DEV and the like): what \
-                 they send is not seen here; --own runs them in a host whose events come here",
+                "functions of the running host send events to the server in its environment (INNGEST_DEV and the \
+                 like), so they are not seen here: pass --own to run them in a host whose events come here",
             );
         }
     }
@@ -317,8 +317,8 @@ impl ActiveRun {
                 } else {
                     let error = super::answer::error(
                         "StateTooLarge",
-                        "the run's state is larger than 4 MiB, so the SDK has to fetch it, and a running host's \
-                         functions cannot reach `baton invoke`: use --own",
+                        "the run's state is larger than 4 MiB, so the SDK has to fetch it, and functions of a running \
+                         host cannot reach `baton invoke`: pass --own",
                     );
                     let again = false;
                     (

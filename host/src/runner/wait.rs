@@ -65,7 +65,10 @@ impl ActiveRun {
         let what = subject(&wait);
         match wait {
             Wait::Sleep(Moment::Unreadable(text)) => {
-                let error = error("Error", &format!("{text:?} is no time to sleep for"));
+                let error = error(
+                    "Error",
+                    &format!("cannot sleep for {text:?}: it is neither a duration nor a date"),
+                );
                 let outcome = std::future::ready(json!({ "error": error }));
                 self.waits(step, WaitKind::Sleep, what, None, outcome);
             }
@@ -93,7 +96,7 @@ impl ActiveRun {
                 };
                 if wanted.is_not_understood() {
                     session.note(format!(
-                        "the expression {:?} cannot be evaluated: any event {name} will do",
+                        "cannot evaluate the expression {:?}: any event {name} ends the wait",
                         wanted.expression.as_deref().unwrap_or_default()
                     ));
                 }

@@ -81,7 +81,7 @@ impl Acceptor {
     pub(super) async fn make_way(&mut self, error: &io::Error) {
         if self.told.is_none_or(|told| told.elapsed() >= SILENT_FOR) {
             self.told = Some(Instant::now());
-            tracing::warn!(%error, "a connection cannot be accepted");
+            tracing::warn!(%error, "cannot accept a connection");
         }
         if descriptors::lend_one() {
             self.owes = true;

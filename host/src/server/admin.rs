@@ -52,7 +52,7 @@ pub(super) async fn reload(
     let Query(query) = match query {
         Ok(query) => query,
         Err(rejection) => {
-            let help = "It may have dry_run=1, force=1 and wait=drained.";
+            let help = "Use dry_run=1, force=1 and wait=drained only.";
             return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
@@ -105,12 +105,8 @@ pub(super) async fn rollback(
         false => match serde_json::from_slice(&body) {
             Ok(body) => body,
             Err(error) => {
-                let help = "Send {\"generation\": 3}, or nothing for the one before the current one.";
-                return json_errors::error(
-                    StatusCode::BAD_REQUEST,
-                    format!("the body is not understood: {error}"),
-                    help,
-                );
+                let help = "Send {\"generation\": 3}, or nothing for the generation before the current one.";
+                return json_errors::error(StatusCode::BAD_REQUEST, format!("malformed body: {error}"), help);
             }
         },
     };
@@ -180,12 +176,12 @@ pub(super) async fn upgrade(
     let binary = match body {
         Ok(UpgradeBody { binary }) if binary.as_ref().is_none_or(|path| path.is_absolute()) => binary,
         Ok(_) | Err(_) => {
-            let help = "Send {\"binary\": \"/an/absolute/path\"}, or nothing for the usual one.";
-            return json_errors::error(StatusCode::BAD_REQUEST, "the body is not understood", help);
+            let help = "Send {\"binary\": \"/an/absolute/path\"}, or nothing for the usual binary.";
+            return json_errors::error(StatusCode::BAD_REQUEST, "malformed body: expected a JSON object", help);
         }
     };
     if binary.is_some() && peer != Peer::Control {
-        let help = "Use `baton upgrade PATH` on the machine, or send no binary for the usual one.";
+        let help = "Run `baton upgrade PATH` on the machine, or send no binary for the usual one.";
         return json_errors::error(
             StatusCode::FORBIDDEN,
             "only a program on this machine may name a binary",
@@ -193,7 +189,7 @@ pub(super) async fn upgrade(
         );
     }
     let Some(supervised) = &server.supervised else {
-        let help = "Start it with `baton start`: `baton dev` is ended and started again.";
+        let help = "Start the host with `baton start`; to upgrade `baton dev`, end it and start it again.";
         return json_errors::error(
             StatusCode::CONFLICT,
             "this host has no supervisor to start another one",
@@ -274,6 +270,6 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "1" | "true" | "" => Ok(true),
         "0" | "false" => Ok(false),
-        other => Err(serde::de::Error::custom(format!("{other:?} is neither 1 nor 0"))),
+        other => Err(serde::de::Error::custom(format!("expected 1 or 0, got {other:?}"))),
     }
 }

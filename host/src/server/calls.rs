@@ -426,8 +426,7 @@ fn target(route: &Route, manifest: &Manifest) -> Result<Target, Response> {
             ))
         }
         (Route::Other { path }, _) => {
-            let help =
-                "Inngest calls /api/inngest. Other paths are answered by an entry file that exports a fetch handler.";
+            let help = "Call /api/inngest, or export a fetch handler from an entry file to answer other paths.";
             Err(json_errors::error(
                 StatusCode::NOT_FOUND,
                 format!("there is nothing at {path}"),
@@ -453,7 +452,7 @@ pub(super) fn reader() -> axum::Router {
         };
         let info = call_info(&request, &route);
         if let Err(error) = url::Url::parse(&request.url) {
-            let message = format!("{} is no URL: {error}", request.url);
+            let message = format!("{} is not a URL: {error}", request.url);
             return json_errors::error(StatusCode::INTERNAL_SERVER_ERROR, message, "");
         }
         let length: Result<usize, BodyError> = match request.body {

@@ -17,11 +17,11 @@ const FORBIDDEN_METHODS: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 /// The reason why a request is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Fault {
-    #[error("this method is served nowhere")]
+    #[error("no route takes this method")]
     Method,
     #[error("the request has more than one Host header")]
     SeveralHosts,
-    #[error("the Host header is malformed: it is a name or an address, and may have a port")]
+    #[error("the Host header is malformed: expected a name or an address, and perhaps a port")]
     Host,
     #[error("the target of the request is malformed")]
     Target,

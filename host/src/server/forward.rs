@@ -39,7 +39,7 @@ impl Successor {
         match self.get(method, uri, headers, body).await {
             Ok(response) => response,
             Err(error) => {
-                tracing::warn!(%error, "a request could not be passed on to the host that has taken over");
+                tracing::warn!(%error, "cannot pass a request on to the host that has taken over");
                 let message = format!("the host that has taken over does not answer: {error}");
                 json_errors::retry_after(
                     json_errors::error(StatusCode::SERVICE_UNAVAILABLE, message, "Retry in a few seconds."),

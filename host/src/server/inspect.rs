@@ -180,18 +180,14 @@ async fn attach(
         return json_errors::error(
             StatusCode::NOT_FOUND,
             format!("there is no isolate {target:?} to debug"),
-            "/json lists what there is.",
+            "Choose one that /json lists.",
         );
     };
     let place = request.extensions_mut().remove::<Place>();
     let (response, socket) = match fastwebsockets::upgrade::upgrade(&mut request) {
         Ok(upgrade) => upgrade,
         Err(error) => {
-            return json_errors::error(
-                StatusCode::BAD_REQUEST,
-                error.to_string(),
-                "Debuggers attach by a WebSocket.",
-            );
+            return json_errors::error(StatusCode::BAD_REQUEST, error.to_string(), "Attach by a WebSocket.");
         }
     };
     let generation = generation.id;
@@ -259,7 +255,7 @@ async fn relay(socket: DebuggerSocket, session: DebugSession, table: &Table, id:
         () = read(reader, to_isolate, pings, &unanswered) => {}
         () = write(writer, queued.boxed(), pinged, superseded) => {}
         () = too_much_waits(from_isolate.boxed(), queue, &waiting, MOST_WAITING) => {
-            tracing::warn!("a debugger that takes no messages is disconnected");
+            tracing::warn!("debugger disconnected: it does not read its messages");
         }
     }
 }
@@ -302,7 +298,7 @@ async fn read<S: AsyncRead + Unpin>(
         let passed = match frame {
             Ok(frame) if frame.opcode == OpCode::Text => {
                 if unanswered.fetch_add(1, Ordering::Relaxed) >= MOST_UNANSWERED {
-                    tracing::warn!("a debugger that waits for no answers is disconnected");
+                    tracing::warn!("debugger disconnected: it does not wait for answers");
                     return;
                 }
                 let text = String::from_utf8_lossy(&frame.payload).into_owned();

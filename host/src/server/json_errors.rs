@@ -25,7 +25,11 @@ pub(super) fn error_with_reason(
 
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     let help = format!("Use {allowed}.");
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "this route has no such method", help);
+    let mut response = error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this route does not take the method",
+        help,
+    );
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(allowed));

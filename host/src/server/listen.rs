@@ -169,7 +169,10 @@ impl Connections {
             };
             if let Err(error) = path.share() {
                 // Calls come in all the same.
-                tracing::error!(%error, path = %path.shared().display(), "commands will not find this host");
+                let path = path.shared().display();
+                tracing::error!(%error, %path, "cannot make the control socket: cannot make the control socket: \
+                                                cannot make the control socket: cannot make the control socket: \
+                                                commands will not find this host");
             }
             accepting.send_replace(true);
             let mut stopped = self.role.clone();

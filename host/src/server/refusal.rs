@@ -22,7 +22,7 @@ pub(super) fn unavailable(server: &Server, gone: &LeaseRefusal) -> Response {
     };
     let rejected = server.table.view().last_rejected.clone();
     let help = match rejected.filter(|_| reason == Some(UnreadyReason::Rejected)) {
-        Some((_, error)) => format!("Mend the code, which cannot be loaded: {}", in_a_line(&error)),
+        Some((_, error)) => format!("Fix the code, which does not load: {}", in_a_line(&error)),
         None => "Retry in a few seconds.".to_owned(),
     };
     let response = json_errors::error_with_reason(StatusCode::SERVICE_UNAVAILABLE, reason, message, help);
@@ -79,11 +79,11 @@ impl Details {
 /// headers it would wait 15 s and more, and with `no-retry` it would fail the run.
 pub(super) fn failed(error: &CallError, route: &Route, details: &Details) -> Response {
     let help = match error {
-        CallError::IsolateDied => "Inngest will try again.",
-        CallError::Threw(_) => "Look at the stack: this was thrown outside of a step.",
-        CallError::NeverSettles => "Look for a promise in the handler that nothing resolves.",
-        CallError::HungUp => "The caller hung up before the answer.",
-        CallError::NoAnswer(_) => "Look for what closed the server, or wrote to its socket past Node.",
+        CallError::IsolateDied => "Wait: Inngest tries again.",
+        CallError::Threw(_) => "Read the stack: the error was thrown outside of a step.",
+        CallError::NeverSettles => "Look for a promise in the handler that never settles.",
+        CallError::HungUp => "Call again, and wait for the answer.",
+        CallError::NoAnswer(_) => "Look for code that closes the server, or writes to its socket without Node's HTTP.",
     };
     let response = match (error, details) {
         (CallError::Threw(_) | CallError::NoAnswer(_), Details::InLog(FailureId(id))) => {

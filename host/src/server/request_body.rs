@@ -55,7 +55,7 @@ pub(super) async fn whole(mut body: Body, place: Option<&Place>) -> Result<Bytes
         Err(error) if error.is::<LengthLimitError>() => {
             discard(body).await;
             let message = format!("the request's body is larger than {} MiB", BODY_LIMIT >> 20);
-            let help = "Inngest sends no larger ones: a run's larger state is fetched by the SDK.";
+            let help = "Send a smaller body: Inngest sends no larger ones, and the SDK fetches a run's larger state.";
             Err(json_errors::error(StatusCode::PAYLOAD_TOO_LARGE, message, help))
         }
         Err(error) => {

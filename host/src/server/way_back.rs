@@ -132,7 +132,7 @@ fn until(end: CancellationToken, parts: BodyStream, is_events: bool) -> BodyStre
         tokio::select! {
             biased;
             () = end.cancelled() => {
-                let broken_off = Err(BodyError("the host ends".to_owned()));
+                let broken_off = Err(BodyError("the host is ending".to_owned()));
                 (!is_events).then_some((broken_off, None))
             }
             part = parts.next() => Some((part?, Some((parts, end)))),
@@ -148,7 +148,7 @@ async fn connect(caller: Option<OnUpgrade>, mut app: Box<dyn Duplex>, place: Opt
     };
     let caller = match caller.await {
         Ok(caller) => caller,
-        Err(error) => return tracing::debug!(%error, "an upgrade came to nothing"),
+        Err(error) => return tracing::debug!(%error, "an upgraded connection was not established"),
     };
     // The answer of the connection is over, and the connection is not idle.
     if let Some(place) = place {

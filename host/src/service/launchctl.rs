@@ -97,7 +97,7 @@ pub fn install(service: &Service, as_root: &str, say: &dyn Fn(&str)) -> Result<(
     if let Some(job) = loaded.as_ref().filter(|_| changed) {
         let patience = patience_for(job, service.stop_timeout());
         say(&format!(
-            "taking the running one out: it finishes its calls first, for {} at most",
+            "removing the running service: it finishes its calls first, for {} at most",
             in_words(patience)
         ));
         boot_out(&target, &label, patience)?;
@@ -179,7 +179,7 @@ fn refused(
 fn take_back(file: &UnitFile, folder: &Path, say: &dyn Fn(&str)) -> Result<(), ServiceError> {
     let path = folder.join(&file.name);
     if unit_file::remove(&path)? {
-        say(&format!("removed {}: launchd does not take it", path.display()));
+        say(&format!("removed {}: launchd refuses it", path.display()));
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ pub fn uninstall(
     let path = folder(scope, owner).join(format!("{label}.plist"));
     if let Some(job) = job(&target)? {
         say(&format!(
-            "stopping {label}: it finishes its calls first (Ctrl-C: it goes on with that)"
+            "stopping {label}: it finishes its calls first (also after Ctrl-C)"
         ));
         boot_out(&target, &label, patience_for(&job, patience))?;
     }

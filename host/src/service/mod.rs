@@ -96,7 +96,8 @@ fn port_line(service: &Service, manager: &str) -> String {
     let port = service.address.port();
     if service.socket {
         format!(
-            "{manager} holds port {port}: calls wait while the service is down or starts again (--no-socket does without)"
+            "{manager} holds port {port}: calls wait while the service is down or starts again (--no-socket turns \
+             this off)"
         )
     } else {
         format!("the service holds port {port} itself: calls are refused while it is down or starts again")
@@ -167,7 +168,7 @@ pub fn in_unit(path: &Path) -> Result<String, ServiceError> {
 /// The reason why there is no service.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ServiceError {
-    #[error("{0:?} cannot be written into a unit: it is no text, or has a line break in it")]
+    #[error("cannot write {0:?} into a unit: it is not valid UTF-8, or has a line break in it")]
     #[diagnostic(help("Rename it."))]
     NoText(PathBuf),
     #[error(transparent)]
@@ -180,6 +181,7 @@ pub enum ServiceError {
     #[diagnostic(help("{}", help_for(.error)))]
     Unwritable { path: PathBuf, error: io::Error },
     #[error("cannot make a property list: {0}")]
+    #[diagnostic(help("Please report this bug in Baton."))]
     PropertyList(String),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -204,7 +206,7 @@ pub enum ServiceError {
     #[error("launchd has no domain {domain}: you are not logged in on the screen of this machine")]
     #[diagnostic(help("Install as root, a LaunchDaemon that runs as you and starts with the machine: `{as_root}`"))]
     NoSession { domain: String, as_root: String },
-    #[error("{error}\nlaunchd gives no reason; it says the same where nobody is logged in on the screen")]
+    #[error("{error}\nlaunchd gives no reason; it says the same when no user is logged in on the screen")]
     #[diagnostic(help("Install as root, a LaunchDaemon that runs as you and starts with the machine: `{as_root}`"))]
     Unexplained { error: ToolError, as_root: String },
     #[error("{label} does not end: launchd has waited for {waited}")]

@@ -20,7 +20,8 @@ pub enum OwnerError {
     #[error("there is no user {0:?} on this machine")]
     #[diagnostic(help("Name one that exists with --run-as."))]
     Unknown(String),
-    #[error("cannot ask for the user {who}: {error}")]
+    #[error("cannot look up the user {who}: {error}")]
+    #[diagnostic(help("Try again, or name another user with --run-as."))]
     Unanswered { who: String, error: nix::Error },
 }
 

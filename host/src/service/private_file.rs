@@ -12,13 +12,13 @@ use super::Owner;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PrivateFileError {
     #[error("cannot read the environment file {path}: {error}", path = .path.display())]
-    #[diagnostic(help("Make it: `install -m 600 /dev/null {}`, then write NAME=value lines into it.", .path.display()))]
+    #[diagnostic(help("Run `install -m 600 /dev/null {}`, then write NAME=value lines into it.", .path.display()))]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("the environment file {path} can be read by others: its mode is {mode:04o}", path = .path.display())]
-    #[diagnostic(help("It holds secrets. Keep them to yourself: `chmod 600 {}`", .path.display()))]
+    #[error("other users may read the environment file {path}: its mode is {mode:04o}", path = .path.display())]
+    #[diagnostic(help("Make it private, since it holds secrets: `chmod 600 {}`", .path.display()))]
     Open { path: PathBuf, mode: u32 },
     #[error("the environment file {path} belongs to the user {uid}, and the service runs as {owner}", path = .path.display())]
-    #[diagnostic(help("`chown {owner} {}`, or run the service as another user with --run-as.", .path.display()))]
+    #[diagnostic(help("Run `chown {owner} {}`, or choose the user of the service with --run-as.", .path.display()))]
     Foreign { path: PathBuf, uid: u32, owner: String },
 }
 

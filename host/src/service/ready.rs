@@ -71,7 +71,7 @@ async fn watch(address: SocketAddr) -> Result<u64, String> {
             PortAnswer::Not(reason) => format!("the host says {:?}", reason.as_str()),
             PortAnswer::Foreign => {
                 let status = answer.status;
-                format!("something else than Baton answers at http://{address}: {status}")
+                format!("another program than Baton answers at http://{address}: {status}")
             }
         };
     }

@@ -147,8 +147,8 @@ fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Opt
     if service.socket && !before.listens {
         // systemd refuses to listen for a service that runs.
         return Some(format!(
-            "nothing was interrupted: the service runs and holds the port itself, until {} has it finish its calls \
-             (new ones are refused meanwhile) and systemd listen",
+            "nothing was interrupted: the running service holds the port itself; {} lets it finish its calls (new \
+             ones are refused meanwhile), and systemd listens from then on",
             restart(&unit)
         ));
     }
@@ -159,8 +159,8 @@ fn next_start(service: &Service, before: &Installation, changed: &[&str]) -> Opt
         _ => unit,
     };
     Some(format!(
-        "nothing was interrupted: the service runs, and what changed counts from its next start on, for example {}, \
-         which has it finish its calls first",
+        "nothing was interrupted: the changes apply from the service's next start on, for example {}, which lets it \
+         finish its calls first",
         restart(&unit)
     ))
 }
@@ -205,7 +205,7 @@ pub fn uninstall(name: &str, scope: Scope, owner: &Owner, say: &dyn Fn(&str)) ->
         return Ok(());
     }
     say(&format!(
-        "stopping {unit}: it finishes its calls first (Ctrl-C: it goes on with that, and stays installed)"
+        "stopping {unit}: it finishes its calls first (also after Ctrl-C, and then stays installed)"
     ));
     // Both units stop at once: a call that waits in the socket would start again a service that is stopped alone.
     systemctl(scope, &[&["stop"], &*names].concat())?;

@@ -73,15 +73,15 @@ fn service_unit(service: &Service, notify_reload: bool) -> String {
     };
     let restart = if service.socket {
         "\
-# What it was told to end (exit code 0) stays ended until the next call. Whatever else ends it is tried again
-# at this pace, also what only a person can mend (78): calls wait meanwhile, each of them would start it at
-# once, and systemd closes a port for which it starts a service too often.
+# A service that was told to end (exit code 0) stays ended until the next call. After every other end it is started
+# again at this pace, also when only a person can mend the fault (78): calls wait meanwhile, each of them would start
+# it at once, and systemd closes a port for which it starts a service too often.
 Restart=on-failure
 RestartSec=1
 "
     } else {
         "\
-# What it was told to end (exit code 0) stays ended; what no retry can mend (78) is not retried.
+# A service that was told to end (exit code 0) stays ended; a fault that no retry can mend (78) is not retried.
 Restart=on-failure
 RestartSec=1
 RestartPreventExitStatus=78
@@ -96,11 +96,11 @@ RestartPreventExitStatus=78
 # Made by `baton service`. Changes of your own: `systemctl edit baton-{name}`, which outlives the next install.
 [Unit]
 Description=Baton: the Inngest functions of {name}
-{requires}{network}# It is tried for ever.
+{requires}{network}# Restarts have no limit.
 StartLimitIntervalSec=0
 
 [Service]
-# A reload (SIGHUP) replaces the host by what the binary is by then; no call is lost.
+# A reload (SIGHUP) replaces the host by the binary as it is by then; no call is lost.
 {reload}\
 ExecStart={command}
 WorkingDirectory={folder}
@@ -108,7 +108,7 @@ WorkingDirectory={folder}
 Environment={search_path}
 # For a start, and for a reload: a kill makes neither faster.
 TimeoutStartSec=infinity
-# The supervisor does next to nothing: when it is silent for that long, it hangs.
+# The supervisor is never busy: when it is silent for this long, it hangs.
 WatchdogSec=2min
 {restart}\
 # SIGTERM is for the supervisor alone: the steps' own programs finish with their steps.
@@ -118,7 +118,7 @@ TimeoutStopSec={stop}
 # A program of a step that takes too much memory does not take the service with it.
 OOMPolicy=continue
 LimitNOFILE=65536
-# No program of a step gains rights that the service's user has not (sudo, ping), and nobody else reads what is written.
+# No program of a step gains rights that the service's user does not have (sudo, ping), and other users cannot read its files.
 NoNewPrivileges=yes
 UMask=0077
 

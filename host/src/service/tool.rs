@@ -10,7 +10,7 @@ use miette::Diagnostic;
 pub enum ToolError {
     #[error("cannot run `{command}`: {error}")]
     #[diagnostic(help(
-        "Is this the right service manager? --systemd and --launchd choose one; `baton service print` needs neither."
+        "Choose this machine's service manager with --systemd or --launchd; `baton service print` needs neither."
     ))]
     Missing { command: String, error: io::Error },
     #[error("`{command}` failed ({code}):\n{output}", code = exit(*.code))]

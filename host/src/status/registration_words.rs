@@ -24,13 +24,13 @@ impl RegistrationStatus {
         let attempts = self.failed_attempts;
         let waits = self.holder.as_ref().is_some_and(|holder| holder.error.is_none());
         let headline = match (self.state, &self.holder) {
-            (Registered, _) if self.verified => format!("registered at {inngest}, which says so"),
-            (Registered, _) => format!("registered at {inngest}, which does not tell what it holds"),
+            (Registered, _) if self.verified => format!("registered at {inngest}, and verified there"),
+            (Registered, _) => format!("registered at {inngest}, which does not show its functions"),
             (Drifted, Some(holder)) => elsewhere(inngest, holder),
-            (Drifted, None) => format!("registered at {inngest}, which holds something else than the code:"),
+            (Drifted, None) => format!("registered at {inngest}, which has other functions than the code:"),
             (Registering, _) => format!("registering at {inngest}"),
             (Unregistered, _) => {
-                let error = self.error.as_deref().unwrap_or("not told yet");
+                let error = self.error.as_deref().unwrap_or("not tried yet");
                 format!("not registered at {inngest}: {error} ({attempts} attempt(s), trying again)")
             }
             (Off, _) => format!("not registered: {}", self.reason.as_deref().unwrap_or_default()),
@@ -53,7 +53,7 @@ fn elsewhere(inngest: &str, holder: &HolderStatus) -> String {
     let urls = holder.urls.join(", ");
     let error = holder.error.as_deref().unwrap_or_default();
     let condition = match holder.answers {
-        None => "it is asked whether it answers".to_owned(),
+        None => "this host is checking whether it answers".to_owned(),
         Some(true) => "it answers; this host registers when it does not".to_owned(),
         Some(false) if holder.silences == 0 => {
             format!("this host cannot reach it and leaves it registered: {error}")
@@ -70,7 +70,7 @@ fn difference(difference: &Difference) -> String {
     let of = difference.function.as_ref().unwrap_or(&difference.app);
     let kind = difference.kind.as_str();
     let (expected, held) = (&difference.expected, &difference.held);
-    format!("{of}: {kind}: it holds {held}, the code says {expected}")
+    format!("{of}: {kind}: Inngest has {held}, the code has {expected}")
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Child {
 
     pub fn kill(&self) {
         if let Err(error) = posix::kill(self.pid, posix::Signal::SIGKILL) {
-            tracing::warn!(%error, host = self.pid, "a host cannot be ended");
+            tracing::warn!(%error, host = self.pid, "cannot end a host");
         }
     }
 

@@ -76,7 +76,7 @@ impl Ledger {
         let path = folder(state_folder).join(pid.to_string());
         let file = create(&path);
         if let Err(error) = &file {
-            warn!(%error, "calls cannot be written down: if this host dies, nobody knows which it was answering");
+            warn!(%error, "cannot write the ledger: if this host dies, its calls in flight are not known");
         }
         Self {
             path,

@@ -64,7 +64,7 @@ impl Link {
         self.stream.set_nonblocking(true)?;
         let (reading, mut writing) = tokio::net::UnixStream::from_std(self.stream)?.into_split();
         let (say, mut to_say) = mpsc::unbounded_channel::<Option<FromHost>>();
-        let speaking = OwnedTask::spawn("words to the supervisor", async move {
+        let speaking = OwnedTask::spawn("messages to the supervisor", async move {
             while let Some(Some(message)) = to_say.recv().await {
                 let mut line = serde_json::to_vec(&message).unwrap_or_default();
                 line.push(b'\n');
@@ -75,7 +75,7 @@ impl Link {
             }
         });
         let (order, orders) = mpsc::unbounded_channel();
-        let listening = OwnedTask::spawn("orders of the supervisor", async move {
+        let listening = OwnedTask::spawn("messages of the supervisor", async move {
             let mut lines = BufReader::new(reading).lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str(&line) {
@@ -84,7 +84,7 @@ impl Link {
                             return;
                         }
                     }
-                    Err(error) => error!(%error, line, "the supervisor said what is not understood"),
+                    Err(error) => error!(%error, line, "cannot read a message of the supervisor"),
                 }
             }
         });

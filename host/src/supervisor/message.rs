@@ -191,7 +191,7 @@ pub enum UpgradeError {
         what: String,
     },
     /// The new host sent a message that this supervisor does not understand.
-    #[error("the new host speaks another language: {said}")]
+    #[error("the new host speaks another protocol: {said}")]
     NotUnderstood {
         /// The message of the host.
         said: String,
@@ -217,12 +217,17 @@ impl UpgradeError {
         match self {
             Self::UnderWay => "Wait for it: `baton status` shows it.",
             Self::Ending => "Start it again with the new binary.",
-            Self::NobodyAccepts => "Ask again when `baton status` answers.",
+            Self::NobodyAccepts => "Run it again when `baton status` answers.",
             Self::NotStarted { .. } => "Name a baton binary for this machine, which this user may run.",
-            Self::Ended { .. } => "Its last words are in the log. Nothing was changed: the old host serves on.",
-            Self::TooSlow { .. } | Self::NotReleased { .. } => "Nothing was changed: the old host serves on.",
-            Self::NotUnderstood { .. } => "Is it a baton of about this version? Nothing was changed.",
-            Self::Rejected { .. } => "Nothing was changed: the old host serves on.",
+            Self::Ended { .. } => "Read its last lines in the log. Nothing was changed: the old host still serves.",
+            Self::TooSlow { .. } | Self::NotReleased { .. } => {
+                "Read the log, and try again. Nothing was changed: the old host still serves."
+            }
+            Self::NotUnderstood { .. } => {
+                "Name a baton of about this version. Nothing was changed: the old host \
+                                           still serves."
+            }
+            Self::Rejected { .. } => "Read the log, and try again. Nothing was changed: the old host still serves.",
         }
     }
 }

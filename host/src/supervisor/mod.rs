@@ -117,7 +117,7 @@ pub enum StartError {
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
     /// This binary does not understand the record of the binary before it.
-    #[error("this supervisor cannot go on from the binary before it: {0}")]
+    #[error("cannot take over from the supervisor before this one: {0}")]
     #[diagnostic(help("Start the service again. Its hosts finish their calls without a supervisor."))]
     Record(#[from] RecordError),
     /// The system refused something else.
@@ -184,7 +184,7 @@ impl Supervisor {
         if socket.origin == SocketOrigin::Bound {
             outage::log(address.port());
         } else if address != setup.address {
-            info!(%address, "listening on the socket that was passed, whatever --host and --port say");
+            info!(%address, "listening on the socket that was passed: --host and --port are ignored");
         }
         ledger::tell_all_lost(setup.state.path(), &[]);
         let supervision = Supervision::new(me(), setup.drain);
@@ -200,7 +200,7 @@ impl Supervisor {
             Ok(child) => children.insert(host.id, child).is_none(),
             // A host whose socket to the supervisor is closed finishes its calls and ends.
             Err(error) => {
-                error!(%error, host = host.pid, "a host has no supervisor any more");
+                error!(%error, host = host.pid, "cannot take over a host: it has no supervisor any more");
                 false
             }
         });
@@ -211,7 +211,7 @@ impl Supervisor {
             version = env!("CARGO_PKG_VERSION"),
             pid = std::process::id(),
             hosts = supervisor.children.len(),
-            "the supervisor is the new binary"
+            "the supervisor was replaced by the new binary"
         );
         actions.into_iter().for_each(|action| supervisor.act(action));
         Ok(supervisor)
@@ -290,7 +290,7 @@ impl Supervisor {
             }
             Action::LogHung(id) => {
                 let host = self.children.get(&id).map(|child| child.pid);
-                error!(host, "host hangs: it answers its supervisor no more, and is replaced");
+                error!(host, "host hangs: it no longer answers its supervisor, and is replaced");
             }
             Action::Deadline(id, within) => {
                 self.deadlines.insert(id, Instant::now() + within);
@@ -300,7 +300,7 @@ impl Supervisor {
             }
             Action::RestartIn(wait) => {
                 if !wait.is_zero() {
-                    warn!("hosts die at once again and again: the next one starts in {wait:?}");
+                    warn!("hosts keep dying after their start: the next one starts in {wait:?}");
                 }
                 self.restart = Some(Instant::now() + wait);
             }
@@ -308,7 +308,7 @@ impl Supervisor {
             Action::Notify(Notice::Ready) => self.notify.send("READY=1"),
             Action::Notify(Notice::Reloading) => self.notify.reloading(),
             Action::Notify(Notice::Stopping) => {
-                info!("ending: hosts finish the calls they have");
+                info!("ending: hosts finish their calls");
                 self.notify.send("STOPPING=1");
                 self.notify.extend(TICK * 3);
             }
@@ -319,8 +319,8 @@ impl Supervisor {
                 warn!(
                     version = env!("CARGO_PKG_VERSION"),
                     host = version,
-                    "the supervisor stays the present binary: the new one is too old to take over from it. \
-                     Restart the service to run that one alone"
+                    "the supervisor keeps its binary: the new one is too old to take over. Restart the service to run \
+                     the new one alone"
                 );
             }
             Action::Exit(code) => self.exit = Some(code),
@@ -343,7 +343,7 @@ impl Supervisor {
                 self.children.insert(host, child);
             }
             Err(error) => {
-                error!(%error, "a host cannot be started");
+                error!(%error, "cannot start a host");
                 let error = error.to_string();
                 self.events.push_back(Event::NotSpawned { host, error });
             }
@@ -394,15 +394,15 @@ impl Supervisor {
         match received {
             SupervisorSignal::Child => {}
             SupervisorSignal::Terminate(signal) => {
-                info!(signal, again = self.supervision.is_ending(), "a signal to end");
+                info!(signal, again = self.supervision.is_ending(), "received a signal to end");
                 self.events.push_back(Event::Terminate);
             }
             SupervisorSignal::Quit => {
-                info!(signal = "SIGQUIT", "a signal to end now");
+                info!(signal = "SIGQUIT", "received a signal to end now");
                 self.events.push_back(Event::Quit);
             }
             SupervisorSignal::HangUp => {
-                info!(signal = "SIGHUP", "an upgrade is asked for");
+                info!(signal = "SIGHUP", "upgrade requested");
                 self.events.push_back(Event::Upgrade {
                     asker: UpgradeAsker::Signal,
                     binary: None,
@@ -468,7 +468,7 @@ impl Supervisor {
         });
         let replaced: Result<(), std::io::Error> = replaced;
         if let Err(error) = replaced {
-            error!(%error, "the supervisor stays the old binary: the new one cannot be started in its place");
+            error!(%error, "the supervisor keeps its binary: cannot start the new one in its place");
         }
         self.children.values().for_each(Child::keep_socket);
     }
@@ -533,7 +533,7 @@ fn log_upgrade(result: &Result<UpgradeReport, UpgradeError>) {
 }
 
 fn tell_clock(by: Duration) {
-    warn!("the clock is {by:?} behind what it was: calls that Inngest signed are refused until the clocks agree again");
+    warn!("the clock went back by {by:?}: calls that Inngest signed are refused until the clocks agree again");
 }
 
 async fn until(due: Option<Instant>) {

@@ -29,7 +29,7 @@ impl Notify {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::debug!(%error, "systemd was not told");
+            tracing::debug!(%error, "cannot notify systemd");
         }
     }
 

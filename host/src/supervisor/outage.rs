@@ -28,8 +28,8 @@ pub fn log(port: u16) {
     info!(
         port,
         help = help(PortHolder::of_this_machine()),
-        "nobody else holds the port: calls that are due while this process is down are refused, and runs of functions \
-         with retries: 0 fail"
+        "no service manager holds the port: calls that are due while this process is down are refused, and runs of \
+         functions with retries: 0 fail"
     );
 }
 

@@ -143,7 +143,7 @@ fn start_with(usual: &str, on_terminal: &str, screen: bool, file: Option<LogFile
         tracing::warn!(
             %error,
             help = "Write it as `warn,user=info`.",
-            "BATON_LOG is malformed, so the usual lines are logged"
+            "BATON_LOG is malformed: the usual lines are logged"
         );
     }
 }

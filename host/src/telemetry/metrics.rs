@@ -169,7 +169,7 @@ impl Metrics {
             registry.register_with_unit(name, help, Unit::Bytes, metric.clone());
         };
         bytes("isolate_heap", "JavaScript heap in use, by isolate", &self.heap);
-        bytes("isolate_buffers", "What array buffers hold, by isolate", &self.buffers);
+        bytes("isolate_buffers", "Memory of array buffers, by isolate", &self.buffers);
         registry.register("calls", "Calls answered, by function and outcome", self.calls.clone());
         registry.register(
             "reloads",
@@ -183,7 +183,7 @@ impl Metrics {
         );
         registry.register(
             "generation",
-            "1 for the current generation, with what it was made of",
+            "1 for the current generation, with its code and commit",
             self.info.clone(),
         );
         registry.register("generations", "Generations by state", self.live.clone());
@@ -198,7 +198,7 @@ impl Metrics {
         );
         by_generation(
             "generation_leases",
-            "What keeps a generation: its calls, steps that it planned, runs that are pinned to it",
+            "Leases of a generation: its calls, steps that it planned, runs that are pinned to it",
             &self.leases,
         );
         registry.register(
@@ -208,12 +208,12 @@ impl Metrics {
         );
         registry.register(
             "registration",
-            "1 for how the registration at Inngest stands: off, unregistered, registering, registered, drifted",
+            "1 for the state of the registration at Inngest: off, unregistered, registering, registered, drifted",
             self.registration.clone(),
         );
         registry.register(
             "log_lines_dropped",
-            "Lines of the log that were dropped, since nobody took them in time",
+            "Lines of the log that were dropped, since they were not read in time",
             self.log_lines_dropped.clone(),
         );
         registry.register(
@@ -223,7 +223,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "lost_memory",
-            "What the heaps of these may hold",
+            "Memory that the heaps of these threads may hold",
             Unit::Bytes,
             self.lost_memory.clone(),
         );

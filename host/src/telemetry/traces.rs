@@ -31,8 +31,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum TracesError {
     /// A variable holds no URL.
-    #[error("{name} is no URL of a collector: {value:?}")]
-    #[diagnostic(help("Give it one such as http://127.0.0.1:4318."))]
+    #[error("{name} is not the URL of a collector: {value:?}")]
+    #[diagnostic(help("Set it to a URL such as http://127.0.0.1:4318."))]
     Url {
         /// The variable.
         name: &'static str,
@@ -40,8 +40,8 @@ pub enum TracesError {
         value: String,
     },
     /// The exporter refuses the rest of the environment.
-    #[error("spans cannot be exported: {0}")]
-    #[diagnostic(help("Look at the variables OTEL_EXPORTER_OTLP_*."))]
+    #[error("cannot export spans: {0}")]
+    #[diagnostic(help("Check the variables OTEL_EXPORTER_OTLP_*."))]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
@@ -142,7 +142,7 @@ impl Traces {
         // The shutdown waits for a thread of its own.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         if let Ok(Err(error)) = ended.await {
-            tracing::warn!(%error, "the last spans were not exported");
+            tracing::warn!(%error, "cannot export the last spans");
         }
     }
 }

@@ -220,7 +220,7 @@ impl WriterState {
             tracing::warn!(
                 place,
                 lines = lost,
-                "lines of the log were dropped: nobody took them in time"
+                "lines of the log were dropped: they were not read in time"
             );
         }
     }

@@ -169,12 +169,12 @@ impl Coverage {
                         break;
                     }
                     // The folder has gone (the next survey tells), or may not be read, but its entries still can be.
-                    tracing::debug!(folder = %path.display(), %error, "a folder cannot be watched");
+                    tracing::debug!(folder = %path.display(), %error, "cannot watch a folder");
                 }
             }
         }
         if let Err(error) = paths.commit() {
-            tracing::debug!(%error, "no folder can be watched");
+            tracing::debug!(%error, "cannot watch any folder");
             self.watched.clear();
             refused.extend(survey.folders.keys().cloned());
         }
@@ -218,11 +218,12 @@ impl Coverage {
         let seconds = self.polling.interval.as_secs_f64();
         match Limit::of(error) {
             Some(limit) => tracing::warn!(
-                "{}. Until then {folders} folders are looked at every {seconds} s instead",
+                "{}. Until then {folders} folders are polled every {seconds} s instead",
                 limit.advice(limit.number())
             ),
             None => tracing::warn!(
-                "the system tells nothing of changed files ({error}): {folders} folders are looked at every {seconds} s instead"
+                "the system does not report changed files ({error}): {folders} folders are polled every {seconds} s \
+                 instead"
             ),
         }
     }

@@ -53,7 +53,7 @@ impl Filesystems {
                 tracing::info!(
                     filesystem = name,
                     folder = %folder.display(),
-                    "not every change on this file system is told: its files are polled too"
+                    "this file system does not report every change: its files are polled too"
                 );
             }
             name.is_some()

@@ -84,12 +84,12 @@ impl Certificates {
             if self.has_system {
                 match rustls_native_certs::load_native_certs() {
                     Ok(found) => drop(roots.add_parsable_certificates(found)),
-                    Err(error) => tracing::warn!(%error, "the system's certificates cannot be read"),
+                    Err(error) => tracing::warn!(%error, "cannot read the system's certificates"),
                 }
             }
             for (variable, path) in &self.files {
                 if let Err(error) = add(&mut roots, path) {
-                    tracing::warn!(variable, path = %path.display(), %error, "extra certificates cannot be read");
+                    tracing::warn!(variable, path = %path.display(), %error, "cannot read extra certificates");
                 }
             }
             for folder in &self.folders {
@@ -98,7 +98,8 @@ impl Certificates {
                     // A folder of OpenSSL's may hold other files.
                     Ok(files) => files.for_each(|path| drop(add(&mut roots, &path))),
                     Err(error) => {
-                        tracing::warn!(variable = FOLDERS, path = %folder.display(), %error, "extra certificates cannot be read");
+                        let path = folder.display();
+                        tracing::warn!(variable = FOLDERS, %path, %error, "cannot read extra certificates");
                     }
                 }
             }
@@ -132,7 +133,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
     let found = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
     let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     match roots.add_parsable_certificates(found) {
-        (0, _) => Err("no certificates found in it".to_owned()),
+        (0, _) => Err("the file has no certificates".to_owned()),
         _ => Ok(()),
     }
 }

@@ -44,10 +44,10 @@ pub struct DebugSession {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IsolateEnd {
     /// [`Isolate::close`] was called, and its calls were finished.
-    #[error("it was closed")]
+    #[error("the isolate was closed")]
     Closed,
     /// [`Isolate::terminate`] was called, or its load was abandoned.
-    #[error("it was terminated")]
+    #[error("the isolate was terminated")]
     Terminated,
     /// User code called a function that ends a process.
     #[error("user code called {call}")]
@@ -60,13 +60,13 @@ pub enum IsolateEnd {
         stack: String,
     },
     /// The isolate reached one of its [`MemoryLimits`](crate::MemoryLimits).
-    #[error("it ran out of memory")]
+    #[error("the isolate ran out of memory")]
     OutOfMemory,
     /// The isolate came near one of its [`MemoryLimits`](crate::MemoryLimits).
-    #[error("its memory was nearly used up: it finished its calls and ended")]
+    #[error("the isolate's memory was nearly used up: it finished its calls and ended")]
     Condemned,
     /// The thread of the isolate cannot go on.
-    #[error("its thread panicked: a fault of Baton, please report it")]
+    #[error("the isolate's thread panicked: this is a bug in Baton, please report it")]
     Panicked,
 }
 

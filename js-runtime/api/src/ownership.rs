@@ -15,10 +15,10 @@ use crate::regular_file;
 #[derive(Debug, thiserror::Error)]
 pub enum OwnershipError {
     /// The file or folder is not there, or the system gives no access to it.
-    #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
+    #[error("cannot use {path}: {error}", path = .0.display(), error = .1)]
     Unusable(PathBuf, #[source] io::Error),
     /// The file or folder is another user's.
-    #[error("{path} belongs to the user with the id {owner}, who could put other things into it", path = .path.display())]
+    #[error("{path} belongs to the user with the id {owner}, who could change its content", path = .path.display())]
     Foreign {
         /// The file or folder.
         path: PathBuf,
@@ -26,13 +26,13 @@ pub enum OwnershipError {
         owner: u32,
     },
     /// The group or everybody may write to it.
-    #[error("others may write to {path}, and could put other things into it", path = .0.display())]
+    #[error("other users may write to {path} and could change its content", path = .0.display())]
     Writable(PathBuf),
     /// The group or everybody may read it.
-    #[error("others may read {path}, which is a secret", path = .0.display())]
+    #[error("other users may read {path}, which holds a secret", path = .0.display())]
     Readable(PathBuf),
     /// The path leads to a folder, a link, a pipe, a device or a socket.
-    #[error("{path} is no regular file", path = .0.display())]
+    #[error("{path} is not a regular file", path = .0.display())]
     NoFile(PathBuf),
 }
 

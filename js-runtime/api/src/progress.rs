@@ -40,11 +40,11 @@ impl LoadProgress {
 impl fmt::Display for LoadStage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Reading => formatter.write_str("reads the project's folder"),
-            Self::Secrets => formatter.write_str("waits for secret_command"),
-            Self::Starting => formatter.write_str("starts an isolate"),
-            Self::Evaluating(module) => write!(formatter, "evaluates {module} and what it imports"),
-            Self::Collecting => formatter.write_str("collects the functions"),
+            Self::Reading => formatter.write_str("reading the project's folder"),
+            Self::Secrets => formatter.write_str("waiting for secret_command"),
+            Self::Starting => formatter.write_str("starting an isolate"),
+            Self::Evaluating(module) => write!(formatter, "evaluating {module} and its imports"),
+            Self::Collecting => formatter.write_str("collecting the functions"),
         }
     }
 }

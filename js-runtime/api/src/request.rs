@@ -52,13 +52,13 @@ pub struct Response {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The isolate ended before it answered: terminated, out of memory, or a panic.
-    #[error("the isolate that ran this call ended before it answered")]
+    #[error("the isolate ended before it answered the call")]
     IsolateDied,
     /// The handler threw instead of answering; the text is the mapped stack.
     #[error("the handler threw: {0}")]
     Threw(String),
     /// Nothing is left that could ever settle the handler's promise.
-    #[error("the handler never answers: its promise waits for nothing that is still running")]
+    #[error("the handler never answers: its promise is pending, and nothing is left that could settle it")]
     NeverSettles,
     /// Nobody waits for the answer any more.
     #[error("the caller hung up")]

@@ -1,4 +1,4 @@
-// What several parts of the module `bun` need: the functions of the host, bytes and streams.
+// Shared by the parts of the module `bun`: the functions of the host, bytes and streams.
 
 import { Buffer } from "node:buffer";
 import { nativesOf } from "baton:host";
@@ -18,7 +18,7 @@ export type Work =
   | { kind: "bcryptHash"; password: number[]; cost: number }
   | { kind: "bcryptVerify"; password: number[]; hash: string };
 
-/** What the host does for these files. */
+/** The functions of the host for these files. */
 export interface Natives {
   yaml(text: string): unknown;
   toml(text: string): unknown;

@@ -41,7 +41,7 @@ export const hash = Object.assign((data: Input, seed?: number | bigint) => wyhas
 
 function absent(name: string) {
   return (): never => {
-    throw new Error(`Bun.hash.${name} is not there in Baton: use Bun.hash, Bun.hash.xxHash64 or Bun.hash.crc32`);
+    throw new Error(`Baton has no Bun.hash.${name}: use Bun.hash, Bun.hash.xxHash64 or Bun.hash.crc32`);
   };
 }
 
@@ -157,7 +157,7 @@ type HashOptions =
   | { algorithm: "argon2id" | "argon2i" | "argon2d"; memoryCost?: number; timeCost?: number }
   | { algorithm: "bcrypt"; cost?: number };
 
-/** What is to be derived, and the text that comes of it. */
+/** The parameters of a hash, and the text of the hash. */
 interface Plan {
   work: Work;
   finish(derived: any): any;
@@ -249,7 +249,7 @@ function passwordOf(password: Input): string {
   return text;
 }
 
-/** bcrypt reads 72 bytes: Bun takes the SHA-512 of what is longer. */
+/** bcrypt reads 72 bytes: Bun takes the SHA-512 of a longer password. */
 function bcryptInput(password: string): Buffer {
   const bytes = Buffer.from(password);
   return bytes.length > 72 ? crypto.createHash("sha512").update(bytes).digest() : bytes;

@@ -108,7 +108,7 @@ impl From<DocumentValue> for Data {
 /// # Errors
 /// With the line and column of what is no YAML.
 pub(crate) fn yaml(text: &str) -> Result<DocumentValue, String> {
-    let too_deep = || "YAML Parse error: it is nested too deeply".to_owned();
+    let too_deep = || "YAML Parse error: nested too deeply".to_owned();
     run_with_room_for(text, || shallow(yaml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 
@@ -153,7 +153,7 @@ fn from_yaml(node: &Yaml<'_>) -> Result<DocumentValue, String> {
             DocumentValue::Map(map)
         }
         Yaml::Tagged(_, node) => from_yaml(node)?,
-        Yaml::Alias(_) | Yaml::BadValue => return Err("YAML Parse error: a value that cannot be resolved".to_owned()),
+        Yaml::Alias(_) | Yaml::BadValue => return Err("YAML Parse error: cannot resolve a value".to_owned()),
     })
 }
 
@@ -165,7 +165,7 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
         DocumentValue::Boolean(value) => value.to_string(),
         DocumentValue::Number(value) => value.to_string(),
         DocumentValue::List(_) | DocumentValue::Map(_) => {
-            return Err("YAML Parse error: a key that is a list or a map".to_owned());
+            return Err("YAML Parse error: a key must not be a list or a map".to_owned());
         }
     })
 }
@@ -175,7 +175,7 @@ fn key_text(key: &Yaml<'_>) -> Result<String, String> {
 /// # Errors
 /// With the place of what is no TOML.
 pub(crate) fn toml(text: &str) -> Result<DocumentValue, String> {
-    let too_deep = || "TOML Parse error: it is nested too deeply".to_owned();
+    let too_deep = || "TOML Parse error: nested too deeply".to_owned();
     run_with_room_for(text, || shallow(toml_of(text)?).ok_or_else(too_deep)).unwrap_or_else(|| Err(too_deep()))
 }
 

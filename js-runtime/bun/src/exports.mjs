@@ -1,4 +1,4 @@
-// The names that the module `bun` exports. What is not there is told when it is used.
+// The names that the module `bun` exports. A part that Baton does not have throws when it is used.
 
 import Bun from "./bun.ts";
 import { stub } from "./missing.ts";

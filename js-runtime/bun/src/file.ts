@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { arrayBufferOf, type Bytes, collect, isBytes, toBytes, withReaders } from "./bytes.ts";
 import { typeOf, withCharset } from "./mime.ts";
 
-/** What `Bun.file` takes. */
+/** The arguments that `Bun.file` takes. */
 export type Place = string | URL | number | Bytes;
 
 interface Range {

@@ -74,19 +74,19 @@ const IMPORT_META: &str = "Object.assign(import.meta,{dir:import.meta.dirname,pa
 fn meaning(specifier: &str) -> Option<BuiltInMeaning> {
     let missing = |instead: &str| {
         Some(BuiltInMeaning::Missing(format!(
-            "{specifier:?} is not there in Baton: {instead}"
+            "Baton has no {specifier:?}: {instead}"
         )))
     };
     match specifier {
         "bun" => Some(BuiltInMeaning::File("exports.mjs")),
         "bun:sqlite" => Some(BuiltInMeaning::File("sqlite.ts")),
-        "bun:test" => missing("tests run outside of it, with Bun, Node or Vitest"),
+        "bun:test" => missing("run tests with Bun, Node or Vitest"),
         "bun:ffi" => missing("load native code as a Node addon, or start it as a child process"),
-        "bun:jsc" => missing("V8 runs this code, not JavaScriptCore; node:v8 has serialize and heap statistics"),
-        "bun:main" => missing("it is the entry file, which can be imported by its path"),
+        "bun:jsc" => missing("V8 runs this code, not JavaScriptCore; use node:v8 for serialize and heap statistics"),
+        "bun:main" => missing("import the entry file by its path"),
         _ => specifier
             .strip_prefix("bun:")
-            .map(|_| BuiltInMeaning::Missing(format!("{specifier:?} is not there in Baton"))),
+            .map(|_| BuiltInMeaning::Missing(format!("Baton has no {specifier:?}"))),
     }
 }
 

@@ -68,7 +68,7 @@ export function withCharset(type: string): string {
   return /^text\/(?:plain|html|css|javascript)$/.test(type) ? `${type};charset=utf-8` : type;
 }
 
-/** The type of what is at a path; of a descriptor nothing is known. */
+/** Returns the type of the file at a path; the type of a descriptor is not known. */
 export function typeOf(place: string | number): string {
   const extension = typeof place === "string" ? /\.([^./]+)$/.exec(place)?.[1].toLowerCase() : undefined;
   return (extension !== undefined && TYPES[extension]) || "application/octet-stream";

@@ -1,5 +1,5 @@
-// What Bun has and Baton has not, and what to use instead. Whoever asks for it is told; `in` says that
-// it is not there.
+// The parts of Bun that Baton does not have, and what to use instead. Using one throws an error that says so; `in`
+// is false for it.
 
 const INSTEAD: Record<string, string> = {
   Archive: "use the npm package tar",
@@ -28,10 +28,10 @@ const INSTEAD: Record<string, string> = {
   cron: "use a function with a cron trigger",
   dns: "use node:dns",
   generateHeapSnapshot: "use node:v8's writeHeapSnapshot",
-  listen: "Baton owns the ports; use node:net's createServer if it must be",
+  listen: "Baton owns the ports; use node:net's createServer for a port of your own",
   markdown: "use the npm package marked",
   mmap: "use node:fs's readFile",
-  openInEditor: "Baton has no editor",
+  openInEditor: "open the file in your editor yourself",
   plugin: "build with a bundler before",
   postgres: "use the npm package postgres",
   redis: "use the npm package ioredis",
@@ -43,18 +43,18 @@ const INSTEAD: Record<string, string> = {
   wrapAnsi: "use the npm package wrap-ansi",
 };
 
-/** The error for a name of Bun's that is not there; nothing for one that Bun has not either. */
+/** Returns the error for a name of Bun's that Baton does not have, and nothing for a name that Bun does not have. */
 export function missing(name: PropertyKey): Error | undefined {
   if (typeof name !== "string" || !Object.hasOwn(INSTEAD, name)) return undefined;
-  return new Error(`Bun.${name} is not there in Baton: ${INSTEAD[name]}`);
+  return new Error(`Baton has no Bun.${name}: ${INSTEAD[name]}`);
 }
 
-/** Stands for something missing that was imported by its name: using it is told, importing it is not. */
+/** Stands for a missing part that was imported by its name: using it throws, importing it does not. */
 export function stub(name: string): unknown {
   function refuse(): never {
     throw missing(name);
   }
-  // Symbols are asked for by whoever looks what an export is.
+  // Inspecting an export reads its symbols.
   const get = (_: unknown, key: PropertyKey) => (typeof key === "symbol" ? undefined : refuse());
   return new Proxy(refuse, { apply: refuse, construct: refuse, get, set: refuse });
 }

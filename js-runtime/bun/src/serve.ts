@@ -23,12 +23,12 @@ export interface ServeOptions {
   [setting: string]: unknown;
 }
 
-/** What `Bun.serve` returns: there is no socket behind it. */
+/** The server that `Bun.serve` returns: there is no socket behind it. */
 export class Server {
   #options: ServeOptions;
   #routes: [RegExp, string[], Route][] = [];
   #topics: Topics = new Map();
-  /** Where requests come from, and what those that were upgraded are answered with. */
+  /** The address of each request, and the answer of those that were upgraded. */
   #from = new WeakMap<Request, From>();
   #upgraded = new WeakMap<Request, Response>();
   pendingRequests = 0;
@@ -91,7 +91,7 @@ export class Server {
     return { address: from.hostname, port: from.port, family: from.hostname.includes(":") ? "IPv6" : "IPv4" };
   }
 
-  /** Whether the request asks for a WebSocket, which it then gets. */
+  /** Upgrades a request that asks for a WebSocket; false for other requests. */
   upgrade(request: Request, { data }: { data?: unknown } = {}): boolean {
     const { websocket } = this.#options;
     if (!websocket) throw new Error("server.upgrade() needs the handlers: Bun.serve({ websocket: { message() {} } })");
@@ -114,7 +114,7 @@ export class Server {
 
   /** Baton has no limit of its own for one request. */
   timeout(): void {}
-  /** Baton ends when it is told to. */
+  /** Does nothing: Baton ends the server. */
   async stop(): Promise<void> {}
   ref(): void {}
   unref(): void {}

@@ -213,7 +213,7 @@ export function spawn(command: string[] | (SpawnOptions & { cmd: string[] }), op
       serialization: all.serialization ?? "advanced",
       stdio,
     });
-    // It was looked for before: what fails still is told with `exited`.
+    // The program was looked for before: a later failure is reported by `exited`.
     child.on("error", () => {});
     return new Subprocess(child, input as Input, outputs as [Output, Output], all);
   } finally {
@@ -292,7 +292,7 @@ function streamsOf({ stdio, stdin, stdout, stderr }: SpawnOptions, defaults: str
   });
 }
 
-/** What node:child_process calls it. */
+/** The name in node:child_process. */
 function inputOf(input: Input, opened: number[]): string | number {
   if (input === "pipe" || input === "ignore" || input === "inherit" || typeof input === "number") return input;
   if (!(input instanceof BunFile)) return "pipe";

@@ -176,7 +176,7 @@ export class Statement {
         if (missing) throw new Error(`Missing parameter "${missing}"`);
         return [Object.fromEntries(named.filter(([name]) => known.has(name.replace(/^[:@$]/, ""))))];
       }
-      // Without `strict`, a name without its prefix is nobody's, and what is not given is null.
+      // Without `strict`, a name without its prefix is ignored, and a missing parameter is null.
       const used = new Set(this.#sql.match(/[:@$]\w+/g) ?? []);
       return [Object.fromEntries(named.filter(([name]) => used.has(name)))];
     }
@@ -321,13 +321,13 @@ export class Database {
   }
 
   loadExtension(file: string, entryPoint?: string): void {
-    if (entryPoint !== undefined) throw new Error("loadExtension: an entry point cannot be named in Baton");
+    if (entryPoint !== undefined) throw new Error("loadExtension: Baton takes no entry point");
     this.#database.enableLoadExtension(true);
     attempt(() => this.#database.loadExtension(file));
   }
 
   fileControl(): never {
-    throw new Error("Database.fileControl is not there in Baton: use a PRAGMA");
+    throw new Error("Baton has no Database.fileControl: use a PRAGMA");
   }
 
   close(throwOnError = false): void {

@@ -18,7 +18,7 @@ export function stripANSI(text: string): string {
   return stripVTControlCharacters(text);
 }
 
-/** Where the next line break is, from an offset on; -1 when there is none. */
+/** The place of the next line break from an offset on; -1 when there is none. */
 export function indexOfLine(bytes: Bytes, offset = 0): number {
   return toBytes(bytes).indexOf("\n", offset);
 }
@@ -44,7 +44,7 @@ function defined(value: unknown, seen = new Map<unknown, unknown>()): unknown {
     return copy;
   }
   const prototype = Object.getPrototypeOf(value);
-  // Maps, dates and the like are compared as they are; classes only by what is in them.
+  // Maps, dates and the like are compared by their values; instances of classes by their fields.
   if (Object.prototype.toString.call(value) !== "[object Object]" && prototype !== Object.prototype) return value;
   const copy: Record<PropertyKey, unknown> = {};
   seen.set(value, copy);
@@ -55,7 +55,7 @@ function defined(value: unknown, seen = new Map<unknown, unknown>()): unknown {
   return copy;
 }
 
-/** Whether everything of the second is in the first. */
+/** True when everything of the second is in the first. */
 export function deepMatch(subset: unknown, value: unknown): boolean {
   if (typeof subset !== "object" || subset === null || typeof value !== "object" || value === null) {
     return Object.is(subset, value);
@@ -66,7 +66,7 @@ export function deepMatch(subset: unknown, value: unknown): boolean {
 
 const peeked = new WeakMap<Promise<unknown>, { status: "fulfilled" | "rejected"; value: unknown }>();
 
-/** What a promise has settled with, without waiting; the promise itself while it has not. */
+/** The value or error of a settled promise, without waiting; the promise itself while it is pending. */
 export function peek(promise: unknown): unknown {
   const state = stateOf(promise);
   if (state === undefined) return promise;

@@ -9,7 +9,7 @@ export interface WebSocketHandler {
   error?(socket: ServerWebSocket, error: unknown): unknown;
 }
 
-/** Who listens to what is published. */
+/** The subscribers of each topic. */
 export type Topics = Map<string, Set<ServerWebSocket>>;
 
 /** Sends a message to all who listen, but one; how much was sent to each. */
@@ -50,7 +50,7 @@ export class ServerWebSocket {
     return [...this.#topics].filter(([, listeners]) => listeners.has(this)).map(([topic]) => topic);
   }
 
-  /** How many bytes were sent; 0 when it is closed. */
+  /** Returns the number of bytes that were sent; 0 when the socket is closed. */
   send(message: Message, _compress?: boolean): number {
     if (this.readyState !== WebSocket.OPEN) return 0;
     this.#socket.send(message as string);
@@ -99,11 +99,11 @@ export class ServerWebSocket {
   }
 
   ping(): never {
-    throw new Error("ping of a WebSocket is not there in Baton: Deno answers and sends pings by itself");
+    throw new Error("Baton has no ping of a WebSocket: Deno sends and answers pings by itself");
   }
 
   pong(): never {
-    throw new Error("pong of a WebSocket is not there in Baton: Deno answers and sends pings by itself");
+    throw new Error("Baton has no pong of a WebSocket: Deno sends and answers pings by itself");
   }
 }
 

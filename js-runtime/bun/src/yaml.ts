@@ -20,7 +20,7 @@ function stringify(value: unknown, replacer?: null, space?: string | number): st
 
 class Writer {
   #indent: string;
-  /** What is written more than once is an anchor and aliases. */
+  /** Writes a value that occurs more than once as an anchor and aliases. */
   #counts = new Map<object, number>();
   #anchors = new Map<object, string>();
 
@@ -41,7 +41,7 @@ class Writer {
     if (count === 1) for (const item of Object.values(value)) this.#count(item);
   }
 
-  /** An alias, or what is put before a value. */
+  /** An alias, or the anchor before a value. */
   #anchor(value: object, name: string): { alias?: string; prefix: string } {
     const known = this.#anchors.get(value);
     if (known) return { alias: `*${known}`, prefix: "" };

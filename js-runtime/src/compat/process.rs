@@ -22,8 +22,8 @@ pub(super) fn op_baton_umask(#[smi] mask: Option<u32>) -> Result<u32, JsErrorBox
     match mask {
         None => Ok(0o022),
         Some(_) => Err(JsErrorBox::generic(
-            "process.umask(mask) is not possible: the mask belongs to the whole host. \
-             Give files their mode when they are made.",
+            "process.umask(mask) is not possible: the mask belongs to the whole host. Pass a mode when you create a \
+             file.",
         )),
     }
 }
@@ -35,8 +35,8 @@ pub(super) fn op_baton_set_title(#[string] _title: &str) {}
 #[op2]
 pub(super) fn op_baton_set_id(#[serde] _id: serde_json::Value) -> Result<(), JsErrorBox> {
     Err(JsErrorBox::generic(
-        "the user and the group belong to the whole host and cannot be changed. \
-         Give child processes their own with the `uid` and `gid` options.",
+        "the user and the group cannot be changed: they belong to the whole host. Give child processes their own with \
+         the `uid` and `gid` options.",
     ))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn op_baton_set_priority(pid: u32, priority: i32) -> Result<(), JsErr
 #[op2(fast)]
 pub(super) fn op_baton_snapshot_near_heap_limit(#[smi] _limit: u32) -> Result<(), JsErrorBox> {
     Err(JsErrorBox::generic(
-        "v8.setHeapSnapshotNearHeapLimit is not possible: near its limit the isolate is ended. \
-         Write a snapshot with v8.writeHeapSnapshot.",
+        "v8.setHeapSnapshotNearHeapLimit is not possible: Baton ends an isolate that is near its limit. Write a \
+         snapshot with v8.writeHeapSnapshot.",
     ))
 }

@@ -76,7 +76,7 @@ impl Output {
         let stderr = log(self.stderr, Stream::Stderr, &isolate, ended);
         for outcome in <[_; 2]>::from(futures::join!(stdout, stderr)) {
             if let Err(error) = outcome {
-                tracing::warn!(isolate = &*isolate.get(), %error, "the output of an isolate cannot be read");
+                tracing::warn!(isolate = &*isolate.get(), %error, "cannot read the output of an isolate");
             }
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn acts() -> u64 {
 pub(super) fn look(path: &Path, question: Question) {
     with(|witness| {
         if witness.is_evaluating {
-            tracing::debug!(isolate = &*witness.name.get(), path = %path.display(), ?question, "a module asks");
+            tracing::debug!(isolate = &*witness.name.get(), path = %path.display(), ?question, "a module asked");
             witness.unexplained.remove(path);
             witness.sources.note_look(path, question);
         }

@@ -362,7 +362,7 @@ impl Control {
     pub(crate) fn hang_up(&self, call: u64) {
         if let Some(held) = self.signs().held.get_mut(&call) {
             held.hung_up = true;
-            tracing::debug!("a caller hung up, its handler goes on");
+            tracing::debug!("a caller hung up: its handler continues");
         }
     }
 

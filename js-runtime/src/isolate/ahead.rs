@@ -84,7 +84,7 @@ async fn call(
     let argument = to_v8(runtime, argument).map_err(|_| failed(module.clone()))?;
     let called = run(runtime, load.control, function, &[argument]).await;
     called.map(drop).map_err(|failure| {
-        tracing::debug!(?failure, "a module failed when it was evaluated ahead of the load");
+        tracing::debug!(?failure, "a module failed in its evaluation ahead of the load");
         failed(module)
     })
 }

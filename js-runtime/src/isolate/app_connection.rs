@@ -230,7 +230,7 @@ fn never(never: Infallible) -> BodyError {
 fn unreadable(error: hyper::Error) -> CallError {
     if error.is_parse_too_large() {
         return CallError::NoAnswer(format!(
-            "its answer has more than {MOST_HEADERS} headers, or too large ones"
+            "the answer has more than {MOST_HEADERS} headers, or headers that are too large"
         ));
     }
     no_answer(error)

@@ -36,7 +36,9 @@ pub(crate) enum PreludeFailure {
     Other(CoreError),
 }
 
-const NEVER_SETTLES: &str = "a top-level await never settles: it waits for nothing that is still running";
+const NEVER_SETTLES: &str = "a top-level await never settles: nothing is left that could settle it";
+
+const AWAIT_IN_A_FUNCTION: &str = "Move the await into a function, or await something that ends.";
 
 impl PreludeFailure {
     /// Tells the user the reason, given the module that was being imported and the modules before it.
@@ -47,7 +49,11 @@ impl PreludeFailure {
             Self::TimedOut(stood_at) => match stood_at.and_then(|at| running_at(&at, modules)) {
                 Some(position) => {
                     let message = "the module did not finish in time: it was still running here";
-                    position.into_error(LoadErrorKind::Timeout, message.to_owned())
+                    let help = "Make it faster, or give it more time with --load-timeout.";
+                    LoadError {
+                        help: Some(help.to_owned()),
+                        ..position.into_error(LoadErrorKind::Timeout, message.to_owned())
+                    }
                 }
                 None => at_await(
                     module,
@@ -60,7 +66,11 @@ impl PreludeFailure {
             Self::OutOfMemory => {
                 let position = Position::start_of(module, &source_text(module, &modules.sources));
                 let message = "the module needs more memory than an isolate may have";
-                position.into_error(LoadErrorKind::Memory, message.to_owned())
+                let help = "Do the work in a function, or give isolates more memory with --heap-limit.";
+                LoadError {
+                    help: Some(help.to_owned()),
+                    ..position.into_error(LoadErrorKind::Memory, message.to_owned())
+                }
             }
             Self::Abandoned => internal("the load was abandoned"),
             Self::Other(error) => {
@@ -89,6 +99,7 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
         let found = diagnostics::from_js_error(error, LoadErrorKind::Timeout, module, &modules.sources);
         return LoadError {
             message: NEVER_SETTLES.to_owned(),
+            help: Some(AWAIT_IN_A_FUNCTION.to_owned()),
             ..found
         };
     }
@@ -114,7 +125,9 @@ fn explain_throw(error: &JsError, module: &Url, modules: &Modules) -> LoadError 
     };
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
     LoadError {
-        help: missing_export(message).and_then(|(specifier, name)| advice_on_type(modules, &url, specifier, name)),
+        help: missing_export(message).and_then(|(specifier, name)| {
+            advice_on_type(modules, &url, specifier, name).or_else(|| advice_on_names(modules, &url, specifier, name))
+        }),
         ..position.into_error(kind, message.to_owned())
     }
 }
@@ -135,8 +148,8 @@ fn advice_on_condition(error: &JsError, modules: &Modules) -> Option<String> {
     let file = format!("./{}", path.strip_prefix(folder).ok()?.display());
     let condition = other_conditions::before(&exports, &file)?;
     Some(format!(
-        "The package has another file for the condition {condition:?}. Where that is meant, say so in baton.toml: \
-         conditions = [{condition:?}] below [resolve]."
+        "The package has another file for the condition {condition:?}. To use that file, write conditions = \
+         [{condition:?}] below [resolve] in baton.toml."
     ))
 }
 
@@ -165,8 +178,8 @@ fn advice_on_type(modules: &Modules, importer: &Url, specifier: &str, name: &str
                 let root = &modules.sources.project().root;
                 let file = path.strip_prefix(root).unwrap_or(&path).display();
                 return Some(format!(
-                    "{looked_for} is a type in {file}, which no module has when it runs: write `import type {{ {name} }}` \
-                     or `export type {{ {name} }}`."
+                    "{looked_for} is a type in {file}, and types are gone when the code runs: write `import type {{ \
+                     {name} }}` or `export type {{ {name} }}`."
                 ));
             }
             NonValueExport::Elsewhere(places) => {
@@ -179,6 +192,33 @@ fn advice_on_type(modules: &Modules, importer: &Url, specifier: &str, name: &str
         }
     }
     None
+}
+
+/// The most names that a help lists.
+const MOST_NAMES: usize = 12;
+
+/// Lists the names that can be imported instead of one that is missing.
+fn advice_on_names(modules: &Modules, importer: &Url, specifier: &str, name: &str) -> Option<String> {
+    let url = modules.found(specifier, importer)?;
+    let mut names = types::values_of(&url, &source_text(&url, &modules.sources));
+    names.truncate(MOST_NAMES);
+    let has_default = names.iter().any(|name| name == "default");
+    names.retain(|name| name != "default");
+    let listed = names.join(", ");
+    match (names.is_empty(), has_default) {
+        (true, false) => Some(format!("{specifier:?} exports no values: export {name} there.")),
+        (true, true) => Some(format!(
+            "{specifier:?} has only a default export: write `import {name} from {specifier:?}`."
+        )),
+        (false, _) if name == "default" => Some(format!(
+            "{specifier:?} has no default export. Import a name in braces: `import {{ {} }} from {specifier:?}`; it \
+             exports {listed}.",
+            names[0]
+        )),
+        (false, _) => Some(format!(
+            "{specifier:?} exports {listed}: import one of these, or export {name} there."
+        )),
+    }
 }
 
 /// Names the modules that import each other, where an export was used before it was made.
@@ -194,9 +234,9 @@ fn explain_circle(error: &JsError, module: &Url, modules: &Modules) -> Option<Lo
     let names = names.collect::<Vec<_>>().join(" → ");
     let found = diagnostics::from_js_error(error, LoadErrorKind::Evaluate, module, &modules.sources);
     Some(LoadError {
-        message: format!("{message}: its module is not evaluated yet, because of a circle of imports, {names}"),
+        message: format!("{message}: its module is not evaluated yet, because of circular imports: {names}"),
         help: Some(format!(
-            "Move {name} into a module of its own, which imports none of these."
+            "Move {name} into a module of its own that imports none of these."
         )),
         ..found
     })
@@ -241,10 +281,10 @@ fn running_at(at: &StopPosition, modules: &Modules) -> Option<Position> {
 fn exited(exit: ExitCall, module: &Url, modules: &Modules) -> LoadError {
     let (url, line, column) = exit.place.unwrap_or_else(|| (module.clone(), 1, 1));
     let position = Position::new(&url, &source_text(&url, &modules.sources), line, column);
-    let message = format!("{} was called while the module was loaded", exit.call);
+    let message = format!("the module called {} while it was loading", exit.call);
     LoadError {
         stack: Some(exit.stack),
-        help: Some("A module that is imported must not end the process.".to_owned()),
+        help: Some("Remove the call: a module must not end the process when it is imported.".to_owned()),
         ..position.into_error(LoadErrorKind::Evaluate, message)
     }
 }
@@ -272,7 +312,11 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         let number = modules.awaits_at(&url)?;
         let text = source_text(&url, &modules.sources);
         let offset = top_level_await::waits(&url, &text).get(number)?.offset;
-        Some(Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::Timeout, message.to_owned()))
+        let position = Position::of_offset(&url, &text, offset);
+        Some(LoadError {
+            help: Some(AWAIT_IN_A_FUNCTION.to_owned()),
+            ..position.into_error(LoadErrorKind::Timeout, message.to_owned())
+        })
     });
     if let Some(known) = known {
         return known;
@@ -291,11 +335,14 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
             Some((error, others.map(|wait| position(wait).line()).collect::<Vec<_>>()))
         });
     match waiting {
-        Some((error, others)) if others.is_empty() => error,
+        Some((error, others)) if others.is_empty() => LoadError {
+            help: Some(AWAIT_IN_A_FUNCTION.to_owned()),
+            ..error
+        },
         Some((error, others)) => {
             let lines: Vec<_> = others.iter().map(ToString::to_string).collect();
             let help = format!(
-                "The file has other top-level awaits, on line {}: one of them may be what waits.",
+                "The file has other top-level awaits, on line {}: one of them may be the one that waits.",
                 lines.join(", ")
             );
             LoadError {

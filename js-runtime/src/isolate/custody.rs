@@ -72,7 +72,7 @@ impl Custody {
         if tokio::time::timeout(ENDS_WITHIN, self.gone()).await.is_err() {
             tracing::warn!(
                 isolate = &*self.isolate.get(),
-                reason = "native code keeps its thread, which ends when that returns",
+                reason = "native code holds its thread, which ends when the native code returns",
                 "isolate left behind"
             );
             self.is_left_behind = true;
@@ -91,7 +91,7 @@ impl Drop for Custody {
             let end = end(&mut ended).await;
             parts.join(&end).await;
             if let Some(isolate) = isolate {
-                tracing::info!(isolate = &*isolate, "isolate that was left behind ended");
+                tracing::info!(isolate = &*isolate, "isolate that was left behind has ended");
             }
         };
         self.engine.add(gone, &self.runtime);

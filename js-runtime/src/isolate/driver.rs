@@ -155,7 +155,7 @@ impl Driver<'_> {
         if let Poll::Ready(Err(error)) = &event_loop
             && self.control.stopped().is_none()
         {
-            tracing::error!(%error, "uncaught in user code");
+            tracing::error!(%error, "uncaught error in user code");
         }
         let answered = self.give_answers(context) | self.go_on(context);
         // Node ends a process in the same way when nothing can settle its promises any more.
@@ -220,7 +220,7 @@ impl Driver<'_> {
             memory::collect(isolate);
             let held = MemoryUse::by(isolate);
             let memory = memory::of_heap(isolate);
-            tracing::debug!(heap = held.heap, memory, "an isolate at rest has collected its garbage");
+            tracing::debug!(heap = held.heap, memory, "an idle isolate has collected its garbage");
             self.rest = Rest::of(held, Instant::now());
         }
     }
@@ -305,7 +305,9 @@ impl Driver<'_> {
     fn argument(&mut self, id: u64, mut request: Request) -> Result<v8::Global<v8::Value>, CallError> {
         let body = match std::mem::replace(&mut request.body, Body::Full(Bytes::new())) {
             Body::Full(bytes) => bytes,
-            Body::Stream(_) | Body::Upgraded(_) => return Err(script_error("an Inngest app takes whole bodies only")),
+            Body::Stream(_) | Body::Upgraded(_) => {
+                return Err(script_error("an Inngest app cannot take a streamed body"));
+            }
         };
         let runtime = &mut *self.runtime;
         deno_core::scope!(scope, runtime);

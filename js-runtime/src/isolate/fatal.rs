@@ -101,11 +101,15 @@ fn lose_this_thread(stop: StopReason, why: IsolateEnd, what: &str) {
     let heap_mb = heap >> 20;
     match why {
         IsolateEnd::OutOfMemory => {
-            tracing::error!(what, heap_mb, "V8 is out of memory: its thread and memory are lost")
+            tracing::error!(
+                what,
+                heap_mb,
+                "V8 ran out of memory: its thread and its memory are lost"
+            )
         }
         _ => {
             let backtrace = std::backtrace::Backtrace::force_capture();
-            tracing::error!(what, %backtrace, "an isolate's thread failed: a fault of Baton, please report it");
+            tracing::error!(what, %backtrace, "an isolate's thread failed: this is a bug in Baton, please report it");
         }
     }
     if let (IsolateEnd::OutOfMemory, Some(tell)) = (&why, out_of_memory) {

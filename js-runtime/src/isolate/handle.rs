@@ -38,13 +38,14 @@ pub(crate) struct Handle {
 fn kept_by_native_code(stage: &LoadStage) -> LoadError {
     LoadError {
         kind: LoadErrorKind::Timeout,
-        message: "the module did not finish in time: it still waits in a synchronous call".to_owned(),
+        message: "the module did not finish in time: it was still waiting in a synchronous call".to_owned(),
         file: match stage {
             LoadStage::Evaluating(module) => Some(module.clone()),
             _ => None,
         },
         help: Some(
-            "Look for a program that is waited for (execSync), or a pipe that is read (readFileSync).".to_owned(),
+            "Look for a synchronous call that waits for a program (execSync) or reads a pipe (readFileSync)."
+                .to_owned(),
         ),
         ..LoadError::default()
     }
@@ -76,7 +77,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<EndingIsolates>) -> Resu
 
     let (pipes, output) = stdio::pipes().map_err(|error| LoadError {
         kind: LoadErrorKind::System,
-        message: format!("cannot open pipes for what the isolate writes: {error}"),
+        message: format!("cannot open pipes for the isolate's output: {error}"),
         ..LoadError::default()
     })?;
     let end = {
@@ -256,7 +257,7 @@ async fn outcome_of(
             Some(ThreadEnd { why, .. }) if why != IsolateEnd::Panicked => LoadFailure::Unsuited(AheadMismatch::Failed),
             _ => LoadFailure::Failed(LoadError {
                 message: "the isolate's thread panicked while it loaded the project".to_owned(),
-                help: Some("This is a fault of Baton: please report it with the log above.".to_owned()),
+                help: Some("This is a bug in Baton: please report it with the log above.".to_owned()),
                 ..LoadError::default()
             }),
         }),

@@ -174,9 +174,9 @@ fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
     let reason = entries::not_a_file(path)?;
     Some(LoadError {
         kind: LoadErrorKind::Resolve,
-        message: format!("the module cannot be loaded: {reason}"),
+        message: format!("cannot load the module: {reason}"),
         file: Some(path.display().to_string()),
-        help: Some("Remove it, or give it a name that is no module's.".to_owned()),
+        help: Some("Remove it, or give it a name that does not end like a module's.".to_owned()),
         ..LoadError::default()
     })
 }

@@ -230,7 +230,7 @@ async fn evaluate_ahead(
 ) -> Result<(), Option<PathBuf>> {
     if !spec.ahead.is_empty() {
         let modules = spec.ahead.modules.len();
-        tracing::debug!(isolate = &*name.get(), modules, "evaluates ahead of a load");
+        tracing::debug!(isolate = &*name.get(), modules, "evaluating ahead of a load");
     }
     let evaluated = ahead::evaluate(load, prelude, &spec.ahead).await;
     evaluated.map_err(|AheadFailure { module, how }| {
@@ -270,7 +270,7 @@ async fn wait_for(load: &mut Load<'_>, mut assigned: AssignmentReceiver) -> Opti
             return Poll::Ready(assignment.ok());
         }
         while let Poll::Ready(Err(error)) = runtime.poll_event_loop(context, PollEventLoopOptions::default()) {
-            tracing::error!(%error, "uncaught in user code");
+            tracing::error!(%error, "uncaught error in user code");
         }
         Poll::Pending
     })
@@ -298,7 +298,7 @@ fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker,
     };
     let root = &spec.sources.project().root;
     let main_module = Url::from_file_path(root.join(PRELUDE))
-        .map_err(|()| internal(format!("{} is no absolute path", root.display())))?;
+        .map_err(|()| internal(format!("{} is not an absolute path", root.display())))?;
     let node_services = modules
         .node
         .services(Rc::new(RequireLoader(modules.clone())))
@@ -306,7 +306,7 @@ fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker,
     let stdio = family.pipes.stdio();
     let stdio = stdio.map_err(|error| LoadError {
         kind: LoadErrorKind::System,
-        ..internal(format!("cannot open pipes for what the isolate writes: {error}"))
+        ..internal(format!("cannot open pipes for the isolate's output: {error}"))
     })?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
     Ok(MainWorker::bootstrap_from_options::<
@@ -383,6 +383,6 @@ fn dispose(mut worker: MainWorker, modules: &Rc<Modules>, control: &Control) {
     drop(worker);
     let leaked = Rc::strong_count(modules) - 1;
     if leaked > 0 {
-        tracing::warn!(leaked, "an isolate's modules are still referred to after its end");
+        tracing::warn!(leaked, "an isolate's modules are still referenced after its end");
     }
 }

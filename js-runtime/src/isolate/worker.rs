@@ -208,7 +208,7 @@ impl WorkerFamily {
             modules.node.services(Rc::new(RequireLoader(modules.clone()))),
         ) {
             (Ok(stdio), Ok(services)) => (stdio, services),
-            (Err(error), _) => fatal::give_up(&format!("a worker cannot have its own standard output: {error}")),
+            (Err(error), _) => fatal::give_up(&format!("cannot give a worker its own standard output: {error}")),
             (_, Err(error)) => fatal::give_up(&format!("a worker cannot find packages: {error}")),
         };
         let heap = arguments

@@ -30,6 +30,26 @@ impl Data {
 }
 
 impl Modules {
+    /// Refuses a file that is not JSON, with its own place: V8 names the place of the import.
+    pub(super) fn check_json(&self, url: &Url, file: &SourceFile) -> Result<(), JsErrorBox> {
+        let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&file.bytes) else {
+            return Ok(());
+        };
+        // V8 reads past a byte order mark.
+        if file.bytes.starts_with("\u{feff}".as_bytes()) {
+            return Ok(());
+        }
+        // A value is refused for more reasons, with plainer words.
+        let error = serde_json::from_slice::<serde_json::Value>(&file.bytes)
+            .err()
+            .unwrap_or(error);
+        let text = String::from_utf8_lossy(&file.bytes);
+        let at = Position::new(url, &text, error.line(), error.column());
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or(&reason);
+        Err(self.fail(at.into_error(LoadErrorKind::Syntax, format!("not valid JSON: {reason}"))))
+    }
+
     /// Returns the content of a file that is no code; `None` for a file of code.
     pub(super) fn content(&self, url: &Url, file: &SourceFile) -> Result<Option<Data>, JsErrorBox> {
         if bundled::is_text(url) {

@@ -184,7 +184,10 @@ impl Modules {
         let (code, module_type) = match requested {
             RequestedModuleType::Text => (bytes(file), ModuleType::Text),
             RequestedModuleType::Bytes => (bytes(file), ModuleType::Bytes),
-            RequestedModuleType::Json => (bytes(file), ModuleType::Json),
+            RequestedModuleType::Json => {
+                self.check_json(url, &file)?;
+                (bytes(file), ModuleType::Json)
+            }
             _ if media_type == MediaType::Wasm => (bytes(file), ModuleType::Wasm),
             _ => {
                 if let Some(content) = self.content(url, &file)? {
@@ -203,7 +206,7 @@ impl Modules {
 
     /// Loads a module that is its own specifier.
     fn load_data(&self, url: &Url, requested: &RequestedModuleType) -> Result<ModuleSource, JsErrorBox> {
-        let unreadable = || JsErrorBox::type_error("a data: URL that cannot be read is imported");
+        let unreadable = || JsErrorBox::type_error("cannot read an imported data: URL");
         let data = data_url::DataUrl::process(url.as_str()).map_err(|_| unreadable())?;
         let (bytes, _) = data.decode_to_vec().map_err(|_| unreadable())?;
         let module_type = match requested {
@@ -238,7 +241,7 @@ impl Modules {
             Err(error) => {
                 let text = String::from_utf8_lossy(&file.bytes);
                 let at = error.valid_up_to();
-                let message = format!("{} is not UTF-8 text: byte {at} cannot be read", display_path(url));
+                let message = format!("cannot read {}: not valid UTF-8 at byte {at}", display_path(url));
                 let help = "Save the file as UTF-8.".to_owned();
                 Err(self.fail(LoadError {
                     help: Some(help),
@@ -262,7 +265,7 @@ impl ModuleLoader for Loader {
     fn resolve(&self, specifier: &str, referrer: &str, kind: ResolutionKind) -> Result<Url, JsErrorBox> {
         if kind == ResolutionKind::DynamicImport && self.control.stopped().is_some() {
             return Err(JsErrorBox::generic(format!(
-                "{specifier} is not imported: the isolate ends"
+                "cannot import {specifier}: the isolate is ending"
             )));
         }
         self.modules.resolve(specifier, referrer)

@@ -90,7 +90,7 @@ impl NodeRequireLoader for RequireLoader {
 
     fn load_text_file_lossy(&self, path: &Path) -> Result<FastString, JsErrorBox> {
         let url = Url::from_file_path(path)
-            .map_err(|()| JsErrorBox::generic(format!("{} is no absolute path", path.display())))?;
+            .map_err(|()| JsErrorBox::generic(format!("{} is not an absolute path", path.display())))?;
         let code: Arc<str> = self.0.required(&url, path)?;
         Ok(code.into())
     }

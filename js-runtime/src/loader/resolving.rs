@@ -1,5 +1,7 @@
 //! The meaning of a specifier at the place where it is written: a file, a module of a package, or one of our modules.
 
+use std::path::Path;
+
 use deno_core::url::Url;
 use deno_error::JsErrorBox;
 use js_runtime_api::{LoadError, LoadErrorKind};
@@ -130,13 +132,22 @@ impl Modules {
     pub(crate) fn missing(&self, specifier: &str, referrer: &Url, reason: &str) -> LoadError {
         let root = &self.sources.project().root;
         let (message, help) = match (package_name(specifier), referrer.join(specifier)) {
+            // No package has such a name: it is an alias of a folder.
+            _ if ALIASES.iter().any(|alias| specifier.starts_with(alias)) => (
+                format!("cannot find {specifier:?}: no path in tsconfig.json leads to a file"),
+                Some(format!(
+                    "Map it in tsconfig.json, below compilerOptions: \"paths\": {{ \"{alias}*\": [\"./*\"] }}.",
+                    alias = &specifier[..2]
+                )),
+            ),
             (Some(package), _) if folder_of_package(package, referrer).is_none() => (
                 format!("cannot find the package {package:?}"),
                 Some(format!("Install it: run `npm install {package}` in {}", root.display())),
             ),
             (None, Ok(url)) if relative::is_relative(specifier) => {
                 let path = display_path(&url);
-                (format!("cannot find {specifier:?}: there is no file {path}"), None)
+                let help = url.to_file_path().ok().and_then(|path| neighbours(&path));
+                (format!("cannot find {specifier:?}: there is no file {path}"), help)
             }
             _ => (reason.to_owned(), None),
         };
@@ -151,4 +162,32 @@ impl Modules {
             ..Position::of_offset(referrer, &text, offset).into_error(LoadErrorKind::Resolve, message)
         }
     }
+}
+
+/// The prefixes of specifiers that projects map to their own folders.
+const ALIASES: [&str; 2] = ["@/", "~/"];
+
+/// The most files that a help names.
+const MOST_NEIGHBOURS: usize = 8;
+
+/// Names the files that are where a missing file was looked for.
+fn neighbours(missing: &Path) -> Option<String> {
+    let folder = missing.parent()?;
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Some(format!("Correct the path: there is no folder {}.", folder.display()));
+    };
+    let names = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    let more = names.len().saturating_sub(MOST_NEIGHBOURS);
+    names.truncate(MOST_NEIGHBOURS);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    let names = names.join(", ");
+    (!names.is_empty()).then(|| format!("Correct the path: {} has {names}{more}.", folder.display()))
 }

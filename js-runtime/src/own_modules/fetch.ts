@@ -114,7 +114,7 @@ for (const name of [GLOBAL, GLOBAL_OF_8]) {
   });
 }
 
-/** Notes which dispatcher is set by whoever has just found none, which it does at once. */
+/** Notes the dispatcher that a caller sets at once after it has found none. */
 function noteInitial() {
   const { defineProperty } = Object;
   Object.defineProperty = function (target: any, name: PropertyKey, attributes: any) {
@@ -132,7 +132,7 @@ function globalDispatcher(): Dispatcher | undefined {
   return dispatcher && !initial.has(dispatcher) ? dispatcher : undefined;
 }
 
-/** The clients for proxies of the environment, by the scheme of what is asked for. */
+/** The clients for proxies of the environment, by the scheme of the URL. */
 const clients = new Map<string, { proxy: string; client: unknown }>();
 
 /** Deno's client for the proxy that the environment names for a request. */

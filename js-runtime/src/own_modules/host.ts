@@ -1,6 +1,6 @@
-// What user code says and starts is told to the host, with the call that it belongs to: lines of
-// the console and of the standard streams, errors that nobody caught, child processes; and what it
-// requires, so that every isolate of a generation finds the same.
+// Reports to the host the output and the children of user code, with the call that they belong to: lines of the
+// console and of the standard streams, uncaught errors, child processes; and the files that it requires, so that every
+// isolate of a generation finds the same.
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { ChildProcess } from "node:child_process";
@@ -18,11 +18,11 @@ export interface Call {
   function: string | null;
   run: string | null;
   step: string | null;
-  /** What is said for it is for whoever looks closely: the host tells the outcome itself. */
+  /** True for a call of the host's own, whose lines are logged as details: the host logs the outcome itself. */
   quiet?: boolean;
 }
 
-/** What the host does for this module. The names of a call are empty where there is none. */
+/** The functions of the host for this module. The names of a call are empty where there is none. */
 interface Host {
   log(level: string, text: string, ...call: [fn: string, run: string, step: string]): void;
   write(stream: string, bytes: Uint8Array, ...call: [fn: string, run: string, step: string]): void;
@@ -30,7 +30,7 @@ interface Host {
   groupBegun(leader: number): void;
   /** The leader has ended. */
   groupLeft(leader: number): void;
-  /** What a `require` in a file finds, it finds for good: asked with what was found, or to know that. */
+  /** Keeps the file that a `require` in a file has found, or returns the kept one. */
   remember(request: string, from: string, found?: string): string | undefined;
   /** User code starts a child process. */
   act(): void;
@@ -45,7 +45,7 @@ interface Host {
   /** Something goes on for a call, beside its answer; its generation stays until it is released. */
   hold(call: number): void;
   release(call: number): void;
-  /** Whether the caller is gone of a call for which something goes on. */
+  /** True when the caller of a call that still has work is gone. */
   isHungUp(call: number): boolean;
 }
 
@@ -55,7 +55,7 @@ const LEVELS = { debug: "debug", log: "info", info: "info", warn: "warn", error:
 
 export let host: Host;
 
-// What `AsyncLocalStorage` is made of. Deno keeps the values in a WeakMap, which V8 collects with the old
+// Replaces the variable below `AsyncLocalStorage`. Deno keeps the values in a WeakMap, which V8 collects with the old
 // generation only: all that a call has made would outlive it and be copied twice. Here they are in the
 // context itself: variables and values in turn.
 const internals = (Deno as any)[(Deno as any).internal];
@@ -80,7 +80,7 @@ AsyncVariable.prototype.get = function () {
 };
 
 const current = new AsyncLocalStorage<Call | undefined>();
-/** What was thrown last where Deno hears of it after its call was left. */
+/** The last error that Deno hears of after its call was left. */
 let thrown: { error: unknown; call: Call | undefined } | undefined;
 
 /** Gives this module the host. */
@@ -88,7 +88,7 @@ export function connect(to: Host): void {
   host = to;
 }
 
-// What modules of the project call that await at their top (`source/marks.rs`).
+// The function that modules of the project call around an await at their top (`source/marks.rs`).
 Object.defineProperty(globalThis, Symbol.for("baton:mark"), {
   value: (url: string, number: number, value: unknown) => {
     host.mark(url, number);
@@ -114,7 +114,7 @@ for (const [method, level] of Object.entries(LEVELS)) {
   console[method as keyof typeof LEVELS] = (...values: unknown[]) => say(level, ...values);
 }
 
-// What `process.stdout` and `process.stderr` write to.
+// The streams of `process.stdout` and `process.stderr`.
 for (const name of ["stdout", "stderr"] as const) {
   Deno[name].writeSync = (bytes: Uint8Array) => {
     host.write(name, bytes, ...names());
@@ -324,7 +324,7 @@ Module._resolveFilename = (request: string, parent?: { filename?: string }, isMa
   return from && isAbsolute(found) ? host.remember(request, from, found) : found;
 };
 
-/** What the host does for the built-in modules of this name. */
+/** The functions of the host for the built-in modules of this name. */
 export function nativesOf(name: string): object {
   return host.nativesOf(name);
 }
@@ -341,18 +341,18 @@ function explained(open: Function): Function {
     } catch (error) {
       if (!/symbol.*(_ZN2v8|_ZN4node|node_module_register)/.test(String(error))) throw error;
       const message =
-        `the addon ${values[1]} is made for the V8 that is in Node, which is not here. ` +
-        "Addons that use Node-API load: a newer version of the package may be one. For SQLite there is node:sqlite.";
+        `cannot load the addon ${values[1]}: it needs the V8 of Node, which is not here. ` +
+        "Use an addon with Node-API: a newer version of the package may be one. For SQLite use node:sqlite.";
       throw new Error(message, { cause: error });
     }
   };
 }
 
-// A process of its own that runs JavaScript is Node's, where there is one: this binary is none.
+// A child process that runs JavaScript runs Node where there is one: this binary cannot.
 const node = pathOf("node");
 if (node) process.execPath = node;
 
-// `fork` means it too, and says so where there is none. `cluster.fork` names this binary as what to run.
+// `fork` runs Node too, and fails with a message where there is none. `cluster.fork` names this binary as the program.
 const spawn = (ChildProcess.prototype as any).spawn;
 (ChildProcess.prototype as any).spawn = function (options: any) {
   const forks = options?.file === Deno.execPath() && options.stdio?.includes?.("ipc");
@@ -377,8 +377,8 @@ function withoutHandle(send: Function) {
 function nodeOf([, ...args]: string[]) {
   if (node && !args.includes(Deno.execPath())) return { file: node, args: [node, ...args] };
   const reason = node
-    ? "node:cluster is not there: Baton runs a project in as many isolates as `--isolates` says."
-    : "child_process.fork needs Node.js, and there is no `node` on the PATH. Worker threads need none.";
+    ? "Baton has no node:cluster: it runs a project in as many isolates as `--isolates` says."
+    : "child_process.fork needs Node.js: there is no `node` on the PATH. Install it, or use worker threads, which need none.";
   return { file: "/bin/sh", args: ["sh", "-c", 'echo "$0" >&2; exit 1', reason] };
 }
 

@@ -1,5 +1,5 @@
-// Who answers the requests that an entry file's app serves: what the file exports, or what it has
-// listen. Nothing opens a port: the app is handed over to Baton, which feeds it what comes to its own.
+// Serves the app of an entry file: the export of the file, or the server that it has listen. Nothing opens a port: the
+// app is handed over to Baton, which passes it the requests of its own port.
 //
 // Requests whose bodies are there reach a fetch handler directly (`answer`). All others come over HTTP on a socket
 // that only this isolate has, so that bodies stream, back-pressure and hang-ups arrive, and upgrades
@@ -8,12 +8,12 @@
 import type { IncomingMessage, Server } from "node:http";
 import { type Call, host, runFor } from "baton:host";
 
-/** Where a request comes from, as `Deno.serve` tells its handler. */
+/** The address of a request, as `Deno.serve` gives it to its handler. */
 export interface From {
   remoteAddr: { transport: "tcp"; hostname: string; port: number };
 }
 
-/** What `waitUntil` is called on: its promises keep the isolate. */
+/** The object with `waitUntil`, whose promises keep the isolate. */
 export interface Context {
   waitUntil(promise: unknown): void;
   passThroughOnException(): void;
@@ -22,7 +22,7 @@ export interface Context {
 
 export type Handler = (request: Request, from: From, context: Context) => unknown;
 
-/** What listened, and where it meant to. */
+/** The server that listened, and the address that it asked for. */
 export interface Listening {
   by: string;
   port: number;
@@ -32,6 +32,7 @@ export interface Listening {
 export interface Note {
   code: string;
   message: string;
+  help: string;
 }
 
 /** Headers between the host and this module, which no app sees. */
@@ -47,16 +48,16 @@ export const served = Promise.withResolvers<void>();
 let handler: Handler | undefined;
 let server: Server | undefined;
 let listening: Listening | undefined;
-/** While the project is loaded: whoever listens later opens a port, as anywhere. */
+/** True while the project is loaded: a server that listens later opens a port, as anywhere. */
 let taking = false;
 let others = 0;
-/** What Deno made of a request, by what the app was given. */
+/** The request of Deno behind each request that the app was given. */
 const originals = new WeakMap<Request, Request>();
 const serveOnSocket = Deno.serve;
 const upgrade = Deno.upgradeWebSocket;
 const status = Object.getOwnPropertyDescriptor(Response.prototype, "status")!.get!;
 
-/** Whether the app answers without the socket. */
+/** True when the app answers without the socket. */
 export function isDirect(): boolean {
   return handler !== undefined;
 }
@@ -77,7 +78,7 @@ export function serveFetch(run: Handler): void {
 
 /**
  * Takes over from what would open a port: the handler becomes the app. False when there is one already,
- * of which the report of the load says so. Throws when no entry file is being loaded.
+ * which the report of the load says. Throws when no entry file is being loaded.
  */
 export function handOver(run: Handler, { by, port, hostname }: Listening): boolean {
   if (!taking) {
@@ -94,11 +95,12 @@ export function handOver(run: Handler, { by, port, hostname }: Listening): boole
 function take(asked: Listening): boolean {
   const { by, port } = asked;
   if (isServed()) {
-    const first = listening ? `${listening.by} on port ${listening.port}` : "what the entry file exports";
+    const first = listening ? `${listening.by} on port ${listening.port}` : "the export of the entry file";
     if (listening?.port !== port) {
       notes.push({
         code: "not_served",
-        message: `${by} on port ${port} is not served: the app is ${first}. Mount its routes there`,
+        message: `${by} on port ${port} is not served: the app is ${first}`,
+        help: "Mount its routes there.",
       });
     }
     return false;
@@ -171,7 +173,7 @@ function prepare(server: Server, { port, hostname = "::" }: { port: number; host
   const ended = () => {
     if (closing && open === 0) queueMicrotask(() => server.emit("close"));
   };
-  // It still gets the calls that belong to its generation: who closes it is told when none runs.
+  // It still gets the calls of its generation: `close` calls back when none runs.
   server.close = (callback?: (error?: Error) => void) => {
     if (callback) server.once("close", () => callback());
     closing = true;
@@ -293,7 +295,7 @@ function isOfThisRealm(value: unknown): value is Response {
   }
 }
 
-/** What goes on for a call beside its answer. */
+/** The work that goes on for a call beside its answer. */
 class Background {
   #call: number;
 
@@ -301,7 +303,7 @@ class Background {
     this.#call = call;
   }
 
-  /** Something has begun; call what is returned when it is over. */
+  /** Notes that work has begun; the returned function notes its end. */
   begin(): () => void {
     host.hold(this.#call);
     return () => host.release(this.#call);

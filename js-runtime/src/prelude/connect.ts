@@ -7,8 +7,8 @@ connected.promise.catch(() => {});
 let isLoaded = false;
 let refused: Error | undefined;
 
-// What the loader puts around `connect` of inngest/connect. It is never settled: nothing the project does about a
-// failure helps, and its load is over.
+// The function that the loader puts around `connect` of inngest/connect. Its promise never settles: nothing that the
+// project does about a failure helps, and its load is over.
 Object.defineProperty(globalThis, Symbol.for("baton:connect"), {
   value: (real: (...values: unknown[]) => unknown) =>
     function connect(this: unknown, ...values: unknown[]) {

@@ -200,16 +200,14 @@ impl FindingsVisitor<'_> {
             self.warn(
                 STEP_NESTED,
                 call.start(),
-                format!("{shown} stands inside of {outer}: Inngest knows no steps within steps"),
-                "Call it outside, before or after, and hand its result over.".to_owned(),
+                format!("{shown} is inside of {outer}: Inngest has no steps within steps"),
+                "Call it before or after that step, and pass its result on.".to_owned(),
             );
         } else if let Some(id) = id.filter(|_| self.within.fan_out || (self.within.repeated && self.within.collected)) {
             self.warn(
                 STEP_ID_REPEATED,
                 call.start(),
-                format!(
-                    "{shown} runs several times at once under one id: which result is whose depends on their order"
-                ),
+                format!("{shown} runs several times at once with one id: only their order tells the results apart"),
                 format!("Give each its own id: step.{method}(`{id}-${{item.id}}`, …)."),
             );
         }

@@ -40,8 +40,10 @@ pub(crate) fn manifest(
         let path = &sources.project().serve_path;
         warnings.push(Warning {
             code: "functions_unknown".into(),
-            message: format!("the app did not tell its functions at {path}: they are served all the same"),
-            help: Some("If it serves them elsewhere, say where: serve_path below [inngest] in baton.toml.".to_owned()),
+            message: format!("the app did not list its functions at {path}: they are served anyway"),
+            help: Some(
+                "If the app serves them at another path, set serve_path below [inngest] in baton.toml.".to_owned(),
+            ),
             ..Warning::default()
         });
     }
@@ -49,7 +51,7 @@ pub(crate) fn manifest(
     Manifest { apps, fetch, warnings }
 }
 
-fn warning(LoadNote { code, message }: LoadNote) -> Warning {
+fn warning(LoadNote { code, message, help }: LoadNote) -> Warning {
     Warning {
         code: match code.as_str() {
             "not_served" => "not_served",
@@ -57,6 +59,7 @@ fn warning(LoadNote { code, message }: LoadNote) -> Warning {
         }
         .into(),
         message,
+        help: Some(help),
         ..Warning::default()
     }
 }

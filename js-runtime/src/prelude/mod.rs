@@ -77,6 +77,7 @@ pub(crate) struct ServedProject {
 pub(crate) struct LoadNote {
     pub(crate) code: String,
     pub(crate) message: String,
+    pub(crate) help: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -242,7 +243,7 @@ pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
         })
     };
     let prelude = Url::from_file_path(root.join(PRELUDE)).map_err(|()| LoadError {
-        message: format!("the project's root {} is no absolute path", root.display()),
+        message: format!("the project's root {} is not an absolute path", root.display()),
         ..LoadError::default()
     })?;
     Ok([own(HOST)?, own(SERVING)?, prelude])

@@ -51,19 +51,19 @@ interface FunctionConfig {
 
 /** A request; its body is a text where that is the same. */
 interface IncomingCall extends SdkRequest {
-  /** What is logged of it. */
+  /** The text that is logged for it. */
   whose: Call;
   /** The Inngest app that is called; null for the app of the entry file. */
   app: string | null;
   /** Its number at the host. */
   id: number;
-  /** Where it comes from: `127.0.0.1:4711`. */
+  /** The address of the caller: `127.0.0.1:4711`. */
   peer: string | null;
   /** The host asks it to register: see `sync`. */
   sync: boolean;
 }
 
-// User code may replace what is global, and change its prototypes: what answers calls is taken before it runs.
+// User code may replace globals, and change their prototypes: the code that answers calls takes them before it runs.
 const { Request, Response, Uint8Array, Headers, URL, Promise, setTimeout, clearTimeout } = globalThis;
 const taken = <This, Values extends unknown[], Result>(method: (this: This, ...values: Values) => Result) =>
   Function.prototype.call.bind(method) as unknown as (self: This, ...values: Values) => Result;
@@ -92,22 +92,22 @@ function isOf(ask: () => unknown): boolean {
 
 const DEV_SERVER = "http://localhost:8288";
 const CLOUD = "https://api.inngest.com";
-/** How long Inngest may take to answer a registration. */
+/** The time in which Inngest has to answer a registration. */
 const SYNC_LIMIT_MS = 10_000;
 
 const BODYLESS = new Set(["GET", "HEAD"]);
 /** By their URLs what the modules export that were evaluated before the load. */
 const evaluated = new Map<string, object>();
-/** What their functions are registered with. */
+/** The options with which their functions are registered. */
 const configured = new Map<InngestFunction, FunctionConfig[]>();
 const collected = new Map<InngestFunction, string>();
 const apps = new Map<string, SdkHandler>();
 let isEntry = false;
 /** Bodies that the SDK streams, by the call's number. */
 const streamed = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
-/** What the SDK answers with when it streams (`createStream` in its handler). */
+/** The answer of the SDK when it streams (`createStream` in its handler). */
 const STREAMS = 201;
-/** How long an app may take to tell its functions, in milliseconds: it serves without, too. */
+/** The time in which an app has to list its functions, in milliseconds: it serves without, too. */
 const ASK_TIMEOUT = 5_000;
 /** The longest such answer, in bytes. */
 const ASK_LENGTH = 4 << 20;
@@ -133,7 +133,7 @@ export async function rehearse(): Promise<void> {
   try {
     await rehearseWith(await import("inngest"));
   } catch {
-    // One that is not as it is expected compiles its code in its first call.
+    // An SDK of another shape compiles its code in its first call.
   }
 }
 
@@ -155,8 +155,9 @@ export async function importModules(urls: string[]): Promise<void> {
 }
 
 /**
- * How deep functions may be within what a module exports, and how many values are looked at. Of an entry file only in
- * lists: one that has an app listen later may well have its functions in an object beside the client.
+* The depth at which functions may be within the exports of a module, and the number of values that are looked at. In
+ * an entry file functions may be in lists only: a file that has an app listen later may well have its functions in an
+ * object beside the client.
  */
 const DEEPEST = 6;
 const DEEPEST_IN_ENTRY = 2;
@@ -192,7 +193,7 @@ function valuesOf(value: object): unknown[] {
   const values = properties.flatMap((property) => ("value" in property ? [property.value] : []));
   const prototype = Object.getPrototypeOf(value);
   const isPlain = prototype === null || prototype === Object.prototype;
-  // What else an instance of a class has may be anything, such as all that a client is connected to.
+  // Other fields of an instance of a class may hold anything, such as all that a client is connected to.
   return isPlain ? values : values.filter(isInngestFunction);
 }
 
@@ -207,7 +208,7 @@ export async function importEntry([url]: [string]): Promise<void> {
 
 /** The handler that an entry file exports, in one of the shapes that others serve. */
 async function exported(exports: any): Promise<Handler | undefined> {
-  // What a transpiled CommonJS file calls its default.
+  // The default export of a transpiled CommonJS file.
   const app = exports.default?.__esModule ? exports.default.default : exports.default;
   if (typeof app?.fetch === "function") {
     noteWhatIsIgnored(app);
@@ -254,7 +255,8 @@ function noteWhatIsIgnored(app: any) {
   const names = ignored.map((name) => `\`${name}\``).join(", ");
   notes.push({
     code: "ignored_option",
-    message: `${names} of the default export: ignored, for Baton listens itself (--port, baton.toml)`,
+    message: `${names} of the default export: ignored, because Baton listens itself`,
+    help: "Set the port with --port, or in baton.toml.",
   });
 }
 
@@ -399,7 +401,7 @@ async function register(run: () => Promise<Answer>): Promise<Answer> {
   if (superseded) return gone();
   let timer: ReturnType<typeof setTimeout>;
   const late = new Promise<Answer>((resolve) => {
-    const message = `Inngest has not answered for ${SYNC_LIMIT_MS / 1000} s`;
+    const message = `Inngest did not answer within ${SYNC_LIMIT_MS / 1000} s`;
     timer = setTimeout(() => resolve(refusal(504, message)), SYNC_LIMIT_MS);
   });
   const call = { function: null, run: null, step: null, quiet: true };
@@ -475,7 +477,7 @@ function findDuplicate(app: string, functions: InngestFunction[]) {
   }
 }
 
-/** What the SDK would register for a function: itself, and its onFailure handler as a second one. */
+/** The functions that the SDK would register for a function: itself, and its onFailure handler as a second one. */
 function describe(fn: InngestFunction, app: string) {
   const known = defaulted.has(fn) ? undefined : configured.get(fn);
   return (known ?? configs(fn, app)).map((config, index) => ({
@@ -489,7 +491,7 @@ function configs(fn: InngestFunction, app: string) {
   return fn.getConfig({ baseUrl: new URL("http://localhost/api/inngest"), appPrefix: app });
 }
 
-/** Where a client registers, and how. */
+/** The place and the manner in which a client registers. */
 function told({ mode, apiBaseUrl, signingKey }: InngestClient) {
   const dev = typeof mode === "string" ? mode === "dev" : mode?.isDev;
   const key = Boolean(signingKey ?? process.env.INNGEST_SIGNING_KEY);
@@ -523,7 +525,7 @@ async function introspect(path: string) {
     const answered = ask(request).then((response) => textOf(response, patience.promise));
     const text = await Promise.race([answered, patience.promise]);
     const { app_id: id, functions, inspection, url: own } = JSON.parse(text);
-    // What its own code says of where it is to be reached.
+    // The address that its own code gives.
     const client = {
       dev: inspection?.mode ? inspection.mode === "dev" : null,
       api: inspection?.api_origin ?? null,

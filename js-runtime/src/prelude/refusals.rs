@@ -84,11 +84,11 @@ pub(crate) fn no_functions(sources: &SourceSnapshot) -> LoadError {
     let count = sources.entries().len();
     let message = match (&sources.project().entry, count) {
         (Entry::File(_), _) => format!(
-            "{} exports neither Inngest functions nor an app, and has no server listen",
+            "{} exports neither Inngest functions nor an app, and starts no server",
             path.display()
         ),
-        (Entry::Folder(_), 0) => format!("{} holds no modules", path.display()),
-        (Entry::Folder(_), 1) => format!("the one module in {} exports no Inngest function", path.display()),
+        (Entry::Folder(_), 0) => format!("{} has no modules", path.display()),
+        (Entry::Folder(_), 1) => format!("the only module in {} exports no Inngest function", path.display()),
         (Entry::Folder(_), _) => format!(
             "none of the {count} modules in {} exports an Inngest function",
             path.display()
@@ -96,10 +96,11 @@ pub(crate) fn no_functions(sources: &SourceSnapshot) -> LoadError {
     };
     let help = match sources.project().entry {
         Entry::File(_) => {
-            "Export an app (`export default { fetch }`, or that of a router) or what `inngest.createFunction(…)` returns."
+            "Export an app (`export default { fetch }`, or a router) or a function that `inngest.createFunction(…)` \
+             returns."
         }
         Entry::Folder(_) => {
-            "Export what `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there."
+            "Export a function that `inngest.createFunction(…)` returns from a .ts, .tsx, .mts, .js or .mjs file there."
         }
     };
     LoadError {

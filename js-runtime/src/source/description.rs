@@ -82,7 +82,7 @@ pub(crate) fn restore(
         conditions,
     } = serde_json::from_str(&kept.description).map_err(|error| error.to_string())?;
     if of != asked.root {
-        return Err(format!("it is of the project in {}", of.display()));
+        return Err(format!("it belongs to the project in {}", of.display()));
     }
     let entry = if is_folder {
         Entry::Folder(entry)

@@ -67,11 +67,11 @@ fn walk(folder: &Path, modules: &mut Vec<PathBuf>, not_utf8: &mut Vec<PathBuf>) 
 pub(crate) fn not_a_file(path: &Path) -> Option<String> {
     let is_link = path.is_symlink();
     match std::fs::metadata(path) {
-        Ok(metadata) => kind(metadata.file_type()).map(|kind| format!("it is {kind}, and no file")),
+        Ok(metadata) => kind(metadata.file_type()).map(|kind| format!("it is {kind}, not a file")),
         Err(error) if is_link && error.kind() == io::ErrorKind::NotFound => {
-            Some("it is a symbolic link to what does not exist".to_owned())
+            Some("it is a symbolic link to a missing file".to_owned())
         }
-        Err(_) if is_link => Some("it is a symbolic link that leads to itself, or to what cannot be read".to_owned()),
+        Err(_) if is_link => Some("it is a symbolic link to itself, or to an unreadable file".to_owned()),
         Err(_) => None,
     }
 }
@@ -134,12 +134,9 @@ mod tests {
         assert_eq!(not_a_file(&file), None);
         assert_eq!(not_a_file(&folder.path().join("none")), None, "the loader says so");
         for (path, reason) in [
-            (nowhere, "it is a symbolic link to what does not exist"),
-            (
-                circle,
-                "it is a symbolic link that leads to itself, or to what cannot be read",
-            ),
-            (socket, "it is a socket, and no file"),
+            (nowhere, "it is a symbolic link to a missing file"),
+            (circle, "it is a symbolic link to itself, or to an unreadable file"),
+            (socket, "it is a socket, not a file"),
         ] {
             assert_eq!(not_a_file(&path).as_deref(), Some(reason));
         }

@@ -146,7 +146,7 @@ impl SourceSnapshot {
         all.all(|((path, question), answer)| {
             let is_same = question.answer(path) == *answer;
             if !is_same {
-                tracing::debug!(path = %path.display(), ?question, "what a module asked is answered otherwise now");
+                tracing::debug!(path = %path.display(), ?question, "the question of a module has another answer now");
             }
             is_same
         })

@@ -32,19 +32,20 @@ pub(crate) enum SecretsError {
     NotStarted { program: String, reason: String },
     #[error("secret_command: {program:?} {ended}")]
     Failed { program: String, ended: String },
-    #[error("secret_command: {program:?} did not end within {} seconds", LIMIT.as_secs())]
+    #[error("secret_command: {program:?} did not finish within {} seconds", LIMIT.as_secs())]
     TooLong { program: String },
     #[error("secret_command: {program:?} printed more than {} MiB", LARGEST >> 20)]
     TooMuch { program: String },
-    #[error(
-        "secret_command: what {program:?} printed begins as a JSON object and is none: line {line}, column {column}"
-    )]
+    #[error("secret_command: {program:?} printed a malformed JSON object: line {line}, column {column}")]
     Json {
         program: String,
         line: usize,
         column: usize,
     },
-    #[error("secret_command: {name:?} is no text, number or boolean in the JSON object that {program:?} printed")]
+    #[error(
+        "secret_command: {program:?} printed a JSON object in which {name:?} is not a string, a number or a \
+             boolean"
+    )]
     Value { program: String, name: String },
 }
 
@@ -53,13 +54,13 @@ impl SecretsError {
     pub(crate) const fn help(&self) -> &'static str {
         match self {
             Self::Empty | Self::NotStarted { .. } => {
-                "In baton.toml: [env] secret_command = [\"program\", \"argument\"], or one line for the shell."
+                "Write [env] secret_command = [\"program\", \"argument\"], or one line for the shell, in baton.toml."
             }
             Self::Failed { .. } | Self::TooLong { .. } => {
-                "Run it in the project's folder to see why: what it says is not shown here, for it may be secret."
+                "Run it in the project's folder to see why: its output may be secret, and is not shown here."
             }
             Self::TooMuch { .. } | Self::Json { .. } | Self::Value { .. } => {
-                "It may print lines of NAME=value, or one JSON object of texts."
+                "Have it print lines of NAME=value, or one JSON object of strings."
             }
         }
     }
@@ -223,7 +224,7 @@ mod tests {
             ("echo A=hush; echo hush >&2; exit 3", "failed with exit code 3"),
             ("echo A=hush; kill -9 $$", "was ended by signal 9"),
             ("echo '{\"A\": \"hush\"'", "line 2, column 0"),
-            ("echo '{\"A\": [\"hush\"]}'", "\"A\" is no text"),
+            ("echo '{\"A\": [\"hush\"]}'", "\"A\" is not a string"),
             ("yes hush", "printed more than 1 MiB"),
         ] {
             let error = shell(line).unwrap_err().to_string();

@@ -207,9 +207,8 @@ pub(crate) fn emit(
 
 fn not_compiled(url: &Url, text: &str, panic: &str) -> LoadError {
     LoadError {
-        help: Some("This is a fault of the compiler: please report it with the file.".to_owned()),
-        ..Position::start_of(url, text)
-            .into_error(LoadErrorKind::Syntax, format!("the file cannot be compiled: {panic}"))
+        help: Some("This is a bug in the compiler: please report it with the file.".to_owned()),
+        ..Position::start_of(url, text).into_error(LoadErrorKind::Syntax, format!("cannot compile the file: {panic}"))
     }
 }
 

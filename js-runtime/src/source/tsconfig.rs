@@ -70,9 +70,9 @@ struct Reference {
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum TsConfigError {
-    #[error("it is no JSON: {1}")]
+    #[error("it is not valid JSON: {1}")]
     Syntax(PathBuf, String),
-    #[error("it extends {1:?}, which is not there")]
+    #[error("it extends {1:?}, which does not exist")]
     Missing(PathBuf, String),
     #[error("it extends itself, or too many others")]
     TooDeep(PathBuf),

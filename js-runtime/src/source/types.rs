@@ -1,4 +1,4 @@
-//! The types that a module exports, by its text: evaluated modules do not have them.
+//! The names that a module exports, by its text: the types, which evaluated modules do not have, and the values.
 
 use deno_ast::swc::ast::{Decl, ExportSpecifier, ModuleDecl, ModuleExportName, ModuleItem, Program};
 use deno_ast::{MediaType, ParsedSource};
@@ -61,6 +61,53 @@ fn export_in(parsed: &ParsedSource, name: &str) -> NonValueExport {
     NonValueExport::Elsewhere(elsewhere)
 }
 
+/// Returns the names of the values that a module exports itself, in their order.
+pub(crate) fn values_of(url: &Url, text: &str) -> Vec<String> {
+    match transpile::parse(url, MediaType::from_specifier(url), text.into()) {
+        Ok(parsed) => parsed.walk(values_in),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn values_in(parsed: &ParsedSource) -> Vec<String> {
+    let program = parsed.program();
+    let Program::Module(module) = &*program else {
+        return Vec::new();
+    };
+    let types: Vec<_> = module
+        .body
+        .iter()
+        .filter_map(declaration)
+        .filter_map(type_name)
+        .collect();
+    let mut names = Vec::new();
+    for item in &module.body {
+        match item {
+            ModuleItem::ModuleDecl(ModuleDecl::ExportDecl(export)) => match &export.decl {
+                Decl::Fn(function) => names.push(function.ident.sym.to_string()),
+                Decl::Class(class) => names.push(class.ident.sym.to_string()),
+                Decl::TsEnum(numbers) => names.push(numbers.id.sym.to_string()),
+                Decl::Var(variables) => {
+                    let variables = variables.decls.iter().filter_map(|variable| variable.name.as_ident());
+                    names.extend(variables.map(|variable| variable.sym.to_string()));
+                }
+                _ => {}
+            },
+            ModuleItem::ModuleDecl(ModuleDecl::ExportNamed(export)) if !export.type_only => {
+                let named = export.specifiers.iter().filter_map(ExportSpecifier::as_named);
+                let named =
+                    named.filter(|named| !named.is_type_only && !types.contains(&text_of(&named.orig).as_str()));
+                names.extend(named.map(|named| text_of(named.exported.as_ref().unwrap_or(&named.orig))));
+            }
+            ModuleItem::ModuleDecl(ModuleDecl::ExportDefaultDecl(_) | ModuleDecl::ExportDefaultExpr(_)) => {
+                names.push("default".to_owned());
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
 fn declaration(item: &ModuleItem) -> Option<&Decl> {
     match item {
         ModuleItem::Stmt(statement) => statement.as_decl(),
@@ -102,10 +149,19 @@ fn text_of(name: &ModuleExportName) -> String {
 mod tests {
     use deno_core::url::Url;
 
-    use super::{NonValueExport, export_of};
+    use super::{NonValueExport, export_of, values_of};
 
     fn found(text: &str) -> NonValueExport {
         export_of(&Url::parse("file:///p/a.ts").unwrap(), text, "Foo")
+    }
+
+    #[test]
+    fn the_names_of_values_are_those_that_can_be_imported() {
+        let text = "type T = 1; const a = 1; class C {} export interface I {} export { a as b, C, T };\
+                    export const d = 1, e = 2; export function f() {} export enum E { A } export type { X } from './x';\
+                    export default 1;";
+        let names = values_of(&Url::parse("file:///p/a.ts").unwrap(), text);
+        assert_eq!(names, ["b", "C", "d", "e", "f", "E", "default"]);
     }
 
     #[test]

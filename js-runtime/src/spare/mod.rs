@@ -133,7 +133,7 @@ impl Spares {
         sources.find(|sources| {
             let fits = sources.reads_the_same() && sources.list_entries_again().is_ok();
             if !fits {
-                tracing::debug!("a spare isolate is outdated: what it has read changed");
+                tracing::debug!("a spare isolate is outdated: files that it has read changed");
                 let outdated = self.take(sources);
                 self.state().outdated = outdated;
             }
@@ -162,7 +162,7 @@ impl Spares {
         let joins = |spare: &mut Spare| spare.isolate.is_ready() && spare.sources.join(sources);
         // The next edit is better off with the other spare.
         let joined = state.with_packages.take_if(joins)?;
-        tracing::debug!("a spare isolate stands in for one that would have to be made");
+        tracing::debug!("a spare isolate was taken as another isolate of a generation");
         Some(joined)
     }
 

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 
 const turn = () => new Promise((done) => setTimeout(done, 5));
 
-/** What a moment is in each of the zones, as the variable TZ says them one after the other. */
+/** Tells a moment in each of the zones, to which the variable TZ is set one after the other. */
 function inZones(zones, tell) {
   const before = process.env.TZ;
   try {

@@ -1,4 +1,4 @@
-// What pools have their threads and processes do.
+// The work that pools give their threads and processes.
 
 export default async function ({ n, fails, spins }) {
   if (fails) throw new TypeError("refused");

@@ -65,7 +65,7 @@ async fn what_was_written_before_a_host_was_killed_is_there_for_the_next_one() {
     let project = Project::new();
     let mut baton = counting(Baton::dev(&project)).ready().await;
     // The caches are written once the load is over.
-    baton.wait_for("caches are written", json!({})).await;
+    baton.wait_for("caches were written", json!({})).await;
     baton.signal("KILL").await;
     let _ = baton.ended().await;
     let next = serve_and_end(&project).await;
@@ -132,7 +132,7 @@ async fn hosts_of_several_projects_share_one_cache_at_once() {
             let warned: Vec<_> = baton.stderr().lines();
             let warned = warned
                 .iter()
-                .filter(|line| line.message().starts_with("caches are not kept"));
+                .filter(|line| line.message().starts_with("caches are not stored"));
             assert_eq!(warned.count(), 0);
         }
     }
@@ -146,7 +146,7 @@ async fn without_a_place_for_caches_a_host_says_so_once_and_serves() {
     let baton = Baton::dev(&project).ready().await;
     let line = baton
         .wait_for(
-            "caches are not kept on the disk: each start makes everything anew",
+            "caches are not stored on the disk: each start makes them again",
             json!({}),
         )
         .await;
@@ -159,7 +159,7 @@ async fn without_a_place_for_caches_a_host_says_so_once_and_serves() {
     let lines = baton.stderr().lines();
     let said = lines
         .iter()
-        .filter(|line| line.message().starts_with("caches are not kept"));
+        .filter(|line| line.message().starts_with("caches are not stored"));
     assert_eq!(said.count(), 1);
 }
 

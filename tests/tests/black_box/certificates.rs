@@ -135,7 +135,7 @@ async fn the_environment_file_says_which_authorities_a_generation_trusts() {
     assert_eq!(told(&baton, json!({})).await, in_every_way("refused"));
     baton
         .wait_for(
-            "extra certificates cannot be read",
+            "cannot read extra certificates",
             json!({ "level": "WARN", "variable": "NODE_EXTRA_CA_CERTS" }),
         )
         .await;

@@ -117,7 +117,7 @@ async fn a_rejected_reload_shows_where_it_is_wrong_and_rolling_back_is_a_key_awa
     let seen = browser.run(rejected).await;
     let said = seen["said"].as_str().unwrap_or_default();
     assert!(
-        said.contains("functions/broken.ts:2") && said.contains("Generation 2 serves on"),
+        said.contains("functions/broken.ts:2") && said.contains("Generation 2 still serves"),
         "{seen:#}"
     );
     assert!(
@@ -204,7 +204,7 @@ async fn every_action_is_reached_by_tab_alone_and_a_function_is_invoked_with_its
         await page.locator('#invoke-steps li', { hasText: 'did you mean' }).waitFor();
         await page.locator('#invoke-data').fill('{');
         await page.locator('#invoke-form .primary').click();
-        await page.locator('#invoke-steps li', { hasText: 'no JSON' }).waitFor();";
+        await page.locator('#invoke-steps li', { hasText: 'not valid JSON' }).waitFor();";
     browser.run(wrong).await;
 }
 

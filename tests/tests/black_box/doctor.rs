@@ -279,7 +279,7 @@ async fn an_environment_file_that_nobody_names_is_told_by_doctor_and_dev() {
     let found = Doctor::of(&project).arguments(&arguments).run().await;
     assert_eq!(found.status("env file"), "warning", "{}", found.0);
     assert!(found.0.stdout.contains("env_file_unnamed"), "{}", found.0);
-    let told = "an environment file is there, and nothing reads it";
+    let told = "an environment file exists, but no setting names it";
     let baton = Baton::dev(&project).ready().await;
     let line = baton.wait_for(told, json!({ "level": "INFO" })).await;
     assert!(line.text.contains("--env-file .env"), "{}", line.text);

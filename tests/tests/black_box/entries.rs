@@ -242,9 +242,12 @@ createServer((_request, response) => response.end("metrics")).listen(9464);
     let [("not_served", message)] = codes.as_slice() else {
         panic!("{report}");
     };
-    let expected =
-        "an HTTP server on port 9464 is not served: the app is an HTTP server on port 4000. Mount its routes there";
+    let expected = "an HTTP server on port 9464 is not served: the app is an HTTP server on port 4000";
     assert_eq!(*message, expected);
+    assert_eq!(
+        report.body["warnings"][0]["help"], "Mount its routes there.",
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -289,7 +292,7 @@ async fn an_entry_file_with_nothing_to_serve_is_rejected() {
     );
     let message = report.error()["message"].as_str().unwrap_or_default();
     assert!(
-        message.ends_with("exports neither Inngest functions nor an app, and has no server listen"),
+        message.ends_with("exports neither Inngest functions nor an app, and starts no server"),
         "{report}"
     );
 }

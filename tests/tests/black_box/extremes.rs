@@ -117,7 +117,9 @@ async fn a_load_that_native_code_keeps_is_left_behind_and_the_next_one_goes_on()
     assert_eq!(version_of(&baton, "version").await, "1");
     // The write lets the thread go that reads the pipe.
     std::fs::write(&pipe, "").expect("the pipe is read");
-    baton.wait_for("isolate that was left behind ended", json!({})).await;
+    baton
+        .wait_for("isolate that was left behind has ended", json!({}))
+        .await;
 }
 
 const WORKERS: &str = r#"import { Worker } from "node:worker_threads";

@@ -282,7 +282,8 @@ async fn a_member_of_a_pnpm_workspace_is_a_project_and_its_root_is_none() {
 
     let made = cli.baton(&["init", "elsewhere"]).await;
     assert!(
-        made.stdout.contains("Note: elsewhere is no package of the workspace"),
+        made.stdout
+            .contains("Note: elsewhere is not a package of the workspace"),
         "{made}"
     );
 }
@@ -338,7 +339,7 @@ async fn a_file_is_no_folder_and_a_link_is_what_it_leads_to() {
     cli.baton(&["init", "file/deep"]).await.refuses(2, &["it is a file"]);
     cli.baton(&["init", "broken"])
         .await
-        .refuses(2, &["a link to nowhere, which is not there"]);
+        .refuses(2, &["a link to nowhere, which does not exist"]);
     cli.baton(&["init", "/"]).await.refuses(2, &["root of the file system"]);
     assert_eq!(added(project.scratch(), &before), [""; 0]);
     let home = cli.clone().env("HOME", project.scratch());
@@ -447,7 +448,7 @@ async fn a_person_is_asked_three_questions_at_most_and_none_with_yes() {
     let project = scratch();
     let (good, said) = on_a_terminal(&project.scratch().join("a"), "init", "Shop\nshop\n\n").await;
     assert!(
-        good && said.contains("npm does not take this name: it may have small letters"),
+        good && said.contains("npm does not take this name: it may have lower-case letters"),
         "{said}"
     );
     assert!(
@@ -477,7 +478,7 @@ async fn dev_in_an_empty_folder_offers_a_project_or_names_the_command() {
     cli(&project, "bare")
         .baton(&["dev"])
         .await
-        .refuses(1, &["where the functions are", "baton init"]);
+        .refuses(1, &["cannot find the functions", "baton init"]);
 
     let (good, said) = on_a_terminal(&project.scratch().join("empty"), "dev", "y\n").await;
     assert!(

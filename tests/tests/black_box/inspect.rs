@@ -36,7 +36,7 @@ fn project() -> Project {
 
 /// Returns the port that debuggers attach to.
 async fn port(baton: &Baton) -> u16 {
-    let line = "debuggers may attach: chrome://inspect, or an editor as to Node";
+    let line = "debuggers may attach: use chrome://inspect, or an editor as for Node";
     let line = baton.wait_for(line, json!({})).await;
     let address = line.json["address"]
         .as_str()
@@ -143,7 +143,7 @@ async fn what_was_paused_goes_on_when_the_debugger_goes_or_the_host_is_told_to_e
     paused(&mut debugger).await;
     baton.signal("TERM").await;
     baton
-        .wait_for("ending: no new calls, the ones in flight are finished", json!({}))
+        .wait_for("ending: no new calls are taken, calls in flight finish", json!({}))
         .await;
     debugger.ask("Debugger.resume", json!({})).await;
     assert_eq!(

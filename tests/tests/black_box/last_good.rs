@@ -75,7 +75,7 @@ async fn a_damaged_store_is_told_and_not_served() {
     let baton = Baton::dev(&project).listening().await;
     baton
         .wait_for(
-            "kept sources are damaged: they are not used",
+            "cannot use a kept generation: it is damaged",
             json!({ "generation": 1 }),
         )
         .await;
@@ -125,7 +125,7 @@ async fn a_disk_that_cannot_be_written_costs_the_feature_and_no_call() {
     // A file is at the place where Baton needs a folder.
     fs::write(project.state_dir().join("kept"), "").expect("a file in the way");
     let baton = Baton::dev(&project).ready().await;
-    let warned = "the sources cannot be kept on the disk: a host that starts on broken code will not have them";
+    let warned = "cannot keep the generation on the disk: a host that starts on broken code will not have it";
     baton.wait_for(warned, json!({ "generation": 1 })).await;
     project.set_version("2");
     assert_eq!(baton.reload().await.activated(), 2);

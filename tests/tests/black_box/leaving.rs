@@ -301,7 +301,7 @@ async fn slow_a_listener_that_spins_does_not_keep_a_host_that_ends() {
     baton.signal("TERM").await;
     baton
         .wait_for(
-            "isolate ended: its code did not end after its last call",
+            "isolate ended: its code did not finish after its last call",
             json!({ "generation": 1 }),
         )
         .await;

@@ -237,7 +237,7 @@ export const loud = inngest.createFunction(
             .find_map(|line| line.strip_prefix("baton_log_lines_dropped_total "));
         assert!(dropped.is_some_and(|lines| lines != "0"), "{metrics}");
         baton.stderr().reads(true);
-        let told = "lines of the log were dropped: nobody took them in time";
+        let told = "lines of the log were dropped: they were not read in time";
         let line = baton.wait_for(told, json!({ "place": "standard error" })).await;
         assert!(
             line.json["lines"].as_u64().is_some_and(|lines| lines > 0),

@@ -38,8 +38,8 @@ async fn a_token_that_others_may_know_starts_no_host() {
     fs::create_dir_all(&state).expect("a state folder");
     let token = state.join("admin-token");
     for (text, mode, why) in [
-        ("a".repeat(64), 0o666, "others may write to"),
-        ("a".repeat(64), 0o640, "others may read"),
+        ("a".repeat(64), 0o666, "other users may write to"),
+        ("a".repeat(64), 0o640, "other users may read"),
         ("a".to_owned(), 0o600, "could be guessed"),
     ] {
         fs::write(&token, text).expect("a token");
@@ -51,7 +51,7 @@ async fn a_token_that_others_may_know_starts_no_host() {
     Baton::start(&project)
         .to_the_end()
         .await
-        .refuses(78, &["is no regular file"]);
+        .refuses(78, &["is not a regular file"]);
     fs::remove_file(&token).expect("no token");
     fs::write(&token, "").expect("an empty token");
     let baton = Baton::start(&project).ready().await;
@@ -133,7 +133,10 @@ async fn without_a_home_caches_are_in_a_folder_of_ones_own_or_nowhere() {
             .env("TMPDIR", folder)
             .without("BATON_CODE_CACHE")
     };
-    launch(&taken).to_the_end().await.refuses(1, &["others may write to"]);
+    launch(&taken)
+        .to_the_end()
+        .await
+        .refuses(1, &["other users may write to"]);
     let baton = launch(&own).ready().await;
     assert_eq!(version_of(&baton, "version").await, "1");
     assert_eq!(mode(&own.join(&name)), 0o700);
@@ -144,7 +147,7 @@ async fn a_variable_that_is_empty_is_none() {
     let project = Project::new();
     let launch = Baton::dev(&project).env("BATON_HOLD", "").env("BATON_STREAM_DRAIN", "");
     let baton = launch.env("BATON_LOG", "a=b=c").ready().await;
-    let told = "BATON_LOG is malformed, so the usual lines are logged";
+    let told = "BATON_LOG is malformed: the usual lines are logged";
     baton.wait_for(told, serde_json::json!({})).await;
 }
 
@@ -197,7 +200,8 @@ async fn the_dashboards_cookie_is_the_dashboards_alone() {
 async fn in_production_a_host_whose_functions_anybody_can_run_says_so() {
     let project = Project::new();
     let baton = Baton::start(&project).env("INNGEST_DEV", "1").ready().await;
-    let told = "the functions are in dev mode: whoever reaches the port can run them, for nobody checks signatures";
+    let told = "the functions are in dev mode: whoever reaches the port can run them, because signatures are not \
+                checked";
     let line = baton.wait_for(told, serde_json::json!({})).await;
     assert_eq!(line.json["level"], "WARN", "{}", line.text);
     let dev = Baton::dev(&Project::new()).ready().await;

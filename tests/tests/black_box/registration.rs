@@ -230,7 +230,7 @@ async fn what_drifts_in_inngest_is_shown_and_told_again_where_that_mends_it() {
     assert_eq!(registration["drift"], json!([expected]), "{registration:#}");
     let (cli, state_dir) = (Cli::within(project.root()), project.state_dir());
     let told = cli.baton(&["status", "--state-dir", state_dir.to_str().unwrap()]).await;
-    assert!(told.stdout.contains("holds something else than the code"), "{told}");
+    assert!(told.stdout.contains("has other functions than the code"), "{told}");
     inngest.lose_everything();
     holds(&inngest, &["shop-order"]).await;
     state(&baton, "registered").await;
@@ -262,7 +262,7 @@ async fn a_host_that_ends_never_overwrites_what_its_successor_said() {
     let call = tokio::spawn(async move { executor.discover(&Run::of("shop-slow")).await });
     old.in_flight(1, 1).await;
     old.signal("TERM").await;
-    old.wait_for("ending: no new calls, the ones in flight are finished", json!({}))
+    old.wait_for("ending: no new calls are taken, calls in flight finish", json!({}))
         .await;
 
     let state_dir = project.scratch().join("another-state");

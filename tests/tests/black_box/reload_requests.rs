@@ -208,11 +208,11 @@ async fn a_load_that_hangs_is_told_of_and_given_up_for_a_newer_edit_however_long
     let baton = Baton::dev(&project).watching("files").ready().await;
     let mut log = baton.stderr().from_the_beginning();
     project.write("functions/hangs.ts", HANGS);
-    let hangs = json!({ "stage": "evaluates functions/hangs.ts and what it imports" });
-    log.wait_for("the load takes long", &hangs).await;
+    let hangs = json!({ "stage": "evaluating functions/hangs.ts and its imports" });
+    log.wait_for("the load is slow", &hangs).await;
     // The load of this text begins, and takes long too.
     project.write("functions/hangs.ts", format!("// again\n{HANGS}"));
-    log.wait_for("the load takes long", &hangs).await;
+    log.wait_for("the load is slow", &hangs).await;
     let status = baton.status().await;
     let generations = status.0["generations"].as_array().expect("generations").iter();
     let mut stages = generations.filter_map(|generation| generation["load_stage"].as_str());
@@ -230,7 +230,7 @@ async fn a_reload_that_is_asked_for_gives_up_a_load_that_hangs_and_says_meanwhil
     let cli = Cli::within(project.scratch()).env("BATON_STATE_DIR", project.state_dir());
     let mut waiting = cli.start(&["reload"]);
     waiting
-        .says("is still loading: it evaluates functions/hangs.ts and what it imports")
+        .says("is still loading: evaluating functions/hangs.ts and its imports")
         .await;
     project.write("functions/hangs.ts", "export {};\n");
     let report = baton.reload().await;

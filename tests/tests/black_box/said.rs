@@ -360,7 +360,7 @@ async fn a_host_that_ends_lets_its_code_finish_what_it_waits_for() {
     let mut baton = Baton::start(&project).ready().await;
     baton.signal("TERM").await;
     baton
-        .wait_for("ending: no new calls, the ones in flight are finished", json!({}))
+        .wait_for("ending: no new calls are taken, calls in flight finish", json!({}))
         .await;
     assert!(baton.is_running() && !done.exists());
     gate.open();

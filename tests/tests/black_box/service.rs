@@ -279,7 +279,7 @@ async fn a_service_that_runs_is_left_alone_when_its_port_goes_to_systemd_and_bac
         assert!(
             with_socket
                 .stdout
-                .contains("holds the port itself, until `systemctl --user restart baton-project.service`"),
+                .contains("holds the port itself; `systemctl --user restart baton-project.service`"),
             "{with_socket}"
         );
         assert!(!with_socket.stdout.contains("systemd holds"), "not yet: {with_socket}");
@@ -452,7 +452,7 @@ async fn an_environment_file_that_others_may_read_is_refused_and_no_secret_is_in
         &["print", "--user", "--env-file", "secrets.env"],
     ] {
         let refused = machine.cli().baton(&[&["service"], arguments].concat()).await;
-        refused.refuses(1, &["secrets.env can be read by others: its mode is 0644", "chmod 600"]);
+        refused.refuses(1, &["secrets.env: its mode is 0644", "chmod 600"]);
     }
     assert_eq!(machine.calls(), Vec::<String>::new());
     mode(0o600);

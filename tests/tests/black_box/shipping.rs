@@ -95,7 +95,7 @@ fn install_sh_installs_and_replaces_without_touching_the_file_that_runs() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(stdout.contains("installed baton 1.0.0"), "{stdout}");
-    assert!(stdout.contains("not on your PATH"), "{stdout}");
+    assert!(stdout.contains("add it to your PATH"), "{stdout}");
     let metadata = release.installed().metadata().expect("a binary");
     assert_eq!(metadata.permissions().mode() & 0o777, 0o755);
 
@@ -119,9 +119,9 @@ fn install_sh_leaves_what_there_is_when_the_archive_is_not_what_was_released() {
     let sums = fs::read_to_string(release.folder().join("SHA256SUMS")).expect("checksums");
     release.publish("6.6.6");
     fs::write(release.folder().join("SHA256SUMS"), sums).expect("checksums");
-    refuses(&release.install(), "damaged or not what was released");
+    refuses(&release.install(), "damaged, or is not the released file");
     fs::write(release.folder().join("SHA256SUMS"), "00  baton-other.tar.gz\n").expect("checksums");
-    refuses(&release.install(), "SHA256SUMS says nothing of");
+    refuses(&release.install(), "SHA256SUMS has no line for");
     fs::remove_file(release.folder().join(archive())).expect("an archive");
     refuses(&release.install(), "cannot download");
     let text = fs::read_to_string(release.installed()).expect("the first one");

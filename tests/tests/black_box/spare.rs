@@ -35,9 +35,9 @@ export const when = inngest.createFunction(
 );
 "#;
 
-const THREAD_FAILED: &str = "an isolate's thread failed: a fault of Baton, please report it";
+const THREAD_FAILED: &str = "an isolate's thread failed: this is a bug in Baton, please report it";
 
-const STANDS_IN: &str = "a spare isolate stands in for one that would have to be made";
+const STANDS_IN: &str = "a spare isolate was taken as another isolate of a generation";
 
 fn project(function: &str, dep: &str) -> Project {
     let project = Project::new();
@@ -111,7 +111,7 @@ async fn a_package_that_changed_is_evaluated_as_it_is() {
     let _ = baton.reload().await.activated();
     assert_eq!(told(&baton).await, json!({ "dep": "two", "version": 1 }));
     baton
-        .wait_for("a spare isolate is outdated: what it has read changed", json!({}))
+        .wait_for("a spare isolate is outdated: files that it has read changed", json!({}))
         .await;
 }
 
@@ -130,7 +130,7 @@ async fn a_lockfile_and_an_environment_that_changed_throw_it_away() {
         project.write(file, "SAID=two\n");
         let _ = baton.reload().await.activated();
         baton
-            .wait_for("a spare isolate is outdated: what it has read changed", json!({}))
+            .wait_for("a spare isolate is outdated: files that it has read changed", json!({}))
             .await;
         let dep = if file == ".env" { "two" } else { "one" };
         assert_eq!(told(&baton).await["dep"], dep, "{file}");
@@ -308,7 +308,7 @@ async fn one_that_is_given_up_while_it_has_nodes_modules_evaluated_ends() {
         // The second spare, which is made after an edit, is not ready when the next load comes, and the load does not
         // wait for it.
         for _ in 0..if version == 2 { 1 } else { 2 } {
-            log.wait_for("evaluates ahead of a load", &json!({ "isolate": "spare" }))
+            log.wait_for("evaluating ahead of a load", &json!({ "isolate": "spare" }))
                 .await;
         }
         project.edit(

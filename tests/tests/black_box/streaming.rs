@@ -159,7 +159,9 @@ async fn who_asks_after_the_caller_hung_up_learns_of_it() {
     let sent = call.write(&baton.door()).await;
     seen(&baton, "the handler has begun", |seen| seen["hanging"] == true).await;
     drop(sent);
-    baton.wait_for("a caller hung up, its handler goes on", json!({})).await;
+    baton
+        .wait_for("a caller hung up: its handler continues", json!({}))
+        .await;
     gate.open();
     baton
         .wait_for("the handler went on after all, aborted: true", json!({}))

@@ -150,7 +150,7 @@ async fn slow_a_host_that_hangs_is_replaced_and_nobody_is_refused() {
     let call = baton.executor().request(&Run::of("fixture-version"), "step");
     let waiting = call.write(&baton.door()).await;
     // The supervisor looks six times, five seconds apart: that is longer than any phase may take.
-    let hangs = "host hangs: it answers its supervisor no more, and is replaced";
+    let hangs = "host hangs: it no longer answers its supervisor, and is replaced";
     let told = tokio::time::timeout(Duration::from_secs(60), async {
         while baton.stderr().count(hangs, &json!({ "host": host })) == 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -229,7 +229,7 @@ async fn a_supervisor_that_is_killed_leaves_a_host_that_finishes_its_calls_and_f
     baton.in_flight(1, 1).await;
     baton.signal("KILL").await;
     let _ = baton.ended().await;
-    let leaving = "ending: the calls in flight are finished, another host gets the next";
+    let leaving = "ending: calls in flight finish, another host takes new ones";
     baton.wait_for(leaving, json!({ "in_flight": 1 })).await;
     let next = Baton::start(&project).option("--port", port.as_str()).ready().await;
     assert_eq!(version_of(&next, "version").await, "1");
@@ -268,9 +268,7 @@ async fn a_second_signal_or_sigquit_ends_at_once_and_names_what_was_cut() {
         baton.in_flight(1, 1).await;
         for signal in signals {
             baton.signal(signal).await;
-            baton
-                .wait_for("ending: hosts finish the calls they have", json!({}))
-                .await;
+            baton.wait_for("ending: hosts finish their calls", json!({})).await;
         }
         assert_eq!(baton.ended().await.code(), Some(0));
         let cut = json!({ "function": run.function, "run": run.id, "step": "step" });
@@ -289,9 +287,7 @@ async fn without_a_successor_a_new_call_is_refused_at_once_while_the_old_ones_ar
     baton.in_flight(1, 1).await;
     let cli = Cli::within(project.scratch()).env("BATON_STATE_DIR", project.state_dir());
     let mut draining = cli.spawn(&["drain", "--wait"]);
-    baton
-        .wait_for("ending: hosts finish the calls they have", json!({}))
-        .await;
+    baton.wait_for("ending: hosts finish their calls", json!({})).await;
     let door = baton.door();
     let refused = async || Call::new("GET", "/-/live").send(&door).await.err().map(drop);
     deadline::until("the port is closed", || baton.stderr().tail(), refused).await;
@@ -405,8 +401,8 @@ async fn calls_that_are_due_while_nothing_runs_are_refused_where_no_socket_is_pa
 }
 
 /// The note of a supervisor that has opened the port itself.
-const NOTE: &str = "nobody else holds the port: calls that are due while this process is down are refused, and runs of \
-                    functions with retries: 0 fail";
+const NOTE: &str = "no service manager holds the port: calls that are due while this process is down are refused, and \
+                    runs of functions with retries: 0 fail";
 
 #[tokio::test]
 async fn a_supervisor_that_holds_the_port_itself_notes_once_what_is_lost_while_it_is_down() {
@@ -417,7 +413,9 @@ async fn a_supervisor_that_holds_the_port_itself_notes_once_what_is_lost_while_i
     assert!(note.json["help"].as_str().is_some_and(|help| !help.is_empty()));
     kill_host(&baton).await;
     assert_eq!(baton.upgrade(&[]).await.code, Some(0));
-    baton.wait_for("the supervisor is the new binary", json!({})).await;
+    baton
+        .wait_for("the supervisor was replaced by the new binary", json!({}))
+        .await;
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
     baton.stderr().end().await;
@@ -482,7 +480,7 @@ async fn what_is_no_tcp_socket_is_refused_for_good() {
     launch
         .to_the_end()
         .await
-        .refuses(78, &["no TCP socket", "ListenStream"]);
+        .refuses(78, &["not a TCP socket", "ListenStream"]);
 }
 
 /// The messages to systemd, in order.
@@ -612,7 +610,7 @@ async fn a_clock_that_was_set_back_is_told() {
     let project = Project::new();
     let mut baton = Baton::start(&project).ready().await;
     assert!(
-        !baton.stderr().text().contains("the clock is"),
+        !baton.stderr().text().contains("the clock went back"),
         "{}",
         baton.stderr().text()
     );
@@ -626,7 +624,7 @@ async fn a_clock_that_was_set_back_is_told() {
     lock.set_modified(SystemTime::now() + Duration::from_secs(7200))
         .expect("another time");
     let baton = Baton::start(&project).ready().await;
-    let told = |line: &Line| line.message().starts_with("the clock is 7") && line.json["level"] == "WARN";
+    let told = |line: &Line| line.message().starts_with("the clock went back by 7") && line.json["level"] == "WARN";
     baton.stderr().wait_for_line("the clock", told).await;
 }
 
@@ -682,10 +680,7 @@ async fn a_host_that_has_lost_too_much_is_replaced_and_no_other_call_is_lost() {
     }
     let leaves = json!({ "reason": "too much memory is lost" });
     baton
-        .wait_for(
-            "ending: the calls in flight are finished, another host gets the next",
-            leaves,
-        )
+        .wait_for("ending: calls in flight finish, another host takes new ones", leaves)
         .await;
     DueCalls::send(&baton.door()).await.all_end().await;
     let next = async || (baton.host().await != host).then_some(());

@@ -79,7 +79,7 @@ async fn the_screen_tells_where_the_host_serves_then_a_line_a_reload() {
         "/api/inngest\n",
         "Dashboard  http://127.0.0.1:",
         "/-/\n",
-        "Inngest    nobody at http://127.0.0.1:1 yet. Start it: npx inngest-cli@latest dev -u http://127.0.0.1:",
+        "Inngest    no server at http://127.0.0.1:1 yet. Start it: npx inngest-cli@latest dev -u http://127.0.0.1:",
         "edit a function, then: baton reload",
     ] {
         assert!(welcome.contains(part), "{part:?} is not in {welcome}");
@@ -109,7 +109,7 @@ async fn the_screen_tells_where_the_host_serves_then_a_line_a_reload() {
     project.remove("functions/broken.ts");
     assert_eq!(cli.baton(&["reload"]).await.code, Some(0));
     terminal
-        .until("generation 2 still serves, and is what is on the disk again")
+        .until("generation 2 still serves, and has the code on the disk again")
         .await;
 }
 

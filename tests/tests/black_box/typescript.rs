@@ -87,7 +87,7 @@ async fn a_tsconfig_that_changes_is_a_change_of_the_code_and_a_broken_one_is_nam
     let report = baton.reload().await;
     assert_eq!(report.error()["file"], "base.json", "{report:?}");
     let message = report.error()["message"].as_str().unwrap_or_default();
-    assert!(message.contains("it is no JSON"), "{message}");
+    assert!(message.contains("it is not valid JSON"), "{message}");
     project.write("tsconfig.json", r#"{ "extends": "@nobody/tsconfig" }"#);
     let report = baton.reload().await;
     let message = report.error()["message"].as_str().unwrap_or_default();

@@ -231,10 +231,10 @@ exec sleep 600
     for (binary, words) in [
         (missing, vec!["no-such-baton", "cannot be started"]),
         (&fails, vec!["ended before it was ready", "exit code 3"]),
-        (&babbles, vec!["another language", "hello there"]),
-        (&foreign, vec!["another language", "protocol 99"]),
+        (&babbles, vec!["another protocol", "hello there"]),
+        (&foreign, vec!["another protocol", "protocol 99"]),
         (&refuses, vec!["cannot serve the project", "I would rather not"]),
-        (&hangs, vec!["was not heard of in time"]),
+        (&hangs, vec!["was not started in time"]),
     ] {
         let refused = baton.upgrade(&[binary]).await;
         refused.refuses(1, &words);
@@ -512,7 +512,9 @@ async fn the_supervisor_becomes_the_new_binary_and_keeps_process_socket_and_lock
     assert_ne!(runs(baton.pid()), copy);
     let upgraded = baton.upgrade(&[copy.to_str().expect("text")]).await;
     assert_eq!(upgraded.code, Some(0), "{upgraded}");
-    baton.wait_for("the supervisor is the new binary", json!({})).await;
+    baton
+        .wait_for("the supervisor was replaced by the new binary", json!({}))
+        .await;
     assert_eq!(runs(baton.pid()), copy);
     assert_eq!(runs(baton.host().await), copy);
     Baton::start(&project)
@@ -577,7 +579,7 @@ async fn a_supervisor_adopts_its_hosts_by_a_record_with_fewer_fields_and_by_one_
         let upgraded = baton.upgrade(&[&binary]).await;
         assert_eq!(upgraded.code, Some(0), "{name}: {upgraded}\n{}", baton.stderr().tail());
         baton
-            .wait_for("the supervisor is the new binary", json!({ "hosts": 2 }))
+            .wait_for("the supervisor was replaced by the new binary", json!({ "hosts": 2 }))
             .await;
         let new = baton.host().await;
         assert_ne!(new, old, "{name}");

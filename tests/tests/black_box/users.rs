@@ -77,7 +77,7 @@ fn a_state_folder_of_another_user_is_refused() {
     let refused = start(SOMEBODY_ELSE, &project, &state);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(78), "{said}");
-    assert!(said.contains("is that of the user with the id 65534"), "{said}");
+    assert!(said.contains("belongs to the user with the id 65534"), "{said}");
     assert!(
         fs::read_dir(&state).expect("its entries").next().is_none(),
         "nothing was written: {said}"

@@ -15,12 +15,12 @@ pub(super) fn of_host(status: &Status) -> Vec<Check> {
     let code = match (&status.source.last_rejected, status.current) {
         (Some(rejected), _) => rejection(&rejected.error),
         (None, None) => {
-            let fix = "Wait, or look at its log.";
+            let fix = "Wait, or read the host's log.";
             Check::failed("code", Finding::new("loading", "no generation serves yet", fix))
         }
         (None, Some(_)) if status.source.newer_than_loaded => {
-            let message = "the code on the disk is newer than what serves";
-            Check::warning("code", Finding::new("newer_on_disk", message, "baton reload"))
+            let message = "the code on the disk is newer than the code that serves";
+            Check::warning("code", Finding::new("newer_on_disk", message, "Run `baton reload`."))
         }
         (None, Some(current)) => {
             let functions = status.functions.len();
@@ -76,8 +76,8 @@ fn rejection(error: &LoadError) -> Check {
         (Some(file), None) => format!(" ({file})"),
         _ => String::new(),
     };
-    let fix = error.help.as_deref().unwrap_or("Mend it there.");
-    let message = format!("it cannot be served: {}{place}", error.message);
+    let fix = error.help.as_deref().unwrap_or("Fix the code there.");
+    let message = format!("the code cannot be served: {}{place}", error.message);
     Check::failed("code", Finding::new(error.kind.as_str(), message, fix))
 }
 

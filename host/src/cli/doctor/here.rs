@@ -28,16 +28,22 @@ pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
         return Check::good("host", format!("process {pid} answers"));
     }
     if !plan.state.path().exists() {
-        return Check::skipped("host", "none runs: start one with `baton dev` or `baton start`");
+        return Check::skipped(
+            "host",
+            "no host is running: start one with `baton dev` or `baton start`",
+        );
     }
     match plan.state.lock() {
-        Ok(_) => Check::skipped("host", "none runs: start one with `baton dev` or `baton start`"),
+        Ok(_) => Check::skipped(
+            "host",
+            "no host is running: start one with `baton dev` or `baton start`",
+        ),
         Err(StateError::Taken { owner, .. }) => Check::failed(
             "host",
             Finding::new(
                 "host_silent",
-                format!("{owner} holds the project and does not answer"),
-                "Look at its log; if it hangs, end that process, and no other.",
+                format!("{owner} has the project and does not answer"),
+                "Read its log; if it hangs, end that process, and no other.",
             ),
         ),
         Err(error) => Check::failed(
@@ -45,7 +51,7 @@ pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
             Finding::new(
                 "state_folder",
                 error.to_string(),
-                "Make it writable, or name another: --state-dir.",
+                "Make it writable, or name another folder with --state-dir.",
             ),
         ),
     }
@@ -55,32 +61,35 @@ pub(super) fn host(plan: &Plan, status: Option<&Status>) -> Check {
 pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
     let port = plan.address.port();
     if port == 0 {
-        return Check::skipped("port", "any free one");
+        return Check::skipped("port", "any free port");
     }
     let address = status.and_then(|status| status.address);
     if address.is_some_and(|address| address.port() == port) {
-        return Check::good("port", format!("{port} is the host's"));
+        return Check::good("port", format!("the host has port {port}"));
     }
     if TcpListener::bind(plan.address).is_ok() {
         return Check::good(
             "port",
             match address {
-                Some(address) => format!("{port} is free; the host listens at {address}"),
-                None => format!("{port} is free"),
+                Some(address) => format!(
+                    "port port port port port port port {port} is free; the host listens at \
+                                          {address}"
+                ),
+                None => format!("port port port port {port} is free"),
             },
         );
     }
     let owner = listeners::get_process_by_port(port, listeners::Protocol::TCP).ok();
     let host = status.map(|status| status.pid);
     match owner {
-        Some(owner) if Some(owner.pid) == host => Check::good("port", format!("{port} is the host's")),
+        Some(owner) if Some(owner.pid) == host => Check::good("port", format!("the host has port {port}")),
         Some(owner) if owner.name.starts_with("baton") => Check::failed(
             "port",
             Finding::new(
                 "second_host",
                 format!("another Baton has port {port}: process {}", owner.pid),
-                "Two supervisors would fight over it: end one where it is started (launchd, systemd), or give this \
-                 project another --port.",
+                "End one of the two where it is started (launchd, systemd), or choose another port for this project \
+                 with --port.",
             ),
         ),
         Some(owner) if ["systemd", "launchd"].contains(&owner.name.as_str()) => Check::warning(
@@ -88,7 +97,8 @@ pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
             Finding::new(
                 "port_of_service_manager",
                 format!("{} holds port {port} for a service that does not run", owner.name),
-                "If it is this project's service, start it: the next call does so, too. Otherwise give another --port.",
+                "If it is this project's service, start it, as the next call does; otherwise choose another port with \
+                 --port.",
             ),
         ),
         Some(owner) => Check::failed(
@@ -96,15 +106,15 @@ pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
             Finding::new(
                 "port_taken",
                 format!("port {port} is taken by {} (process {})", owner.name, owner.pid),
-                "End that program, or give another --port.",
+                "End that program, or choose another port with --port.",
             ),
         ),
         None => Check::failed(
             "port",
             Finding::new(
                 "port_taken",
-                format!("port {port} cannot be had"),
-                "Give another --port, or look who has it: `ss -ltnp`.",
+                format!("cannot listen on port {port}"),
+                "Choose another port with --port, or find the program that has it: `ss -ltnp`.",
             ),
         ),
     }
@@ -115,21 +125,21 @@ pub(super) fn environment_file(plan: &Plan) -> Check {
     if let Some(file) = plan.unnamed_env_file() {
         let finding = Finding::new(
             "env_file_unnamed",
-            format!("{} is there, and nothing reads it", file.display()),
+            format!("{} exists, but no setting names it", file.display()),
             NAME_THE_ENV_FILE,
         );
         return Check::warning("env file", finding);
     }
     let Some(file) = &plan.project.environment.file else {
-        return Check::skipped("env file", "none is named");
+        return Check::skipped("env file", "no file is named");
     };
     match file.metadata() {
         Err(error) => Check::failed(
             "env file",
             Finding::new(
                 "env_file_missing",
-                format!("{} cannot be read: {error}", file.display()),
-                "Make it, or take it out of baton.toml.",
+                format!("cannot read {}: {error}", file.display()),
+                "Create it, or remove it from baton.toml.",
             ),
         ),
         Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => Check::failed(
@@ -137,11 +147,11 @@ pub(super) fn environment_file(plan: &Plan) -> Check {
             Finding::new(
                 "env_file_open",
                 format!(
-                    "{} can be read by others (mode {:o})",
+                    "other users may read {} (mode {:o})",
                     file.display(),
                     metadata.permissions().mode() & 0o777
                 ),
-                format!("chmod 600 {}", file.display()),
+                format!("Run `chmod 600 {}`.", file.display()),
             ),
         ),
         Ok(_) => Check::good("env file", format!("{} is private", file.display())),
@@ -157,7 +167,7 @@ pub(super) fn watching(root: &Path) -> Check {
             Finding::new(
                 "watch_limit",
                 reason,
-                "Raise it as said, or let Baton look instead: --poll.",
+                "Raise the limit as shown, or let Baton poll with --poll.",
             ),
         ),
     }
@@ -204,8 +214,8 @@ pub(super) fn package(root: &Path) -> Check {
             "inngest SDK",
             Finding::new(
                 "sdk_missing",
-                format!("there is no inngest in the node_modules of {}", root.display()),
-                "npm install inngest",
+                format!("the package inngest is not in the node_modules of {}", root.display()),
+                "Run `npm install inngest`.",
             ),
         ),
         Some(version) if is_blocked(version) => Check::failed(
@@ -213,7 +223,7 @@ pub(super) fn package(root: &Path) -> Check {
             Finding::new(
                 "sdk_blocked",
                 format!("Inngest refuses inngest {version}, which has a known vulnerability (CVE-2026-42047)"),
-                "npm install inngest@latest",
+                "Run `npm install inngest@latest`.",
             ),
         ),
         Some(version) => Check::good("inngest SDK", format!("inngest {version}")),
@@ -245,34 +255,34 @@ pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, hos
             Finding::new(
                 "no_signing_key",
                 format!("the functions are in cloud mode: {reason}"),
-                "INNGEST_SIGNING_KEY=… in the environment file; for a dev server INNGEST_DEV=1.",
+                "Set INNGEST_SIGNING_KEY in the environment file, or INNGEST_DEV=1 for a dev server.",
             ),
         );
     }
     let Some(key) = variable("INNGEST_SIGNING_KEY") else {
         return match registration.dev {
-            Some(true) => Check::good("keys", "dev mode: none are needed"),
-            _ => Check::good("keys", "the code has its own"),
+            Some(true) => Check::good("keys", "dev mode: no keys are needed"),
+            _ => Check::good("keys", "the code has its own keys keys keys keys"),
         };
     };
     if let Some(flaw) = registration::flaw(&key) {
         let fix = "Copy it again from Inngest, without quotes.";
-        let message = format!("INNGEST_SIGNING_KEY cannot be right: {flaw}");
+        let message = format!("INNGEST_SIGNING_KEY is not valid: {flaw}");
         return Check::failed("keys", Finding::new("signing_key_malformed", message, fix));
     }
     let near = registration.apps.first().is_some_and(|app| is_local(&app.inngest));
     if near && registration.dev == Some(false) && key.starts_with("signkey-") {
-        let message =
-            "`inngest start` signs with its key as it is, the SDK takes the prefix off: none of its calls is accepted";
+        let message = "functions refuse all calls of this server: `inngest start` signs with the whole key, the SDK \
+                       removes the prefix first";
         let fix = "Use a key without `signkey-…-` on both sides: openssl rand -hex 32.";
         return Check::failed("keys", Finding::new("signing_key_prefix", message, fix));
     }
     if registration.dev == Some(false) && variable("INNGEST_EVENT_KEY").is_none() {
-        let message = "there is no INNGEST_EVENT_KEY: functions cannot send events";
-        let fix = "INNGEST_EVENT_KEY=… in the environment file, if they do.";
+        let message = "INNGEST_EVENT_KEY is not set: functions cannot send events";
+        let fix = "If they send events, set INNGEST_EVENT_KEY in the environment file.";
         return Check::warning("keys", Finding::new("no_event_key", message, fix));
     }
-    Check::good("keys", "there is a signing key")
+    Check::good("keys", "the signing key is set")
 }
 
 #[cfg(test)]

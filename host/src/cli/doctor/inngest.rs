@@ -37,12 +37,15 @@ pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatu
         Some(finding) => Check::failed("inngest", finding),
         None => match &kind {
             Some(kind) => Check::good("inngest", format!("{api} answers, and is a {kind} server")),
-            None => Check::good("inngest", format!("{api} is there")),
+            None => Check::good("inngest", format!("{api} answers")),
         },
     });
     if !host {
-        checks.push(Check::skipped("registration", "no host runs that could register"));
-        checks.push(Check::skipped("way back", "no host runs that Inngest could reach"));
+        checks.push(Check::skipped("registration", "no host is running that could register"));
+        checks.push(Check::skipped(
+            "way back",
+            "no host is running that Inngest could reach",
+        ));
         return checks;
     }
     checks.push(registered(registration));
@@ -53,7 +56,7 @@ pub(super) async fn look(sources: &dyn Sources, registration: &RegistrationStatu
     } else {
         checks.push(Check::good(
             "serve origin",
-            format!("{url} leads to the functions, from here"),
+            format!("{url} reaches the functions from here"),
         ));
     }
     checks.push(way_back(&inngest, url, reachable).await);
@@ -69,7 +72,7 @@ fn untold(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "no_serve_origin",
                 reason,
-                "serve_origin = \"https://…\" below [inngest] in baton.toml.",
+                "Set Set Set Set serve_origin = \"https://…\" below [inngest] in baton.toml.",
             ),
         ),
         Some(OffKind::NoKey) => Check::failed(
@@ -77,7 +80,7 @@ fn untold(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "no_signing_key",
                 reason,
-                "INNGEST_SIGNING_KEY=… in the environment file.",
+                "Set INNGEST_SIGNING_KEY in the environment file.",
             ),
         ),
         _ => Check::skipped("registration", reason),
@@ -86,9 +89,9 @@ fn untold(registration: &RegistrationStatus) -> Check {
 
 fn unreachable(api: &str, url: &str, dev: bool, reason: &str) -> Finding {
     let fix = if dev {
-        format!("Start it: `npx inngest-cli dev -u {url}`; if it is elsewhere, say where: INNGEST_DEV=http://….")
+        format!("Start it with `npx inngest-cli dev -u {url}`, or set INNGEST_DEV=http://… if it is elsewhere.")
     } else {
-        format!("Start it, or say where it is: base_url below [inngest] in baton.toml; let this machine reach {api}.")
+        format!("Start it, or set base_url below [inngest] in baton.toml, and let this machine reach {api}.")
     };
     Finding::new("inngest_unreachable", reason, fix)
 }
@@ -107,13 +110,15 @@ fn mismatch(kind: Option<&str>, dev: bool) -> Option<Finding> {
     match (kind?, dev) {
         ("dev", false) => Some(Finding::new(
             "no_signature",
-            "this is a dev server, which signs nothing, and the functions are in cloud mode: they refuse its calls",
-            "INNGEST_DEV=1 for the functions (or its URL), or a server that signs: `inngest start --signing-key …`.",
+            "the functions refuse this server's calls: it is a dev server, which signs nothing, and they are in cloud \
+             mode",
+            "Set INNGEST_DEV=1 (or the server's URL) for the functions, or use a server that signs: `inngest start \
+             --signing-key …`.",
         )),
         ("cloud", true) => Some(Finding::new(
             "mode_mismatch",
-            "the functions are in dev mode, and the server is none for development: they take calls from anybody",
-            "INNGEST_DEV=0 for the functions, and INNGEST_SIGNING_KEY as the server has it.",
+            "the functions take calls from anybody: they are in dev mode, and the server is not a dev server",
+            "Set INNGEST_DEV=0 and the server's INNGEST_SIGNING_KEY for the functions.",
         )),
         _ => None,
     }
@@ -132,7 +137,7 @@ fn elsewhere(holder: &HolderStatus) -> Check {
             Finding::new(
                 "other_host_silent",
                 format!("Inngest calls another host, which does not answer from here: {error}"),
-                "Have Inngest call this one: `curl -X POST http://HOST:PORT/-/register`, with the address of this one.",
+                "Register this host: `curl -X POST http://HOST:PORT/-/register`, with its address.",
             ),
         ),
     }
@@ -144,9 +149,12 @@ fn registered(registration: &RegistrationStatus) -> Check {
     let kind = registration.error_kind;
     match registration.state {
         Registered if registration.verified => {
-            Check::good("registration", "Inngest holds exactly the functions that serve")
+            Check::good("registration", "Inngest has exactly the functions of the code")
         }
-        Registered => Check::good("registration", "Inngest was told; it does not tell what it holds"),
+        Registered => Check::good(
+            "registration",
+            "registered; this server does not show which functions it has",
+        ),
         Drifted if let Some(holder) = &registration.holder => elsewhere(holder),
         Drifted => {
             let of = |one: &Difference| {
@@ -155,8 +163,9 @@ fn registered(registration: &RegistrationStatus) -> Check {
             };
             let all: Vec<_> = registration.drift.iter().map(of).collect();
             let all = all.join(", ");
-            let message = format!("Inngest holds something else than the code, also after it was told: {all}");
-            let fix = "Remove the app in Inngest: it is registered anew at once. `baton status` shows what differs.";
+            let message = format!("Inngest has other functions than the code, even after another registration: {all}");
+            let fix = "Remove the app in Inngest: Baton registers it again at once. `baton status` shows the \
+                       differences.";
             Check::failed("registration", Finding::new("drift", message, fix))
         }
         _ if kind == Some(FailureKind::Unauthorized) => Check::failed(
@@ -164,7 +173,7 @@ fn registered(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "wrong_key",
                 error,
-                "INNGEST_SIGNING_KEY must be the key of that server, and of that environment (INNGEST_ENV).",
+                "Set INNGEST_SIGNING_KEY to the key of that server, and of that environment (INNGEST_ENV).",
             ),
         ),
         _ if error.contains("server kind") => Check::failed(
@@ -172,7 +181,7 @@ fn registered(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "mode_mismatch",
                 error,
-                "INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
+                "Set Set Set Set INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
             ),
         ),
         _ if kind == Some(FailureKind::Silent) => Check::failed(
@@ -180,26 +189,27 @@ fn registered(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "inngest_silent",
                 error,
-                "Look at Inngest's log: it takes requests and answers none.",
+                "Read Inngest's log: it takes requests and does not answer them.",
             ),
         ),
         Off => untold(registration),
         _ => Check::failed(
             "registration",
-            Finding::new("refused", error, "Look at Inngest's log; Baton tries again by itself."),
+            Finding::new("refused", error, "Read Inngest's log; Baton tries again by itself."),
         ),
     }
 }
 
 /// Tells whether, seen from this machine, the URL that Inngest is told leads to the functions.
 async fn from_here(url: &str) -> Result<(), Finding> {
-    let fix = "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.";
+    let fix = "Set serve_origin (and serve_path) below [inngest] in baton.toml to the URL at which Inngest reaches \
+               this host.";
     let wrong = |message: String| Finding::new("serve_origin_wrong", message, fix);
     let asked = http::fetch(url, "GET", &[], Bytes::new());
     let answer = match tokio::time::timeout(ANSWER_LIMIT, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(wrong(format!("{url} does not answer: {error}"))),
-        Err(_) => return Err(wrong(format!("{url} has not answered for {ANSWER_LIMIT:?}"))),
+        Err(_) => return Err(wrong(format!("{url} did not answer within {ANSWER_LIMIT:?}"))),
     };
     let is_sdk = answer.header(wire::SDK).or_else(|| answer.header(wire::SDK_HANDLED));
     match is_sdk {
@@ -220,11 +230,11 @@ async fn way_back(inngest: &Inngest, url: &str, reachable: bool) -> Check {
         Ok(None) => {
             return Check::skipped(
                 NAME,
-                "this Inngest cannot be asked to call: look at the app's page there",
+                "this Inngest cannot be asked to make a call: look at the app's page there",
             );
         }
         Err(failure) => {
-            let finding = Finding::new("inngest_silent", failure.text, "Look at Inngest's log.");
+            let finding = Finding::new("inngest_silent", failure.text, "Read Inngest's log.");
             return Check::failed(NAME, finding);
         }
     };
@@ -238,33 +248,34 @@ async fn way_back(inngest: &Inngest, url: &str, reachable: bool) -> Check {
     let finding = if says("server_signing_key") {
         Finding::new(
             "no_signature",
-            "Inngest has no signing key, so that it can sign nothing",
-            "Start it with one: `inngest start --signing-key …`, the same as INNGEST_SIGNING_KEY here.",
+            "Inngest has no signing key, so it signs nothing",
+            "Start it with the key that INNGEST_SIGNING_KEY has here: `inngest start --signing-key …`.",
         )
     } else if says("unreachable") && reachable {
         Finding::new(
             "firewall",
-            format!("Inngest cannot reach {url}, which answers from here: something is between them"),
-            "Open the way (firewall, container network), or give an address that Inngest can reach: serve_origin below \
-             [inngest] in baton.toml.",
+            format!("Inngest cannot reach {url}, which answers from here"),
+            "Open the firewall or the container network, or set serve_origin below [inngest] in baton.toml to an \
+             address that Inngest can reach.",
         )
     } else if says("unreachable") || says("unsupported_protocol") || says("not_found") {
         Finding::new(
             "serve_origin_wrong",
             format!("Inngest finds nothing at {url}"),
-            "Say what Inngest reaches this host at: serve_origin (and serve_path) below [inngest] in baton.toml.",
+            "Set serve_origin (and serve_path) below [inngest] in baton.toml to the URL at which Inngest reaches this \
+             host.",
         )
     } else if says("unauthorized") || says("signing_key") {
         Finding::new(
             "wrong_key",
-            "the functions refuse what Inngest signs",
-            "INNGEST_SIGNING_KEY must be the key of that server.",
+            "the functions refuse the signature of Inngest",
+            "Set INNGEST_SIGNING_KEY to the key of that server.",
         )
     } else {
         Finding::new(
             "sync_refused",
             format!("Inngest says: {text}"),
-            "Look at the host's log and at Inngest's.",
+            "Read the host's log and Inngest's.",
         )
     };
     Check::failed(NAME, finding)

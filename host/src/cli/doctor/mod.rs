@@ -66,7 +66,7 @@ pub async fn run(args: &DoctorArgs, prepared: DoctorPlan, engine: Option<Arc<dyn
         (Ok(plan), Some(engine)) => examine(args, plan, engine).await,
         (Ok(_), None) => vec![Check::failed(
             "project",
-            Finding::new("no_engine", "V8 did not start", "Look at the message above."),
+            Finding::new("no_engine", "V8 did not start", "Read the message above."),
         )],
         (Err(error), _) => vec![no_project(&error)],
     };

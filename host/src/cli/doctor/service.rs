@@ -92,35 +92,42 @@ fn judge(jobs: &Jobs, root: &Path, port: u16, user: &str) -> Check {
     }
     if let [one, another, ..] = own[..] {
         let message = format!(
-            "{} and {} are both this project's, and fight over its port",
+            "{} and {} are both services of this project, and fight over its port",
             one.target, another.target
         );
         let fix = format!("Remove one: `{}`.", uninstall(another));
         return Check::failed(CHECK, Finding::new("two_services", message, fix));
     }
     let Some(job) = own.first() else {
-        return Check::skipped(CHECK, "launchd has none: `baton service install` makes one");
+        return Check::skipped(CHECK, "launchd has no service: `baton service install` makes one");
     };
     let is_another = |other: &&InstalledJob| {
         let own_file = job.file.as_deref() == Some(&other.file);
         !own_file && other.ports.contains(&port)
     };
     if let Some(other) = jobs.installed.iter().find(is_another) {
-        let message = format!("port {port} is that of {}, too: {}", other.label, other.file.display());
+        let message = format!(
+            "port {port} is also the port of {}: {}",
+            other.label,
+            other.file.display()
+        );
         let fix = "Give this project another port, in baton.toml or with `baton service install --port`.";
         return Check::failed(CHECK, Finding::new("port_of_two_services", message, fix));
     }
     let Some(state) = &job.state else {
         let file = job.file.as_deref().unwrap_or(root).display();
         let (message, fix) = match job.scope {
-            Scope::System => (format!("{file} is not loaded"), "sudo baton service install".to_owned()),
+            Scope::System => (
+                format!("{file} is not loaded"),
+                "Run `sudo baton service install`.".to_owned(),
+            ),
             Scope::User => (
                 format!(
                     "{file} is not loaded: launchd loads it while {user} is logged in on the screen, and only then"
                 ),
                 format!(
-                    "Log in there; or have it start with the machine: `{}`, then `sudo baton service install --run-as \
-                     {user}`.",
+                    "Log in there, or install a service that starts with the machine: `{}`, then `sudo baton service \
+                     install --run-as {user}`.",
                     uninstall(job)
                 ),
             ),
@@ -128,10 +135,10 @@ fn judge(jobs: &Jobs, root: &Path, port: u16, user: &str) -> Check {
         return Check::warning(CHECK, Finding::new("service_not_loaded", message, fix));
     };
     let survives = match job.scope {
-        Scope::System => "it starts with the machine, and goes on when you log out".to_owned(),
+        Scope::System => "it starts with the machine, and stays when you log out".to_owned(),
         Scope::User => format!(
             "it ends when you log out, and starts when you log in on the screen; `sudo baton service install --run-as \
-             {user}` makes one that starts with the machine"
+             {user}` installs one that starts with the machine"
         ),
     };
     match state.pid {
@@ -143,7 +150,7 @@ fn judge(jobs: &Jobs, root: &Path, port: u16, user: &str) -> Check {
                 .map(|code| format!(", and ended with {code}"));
             let message = format!("{} does not run{}; {survives}", job.target, ended.unwrap_or_default());
             let fix = format!(
-                "Look at its log, then `launchctl kickstart {}`; the next call starts it, too.",
+                "Read its log, then run `launchctl kickstart {}`; the next call starts it too.",
                 job.target
             );
             Check::warning(CHECK, Finding::new("service_not_running", message, fix))
@@ -211,7 +218,7 @@ mod tests {
             &system,
             "ok",
             None,
-            &["system/baton.shop runs as process 42", "goes on when you log out"],
+            &["system/baton.shop runs as process 42", "stays when you log out"],
         );
         let user = check(vec![job(Scope::User, "/srv/shop", Some(42))], Vec::new());
         says(

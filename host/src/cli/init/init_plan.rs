@@ -207,7 +207,7 @@ fn notes(around: &Surroundings) -> Vec<String> {
         return Vec::new();
     }
     vec![format!(
-        "{} is no package of the workspace around it: add it to {}.",
+        "{} is not a package of the workspace around it: add it to {}.",
         workspace.folder.display(),
         workspace.root.join(workspace.list).display()
     )]

@@ -51,7 +51,7 @@ enum InitError {
     #[error("cannot make a project in {}: it is a file", .0.display())]
     #[diagnostic(help("Name a folder: `baton init my-app`."))]
     NoFolder(PathBuf),
-    #[error("cannot make a project in {path}: it is a link to {target}, which is not there", path = .path.display(), target = .target.display())]
+    #[error("cannot make a project in {path}: it is a link to {target}, which does not exist", path = .path.display(), target = .target.display())]
     #[diagnostic(help("Make the folder that it leads to, or name another one."))]
     BrokenLink { path: PathBuf, target: PathBuf },
     #[error("cannot make a project in {}: it is your home folder", .0.display())]
@@ -68,12 +68,12 @@ enum InitError {
         example: String,
     },
     #[error("cannot read {path}: {reason}", path = .path.display())]
-    #[diagnostic(help("Mend the file, and run `baton init` again; nothing was written."))]
+    #[diagnostic(help("Correct the file, and run `baton init` again; nothing was written."))]
     Manifest { path: PathBuf, reason: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     ConfigFile(#[from] ConfigFileError),
-    #[error("{} is no folder of functions", .0.display())]
+    #[error("{} is not a folder of functions", .0.display())]
     #[diagnostic(help("Rename it, or name another folder as `path` in baton.toml; nothing was written."))]
     NoFolderOfFunctions(PathBuf),
     #[error("cannot read {path}: {error}", path = .path.display())]
@@ -82,13 +82,14 @@ enum InitError {
     #[error("cannot write {path}: {error}", path = .path.display())]
     #[diagnostic(help("Name a folder in which you may write: `baton init DIR`; nothing was left here."))]
     Unwritable { path: PathBuf, error: io::Error },
-    #[error("cannot tell the working folder: {0}")]
+    #[error("cannot determine the working folder: {0}")]
+    #[diagnostic(help("Go to a folder that exists."))]
     WorkingFolder(#[source] io::Error),
     #[error("cannot read an answer: {0}")]
-    #[diagnostic(help("Give --yes to be asked nothing."))]
+    #[diagnostic(help("Pass --yes to be asked nothing."))]
     NoAnswer(#[source] io::Error),
-    #[error("no answer was understood")]
-    #[diagnostic(help("Give --yes to be asked nothing."))]
+    #[error("cannot read an answer: none was one of those asked for")]
+    #[diagnostic(help("Pass --yes to be asked nothing."))]
     NotUnderstood,
 }
 

@@ -92,7 +92,7 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
     } else if plain.starts_with(['.', '_', '-']) {
         Some("it begins with a dot, an underscore or a dash")
     } else if !plain.chars().all(is_plain) {
-        Some("it may have small letters, digits, dashes, dots and underscores")
+        Some("it may have lower-case letters, digits, dashes, dots and underscores only")
     } else if TAKEN.contains(&name) {
         Some("the name means something else to Node.js or npm")
     } else {
@@ -142,8 +142,8 @@ mod tests {
         }
         for (bad, reason) in [
             ("", "empty"),
-            ("Orders", "small letters"),
-            ("my orders", "small letters"),
+            ("Orders", "lower-case letters"),
+            ("my orders", "lower-case letters"),
             (".orders", "begins with"),
             ("_orders", "begins with"),
             ("http", "something else"),

@@ -30,7 +30,7 @@ pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
         None => until_understood("Name of the package", &usual.name, |text| {
             match package_name::fault(text) {
                 None => Ok(text.to_owned()),
-                Some(fault) => Err(format!("npm does not take this name: {fault}.")),
+                Some(fault) => Err(format!("npm does not take this name: {fault}")),
             }
         })?,
     };
@@ -38,7 +38,7 @@ pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
     let manager = if is_open {
         let question = format!("Package manager ({})", programs(&around.signs.installed));
         until_understood(&question, usual.manager.program(), |text| {
-            PackageManager::from_str(text, true).map_err(|_| "One of npm, pnpm, yarn and bun.".to_owned())
+            PackageManager::from_str(text, true).map_err(|_| "answer npm, pnpm, yarn or bun".to_owned())
         })?
     } else {
         usual.manager
@@ -51,7 +51,7 @@ pub(super) fn agrees(question: &str) -> Result<bool, InitError> {
     until_understood(&format!("{question} Y/n"), "y", |text| match &*text.to_lowercase() {
         "y" | "yes" => Ok(true),
         "n" | "no" => Ok(false),
-        _ => Err("Yes or no.".to_owned()),
+        _ => Err("answer yes or no".to_owned()),
     })
 }
 

@@ -117,7 +117,7 @@ impl PackageManifest {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let read = serde_json::from_slice::<Value>(text).and_then(|value| match value {
             Value::Object(_) => serde_json::from_value(value),
-            _ => Err(serde::de::Error::custom("it is no object")),
+            _ => Err(serde::de::Error::custom("expected an object")),
         });
         read.map(Some).map_err(|error| InitError::Manifest {
             path,
@@ -309,7 +309,7 @@ mod tests {
         let root = scratch.path();
         for (text, reason) in [
             ("{", "line 1"),
-            ("[]", "no object"),
+            ("[]", "expected an object"),
             ("", "EOF"),
             (r#"{"dependencies":3}"#, "expected"),
         ] {

@@ -36,13 +36,13 @@ pub struct InvokeArgs {
     /// Wait this long before the first retry, and twice as long before each further one.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub(super) retry_delay: Duration,
-    /// Runs the functions that are triggered by the events that functions send. Needs a host of its own.
+    /// Run the functions that are triggered by the events that functions send. Needs a host of its own.
     #[arg(long)]
     pub(super) deliver: bool,
-    /// Runs it again after each reload, until Ctrl-C.
+    /// Run the function again after each reload, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
-    /// Starts a host of its own also when one is running.
+    /// Start a host for this run, also when one is running.
     #[arg(long)]
     pub(super) own: bool,
     /// A file of NAME=value lines for the functions' process.env. Needs a host of its own.
@@ -51,7 +51,7 @@ pub struct InvokeArgs {
     /// The state folder of the running host. [default: that of the project]
     #[arg(long, env = "BATON_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
-    /// One JSON object a line; the last one is the result.
+    /// Print one JSON object a line; the last one is the result.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -69,7 +69,7 @@ With a host that runs (`baton dev`) the run goes through it, and a reload change
 step. Without one, a host is started for this run, and events that functions send come to it.
 State is in memory: this is a tool for one run, not an Inngest server.
 
-Exit code: 0 when what was asked for completed, 1 when it failed or was cancelled, 2 for a wrong question.
+Exit code: 0 when the run completed, 1 when it failed or was cancelled, 2 for wrong arguments.
 
 With --mock each step of the run is planned before it runs, so that one with a mock never does; a wait with a
 mock is over at once. The output is what the step returns: of step.waitForEvent the event ({\"data\":{…}}), or

@@ -41,9 +41,10 @@ pub enum HomeError {
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("cannot prepare a host for this run: {0}")]
+    #[diagnostic(help("Make the folder for temporary files writable, or name another one with TMPDIR."))]
     Prepare(#[source] std::io::Error),
     #[error("{0}")]
-    #[diagnostic(help("The settings of `baton dev` apply: its variables BATON_* too."))]
+    #[diagnostic(help("Check the settings of `baton dev`, its variables BATON_* too: they apply here."))]
     Settings(clap::Error),
 }
 
@@ -166,7 +167,7 @@ fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
     };
     if !needs_own(args) && socket.exists() {
         eprintln!(
-            "The host of this project is down (nobody answers at {}): one is started for this run.",
+            "The host of this project is down (nothing answers at {}): starting one for this run.",
             socket.display()
         );
     }

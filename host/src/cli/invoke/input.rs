@@ -11,7 +11,7 @@ use crate::runner::mocks::Mock;
 /// The reason why an input is not understood. Each of them is a wrong argument.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
-    #[error("{of} is no JSON: {message} (line {line}, column {column})")]
+    #[error("{of} is not valid JSON: {message} (line {line}, column {column})")]
     #[diagnostic(help("In a shell, JSON goes between single quotes: --data '{{\"name\":\"Ada\"}}'."))]
     NoJson {
         of: String,
@@ -26,10 +26,11 @@ pub enum InputError {
     #[error("--mock is malformed: expected STEP=JSON or STEP=error:JSON, got {text:?}")]
     #[diagnostic(help("Name the step and its output: --mock 'charge-card={{\"ok\":true}}'."))]
     NoMock { text: String },
-    #[error("{of} is no JSON object: an event's data is one")]
+    #[error("{of} is not a JSON object: the data of an event must be one")]
+    #[diagnostic(help("Write an object: {of} '{{\"name\":\"Ada\"}}'."))]
     NoObject { of: String },
     #[error("cannot read {path}, which {of} names: {error}", path = .path.display())]
-    #[diagnostic(help("The path after @ is relative to the working folder."))]
+    #[diagnostic(help("Name a file that exists; the path after @ is relative to the working folder."))]
     Unreadable {
         of: String,
         path: PathBuf,

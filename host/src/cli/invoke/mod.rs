@@ -53,7 +53,7 @@ pub enum InvokeError {
     #[diagnostic(transparent)]
     Home(#[from] HomeError),
     /// A signal came first.
-    #[error("cancelled: interrupted before anything was run")]
+    #[error("cancelled: interrupted before a run began")]
     Interrupted,
 }
 
@@ -188,7 +188,7 @@ pub async fn invoke(prepared: InvokePlan, engine: Option<Arc<dyn Engine>>) -> Re
         let Some(reloads) = reloads.as_mut().filter(|_| !stop.is_cancelled()) else {
             break code;
         };
-        eprintln!("It is run again after the next reload; Ctrl-C ends.");
+        eprintln!("It runs again after the next reload; Ctrl-C ends.");
         tokio::select! {
             () = stop.cancelled() => break code,
             swapped = swapped(reloads) => if !swapped {
@@ -282,7 +282,7 @@ async fn run(
         inbox.end().await;
     }
     if stop.is_cancelled() && !home.is_own() {
-        eprintln!("A step that has begun goes on to its end in the running host.");
+        eprintln!("A step that has begun finishes in the running host.");
     }
     ending
 }

@@ -169,7 +169,7 @@ impl KeeperTask {
                 let patience = Patience::after(self.isolates.failed.get(&id).copied());
                 self.isolates.failed.insert(id, patience);
                 let Patience { wait, .. } = patience;
-                error!(generation = id.0, error = %load_error, ?wait, "another isolate could not be made");
+                error!(generation = id.0, error = %load_error, ?wait, "cannot make another isolate");
                 self.close_if_nothing_is_left(id);
             }
         }
@@ -252,7 +252,7 @@ impl KeeperTask {
             let lost_mb = lost.memory >> 20;
             warn!(
                 threads = lost.threads,
-                lost_mb, "too much is lost with isolates that V8 could not end: another host is to take over"
+                lost_mb, "isolates that V8 could not end hold too much memory: another host is to take over"
             );
         }
     }
@@ -379,7 +379,7 @@ fn end_stuck(generation: &Generation, closing: bool, stuck_after: Duration, with
         warn!(
             generation = generation.id.0,
             isolate = isolate.0,
-            "isolate ended: its code did not end after its last call"
+            "isolate ended: its code did not finish after its last call"
         );
     }
 }

@@ -81,7 +81,7 @@ impl KeeperTask {
         if let Some(entry) = self.entries.get_mut(&id)
             && entry.load_stage.as_ref() != Some(&stage)
         {
-            info!(generation = id.0, stage = %stage, ms = elapsed.as_millis(), "the load takes long");
+            info!(generation = id.0, stage = %stage, ms = elapsed.as_millis(), "the load is slow");
             entry.load_stage = Some(stage);
             self.show(id);
         }
@@ -100,7 +100,7 @@ impl KeeperTask {
                 if past.is_err() {
                     warn!(
                         generation = id.0,
-                        "the code that was served was not kept: loading what is on the disk"
+                        "the code of the host before was not kept: loading the code on the disk"
                     );
                     want = WantedCode::Reload { force: true };
                 }
@@ -151,7 +151,7 @@ impl KeeperTask {
             LoadPhaseEnd::Compared(DiskComparison::AsCurrent) => {
                 self.newest_read = self.table.current().map(|current| current.sources.clone());
                 if self.last_rejected.take().is_some() {
-                    info!("the code on the disk is what serves again");
+                    info!("the code on the disk serves again");
                     self.show_all();
                 }
                 self.end_unchanged(began);
@@ -160,7 +160,7 @@ impl KeeperTask {
             LoadPhaseEnd::Loaded(id, result) if result.torn && SupersededLoads::may_go_on(self.superseded) => {
                 debug!(
                     generation = id.0,
-                    "the disk changed during a load that failed: it is done again"
+                    "the disk changed during a load that failed: loading again"
                 );
                 self.superseded = Some(SupersededLoads::once_more(self.superseded, began));
                 self.queue.again(want, reason);
@@ -288,7 +288,7 @@ impl KeeperTask {
                 .retry
                 .failed(load_error.kind, self.serves_the_disk(), tokio::time::Instant::now())
         {
-            info!("the reason may pass: trying again in {wait:?}");
+            info!("the failure may be temporary: trying again in {wait:?}");
         }
         let error = load_error;
         self.answer(Outcome::Rejected { generation, error }, began);
@@ -366,9 +366,9 @@ impl KeeperTask {
         match want {
             WantedCode::LastGood { .. } => warn!(
                 generation = generation.id.0,
-                "the code on the disk cannot be served: serving the last good code until it can"
+                "cannot serve the code on the disk: serving the last good code until it loads"
             ),
-            WantedCode::Rollback(_) => info!("the code on the disk is served again once it changes, or at a reload"),
+            WantedCode::Rollback(_) => info!("the code on the disk is served again once it changes, or after a reload"),
             WantedCode::Reload { .. } | WantedCode::Check | WantedCode::Continue(_) => {}
         }
         for warning in &generation.manifest.warnings {

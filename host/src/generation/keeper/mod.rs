@@ -165,7 +165,9 @@ impl KeeperTask {
     fn apply(&mut self, id: GenerationId, event: Event) {
         let decisions = match self.generations.apply(id, event) {
             Ok(decisions) => decisions,
-            Err(misplaced) => return error!(%misplaced, "a fault of Baton: please report it"),
+            Err(misplaced) => {
+                return error!(%misplaced, "a change of state is impossible: this is a bug in Baton, please report it");
+            }
         };
         // The swap comes first, so that the new generation serves whoever sees the new state.
         for decision in decisions {
@@ -333,7 +335,7 @@ impl KeeperTask {
             generation.pool.close();
         }
         if !self.isolates_end().await {
-            warn!("isolates still run: they end with the process");
+            warn!("isolates are still running: they end with the process");
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn ticket(
         Ok(Some(cookie)) => let_in(peer, "ticket", &cookie),
         Ok(None) => refuse(
             peer,
-            "This link was used before, or is older than a minute: ask for another one.",
+            "This link was used before, or is older than a minute: get another one with `baton dashboard`.",
         ),
         Err(error) => no_chance(&error),
     }

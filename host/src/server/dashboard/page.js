@@ -191,7 +191,7 @@ function drawLane({ lane: of, top, rows, visible }, from, end, x, width) {
       paint.fillRect(x(moment.at) - 1.5, top, 3, height);
     }
   });
-  // How many calls ended in each second: also those that have no bar.
+  // Counts the calls that ended in each second, also those that have no bar.
   const most = Math.max(10, ...of.counts.values());
   paint.fillStyle = colours.quiet;
   paint.globalAlpha = 0.35;
@@ -430,14 +430,14 @@ function say(words, kind) {
 }
 function sentence(report) {
   const { status, generation, error, functions } = report;
-  const serves = generation ? `Generation ${generation} serves` : "Nothing serves";
+  const still = generation ? `Generation ${generation} still serves` : "Nothing serves yet";
   const place = error?.file ? ` (${error.file}${error.line ? `:${error.line}` : ""})` : "";
   const changed = functions && ["added", "changed", "removed"].map((kind) => functions[kind].length && `${functions[kind].length} ${kind}`).filter(Boolean).join(", ");
   switch (status) {
-    case "activated": return `${serves}: ${changed || "no function changed"}, in ${duration(report.took_ms)}.`;
-    case "unchanged": return `Nothing changed: generation ${generation} serves on.`;
-    case "checked": return `It could be served: ${changed || "no function changed"}. ${serves} on.`;
-    case "rejected": return `Rejected: ${error.message}${place}. ${serves} on.`;
+    case "activated": return `Generation ${generation} serves: ${changed || "no function changed"}, in ${duration(report.took_ms)}.`;
+    case "unchanged": return `Nothing changed. ${still}.`;
+    case "checked": return `It could be served: ${changed || "no function changed"}. ${still}.`;
+    case "rejected": return `Rejected: ${error.message}${place}. ${still}.`;
     default: return `${error?.message ?? "Not done"}. ${error?.help ?? ""}`;
   }
 }
@@ -504,7 +504,7 @@ $("invoke-form").addEventListener("submit", async (event) => {
   try {
     data = JSON.parse($("invoke-data").value || "{}");
   } catch (error) {
-    return step("failed", `The data is no JSON: ${error.message}`);
+    return step("failed", `The data is not valid JSON: ${error.message}`);
   }
   const mine = (invoking = new AbortController());
   $("invoke-stop").hidden = false;

@@ -26,7 +26,7 @@ pub(super) fn page(project: &str, panels: &Panels, has_session: bool) -> Markup 
                     }
                 }
                 div #said role="status" aria-live="polite" {}
-                noscript { p.notice { "Without JavaScript this page shows how things were when it was loaded." } }
+                noscript { p.notice { "Without JavaScript this page shows the state when it was loaded." } }
                 main {
                     (panels.attention)
                     (panels.live)
@@ -49,7 +49,7 @@ pub(super) fn page(project: &str, panels: &Panels, has_session: bool) -> Markup 
                         }
                         p #chart-help .quiet {
                             "A lane for each generation, a bar for each call. Arrow keys: left and right go from call to call, "
-                            "up and down to another generation; Escape lets go."
+                            "up and down to another generation; Escape clears the selection."
                         }
                         p #detail role="status" aria-live="polite" {}
                     }
@@ -99,7 +99,7 @@ pub(super) fn login(refused: Option<&str>) -> Markup {
                     }
                     p.quiet {
                         "It is in the file " code { "admin-token" } " of the state folder. On the host's machine "
-                        code { "baton dashboard" } " gives a link that needs none."
+                        code { "baton dashboard" } " gives a link that needs no token."
                     }
                 }
             }

@@ -51,7 +51,7 @@ fn live(status: &Status) -> Markup {
             @match generation {
                 None => {
                     h2 #live-title { "No generation serves yet" }
-                    p.quiet { "Calls are held until one does." }
+                    p.quiet { "Calls are held until a generation serves." }
                 }
                 Some(generation) => {
                     h2 #live-title { "Generation " b { (generation.id) } " serves" }
@@ -82,7 +82,7 @@ fn attention(status: &Status) -> Markup {
         .flat_map(|generation| generation.isolates.iter().map(move |isolate| (generation, isolate)));
     let blocked = isolates.filter(|(_, isolate)| is_blocked(isolate) || isolate.condemned);
     html! {
-        section #attention data-panel aria-label="Wants attention" {
+        section #attention data-panel aria-label="Needs attention" {
             @if let Some(rejected) = &status.source.last_rejected {
                 article.notice.bad {
                     h2 { "The newest code cannot be served" }
@@ -90,7 +90,7 @@ fn attention(status: &Status) -> Markup {
                 }
             } @else if !changed.is_empty() {
                 article.notice {
-                    h2 { "The code on the disk is newer than what serves" }
+                    h2 { "The code on the disk is newer than the code that serves" }
                     ul.files {
                         @for file in changed.iter().take(FILES_SHOWN) { li { code { (file) } } }
                         @if changed.len() > FILES_SHOWN { li { "and " (changed.len() - FILES_SHOWN) " more" } }
@@ -151,7 +151,7 @@ fn other_host(host: &HostStatus) -> Markup {
         article.notice {
             h2 { "Process " (host.line.pid) " " (words(&host.line.state)) }
             @if !calls.is_empty() {
-                p { "It has " (calls.len()) " call(s) of before an upgrade:" }
+                p { "It has " (calls.len()) " call(s) from before an upgrade:" }
                 ul { @for call in calls {
                     li { (function_name(call.function.as_deref().unwrap_or_default())) " for " (seconds(call.since_ms)) }
                 } }
@@ -301,7 +301,7 @@ fn reload(reloaded: &ReloadRecord) -> Markup {
                 @match (outcome, outcome.serving()) {
                     (_, None) => {}
                     (Outcome::Activated { .. }, Some(id)) => { " generation " b { (id) } }
-                    (_, Some(id)) => { " " (id) " serves on" }
+                    (_, Some(id)) => { " " (id) " still serves" }
                 }
                 " " span.quiet { (duration(reloaded.report.took_ms)) }
             }
@@ -387,7 +387,7 @@ const fn watching(watch: Option<WatchMode>) -> &'static str {
     match watch {
         Some(WatchMode::Files) => "saving a file",
         Some(WatchMode::GitRef) => "checking out a commit",
-        Some(WatchMode::Off) | None => "asking for it",
+        Some(WatchMode::Off) | None => "request",
     }
 }
 
@@ -434,7 +434,7 @@ mod tests {
             "Isolate 0 of generation 2 is blocked",
             "dirty",
             "Roll back to generation 2",
-            "registered at http://localhost:8288, which holds something else than the code",
+            "registered at http://localhost:8288, which has other functions than the code",
             "app-x: missing",
             "Process 2 draining",
             "a step is tried once",

@@ -166,7 +166,7 @@ impl Supervision {
                 }
                 return;
             }
-            UpgradeStep::Boot if !greeted => slow("heard of"),
+            UpgradeStep::Boot if !greeted => slow("started"),
             UpgradeStep::Boot => slow("up"),
             UpgradeStep::Freezing => held("finish its reload"),
             UpgradeStep::Loading => slow("ready"),

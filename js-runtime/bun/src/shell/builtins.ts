@@ -86,7 +86,7 @@ export const builtins: Record<string, Builtin> = {
   },
 };
 
-/** What `[[ … ]]` says; nothing when it is none that is known. */
+/** The result of `[[ … ]]`; nothing for a test that is not known. */
 export function condition(words: string[], cwd: string): boolean | undefined {
   const [first, second, third] = words;
   if (words.length === 1) return first !== "";

@@ -143,7 +143,7 @@ export class Shell implements Surroundings {
     const [name, ...rest] = expanded;
     if (name === undefined) {
       for (const [variable, value] of values) {
-        // What is exported stays so.
+        // An exported variable stays exported.
         if (this.#exported[variable] !== undefined) this.#exported[variable] = value;
         else this.#own[variable] = value;
       }
@@ -225,7 +225,7 @@ class CannotOpen extends Error {
   }
 }
 
-/** What a shell says of an error and goes on; nothing when it is none of the script's. */
+/** The message of an error after which a shell goes on; nothing for an error that is not the script's. */
 function complaintOf(error: unknown): string | undefined {
   if (error instanceof BrokenPipe) return "";
   if (error instanceof CannotOpen) return `bun: ${error.message}`;

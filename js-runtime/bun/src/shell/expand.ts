@@ -4,12 +4,12 @@ import { Glob } from "../glob.ts";
 import type { Part, Word } from "./lexer.ts";
 import type { Script } from "./parser.ts";
 
-/** What words may refer to. */
+/** The values that words may refer to. */
 export interface Surroundings {
   cwd: string;
   /** A variable of the shell, or of the environment. */
   variable(name: string): string | undefined;
-  /** What a script prints, without the line breaks at its end. */
+  /** The output of a script, without the line breaks at its end. */
   output(script: Script): Promise<string>;
 }
 
@@ -20,7 +20,7 @@ export class NoMatch extends Error {
   }
 }
 
-/** Text of an argument; `pattern` is the same with what is no pattern made so. */
+/** The text of an argument; `pattern` is the same text with its literal parts escaped. */
 interface Field {
   text: string;
   pattern: string;
@@ -135,7 +135,7 @@ function alternatives(items: Item[]): Item[][] {
     );
 }
 
-/** Where the brace ends that begins here, if there is a comma in it. */
+/** The end of the brace that begins here, if there is a comma in it. */
 function closing(items: Item[], begin: number): { end: number; commas: number[] } | undefined {
   let depth = 0;
   const commas: number[] = [];

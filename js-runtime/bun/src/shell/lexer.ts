@@ -16,7 +16,7 @@ export type Word = Part[];
 
 export type Operator = "|" | "||" | "&&" | ";" | "(" | ")" | "[[" | "]]" | "\n";
 
-/** Where a redirection takes effect: standard input, output, error, or both outputs. */
+/** The stream of a redirection: standard input, output, error, or both outputs. */
 export type Stream = 0 | 1 | 2 | "both";
 
 export type Token =
@@ -242,7 +242,7 @@ function unitsOf(value: unknown): Unit[] {
   return [{ value: String(value) }];
 }
 
-/** Whether a redirection can lead from or to it. */
+/** True for an object that a redirection can lead from or to. */
 export function isStreamable(value: object): boolean {
   return isBytes(value) || value instanceof Blob || value instanceof Response || value instanceof ReadableStream;
 }

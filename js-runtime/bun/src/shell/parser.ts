@@ -34,7 +34,7 @@ export interface Assignment {
 
 const ASSIGNMENT = /^([A-Za-z_][A-Za-z0-9_]*)=/;
 
-/** Parses a template; throws what is wrong with it. */
+/** Parses a template; throws an error that names the fault. */
 export function parse(strings: readonly string[], values: unknown[]): Script {
   const lexer = new Lexer(strings, values, (lexer) => new Parser(lexer).nested());
   return new Parser(lexer).whole();
@@ -76,7 +76,7 @@ class Parser {
     return is;
   }
 
-  /** Whether a reserved word stands here, which quotes and interpolation make an ordinary one. */
+  /** True where a reserved word stands, which quotes and interpolation make an ordinary one. */
   #isWord(text: string): boolean {
     if (this.#token.kind !== "word") return false;
     const [part, ...more] = this.#token.word;

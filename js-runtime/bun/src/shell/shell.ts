@@ -11,7 +11,7 @@ import { Collected, nothing } from "./streams.ts";
 
 type Environment = Record<string, string | undefined>;
 
-/** What a script printed, and its exit code. */
+/** The output of a script, and its exit code. */
 export class ShellOutput {
   readonly stdout: Buffer;
   readonly stderr: Buffer;
@@ -105,7 +105,7 @@ export class ShellPromise extends Promise<ShellOutput> {
     this.#settings = { ...settings };
   }
 
-  /** What `then` returns is an ordinary promise. */
+  /** Returns an ordinary promise. */
   static override get [Symbol.species]() {
     return Promise;
   }

@@ -1,10 +1,10 @@
-// Where a command of `$` reads from and writes to.
+// The streams that a command of `$` reads from and writes to.
 
 import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { toBytes } from "../bytes.ts";
 
-/** Where bytes go. */
+/** A place to write bytes to. */
 export interface Sink {
   /** A descriptor that a child can have as it is. */
   readonly fd?: number;
@@ -12,10 +12,10 @@ export interface Sink {
   write(bytes: Buffer): void | Promise<void>;
 }
 
-/** Where bytes come from. */
+/** A place to read bytes from. */
 export interface Source extends AsyncIterable<Uint8Array> {
   readonly fd?: number;
-  /** Nobody reads any more. */
+  /** Ends the reading. */
   cancel(): void;
 }
 

@@ -42,7 +42,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// The reason why there is no store. The texts go on from "…: ".
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
-    #[error("{path} cannot be used: {error}", path = .0.display(), error = .1)]
+    #[error("cannot use {path}: {error}", path = .0.display(), error = .1)]
     Folder(PathBuf, #[source] io::Error),
     #[error(transparent)]
     NotOurs(#[from] OwnershipError),
@@ -239,7 +239,7 @@ fn connect(path: &Path, limit: u64) -> rusqlite::Result<Connection> {
 fn not_ours() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
-        Some("it is of another program".to_owned()),
+        Some("it belongs to another program".to_owned()),
     )
 }
 

@@ -105,7 +105,7 @@ impl Disk {
             }
         });
         if let Err(error) = &writer {
-            say_off(&format!("no thread can be started: {error}"));
+            say_off(&format!("cannot start a thread: {error}"));
             shared.set_reader(StoreReader::Absent);
         }
         Self {
@@ -195,7 +195,7 @@ impl Disk {
             return;
         };
         if ended.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout) {
-            tracing::debug!("caches are still being written: what is left is made anew");
+            tracing::debug!("caches are still being written: the rest is made again");
         } else if writer.join().is_err() {
             tracing::warn!("the thread that writes caches panicked");
         }
@@ -234,7 +234,7 @@ impl DiskState {
         match store.get(key) {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, "a cache cannot be read");
+                tracing::debug!(%error, "cannot read a cache");
                 if error.is_damage() {
                     // The writer replaces it.
                     *reader = StoreReader::Absent;
@@ -260,7 +260,7 @@ impl DiskState {
             match self.keep(&mut store, &values, &used) {
                 Ok(()) => failures = 0,
                 Err(error) => {
-                    tracing::debug!(%error, "caches cannot be written");
+                    tracing::debug!(%error, "cannot write caches");
                     failures += 1;
                     if failures == FAILURES {
                         say_off(&error.to_string());
@@ -339,7 +339,7 @@ impl DiskState {
             };
             match written {
                 Err(error) if error.is_damage() => {
-                    tracing::debug!(%error, "the caches' file is replaced");
+                    tracing::debug!(%error, "the caches' file was replaced");
                     self.reopen(store)?;
                     if let Some(store) = store {
                         store.put(batch, &[])?;
@@ -349,7 +349,7 @@ impl DiskState {
             }
             used = &[];
         }
-        tracing::debug!(values = values.len(), "caches are written");
+        tracing::debug!(values = values.len(), "caches were written");
         Ok(())
     }
 
@@ -385,10 +385,7 @@ fn batches(values: &[NewValue]) -> Vec<&[NewValue]> {
 }
 
 fn say_off(error: &str) {
-    tracing::warn!(
-        error,
-        "caches are not kept on the disk: each start makes everything anew"
-    );
+    tracing::warn!(error, "caches are not stored on the disk: each start makes them again");
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

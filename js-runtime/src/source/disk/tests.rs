@@ -238,7 +238,7 @@ fn what_others_could_write_to_is_not_used() {
         let Err(error) = CacheStore::open(&code, LIMIT) else {
             panic!("a store that others can write to was opened");
         };
-        assert!(error.to_string().contains("others may write to"), "{error}");
+        assert!(error.to_string().contains("other users may write to"), "{error}");
         assert_eq!(found(&code, "a"), None);
         fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
     }

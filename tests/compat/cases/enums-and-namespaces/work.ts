@@ -15,7 +15,7 @@ class Point {
   }
 }
 
-/** What TypeScript has and JavaScript has not. */
+/** The parts of TypeScript that JavaScript does not have. */
 export async function work() {
   return { level: Level.High, name: Level[Level.High], area: Area.of({ width: 2, height: 1.6 }), sum: new Point(1).sum };
 }

@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** What JSON has not goes to a forked process and back. */
+/** Values that JSON does not have go to a forked process and back. */
 export async function work() {
   const child = fork(fileURLToPath(new URL("./child.cjs", import.meta.url)), { serialization: "advanced", execArgv: [] });
   const back = new Promise<Map<string, unknown>>((resolve) => child.once("message", resolve as never));

@@ -86,7 +86,7 @@ async function seen(response) {
   return { status, ok, redirected, type, isResponse, url: new URL(url).pathname, text: await response.text() };
 }
 
-/** What each request gave, by a name. */
+/** The result of each request, by a name. */
 export async function work() {
   const { server, port } = await originServer();
   const other = await originServer();

@@ -29,7 +29,7 @@ fn tells(report: &Report, place: (&str, u64), circle: &str, name: &str) {
         message.contains(&format!("Cannot access '{name}' before initialization")),
         "{message}"
     );
-    assert!(message.ends_with(&format!("circle of imports, {circle}")), "{message}");
+    assert!(message.ends_with(&format!("circular imports: {circle}")), "{message}");
     let help = error["help"].as_str().unwrap_or_default();
     assert!(
         help.starts_with(&format!("Move {name} into a module of its own")),
