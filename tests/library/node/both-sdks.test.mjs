@@ -1,4 +1,4 @@
-// What people miss in the SDK's own test package, with each major version of the SDK.
+// The wishes that the SDK's own test package leaves open, with each major version of the SDK.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
