@@ -7,6 +7,7 @@ pub mod doctor;
 mod drain;
 pub mod init;
 pub mod invoke;
+mod mcp;
 mod output;
 mod reload;
 mod rollback;
@@ -98,6 +99,9 @@ pub enum Command {
     /// Find out why something does not work: look at the project, this machine and Inngest, and say what to do.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
+    /// Serve an agent that edits functions, over the Model Context Protocol on standard input and output.
+    #[command(after_help = mcp::HELP)]
+    Mcp(mcp::McpArgs),
     /// Run functions for a project's tests; the JavaScript library of the npm package starts it.
     #[command(name = "test-session", hide = true)]
     TestSession(test_session::TestSessionArgs),
@@ -138,6 +142,7 @@ pub fn ask(command: &Command) -> ExitCode {
         Command::Drain(args) => drain::run(args),
         Command::Dashboard(args) => dashboard::run(args),
         Command::Config(args) => config::run(args),
+        Command::Mcp(args) => mcp::run(args),
         Command::Dev(_)
         | Command::Start { .. }
         | Command::Host { .. }

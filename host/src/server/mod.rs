@@ -4,7 +4,7 @@
 //!
 //! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on
 //!   it), `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
-//!   `session.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `feed.rs`
+//!   `session.rs` (the rules for admins), `status.rs` (the status), `log.rs` (the newest lines of the log), `hosts.rs` (the other hosts in it), `feed.rs`
 //!   (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in), `accept.rs` and
 //!   `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one connection, and
 //!   its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body), `forward.rs`
@@ -24,6 +24,7 @@ mod held;
 mod hosts;
 mod inspect;
 mod listen;
+mod log;
 mod readiness;
 mod refusal;
 mod request_body;

@@ -41,6 +41,7 @@ mod lifecycle;
 mod limits;
 mod lint;
 mod logs;
+mod mcp;
 mod metrics;
 mod native_crashes;
 mod ownership;
