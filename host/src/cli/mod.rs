@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod client;
+mod completions;
 mod config;
 mod dashboard;
 pub mod doctor;
@@ -105,6 +106,12 @@ pub enum Command {
     /// Run functions for a project's tests; the JavaScript library of the npm package starts it.
     #[command(name = "test-session", hide = true)]
     TestSession(test_session::TestSessionArgs),
+    /// Print what a shell completes of this command line.
+    #[command(after_help = completions::HELP)]
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder; a release has them.
+    #[command(name = "make-manual", hide = true)]
+    MakeManual(completions::ManualArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -143,6 +150,8 @@ pub fn ask(command: &Command) -> ExitCode {
         Command::Dashboard(args) => dashboard::run(args),
         Command::Config(args) => config::run(args),
         Command::Mcp(args) => mcp::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::MakeManual(args) => completions::make_manual(args),
         Command::Dev(_)
         | Command::Start { .. }
         | Command::Host { .. }

@@ -20,6 +20,7 @@ mod chaos;
 mod children;
 mod cli;
 mod compat;
+mod completions;
 mod connections;
 mod dashboard;
 mod differential;
