@@ -1,12 +1,14 @@
 //! The command line: one file for each command.
 
 mod client;
+mod completions;
 mod config;
 mod dashboard;
 pub mod doctor;
 mod drain;
 pub mod init;
 pub mod invoke;
+mod mcp;
 mod output;
 mod reload;
 mod rollback;
@@ -97,9 +99,18 @@ pub enum Command {
     /// Check the project, this machine and Inngest, and say what to do about each fault.
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::DoctorArgs),
+    /// Serve an agent that edits functions, over the Model Context Protocol on standard input and output.
+    #[command(after_help = mcp::HELP)]
+    Mcp(mcp::McpArgs),
     /// Run functions for a project's tests; the JavaScript library of the npm package starts it.
     #[command(name = "test-session", hide = true)]
     TestSession(test_session::TestSessionArgs),
+    /// Print what a shell completes of this command line.
+    #[command(after_help = completions::HELP)]
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder; a release has them.
+    #[command(name = "make-manual", hide = true)]
+    MakeManual(completions::ManualArgs),
     /// Make V8's startup snapshot; the host runs this by itself, once per build.
     #[command(name = SNAPSHOT_MAKER, hide = true)]
     MakeStartupSnapshot { path: PathBuf },
@@ -137,6 +148,9 @@ pub fn ask(command: &Command) -> ExitCode {
         Command::Drain(args) => drain::run(args),
         Command::Dashboard(args) => dashboard::run(args),
         Command::Config(args) => config::run(args),
+        Command::Mcp(args) => mcp::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::MakeManual(args) => completions::make_manual(args),
         Command::Dev(_)
         | Command::Start { .. }
         | Command::Host { .. }

@@ -93,10 +93,10 @@ impl Screen {
             } if !self.progress.welcomed => {
                 self.progress.welcomed = true;
                 let welcome = self.welcome(functions.count).await;
-                welcome + &self.new_warnings(warnings)
+                welcome + self.new_warnings(warnings).as_str()
             }
             Outcome::Activated { warnings, .. } => {
-                self.terminal.line(Sign::Good, &self.swapped(report)) + &self.new_warnings(warnings)
+                self.terminal.line(Sign::Good, &self.swapped(report)) + self.new_warnings(warnings).as_str()
             }
             Outcome::Rejected { generation, error } => {
                 let still = match generation {

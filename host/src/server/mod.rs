@@ -4,7 +4,8 @@
 //!
 //! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on it),
 //!   `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
-//!   `browser_sessions.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it),
+//!   `browser_sessions.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `log.rs` (the newest lines
+//!   of the log),
 //!   `feed.rs` (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in),
 //!   `accept.rs` and `room.rs` (the number of connections, and the choice of the one that goes), `connection.rs` (one
 //!   connection, and its time limits), `edge.rs` (the host and the path of a request), `request_body.rs` (its body),
@@ -25,6 +26,7 @@ mod hosts;
 mod inspect;
 mod json_errors;
 mod listen;
+mod log;
 mod readiness;
 mod refusal;
 mod request_body;

@@ -7,6 +7,7 @@
 //! | `GET /-/` | admin | the dashboard ([`super::dashboard`]: its routes) |
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
+//! | `GET /-/log` | admin | the newest lines of the log; `?level=warn`, `?function=ID`, `?text=WORDS`, `?lines=N` |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
 //! | `POST /-/register` | admin | registers at Inngest now, and says how it stands |
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
@@ -22,7 +23,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post, put};
 
-use super::{Server, admin, auth, calls, dashboard, json_errors, request_body, status};
+use super::{Server, admin, auth, calls, dashboard, json_errors, log, request_body, status};
 
 /// Makes axum's router from the route table.
 pub fn router(server: Server) -> Router {
@@ -32,6 +33,7 @@ pub fn router(server: Server) -> Router {
         .route("/-/reload", put(admin::reload).fallback(not_allowed("PUT")))
         .route("/-/status", get(status::status).fallback(not_allowed("GET")))
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
+        .route("/-/log", get(log::lines).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
         .route("/-/register", post(admin::register).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))

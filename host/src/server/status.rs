@@ -10,13 +10,13 @@ use js_runtime_api::DrainWork;
 use serde::Deserialize;
 
 use super::readiness::not_ready;
-use super::{Server, hosts};
+use super::{Access, Server, hosts};
 use crate::generation::{
     GenerationEntry, GenerationId, Holds, IsolateObservation, PublicState, Reason, Role, Table, View,
 };
 use crate::status::{
-    CallStatus, FunctionStatus, GenerationStatus, IsolateStatus, LossStatus, Readiness, RejectedStatus, SourceStatus,
-    Status,
+    CallStatus, FunctionStatus, GenerationStatus, HostMode, IsolateStatus, LossStatus, Readiness, RejectedStatus,
+    SourceStatus, Status,
 };
 
 /// `GET /-/live`: any answer tells that the process lives.
@@ -135,6 +135,10 @@ pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
         uptime_s: server.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        mode: Some(match *server.access {
+            Access::Loopback => HostMode::Dev,
+            Access::Token(_) => HostMode::Start,
+        }),
         address: Some(server.address),
         supervisor,
         hosts,

@@ -37,6 +37,9 @@ pub struct Status {
     pub uptime_s: u64,
     pub version: String,
     pub pid: u32,
+    /// The use of the host.
+    #[serde(deserialize_with = "known")]
+    pub mode: Option<HostMode>,
     /// The address at which the host listens.
     pub address: Option<SocketAddr>,
     /// The supervisor, under `baton start`.
@@ -55,6 +58,16 @@ pub struct Status {
     pub source: SourceStatus,
     /// The cost of isolates that V8 could not end, until the host ends.
     pub lost: LossStatus,
+}
+
+/// The use of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostMode {
+    /// `baton dev`: a host for the person at its machine.
+    Dev,
+    /// `baton start`: a host in production.
+    Start,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

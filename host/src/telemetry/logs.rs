@@ -1,17 +1,19 @@
 //! Log lines on stderr: for people on a terminal, JSON otherwise; and in a file, if one is named, always JSON.
 //! `BATON_LOG` filters the lines, in the syntax of tracing's `EnvFilter`. docs/logs.md lists them. A thread that logs
-//! never waits for a reader (`writer.rs`).
+//! never waits for a reader (`writer.rs`). A host keeps its newest lines for whoever asks (`recent.rs`).
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use serde_json::Value;
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::log_file::{LogFile, LogFileError, LogFileSettings};
+use super::recent::{LineFilter, RecentLines};
 use super::terminal::{Form, Terminal};
 use super::writer::{LAST_LINES, LogWriter, standard_error};
 
@@ -50,13 +52,23 @@ pub fn start(settings: LogSettings) -> Result<(), LogFileError> {
     // Whoever names the lines gets them.
     let screen = settings.screen && named_filter().is_none();
     let beside = if screen { BESIDE_THE_SCREEN } else { "" };
-    start_with(&usual, &format!("{usual}{beside}"), screen, file);
+    let recent = RECENT.get_or_init(RecentLines::default).clone();
+    start_with(&usual, &format!("{usual}{beside}"), screen, file, Some(recent));
     Ok(())
 }
 
 /// Starts logging; called once, by a command that has a host of its own.
 pub fn start_quietly() {
-    start_with(QUIET_FILTER, QUIET_FILTER, false, None);
+    start_with(QUIET_FILTER, QUIET_FILTER, false, None, None);
+}
+
+/// The newest lines of this process, if it is a host.
+static RECENT: OnceLock<RecentLines> = OnceLock::new();
+
+/// Returns the newest lines of this process that fit, at most so many, the oldest first.
+#[must_use]
+pub fn newest(filter: &LineFilter, most: usize) -> Vec<Value> {
+    RECENT.get().map_or_else(Vec::new, |recent| recent.newest(filter, most))
 }
 
 /// The writers of this process, one for each place that lines go to.
@@ -114,7 +126,7 @@ fn named_filter() -> Option<String> {
 
 /// Starts logging with the usual lines, and on a terminal with those that are for it. `screen`: a terminal has a screen
 /// beside its lines.
-fn start_with(usual: &str, on_terminal: &str, screen: bool, file: Option<LogFile>) {
+fn start_with(usual: &str, on_terminal: &str, screen: bool, file: Option<LogFile>, recent: Option<RecentLines>) {
     let named = named_filter().map(EnvFilter::try_new);
     let filter = |default: &str| match &named {
         Some(Ok(filter)) => filter.clone(),
@@ -134,10 +146,12 @@ fn start_with(usual: &str, on_terminal: &str, screen: bool, file: Option<LogFile
     });
     let for_machines = (!is_terminal).then(|| json_lines().with_writer(stderr).with_filter(filter(usual)));
     let into_file = file.map(|file| json_lines().with_writer(file).with_filter(filter(usual)));
+    let kept = recent.map(|recent| json_lines().with_writer(recent).with_filter(filter(usual)));
     tracing_subscriber::registry()
         .with(for_people)
         .with(for_machines)
         .with(into_file)
+        .with(kept)
         .init();
     if let Some(Err(error)) = named {
         tracing::warn!(

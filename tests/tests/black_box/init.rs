@@ -414,6 +414,31 @@ async fn the_manager_of_the_project_or_of_the_caller_is_the_one_that_is_named() 
     ends_with(&all.baton(&["init", "d"]).await, "cd d && npm install");
 }
 
+#[tokio::test]
+async fn a_binary_from_npm_is_among_the_packages_of_the_project_that_it_makes() {
+    let project = scratch();
+    let installed = project.scratch().join("node_modules/baton-inngest-linux-x64/bin");
+    fs::create_dir_all(&installed).expect("a folder");
+    let binary = installed.join("baton");
+    if fs::hard_link(baton_binary(), &binary).is_err() {
+        fs::copy(baton_binary(), &binary).expect("a copy of the binary");
+    }
+    let mut command = Command::new(&binary);
+    harness::clean_environment(&mut command);
+    command
+        .args(["init", "shop"])
+        .current_dir(project.scratch())
+        .env("npm_config_user_agent", "npm/11.0.0");
+    let output = command.stdin(Stdio::null()).output().await.expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.ends_with("\nNext:\n  cd shop && npm install\n  npx baton dev\n"),
+        "{output:?}"
+    );
+    let package = fs::read_to_string(project.scratch().join("shop/package.json")).expect("a package.json");
+    assert!(package.contains("\"baton-inngest\": \"^"), "{package}");
+}
+
 /// Runs Baton on a terminal, for which `script` stands in, with these answers.
 async fn on_a_terminal(folder: &Path, command: &str, answers: &str) -> (bool, String) {
     fs::create_dir_all(folder).expect("a folder");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::InitError;
 use super::manager::PackageManager;
 use super::package_name;
-use super::surroundings::{PlaceContent, Surroundings};
+use super::surroundings::{NPM_PACKAGE, PlaceContent, ProgramOrigin, Surroundings};
 
 const PACKAGE_JSON: &str = include_str!("template/package.json");
 const TSCONFIG: &str = include_str!("template/tsconfig.json");
@@ -61,6 +61,8 @@ pub(super) struct InitPlan {
     pub(super) notes: Vec<String>,
     /// The command that installs the packages.
     pub(super) install: String,
+    /// The command that serves.
+    pub(super) serve: String,
 }
 
 /// Plans the files of a project.
@@ -87,7 +89,7 @@ pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitP
             });
         }
     };
-    add("package.json", named(PACKAGE_JSON, package));
+    add("package.json", package_json(package, around.binary));
     let types_are_there = manifest.is_none() || has("@types/node");
     // A tsconfig.json that Next.js has not made turns a project of it into another one.
     if !is_next {
@@ -119,6 +121,9 @@ pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitP
         dev.extend((!has("typescript")).then_some("typescript"));
         dev.extend((!types_are_there).then_some("@types/node"));
     }
+    if around.binary == ProgramOrigin::Npm && !is_new("package.json") {
+        dev.extend((!has(NPM_PACKAGE)).then_some(NPM_PACKAGE));
+    }
     let needed = if is_new("package.json") || has("inngest") {
         None
     } else {
@@ -126,10 +131,27 @@ pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitP
     };
     Ok(InitPlan {
         install: install(answers.manager, needed, &dev),
+        serve: match around.binary {
+            ProgramOrigin::Installed => "baton dev".to_owned(),
+            ProgramOrigin::Npm => answers.manager.run("baton dev"),
+        },
         kept: around.files.clone(),
         notes: notes(around),
         files,
     })
+}
+
+/// Returns the package.json of a new project, which has the binary among its packages if npm has it.
+fn package_json(name: &str, binary: ProgramOrigin) -> String {
+    let text = named(PACKAGE_JSON, name);
+    match binary {
+        ProgramOrigin::Installed => text,
+        ProgramOrigin::Npm => {
+            let before = "    \"typescript\"";
+            let package = format!("    \"{NPM_PACKAGE}\": \"^{}\",\n{before}", env!("CARGO_PKG_VERSION"));
+            text.replace(before, &package)
+        }
+    }
 }
 
 /// A workspace's root is seldom a project: its packages are.
@@ -290,6 +312,32 @@ mod tests {
         assert_eq!(package["name"], "my-orders");
         assert!(text(&plan, "functions/client.ts").contains(r#"id: "my-orders""#));
         assert_eq!((&*plan.install, plan.notes.len()), ("npm install", 0));
+    }
+
+    #[test]
+    fn a_project_of_a_binary_from_npm_has_it_among_its_packages() {
+        let mut around = folder("shop");
+        around.binary = ProgramOrigin::Npm;
+        let plan = planned(&around);
+        let package: Value = serde_json::from_str(text(&plan, "package.json")).unwrap();
+        assert_eq!(
+            package["devDependencies"][NPM_PACKAGE],
+            concat!("^", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!((&*plan.install, &*plan.serve), ("npm install", "npx baton dev"));
+        let mut around = project(&json!({"dependencies": {"inngest": "^4"}}));
+        around.binary = ProgramOrigin::Npm;
+        around.files.push("tsconfig.json");
+        around.signs.agent = Some("pnpm/10.0.0".to_owned());
+        let plan = planned(&around);
+        assert_eq!(
+            (&*plan.install, &*plan.serve),
+            ("pnpm add -D baton-inngest", "pnpm exec baton dev")
+        );
+        let mut around = project(&json!({"dependencies": {"inngest": "^4", "baton-inngest": "file:x.tgz"}}));
+        around.binary = ProgramOrigin::Npm;
+        around.files.push("tsconfig.json");
+        assert_eq!(planned(&around).install, "npm install");
     }
 
     #[test]

@@ -74,6 +74,17 @@ impl PackageManager {
         }
     }
 
+    /// The command that runs a program of the project's packages.
+    pub(super) fn run(self, program: &str) -> String {
+        let runner = match self {
+            Self::Npm => "npx",
+            Self::Pnpm => "pnpm exec",
+            Self::Yarn => "yarn",
+            Self::Bun => "bunx",
+        };
+        format!("{runner} {program}")
+    }
+
     /// The command that installs what package.json names.
     pub(super) fn install(self) -> String {
         format!("{} install", self.program())

@@ -247,12 +247,8 @@ fn told(plan: &InitPlan, folder: &Path, to_folder: Option<&Path>) -> String {
         let _ = writeln!(text, "Note: {note}");
     }
     let there = to_folder.map(|folder| format!("cd {} && ", in_shell(folder)));
-    let _ = write!(
-        text,
-        "\nNext:\n  {}{}\n  baton dev\n",
-        there.unwrap_or_default(),
-        plan.install
-    );
+    let there = there.unwrap_or_default();
+    let _ = write!(text, "\nNext:\n  {there}{}\n  {}\n", plan.install, plan.serve);
     text
 }
 

@@ -37,6 +37,33 @@ pub(super) struct Surroundings {
     pub(super) is_ignored_above: bool,
     pub(super) workspace: Option<Workspace>,
     pub(super) signs: ManagerSigns,
+    /// The binary that runs.
+    pub(super) binary: ProgramOrigin,
+}
+
+/// The way in which the running binary came onto this machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum ProgramOrigin {
+    /// By an installer: it is on the PATH.
+    #[default]
+    Installed,
+    /// By npm or one of its like: it is in a `node_modules` of the project, or in a cache.
+    Npm,
+}
+
+/// The npm package with this binary.
+pub(super) const NPM_PACKAGE: &str = "baton-inngest";
+
+impl ProgramOrigin {
+    /// Tells by the path of a binary how it came: `…/node_modules/baton-inngest-linux-x64/bin/baton`.
+    fn at(path: &Path) -> Self {
+        let parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+        let is_package = |pair: &[&str]| pair[0] == "node_modules" && pair[1].starts_with(NPM_PACKAGE);
+        match parts.windows(2).any(is_package) {
+            true => Self::Npm,
+            false => Self::Installed,
+        }
+    }
 }
 
 /// The parts of a `package.json` that matter here.
@@ -144,6 +171,7 @@ impl Surroundings {
                 installed: installed(),
             },
             manifest,
+            binary: std::env::current_exe().map_or(ProgramOrigin::Installed, |path| ProgramOrigin::at(&path)),
             ..Self::default()
         };
         for around in folder.ancestors().take(MOST_FOLDERS) {
@@ -243,9 +271,24 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{PlaceContent, Surroundings};
+    use super::{PlaceContent, ProgramOrigin, Surroundings};
     use crate::cli::init::InitError;
     use crate::cli::init::manager::PackageManager;
+
+    #[test]
+    fn a_binary_tells_by_its_path_how_it_came() {
+        for (path, binary) in [
+            ("/home/a/.local/bin/baton", ProgramOrigin::Installed),
+            ("/a/node_modules/baton-inngest-linux-x64/bin/baton", ProgramOrigin::Npm),
+            (
+                "/a/node_modules/.pnpm/baton-inngest-linux-x64@1.0.0/node_modules/baton-inngest-linux-x64/bin/baton",
+                ProgramOrigin::Npm,
+            ),
+            ("/a/node_modules/other/target/baton", ProgramOrigin::Installed),
+        ] {
+            assert_eq!(ProgramOrigin::at(Path::new(path)), binary, "{path}");
+        }
+    }
 
     fn look(folder: &Path) -> Surroundings {
         Surroundings::look(folder).unwrap()
