@@ -19,7 +19,7 @@ pub struct HostArgs {
     /// The state folder of the host. [default: that of the project around the working folder]
     #[arg(long, env = "BATON_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
-    /// JSON instead of text.
+    /// Print JSON instead of text.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -25,7 +25,7 @@ pub(super) const HELP: &str =
 pub struct ConfigArgs {
     #[command(flatten)]
     serve: ServeArgs,
-    /// JSON instead of text.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }

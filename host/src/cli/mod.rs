@@ -68,7 +68,7 @@ pub enum Command {
     /// Show the generations, the calls in flight, and the registration.
     #[command(after_help = "Example:\n  baton status --json | jq .current")]
     Status(status::StatusArgs),
-    /// `baton start` as a service of this machine: under launchd or systemd.
+    /// Run `baton start` as a service of this machine, under launchd or systemd.
     #[command(after_help = service::HELP)]
     Service(service::ServiceArgs),
     /// Replace the running binary: a new host loads and takes over, and the old one finishes its calls.

@@ -77,7 +77,10 @@ impl RollbackRefusal {
             None => "no generation served before the current one".to_owned(),
         };
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        let help = format!("Choose one of the kept generations: {}.", kept.join(", "));
+        let help = match kept.as_slice() {
+            [] => "Reload first: Baton keeps the code of each generation that has served.".to_owned(),
+            kept => format!("Choose one of the kept generations: {}.", kept.join(", ")),
+        };
         Self { message, help }
     }
 }

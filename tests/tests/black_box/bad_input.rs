@@ -1,5 +1,5 @@
 //! Bad input: each case gets a message that says what to do, and nothing
-//! crashes (issue 2, last paragraph).
+//! crashes.
 
 use std::net::TcpListener;
 

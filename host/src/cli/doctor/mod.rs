@@ -37,7 +37,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
 pub struct DoctorArgs {
     #[command(flatten)]
     serve: ServeArgs,
-    /// JSON instead of text.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }

@@ -30,7 +30,7 @@ pub struct InvokeArgs {
     /// its name. May be repeated.
     #[arg(long, value_name = "STEP=JSON")]
     pub(super) mock: Vec<String>,
-    /// Does not wait: sleeps are over at once, and so are waits for which nothing can come any more.
+    /// Wait for nothing: sleeps are over at once, and so are waits for which nothing can come any more.
     #[arg(long)]
     pub(super) skip_sleep: bool,
     /// Wait this long before the first retry, and twice as long before each further one.

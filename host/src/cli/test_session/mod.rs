@@ -1,5 +1,5 @@
 //! `baton test-session`: the real engine for a project's tests. The JavaScript library of the npm package starts it,
-//! and speaks with it in lines of JSON ([`session_lines`]) over its standard input and output; the log is on standard
+//! and speaks with it in lines of JSON (`session_lines.rs`) over its standard input and output; the log is on standard
 //! error.
 //!
 //! ```text
