@@ -3,7 +3,7 @@
 /// A warning's name.
 pub type WarningCode = &'static str;
 
-/// The names of all warnings; docs/warnings.md explains each.
+/// The names of the warnings that may reject code; docs/warnings.md explains each.
 pub const CODES: [WarningCode; 10] = [
     "cron_invalid",
     "cron_never",
