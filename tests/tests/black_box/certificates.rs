@@ -206,7 +206,7 @@ async fn the_hosts_own_requests_trust_the_same_authorities() {
     let inngest = format!("https://localhost:{}", answer["port"]);
     project.write("baton.toml", "[env]\nfile = \".env\"\n");
     for (file, told) in [
-        ("OTHER=1\n", "is there"),
+        ("OTHER=1\n", "answers\n"),
         ("NODE_EXTRA_CA_CERTS=ca.pem\n", "answers, and is a dev server"),
     ] {
         project.write(".env", file);
