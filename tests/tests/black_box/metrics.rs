@@ -148,8 +148,10 @@ async fn a_scrape_is_what_happened() {
 async fn each_metric_is_documented_and_the_dashboard_asks_for_no_other() {
     let project = Project::new();
     let baton = Baton::dev(&project).ready().await;
-    // The call gives the families of calls a sample. (A family without a sample is left out.)
-    assert_eq!(version_of(&baton, "version").await, "1");
+    // The reload and the call give their families a sample. (A family without a sample is left out.)
+    project.set_version("2");
+    assert_eq!(baton.reload().await.activated(), 2);
+    assert_eq!(version_of(&baton, "version").await, "2");
     let scrape = Scrape::of(&baton).await;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let text = std::fs::read_to_string(docs.join("metrics.md")).expect("docs/metrics.md");
