@@ -1,5 +1,6 @@
-//! The answers to requests for loads. An answer that tells of a generation waits until the next host would find that
-//! generation on the disk: whoever reads "activated" may kill the host and still has what was activated.
+//! The answers to requests for loads. Somebody who asked for a reload or a rollback is answered when the next host would
+//! find the generation on the disk: whoever reads "activated" may kill the host and still has what was activated.
+//! Nobody waits for the answer of a start or of a saved file, after which the next host looks at the disk itself.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::KeeperTask;
+use crate::generation::reload_queue::Reason;
 use crate::generation::report::{Outcome, Report};
 use crate::generation::table::HostEvent;
 
@@ -21,6 +23,8 @@ const KEPT_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Answers {
     waiting: VecDeque<UnsentReport>,
+    /// Tells whether somebody asked for the load that runs.
+    is_asked_for: bool,
 }
 
 struct UnsentReport {
@@ -31,6 +35,11 @@ struct UnsentReport {
 }
 
 impl Answers {
+    /// Notes the reason of the load that begins.
+    pub(super) fn expect(&mut self, reason: Reason) {
+        self.is_asked_for = matches!(reason, Reason::Api | Reason::Rollback);
+    }
+
     /// Waits for the first answer that may be given. The future may be dropped and the method called again.
     pub(super) async fn next(&mut self) -> DueAnswer {
         match self.waiting.front_mut() {
@@ -51,7 +60,9 @@ impl KeeperTask {
     pub(super) fn answer(&mut self, outcome: Outcome, began: Instant) {
         let took_ms = (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         let kept = match &outcome {
-            Outcome::Activated { generation, .. } | Outcome::Unchanged { generation, .. } => {
+            Outcome::Activated { generation, .. } | Outcome::Unchanged { generation, .. }
+                if self.answers.is_asked_for =>
+            {
                 let (generation, kept) = (*generation, self.history.when_kept(*generation));
                 let wait = async move {
                     if tokio::time::timeout(KEPT_WITHIN, kept).await.is_err() {

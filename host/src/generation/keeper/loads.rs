@@ -28,6 +28,7 @@ impl KeeperTask {
             && let Some((want, reason)) = self.queue.start()
         {
             self.preparing.pause();
+            self.answers.expect(reason);
             let began = self.superseded.map_or_else(Instant::now, |superseded| superseded.since);
             let current = self.table.current();
             let current = current.map(|current| current.sources.clone());
