@@ -27,7 +27,13 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     let host = Host::begin(plan, engine).await?;
     let screen = logs::screen().map(|terminal| Screen::new(terminal, &host, project, &serve_path, watch));
     let screen = screen.map(|screen| OwnedTask::spawn("screen", screen.show()));
-    let loading = first_load(host.keeper.clone(), host.metrics.clone(), host.address, watch);
+    let loading = first_load(
+        host.keeper.clone(),
+        host.metrics.clone(),
+        host.address,
+        serve_path,
+        watch,
+    );
     let loading = OwnedTask::spawn("first load", loading);
     // The default of the system is right for the signal of a closed terminal.
     signals::swallow(&[]);
@@ -48,14 +54,14 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, watch: WatchMode) {
+async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, serve_path: String, watch: WatchMode) {
     let report = keeper.request(WantedCode::Reload { force: false }, Reason::Start).await;
     metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
         // The keeper has told the outcome.
         return;
     };
-    announcement::ready(address, functions.count, watch);
+    announcement::ready(address, &serve_path, functions.count, watch);
 }
 
 #[cfg(test)]

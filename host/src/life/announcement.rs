@@ -23,8 +23,8 @@ pub(super) fn listening(address: SocketAddr, project: &Project, state: &Path, oc
 }
 
 /// Logs that the first code of `baton dev` serves, and the way to change it.
-pub(super) fn ready(address: SocketAddr, functions: usize, watch: WatchMode) {
-    info!("ready: {functions} function(s) at http://{address}/api/inngest");
+pub(super) fn ready(address: SocketAddr, serve_path: &str, functions: usize, watch: WatchMode) {
+    info!("ready: {functions} function(s) at http://{address}{serve_path}");
     info!("dashboard: http://{address}/-/");
     info!("{}", how_to_edit(watch));
 }

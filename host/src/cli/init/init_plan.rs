@@ -284,7 +284,7 @@ mod tests {
 
     fn in_workspace(folder: &str, around: Surroundings) -> Surroundings {
         let workspace = Workspace {
-            root: "/work".into(),
+            root: "/shop".into(),
             folder: folder.into(),
             members: WorkspaceMembers(vec!["packages/*".to_owned()]),
             list: "pnpm-workspace.yaml",
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(planned(&in_workspace("packages/jobs", folder("jobs"))).notes, [""; 0]);
         let plan = planned(&in_workspace("jobs", folder("jobs")));
         assert!(
-            plan.notes[0].contains("add it to /work/pnpm-workspace.yaml"),
+            plan.notes[0].contains("add it to /shop/pnpm-workspace.yaml"),
             "{plan:?}"
         );
     }
