@@ -76,7 +76,7 @@ pub(super) async fn run(
         offer: None,
         record: None,
         has_begun_record: false,
-        has_told_lost: false,
+        lost: Vec::new(),
         counts: ConnectionCounts::default(),
         last_error: None,
         shown,
@@ -153,8 +153,8 @@ struct Task {
     /// The record for the host after a crash; `None` where it cannot be made.
     record: Option<CrashRecord>,
     has_begun_record: bool,
-    /// The requests that earlier hosts took with them were told.
-    has_told_lost: bool,
+    /// The failures of the requests that earlier hosts took with them, until Inngest is told.
+    lost: Vec<SdkResponse>,
     counts: ConnectionCounts,
     last_error: Option<String>,
     shown: watch::Sender<Arc<ConnectionStatus>>,
@@ -168,28 +168,34 @@ impl Task {
         self.began.elapsed()
     }
 
-    /// Makes the record, before the first request can come.
+    /// Takes the records of earlier hosts, and makes that of this host, before the first request can come.
     async fn begin_record(&mut self) {
         self.has_begun_record = true;
         let state = self.settings.state.clone();
-        let making = blocking::run("record of requests", RECORD_WITHIN, move || CrashRecord::create(&state));
-        match making.await {
-            Ok(Ok(record)) => self.record = Some(record),
-            Ok(Err(error)) => warn!(%error, "requests cannot be written down: if this host dies, their leases run out"),
+        let making = blocking::run("record of requests", RECORD_WITHIN, move || {
+            (take_lost(&state), CrashRecord::create(&state))
+        });
+        let made = match making.await {
+            Ok((lost, made)) => {
+                self.lost = lost;
+                made
+            }
+            Err(error) => Err(std::io::Error::other(error)),
+        };
+        match made {
+            Ok(record) => self.record = Some(record),
             Err(error) => warn!(%error, "requests cannot be written down: if this host dies, their leases run out"),
         }
+        self.tell_lost();
     }
 
     /// Tells Inngest once which requests earlier hosts took with them.
     fn tell_lost(&mut self) {
-        let Some(access) = self.access.clone().filter(|_| !self.has_told_lost) else {
+        let Some(access) = self.access.clone().filter(|_| !self.lost.is_empty()) else {
             return;
         };
-        self.has_told_lost = true;
-        let state = self.settings.state.clone();
+        let lost = std::mem::take(&mut self.lost);
         self.tasks.spawn(async move {
-            let taking = blocking::run("record of requests", RECORD_WITHIN, move || take_lost(&state));
-            let lost = taking.await.unwrap_or_default();
             let flushed = lost.into_iter().map(|reply| flush_lost(access.clone(), reply));
             futures::stream::iter(flushed)
                 .for_each_concurrent(LOST_AT_ONCE, |flushed| flushed)

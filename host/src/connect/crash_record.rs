@@ -21,6 +21,8 @@ const SLOT: usize = 2048;
 const WORDS: usize = SLOT / 8;
 /// The number of slots. A request beyond them ends with its lease if the host dies.
 const SLOTS: usize = 1024;
+/// The extension of a file that its host has not locked yet.
+const UNLOCKED: &str = "new";
 /// The most bytes of a file that are read.
 const LARGEST: u64 = (SLOT * SLOTS) as u64;
 
@@ -43,9 +45,12 @@ impl CrashRecord {
         let folder = folder(state_folder);
         ownership::close_folder(&folder).map_err(io::Error::other)?;
         let path = folder.join(std::process::id().to_string());
-        let file = MappedFile::create(&path, SLOTS * WORDS)?;
-        let lock = File::open(&path)?;
+        // Another host takes a record that nobody has locked: this one gets its name once it is locked.
+        let unlocked = path.with_extension(UNLOCKED);
+        let file = MappedFile::create(&unlocked, SLOTS * WORDS)?;
+        let lock = File::open(&unlocked)?;
         lock.try_lock().map_err(io::Error::other)?;
+        std::fs::rename(&unlocked, &path)?;
         Ok(Self {
             path,
             file,
@@ -107,6 +112,9 @@ pub fn take_lost(state_folder: &Path) -> Vec<SdkResponse> {
     let mut lost = Vec::new();
     for entry in std::fs::read_dir(folder(state_folder)).into_iter().flatten().flatten() {
         let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == UNLOCKED) {
+            continue;
+        }
         // The lock of a host that lives is its own.
         let Ok(file) = File::open(&path) else { continue };
         if file.try_lock().is_err() {
