@@ -97,7 +97,7 @@ try {
   const installed = {};
   const optionalDependencies = {};
   for (const [target, file] of binaries(settings, scratch)) {
-    const { os, cpu, libc, glibc } = platforms[target];
+    const { os, cpu, libc, glibc, loader } = platforms[target];
     const key = `${os}-${cpu}`;
     const folder = join(scratch, key);
     mkdirSync(join(folder, "bin"), { recursive: true });
@@ -121,7 +121,7 @@ try {
       // Yarn leaves packages in their archives, where nothing can be executed.
       preferUnplugged: true,
     });
-    installed[key] = glibc ? { glibc } : {};
+    installed[key] = { glibc, loader };
     optionalDependencies[platformName] = version;
     pack(folder, out);
   }
