@@ -41,10 +41,11 @@ struct Setting {
 }
 
 /// The keys that have another name than their flag.
-const OTHER_NAMES: [(&str, &str); 4] = [
+const OTHER_NAMES: [(&str, &str); 5] = [
     ("env_file", "env.file"),
     ("no_spare", "spare"),
     ("register", "inngest.register"),
+    ("release_poll", "release.poll"),
     ("watch", "watch.mode"),
 ];
 

@@ -72,6 +72,8 @@ pub struct ConfigFile {
     pub functions: FunctionsSection,
     #[serde(default)]
     pub resolve: ResolveSection,
+    #[serde(default)]
+    pub release: ReleaseSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<WarningCode>,
@@ -120,6 +122,15 @@ pub enum RegisterMode {
     Auto,
     /// Never by the host: whoever else does it.
     Off,
+}
+
+/// `[release]`: the settings of a host that was started from a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSection {
+    /// The time between two looks at the tag.
+    #[serde(default, deserialize_with = "duration")]
+    pub poll: Option<Duration>,
 }
 
 /// `[functions]`: the settings for all functions.
@@ -181,7 +192,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 24] = [
+pub const KEYS: [&str; 25] = [
     "path",
     "port",
     "state_dir",
@@ -205,6 +216,7 @@ pub const KEYS: [&str; 24] = [
     "inngest",
     "functions",
     "resolve",
+    "release",
     "deny",
 ];
 

@@ -79,6 +79,22 @@ pub async fn fetch(
     headers: &[(String, String)],
     body: Bytes,
 ) -> Result<HttpAnswer, HttpError> {
+    HttpAnswer::read(open(url, method, headers, Full::new(body)).await?).await
+}
+
+/// Sends a request to a URL, and returns the answer as soon as its body begins.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn open<B>(
+    url: &str,
+    method: &str,
+    headers: &[(String, String)],
+    body: B,
+) -> Result<Response<AnswerBody>, HttpError>
+where
+    B: Body<Data: Send, Error: Into<HttpError>> + Send + 'static,
+{
     let uri: Uri = url.parse()?;
     let host = uri.host().ok_or("the URL has no host")?.to_owned();
     let secure = match uri.scheme_str() {
@@ -95,16 +111,15 @@ pub async fn fetch(
     for (name, value) in headers {
         http = http.header(name, value);
     }
-    let mut http = http.body(Full::new(body))?;
+    let mut http = http.body(body)?;
     let authority = authority.rsplit('@').next().unwrap_or_default();
     http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-    let response = if secure {
-        let name = ServerName::try_from(host)?;
-        send(tls()?.connect(name, tcp).await?, http).await?
+    if secure {
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+        send(tls()?.connect(name, tcp).await?, http).await
     } else {
-        send(tcp, http).await?
-    };
-    HttpAnswer::read(response).await
+        send(tcp, http).await
+    }
 }
 
 /// Sends a request to a socket of this machine.

@@ -54,6 +54,7 @@ pub use router::router;
 
 use crate::config::WatchMode;
 use crate::generation::{Keeper, Table};
+use crate::pull::Puller;
 use crate::registration::Registration;
 use crate::supervisor::{Ledger, SupervisorHandle};
 use crate::telemetry::{Metrics, Traces};
@@ -93,5 +94,7 @@ pub struct Server {
     pub ledger: Arc<Ledger>,
     /// The link to the supervisor, under `baton start`.
     pub supervised: Option<Arc<SupervisorHandle>>,
+    /// The puller of releases, where the host was started from one.
+    pub puller: Option<Puller>,
     pub started: Instant,
 }

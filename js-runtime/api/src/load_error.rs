@@ -50,6 +50,8 @@ pub enum LoadErrorKind {
     Lint,
     /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
     System,
+    /// The release cannot be pulled from its registry.
+    Release,
 }
 
 impl LoadErrorKind {
@@ -67,6 +69,7 @@ impl LoadErrorKind {
             Self::Environment => "environment",
             Self::Lint => "lint",
             Self::System => "system",
+            Self::Release => "release",
         }
     }
 }
