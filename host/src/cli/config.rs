@@ -46,6 +46,7 @@ const OTHER_NAMES: [(&str, &str); 5] = [
     ("env_file", "env.file"),
     ("no_spare", "spare"),
     ("register", "inngest.register"),
+    ("release_poll", "release.poll"),
     ("watch", "watch.mode"),
 ];
 

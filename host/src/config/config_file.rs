@@ -74,6 +74,8 @@ pub struct ConfigFile {
     pub functions: FunctionsSection,
     #[serde(default)]
     pub resolve: ResolveSection,
+    #[serde(default)]
+    pub release: ReleaseSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<WarningCode>,
@@ -160,6 +162,15 @@ pub enum RegisterMode {
     Off,
 }
 
+/// `[release]`: the settings of a host that was started from a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSection {
+    /// The time between two looks at the tag.
+    #[serde(default, deserialize_with = "duration")]
+    pub poll: Option<Duration>,
+}
+
 /// `[functions]`: the settings for all functions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +255,7 @@ pub const KEYS: [&str; 25] = [
     "connect",
     "functions",
     "resolve",
+    "release",
     "deny",
 ];
 

@@ -20,6 +20,7 @@ use super::report::Report;
 use super::role::Role;
 use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
+use crate::release::UnpackedRelease;
 use crate::tasks::WatchedTasks;
 
 /// The table that the keeper, the server and the commands share.
@@ -61,6 +62,8 @@ pub struct GenerationEntry {
     pub state: State,
     pub reason: Reason,
     pub git: Option<String>,
+    /// The release that the code is of.
+    pub release: Option<Arc<UnpackedRelease>>,
     /// The earlier generation whose code this is.
     pub restored_from: Option<GenerationId>,
     pub loaded_at: Option<Timestamp>,
@@ -80,6 +83,7 @@ impl GenerationEntry {
             state: State::Loading,
             reason,
             git: None,
+            release: None,
             restored_from: None,
             loaded_at: None,
             live: None,

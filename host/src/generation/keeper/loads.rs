@@ -19,6 +19,7 @@ use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::GenerationEntry;
 use crate::lint::{self, ServingCode};
+use crate::release::ReleaseName;
 
 impl KeeperTask {
     /// Begins the request that waits first, unless another one is worked on.
@@ -30,10 +31,16 @@ impl KeeperTask {
             self.preparing.pause();
             self.answers.expect(reason);
             let began = self.superseded.map_or_else(Instant::now, |superseded| superseded.since);
-            let current = self.table.current();
+            // Code of another release is another code, without a look.
+            let current = self.table.current().filter(|current| {
+                let entry = self.entries.get(&current.id);
+                let release = entry.and_then(|entry| entry.release.as_ref());
+                release.map(|release| &release.digest) == self.place.digest()
+            });
             let current = current.map(|current| current.sources.clone());
             // Code that was rejected, or rolled back, is loaded again when somebody asks for it or when it changed.
             let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
+            let read_last = read_last.filter(|_| self.newest_read_of.as_ref() == self.place.digest());
             if want == (WantedCode::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
                 self.running = Some(RunningLoad::compare(want, reason, began, current, read_last));
             } else {
@@ -121,16 +128,18 @@ impl KeeperTask {
         };
         let id = self.generations.begin();
         self.entries.insert(id, GenerationEntry::loading(id, reason));
+        let place = past.as_ref().map_or(&self.place, |past| &past.place).clone();
         let restored = |past: PastGeneration| {
             let origin = SourceOrigin {
                 git: past.git,
+                place: past.place,
                 restored_from: Some(past.id),
             };
             (origin, past.sources)
         };
         let making = LoadInput {
             id,
-            project: self.project.clone(),
+            place,
             sources: past.map(restored),
             timeout: self.limits.load,
             memory: self.limits.memory,
@@ -151,6 +160,7 @@ impl KeeperTask {
             LoadPhaseEnd::Compared(DiskComparison::Changed) => self.begin_load(want, reason, began),
             LoadPhaseEnd::Compared(DiskComparison::AsCurrent) => {
                 self.newest_read = self.table.current().map(|current| current.sources.clone());
+                self.newest_read_of = self.place.digest().cloned();
                 if self.last_rejected.take().is_some() {
                     info!("the code on the disk serves again");
                     self.show_all();
@@ -176,6 +186,7 @@ impl KeeperTask {
                 if matches!(want, WantedCode::Reload { .. }) {
                     self.superseded = None;
                     self.newest_read.clone_from(&result.sources);
+                    self.newest_read_of = result.origin.place.digest().cloned();
                 }
                 self.loaded(want, reason, id, *result, began);
                 self.show_watched();
@@ -251,6 +262,7 @@ impl KeeperTask {
         self.isolate_joins(&generation, isolate);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.git.clone_from(&origin.git);
+            entry.release.clone_from(&origin.place.release);
             entry.restored_from = origin.restored_from;
             entry.loaded_at = Some(Timestamp::now());
             entry.hash = Some(generation.hash.clone());
@@ -383,12 +395,18 @@ impl KeeperTask {
             self.last_rejected = None;
             self.retry.succeeded();
         }
-        let SourceOrigin { git, restored_from } = origin;
+        let SourceOrigin {
+            git,
+            place,
+            restored_from,
+        } = origin;
+        let release = place.release.clone();
         self.apply(generation.id, Event::Activated);
         // The swap comes first, since the history takes longer to forget old sources.
         self.history.push(PastGeneration {
             id: generation.id,
             git: git.clone(),
+            place,
             sources: generation.sources.clone(),
         });
         // At the start everything is new.
@@ -400,6 +418,7 @@ impl KeeperTask {
             removed = ids(&functions.removed),
             changed = ids(&functions.changed),
             git,
+            release = release.as_ref().map(|release| release.digest.to_string()),
             restored_from = restored_from.map(|id| id.0),
             ms = began.elapsed().as_millis(),
             "generation activated"
@@ -429,6 +448,7 @@ impl KeeperTask {
             restored_from,
             hash: generation.hash.clone(),
             git,
+            release: release.as_deref().map(ReleaseName::of),
             functions,
             draining: self.draining(),
             warnings: generation.manifest.warnings.clone(),
