@@ -16,8 +16,10 @@ use super::follow::FollowPlan;
 use super::released::{self, ReleasePlan};
 use super::settings::ServeArgs;
 use crate::config::{
-    ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
+    ConfigFile, ConnectRule, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
+    working_folder,
 };
+use crate::connect::Identity;
 use crate::generation::{FindRelease, Limits, Pin, ProjectPlace};
 use crate::registration::RegistrationSettings;
 use crate::release::ReleaseFolders;
@@ -72,6 +74,8 @@ pub struct Plan {
     pub(crate) release: Option<ReleasePlan>,
     pub(crate) pin: Pin,
     pub(crate) register: bool,
+    pub(crate) connects: ConnectRule,
+    pub(crate) identity: Identity,
     pub(crate) limits: Limits,
 }
 
@@ -127,6 +131,7 @@ impl Plan {
     pub(crate) const fn settings(&self) -> RegistrationSettings {
         RegistrationSettings {
             wanted: self.register,
+            connects: self.connects,
             address: self.address,
         }
     }
@@ -177,6 +182,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         // The project has these already.
         env: _,
         inngest,
+        connect,
         functions: _,
         resolve: _,
         release,
@@ -236,6 +242,16 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         register: match args.register.or(inngest.register) {
             Some(RegisterMode::Auto) | None => true,
             Some(RegisterMode::Off) => false,
+        },
+        connects: match args.connect.then_some(true).or(connect.enabled) {
+            Some(true) => ConnectRule::Always,
+            Some(false) => ConnectRule::Never,
+            None => ConnectRule::AsTheCodeSays,
+        },
+        identity: Identity {
+            instance_id: connect.instance_id,
+            max_worker_concurrency: connect.max_worker_concurrency,
+            gateway_url: connect.gateway_url,
         },
         limits: Limits {
             deny,

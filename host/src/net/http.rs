@@ -69,6 +69,33 @@ impl HttpAnswer {
     }
 }
 
+/// A connection to a server.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
+
+/// Connects to the server of a URL of `http`, `https`, `ws` or `wss`.
+///
+/// # Errors
+/// When the URL is no such one, or nobody answers there.
+pub async fn dial(uri: &Uri) -> Result<Box<dyn ByteStream>, HttpError> {
+    let host = uri.host().ok_or("the URL has no host")?.to_owned();
+    let (secure, port) = match uri.scheme_str() {
+        Some("https" | "wss") => (true, 443),
+        Some("http" | "ws") => (false, 80),
+        _ => return Err("the URL has another scheme".into()),
+    };
+    let port = uri.port_u16().unwrap_or(port);
+    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    // Frames are small, and each is waited for.
+    let _ = tcp.set_nodelay(true);
+    if secure {
+        let name = ServerName::try_from(host)?;
+        return Ok(Box::new(tls()?.connect(name, tcp).await?));
+    }
+    Ok(Box::new(tcp))
+}
+
 /// Sends a request to a URL, and reads the answer whole. [`trust`] sets the authorities that `https` trusts.
 ///
 /// # Errors
@@ -96,15 +123,11 @@ where
     B: Body<Data: Send, Error: Into<HttpError>> + Send + 'static,
 {
     let uri: Uri = url.parse()?;
-    let host = uri.host().ok_or("the URL has no host")?.to_owned();
-    let secure = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => false,
-        _ => return Err("the URL is neither http nor https".into()),
-    };
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let authority = uri.authority().map_or(host.as_str(), |authority| authority.as_str());
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("the URL is neither http nor https".into());
+    }
+    let stream = dial(&uri).await?;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
     let mut http = Request::builder()
         .method(method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -114,12 +137,7 @@ where
     let mut http = http.body(body)?;
     let authority = authority.rsplit('@').next().unwrap_or_default();
     http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-    if secure {
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        send(tls()?.connect(name, tcp).await?, http).await
-    } else {
-        send(tcp, http).await
-    }
+    send(stream, http).await
 }
 
 /// Sends a request to a socket of this machine.

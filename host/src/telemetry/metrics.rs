@@ -42,6 +42,10 @@ pub struct Metrics {
     heap: Family<IsolateLabels, Gauge>,
     buffers: Family<IsolateLabels, Gauge>,
     registration: Family<StateLabel, Gauge>,
+    connection: Family<StateLabel, Gauge>,
+    connection_events: Family<ConnectionEventLabel, Counter>,
+    connection_in_flight: Gauge,
+    connection_replies: Gauge,
     log_lines_dropped: Counter,
     lost_threads: Gauge,
     lost_memory: Gauge,
@@ -83,6 +87,11 @@ struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectionEventLabel {
+    event: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -137,6 +146,10 @@ impl Default for Metrics {
             heap: Family::default(),
             buffers: Family::default(),
             registration: Family::default(),
+            connection: Family::default(),
+            connection_events: Family::default(),
+            connection_in_flight: Gauge::default(),
+            connection_replies: Gauge::default(),
             log_lines_dropped: Counter::default(),
             lost_threads: Gauge::default(),
             lost_memory: Gauge::default(),
@@ -214,6 +227,26 @@ impl Metrics {
             self.registration.clone(),
         );
         registry.register(
+            "connection",
+            "1 for the state of the connection to Inngest: connecting, active, reconnecting, refused, paused, closed",
+            self.connection.clone(),
+        );
+        registry.register(
+            "connection_events",
+            "What happened on the connection to Inngest, by event",
+            self.connection_events.clone(),
+        );
+        registry.register(
+            "connection_calls_in_flight",
+            "Calls that hold a lease of Inngest",
+            self.connection_in_flight.clone(),
+        );
+        registry.register(
+            "connection_replies",
+            "Replies that Inngest has not acknowledged",
+            self.connection_replies.clone(),
+        );
+        registry.register(
             "log_lines_dropped",
             "Lines of the log that were dropped, since they were not read in time",
             self.log_lines_dropped.clone(),
@@ -276,6 +309,19 @@ impl Metrics {
     pub fn registration_is(&self, state: &'static str) {
         self.registration.clear();
         self.registration.get_or_create(&StateLabel { state }).set(1);
+    }
+
+    /// Notes the state of the connection to Inngest.
+    pub fn connection_is(&self, state: &'static str, in_flight: usize, replies: usize, events: &[(&'static str, u64)]) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.connection.clear();
+        self.connection.get_or_create(&StateLabel { state }).set(1);
+        self.connection_in_flight.set(count(in_flight));
+        self.connection_replies.set(count(replies));
+        for &(event, total) in events {
+            let counter = self.connection_events.get_or_create(&ConnectionEventLabel { event });
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     /// The metrics in OpenMetrics text.

@@ -22,6 +22,7 @@ mod children;
 mod cli;
 mod compat;
 mod completions;
+mod connect;
 mod connect_stand_in;
 mod connections;
 mod dashboard;

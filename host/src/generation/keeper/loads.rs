@@ -11,7 +11,7 @@ use super::KeeperTask;
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::{
-    DiskComparison, LoadInput, LoadPhaseEnd, LoadResult, RunningLoad, SourceOrigin, SupersededLoads,
+    Admission, DiskComparison, LoadInput, LoadPhaseEnd, LoadResult, RunningLoad, SourceOrigin, SupersededLoads,
     find_out_whether_outdated,
 };
 use crate::generation::reload_queue::{Reason, WantedCode};
@@ -168,6 +168,10 @@ impl KeeperTask {
                 self.end_unchanged(began);
             }
             LoadPhaseEnd::Compared(DiskComparison::AsReadLast) => self.end_unchanged(began),
+            LoadPhaseEnd::Admitted(admission) => {
+                self.admitted(want, admission, began);
+                self.show_watched();
+            }
             LoadPhaseEnd::Loaded(id, result) if result.torn && SupersededLoads::may_go_on(self.superseded) => {
                 debug!(
                     generation = id.0,
@@ -184,13 +188,13 @@ impl KeeperTask {
                     self.newest_read.clone_from(&result.sources);
                     self.newest_read_of = result.origin.place.digest().cloned();
                 }
-                self.loaded(want, id, *result, began);
+                self.loaded(want, reason, id, *result, began);
                 self.show_watched();
             }
         }
     }
 
-    fn loaded(&mut self, want: WantedCode, id: GenerationId, result: LoadResult, began: Instant) {
+    fn loaded(&mut self, want: WantedCode, reason: Reason, id: GenerationId, result: LoadResult, began: Instant) {
         let LoadResult {
             loaded,
             sources,
@@ -209,6 +213,42 @@ impl KeeperTask {
         {
             isolate.close();
             return self.reject(want, id, denied, &origin, began);
+        }
+        let admission = Box::new(Admission {
+            id,
+            loaded: LoadedIsolate { isolate, manifest },
+            sources,
+            origin,
+            queue,
+            word: Ok(()),
+        });
+        // The first generation is better than none, and nothing serves beside a check.
+        let gate = self
+            .table
+            .gate()
+            .filter(|_| want != WantedCode::Check && self.table.current().is_some());
+        match gate {
+            Some(gate) => {
+                let word = gate.admit(&admission.loaded.manifest, &*admission.sources);
+                self.running = Some(RunningLoad::admit(want, reason, began, word, admission));
+            }
+            None => self.admitted(want, admission, began),
+        }
+    }
+
+    /// Goes on with a generation that may become current, or may not.
+    fn admitted(&mut self, want: WantedCode, admission: Box<Admission>, began: Instant) {
+        let Admission {
+            id,
+            loaded: LoadedIsolate { isolate, manifest },
+            sources,
+            origin,
+            queue,
+            word,
+        } = *admission;
+        if let Err(refusal) = word {
+            isolate.close();
+            return self.reject(want, id, refusal, &origin, began);
         }
         let emptied = self.emptied_sender.clone();
         let generation = Arc::new(Generation::new(
