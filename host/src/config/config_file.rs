@@ -230,7 +230,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 25] = [
+pub const KEYS: [&str; 26] = [
     "path",
     "port",
     "state_dir",
