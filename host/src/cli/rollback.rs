@@ -7,10 +7,12 @@ use hyper::Method;
 
 use super::client::HostArgs;
 use super::reload;
+use crate::life::parse_whole;
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// The generation whose code to serve. [default: the one that served before the current one]
+    #[arg(value_parser = parse_whole::<u64>)]
     generation: Option<u64>,
     #[command(flatten)]
     host: HostArgs,

@@ -32,8 +32,8 @@ function run(file, args) {
   child.on("error", (error) => {
     fail(
       error.code === "EACCES"
-        ? `baton cannot be executed: ${file}\nhelp: chmod +x '${file}', or install the package again`
-        : `baton cannot be started: ${error.message}`,
+        ? `baton cannot be executed: ${file}\nhelp: Run chmod +x '${file}', or install the package again.`
+        : `baton cannot be started: ${error.message}\nhelp: Install the package again.`,
     );
   });
   child.on("exit", (code, signal) => {

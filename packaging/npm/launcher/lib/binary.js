@@ -90,7 +90,7 @@ function binaryOf(name, key) {
     accessSync(file, constants.X_OK);
   } catch (error) {
     throw error.code === "EACCES"
-      ? new NoBinaryError(`baton cannot be executed: ${file}`, `chmod +x '${file}', or install the package again.`)
+      ? new NoBinaryError(`baton cannot be executed: ${file}`, `Run chmod +x '${file}', or install the package again.`)
       : new NoBinaryError(`${name} is incomplete: there is no ${file}`, `Run \`${installer()} install\` again.`);
   }
   return file;
