@@ -28,7 +28,7 @@ const BESIDE_THE_SCREEN: &str = ",host::generation::keeper=warn,host::generation
                                  host::life::announcement=warn,host::registration=warn,audit=warn";
 
 /// The part of the filter that adds a line for each call.
-const CALLS: &str = ",host::server::calls=debug";
+const CALLS: &str = ",host::calls=debug";
 
 /// The content of the log, and its places besides standard error.
 #[derive(Debug, Clone, Default)]

@@ -24,6 +24,7 @@ mod compat;
 mod completions;
 mod connect;
 mod connect_stand_in;
+mod connect_under_load;
 mod connections;
 mod dashboard;
 mod differential;

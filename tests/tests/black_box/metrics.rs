@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 
+use harness::gateway::FakeConnect;
 use harness::{Baton, Project, Run};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
@@ -146,9 +147,10 @@ async fn a_scrape_is_what_happened() {
 
 #[tokio::test]
 async fn each_metric_is_documented_and_the_dashboard_asks_for_no_other() {
-    let project = Project::new();
-    let baton = Baton::dev(&project).ready().await;
-    // The reload and the call give their families a sample. (A family without a sample is left out.)
+    let (project, server) = (Project::new(), FakeConnect::start().await);
+    let launch = Baton::dev(&project).argument("--connect").env("INNGEST_DEV", server.url());
+    let baton = launch.registering().ready().await;
+    // The reload, the call and the connection give their families a sample. (A family without a sample is left out.)
     project.set_version("2");
     assert_eq!(baton.reload().await.activated(), 2);
     assert_eq!(version_of(&baton, "version").await, "2");
