@@ -113,9 +113,9 @@ test("a file that the system cannot run is told, not tried", () => {
       assert.deepEqual([ran.status, ran.signal], [1, null], ran.stderr);
       assert.match(ran.stderr, help(words));
     };
-    says("", ["is no program of", "again"]);
-    says("<html>404</html>", ["is no program of", "again"]);
-    says(elf({ x64: 183, arm64: 62 }[process.arch]), ["is no program of", "again"]);
+    says("", ["is not a program for", "again"]);
+    says("<html>404</html>", ["is not a program for", "again"]);
+    says(elf({ x64: 183, arm64: 62 }[process.arch]), ["is not a program for", "again"]);
   }
   const launcher = join(copy, "node_modules", NAME, "package.json");
   const manifest = JSON.parse(readFileSync(launcher, "utf8"));

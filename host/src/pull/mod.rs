@@ -357,7 +357,8 @@ impl Puller {
                     message: error.to_string(),
                     help: error.help().map(|help| help.to_string()),
                     ..LoadError::default()
-                },
+                }
+                .with_help(),
             },
             took_ms: 0.0,
         }

@@ -390,7 +390,7 @@ async fn a_mistake_on_the_command_line_is_answered_with_the_right_word() {
             "a command that does not exist",
             &["relaod"],
             2,
-            &["  tip: a similar subcommand exists: 'reload'"],
+            &["  tip: some similar subcommands exist: 'releases', 'reload'"],
         ),
         (
             "a reload without a host",

@@ -118,10 +118,12 @@ fn attention(status: &Status) -> Markup {
             @for (generation, isolate) in blocked { (isolate_notice(generation.id, isolate)) }
             @if let Some(words) = status.registration.words().filter(|words| words.wrong) { (registration(&words)) }
             @if let Some(connection) = status.connection.as_ref().filter(|connection| connection.is_wrong()) {
-                article.notice.bad {
-                    h2 { "Inngest gives this host no calls" }
-                    p { (connection.headline().unwrap_or_default()) }
-                }
+                (notice(
+                    Severity::Bad,
+                    "Inngest gives this host no calls",
+                    "Run `baton doctor`: it says what to do.",
+                    &html! { p { (connection.headline().unwrap_or_default()) } },
+                ))
             }
             @for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) { (other_host(host)) }
             @for warning in &status.warnings { (warning_notice(warning)) }

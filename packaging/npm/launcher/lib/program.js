@@ -22,7 +22,7 @@ export function fault(file, machine, loader) {
   const header = beginning(file);
   if (!header || header.toString("latin1", 0, 2) === "#!") return undefined;
   if (!isOf(header, machine)) {
-    return { why: `it is no program of ${machine.platform}-${machine.arch}`, help: "Install the package again." };
+    return { why: `it is not a program for ${machine.platform}-${machine.arch}`, help: "Install the package again." };
   }
   if (loader && machine.platform === "linux" && !existsSync(loader)) {
     return {

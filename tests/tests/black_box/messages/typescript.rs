@@ -83,7 +83,8 @@ pub(super) fn shown(place: &str, source: &str) -> Vec<Message> {
 /// Reads the errors of the package on npm that have a help beside the text.
 pub(super) fn with_help(place: &str, source: &str) -> Vec<Message> {
     let literal = r#""(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|help"#;
-    let made = Regex::new(&format!(r"new NoBinaryError\(\s*({literal}),\s*({literal}),?\s*\)")).expect("a pattern");
+    let made = format!(r"(?:new NoBinaryError\(\s*|why: )({literal}),\s*(?:help: )?({literal}),?\s*[)}}]");
+    let made = Regex::new(&made).expect("a pattern");
     let made = made.captures_iter(source).map(|found| Message {
         place: place.to_owned(),
         kind: Kind::Script,
