@@ -89,7 +89,8 @@ mod tests {
             "release": {"reference": "ghcr.io/a/b:c", "error": "it is away", "unpacked": [release("1"), release("2")]}
         }))
         .unwrap();
-        let expected = "ghcr.io/a/b:c\nthe release cannot be pulled: it is away\n  \
+        let expected = "ghcr.io/a/b:c\nthe release cannot be pulled: it is away\n\
+             help: Correct the cause: the host tries again by itself.\n  \
             111111111111  46c2113        pushed 2026-01-02 03:04:05Z  generation 4 current\n  \
             222222222222  46c2113        pushed 2026-01-02 03:04:05Z\n";
         assert_eq!(list(&status, status.release.as_ref().unwrap()), expected);
