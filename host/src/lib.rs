@@ -12,7 +12,7 @@
 //! 5  supervisor registration runner            what goes on beside calls
 //! 4  status telemetry                          what a host says of itself
 //! 3  generation config                         what serves; what it is told
-//! 2  lint git
+//! 2  lint git canary
 //! 1  net watch wire expressions
 //! 0  posix descriptors blocking tasks duration exit_code
 //! ```
@@ -24,6 +24,8 @@
 )]
 
 pub mod blocking;
+#[allow(missing_docs, reason = "used within the crate only")]
+pub mod canary;
 pub mod cli;
 mod config;
 #[cfg(test)]
