@@ -24,8 +24,7 @@
 )]
 
 pub mod blocking;
-#[allow(missing_docs, reason = "used within the crate only")]
-pub mod canary;
+mod canary;
 pub mod cli;
 mod config;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallOutcome, Evidence, Lane, Tally};
+use super::{CallEffect, Evidence, Lane, Tally};
 
 /// The most runs that are followed. Beyond that new runs stay in the current generation and are not counted.
 const MOST_RUNS: usize = 10_000;
@@ -15,7 +15,7 @@ const MOST_RUNS: usize = 10_000;
 /// A kind of outcome that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Signal {
+pub enum CanarySignal {
     /// The run failed for good.
     RunFailed,
     /// An attempt of the run failed.
@@ -24,7 +24,7 @@ pub enum Signal {
     IsolateDied,
 }
 
-impl Signal {
+impl CanarySignal {
     pub const ALL: [Self; 3] = [Self::RunFailed, Self::AttemptFailed, Self::IsolateDied];
 
     /// The signal as a person reads it, of runs.
@@ -48,11 +48,11 @@ struct FunctionCounts {
 }
 
 impl FunctionCounts {
-    const fn of(&self, signal: Signal) -> &Evidence {
+    const fn of(&self, signal: CanarySignal) -> &Evidence {
         match signal {
-            Signal::RunFailed => &self.run_failed,
-            Signal::AttemptFailed => &self.attempt_failed,
-            Signal::IsolateDied => &self.isolate_died,
+            CanarySignal::RunFailed => &self.run_failed,
+            CanarySignal::AttemptFailed => &self.attempt_failed,
+            CanarySignal::IsolateDied => &self.isolate_died,
         }
     }
 }
@@ -71,12 +71,12 @@ struct OpenRun {
 /// The outcomes of all runs: see the module's documentation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Counts {
+pub struct RunCounts {
     functions: BTreeMap<String, FunctionCounts>,
     open: HashMap<String, OpenRun>,
 }
 
-impl Counts {
+impl RunCounts {
     /// Follows a run from its first call on. False when too many runs are followed.
     #[must_use]
     pub fn begin(&mut self, run: &str, function: &str, lane: Lane) -> bool {
@@ -105,15 +105,15 @@ impl Counts {
     }
 
     /// Notes the outcome of a call. True when the run has ended with it.
-    pub fn note(&mut self, run: &str, outcome: CallOutcome) -> bool {
+    pub fn note(&mut self, run: &str, outcome: CallEffect) -> bool {
         let Some(open) = self.open.get_mut(run) else {
             return false;
         };
         let (is_failure, is_death, ends_run) = match outcome {
-            CallOutcome::Postponed => return false,
-            CallOutcome::Done { ends_run } => (false, false, ends_run),
-            CallOutcome::Failed { ends_run } => (true, false, ends_run),
-            CallOutcome::Died { ends_run } => (true, true, ends_run),
+            CallEffect::Postponed => return false,
+            CallEffect::Done { ends_run } => (false, false, ends_run),
+            CallEffect::Failed { ends_run } => (true, false, ends_run),
+            CallEffect::Died { ends_run } => (true, true, ends_run),
         };
         let lane = open.lane;
         let counts = self.functions.entry(open.function.clone()).or_default();
@@ -137,9 +137,9 @@ impl Counts {
     }
 
     /// The evidence of each function and signal.
-    pub fn evidence(&self) -> impl Iterator<Item = (&str, Signal, &Evidence)> {
+    pub fn evidence(&self) -> impl Iterator<Item = (&str, CanarySignal, &Evidence)> {
         let functions = self.functions.iter();
-        functions.flat_map(|(id, counts)| Signal::ALL.map(|signal| (id.as_str(), signal, counts.of(signal))))
+        functions.flat_map(|(id, counts)| CanarySignal::ALL.map(|signal| (id.as_str(), signal, counts.of(signal))))
     }
 
     /// The runs of a lane that have ended, and how many of them failed.
@@ -164,13 +164,13 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, MOST_RUNS, Signal};
-    use crate::canary::{CallOutcome, Lane, Tally};
+    use super::{CanarySignal, MOST_RUNS, RunCounts};
+    use crate::canary::{CallEffect, Lane, Tally};
 
-    const GOES_ON: CallOutcome = CallOutcome::Failed { ends_run: false };
-    const DONE: CallOutcome = CallOutcome::Done { ends_run: true };
+    const GOES_ON: CallEffect = CallEffect::Failed { ends_run: false };
+    const DONE: CallEffect = CallEffect::Done { ends_run: true };
 
-    fn tally(counts: &Counts, signal: Signal) -> Tally {
+    fn tally(counts: &RunCounts, signal: CanarySignal) -> Tally {
         let mut evidence = counts.evidence();
         let found = evidence.find(|(function, found, _)| *function == "f" && *found == signal);
         found.map_or_else(Tally::default, |(_, _, evidence)| evidence.of(Lane::Canary))
@@ -178,20 +178,20 @@ mod tests {
 
     #[test]
     fn a_run_counts_once_however_often_it_is_tried() {
-        let mut counts = Counts::default();
+        let mut counts = RunCounts::default();
         assert!(counts.begin("1", "f", Lane::Canary));
         assert!(!counts.note("1", GOES_ON));
         assert!(!counts.note("1", GOES_ON));
-        assert_eq!(tally(&counts, Signal::AttemptFailed), Tally { bad: 1, total: 1 });
+        assert_eq!(tally(&counts, CanarySignal::AttemptFailed), Tally { bad: 1, total: 1 });
         assert_eq!(
-            tally(&counts, Signal::RunFailed),
+            tally(&counts, CanarySignal::RunFailed),
             Tally::default(),
             "it may still end well"
         );
         assert!(counts.note("1", DONE));
-        assert_eq!(tally(&counts, Signal::AttemptFailed), Tally { bad: 1, total: 1 });
-        assert_eq!(tally(&counts, Signal::RunFailed), Tally { bad: 0, total: 1 });
-        assert_eq!(tally(&counts, Signal::IsolateDied), Tally { bad: 0, total: 1 });
+        assert_eq!(tally(&counts, CanarySignal::AttemptFailed), Tally { bad: 1, total: 1 });
+        assert_eq!(tally(&counts, CanarySignal::RunFailed), Tally { bad: 0, total: 1 });
+        assert_eq!(tally(&counts, CanarySignal::IsolateDied), Tally { bad: 0, total: 1 });
         assert!(!counts.note("1", DONE), "it is over");
         assert_eq!(counts.ended(Lane::Canary), Tally { bad: 0, total: 1 });
         assert_eq!(counts.ended(Lane::Current), Tally::default());
@@ -199,21 +199,21 @@ mod tests {
 
     #[test]
     fn a_death_is_a_failed_attempt_too_and_a_postponed_call_is_nothing() {
-        let mut counts = Counts::default();
+        let mut counts = RunCounts::default();
         assert!(counts.begin("1", "f", Lane::Canary));
-        assert!(!counts.note("1", CallOutcome::Postponed));
-        assert_eq!(tally(&counts, Signal::AttemptFailed), Tally::default());
-        assert!(counts.note("1", CallOutcome::Died { ends_run: true }));
-        for signal in Signal::ALL {
+        assert!(!counts.note("1", CallEffect::Postponed));
+        assert_eq!(tally(&counts, CanarySignal::AttemptFailed), Tally::default());
+        assert!(counts.note("1", CallEffect::Died { ends_run: true }));
+        for signal in CanarySignal::ALL {
             assert_eq!(tally(&counts, signal), Tally { bad: 1, total: 1 }, "{signal:?}");
         }
     }
 
     #[test]
     fn runs_whose_beginning_was_not_seen_are_not_counted_nor_are_too_many_followed() {
-        let mut counts = Counts::default();
+        let mut counts = RunCounts::default();
         assert!(!counts.note("unknown", DONE));
-        assert_eq!(counts, Counts::default());
+        assert_eq!(counts, RunCounts::default());
         for run in 0..MOST_RUNS {
             assert!(counts.begin(&run.to_string(), "f", Lane::Current));
         }

@@ -104,7 +104,8 @@ impl Evidence {
     /// The e-value: how many times the outcomes would pay back a bet that the canary is worse.
     #[must_use]
     pub fn e_value(&self) -> f64 {
-        self.log.exp()
+        // A number of JSON in any case.
+        self.log.min(690.0).exp()
     }
 
     /// The outcomes of a lane.

@@ -6,24 +6,24 @@
 //!
 //! - `options.rs` the terms of a canary
 //! - `share.rs` the runs that the canary gets
-//! - `outcome.rs` the outcome of one call, read from its answer
+//! - `call_effect.rs` the outcome of one call, read from its answer
 //! - `counts.rs` the outcomes of runs, by function and signal, in both lanes
 //! - `evidence.rs` the test: how much the outcomes say that the canary is worse
 //! - `verdict.rs` the decision
 //! - `record.rs` the state of a canary that the next host goes on with
 
+mod call_effect;
 mod counts;
 mod evidence;
 mod options;
-mod outcome;
 mod record;
 mod share;
 mod verdict;
 
-pub use counts::{Counts, Signal};
+pub use call_effect::{CallEffect, is_first_call};
+pub use counts::{CanarySignal, RunCounts};
 pub use evidence::{Evidence, Lane, Tally};
-pub use options::{CanaryOptions, CanaryUse, OnFail, OnTime};
-pub use outcome::{CallOutcome, is_first_call};
+pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};
 pub use record::CanaryRecord;
 pub use share::{Share, Split};
-pub use verdict::{Doubt, Grounds, Terms, Verdict, decide};
+pub use verdict::{CanaryVerdict, Doubt, Grounds, Terms, decide};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use js_runtime_api::regular_file;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Share};
+use super::{RunCounts, Share};
 
 const FORMAT: u32 = 1;
 /// The most bytes of the file that are read: ten thousand runs take two megabytes.
@@ -30,7 +30,7 @@ pub struct CanaryRecord {
     /// The number of hosts that died while the canary was on.
     #[serde(default)]
     pub crashes: u32,
-    pub counts: Counts,
+    pub counts: RunCounts,
 }
 
 impl CanaryRecord {
@@ -44,7 +44,7 @@ impl CanaryRecord {
             began,
             is_held: false,
             crashes: 0,
-            counts: Counts::default(),
+            counts: RunCounts::default(),
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::CanaryRecord;
-    use crate::canary::{CallOutcome, Lane, Share};
+    use crate::canary::{CallEffect, Lane, Share};
 
     #[test]
     fn counts_and_open_runs_are_read_as_they_were_written() {
@@ -106,8 +106,8 @@ mod tests {
         for (run, lane) in [("1", Lane::Canary), ("2", Lane::Current), ("3", Lane::Canary)] {
             assert!(record.counts.begin(run, "f", lane));
         }
-        record.counts.note("1", CallOutcome::Failed { ends_run: false });
-        record.counts.note("2", CallOutcome::Done { ends_run: true });
+        record.counts.note("1", CallEffect::Failed { ends_run: false });
+        record.counts.note("2", CallEffect::Done { ends_run: true });
         record.crashes = 1;
         record.write(&path).unwrap();
         assert_eq!(CanaryRecord::read(&path).unwrap(), Some(record.clone()));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CanaryOptions, Counts, Lane, Signal, Tally};
+use super::{CanaryOptions, CanarySignal, Lane, RunCounts, Tally};
 
 /// The number of runs whose isolates die that is enough to fail a canary while none dies in the current generation.
 const DEATHS: u32 = 2;
@@ -27,16 +27,16 @@ impl Terms {
     /// The e-value from which on one function and signal fail the canary: α is shared by all of them.
     #[must_use]
     pub fn wanted(&self) -> f64 {
-        let tests = self.functions.max(1).saturating_mul(Signal::ALL.len());
-        f64::from(u32::try_from(tests).unwrap_or(u32::MAX)) / self.options.alpha
+        let tests = self.functions.max(1).saturating_mul(CanarySignal::ALL.len());
+        f64::from(u32::try_from(tests).unwrap_or(u32::MAX)) / self.options.alpha.value()
     }
 }
 
 /// The verdict on a canary.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// More runs are to be seen.
-    Open,
+pub enum CanaryVerdict {
+    /// More is to be seen before the canary passes.
+    Open(Doubt),
     /// The canary is worse.
     Fail(Grounds),
     /// Enough runs ended, and none of the signals is suspicious.
@@ -49,7 +49,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grounds {
     pub function: String,
-    pub signal: Signal,
+    pub signal: CanarySignal,
     pub canary: Tally,
     pub current: Tally,
     pub e_value: f64,
@@ -70,6 +70,17 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// The doubt for a person.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::TooFewRuns { ended, least } => format!("{ended} of its runs have ended, {least} are wanted"),
+            Self::Unseen { functions } => format!("no run was of {}, whose code changed", functions.join(", ")),
+            Self::BothFail { function } => format!("most runs of {function} fail in both generations"),
+            Self::Suspicious { function } => format!("runs of {function} look worse, and may be by chance"),
+        }
+    }
+
     /// Tells whether there is more to the doubt than a lack of runs: the canary is not promoted by time then.
     #[must_use]
     pub const fn is_grave(&self) -> bool {
@@ -79,22 +90,22 @@ impl Doubt {
 
 /// Judges a canary.
 #[must_use]
-pub fn decide(counts: &Counts, terms: &Terms, elapsed: Duration) -> Verdict {
+pub fn decide(counts: &RunCounts, terms: &Terms, elapsed: Duration) -> CanaryVerdict {
     if let Some(grounds) = grounds(counts, terms) {
-        return Verdict::Fail(grounds);
+        return CanaryVerdict::Fail(grounds);
     }
     match doubt(counts, terms) {
-        None => Verdict::Pass,
-        Some(doubt) if elapsed >= terms.options.within => Verdict::Inconclusive(doubt),
-        Some(_) => Verdict::Open,
+        None => CanaryVerdict::Pass,
+        Some(doubt) if elapsed >= terms.options.within => CanaryVerdict::Inconclusive(doubt),
+        Some(doubt) => CanaryVerdict::Open(doubt),
     }
 }
 
-fn grounds(counts: &Counts, terms: &Terms) -> Option<Grounds> {
+fn grounds(counts: &RunCounts, terms: &Terms) -> Option<Grounds> {
     let wanted = terms.wanted();
-    let found = counts.evidence().find_map(|(function, signal, evidence)| {
+    counts.evidence().find_map(|(function, signal, evidence)| {
         let (canary, current) = (evidence.of(Lane::Canary), evidence.of(Lane::Current));
-        let is_deadly = signal == Signal::IsolateDied && canary.bad >= DEATHS && current.bad == 0;
+        let is_deadly = signal == CanarySignal::IsolateDied && canary.bad >= DEATHS && current.bad == 0;
         (is_deadly || evidence.e_value() >= wanted).then(|| Grounds {
             function: function.to_owned(),
             signal,
@@ -102,21 +113,19 @@ fn grounds(counts: &Counts, terms: &Terms) -> Option<Grounds> {
             current,
             e_value: evidence.e_value(),
         })
-    });
-    found
+    })
 }
 
-fn doubt(counts: &Counts, terms: &Terms) -> Option<Doubt> {
-    for (function, _, evidence) in counts.evidence() {
-        let lanes = [evidence.of(Lane::Canary), evidence.of(Lane::Current)];
-        if lanes
-            .iter()
-            .all(|lane| lane.total >= MOSTLY_FROM && lane.is_mostly_bad())
-        {
+fn doubt(counts: &RunCounts, terms: &Terms) -> Option<Doubt> {
+    for (function, signal, evidence) in counts.evidence() {
+        let (canary, current) = (evidence.of(Lane::Canary), evidence.of(Lane::Current));
+        let mostly = |tally: Tally| tally.total >= MOSTLY_FROM && tally.is_mostly_bad();
+        if mostly(canary) && mostly(current) {
             let function = function.to_owned();
             return Some(Doubt::BothFail { function });
         }
-        if evidence.e_value() >= SUSPICIOUS {
+        let is_broken = signal == CanarySignal::RunFailed && canary.bad > 0 && canary.is_mostly_bad();
+        if is_broken || evidence.e_value() >= SUSPICIOUS {
             let function = function.to_owned();
             return Some(Doubt::Suspicious { function });
         }
@@ -134,12 +143,12 @@ fn doubt(counts: &Counts, terms: &Terms) -> Option<Doubt> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Doubt, Terms, Verdict, decide};
-    use crate::canary::{CallOutcome, CanaryOptions, Counts, Lane, Signal};
+    use super::{CanaryVerdict, Doubt, Terms, decide};
+    use crate::canary::{CallEffect, CanaryOptions, CanarySignal, Lane, RunCounts};
 
-    const GOOD: CallOutcome = CallOutcome::Done { ends_run: true };
-    const BAD: CallOutcome = CallOutcome::Failed { ends_run: true };
-    const DEATH: CallOutcome = CallOutcome::Died { ends_run: true };
+    const GOOD: CallEffect = CallEffect::Done { ends_run: true };
+    const BAD: CallEffect = CallEffect::Failed { ends_run: true };
+    const DEATH: CallEffect = CallEffect::Died { ends_run: true };
     const SOON: Duration = Duration::from_secs(1);
 
     fn terms() -> Terms {
@@ -151,8 +160,8 @@ mod tests {
     }
 
     /// Has runs end, nine of the current generation before each of the canary.
-    fn counts(function: &str, canary: &[CallOutcome], current: CallOutcome) -> Counts {
-        let mut counts = Counts::default();
+    fn counts(function: &str, canary: &[CallEffect], current: CallEffect) -> RunCounts {
+        let mut counts = RunCounts::default();
         let mut end = |run: String, lane, outcome| {
             assert!(counts.begin(&run, function, lane));
             counts.note(&run, outcome);
@@ -171,7 +180,7 @@ mod tests {
         let found = (1..=5).find_map(|runs| {
             let counts = counts("f", &vec![BAD; runs], GOOD);
             match decide(&counts, &terms(), SOON) {
-                Verdict::Fail(grounds) => Some((runs, grounds)),
+                CanaryVerdict::Fail(grounds) => Some((runs, grounds)),
                 _ => None,
             }
         });
@@ -183,30 +192,42 @@ mod tests {
 
     #[test]
     fn two_deaths_are_enough_unless_isolates_die_in_both() {
-        assert_eq!(decide(&counts("f", &[DEATH], GOOD), &terms(), SOON), Verdict::Open);
-        let Verdict::Fail(grounds) = decide(&counts("f", &[DEATH, DEATH], GOOD), &terms(), SOON) else {
+        assert!(matches!(
+            decide(&counts("f", &[DEATH], GOOD), &terms(), SOON),
+            CanaryVerdict::Open(_)
+        ));
+        let CanaryVerdict::Fail(grounds) = decide(&counts("f", &[DEATH, DEATH], GOOD), &terms(), SOON) else {
             panic!("two deaths");
         };
-        assert_eq!(grounds.signal, Signal::IsolateDied);
-        assert_eq!(
+        assert_eq!(grounds.signal, CanarySignal::IsolateDied);
+        assert!(matches!(
             decide(&counts("f", &[DEATH, DEATH], DEATH), &terms(), SOON),
-            Verdict::Open
-        );
+            CanaryVerdict::Open(_)
+        ));
     }
 
     #[test]
     fn enough_good_runs_pass_and_too_few_do_not() {
-        assert_eq!(decide(&counts("f", &[GOOD; 20], GOOD), &terms(), SOON), Verdict::Pass);
-        assert_eq!(decide(&counts("f", &[GOOD; 19], GOOD), &terms(), SOON), Verdict::Open);
+        assert_eq!(
+            decide(&counts("f", &[GOOD; 20], GOOD), &terms(), SOON),
+            CanaryVerdict::Pass
+        );
+        assert!(matches!(
+            decide(&counts("f", &[GOOD; 19], GOOD), &terms(), SOON),
+            CanaryVerdict::Open(_)
+        ));
         let late = decide(&counts("f", &[GOOD; 19], GOOD), &terms(), terms().options.within);
-        assert_eq!(late, Verdict::Inconclusive(Doubt::TooFewRuns { ended: 19, least: 20 }));
+        assert_eq!(
+            late,
+            CanaryVerdict::Inconclusive(Doubt::TooFewRuns { ended: 19, least: 20 })
+        );
     }
 
     #[test]
     fn code_whose_changed_function_was_never_triggered_does_not_pass() {
         let counts = counts("other", &[GOOD; 40], GOOD);
-        assert_eq!(decide(&counts, &terms(), SOON), Verdict::Open);
-        let Verdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
+        assert!(matches!(decide(&counts, &terms(), SOON), CanaryVerdict::Open(_)));
+        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
             panic!("silence is no pass");
         };
         assert_eq!(
@@ -221,11 +242,22 @@ mod tests {
     #[test]
     fn generations_that_both_fail_get_no_verdict_and_no_promotion() {
         let counts = counts("f", &[BAD; 60], BAD);
-        assert_eq!(decide(&counts, &terms(), SOON), Verdict::Open);
-        let Verdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
+        assert!(matches!(decide(&counts, &terms(), SOON), CanaryVerdict::Open(_)));
+        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
             panic!("neither is better");
         };
         assert!(doubt.is_grave(), "{doubt:?}");
+    }
+
+    #[test]
+    fn a_canary_most_of_whose_runs_fail_does_not_pass_however_few_are_wanted() {
+        let mut few = terms();
+        few.options.least = 1;
+        for current in [GOOD, BAD] {
+            let verdict = decide(&counts("f", &[BAD], current), &few, SOON);
+            assert!(matches!(verdict, CanaryVerdict::Open(_)), "{verdict:?}");
+        }
+        assert_eq!(decide(&counts("f", &[GOOD], GOOD), &few, SOON), CanaryVerdict::Pass);
     }
 
     #[test]

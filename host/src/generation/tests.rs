@@ -17,13 +17,14 @@ use super::{
     CallInfo, FunctionChanges, GenerationId, Keeper, LeaseRefusal, Limits, Outcome, Pin, Reason, Report, Role, State,
     Table, WantedCode,
 };
+use crate::canary::{CanaryOptions, CanaryUse};
 
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
 const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
-const RELOAD: WantedCode = WantedCode::Reload { force: false };
+const RELOAD: WantedCode = WantedCode::reload(false);
 
 struct Host {
     engine: Arc<FakeEngine>,
@@ -61,6 +62,7 @@ impl Host {
             spare: true,
             cpu: Some(CPU),
             deny: Vec::new(),
+            canary: (CanaryUse::OnRequest, CanaryOptions::default()),
             memory: MemoryLimits {
                 heap: 1 << 30,
                 buffers: 1 << 30,
@@ -256,10 +258,7 @@ async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
         }
     ));
     assert_eq!(host.engine.loads(), 1);
-    let forced = host
-        .keeper
-        .request(WantedCode::Reload { force: true }, Reason::Api)
-        .await;
+    let forced = host.keeper.request(WantedCode::reload(true), Reason::Api).await;
     assert!(matches!(
         forced.outcome,
         Outcome::Activated {
@@ -306,7 +305,7 @@ async fn reloads_during_a_load_share_the_next_one() {
     let later: Vec<_> = (0..10)
         .map(|_| {
             let keeper = host.keeper.clone();
-            tokio::spawn(async move { keeper.request(WantedCode::Reload { force: true }, Reason::Api).await })
+            tokio::spawn(async move { keeper.request(WantedCode::reload(true), Reason::Api).await })
         })
         .collect();
     // They are queued in order, so once this one is answered for, so are they.
@@ -584,7 +583,7 @@ async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
     assert_eq!(lease.call(quick()).await.err(), Some(CallError::IsolateDied));
 }
 
-const NOTICED: WantedCode = WantedCode::Reload { force: false };
+const NOTICED: WantedCode = WantedCode::reload(false);
 
 #[tokio::test]
 async fn a_host_that_starts_on_broken_code_serves_what_the_last_one_served_and_says_so() {

@@ -11,6 +11,7 @@ use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
 use super::ServeError;
 use super::follow::FollowPlan;
 use super::settings::ServeArgs;
+use crate::canary::CanaryUse;
 use crate::config::{
     ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
 };
@@ -152,6 +153,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         // The project has these conditions already.
         resolve: _,
         deny,
+        canary,
         path: _,
     } = file;
     project.default_retries = functions.default_retries.map(|Retries(count)| count);
@@ -200,6 +202,14 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         },
         limits: Limits {
             deny,
+            canary: (
+                match (mode, canary) {
+                    (Mode::Dev, _) => CanaryUse::Never,
+                    (Mode::Start(_), None) => CanaryUse::OnRequest,
+                    (Mode::Start(_), Some(_)) => CanaryUse::Always,
+                },
+                canary.unwrap_or_default().options(),
+            ),
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),

@@ -288,7 +288,13 @@ async fn run(
     if let Some(span) = course.span {
         span.end(generation.id, lease.isolate(), answered);
     }
-    let mut response = result?;
+    let mut response = match result {
+        Ok(response) => response,
+        Err(error) => {
+            server.table.learn_loss(generation, &info, &error);
+            return Err(error);
+        }
+    };
     if course.kind == CallKind::Run {
         response.body = learn(
             &server,

@@ -37,7 +37,7 @@ pub(super) async fn learn(
     let generation = lease.generation().clone();
     let mut parts = match body {
         Bytewise::Full(body) => {
-            server.table.holds.learn(&generation, info, head, &body);
+            server.table.learn(&generation, info, head, &body);
             return Ok(Bytewise::Full(body));
         }
         Bytewise::Stream(parts) => parts,
@@ -52,7 +52,7 @@ pub(super) async fn learn(
                 return Ok(Bytewise::Stream(first.chain(parts).boxed()));
             }
         }
-        server.table.holds.learn(&generation, info, head, &whole);
+        server.table.learn(&generation, info, head, &whole);
         return Ok(Bytewise::Full(whole.into()));
     }
     let (mut passed_on, body) = mpsc::channel(0);
@@ -67,7 +67,7 @@ pub(super) async fn learn(
             }
             let _ = passed_on.send(part).await;
         }
-        table.holds.learn(&generation, &info, (STREAMED, &[]), &whole);
+        table.learn(&generation, &info, (STREAMED, &[]), &whole);
     });
     Ok(Bytewise::Stream(body.boxed()))
 }

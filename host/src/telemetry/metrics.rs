@@ -42,6 +42,9 @@ pub struct Metrics {
     heap: Family<IsolateLabels, Gauge>,
     buffers: Family<IsolateLabels, Gauge>,
     registration: Family<StateLabel, Gauge>,
+    canary: Family<StateLabel, Gauge>,
+    canary_runs: Family<LaneLabel, Gauge>,
+    canary_failed_runs: Family<LaneLabel, Gauge>,
     log_lines_dropped: Counter,
     lost_threads: Gauge,
     lost_memory: Gauge,
@@ -83,6 +86,11 @@ struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabel {
+    lane: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -135,6 +143,9 @@ impl Default for Metrics {
             heap: Family::default(),
             buffers: Family::default(),
             registration: Family::default(),
+            canary: Family::default(),
+            canary_runs: Family::default(),
+            canary_failed_runs: Family::default(),
             log_lines_dropped: Counter::default(),
             lost_threads: Gauge::default(),
             lost_memory: Gauge::default(),
@@ -210,6 +221,21 @@ impl Metrics {
             "registration",
             "1 for the state of the registration at Inngest: off, unregistered, registering, registered, drifted",
             self.registration.clone(),
+        );
+        registry.register(
+            "canary",
+            "1 for the state of the canary that is on, or was on last: running, held, promoted, taken_back",
+            self.canary.clone(),
+        );
+        registry.register(
+            "canary_ended_runs",
+            "Runs that began while the canary was on and have ended, by lane: canary, current",
+            self.canary_runs.clone(),
+        );
+        registry.register(
+            "canary_failed_runs",
+            "Those of them that failed for good",
+            self.canary_failed_runs.clone(),
         );
         registry.register(
             "log_lines_dropped",
@@ -304,6 +330,22 @@ impl Metrics {
         self.lost_memory.set(gauge(lost.memory));
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
+        [&self.canary_runs, &self.canary_failed_runs]
+            .iter()
+            .for_each(|family| family.clear());
+        self.canary.clear();
+        if let Some(canary) = table.canary() {
+            let state = canary.state.as_str();
+            self.canary.get_or_create(&StateLabel { state }).set(1);
+            for (lane, tally) in [
+                ("canary", canary.ended_runs.canary),
+                ("current", canary.ended_runs.current),
+            ] {
+                let label = LaneLabel { lane };
+                self.canary_runs.get_or_create(&label).set(i64::from(tally.total));
+                self.canary_failed_runs.get_or_create(&label).set(i64::from(tally.bad));
+            }
+        }
         for entry in &table.view().entries {
             let state = entry.state.public().as_str();
             self.live.get_or_create(&StateLabel { state }).inc();

@@ -11,7 +11,7 @@ const USUAL_ATTEMPTS: u32 = 4;
 
 /// The outcome of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallOutcome {
+pub enum CallEffect {
     /// The call did what it was for; `ends_run`: the function has returned.
     Done { ends_run: bool },
     /// The function or the step threw; `ends_run`: for good.
@@ -24,14 +24,14 @@ pub enum CallOutcome {
 
 /// The parts of a call's body that say where its run stands.
 #[derive(Deserialize)]
-struct CallBody {
-    ctx: CallContext,
+struct RunStanding {
+    ctx: StandingContext,
     #[serde(default)]
     steps: HashMap<String, IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct CallContext {
+struct StandingContext {
     #[serde(default)]
     attempt: u32,
     max_attempts: Option<u32>,
@@ -43,21 +43,21 @@ struct CallContext {
 /// Tells whether a call is the first one of its run: nothing is memoised, and nothing was attempted.
 #[must_use]
 pub fn is_first_call(body: &[u8]) -> bool {
-    let body: Result<CallBody, _> = serde_json::from_slice(body);
+    let body: Result<RunStanding, _> = serde_json::from_slice(body);
     body.is_ok_and(|body| body.ctx.attempt == 0 && body.steps.is_empty() && !body.ctx.use_api)
 }
 
 /// Tells whether Inngest makes no further attempt after this call. `attempts`: the number that the function's
 /// configuration says.
 fn is_last_attempt(body: &[u8], attempts: Option<u32>) -> bool {
-    let body: Result<CallBody, _> = serde_json::from_slice(body);
-    body.is_ok_and(|CallBody { ctx, .. }| {
+    let body: Result<RunStanding, _> = serde_json::from_slice(body);
+    body.is_ok_and(|RunStanding { ctx, .. }| {
         let most = ctx.max_attempts.or(attempts).unwrap_or(USUAL_ATTEMPTS);
         ctx.attempt.saturating_add(1) >= most
     })
 }
 
-impl CallOutcome {
+impl CallEffect {
     /// Reads the outcome from the answer to a call with this body.
     #[must_use]
     pub fn read(answer: &SdkAnswer<'_>, body: &[u8], attempts: Option<u32>) -> Self {
@@ -95,15 +95,15 @@ impl CallOutcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallOutcome, is_first_call};
+    use super::{CallEffect, is_first_call};
     use crate::wire::SdkAnswer;
 
-    fn outcome(status: u16, headers: &[(&str, &str)], answer: &str, body: &str) -> CallOutcome {
+    fn outcome(status: u16, headers: &[(&str, &str)], answer: &str, body: &str) -> CallEffect {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let headers: Vec<_> = headers.collect();
-        CallOutcome::read(
+        CallEffect::read(
             &SdkAnswer::read((status, &headers), answer.as_bytes()),
             body.as_bytes(),
             None,
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
-        let done = |ends_run| CallOutcome::Done { ends_run };
-        let failed = |ends_run| CallOutcome::Failed { ends_run };
+        let done = |ends_run| CallEffect::Done { ends_run };
+        let failed = |ends_run| CallEffect::Failed { ends_run };
         assert_eq!(outcome(200, &[], "{}", FIRST), done(true));
         assert_eq!(
             outcome(206, &[], r#"[{"id":"a","op":"RunComplete"}]"#, FIRST),
@@ -149,18 +149,18 @@ mod tests {
         );
         assert_eq!(
             outcome(500, &[("retry-after", "5")], "{}", FIRST),
-            CallOutcome::Postponed
+            CallEffect::Postponed
         );
     }
 
     #[test]
     fn the_last_attempt_is_told_by_the_call_by_the_function_or_by_what_is_usual() {
         let body = br#"{"ctx":{"attempt":1},"steps":{}}"#;
-        assert_eq!(CallOutcome::died(body, Some(2)), CallOutcome::Died { ends_run: true });
-        assert_eq!(CallOutcome::died(body, None), CallOutcome::Died { ends_run: false });
+        assert_eq!(CallEffect::died(body, Some(2)), CallEffect::Died { ends_run: true });
+        assert_eq!(CallEffect::died(body, None), CallEffect::Died { ends_run: false });
         assert_eq!(
-            CallOutcome::threw(LAST.as_bytes(), Some(9)),
-            CallOutcome::Failed { ends_run: true }
+            CallEffect::threw(LAST.as_bytes(), Some(9)),
+            CallEffect::Failed { ends_run: true }
         );
     }
 }
