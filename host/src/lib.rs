@@ -6,9 +6,11 @@
 //! Each module is on a floor, and uses those of lower floors alone (a test reads this picture):
 //!
 //! ```text
-//! 8  cli                                       commands
-//! 7  life                                      a host from its start to its end
-//! 6  server service                            ways in; units of systemd and launchd
+//! 10  cli                                      commands
+//! 9  life                                      a host from its start to its end
+//! 8  server service                            ways in; units of systemd and launchd
+//! 7  connect                                   the connection to Inngest
+//! 6  calls                                     the way of a call through a generation
 //! 5  supervisor registration runner            what goes on beside calls
 //! 4  status telemetry                          what a host says of itself
 //! 3  generation config                         what serves; what it is told
@@ -24,9 +26,11 @@
 )]
 
 pub mod blocking;
+mod calls;
 mod canary;
 pub mod cli;
 mod config;
+mod connect;
 #[cfg(test)]
 mod crate_imports;
 pub mod descriptors;

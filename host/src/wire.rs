@@ -175,6 +175,12 @@ impl<'a> SdkAnswer<'a> {
         }
     }
 
+    /// Returns the status, the headers and the body.
+    #[must_use]
+    pub fn into_parts(self) -> (u16, Vec<(String, String)>, Vec<u8>) {
+        (self.status, self.headers.into_owned(), self.body.into_owned())
+    }
+
     /// Returns the hashed ids of the steps that the answer plans: Inngest will call for each of them.
     #[must_use]
     pub fn planned_steps(&self) -> Vec<String> {

@@ -32,7 +32,7 @@ function options() {
   }
   const [version] = parsed.positionals;
   if (parsed.positionals.length !== 1 || !/^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version)) {
-    fail("expected one version, such as 0.1.0");
+    fail("the version is missing or malformed\nhelp: Give one, such as 0.1.0.");
   }
   return { version, ...parsed.values };
 }
@@ -46,14 +46,14 @@ function binaries({ archives, binary }, scratch) {
   }
   for (const target of archives === undefined ? [] : Object.keys(platforms)) {
     const archive = join(resolve(archives), `baton-${target}.tar.gz`);
-    if (!existsSync(archive)) fail(`there is no ${archive}`);
+    if (!existsSync(archive)) fail(`there is no ${archive}\nhelp: Make it with packaging/pack.`);
     execFileSync(join(root, "packaging/pack"), ["--open", archive, join(scratch, target)]);
     found.set(target, join(scratch, target, "baton"));
   }
-  if (found.size === 0) fail("there are no binaries: give --archives FOLDER or --binary TARGET=FILE");
+  if (found.size === 0) fail("there are no binaries\nhelp: Give --archives FOLDER or --binary TARGET=FILE.");
   for (const [target, file] of found) {
-    if (!platforms[target]) fail(`${target} is no target: there are ${Object.keys(platforms).join(", ")}`);
-    if (!existsSync(file)) fail(`there is no ${file}`);
+    if (!platforms[target]) fail(`${target} is not a target\nhelp: Name one of ${Object.keys(platforms).join(", ")}.`);
+    if (!existsSync(file)) fail(`there is no ${file}\nhelp: Name a file that exists.`);
   }
   return found;
 }
@@ -97,7 +97,7 @@ try {
   const installed = {};
   const optionalDependencies = {};
   for (const [target, file] of binaries(settings, scratch)) {
-    const { os, cpu, libc, glibc } = platforms[target];
+    const { os, cpu, libc, glibc, loader } = platforms[target];
     const key = `${os}-${cpu}`;
     const folder = join(scratch, key);
     mkdirSync(join(folder, "bin"), { recursive: true });
@@ -121,7 +121,7 @@ try {
       // Yarn leaves packages in their archives, where nothing can be executed.
       preferUnplugged: true,
     });
-    installed[key] = glibc ? { glibc } : {};
+    installed[key] = { glibc, loader };
     optionalDependencies[platformName] = version;
     pack(folder, out);
   }

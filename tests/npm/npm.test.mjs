@@ -65,13 +65,17 @@ test("a newer node becomes the binary", { skip: !process.env.NEWER_NODE }, async
 test("BATON_BIN is another binary", () => {
   assert.match(run("node", [baton], folder, { BATON_BIN: "/bin/pwd" }).stdout, /npm-/);
   refuses(folder, ["BATON_BIN names no file"], { BATON_BIN: "/nowhere" });
+  refuses(folder, ["cannot be executed", "is a folder", "Unset BATON_BIN"], { BATON_BIN: folder });
+  refuses(folder, ["cannot be executed", "not executable"], { BATON_BIN: join(folder, "package.json") });
 });
 
-test("without optional dependencies it says so", () => {
-  const folder = makeProject("npm");
-  install("npm", folder, ["--omit=optional"]);
-  refuses(folder, [`the package ${NAME}-${platform}`, "is not installed", "npm install", "without --omit=optional"]);
-});
+for (const option of ["--omit=optional", "--no-optional"]) {
+  test(`npm install ${option}: what to do is said`, () => {
+    const folder = makeProject("npm");
+    install("npm", folder, [option]);
+    refuses(folder, [`the package ${NAME}-${platform}`, "is not installed", "npm install", "without --omit=optional"]);
+  });
+}
 
 /** A copy of what is installed, to break it. */
 function broken() {
@@ -97,6 +101,38 @@ test("packages of another machine, of another version, and broken ones are told"
   rmSync(join(own, "bin/baton"));
   refuses(copy, ["is incomplete", "again"]);
 });
+
+test("a file that the system cannot run is told, not tried", () => {
+  // Node itself would end with a stack of its native code.
+  const { copy, own } = broken();
+  const binary = join(own, "bin/baton");
+  for (const node of Object.values(nodes)) {
+    const says = (text, words) => {
+      writeFileSync(binary, text);
+      const ran = run(node, [join(copy, "node_modules/.bin/baton")], copy);
+      assert.deepEqual([ran.status, ran.signal], [1, null], ran.stderr);
+      assert.match(ran.stderr, help(words));
+    };
+    says("", ["is no program of", "again"]);
+    says("<html>404</html>", ["is no program of", "again"]);
+    says(elf({ x64: 183, arm64: 62 }[process.arch]), ["is no program of", "again"]);
+  }
+  const launcher = join(copy, "node_modules", NAME, "package.json");
+  const manifest = JSON.parse(readFileSync(launcher, "utf8"));
+  assert.ok(existsSync(manifest.platforms[platform].loader));
+  manifest.platforms[platform].loader = "/nowhere/ld.so";
+  writeFileSync(launcher, JSON.stringify(manifest));
+  writeFileSync(binary, elf({ x64: 62, arm64: 183 }[process.arch]));
+  refuses(copy, ["has no /nowhere/ld\\.so", "nix-ld"]);
+});
+
+/** The beginning of a program for a machine, by its number in ELF. */
+function elf(machine) {
+  const header = Buffer.alloc(64);
+  header.write("\x7fELF\x02\x01\x01", "latin1");
+  header.writeUInt16LE(machine, 18);
+  return header;
+}
 
 test("machines without a binary are told what to do", async () => {
   const { findBinary } = await import(pathToFileURL(join(packages, NAME, "lib/binary.js")));

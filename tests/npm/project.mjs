@@ -46,12 +46,13 @@ export const managers = {
   pnpm: { program: ["node", join(modules, "pnpm/bin/pnpm.cjs")], install: ["install"] },
   yarn: { program: ["node", join(modules, "yarn/bin/yarn.js")], install: ["install"] },
   berry: { program: ["node", join(modules, "@yarnpkg/cli-dist/bin/yarn.js")], install: ["install"] },
+  ...(process.env.BUN ? { bun: { program: [process.env.BUN], install: ["install"] } } : {}),
 };
 
 let projects = 0;
 
 /** Makes a project that depends on the launcher. The platform's package is its archive, as it is nowhere published. */
-export function makeProject(manager, { nodeLinker = "node-modules" } = {}) {
+export function makeProject(manager, { nodeLinker = "node-modules", more = {} } = {}) {
   const folder = join(scratch, `${manager}-${++projects}`);
   mkdirSync(folder);
   const { launcher, own } = makePackages();
@@ -64,6 +65,7 @@ export function makeProject(manager, { nodeLinker = "node-modules" } = {}) {
     overrides: platforms,
     resolutions: platforms,
     pnpm: { overrides: platforms },
+    ...more,
   };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
   if (manager === "berry") {

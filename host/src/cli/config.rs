@@ -41,7 +41,8 @@ struct Setting {
 }
 
 /// The keys that have another name than their flag.
-const OTHER_NAMES: [(&str, &str); 4] = [
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("connect", "connect.enabled"),
     ("env_file", "env.file"),
     ("no_spare", "spare"),
     ("register", "inngest.register"),
@@ -49,7 +50,7 @@ const OTHER_NAMES: [(&str, &str); 4] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 16] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 19] = [
     (
         "canary.alpha",
         None,
@@ -85,6 +86,24 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 16] = [
         None,
         "30m",
         "The time within which a canary is decided.",
+    ),
+    (
+        "connect.gateway_url",
+        Some("INNGEST_CONNECT_GATEWAY_URL"),
+        "what Inngest says",
+        "The address of the gateway, where Inngest names one that cannot be reached: `wss://…`.",
+    ),
+    (
+        "connect.instance_id",
+        None,
+        "the name of the machine",
+        "The name of this host at Inngest: one for each host, and the same after each start.",
+    ),
+    (
+        "connect.max_worker_concurrency",
+        Some("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY"),
+        "no limit",
+        "The number of steps that Inngest gives this host at once, over a connection.",
     ),
     ("deny", None, "none", "Warnings that reject the code."),
     (

@@ -89,7 +89,10 @@ fn summary(status: &Status) -> String {
         text.push_str(&canary::line(canary));
     }
     text.push_str(&other_hosts(status));
-    text.push_str(&registration(&status.registration));
+    match status.connection.as_ref().and_then(|connection| connection.headline()) {
+        Some(headline) => text.push_str(&(headline + "\n")),
+        None => text.push_str(&registration(&status.registration)),
+    }
     text.extend(status.warnings.iter().map(report_words::warning));
     text.push_str(&source_lines(&status.source));
     text

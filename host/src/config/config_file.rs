@@ -1,11 +1,11 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
 use std::io;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use js_runtime_api::regular_file;
+use js_runtime_api::{Manifest, regular_file};
 use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -69,6 +69,8 @@ pub struct ConfigFile {
     pub env: EnvironmentFile,
     #[serde(default)]
     pub inngest: InngestSection,
+    #[serde(default)]
+    pub connect: ConnectSection,
     #[serde(default)]
     pub functions: FunctionsSection,
     #[serde(default)]
@@ -150,6 +152,42 @@ impl InngestSection {
     }
 }
 
+/// `[connect]`: the connection to Inngest, over which calls come instead of HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectSection {
+    /// Tells whether the host connects.
+    pub enabled: Option<bool>,
+    /// The name of this machine at Inngest.
+    pub instance_id: Option<String>,
+    /// The number of calls that this machine takes at once (`INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`).
+    pub max_worker_concurrency: Option<NonZeroU32>,
+    /// The address of the gateway, in place of the one that Inngest names (`INNGEST_CONNECT_GATEWAY_URL`).
+    pub gateway_url: Option<String>,
+}
+
+/// The rule by which a host connects to Inngest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectRule {
+    /// The project's code decides: it calls `connect()`, or does not.
+    #[default]
+    AsTheCodeSays,
+    Always,
+    Never,
+}
+
+impl ConnectRule {
+    /// Tells whether a generation is connected.
+    #[must_use]
+    pub const fn connects(self, manifest: &Manifest) -> bool {
+        match self {
+            Self::AsTheCodeSays => manifest.connect.is_some(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// The times at which functions are registered at Inngest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -219,7 +257,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 25] = [
+pub const KEYS: [&str; 26] = [
     "path",
     "port",
     "state_dir",
@@ -241,6 +279,7 @@ pub const KEYS: [&str; 25] = [
     "pin_ttl",
     "env",
     "inngest",
+    "connect",
     "functions",
     "resolve",
     "deny",

@@ -68,6 +68,7 @@ impl SupersededLoads {
 enum LoadPhase {
     Comparing(BoxFuture<'static, DiskComparison>),
     Loading(GenerationId, BoxFuture<'static, LoadResult>),
+    Admitting(BoxFuture<'static, Box<Admission>>),
 }
 
 /// The end of a phase.
@@ -75,6 +76,18 @@ pub(super) enum LoadPhaseEnd {
     /// The disk was compared; a generation begins only if something changed.
     Compared(DiskComparison),
     Loaded(GenerationId, Box<LoadResult>),
+    /// Somebody outside has said whether the generation may become current.
+    Admitted(Box<Admission>),
+}
+
+/// A loaded generation that waits to become current, and the word about it.
+pub(super) struct Admission {
+    pub(super) id: GenerationId,
+    pub(super) loaded: LoadedIsolate,
+    pub(super) sources: Arc<dyn Sources>,
+    pub(super) origin: SourceOrigin,
+    pub(super) queue: Arc<CallQueue>,
+    pub(super) word: Result<(), LoadError>,
 }
 
 /// The outcome of comparing the disk with the sources that were read before.
@@ -181,10 +194,33 @@ impl RunningLoad {
         }
     }
 
+    /// Waits for the word about a generation that was loaded.
+    pub(super) fn admit(
+        want: WantedCode,
+        reason: Reason,
+        began: Instant,
+        word: BoxFuture<'static, Result<(), LoadError>>,
+        mut admission: Box<Admission>,
+    ) -> Self {
+        let admitted = async move {
+            admission.word = word.await;
+            admission
+        };
+        Self {
+            want,
+            reason,
+            began,
+            phase: LoadPhase::Admitting(admitted.boxed()),
+            sources: Arc::default(),
+            load_began: began,
+            progress: LoadProgress::default(),
+        }
+    }
+
     /// The generation that is being loaded.
     pub(super) fn generation(&self) -> Option<GenerationId> {
         match self.phase {
-            LoadPhase::Comparing(_) => None,
+            LoadPhase::Comparing(_) | LoadPhase::Admitting(_) => None,
             LoadPhase::Loading(id, _) => Some(id),
         }
     }
@@ -194,7 +230,7 @@ impl RunningLoad {
         let elapsed = self.load_began.elapsed();
         match self.phase {
             LoadPhase::Loading(id, _) if elapsed >= LONG => Some((id, self.progress.stage(), elapsed)),
-            LoadPhase::Comparing(_) | LoadPhase::Loading(..) => None,
+            LoadPhase::Comparing(_) | LoadPhase::Loading(..) | LoadPhase::Admitting(_) => None,
         }
     }
 
@@ -342,6 +378,7 @@ pub(super) async fn next_done(running: &mut Option<RunningLoad>) -> LoadPhaseEnd
     match running.as_mut().map(|running| &mut running.phase) {
         Some(LoadPhase::Comparing(changed)) => LoadPhaseEnd::Compared(changed.await),
         Some(LoadPhase::Loading(id, result)) => LoadPhaseEnd::Loaded(*id, Box::new(result.await)),
+        Some(LoadPhase::Admitting(admitted)) => LoadPhaseEnd::Admitted(admitted.await),
         None => std::future::pending().await,
     }
 }

@@ -22,8 +22,10 @@
 //! - `history.rs` the sources that served last, `store.rs` the same on the disk
 //! - `holds.rs` the calls that belong to an older generation
 //! - `report.rs` the answer, `report_words.rs` the same for people
+//! - `gate.rs` somebody outside who may refuse a generation
 
 mod deadlines;
+mod gate;
 mod history;
 mod holds;
 mod keeper;
@@ -48,6 +50,7 @@ pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 
+pub use gate::Gate;
 pub use holds::{ExpectedCalls, Holds, Pin};
 pub use keeper::{FrozenHost, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};

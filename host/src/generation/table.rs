@@ -1,7 +1,7 @@
 //! The table of generations: the one that serves a call, and the states that others may see. The keeper writes it,
 //! everybody reads it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::Gate;
 use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
 use super::losses::LossCount;
@@ -48,6 +49,8 @@ pub struct Table {
     tasks: WatchedTasks,
     /// The cost of isolates that V8 could not end.
     pub losses: LossCount,
+    /// Somebody who may refuse a generation that was loaded.
+    gate: OnceLock<Arc<dyn Gate>>,
 }
 
 /// All generations at one moment.
@@ -158,6 +161,7 @@ impl Table {
             role: watch::Sender::default(),
             tasks: WatchedTasks::default(),
             losses: LossCount::default(),
+            gate: OnceLock::new(),
         }
     }
 
@@ -198,6 +202,32 @@ impl Table {
             biased;
             lease = self.lease(info, hold) => lease,
             () = nothing_serves => Err(LeaseRefusal::HeldTooLong(limit)),
+        }
+    }
+
+    /// Takes a lease as [`Self::lease`] does, for a call that this host has said it executes: the role is not asked.
+    ///
+    /// # Errors
+    /// When there is none after `hold`, or the host ends.
+    pub async fn lease_acknowledged(&self, info: CallInfo, hold: Duration) -> Result<Lease, LeaseRefusal> {
+        if let Some(lease) = self.try_lease(&info) {
+            return Ok(lease);
+        }
+        let mut changes = self.view.subscribe();
+        let there_is_one = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(lease) = self.try_lease(&info) {
+                    return lease;
+                }
+                // The sender lives as long as this table.
+                let _ = changes.changed().await;
+            }
+        };
+        tokio::select! {
+            lease = there_is_one => Ok(lease),
+            () = tokio::time::sleep(hold) => Err(LeaseRefusal::HeldTooLong(hold)),
+            () = self.draining.cancelled() => Err(LeaseRefusal::Draining),
         }
     }
 
@@ -334,6 +364,16 @@ impl Table {
                 _ = roles.changed() => {}
             }
         }
+    }
+
+    /// Sets the gate, once: from now on it is asked before a generation becomes current.
+    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
+        // A second one is a mistake, and the first stays.
+        let _ = self.gate.set(gate);
+    }
+
+    pub(super) fn gate(&self) -> Option<&Arc<dyn Gate>> {
+        self.gate.get()
     }
 
     /// The role of this host, and each change of it.

@@ -57,6 +57,7 @@ impl Host {
                     reason,
                     in_flight, "ending: calls in flight finish, another host takes new ones"
                 );
+                self.connection.leave().await;
                 self.stops_accepting().await;
                 let _ = tokio::time::timeout(FREEZE_WITHIN, self.keeper.freeze()).await;
                 leaving();
@@ -83,6 +84,7 @@ impl Host {
             traces,
             room,
             ledger,
+            connection,
             serving,
             following,
             stop_following,
@@ -93,6 +95,7 @@ impl Host {
         let ended = async {
             // The task ends with its last connection, or it has panicked, which is as final.
             serving.ended().await;
+            connection.delivered().await;
             let view = table.view();
             let live = view.entries.iter().filter_map(|entry| entry.live.as_ref());
             futures::future::join_all(live.map(|generation| generation.drained())).await;

@@ -13,8 +13,10 @@ use super::follow::FollowPlan;
 use super::settings::ServeArgs;
 use crate::canary::CanaryUse;
 use crate::config::{
-    ConfigFile, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover, working_folder,
+    ConfigFile, ConnectRule, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
+    working_folder,
 };
+use crate::connect::Identity;
 use crate::generation::{Limits, Pin};
 use crate::registration::RegistrationSettings;
 use crate::supervisor::Setup;
@@ -62,6 +64,8 @@ pub struct Plan {
     pub(crate) watching: FollowPlan,
     pub(crate) pin: Pin,
     pub(crate) register: bool,
+    pub(crate) connects: ConnectRule,
+    pub(crate) identity: Identity,
     pub(crate) limits: Limits,
 }
 
@@ -117,6 +121,7 @@ impl Plan {
     pub(crate) const fn settings(&self) -> RegistrationSettings {
         RegistrationSettings {
             wanted: self.register,
+            connects: self.connects,
             address: self.address,
         }
     }
@@ -149,6 +154,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         pin_ttl,
         env,
         inngest,
+        connect,
         functions,
         // The project has these conditions already.
         resolve: _,
@@ -199,6 +205,16 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         register: match args.register.or(inngest.register) {
             Some(RegisterMode::Auto) | None => true,
             Some(RegisterMode::Off) => false,
+        },
+        connects: match args.connect.then_some(true).or(connect.enabled) {
+            Some(true) => ConnectRule::Always,
+            Some(false) => ConnectRule::Never,
+            None => ConnectRule::AsTheCodeSays,
+        },
+        identity: Identity {
+            instance_id: connect.instance_id,
+            max_worker_concurrency: connect.max_worker_concurrency,
+            gateway_url: connect.gateway_url,
         },
         limits: Limits {
             deny,

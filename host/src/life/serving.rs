@@ -13,12 +13,14 @@ use tracing::{info, warn};
 
 use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
 use super::{ServeError, announcement, follow};
+use crate::calls::Executor;
 use crate::config::Lock;
+use crate::connect::{self, Connection};
 use crate::generation::{HostEvent, Keeper, Role, Table};
 use crate::net::bind;
 use crate::registration::{Registration, RegistrationSettings, UnsignedReason};
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
-use crate::supervisor::{HostStart, Ledger, SupervisorHandle, tell_all_lost};
+use crate::supervisor::{HostStart, Ledger, Occasion, SupervisorHandle, tell_all_lost};
 use crate::tasks::OwnedTask;
 use crate::telemetry::{Metrics, Traces};
 
@@ -32,6 +34,7 @@ pub(crate) struct Host {
     pub(super) registration: Registration,
     /// Tells whether the port is served at the moment.
     pub(crate) accepting: watch::Receiver<bool>,
+    pub(super) connection: Connection,
     pub(super) room: Room,
     pub(super) ledger: Arc<Ledger>,
     /// Serves connections until the last call is answered.
@@ -101,6 +104,8 @@ impl Host {
             watching,
             pin,
             register,
+            connects,
+            identity,
             limits,
         } = plan;
         let traces = Traces::from_environment()?;
@@ -142,30 +147,47 @@ impl Host {
         let end_streams = CancellationToken::new();
         let settings = RegistrationSettings {
             wanted: register,
+            connects,
             address,
         };
         let (accepts, accepting) = watch::channel(false);
         let ledger = Arc::new(Ledger::create(state.path(), std::process::id()));
+        let executor = Executor {
+            table: table.clone(),
+            metrics: metrics.clone(),
+            traces: traces.clone(),
+            tasks: calls.clone(),
+            hold,
+            held: Arc::default(),
+            slow_call,
+            ledger: ledger.clone(),
+        };
+        let connecting = connect::ConnectionSettings {
+            rule: connects,
+            identity,
+            state: state.path().to_owned(),
+            beside: supervised
+                .as_ref()
+                .is_some_and(|(_, beginning)| beginning.occasion == Occasion::Upgrade),
+        };
+        let connection = Connection::start(executor.clone(), connecting);
+        table.set_gate(Arc::new(connection.clone()));
         let registration = Registration::start(table.clone(), settings, accepting.clone());
         let server = Server {
+            executor,
+            connection: connection.clone(),
             registration: registration.clone(),
             table: table.clone(),
             keeper: keeper.clone(),
             metrics: metrics.clone(),
-            traces: traces.clone(),
             access: Arc::new(access),
             sessions: Arc::default(),
             address,
             project: root.display().to_string().into(),
-            calls: calls.clone(),
             streams_end: end_streams.clone(),
-            hold,
-            held: Arc::default(),
-            slow_call,
             watch: watching.mode,
             serve_path,
             successor: successor.clone(),
-            ledger: ledger.clone(),
             supervised: supervised.map(|(supervised, _)| supervised),
             started: Instant::now(),
         };
@@ -189,6 +211,7 @@ impl Host {
             address,
             registration,
             accepting,
+            connection,
             room,
             ledger,
             serving,

@@ -108,6 +108,10 @@ pub struct ServeArgs {
     /// Keep a run pinned for this long after its last call. [default: 24h]
     #[arg(long, env = "BATON_PIN_TTL", value_parser = parse_duration)]
     pub(crate) pin_ttl: Option<Duration>,
+    /// Call Inngest, and take the calls of functions over that connection (Inngest Connect), instead of being called.
+    /// [default: where the entry file calls `connect()`]
+    #[arg(long, env = "BATON_CONNECT", value_parser = BoolishValueParser::new())]
+    pub(crate) connect: bool,
     /// Register the functions at Inngest whenever there is something new to register. [default: auto]
     #[arg(long, env = "BATON_REGISTER", value_name = "WHETHER")]
     pub(crate) register: Option<RegisterMode>,

@@ -2,6 +2,7 @@
 //! ends as the supervisor says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use js_runtime_api::Engine;
 use tokio::signal::unix::SignalKind;
@@ -13,6 +14,7 @@ use super::plan::Plan;
 use super::serving::{Host, SupervisorParts};
 use super::signals::{SIGQUIT, Signals};
 use crate::config::WatchMode;
+use crate::connect::Connection;
 use crate::generation::{GenerationId, Keeper, Outcome, Reason, Table, WantedCode};
 use crate::posix::signals;
 use crate::supervisor::{
@@ -20,6 +22,9 @@ use crate::supervisor::{
     ToHost,
 };
 use crate::tasks::{OwnedTask, TaskSet};
+
+/// The longest time for which an upgrade waits for the new host's connection to Inngest.
+const PRESENTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Sends the first message to the supervisor.
 ///
@@ -60,7 +65,13 @@ pub async fn supervised(plan: Plan, engine: Arc<dyn Engine>, link: Link) -> Resu
     )?;
     let numbers = tell_numbers(host.table.clone(), supervised.clone());
     host.table.tasks().keep("numbers for the supervisor", numbers);
-    let loading = load(host.keeper.clone(), beginning, watch, supervised.clone());
+    let loading = load(
+        host.keeper.clone(),
+        host.connection.clone(),
+        beginning,
+        watch,
+        supervised.clone(),
+    );
     let loading = OwnedTask::spawn("first load", loading);
     let answers = TaskSet::new("answers to the supervisor");
     let ending = serve(&host, beginning, &supervised, &answers, &mut orders, &mut signals).await;
@@ -195,7 +206,13 @@ fn note(supervised: &SupervisorHandle, message: ToHost) {
 }
 
 /// Loads the first generation, and tells the supervisor the outcome.
-async fn load(keeper: Keeper, beginning: HostStart, watch: WatchMode, supervised: Arc<SupervisorHandle>) {
+async fn load(
+    keeper: Keeper,
+    connection: Connection,
+    beginning: HostStart,
+    watch: WatchMode,
+    supervised: Arc<SupervisorHandle>,
+) {
     let HostStart { occasion, before } = beginning;
     let reason = match occasion {
         Occasion::Start => Reason::Start,
@@ -214,6 +231,13 @@ async fn load(keeper: Keeper, beginning: HostStart, watch: WatchMode, supervised
             generation, functions, ..
         } => {
             info!(generation = generation.0, "ready: {} function(s)", functions.count);
+            if occasion == Occasion::Upgrade {
+                // The host that accepts pauses its connection only once Inngest knows this one.
+                let presented = connection.presented(*generation);
+                if tokio::time::timeout(PRESENTED_WITHIN, presented).await.is_err() {
+                    warn!("the new host accepts before its connection to Inngest is ready");
+                }
+            }
             supervised.say(FromHost::Ready {
                 generation: *generation,
             });

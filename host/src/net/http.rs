@@ -69,6 +69,33 @@ impl HttpAnswer {
     }
 }
 
+/// A connection to a server.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for S {}
+
+/// Connects to the server of a URL of `http`, `https`, `ws` or `wss`.
+///
+/// # Errors
+/// When the URL is no such one, or nobody answers there.
+pub async fn dial(uri: &Uri) -> Result<Box<dyn ByteStream>, HttpError> {
+    let host = uri.host().ok_or("the URL has no host")?.to_owned();
+    let (secure, port) = match uri.scheme_str() {
+        Some("https" | "wss") => (true, 443),
+        Some("http" | "ws") => (false, 80),
+        _ => return Err("the URL has another scheme".into()),
+    };
+    let port = uri.port_u16().unwrap_or(port);
+    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    // Frames are small, and each is waited for.
+    let _ = tcp.set_nodelay(true);
+    if secure {
+        let name = ServerName::try_from(host)?;
+        return Ok(Box::new(tls()?.connect(name, tcp).await?));
+    }
+    Ok(Box::new(tcp))
+}
+
 /// Sends a request to a URL, and reads the answer whole. [`trust`] sets the authorities that `https` trusts.
 ///
 /// # Errors
@@ -80,15 +107,11 @@ pub async fn fetch(
     body: Bytes,
 ) -> Result<HttpAnswer, HttpError> {
     let uri: Uri = url.parse()?;
-    let host = uri.host().ok_or("the URL has no host")?.to_owned();
-    let secure = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => false,
-        _ => return Err("the URL is neither http nor https".into()),
-    };
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let authority = uri.authority().map_or(host.as_str(), |authority| authority.as_str());
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("the URL is neither http nor https".into());
+    }
+    let stream = dial(&uri).await?;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
     let mut http = Request::builder()
         .method(method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -98,12 +121,7 @@ pub async fn fetch(
     let mut http = http.body(Full::new(body))?;
     let authority = authority.rsplit('@').next().unwrap_or_default();
     http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-    let response = if secure {
-        let name = ServerName::try_from(host)?;
-        send(tls()?.connect(name, tcp).await?, http).await?
-    } else {
-        send(tcp, http).await?
-    };
+    let response = send(stream, http).await?;
     HttpAnswer::read(response).await
 }
 

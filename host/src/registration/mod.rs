@@ -47,7 +47,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use inngest_server::Inngest;
 pub use key::flaw;
-pub use subject::{CLOUD, OffReason, RegistrationSettings, UnsignedReason, is_local};
+pub use subject::{CLOUD, OffReason, RegistrationSettings, UnsignedReason, api_of, is_local};
 
 use self::subject::Subject;
 use crate::generation::Table;

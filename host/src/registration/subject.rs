@@ -6,6 +6,7 @@ use js_runtime_api::{App, Function, Manifest, Target};
 use serde_json::json;
 
 use super::state::Pace;
+use crate::config::ConnectRule;
 use crate::status::{AppStatus, OffKind, RegistrationState, RegistrationStatus};
 
 /// The address of a dev server if nobody names another one.
@@ -18,6 +19,8 @@ pub const CLOUD: &str = "https://api.inngest.com";
 pub struct RegistrationSettings {
     /// Tells whether to register at all.
     pub wanted: bool,
+    /// The rule by which a connection of the host tells Inngest of the functions.
+    pub connects: ConnectRule,
     /// The address at which the host listens.
     pub address: SocketAddr,
 }
@@ -51,6 +54,8 @@ pub(super) struct AppSubject {
 pub enum OffReason {
     #[error("registration is switched off")]
     Unwanted,
+    #[error("the connection to Inngest tells it")]
+    Connected,
     #[error("no generation serves yet")]
     NoGeneration,
     #[error("the host is ending: another one registers")]
@@ -70,6 +75,7 @@ impl OffReason {
     const fn kind(&self) -> OffKind {
         match self {
             Self::Unwanted => OffKind::SwitchedOff,
+            Self::Connected => OffKind::Connected,
             Self::NoGeneration => OffKind::NoGeneration,
             Self::NotCurrent => OffKind::NotCurrent,
             Self::NoFunctions(_) => OffKind::NoFunctions,
@@ -112,6 +118,9 @@ impl Subject {
         variable: impl Fn(&str) -> Option<String>,
         settings: &RegistrationSettings,
     ) -> Result<Self, OffReason> {
+        if settings.connects.connects(manifest) {
+            return Err(OffReason::Connected);
+        }
         if !settings.wanted {
             return Err(OffReason::Unwanted);
         }
@@ -126,9 +135,7 @@ impl Subject {
         let origin = variable("INNGEST_SERVE_ORIGIN").or_else(|| variable("INNGEST_SERVE_HOST"));
         let several = manifest.apps.len() > 1;
         let told = |app: &App| {
-            let dev = app.client.dev.unwrap_or(mode.dev);
-            let api = app.client.api.clone().unwrap_or_else(|| mode.api(dev, &variable));
-            let api = api.trim_end_matches('/').to_owned();
+            let (dev, api) = api_of(app, variable);
             if !dev && key.is_none() && app.client.key != Some(true) {
                 return Err(OffReason::NoKey { api });
             }
@@ -187,6 +194,15 @@ impl Subject {
             Pace::FAR
         }
     }
+}
+
+/// Tells whether an app is in dev mode, and returns the address of its Inngest's API.
+#[must_use]
+pub fn api_of(app: &App, variable: impl Fn(&str) -> Option<String>) -> (bool, String) {
+    let mode = ClientEnvironment::of(&variable);
+    let dev = app.client.dev.unwrap_or(mode.dev);
+    let api = app.client.api.clone().unwrap_or_else(|| mode.api(dev, &variable));
+    (dev, api.trim_end_matches('/').to_owned())
 }
 
 /// The reason why calls of functions are not checked, or cannot be.
@@ -343,7 +359,7 @@ mod tests {
 
     use js_runtime_api::{App, Client, Function, Manifest, Target};
 
-    use super::{OffReason, RegistrationSettings, Subject, is_local};
+    use super::{ConnectRule, OffReason, RegistrationSettings, Subject, is_local};
     use crate::registration::state::Pace;
 
     fn manifest(apps: &[&str], client: &Client) -> Manifest {
@@ -362,6 +378,7 @@ mod tests {
         let variables: BTreeMap<_, _> = variables.iter().copied().collect();
         let settings = RegistrationSettings {
             wanted: true,
+            connects: ConnectRule::Never,
             address: address.parse().unwrap(),
         };
         Subject::of(

@@ -1,11 +1,12 @@
-//! The reports of runs while they go on. `baton invoke --json` prints each of them as a line.
+//! The reports of runs while they go on. `baton invoke --json` prints each of them as a line, and `POST /-/invoke` sends
+//! them, which `baton mcp` reads.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A report, which is one line.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunReport {
     /// A run begins.
@@ -31,7 +32,7 @@ pub enum RunReport {
         generation: Option<u64>,
         ms: f64,
         /// Tells that a mock answered and that the step's code did not run.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         mocked: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
@@ -72,7 +73,7 @@ pub enum RunReport {
         kind: WaitKind,
         ms: f64,
         /// Tells that a mock answered and that nothing was waited for.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         mocked: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
@@ -103,7 +104,7 @@ pub enum RunReport {
 }
 
 /// The run that a line is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLabel {
     pub run: String,
     /// `<app>-<function>`.
@@ -113,7 +114,7 @@ pub struct RunLabel {
 }
 
 /// The reason why a run began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOrigin {
     /// The run was asked for.
@@ -126,7 +127,7 @@ pub enum RunOrigin {
     OnFailure,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     Completed,
@@ -136,7 +137,7 @@ pub enum StepStatus {
     Failed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
     Sleep,
@@ -147,7 +148,7 @@ pub enum WaitKind {
 }
 
 /// The end of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RunEnding {
     Completed { output: Value },

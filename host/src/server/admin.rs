@@ -93,6 +93,10 @@ pub(super) async fn reload(
     }
     audit("reload", peer, &report);
     server.metrics.reload_answered(&report);
+    if let Outcome::Activated { generation, .. } = &report.outcome {
+        // Whoever is told so may call a function that is new.
+        server.connection.swapped(*generation).await;
+    }
     if let (Some(ReloadWait::Drained), Outcome::Activated { generation, .. }) = (query.wait, &report.outcome) {
         wait_until_drained(&server, *generation).await;
     }

@@ -1,13 +1,8 @@
-//! The way of a call: read it, take a lease, ask the isolate, answer.
-//!
-//! The call runs in a task of its own that holds the lease: a caller that hangs up neither stops the running step nor
-//! lets its generation retire under it. The lease is given back when the isolate is done with the call: an answer
-//! that streams, and work that goes on beside an answer, hold the lease too.
+//! The way of a call that came over HTTP: read it, take a lease, ask the isolate (`crate::calls`), answer.
 //!
 //! The body of Inngest's calls is read first, and so is the answer, unless the SDK streams it. All other requests
 //! stream both ways, and their callers may hang up: the app hears of it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -16,16 +11,15 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use js_runtime_api::{Body as Bytewise, CallError, CallSubject, Caller, Manifest, RunRecord, Target, header_text};
+use js_runtime_api::{Body as Bytewise, CallError, CallSubject, Caller, Manifest, Target, header_text};
 
 use super::listen::Peer;
 use super::refusal::{self, Details};
 use super::room::{Place, Tier};
-use super::way_back::{AnswerLifetime, into_http, learn};
+use super::way_back::{AnswerLifetime, into_http};
 use super::{Server, auth, browser_sessions, json_errors, request_body};
-use crate::generation::{CallInfo, CallResult, GenerationId, Lease, LeaseRefusal};
-use crate::supervisor::LedgerEntry;
-use crate::telemetry::CallSpan;
+use crate::calls::{CallKind, LeaseWait};
+use crate::generation::{CallInfo, GenerationId, LeaseRefusal};
 use crate::wire;
 
 /// The header that names the generation that answered, to commands on this machine. Inngest gets the SDK's answer and
@@ -115,15 +109,16 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     if kind == CallKind::App {
         request.caller.hung_up = Some(hung_up);
     }
-    let noted = server.ledger.note(&info);
-    request.caller.record = noted.clone().map(|noted| noted as Arc<dyn RunRecord>);
-    let traces = server.traces.as_ref();
-    let span = traces.map(|traces| traces.call(&info, &mut request.headers));
+    let patience = match is_held(&route, &request.method) {
+        true => LeaseWait::Call,
+        false => LeaseWait::Look(LOOK_LIMIT),
+    };
     let bytes = match &request.body {
         Bytewise::Full(body) => body.len(),
         Bytewise::Stream(_) | Bytewise::Upgraded(_) => 0,
     };
-    let lease = match lease(&server, &route, &request.method, bytes, &info).await {
+    let begun = server.executor.begin(kind, &info, &mut request);
+    let lease = match server.executor.lease(patience, bytes, &info).await {
         Ok(lease) => lease,
         Err(LeaseRefusal::HandedOver) => return server.successor.pass_on(request).await,
         Err(gone) => return refusal::unavailable(&server, &gone),
@@ -136,21 +131,7 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Ok(target) => js_runtime_api::Request { target, ..request },
         Err(response) => return response,
     };
-    if let Some(noted) = &noted {
-        noted.taken_by(id);
-    }
-    let course = Course {
-        began,
-        kind,
-        span,
-        noted,
-    };
-    // The call has a task of its own, so that it goes on when the caller has gone.
-    let answered = server
-        .calls
-        .spawn(run(server.clone(), lease, info.clone(), request, course))
-        .await;
-    let result = answered.unwrap_or(Err(CallError::IsolateDied));
+    let result = server.executor.execute(begun, lease, info.clone(), request).await;
     let asker = AnswerContext {
         route,
         is_trusted,
@@ -162,33 +143,6 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Peer::Control => naming(id, response),
         Peer::Tcp(_) => response,
     }
-}
-
-/// Takes a lease for a request of so many bytes, or waits for a lease as long as requests of its kind do.
-async fn lease(
-    server: &Server,
-    route: &Route,
-    method: &str,
-    bytes: usize,
-    info: &CallInfo,
-) -> Result<Lease, LeaseRefusal> {
-    let is_held = is_held(route, method);
-    let lease = match server.held.hold(bytes) {
-        Some(_held) if is_held => server.table.lease(info.clone(), server.hold).await,
-        Some(_held) => server.table.lease_soon(info.clone(), LOOK_LIMIT, server.hold).await,
-        // The request is answered only if it need not wait.
-        None => match server.table.lease(info.clone(), Duration::ZERO).await {
-            Err(LeaseRefusal::HeldTooLong(_)) => Err(LeaseRefusal::TooManyHeld),
-            lease => lease,
-        },
-    };
-    match &lease {
-        Ok(_) | Err(LeaseRefusal::HandedOver) => {}
-        Err(gone) if is_held => tracing::warn!(reason = %gone, "call refused"),
-        // A dev server asks every few seconds, and the rejected code is in the log.
-        Err(gone) => tracing::debug!(method, reason = %gone, "request refused"),
-    }
-    lease
 }
 
 /// Answers with the result of the isolate, and logs the answer.
@@ -212,11 +166,9 @@ fn respond(
     } = asker;
     match result {
         Ok(response) => {
-            let status = response.status;
-            if took >= server.slow_call {
-                tracing::warn!(generation, function, run, step, status, ms, "call was slow");
-            }
-            tracing::debug!(generation, function, run, step, status, ms, "call answered");
+            server
+                .executor
+                .log_answer(GenerationId(generation), info, response.status, took);
             let lasting = match route {
                 Route::Inngest { .. } => AnswerLifetime::Call,
                 Route::Other { .. } => AnswerLifetime::Stream(place),
@@ -250,76 +202,6 @@ fn is_held(route: &Route, method: &str) -> bool {
 fn naming(GenerationId(id): GenerationId, mut response: Response) -> Response {
     response.headers_mut().insert(GENERATION_HEADER, id.into());
     response
-}
-
-/// The kinds of requests that a project answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CallKind {
-    /// Inngest has a function executed: the answer may plan steps.
-    Run,
-    /// Inngest, or a person, looks at the functions, or has them registered.
-    Look,
-    /// Another of the app's requests.
-    App,
-}
-
-/// The data that go with a call from its arrival to its end.
-struct Course {
-    began: Instant,
-    kind: CallKind,
-    span: Option<CallSpan>,
-    /// The entry of the call in the host's ledger.
-    noted: Option<Arc<LedgerEntry>>,
-}
-
-async fn run(
-    server: Server,
-    mut lease: Lease,
-    info: CallInfo,
-    request: js_runtime_api::Request,
-    course: Course,
-) -> Result<js_runtime_api::Response, CallError> {
-    let result = lease.call(request).await;
-    lease.note(&result);
-    let answered = CallResult::from(&result);
-    let generation = lease.generation();
-    let function = info.function.as_deref().filter(|function| generation.has(function));
-    server.metrics.call_answered(function, answered, course.began.elapsed());
-    if let Some(span) = course.span {
-        span.end(generation.id, lease.isolate(), answered);
-    }
-    let mut response = match result {
-        Ok(response) => response,
-        Err(error) => {
-            server.table.learn_loss(generation, &info, &error);
-            return Err(error);
-        }
-    };
-    if course.kind == CallKind::Run {
-        response.body = learn(
-            &server,
-            &lease,
-            &info,
-            (response.status, &response.headers),
-            response.body,
-        )
-        .await?;
-    }
-    match response.over.take() {
-        None => {
-            drop(lease);
-            drop(course.noted);
-        }
-        Some(over) => {
-            lease.answered();
-            server.calls.spawn(async move {
-                over.await;
-                drop(lease);
-                drop(course.noted);
-            });
-        }
-    }
-    Ok(response)
 }
 
 /// Refuses a request that a connection in reserve may not make.

@@ -3,7 +3,7 @@
 //! # Files
 //!
 //! - `router.rs` (its doc is the route table), `calls.rs` (the data path), `refusal.rs` (the host's own answers on it),
-//!   `held.rs` (the memory of calls that wait), `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
+//!   `way_back.rs` (the way of answers), `admin.rs`, `auth.rs` and
 //!   `browser_sessions.rs` (the rules for admins), `status.rs` (the status), `hosts.rs` (the other hosts in it), `log.rs` (the newest lines
 //!   of the log),
 //!   `feed.rs` (the news for an open page), `inspect.rs` (the door for debuggers), `listen.rs` (the ways in),
@@ -21,7 +21,6 @@ mod dashboard;
 mod edge;
 mod feed;
 mod forward;
-mod held;
 mod hosts;
 mod inspect;
 mod json_errors;
@@ -37,36 +36,37 @@ mod way_back;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use auth::Access;
 pub use browser_sessions::Sessions;
 pub use calls::GENERATION_HEADER;
 pub use forward::Successor;
-pub use held::HeldBytes;
 pub use inspect::Inspector;
 pub use listen::Listeners;
 pub use room::Room;
 pub use router::router;
 
+use crate::calls::Executor;
 use crate::config::WatchMode;
+use crate::connect::Connection;
 use crate::generation::{Keeper, Table};
 use crate::registration::Registration;
-use crate::supervisor::{Ledger, SupervisorHandle};
-use crate::telemetry::{Metrics, Traces};
+use crate::supervisor::SupervisorHandle;
+use crate::telemetry::Metrics;
 
 /// The state that every route may use.
 #[derive(Clone)]
 pub struct Server {
     pub table: Arc<Table>,
+    /// The executor of calls.
+    pub executor: Executor,
     pub keeper: Keeper,
     pub metrics: Arc<Metrics>,
-    /// The exporter of spans, while a collector is named.
-    pub traces: Option<Arc<Traces>>,
     pub registration: Registration,
+    pub connection: Connection,
     pub access: Arc<Access>,
     /// The sessions of browsers that were let in.
     pub sessions: Arc<Sessions>,
@@ -74,23 +74,13 @@ pub struct Server {
     pub address: SocketAddr,
     /// The project's folder, for people.
     pub project: Arc<str>,
-    /// The calls that run, also those whose callers have gone.
-    pub calls: TaskTracker,
     /// The token that is cancelled when, at the end of the host, the streams of pages have had their time.
     pub streams_end: CancellationToken,
-    /// The time that a call waits while nothing can serve it.
-    pub hold: Duration,
-    /// The memory of calls that wait.
-    pub held: Arc<HeldBytes>,
-    /// The time after which a call is slow, and is logged.
-    pub slow_call: Duration,
     pub watch: WatchMode,
     /// The path at which an app serves Inngest.
     pub serve_path: Arc<str>,
     /// The host that gets the requests that are passed on, once it has taken over.
     pub successor: Successor,
-    /// The record of the running calls, for the host after a crash.
-    pub ledger: Arc<Ledger>,
     /// The link to the supervisor, under `baton start`.
     pub supervised: Option<Arc<SupervisorHandle>>,
     pub started: Instant,

@@ -33,7 +33,8 @@ pub(super) struct ReadyQuery {
 /// The longest wait of `?wait=drain`.
 const DRAIN_WAIT: Duration = Duration::from_secs(20);
 
-/// Answers 200 while a generation is current and the host stays, else 503 with the reason. With `?wait=drain` it
+/// Answers 200 while a generation is current and the host stays, and where calls come over a connection while that is
+/// there; else 503 with the reason. With `?wait=drain` it
 /// answers once the host drains or another one takes over, or after 20 s. A host that drains takes no connection any
 /// more, so a client that wants to know at once has to ask before.
 pub(super) async fn ready(State(server): State<Server>, Query(query): Query<ReadyQuery>) -> Response {
@@ -41,7 +42,8 @@ pub(super) async fn ready(State(server): State<Server>, Query(query): Query<Read
         until_it_leaves(&server.table).await;
     }
     let current = server.table.current();
-    let reason = not_ready(&server.table);
+    let connecting = || server.connection.shown().and_then(|connection| connection.not_ready());
+    let reason = not_ready(&server.table).or_else(connecting);
     let status = if reason.is_none() {
         StatusCode::OK
     } else {
@@ -75,6 +77,12 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
     server
         .metrics
         .registration_is(server.registration.shown().state.as_str());
+    if let Some(connection) = server.connection.shown() {
+        let (state, events) = (connection.state.as_str(), connection.counts.events());
+        server
+            .metrics
+            .connection_is(state, connection.in_flight, connection.replies, &events);
+    }
     match server.metrics.render(&server.table) {
         Ok(text) => (
             [(
@@ -154,6 +162,7 @@ pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
         canary: server.table.canary().map(|canary| (*canary).clone()),
         watch: Some(server.watch),
         registration: server.registration.shown(),
+        connection: server.connection.shown(),
         warnings: current
             .iter()
             .flat_map(|current| current.manifest.warnings.clone())

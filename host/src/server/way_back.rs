@@ -1,22 +1,16 @@
-//! The way back of an answer: the host learns from the answer, and sends it to the caller.
+//! The way back of an answer to its caller.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use futures::channel::mpsc;
-use futures::{SinkExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use js_runtime_api::{Body as Bytewise, BodyError, BodyStream, CallError, Duplex, header_bytes};
+use js_runtime_api::{Body as Bytewise, BodyError, BodyStream, Duplex, header_bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::room::{ConnectionPhase, Place};
-use crate::generation::{CallInfo, Lease};
-use crate::wire::{AnswerHead, STREAMED};
-
-/// The most bytes of a streamed answer that are kept to learn from: Inngest takes no larger ones.
-const LEARNED_FROM: usize = 32 << 20;
 
 /// The time that an answer may last when the host ends.
 pub(super) enum AnswerLifetime {
@@ -24,52 +18,6 @@ pub(super) enum AnswerLifetime {
     Call,
     /// The answer may last as long as streams may: pages, events, and WebSockets of an app, on this connection.
     Stream(Option<Place>),
-}
-
-/// Learns the next steps from an answer of the SDK, before the caller has all of it.
-pub(super) async fn learn(
-    server: &Server,
-    lease: &Lease,
-    info: &CallInfo,
-    head: AnswerHead<'_>,
-    body: Bytewise,
-) -> Result<Bytewise, CallError> {
-    let generation = lease.generation().clone();
-    let mut parts = match body {
-        Bytewise::Full(body) => {
-            server.table.learn(&generation, info, head, &body);
-            return Ok(Bytewise::Full(body));
-        }
-        Bytewise::Stream(parts) => parts,
-        upgraded @ Bytewise::Upgraded(_) => return Ok(upgraded),
-    };
-    let mut whole = Vec::new();
-    if head.0 != STREAMED {
-        while let Some(part) = parts.next().await {
-            whole.extend_from_slice(&part.map_err(|error: BodyError| CallError::NoAnswer(error.to_string()))?);
-            if whole.len() > LEARNED_FROM {
-                let first = futures::stream::iter([Ok(whole.into())]);
-                return Ok(Bytewise::Stream(first.chain(parts).boxed()));
-            }
-        }
-        server.table.learn(&generation, info, head, &whole);
-        return Ok(Bytewise::Full(whole.into()));
-    }
-    let (mut passed_on, body) = mpsc::channel(0);
-    let (table, info) = (server.table.clone(), info.clone());
-    // The task reads to the end, also when the caller has gone.
-    server.calls.spawn(async move {
-        while let Some(part) = parts.next().await {
-            if let Ok(part) = &part
-                && whole.len() <= LEARNED_FROM
-            {
-                whole.extend_from_slice(part);
-            }
-            let _ = passed_on.send(part).await;
-        }
-        table.learn(&generation, &info, (STREAMED, &[]), &whole);
-    });
-    Ok(Bytewise::Stream(body.boxed()))
 }
 
 /// Returns the isolate's answer as it is, but for the headers that belong to the connection.
@@ -98,7 +46,7 @@ pub(super) fn into_http(
                 AnswerLifetime::Call => None,
                 AnswerLifetime::Stream(place) => place,
             };
-            server.calls.spawn(connect(on_upgrade, app, place, end));
+            server.executor.tasks.spawn(connect(on_upgrade, app, place, end));
             (Body::empty(), &[])
         }
     };

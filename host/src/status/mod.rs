@@ -5,6 +5,7 @@
 //! not known is skipped, and so is an unknown word.
 
 mod command_answers;
+mod connect_status;
 mod readiness;
 mod registration;
 mod registration_words;
@@ -23,6 +24,7 @@ use crate::config::WatchMode;
 use crate::generation::{CanarySummary, ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
 
 pub use command_answers::{DrainStatus, RouteAnswer};
+pub use connect_status::{ConnectionCounts, ConnectionState, ConnectionStatus, PresentedApp};
 pub use readiness::{Readiness, UnreadyReason};
 pub use registration::{
     AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus,
@@ -56,6 +58,8 @@ pub struct Status {
     pub watch: Option<WatchMode>,
     /// Inngest's knowledge of the functions.
     pub registration: Arc<RegistrationStatus>,
+    /// The connection to Inngest; `null` where calls come over HTTP.
+    pub connection: Option<Arc<ConnectionStatus>>,
     /// The warnings about the code that serves.
     pub warnings: Vec<Warning>,
     pub source: SourceStatus,

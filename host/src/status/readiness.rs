@@ -27,6 +27,8 @@ pub enum UnreadyReason {
     IsolatesBlocked,
     /// The host finishes its calls and ends.
     Draining,
+    /// The connection to Inngest, over which calls come, is not there yet.
+    Connecting,
     /// A task that the host cannot do without failed: it ends, and another takes over.
     Failing,
     /// A reason that only another version knows.
@@ -42,6 +44,7 @@ impl UnreadyReason {
             Self::Rejected => "rejected",
             Self::IsolatesBlocked => "isolates_blocked",
             Self::Draining => "draining",
+            Self::Connecting => "connecting",
             Self::Failing => "failing",
             Self::Unknown => "unknown",
         }

@@ -53,6 +53,8 @@ pub enum RegistrationState {
 #[serde(rename_all = "snake_case")]
 pub enum OffKind {
     SwitchedOff,
+    /// A connection of the host tells Inngest.
+    Connected,
     NoGeneration,
     NotCurrent,
     NoFunctions,

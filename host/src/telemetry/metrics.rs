@@ -45,6 +45,10 @@ pub struct Metrics {
     canary: Family<StateLabel, Gauge>,
     canary_runs: Family<LaneLabel, Gauge>,
     canary_failed_runs: Family<LaneLabel, Gauge>,
+    connection: Family<StateLabel, Gauge>,
+    connection_events: Family<ConnectionEventLabel, Counter>,
+    connection_in_flight: Gauge,
+    connection_replies: Gauge,
     log_lines_dropped: Counter,
     lost_threads: Gauge,
     lost_memory: Gauge,
@@ -91,6 +95,11 @@ struct StateLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LaneLabel {
     lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectionEventLabel {
+    event: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,6 +155,10 @@ impl Default for Metrics {
             canary: Family::default(),
             canary_runs: Family::default(),
             canary_failed_runs: Family::default(),
+            connection: Family::default(),
+            connection_events: Family::default(),
+            connection_in_flight: Gauge::default(),
+            connection_replies: Gauge::default(),
             log_lines_dropped: Counter::default(),
             lost_threads: Gauge::default(),
             lost_memory: Gauge::default(),
@@ -224,7 +237,7 @@ impl Metrics {
         );
         registry.register(
             "canary",
-            "1 for the state of the canary that is on, or was on last: running, held, promoted, taken_back",
+            "1 for the state of the canary that is on, or was on last: none, running, held, promoted, taken_back",
             self.canary.clone(),
         );
         registry.register(
@@ -236,6 +249,26 @@ impl Metrics {
             "canary_failed_runs",
             "Those of them that failed for good",
             self.canary_failed_runs.clone(),
+        );
+        registry.register(
+            "connection",
+            "1 for the state of the connection to Inngest: connecting, active, reconnecting, refused, paused, closed",
+            self.connection.clone(),
+        );
+        registry.register(
+            "connection_events",
+            "What happened on the connection to Inngest, by event",
+            self.connection_events.clone(),
+        );
+        registry.register(
+            "connection_calls_in_flight",
+            "Calls that hold a lease of Inngest",
+            self.connection_in_flight.clone(),
+        );
+        registry.register(
+            "connection_replies",
+            "Replies that Inngest has not acknowledged",
+            self.connection_replies.clone(),
         );
         registry.register(
             "log_lines_dropped",
@@ -302,6 +335,19 @@ impl Metrics {
         self.registration.get_or_create(&StateLabel { state }).set(1);
     }
 
+    /// Notes the state of the connection to Inngest.
+    pub fn connection_is(&self, state: &'static str, in_flight: usize, replies: usize, events: &[(&'static str, u64)]) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.connection.clear();
+        self.connection.get_or_create(&StateLabel { state }).set(1);
+        self.connection_in_flight.set(count(in_flight));
+        self.connection_replies.set(count(replies));
+        for &(event, total) in events {
+            let counter = self.connection_events.get_or_create(&ConnectionEventLabel { event });
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
+    }
+
     /// The metrics in OpenMetrics text.
     ///
     /// # Errors
@@ -330,21 +376,15 @@ impl Metrics {
         self.lost_memory.set(gauge(lost.memory));
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
-        [&self.canary_runs, &self.canary_failed_runs]
-            .iter()
-            .for_each(|family| family.clear());
+        let canary = table.canary();
+        let state = canary.as_ref().map_or("none", |canary| canary.state.as_str());
         self.canary.clear();
-        if let Some(canary) = table.canary() {
-            let state = canary.state.as_str();
-            self.canary.get_or_create(&StateLabel { state }).set(1);
-            for (lane, tally) in [
-                ("canary", canary.ended_runs.canary),
-                ("current", canary.ended_runs.current),
-            ] {
-                let label = LaneLabel { lane };
-                self.canary_runs.get_or_create(&label).set(i64::from(tally.total));
-                self.canary_failed_runs.get_or_create(&label).set(i64::from(tally.bad));
-            }
+        self.canary.get_or_create(&StateLabel { state }).set(1);
+        let ended = canary.map(|canary| canary.ended_runs).unwrap_or_default();
+        for (lane, tally) in [("canary", ended.canary), ("current", ended.current)] {
+            let label = LaneLabel { lane };
+            self.canary_runs.get_or_create(&label).set(i64::from(tally.total));
+            self.canary_failed_runs.get_or_create(&label).set(i64::from(tally.bad));
         }
         for entry in &table.view().entries {
             let state = entry.state.public().as_str();

@@ -79,7 +79,7 @@ pub use engine::{Engine, EngineRelease, LoadRequest, LoadedIsolate, Losses, Memo
 pub use isolate::{DebugSession, DrainWork, Isolate, IsolateEnd, RunningCall, Vitals};
 pub use latin1::{header_bytes, header_text};
 pub use load_error::{LoadError, LoadErrorKind};
-pub use manifest::{App, Client, Definition, Function, Manifest, Warning};
+pub use manifest::{App, Client, ConnectionOptions, Definition, Function, Manifest, Secret, Warning};
 pub use progress::{LoadProgress, LoadStage};
 pub use project::{DEFAULT_SERVE_PATH, Entry, EnvironmentDigest, EnvironmentSource, Project};
 pub use queue::{AnswerSlot, Call, CallQueue};

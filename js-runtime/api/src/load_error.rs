@@ -48,6 +48,8 @@ pub enum LoadErrorKind {
     Environment,
     /// A warning that the project does not want to live with.
     Lint,
+    /// Inngest refuses the functions.
+    Refused,
     /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
     System,
 }
@@ -66,6 +68,7 @@ impl LoadErrorKind {
             Self::Memory => "memory",
             Self::Environment => "environment",
             Self::Lint => "lint",
+            Self::Refused => "refused",
             Self::System => "system",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub struct Manifest {
     pub apps: Vec<App>,
     /// Tells whether the project has an app that answers everything.
     pub fetch: bool,
+    /// The connection to Inngest that the project's code asks for, by `connect()` of inngest/connect.
+    #[serde(skip)]
+    pub connect: Option<ConnectionOptions>,
     /// Faults that deserve attention but do not prevent serving.
     pub warnings: Vec<Warning>,
 }
@@ -49,6 +53,56 @@ pub struct Client {
     pub url: Option<String>,
     /// Tells whether its own code gives it a signing key.
     pub key: Option<bool>,
+    /// The signing key, and the one for when that is not accepted, as its own code or the environment gives them.
+    pub signing_key: Option<Secret>,
+    /// The second signing key.
+    pub signing_key_fallback: Option<Secret>,
+    /// The environment of Inngest that the client names.
+    pub env: Option<String>,
+    /// The version of the app that the client names.
+    pub app_version: Option<String>,
+    /// The version of the SDK that serves the app: `4.24.0`.
+    pub sdk: Option<String>,
+}
+
+/// The options of a connection to Inngest, as the project's code gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionOptions {
+    /// The name of the machine at Inngest.
+    pub instance_id: Option<String>,
+    /// The number of calls that the machine takes at once.
+    pub max_worker_concurrency: Option<NonZeroU32>,
+    /// The address of the gateway, in place of the one that Inngest names.
+    pub gateway_url: Option<String>,
+    /// The signing key, in place of the client's.
+    pub signing_key: Option<Secret>,
+    /// The key for when that one is not accepted.
+    pub signing_key_fallback: Option<Secret>,
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Returns the text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Secret")
+    }
 }
 
 /// An Inngest function as the SDK would register it.

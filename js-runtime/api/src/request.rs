@@ -28,6 +28,9 @@ pub struct Request {
 pub enum Target {
     /// The SDK's handler of this Inngest app (client id).
     App(String),
+    /// The SDK's handler of this app, for a call that came over the host's connection to Inngest: nobody signs it,
+    /// and it may run as long as the SDK's own connection lets it.
+    Connection(String),
     /// The project's own app.
     Fetch,
     /// The same as for this app, or as the fetch export where there is none, for a request of the host's own that

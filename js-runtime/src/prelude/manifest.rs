@@ -1,13 +1,14 @@
 //! The parts of a loaded project, and the findings in its text about them.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use deno_core::url::Url;
-use js_runtime_api::{App, Client, Definition, Function, Manifest, Warning};
+use js_runtime_api::{App, Client, ConnectionOptions, Definition, Function, Manifest, Warning};
 
 use super::findings::{DefinedFunction, Findings};
-use super::{LoadNote, ServedClient, ServedFunction, ServedProject};
+use super::{LoadNote, ServedClient, ServedConnection, ServedFunction, ServedProject};
 use crate::source::hashes::Hashes;
 use crate::source::snapshot::SourceSnapshot;
 
@@ -48,7 +49,13 @@ pub(crate) fn manifest(
         });
     }
     warnings.extend(texts.warnings(&apps));
-    Manifest { apps, fetch, warnings }
+    let connect = served.connect.map(connection);
+    Manifest {
+        apps,
+        fetch,
+        connect,
+        warnings,
+    }
 }
 
 fn warning(LoadNote { code, message, help }: LoadNote) -> Warning {
@@ -64,8 +71,35 @@ fn warning(LoadNote { code, message, help }: LoadNote) -> Warning {
     }
 }
 
-fn client(ServedClient { dev, api, url, key }: ServedClient) -> Client {
-    Client { dev, api, url, key }
+fn client(served: ServedClient) -> Client {
+    Client {
+        dev: served.dev,
+        api: served.api,
+        url: served.url,
+        key: served.key,
+        signing_key: served.signing_key,
+        signing_key_fallback: served.signing_key_fallback,
+        env: served.env,
+        app_version: served.app_version,
+        sdk: served.sdk,
+    }
+}
+
+fn connection(asked: ServedConnection) -> ConnectionOptions {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is within bounds"
+    )]
+    let limit =
+        |limit: f64| (limit.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&limit)).then_some(limit as u32);
+    ConnectionOptions {
+        instance_id: asked.instance_id,
+        max_worker_concurrency: asked.max_worker_concurrency.and_then(limit).and_then(NonZeroU32::new),
+        gateway_url: asked.gateway_url,
+        signing_key: asked.signing_key,
+        signing_key_fallback: asked.signing_key_fallback,
+    }
 }
 
 fn described(function: ServedFunction, app: &str, hashes: &mut Hashes<'_>, texts: &TextFindings) -> Function {

@@ -2,7 +2,7 @@
 //! Inngest.
 //!
 //! `prelude.ts` collects functions, builds handlers and answers calls, by `sdk.ts`, the SDK's adapter; `connect.ts`
-//! refuses workers of Inngest Connect; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk_package` has the SDK's
+//! takes workers of Inngest Connect over; `rehearsal.ts` has the SDK's code compiled. In Rust: `sdk_package` has the SDK's
 //! own modules, where they are more than a package's, and its copies · `findings` what the text of a module tells of
 //! functions and steps · `manifest` the parts of a project · `refusals` the reasons why there is nothing to serve.
 //! Nothing that reads, resolves or contains user code imports this.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use deno_core::url::Url;
 use deno_core::{JsBuffer, ToJsBuffer, v8};
-use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Target};
+use js_runtime_api::{Body, CallSubject, LoadError, Request, Response, Secret, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::own_files::PRELUDE;
@@ -31,7 +31,7 @@ const REHEARSAL: &str = "baton:rehearsal";
 /// The module that asks the project's SDK.
 const SDK: &str = "baton:sdk";
 
-/// The module that sees whether user code connects to Inngest.
+/// The module that takes over what connects to Inngest.
 const CONNECT: &str = "baton:connect";
 
 /// Tells whether a specifier names one of these modules.
@@ -70,6 +70,18 @@ pub(crate) struct ServedProject {
     pub(crate) direct: bool,
     pub(crate) notes: Vec<LoadNote>,
     pub(crate) apps: Vec<ServedApp>,
+    /// The connection to Inngest that user code asks for.
+    #[serde(default)]
+    pub(crate) connect: Option<ServedConnection>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServedConnection {
+    pub(crate) instance_id: Option<String>,
+    pub(crate) max_worker_concurrency: Option<f64>,
+    pub(crate) gateway_url: Option<String>,
+    pub(crate) signing_key: Option<Secret>,
+    pub(crate) signing_key_fallback: Option<Secret>,
 }
 
 /// A note for the load's report.
@@ -106,6 +118,16 @@ pub(crate) struct ServedClient {
     pub(crate) url: Option<String>,
     #[serde(default)]
     pub(crate) key: Option<bool>,
+    #[serde(default)]
+    pub(crate) signing_key: Option<Secret>,
+    #[serde(default)]
+    pub(crate) signing_key_fallback: Option<Secret>,
+    #[serde(default)]
+    pub(crate) env: Option<String>,
+    #[serde(default)]
+    pub(crate) app_version: Option<String>,
+    #[serde(default)]
+    pub(crate) sdk: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +170,7 @@ pub(crate) struct CallArgument {
     body: WholeBody,
     whose: CallSubject,
     app: Option<String>,
+    over_connection: bool,
     id: u64,
     peer: Option<String>,
     sync: bool,
@@ -185,8 +208,9 @@ impl CallArgument {
             url: request.url,
             headers: request.headers,
             sync: matches!(request.target, Target::Sync(_)),
+            over_connection: matches!(request.target, Target::Connection(_)),
             app: match request.target {
-                Target::App(id) => Some(id),
+                Target::App(id) | Target::Connection(id) => Some(id),
                 Target::Fetch => None,
                 Target::Sync(id) => id,
             },

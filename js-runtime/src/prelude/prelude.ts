@@ -6,7 +6,16 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { types as nodeTypes } from "node:util";
-import { connected, endLoad } from "baton:connect";
+import {
+  connected,
+  connectedForGood,
+  drainConnections,
+  endConnections,
+  endLoad,
+  handedOver,
+  options as connectOptions,
+  takeConnections,
+} from "baton:connect";
 import "baton:fetch";
 import "baton:hooks";
 import { type Call, raise, runFor } from "baton:host";
@@ -32,6 +41,9 @@ interface InngestClient {
   mode?: string | { isDev: boolean; explicitDevUrl?: URL };
   apiBaseUrl?: string;
   signingKey?: string;
+  signingKeyFallback?: string;
+  env?: string | null;
+  appVersion?: string;
 }
 
 interface InngestFunction {
@@ -55,6 +67,8 @@ interface IncomingCall extends SdkRequest {
   whose: Call;
   /** The Inngest app that is called; null for the app of the entry file. */
   app: string | null;
+  /** It came over the host's connection to Inngest. */
+  over_connection: boolean;
   /** Its number at the host. */
   id: number;
   /** The address of the caller: `127.0.0.1:4711`. */
@@ -102,7 +116,15 @@ const evaluated = new Map<string, object>();
 const configured = new Map<InngestFunction, FunctionConfig[]>();
 const collected = new Map<InngestFunction, string>();
 const apps = new Map<string, SdkHandler>();
+/** The handlers for calls over the host's connection to Inngest, each made for the first of them. */
+const connectedApps = new Map<string, () => SdkHandler>();
+/** The time for which the SDK lets a run go on within one call over a connection, in milliseconds (`DefaultMaxRuntime`). */
+const CONNECTED_RUNTIME = 300_000;
 let isEntry = false;
+/** The entry file. */
+let entry: string | undefined;
+/** The exports of the entry file; undefined for a file that goes on until its connection ends. */
+let exportsOfEntry: any;
 /** Bodies that the SDK streams, by the call's number. */
 const streamed = new Map<number, ReadableStreamDefaultReader<Uint8Array>>();
 /** The answer of the SDK when it streams (`createStream` in its handler). */
@@ -120,7 +142,9 @@ const supersession = Promise.withResolvers<void>();
 
 /** Makes ready for packages that are evaluated before the modules that will import them. */
 export async function beginAhead(isEntry: boolean): Promise<void> {
-  if (isEntry) await takeListeners();
+  if (!isEntry) return;
+  takeConnections();
+  await takeListeners();
 }
 
 /** Evaluates a package before the load. */
@@ -147,11 +171,22 @@ export async function evaluate(url: string): Promise<void> {
 /** Imports modules and keeps what they export for `serve`. */
 export async function importModules(urls: string[]): Promise<void> {
   for (const url of urls) {
-    const exports = evaluated.get(url) ?? (await Promise.race([import(url), connected.promise]));
+    const exports = evaluated.get(url) ?? (await imported(url));
+    // A module that has connected may wait for the end of its connection.
+    if (!exports) continue;
+    exportsOfEntry = exports;
     for (const fn of functionsOf(exports)) {
       if (!collected.has(fn)) collected.set(fn, url);
     }
   }
+}
+
+/** Returns the exports of a module; undefined for one that has connected and goes on until its connection ends. */
+async function imported(url: string): Promise<any> {
+  const module = import(url);
+  const exports = await Promise.race([module, isEntry ? connectedForGood() : connected.promise]);
+  if (!exports) module.catch((error) => reportError(error));
+  return exports;
 }
 
 /**
@@ -200,9 +235,11 @@ function valuesOf(value: object): unknown[] {
 /** Imports an entry file: it exports an app, or has one listen, or exports Inngest functions. */
 export async function importEntry([url]: [string]): Promise<void> {
   isEntry = true;
+  takeConnections();
   await takeListeners();
+  entry = url;
   await importModules([url]);
-  const app = await exported(await import(url));
+  const app = exportsOfEntry && (await exported(exportsOfEntry));
   if (app && !isServed()) serveFetch(app);
 }
 
@@ -276,7 +313,10 @@ export async function serve({ path, retries, copies }: { path: string; retries: 
   }
   endLoad();
   listenForReal();
-  if (isServed()) return { fetch: true, direct: isDirect(), notes, apps: await introspect(path) };
+  for (const { functions } of handedOver) {
+    for (const fn of functions) if (isInngestFunction(fn) && !collected.has(fn)) collected.set(fn, entry!);
+  }
+  if (isServed() && handedOver.length === 0) return { fetch: true, direct: isDirect(), notes, apps: await introspect(path) };
 
   if (copies.length > 0) shareContexts();
   const byClient = Map.groupBy(collected.keys(), (fn) => fn.client.id);
@@ -290,11 +330,39 @@ export async function serve({ path, retries, copies }: { path: string; retries: 
     const path = byClient.size > 1 ? process.env.INNGEST_SERVE_PATH : undefined;
     const options = { client, functions, servePath: path && `${path}/${id}` };
     apps.set(id, handlerOf(sdk.InngestCommHandler, options));
-    described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)), client: told(client) });
+    connectedApps.set(id, handlerOverConnection(sdk, client, functions));
+    described.push({ id, functions: functions.flatMap((fn) => describe(fn, id)), client: told(client, sdk) });
   }
   evaluated.clear();
   configured.clear();
-  return { fetch: false, direct: true, notes, apps: described };
+  const connect = handedOver.length > 0 ? connection() : null;
+  return { fetch: isServed(), direct: !isServed() || isDirect(), notes, apps: described, connect };
+}
+
+/** Returns the options of the connection that user code asks for. */
+function connection() {
+  const { instanceId, maxWorkerConcurrency, gatewayUrl, signingKey, signingKeyFallback } = connectOptions ?? {};
+  return {
+    instance_id: instanceId ?? null,
+    max_worker_concurrency: maxWorkerConcurrency ?? null,
+    gateway_url: gatewayUrl ?? null,
+    signing_key: signingKey ?? null,
+    signing_key_fallback: signingKeyFallback ?? null,
+  };
+}
+
+/** The handler that the SDK's own `connect` would make. */
+function handlerOverConnection(sdk: any, client: InngestClient, functions: InngestFunction[]): () => SdkHandler {
+  const options = {
+    client,
+    functions,
+    frameworkName: "connect",
+    // The connection vouches for its calls.
+    skipSignatureValidation: true,
+    defaultMaxRuntime: CONNECTED_RUNTIME,
+  };
+  let handler: SdkHandler | undefined;
+  return () => (handler ??= handlerOf(sdk.InngestCommHandler, options));
 }
 
 /** A copy of the SDK in the project. */
@@ -351,8 +419,8 @@ export function call(incoming: IncomingCall): Promise<Answer> {
   return incoming.sync ? register(run) : runFor(incoming.whose, run);
 }
 
-async function askSdk(app: string, request: SdkRequest): Promise<Answer> {
-  const handler = apps.get(app);
+async function askSdk(app: string, request: IncomingCall): Promise<Answer> {
+  const handler = request.over_connection ? connectedApps.get(app)?.() : apps.get(app);
   if (!handler) throw new Error(`no handler for ${app}`);
   return await handler(request);
 }
@@ -435,6 +503,7 @@ class DrainingEvent extends Event {
 export async function drain(): Promise<void> {
   superseded = true;
   supersession.resolve();
+  drainConnections();
   globalThis.dispatchEvent(new DrainingEvent());
   const { awaited } = DrainingEvent;
   // One may lead to another.
@@ -450,6 +519,7 @@ export async function drain(): Promise<void> {
  * tells so itself, by `process.exit`, or by leaving nothing to run.
  */
 export async function leave(): Promise<void> {
+  endConnections();
   const returned = raise("SIGTERM") ?? raise("SIGINT") ?? [];
   const isPromise = (value: unknown) => typeof (value as PromiseLike<unknown> | undefined)?.then === "function";
   if (!returned.every(isPromise)) returned.push(new Promise(() => {}));
@@ -491,12 +561,22 @@ function configs(fn: InngestFunction, app: string) {
   return fn.getConfig({ baseUrl: new URL("http://localhost/api/inngest"), appPrefix: app });
 }
 
-/** The place and the manner in which a client registers. */
-function told({ mode, apiBaseUrl, signingKey }: InngestClient) {
+/** The place and the manner in which a client registers, and the version of its SDK. */
+function told(client: InngestClient, sdk: { version?: string }) {
+  const { mode, apiBaseUrl, signingKey } = client;
   const dev = typeof mode === "string" ? mode === "dev" : mode?.isDev;
   const key = Boolean(signingKey ?? process.env.INNGEST_SIGNING_KEY);
   const explicit = typeof mode === "object" ? mode.explicitDevUrl?.href : undefined;
-  return { dev: dev ?? null, api: explicit ?? apiBaseUrl ?? (dev ? DEV_SERVER : CLOUD), key };
+  return {
+    dev: dev ?? null,
+    api: explicit ?? apiBaseUrl ?? (dev ? DEV_SERVER : CLOUD),
+    key,
+    signing_key: signingKey ?? null,
+    signing_key_fallback: client.signingKeyFallback ?? null,
+    env: client.env ?? null,
+    app_version: client.appVersion ?? null,
+    sdk: sdk.version ?? null,
+  };
 }
 
 function summary({ id, name, triggers, steps, ...config }: FunctionConfig) {

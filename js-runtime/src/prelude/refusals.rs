@@ -12,9 +12,8 @@ use crate::source::snapshot::SourceSnapshot;
 /// The error that the prelude throws where user code calls `connect()` of inngest/connect while it is loaded.
 const CONNECTS: &str = "a worker of Inngest Connect";
 
-const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting them (`export { hello }`), or an app: \
-    `export default { fetch: serve({ client: inngest, functions }) }` with `serve` of inngest/edge. Run the worker with \
-    Node until then.";
+const INSTEAD_OF_CONNECTING: &str = "Export the functions instead of connecting them (`export { hello }`), and have the \
+    host connect: `baton dev --connect`. Or name the file that connects: `baton dev src/worker.ts`.";
 
 /// Returns the error of user code that connects while it is loaded; `None` for any other error.
 pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) -> Option<LoadError> {
@@ -24,7 +23,7 @@ pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) 
     let found = diagnostics::from_js_error(error, LoadErrorKind::NoFunctions, module, sources);
     Some(LoadError {
         message: format!(
-            "this is {CONNECTS} (`connect()` of inngest/connect), which is not served: Inngest calls functions here by HTTP"
+            "this is {CONNECTS} (`connect()` of inngest/connect) in a folder of functions, whose modules connect nothing"
         ),
         help: Some(INSTEAD_OF_CONNECTING.to_owned()),
         ..found

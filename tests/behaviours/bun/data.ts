@@ -39,7 +39,7 @@ empty:
     YAML.parse("---\na: 1\n...\n"),
   ],
   "yaml keys": () => YAML.parse("1: one\ntrue: yes\n'a b': c\n? x\n: y\n"),
-  "yaml that is none": () => [refused(() => YAML.parse("a: [")), refused(() => YAML.parse("a: b: c"))],
+  "malformed yaml": () => [refused(() => YAML.parse("a: [")), refused(() => YAML.parse("a: b: c"))],
   "yaml tags": () => YAML.parse("[!!str 1, !!int '2', !!float 3, !!bool 'true']"),
   "yaml written": () => YAML.stringify({ a: 1, b: [1, "two", null, true], c: { d: "e" }, e: {}, f: [] }),
   "yaml written, indented": () =>
@@ -99,7 +99,7 @@ name = "one"
 [[items]]
 name = "two"
 `),
-  "toml that is none": () => refused(() => TOML.parse("a = ")),
+  "malformed toml": () => refused(() => TOML.parse("a = ")),
   "semver satisfies": () =>
     [
       ["1.2.3", "^1.0.0"],
@@ -179,7 +179,7 @@ name = "two"
       await password.verify("other", hashed),
     ];
   },
-  "passwords at once": () => {
+  "passwords, synchronously": () => {
     const hashed = password.hashSync("secret", { algorithm: "argon2d", memoryCost: 256, timeCost: 2 });
     const bcrypt = password.hashSync("x".repeat(100), { algorithm: "bcrypt", cost: 4 });
     return [

@@ -13,13 +13,13 @@ export default {
     const file = Bun.file(path(folder, "a.json"));
     return [await file.json(), file.type];
   },
-  "json that is none": async (folder) => {
+  "malformed json": async (folder) => {
     await Bun.write(path(folder, "b.json"), "{");
     return Bun.file(path(folder, "b.json"))
       .json()
       .catch((error) => error.name);
   },
-  "a file that is not there": async (folder) => {
+  "a missing file": async (folder) => {
     const file = Bun.file(path(folder, "nope"));
     return [file.size, await file.exists(), file.type, await file.text().catch((error) => [error.code, error.message])];
   },
@@ -76,9 +76,9 @@ export default {
     await Bun.write(path(folder, "x/y/z.txt"), "deep");
     return Bun.file(path(folder, "x/y/z.txt")).text();
   },
-  "folders are not made when not wanted": async (folder) =>
+  "createPath: false makes no folders": async (folder) =>
     Bun.write(path(folder, "q/y/z.txt"), "deep", { createPath: false }).catch((error) => error.code),
-  "what was longer is cut": async (folder) => {
+  "a longer file is cut": async (folder) => {
     await Bun.write(path(folder, "cut"), "long text");
     await Bun.write(path(folder, "cut"), "short");
     return Bun.file(path(folder, "cut")).text();
@@ -148,7 +148,7 @@ export default {
     const blob = new Blob(["a", new Uint8Array([98])]);
     return [await Bun.write(path(folder, "arr"), blob), await Bun.file(path(folder, "arr")).text()];
   },
-  "nothing can not be written": async (folder) =>
+  "undefined cannot be written": async (folder) =>
     Bun.write(path(folder, "n"), undefined as any).then(
       () => "written",
       (error) => error.name,

@@ -21,7 +21,7 @@ export default {
     Object.keys(namespace)
       .filter((name) => name !== "default")
       .sort(),
-  "a name that nobody has": () => [(Bun as any).unheardOf, "unheardOf" in Bun, "file" in Bun],
+  "an unknown name": () => [(Bun as any).unheardOf, "unheardOf" in Bun, "file" in Bun],
   sleep: async () => {
     const began = performance.now();
     await Bun.sleep(30);
@@ -192,5 +192,5 @@ export default {
   },
   "the source of this file": () => readFileSync((import.meta as any).path, "utf8").includes("bun"),
   inspect: () => [Bun.inspect({ a: 1, b: [1, "x"] }), Bun.inspect("x"), Bun.inspect(new Map([[1, 2]]))],
-  "a part that is not there": () => refused(() => (Bun as any).redis),
+  "a function that Baton lacks": () => refused(() => (Bun as any).redis),
 };

@@ -88,9 +88,9 @@ export default {
     await sh("pwd", { cwd: folder }).stdout.text(),
     await sh("echo $A-$B", { env: { PATH: process.env.PATH, A: "a" } }).stdout.text(),
   ],
-  "the name that a command has": async () =>
+  "argv0": async () =>
     (await Bun.spawn(["sh", "-c", "echo $0"], { argv0: "named" }).stdout.text()).trim(),
-  "a command that is not there": () => {
+  "a missing command": () => {
     try {
       Bun.spawn(["no-such-command-at-all"]);
     } catch (error) {
@@ -104,18 +104,18 @@ export default {
       return error.name;
     }
   },
-  "a folder that is not there": () => {
+  "a missing folder": () => {
     try {
       Bun.spawn(["true"], { cwd: "/nonexistent" });
     } catch (error) {
       return error.code;
     }
   },
-  "who is told of the end": async () =>
+  "onExit gets the exit code": async () =>
     new Promise((told) => {
       sh("exit 5", { onExit: (child, code, signal, error) => told([typeof child.pid, code, signal, error]) });
     }),
-  "who is told of a signal": async () =>
+  "onExit gets the signal": async () =>
     new Promise((told) => {
       sh("kill -9 $$", { onExit: (_, code, signal) => told([code, signal]) });
     }),
@@ -147,38 +147,38 @@ export default {
     }
     return child.killed;
   },
-  "at once": () => {
+  "spawnSync": () => {
     const { stdout, stderr, exitCode, success } = Bun.spawnSync(["sh", "-c", "echo out; echo err >&2; exit 2"], {
       stderr: "pipe",
     });
     return [stdout.toString(), stderr.toString(), exitCode, success];
   },
-  "at once, well": () => {
+  "spawnSync that succeeds": () => {
     const { stdout, exitCode, success } = Bun.spawnSync(["echo", "well"]);
     return [stdout.toString(), exitCode, success];
   },
-  "at once, with input": () => Bun.spawnSync(["cat"], { stdin: new TextEncoder().encode("input") }).stdout.toString(),
-  "at once, with options": (folder) => Bun.spawnSync({ cmd: ["pwd"], cwd: folder }).stdout.toString(),
-  "at once, by a signal": () => {
+  "spawnSync with input": () => Bun.spawnSync(["cat"], { stdin: new TextEncoder().encode("input") }).stdout.toString(),
+  "spawnSync with options": (folder) => Bun.spawnSync({ cmd: ["pwd"], cwd: folder }).stdout.toString(),
+  "spawnSync that a signal ends": () => {
     const { exitCode, signalCode, success } = Bun.spawnSync(["sh", "-c", "kill -9 $$"]);
     return [exitCode, signalCode, success];
   },
-  "at once, too late": () => {
+  "spawnSync with a timeout": () => {
     const { success, exitedDueToTimeout } = Bun.spawnSync(["sleep", "60"], { timeout: 100 });
     return [success, exitedDueToTimeout];
   },
-  "at once, what is not there": () => {
+  "spawnSync of a missing command": () => {
     try {
       Bun.spawnSync(["no-such-command-at-all"]);
     } catch (error) {
       return error.code;
     }
   },
-  "at once, into a file": async (folder) => {
+  "spawnSync into a file": async (folder) => {
     const { stdout } = Bun.spawnSync(["echo", "kept"], { stdout: Bun.file(`${folder}/kept`) });
     return [stdout ?? "none", await Bun.file(`${folder}/kept`).text()];
   },
-  "where commands are": (folder) => [
+  "Bun.which": (folder) => [
     Bun.which("sh", { PATH: "/bin" }),
     Bun.which("no-such-command-at-all"),
     Bun.which("sh", { PATH: folder }),

@@ -14,14 +14,14 @@ export default {
     crypto.hash?.("sha1", "x"),
     crypto.createHash("shake128", { outputLength: 4 }).update("x").digest("hex"),
   ],
-  "createHash of nothing known": () => {
+  "createHash of an unknown algorithm": () => {
     try {
       crypto.createHash("nonsense");
     } catch (error) {
       return error.name;
     }
   },
-  "a hash is finished once": () => {
+  "a hash can be finished only once": () => {
     const hash = crypto.createHash("sha1");
     hash.digest();
     try {
@@ -38,7 +38,7 @@ export default {
       crypto.timingSafeEqual(sign("x"), sign("y")),
     ];
   },
-  "timingSafeEqual of other lengths": () => {
+  "timingSafeEqual of two lengths": () => {
     try {
       crypto.timingSafeEqual(Buffer.alloc(1), Buffer.alloc(2));
     } catch (error) {
@@ -123,7 +123,7 @@ export default {
       typeof zlib.zstdCompressSync,
     ];
   },
-  "zlib of what is none": () => {
+  "zlib of bytes that are not compressed": () => {
     try {
       zlib.gunzipSync(Buffer.from("no"));
     } catch (error) {

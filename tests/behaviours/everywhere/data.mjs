@@ -12,7 +12,7 @@ export default {
       encoding,
       Buffer.from("héllo").toString(encoding),
     ]),
-  "Buffer: from what is malformed": () => [
+  "Buffer: from malformed texts": () => [
     Buffer.from("abc", "hex"),
     Buffer.from("zz", "hex"),
     Buffer.from("a-_=", "base64"),
@@ -38,7 +38,7 @@ export default {
       buffer.swap16 !== undefined,
     ];
   },
-  "Buffer: outside of its range": () => {
+  "Buffer: an offset out of range": () => {
     try {
       Buffer.alloc(1).writeUInt32LE(1);
     } catch (error) {
@@ -97,7 +97,7 @@ export default {
       JSON.stringify(url),
     ];
   },
-  "URL that is none": () => {
+  "malformed URL": () => {
     try {
       new URL("nope");
     } catch (error) {
@@ -178,7 +178,7 @@ export default {
     JSON.stringify({ a: [1, { b: 2 }] }, null, 2),
     JSON.parse('{"a":1}', (key, value) => (key === "a" ? 2 : value)),
   ],
-  "JSON that is none": () => {
+  "malformed JSON": () => {
     try {
       JSON.parse("{a");
     } catch (error) {

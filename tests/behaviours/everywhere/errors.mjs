@@ -83,7 +83,7 @@ export default {
       String(error),
     ];
   },
-  "what a wrong call says": () =>
+  "messages of wrong calls": () =>
     [
       () => null.x,
       () => undefined.f(),
@@ -106,7 +106,7 @@ export default {
         return [error.name, error.message];
       }
     }),
-  "kinds of Node's errors": async () => {
+  "classes and codes of Node's errors": async () => {
     const said = [];
     const { readFile } = await import("node:fs/promises");
     for (const act of [

@@ -17,11 +17,11 @@ export default {
     await promises.appendFile(file, " two");
     return [await promises.readFile(file, "utf8"), fs.readFileSync(file), (await promises.stat(file)).size];
   },
-  "a file that is not there": async (folder) =>
+  "a missing file": async (folder) =>
     promises
       .readFile(join(folder, "nope"))
       .catch((error) => [error.code, error.errno, error.syscall, error.path, error.message]),
-  "a file that is not there, at once": (folder) => {
+  "a missing file, synchronously": (folder) => {
     try {
       fs.readFileSync(join(folder, "nope"));
     } catch (error) {
@@ -131,7 +131,7 @@ export default {
       require("fs") === fs,
     ];
   },
-  "require of what is not there": () => {
+  "require of a missing package": () => {
     try {
       require("no-such-package");
     } catch (error) {
@@ -152,8 +152,8 @@ export default {
     fs.writeFileSync(join(folder, "g.json"), '{"g":1}');
     return (await import(join(folder, "g.json"), { with: { type: "json" } })).default;
   },
-  "import of what is not there": async () => import("./no-such-file.mjs").catch((error) => [error.name, error.code]),
-  "import of what throws": async (folder) => {
+  "import of a missing file": async () => import("./no-such-file.mjs").catch((error) => [error.name, error.code]),
+  "import of a file that throws": async (folder) => {
     fs.writeFileSync(join(folder, "h.mjs"), 'throw new RangeError("while it loads");');
     const first = await import(join(folder, "h.mjs")).catch((error) => error);
     const second = await import(join(folder, "h.mjs")).catch((error) => error);
@@ -173,7 +173,7 @@ export default {
     );
     return new Promise((done) => worker.on("message", done).on("error", (error) => done(error.message)));
   },
-  "workers that have done their work": async () => {
+  "workers that have ended": async () => {
     if (!isMainThread) return "in a worker";
     const shared = new SharedArrayBuffer(4);
     const ended = [

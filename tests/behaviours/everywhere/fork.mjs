@@ -1,4 +1,4 @@
-// `child_process.fork` with its options, and what passes over its channel.
+// `child_process.fork`: its options, and the messages on its channel.
 
 import { fork } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -39,7 +39,7 @@ const RICH = () => ({ map: new Map([[1, { a: 2n }]]), set: new Set(["x"]), date:
 
 export default {
   "a message there and back": (folder) => forked(folder, {}, (child) => answer(child, { ask: "echo", value: { a: [1, null, "ü"] } })),
-  "a message: what JSON makes of values": (folder) =>
+  "a message: values as JSON": (folder) =>
     forked(folder, {}, (child) => answer(child, { ask: "echo", value: { date: new Date(0), map: new Map([[1, 2]]), missing: undefined, nan: NaN } })),
   "a message: large": (folder) =>
     forked(folder, {}, async (child) => (await answer(child, { ask: "echo", value: "ü".repeat(500_000) })).length),
@@ -133,14 +133,14 @@ export default {
       await told;
       return child.connected;
     }),
-  "disconnected: a message then": (folder) =>
+  "disconnected: a message after that": (folder) =>
     forked(folder, {}, async (child) => {
       child.disconnect();
       return new Promise((resolve) => child.send({ ask: "echo" }, (error) => resolve(error?.code)));
     }),
   "a message: a callback once it is sent": (folder) =>
     forked(folder, {}, (child) => new Promise((resolve) => child.send({ ask: "echo", value: 1 }, (error) => resolve(error)))),
-  "a module that is not there": (folder) => {
+  "a missing module": (folder) => {
     const child = fork(join(folder, "missing.cjs"), { silent: true });
     return new Promise((resolve) => child.once("exit", (code) => resolve(code)));
   },
@@ -150,7 +150,7 @@ export default {
       process.kill(-child.pid, "SIGKILL");
       return ended;
     }),
-  "what fork refuses": (folder) =>
+  "arguments that fork refuses": (folder) =>
     [() => fork(1), () => fork(join(folder, "x"), "no list"), () => fork(join(folder, "x"), { serialization: "other" })].map((act) => {
       try {
         return act().kill();

@@ -1,4 +1,4 @@
-// Async contexts: `AsyncLocalStorage`, `AsyncResource`, `createHook`, and what managers of contexts build on them.
+// Async contexts: `AsyncLocalStorage`, `AsyncResource`, `createHook`, and libraries on top of them.
 
 import hooks, {
   AsyncLocalStorage,
@@ -50,7 +50,7 @@ export default {
       return seen;
     });
   },
-  "AsyncLocalStorage: at once": async () => {
+  "AsyncLocalStorage: two at a time": async () => {
     const storage = new AsyncLocalStorage();
     const both = await Promise.all(["a", "b"].map((name) => storage.run(name, async () => (await delay(1), storage.getStore()))));
     return [both, storage.getStore()];
@@ -153,7 +153,7 @@ export default {
     hook.disable();
     return seen;
   },
-  "createHook: a promise's turn": async () => {
+  "createHook: callbacks of promises": async () => {
     const seen = [];
     const promises = new Set();
     const hook = createHook({
@@ -165,7 +165,7 @@ export default {
     hook.disable();
     return [seen.includes("before"), seen.includes("resolve")];
   },
-  "executionAsyncId: by its name, in a promise's turn": async () => {
+  "executionAsyncId imported by name, in the callback of a promise": async () => {
     const hook = createHook({ init() {} }).enable();
     await null;
     const same = executionAsyncId() === hooks.executionAsyncId() && executionAsyncId() !== 0;

@@ -117,7 +117,7 @@ export default {
       error.signal,
       error.cmd,
     ]),
-  "a child: not there": async () =>
+  "a child: a missing program": async () =>
     run("no-such-command-at-all").catch((error) => [error.code, error.syscall, error.path]),
   "a child: a signal": async () => {
     const child = children.spawn("sleep", ["60"]);
@@ -152,7 +152,7 @@ export default {
     });
     return [status, stdout, stderr, signal, error];
   },
-  "spawnSync of nothing": () => {
+  "spawnSync of a missing program": () => {
     const { error, status } = children.spawnSync("no-such-command-at-all");
     return [error.code, status];
   },

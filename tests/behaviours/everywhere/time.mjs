@@ -1,4 +1,4 @@
-// The order of things, timers, asynchronous context.
+// The order of callbacks, timers, asynchronous contexts.
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { EventEmitter, on, once } from "node:events";
@@ -41,7 +41,7 @@ export default {
       date.toLocaleDateString("en-US"),
       date.toLocaleTimeString("en-GB", { timeZoneName: "short" }),
     ]),
-  "process.env.TZ: Intl.DateTimeFormat stays what it is": () =>
+  "process.env.TZ: Intl.DateTimeFormat stays a class": () =>
     inZones(["Asia/Tokyo"], () => {
       class Own extends Intl.DateTimeFormat {}
       return [
@@ -53,12 +53,12 @@ export default {
         Object.keys(Intl),
       ];
     }),
-  "process.env.TZ: zones that are written otherwise": () =>
+  "process.env.TZ: other spellings of zones": () =>
     inZones([":Asia/Tokyo", "EST5EDT", "JST-9", "GMT+3", "", "No/Zone"], (date) => [
       date.getHours(),
       date.getTimezoneOffset(),
     ]),
-  "process.env.TZ: deleted, and begun again": () => {
+  "process.env.TZ: deleted and set again": () => {
     const before = new Date(0).getTimezoneOffset();
     const [first] = inZones(["Asia/Tokyo"], (date) => date.getTimezoneOffset());
     const [second] = inZones(["Asia/Tokyo"], () => new Date(0).toLocaleTimeString("en-GB"));
@@ -123,7 +123,7 @@ export default {
     await new Promise((done) => setTimeout(done, 0));
     return said;
   },
-  "ten timers of 0 in turn, before thirty immediates": async () => {
+  "ten timers of 0 ms, one after the other, end before thirty immediates": async () => {
     const after = async (count, turn) => {
       for (let n = 0; n < count; n += 1) await new Promise(turn);
       return count === 10;
@@ -292,7 +292,7 @@ export default {
       typeof PerformanceObserver,
     ];
   },
-  "queueMicrotask wants a function": () => {
+  "queueMicrotask refuses what is not a function": () => {
     try {
       queueMicrotask("x");
     } catch (error) {

@@ -36,7 +36,7 @@ export default {
     headers.append("set-cookie", "b=2");
     return [[...headers], headers.get("B"), headers.has("A"), headers.getSetCookie()];
   },
-  "Headers that are none": () => {
+  "malformed Headers": () => {
     try {
       new Headers({ "a b": "x" });
     } catch (error) {
@@ -73,7 +73,7 @@ export default {
     await response.text();
     return response.text().catch((error) => error.name);
   },
-  "Response: a status that is none": () => {
+  "Response: an invalid status": () => {
     try {
       new Response("", { status: 99 });
     } catch (error) {
@@ -100,7 +100,7 @@ export default {
       (await blob.bytes?.())?.length,
     ];
   },
-  "fetch: a round": async () =>
+  "fetch: a request and its answer": async () =>
     served(
       async (request, response) => {
         const body = await bodyOf(request);
@@ -133,7 +133,7 @@ export default {
       () => {},
       async (url) => fetch(url, { signal: AbortSignal.timeout(30) }).catch((error) => error.name),
     ),
-  "fetch: nobody listens": async () =>
+  "fetch: a closed port": async () =>
     fetch("http://127.0.0.1:1").catch((error) => [error.name, error.cause?.code ?? error.code]),
   "fetch: a stream of chunks": async () =>
     served(

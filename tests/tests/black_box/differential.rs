@@ -88,9 +88,9 @@ acts! {
         "Checkpoints of a stale dispatch",
     ];
     errors_are_as_under_node: ["Errors"];
-    data_is_as_under_node: ["Data", "What the runtime answers"];
+    data_is_as_under_node: ["Data", "Functions of the runtime"];
     the_test_engine_is_as_under_node: ["The SDK's test engine, inside a function"];
     registrations_are_as_under_node: ["Configuration and registration", "Several apps"];
-    requests_are_answered_as_under_node: ["Requests", "A planned step that is not there", "Streaming is asked for"];
+    requests_are_answered_as_under_node: ["Requests", "A planned step that is missing", "A caller that asks for streaming"];
     signatures_are_as_under_node: ["Cloud mode, signed", "Cloud mode without a key"];
 }

@@ -23,6 +23,7 @@ mod children;
 mod cli;
 mod compat;
 mod completions;
+mod connect;
 mod connect_stand_in;
 mod connections;
 mod dashboard;

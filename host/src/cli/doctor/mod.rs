@@ -7,6 +7,7 @@
 
 mod check;
 mod code;
+mod connect_check;
 mod here;
 mod inngest;
 mod service;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 use self::check::{Check, Finding};
 use super::client;
+use crate::config::ConnectRule;
 use crate::life::{Mode, Plan, ServeArgs, ServeError, plan as plan_of};
 use crate::status::{RegistrationStatus, Status};
 
@@ -128,6 +130,10 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
         }
     };
     checks.push(here::keys(sources.as_ref(), &registration, host.as_ref()));
+    if plan.connects == ConnectRule::Always || host.as_ref().is_some_and(|host| host.connection.is_some()) {
+        checks.push(connect_check::look(host.as_ref()));
+        return checks;
+    }
     let asked = match &host {
         // A new registration would take the app from the host that has it.
         Some(_) if registration.holder.is_some() => registration,

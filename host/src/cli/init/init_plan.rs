@@ -90,7 +90,6 @@ pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitP
         }
     };
     add("package.json", package_json(package, around.binary));
-    let types_are_there = manifest.is_none() || has("@types/node");
     // A tsconfig.json that Next.js has not made turns a project of it into another one.
     if !is_next {
         add("tsconfig.json", TSCONFIG.to_owned());
@@ -116,27 +115,34 @@ pub(super) fn plan(around: &Surroundings, answers: &InitAnswers) -> Result<InitP
     }
 
     let is_new = |path: &str| files.iter().any(|file| file.path == path);
-    let mut dev = Vec::new();
+    let mut notes = notes(around);
     if is_new("tsconfig.json") && !is_new("package.json") {
-        dev.extend((!has("typescript")).then_some("typescript"));
-        dev.extend((!types_are_there).then_some("@types/node"));
+        let types = ["typescript", "@types/node"]
+            .into_iter()
+            .filter(|package| !has(package));
+        let types: Vec<&str> = types.collect();
+        if !types.is_empty() {
+            let add = answers.manager.add_for_development(&types);
+            notes.push(format!(
+                "editors and `tsc` read tsconfig.json; for them run `{add}`. Functions run without."
+            ));
+        }
     }
-    if around.binary == ProgramOrigin::Npm && !is_new("package.json") {
-        dev.extend((!has(NPM_PACKAGE)).then_some(NPM_PACKAGE));
-    }
+    let is_lacking = around.binary == ProgramOrigin::Npm && !is_new("package.json") && !has(NPM_PACKAGE);
+    let own = is_lacking.then_some(NPM_PACKAGE);
     let needed = if is_new("package.json") || has("inngest") {
         None
     } else {
         Some("inngest")
     };
     Ok(InitPlan {
-        install: install(answers.manager, needed, &dev),
+        install: install(answers.manager, needed, own),
         serve: match around.binary {
             ProgramOrigin::Installed => "baton dev".to_owned(),
             ProgramOrigin::Npm => answers.manager.run("baton dev"),
         },
         kept: around.files.clone(),
-        notes: notes(around),
+        notes,
         files,
     })
 }
@@ -209,10 +215,11 @@ fn hello(range: Option<&str>) -> &'static str {
     }
 }
 
-fn install(manager: PackageManager, needed: Option<&str>, dev: &[&str]) -> String {
+/// Returns the command that installs the packages without which nothing is served: those of functions, and the program.
+fn install(manager: PackageManager, needed: Option<&str>, program: Option<&str>) -> String {
     let needed = needed.map(|package| manager.add(&[package]));
-    let dev = (!dev.is_empty()).then(|| manager.add_for_development(dev));
-    let commands: Vec<String> = needed.into_iter().chain(dev).collect();
+    let program = program.map(|package| manager.add_for_development(&[package]));
+    let commands: Vec<String> = needed.into_iter().chain(program).collect();
     if commands.is_empty() {
         manager.install()
     } else {
@@ -358,14 +365,16 @@ mod tests {
     fn a_project_that_lacks_the_packages_is_told_to_add_them() {
         let mut around = project(&json!({"name": "@acme/shop"}));
         let plan = planned(&around);
-        assert_eq!(
-            plan.install,
-            "npm install inngest && npm install -D typescript @types/node"
+        assert_eq!(plan.install, "npm install inngest");
+        assert!(
+            plan.notes[0].contains("`npm install -D typescript @types/node`"),
+            "{plan:?}"
         );
         assert!(text(&plan, "functions/client.ts").contains(r#"id: "shop""#));
         around.files.push("tsconfig.json");
         around.signs.agent = Some("bun/1.3.0".to_owned());
-        assert_eq!(planned(&around).install, "bun add inngest");
+        let plan = planned(&around);
+        assert_eq!((&*plan.install, plan.notes.len()), ("bun add inngest", 0));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
     let usual = InitAnswers::usual(around);
     let name = match &around.manifest {
         Some(_) => usual.name,
-        None => until_understood("Name of the package", &usual.name, |text| {
+        None => until_understood(&format!("Name of the package [{}]", usual.name), &usual.name, |text| {
             match package_name::fault(text) {
                 None => Ok(text.to_owned()),
                 Some(fault) => Err(format!("npm does not take this name: {fault}")),
@@ -36,8 +36,9 @@ pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
     };
     let is_open = around.signs.told().is_none() && around.signs.installed.len() > 1;
     let manager = if is_open {
-        let question = format!("Package manager ({})", programs(&around.signs.installed));
-        until_understood(&question, usual.manager.program(), |text| {
+        let program = usual.manager.program();
+        let question = format!("Package manager ({}) [{program}]", programs(&around.signs.installed));
+        until_understood(&question, program, |text| {
             PackageManager::from_str(text, true).map_err(|_| "answer npm, pnpm, yarn or bun".to_owned())
         })?
     } else {
@@ -48,7 +49,7 @@ pub(super) fn ask(around: &Surroundings) -> Result<InitAnswers, InitError> {
 
 /// Asks a question whose usual answer is yes.
 pub(super) fn agrees(question: &str) -> Result<bool, InitError> {
-    until_understood(&format!("{question} Y/n"), "y", |text| match &*text.to_lowercase() {
+    until_understood(&format!("{question} [Y/n]"), "y", |text| match &*text.to_lowercase() {
         "y" | "yes" => Ok(true),
         "n" | "no" => Ok(false),
         _ => Err("answer yes or no".to_owned()),
@@ -60,9 +61,10 @@ fn programs(managers: &[PackageManager]) -> String {
     programs.join(", ")
 }
 
+/// Asks until an answer is understood; an empty line is the usual answer.
 fn until_understood<T>(question: &str, usual: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T, InitError> {
     for _ in 0..TRIES {
-        eprint!("{question} [{usual}]: ");
+        eprint!("{question}: ");
         let _ = io::stderr().flush();
         let mut line = String::new();
         let length = io::stdin().lock().take(LONGEST).read_line(&mut line);

@@ -133,6 +133,9 @@ impl PackageManifest {
             Ok(bytes) => bytes,
             // A link that leads nowhere is something.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(InitError::Unreadable { path, error });
+            }
             Err(error) => {
                 return Err(InitError::Manifest {
                     path,

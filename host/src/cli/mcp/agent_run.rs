@@ -1,6 +1,10 @@
 //! The course of a run, folded from its reports into one result. Pure.
 
-use serde_json::{Map, Value, json};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::runner::run_report::{RunEnding, RunLabel, RunReport, StepStatus, WaitKind};
 
 /// The most steps, waits and events that are kept of a run.
 const MOST_ENTRIES: usize = 200;
@@ -8,51 +12,196 @@ const MOST_ENTRIES: usize = 200;
 /// The reports of a run so far.
 #[derive(Debug, Default)]
 pub(super) struct AgentRun {
-    steps: Vec<Value>,
-    notes: Vec<Value>,
+    steps: Vec<AgentEntry<StepEntry>>,
+    notes: Vec<NoteEntry>,
     left_out: usize,
-    waiting: Vec<(String, Value)>,
-    result: Option<Value>,
+    waits: Vec<UnfinishedWait>,
+    result: Option<RunResult>,
+}
+
+/// An entry as the agent reads it, with the function whose run is within the run of another.
+#[derive(Debug, Serialize)]
+struct AgentEntry<T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(flatten)]
+    what: T,
+}
+
+/// A thing that a run did.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum StepEntry {
+    Attempt {
+        step: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        status: StepStatus,
+        #[serde(flatten)]
+        of: AttemptFields,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_in_ms: Option<u64>,
+    },
+    Throw {
+        #[serde(rename = "function threw, tried again")]
+        threw: bool,
+        #[serde(flatten)]
+        of: AttemptFields,
+        error: Value,
+        retry_in_ms: u64,
+    },
+    Wait {
+        step: String,
+        kind: WaitKind,
+        ms: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        output: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<Value>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptFields {
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    ms: f64,
+}
+
+/// A wait that has not ended.
+#[derive(Debug)]
+struct UnfinishedWait {
+    /// The id of the step.
+    id: String,
+    entry: AgentEntry<WaitEntry>,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitEntry {
+    step: String,
+    kind: WaitKind,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum NoteEntry {
+    Event { event: Value, begins: Vec<String> },
+    Message(String),
+}
+
+#[derive(Debug, Serialize)]
+struct RunResult {
+    function: String,
+    #[serde(flatten)]
+    ending: RunEnding,
+    ms: f64,
 }
 
 impl AgentRun {
     /// Adds a report, one line of `POST /-/invoke`.
-    pub(super) fn add(&mut self, report: &Value) {
-        match report["type"].as_str() {
-            Some("step") => self.step(fields(
-                report,
-                &[
-                    "step",
-                    "kind",
-                    "status",
-                    "attempt",
-                    "generation",
-                    "ms",
-                    "output",
-                    "error",
-                    "retry_in_ms",
-                ],
-            )),
-            Some("retry") => {
-                let mut entry = fields(report, &["attempt", "generation", "ms", "error", "retry_in_ms"]);
-                entry.insert("function threw, tried again".to_owned(), Value::Bool(true));
-                self.step(entry);
+    pub(super) fn add(&mut self, report: RunReport) {
+        match report {
+            RunReport::Step {
+                of,
+                step,
+                kind,
+                status,
+                attempt,
+                generation,
+                ms,
+                output,
+                error,
+                retry_in_ms,
+                ..
+            } => self.step(
+                of,
+                StepEntry::Attempt {
+                    step,
+                    kind,
+                    status,
+                    of: AttemptFields {
+                        attempt,
+                        generation,
+                        ms,
+                    },
+                    output,
+                    error,
+                    retry_in_ms,
+                },
+            ),
+            RunReport::Retry {
+                of,
+                attempt,
+                generation,
+                ms,
+                error,
+                retry_in_ms,
+                ..
+            } => self.step(
+                of,
+                StepEntry::Throw {
+                    threw: true,
+                    of: AttemptFields {
+                        attempt,
+                        generation,
+                        ms,
+                    },
+                    error,
+                    retry_in_ms,
+                },
+            ),
+            RunReport::Waiting {
+                of,
+                step,
+                id,
+                kind,
+                what,
+                until,
+            } => {
+                let what = WaitEntry {
+                    step,
+                    kind,
+                    what,
+                    until,
+                };
+                let entry = entry(of, what);
+                self.waits.push(UnfinishedWait { id, entry });
             }
-            Some("waiting") => {
-                let id = report["id"].as_str().unwrap_or_default().to_owned();
-                self.waiting
-                    .push((id, fields(report, &["step", "kind", "for", "until"]).into()));
+            RunReport::Waited {
+                of,
+                step,
+                id,
+                kind,
+                ms,
+                output,
+                error,
+                ..
+            } => {
+                self.waits.retain(|wait| wait.id != id);
+                self.step(
+                    of,
+                    StepEntry::Wait {
+                        step,
+                        kind,
+                        ms,
+                        output,
+                        error,
+                    },
+                );
             }
-            Some("waited") => {
-                self.waiting.retain(|(id, _)| report["id"] != **id);
-                self.step(fields(report, &["step", "kind", "ms", "output", "error"]));
-            }
-            Some("event") => self.note(fields(report, &["event", "begins"]).into()),
-            Some("note") => self.note(report["message"].clone()),
-            Some("result") => {
-                self.result = Some(fields(report, &["function", "status", "output", "error", "reason", "ms"]).into());
-            }
-            _ => {}
+            RunReport::Event { event, begins } => self.note(NoteEntry::Event { event, begins }),
+            RunReport::Note { message } => self.note(NoteEntry::Message(message)),
+            RunReport::Result { function, ending, ms } => self.result = Some(RunResult { function, ending, ms }),
+            RunReport::Run { .. } | RunReport::Ended { .. } => {}
         }
     }
 
@@ -62,40 +211,38 @@ impl AgentRun {
 
     /// Tells whether the run completed.
     pub(super) fn is_completed(&self) -> bool {
-        self.result
-            .as_ref()
-            .is_some_and(|result| result["status"] == "completed")
+        self.result.as_ref().is_some_and(|result| result.ending.is_completed())
     }
 
     /// Returns the result; of a run that was not waited for, with what it waits for.
     pub(super) fn told(self) -> Value {
-        let unfinished = json!({
-            "status": "unfinished",
-            "waits_for": self.waiting.into_iter().map(|(_, wait)| wait).collect::<Vec<Value>>(),
-            "help": "It was stopped. Give a longer timeout_s, or leave skip_sleep out.",
-        });
-        let mut told = self.result.unwrap_or(unfinished);
-        if let Value::Object(told) = &mut told {
-            told.insert("steps".to_owned(), Value::Array(self.steps));
-            if !self.notes.is_empty() {
-                told.insert("notes".to_owned(), Value::Array(self.notes));
-            }
-            if self.left_out > 0 {
-                told.insert("left_out".to_owned(), Value::from(self.left_out));
-            }
+        let mut told = match self.result {
+            Some(result) => json!(result),
+            None => json!({
+                "status": "unfinished",
+                "waits_for": self.waits.iter().map(|wait| json!(wait.entry)).collect::<Vec<Value>>(),
+                "help": "It was stopped. Give a longer timeout_s, or leave skip_sleep out.",
+            }),
+        };
+        told["steps"] = json!(self.steps);
+        if !self.notes.is_empty() {
+            told["notes"] = json!(self.notes);
+        }
+        if self.left_out > 0 {
+            told["left_out"] = json!(self.left_out);
         }
         told
     }
 
-    fn step(&mut self, entry: Map<String, Value>) {
+    fn step(&mut self, of: RunLabel, step: StepEntry) {
         if self.steps.len() < MOST_ENTRIES {
-            self.steps.push(Value::Object(entry));
+            self.steps.push(entry(of, step));
         } else {
             self.left_out += 1;
         }
     }
 
-    fn note(&mut self, note: Value) {
+    fn note(&mut self, note: NoteEntry) {
         if self.notes.len() < MOST_ENTRIES {
             self.notes.push(note);
         } else {
@@ -104,56 +251,149 @@ impl AgentRun {
     }
 }
 
-/// Returns those fields of a report that are there. The function is among them when the run is within another one.
-fn fields(report: &Value, names: &[&str]) -> Map<String, Value> {
-    let is_inner = report["depth"].as_u64().is_some_and(|depth| depth > 0);
-    let names = is_inner.then_some("function").into_iter().chain(names.iter().copied());
-    let there = names.filter_map(|name| {
-        Some((
-            name.to_owned(),
-            report.get(name).filter(|value| !value.is_null())?.clone(),
-        ))
-    });
-    there.collect()
+fn entry<T>(of: RunLabel, what: T) -> AgentEntry<T> {
+    let function = (of.depth > 0).then_some(of.function);
+    AgentEntry { function, what }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::AgentRun;
+    use crate::runner::run_report::{RunEnding, RunLabel, RunOrigin, RunReport, StepStatus, WaitKind};
+
+    fn label(function: &str, depth: usize) -> RunLabel {
+        RunLabel {
+            run: "R".to_owned(),
+            function: function.to_owned(),
+            depth,
+        }
+    }
+
+    fn step(of: RunLabel, step: &str, status: StepStatus, output: Option<Value>, error: Option<Value>) -> RunReport {
+        RunReport::Step {
+            of,
+            step: step.to_owned(),
+            id: "x".to_owned(),
+            kind: None,
+            status,
+            attempt: 0,
+            max_attempts: 4,
+            generation: Some(2),
+            ms: 1.5,
+            mocked: false,
+            output,
+            error,
+            retry_in_ms: None,
+        }
+    }
+
+    fn waiting(step: &str, kind: WaitKind, what: Option<&str>) -> RunReport {
+        RunReport::Waiting {
+            of: label("app-a", 0),
+            step: step.to_owned(),
+            id: step.to_owned(),
+            kind,
+            what: what.map(str::to_owned),
+            until: None,
+        }
+    }
+
+    /// Returns a report as the host writes it and an agent's server reads it.
+    fn sent(report: &RunReport) -> RunReport {
+        let line = serde_json::to_string(report).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
 
     #[test]
     fn a_run_is_told_with_its_steps_and_its_end() {
         let mut course = AgentRun::default();
         for report in [
-            json!({"type": "run", "run": "R", "function": "app-a", "depth": 0}),
-            json!({"type": "step", "run": "R", "function": "app-a", "depth": 0, "step": "greet", "id": "x", "kind": null,
-                   "status": "completed", "attempt": 0, "max_attempts": 4, "generation": 2, "ms": 1.5, "output": "hi"}),
-            json!({"type": "waiting", "depth": 0, "step": "nap", "id": "n", "kind": "sleep", "for": null}),
-            json!({"type": "waited", "depth": 0, "step": "nap", "id": "n", "kind": "sleep", "ms": 0.0, "output": null}),
-            json!({"type": "step", "function": "app-b", "depth": 1, "step": "inner", "status": "failed", "error": {"message": "no"}}),
-            json!({"type": "note", "message": "a note"}),
+            RunReport::Run {
+                of: label("app-a", 0),
+                origin: RunOrigin::Asked,
+                event: json!({"name": "demo/a"}),
+            },
+            step(
+                label("app-a", 0),
+                "greet",
+                StepStatus::Completed,
+                Some(json!("hi")),
+                None,
+            ),
+            waiting("nap", WaitKind::Sleep, None),
+            RunReport::Waited {
+                of: label("app-a", 0),
+                step: "nap".to_owned(),
+                id: "nap".to_owned(),
+                kind: WaitKind::Sleep,
+                ms: 0.0,
+                mocked: false,
+                output: Some(Value::Null),
+                error: None,
+            },
+            step(
+                label("app-b", 1),
+                "inner",
+                StepStatus::Failed,
+                None,
+                Some(json!({"message": "no"})),
+            ),
+            RunReport::Retry {
+                of: label("app-a", 0),
+                attempt: 1,
+                max_attempts: 4,
+                generation: None,
+                ms: 2.0,
+                error: json!({"message": "boom"}),
+                retry_in_ms: 500,
+            },
+            RunReport::Ended {
+                of: label("app-b", 1),
+                origin: RunOrigin::Invoked,
+                ending: RunEnding::Completed { output: Value::Null },
+                ms: 3.0,
+            },
+            RunReport::Event {
+                event: json!({"name": "demo/b"}),
+                begins: vec!["app-b".to_owned()],
+            },
+            RunReport::Note {
+                message: "a note".to_owned(),
+            },
         ] {
-            course.add(&report);
+            course.add(sent(&report));
             assert!(!course.is_over());
         }
-        course
-            .add(&json!({"type": "result", "function": "app-a", "status": "completed", "output": {"n": 1}, "ms": 7.0}));
+        course.add(sent(&RunReport::Result {
+            function: "app-a".to_owned(),
+            ending: RunEnding::Completed {
+                output: json!({"n": 1}),
+            },
+            ms: 7.0,
+        }));
         assert!(course.is_over() && course.is_completed());
         assert_eq!(
             course.told(),
-            json!({"function": "app-a", "status": "completed", "output": {"n": 1}, "ms": 7.0, "notes": ["a note"], "steps": [
-                {"step": "greet", "status": "completed", "attempt": 0, "generation": 2, "ms": 1.5, "output": "hi"},
-                {"step": "nap", "kind": "sleep", "ms": 0.0},
-                {"function": "app-b", "step": "inner", "status": "failed", "error": {"message": "no"}}]})
+            json!({
+                "function": "app-a", "status": "completed", "output": {"n": 1}, "ms": 7.0,
+                "notes": [{"event": {"name": "demo/b"}, "begins": ["app-b"]}, "a note"],
+                "steps": [
+                    {"step": "greet", "status": "completed", "attempt": 0, "generation": 2, "ms": 1.5, "output": "hi"},
+                    {"step": "nap", "kind": "sleep", "ms": 0.0},
+                    {"function": "app-b", "step": "inner", "status": "failed", "attempt": 0, "generation": 2, "ms": 1.5,
+                     "error": {"message": "no"}},
+                    {"function threw, tried again": true, "attempt": 1, "ms": 2.0, "error": {"message": "boom"}, "retry_in_ms": 500},
+                ],
+            })
         );
     }
 
     #[test]
     fn a_run_that_was_stopped_tells_its_waits() {
         let mut course = AgentRun::default();
-        course.add(&json!({"type": "waiting", "depth": 0, "step": "approval", "id": "a", "kind": "event", "for": "demo/approved"}));
+        course.add(sent(&waiting("approval", WaitKind::Event, Some("demo/approved"))));
         let told = course.told();
         assert_eq!(told["status"], "unfinished");
         assert_eq!(
@@ -163,10 +403,41 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_fails_or_is_cancelled_did_not_complete() {
+        for (ending, reason) in [
+            (
+                RunEnding::Failed {
+                    error: json!({"message": "no"}),
+                },
+                json!({"status": "failed", "error": {"message": "no"}}),
+            ),
+            (
+                RunEnding::Cancelled {
+                    reason: "an event".to_owned(),
+                },
+                json!({"status": "cancelled", "reason": "an event"}),
+            ),
+        ] {
+            let mut course = AgentRun::default();
+            let function = "app-a".to_owned();
+            course.add(sent(&RunReport::Result {
+                function,
+                ending,
+                ms: 1.0,
+            }));
+            assert!(course.is_over() && !course.is_completed());
+            let told = course.told();
+            for (name, value) in reason.as_object().unwrap() {
+                assert_eq!(&told[name], value);
+            }
+        }
+    }
+
+    #[test]
     fn a_run_of_many_steps_is_bounded() {
         let mut course = AgentRun::default();
         for _ in 0..1000 {
-            course.add(&json!({"type": "step", "step": "again", "status": "completed"}));
+            course.add(step(label("app-a", 0), "again", StepStatus::Completed, None, None));
         }
         let told = course.told();
         assert_eq!(

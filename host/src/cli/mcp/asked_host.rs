@@ -109,7 +109,10 @@ impl HostPlace {
                 unread.extend_from_slice(&data);
                 while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = unread.drain(..=end).collect();
-                    course.add(&serde_json::from_slice(&line).unwrap_or_default());
+                    // A host of another version may report what this one does not know.
+                    if let Ok(report) = serde_json::from_slice(&line) {
+                        course.add(report);
+                    }
                 }
                 if course.is_over() || read > MOST_READ {
                     return;

@@ -4,7 +4,8 @@
 //! it may: `baton start` is production, `baton dev` is not, and a host that does not say which it is counts as
 //! production.
 //!
-//! `tools` has what a model reads, `host` asks, `course` folds a run into one result, `fitting` keeps results small.
+//! `tools` has what a model reads, `asked_host` asks, `agent_run` folds a run into one result, `fitting` keeps results
+//! small.
 
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 

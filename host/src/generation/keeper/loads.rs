@@ -11,7 +11,7 @@ use super::KeeperTask;
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::{
-    DiskComparison, LoadInput, LoadPhaseEnd, LoadResult, RunningLoad, SourceOrigin, SupersededLoads,
+    Admission, DiskComparison, LoadInput, LoadPhaseEnd, LoadResult, RunningLoad, SourceOrigin, SupersededLoads,
     find_out_whether_outdated,
 };
 use crate::generation::reload_queue::{Reason, WantedCode};
@@ -166,6 +166,10 @@ impl KeeperTask {
                 self.end_unchanged(began);
             }
             LoadPhaseEnd::Compared(DiskComparison::AsReadLast) => self.end_unchanged(began),
+            LoadPhaseEnd::Admitted(admission) => {
+                self.admitted(want, admission, began);
+                self.show_watched();
+            }
             LoadPhaseEnd::Loaded(id, result) if result.torn && SupersededLoads::may_go_on(self.superseded) => {
                 debug!(
                     generation = id.0,
@@ -181,13 +185,13 @@ impl KeeperTask {
                     self.superseded = None;
                     self.newest_read.clone_from(&result.sources);
                 }
-                self.loaded(want, id, *result, began);
+                self.loaded(want, reason, id, *result, began);
                 self.show_watched();
             }
         }
     }
 
-    fn loaded(&mut self, want: WantedCode, id: GenerationId, result: LoadResult, began: Instant) {
+    fn loaded(&mut self, want: WantedCode, reason: Reason, id: GenerationId, result: LoadResult, began: Instant) {
         let LoadResult {
             loaded,
             sources,
@@ -206,6 +210,42 @@ impl KeeperTask {
         {
             isolate.close();
             return self.reject(want, id, denied, &origin, began);
+        }
+        let admission = Box::new(Admission {
+            id,
+            loaded: LoadedIsolate { isolate, manifest },
+            sources,
+            origin,
+            queue,
+            word: Ok(()),
+        });
+        // The first generation is better than none, nothing serves beside a check, and Inngest is told of a canary's
+        // functions when it is promoted.
+        let is_asked =
+            want != WantedCode::Check && self.table.current().is_some() && self.wanted_share(want, reason).is_none();
+        let gate = self.table.gate().filter(|_| is_asked);
+        match gate {
+            Some(gate) => {
+                let word = gate.admit(&admission.loaded.manifest, &*admission.sources);
+                self.running = Some(RunningLoad::admit(want, reason, began, word, admission));
+            }
+            None => self.admitted(want, admission, began),
+        }
+    }
+
+    /// Goes on with a generation that may become current, or may not.
+    fn admitted(&mut self, want: WantedCode, admission: Box<Admission>, began: Instant) {
+        let Admission {
+            id,
+            loaded: LoadedIsolate { isolate, manifest },
+            sources,
+            origin,
+            queue,
+            word,
+        } = *admission;
+        if let Err(refusal) = word {
+            isolate.close();
+            return self.reject(want, id, refusal, &origin, began);
         }
         let emptied = self.emptied_sender.clone();
         let generation = Arc::new(Generation::new(

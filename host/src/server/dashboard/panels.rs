@@ -62,7 +62,9 @@ fn live(status: &Status) -> Markup {
                         div { dt { "why" } dd { (reason(generation)) } }
                         div { dt { "functions" } dd { (status.functions.len()) } }
                         div { dt { "reloads by" } dd { (watching(status.watch)) } }
-                        @if let Some(words) = status.registration.words() {
+                        @if let Some(headline) = status.connection.as_ref().and_then(|connection| connection.headline()) {
+                            div { dt { "Inngest" } dd { (headline) } }
+                        } @else if let Some(words) = status.registration.words() {
                             div { dt { "Inngest" } dd { (words.headline) } }
                         }
                         div { dt { "host" } dd { "Baton " (status.version) ", process " (status.pid) } }
@@ -112,6 +114,12 @@ fn attention(status: &Status) -> Markup {
                 }
             }
             @if let Some(words) = status.registration.words().filter(|words| words.wrong) { (registration(&words)) }
+            @if let Some(connection) = status.connection.as_ref().filter(|connection| connection.is_wrong()) {
+                article.notice.bad {
+                    h2 { "Inngest gives this host no calls" }
+                    p { (connection.headline().unwrap_or_default()) }
+                }
+            }
             @for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) { (other_host(host)) }
             @for warning in &status.warnings { (warning_notice(warning)) }
         }

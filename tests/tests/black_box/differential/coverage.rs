@@ -15,11 +15,18 @@ use super::scenarios::acts;
 const RENEW: &str = "BATON_RENEW_COVERAGE";
 
 const HEAD: &str = "\
-# What is compared with the SDK under Node
+# Compared with the SDK under Node
 
-Made by `tests/tests/black_box/differential/`; do not edit. Each row is done to the same functions, served by Baton and by
-Node with the same npm package, and the answers and what Inngest is told are compared byte for byte, but for ids, times
-and places. *same*: no difference. –: not in this SDK. What differs is listed in `tests/differences.toml`.
+`tests/tests/black_box/differential/` makes this page; do not edit it. Each row is one test. Baton and Node serve the same
+functions with the same npm package, and the test compares their answers, and their requests to Inngest, byte for byte. Ids,
+times and places may differ.
+
+| cell | meaning |
+|---|---|
+| same | no difference |
+| differs | a difference by design, with its reason; `tests/differences.toml` has its text |
+| **to be fixed** | a difference that is a fault of Baton |
+| – | this version of the SDK lacks the feature |
 ";
 
 #[test]
@@ -69,7 +76,7 @@ fn table() -> String {
     for act in acts() {
         write!(text, "\n## {}\n\n", act.title).expect("text grows");
         let [v4, v3] = [Sdk::V4, Sdk::V3].map(Sdk::version);
-        writeln!(text, "| what | inngest {v4} | inngest {v3} |\n|---|---|---|").expect("text grows");
+        writeln!(text, "| test | inngest {v4} | inngest {v3} |\n|---|---|---|").expect("text grows");
         for scenario in &act.scenarios {
             let [v4, v3] = [Sdk::V4, Sdk::V3].map(|sdk| cell(scenario, sdk, &differences));
             writeln!(text, "| {} | {v4} | {v3} |", scenario.covers).expect("text grows");

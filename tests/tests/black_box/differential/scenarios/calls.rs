@@ -13,7 +13,7 @@ pub(super) fn calls() -> Vec<Scenario> {
         requests("head", "`HEAD`", BOTH, |_| vec![("HEAD", Call::new("HEAD", PATH))]),
         requests(
             "methods",
-            "`DELETE`, `PATCH`, `OPTIONS`, a method of one's own",
+            "`DELETE`, `PATCH`, `OPTIONS`, an invented method",
             BOTH,
             |_| {
                 vec![
@@ -28,7 +28,7 @@ pub(super) fn calls() -> Vec<Scenario> {
         requests("trace-method", "`TRACE`", BOTH, |_| {
             vec![("TRACE", Call::new("TRACE", PATH))]
         }),
-        requests("unknown-function", "a function that is not there", BOTH, |side| {
+        requests("unknown-function", "an unknown function", BOTH, |side| {
             vec![("POST", side.executor().request(&run_of("nothing"), "step"))]
         }),
         requests("without-function", "a query without `fnId`", BOTH, |_| {
@@ -70,7 +70,7 @@ pub(super) fn calls() -> Vec<Scenario> {
                 ]
             },
         ),
-        requests("body-no-json", "a body that is no JSON", BOTH, |side| {
+        requests("body-no-json", "a body that is not JSON", BOTH, |side| {
             vec![(
                 "POST",
                 side.executor().request(&run_of("step-run"), "step").body("{ no JSON"),
@@ -92,7 +92,7 @@ pub(super) fn calls() -> Vec<Scenario> {
                 ),
             ]
         }),
-        requests("body-no-utf8", "a body that is no UTF-8", BOTH, |side| {
+        requests("body-no-utf8", "a body that is not UTF-8", BOTH, |side| {
             let call = side.executor().request(&run_of("echo"), "step");
             vec![("POST", call.body(b"{\"a\": \"\xff\xfe\"}".to_vec()))]
         }),
@@ -108,19 +108,24 @@ pub(super) fn calls() -> Vec<Scenario> {
                 ),
             ]
         }),
-        requests("headers", "headers that come back, or could", BOTH, |side| {
-            let call = side
-                .executor()
-                .request(&run_of("step-run"), "step")
-                .header("tracestate", "vendor=1")
-                .header("x-inngest-platform", "vercel")
-                .header("x-inngest-env", "branch")
-                .header("x-inngest-run-id", "other")
-                .header("x-forwarded-proto", "https")
-                .header("x-forwarded-host", "example.com")
-                .header("x-unknown", "1");
-            vec![("POST", call)]
-        }),
+        requests(
+            "headers",
+            "headers that the SDK may copy into its answer",
+            BOTH,
+            |side| {
+                let call = side
+                    .executor()
+                    .request(&run_of("step-run"), "step")
+                    .header("tracestate", "vendor=1")
+                    .header("x-inngest-platform", "vercel")
+                    .header("x-inngest-env", "branch")
+                    .header("x-inngest-run-id", "other")
+                    .header("x-forwarded-proto", "https")
+                    .header("x-forwarded-host", "example.com")
+                    .header("x-unknown", "1");
+                vec![("POST", call)]
+            },
+        ),
         requests(
             "server-kind",
             "`x-inngest-server-kind: cloud` in dev mode",
@@ -142,7 +147,7 @@ pub(super) fn calls() -> Vec<Scenario> {
                 ("GET", Call::new("GET", PATH).header("host", "example.com")),
             ]
         }),
-        requests("sync-body", "`PUT` in band with other bodies", BOTH, |_| {
+        requests("sync-body", "`PUT` in band with unusual bodies", BOTH, |_| {
             let call = |body: &'static str| {
                 Call::new("PUT", PATH)
                     .header("x-inngest-sync-kind", "in_band")
@@ -163,7 +168,7 @@ pub(super) fn calls() -> Vec<Scenario> {
 
 /// Returns a scenario in which the SDK looks for an unknown step for ten seconds.
 pub(super) fn unknown_step() -> Vec<Scenario> {
-    vec![requests("unknown-step", "the SDK looks for it", BOTH, |side| {
+    vec![requests("unknown-step", "the SDK looks for the step", BOTH, |side| {
         vec![(
             "POST",
             side.executor()

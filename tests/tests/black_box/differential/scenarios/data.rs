@@ -42,7 +42,7 @@ pub(super) fn data() -> Vec<Scenario> {
             scenarios.push(run(name, format!("`{value}` returned by a {place}").leak(), BOTH));
         }
     }
-    scenarios.push(calls("half-a-letter", "text that is no Unicode", BOTH, |side| {
+    scenarios.push(calls("half-a-letter", "text that is not valid Unicode", BOTH, |side| {
         let call = |name| side.executor().request(&run_of(name), "step");
         vec![
             ("POST, of a function", call("half-a-letter-of-function")),
@@ -57,7 +57,7 @@ pub(super) fn data() -> Vec<Scenario> {
         let run = run_of("no-steps").with_data(json!({ "text": "x".repeat(2 << 20) }));
         vec![("POST", side.executor().request(&run, "step"))]
     }));
-    scenarios.push(run_with("echo", "an event of all kinds of JSON", BOTH, || {
+    scenarios.push(run_with("echo", "an event with each kind of JSON value", BOTH, || {
         run_of("echo").with_data(json!({
             "text": "Grüße 🌍 \u{2028} \u{0} \u{7f}",
             "numbers": [0, -1, 1.5, 1e300, 9_007_199_254_740_991_u64],

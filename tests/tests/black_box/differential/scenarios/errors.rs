@@ -42,15 +42,20 @@ pub(super) fn errors() -> Vec<Scenario> {
     scenarios.extend([
         run("caught-step", "a `StepError` that is caught", BOTH),
         run("nested-catch", "nested `try` around steps", BOTH),
-        run("uncaught-step", "a `StepError` that nobody catches", BOTH),
+        run("uncaught-step", "a `StepError` that is not caught", BOTH),
         run("rethrown", "a `StepError` as the cause of another", BOTH),
-        calls("thrown-half-a-letter", "a message that is no Unicode", BOTH, |side| {
-            let call = |name| side.executor().request(&run_of(name), "step");
-            vec![
-                ("POST, in a function", call("thrown-half-a-letter-in-function")),
-                ("POST, in a step", call("thrown-half-a-letter-in-step")),
-            ]
-        }),
+        calls(
+            "thrown-half-a-letter",
+            "a message that is not valid Unicode",
+            BOTH,
+            |side| {
+                let call = |name| side.executor().request(&run_of(name), "step");
+                vec![
+                    ("POST, in a function", call("thrown-half-a-letter-in-function")),
+                    ("POST, in a step", call("thrown-half-a-letter-in-step")),
+                ]
+            },
+        ),
         run_with("last-attempt", "an error on the last attempt", BOTH, || {
             run_of("error-in-function").attempt(2)
         }),

@@ -36,37 +36,37 @@ fn introspection() -> Vec<(&'static str, Call)> {
 
 pub(super) fn cloud() -> Vec<Scenario> {
     vec![
-        calls("signed", "a call that is signed with the key", BOTH, |side| {
+        calls("signed", "a call signed with the key", BOTH, |side| {
             vec![("POST", signed(call(side), KEY, 0))]
         }),
-        calls("signed-error", "an error that is signed", BOTH, |side| {
+        calls("signed-error", "a signed answer with an error", BOTH, |side| {
             let call = side.executor().request(&run_of("error-in-function"), "step");
             vec![("POST", signed(call, KEY, 0))]
         }),
-        calls("signed-fallback", "with the fallback key", BOTH, |side| {
+        calls("signed-fallback", "a call signed with the fallback key", BOTH, |side| {
             vec![("POST", signed(call(side), FALLBACK_KEY, 0))]
         }),
-        calls("signed-wrong", "with another key", BOTH, |side| {
+        calls("signed-wrong", "a call signed with another key", BOTH, |side| {
             vec![("POST", signed(call(side), "signkey-test-00000000", 0))]
         }),
-        calls("signed-stale", "ten minutes ago", BOTH, |side| {
+        calls("signed-stale", "a call signed ten minutes ago", BOTH, |side| {
             vec![("POST", signed(call(side), KEY, 600))]
         }),
-        calls("unsigned", "not at all", BOTH, |side| vec![("POST", call(side))]),
-        calls("signed-nonsense", "a header that is no signature", BOTH, |side| {
+        calls("unsigned", "an unsigned call", BOTH, |side| vec![("POST", call(side))]),
+        calls("signed-nonsense", "a header that is not a signature", BOTH, |side| {
             vec![
                 ("POST", call(side).header(SIGNATURE, "nonsense")),
                 ("POST", call(side).header(SIGNATURE, "t=1&s=")),
                 ("POST", call(side).header(SIGNATURE, "")),
             ]
         }),
-        calls("signed-other-body", "of another body", BOTH, |side| {
+        calls("signed-other-body", "the signature of another body", BOTH, |side| {
             let of_another = signature::sign("{}", KEY, 0);
             vec![("POST", call(side).header(SIGNATURE, &of_another))]
         }),
         calls(
             "signed-white-space",
-            "of the canonical form of the body that is sent",
+            "the signature of the body's canonical form",
             BOTH,
             |side| {
                 let call = signed(call(side), KEY, 0);
@@ -78,7 +78,7 @@ pub(super) fn cloud() -> Vec<Scenario> {
         ),
         calls(
             "signed-introspect",
-            "`GET`: unsigned, by each key, by another",
+            "`GET`: unsigned, signed with each key and with another key",
             BOTH,
             |_| introspection(),
         ),
@@ -97,7 +97,7 @@ pub(super) fn cloud() -> Vec<Scenario> {
         ),
         calls(
             "signed-register-in-band",
-            "`PUT`, in band: unsigned, by each key",
+            "`PUT`, in band: unsigned, signed with each key",
             BOTH,
             |side| {
                 let put = || super::configured::sync(side, PATH).header("x-inngest-sync-kind", "in_band");

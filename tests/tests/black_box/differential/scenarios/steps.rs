@@ -33,7 +33,11 @@ pub(super) fn waits() -> Vec<Scenario> {
     vec![
         run("sleep", "`step.sleep`", BOTH),
         run("sleep-until", "`step.sleepUntil`", BOTH),
-        run("sleep-until-never", "`step.sleepUntil` of no date", BOTH),
+        run(
+            "sleep-until-never",
+            "`step.sleepUntil` with a value that is not a date",
+            BOTH,
+        ),
         run("wait-for-event", "`step.waitForEvent`: `match`, `if`, `timeout`", BOTH),
         run("typed-wait", "`step.waitForEvent` of an `eventType`", V4),
         run("wait-for-signal", "`step.waitForSignal`", BOTH),
@@ -42,8 +46,12 @@ pub(super) fn waits() -> Vec<Scenario> {
         run("typed-send", "`step.sendEvent` of an `eventType`", V4),
         run("client-send", "`inngest.send`", BOTH),
         run("invoke", "`step.invoke`, `referenceFunction`, `timeout`", BOTH),
-        run("invoke-by-name", "`step.invoke` of a name", V3),
-        run("invoke-nothing", "`step.invoke` of what is no function", BOTH),
+        run("invoke-by-name", "`step.invoke` with a function's name", V3),
+        run(
+            "invoke-nothing",
+            "`step.invoke` of a value that is not a function",
+            BOTH,
+        ),
         run("ai-infer", "`step.ai.infer`", BOTH),
         run("ai-wrap", "`step.ai.wrap`", BOTH),
         run("step-fetch", "`step.fetch`", BOTH),

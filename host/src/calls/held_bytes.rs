@@ -11,14 +11,15 @@ pub struct HeldBytes(AtomicUsize);
 
 /// A request that waits, until it is dropped.
 #[derive(Debug)]
-pub(super) struct HeldRequest<'a> {
+pub struct HeldRequest<'a> {
     all: &'a HeldBytes,
     bytes: usize,
 }
 
 impl HeldBytes {
     /// Lets a request of so many bytes wait; returns `None` where too many bytes wait.
-    pub(super) fn hold(&self, bytes: usize) -> Option<HeldRequest<'_>> {
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Option<HeldRequest<'_>> {
         let before = self.0.fetch_add(bytes, Ordering::Relaxed);
         let held = HeldRequest { all: self, bytes };
         (before.saturating_add(bytes) <= MOST).then_some(held)
