@@ -11,10 +11,10 @@
 //! 8  server service                            ways in; units of systemd and launchd
 //! 7  connect                                   the connection to Inngest
 //! 6  calls                                     the way of a call through a generation
-//! 5  supervisor registration runner            what goes on beside calls
+//! 5  supervisor registration runner pull       what goes on beside calls
 //! 4  status telemetry                          what a host says of itself
 //! 3  generation config                         what serves; what it is told
-//! 2  lint git canary
+//! 2  lint git canary release
 //! 1  net watch wire expressions
 //! 0  posix descriptors blocking tasks duration exit_code
 //! ```
@@ -47,7 +47,9 @@ pub mod life;
 mod lint;
 mod net;
 pub mod posix;
+mod pull;
 mod registration;
+mod release;
 mod runner;
 mod server;
 mod service;

@@ -13,6 +13,7 @@ use clap::Parser as _;
 use host::blocking::{any_threads, serving_threads};
 use host::cli::doctor::DoctorArgs;
 use host::cli::invoke::{InvokeArgs, InvokeError};
+use host::cli::push::PushArgs;
 use host::cli::test_session::TestSessionArgs;
 use host::cli::{self, Cli, Command};
 use host::life::{self, Mode, Plan, ServeArgs};
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Invoke(args) => invoke(&args),
         Command::Doctor(args) => doctor(&args),
         Command::TestSession(args) => test_session(&args),
+        Command::Push(args) => push(&args),
         Command::MakeStartupSnapshot { path } => {
             engine_setup::make_snapshot(&path).map_err(|error| Failure::new(1, error))
         }
@@ -66,8 +68,17 @@ fn dev(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 /// Runs the supervisor, which owns the socket and starts hosts; there is no V8 in this process.
 fn supervise(args: &ServeArgs, mode: Mode) -> Result<ExitCode, Failure> {
-    let plan = prepare(args, mode)?;
-    logs::flow();
+    if args.names_release() {
+        // What there is to plan with is pulled first, and told.
+        logs::start(args.logs(false)).map_err(|error| Failure::new(1, error))?;
+        logs::flow();
+        life::fetch_release(args)?;
+    }
+    let plan = life::plan(args, mode)?;
+    if !args.names_release() {
+        logs::start(args.logs(false)).map_err(|error| Failure::new(1, error))?;
+        logs::flow();
+    }
     // The arguments after `baton start` are a host's, too.
     let arguments = std::env::args_os().skip(2).collect();
     let code = supervisor::start(plan.supervisor(arguments));
@@ -115,6 +126,14 @@ fn test_session(args: &TestSessionArgs) -> Result<ExitCode, Failure> {
     let engine = engine_setup::start_quietly()?;
     let session = cli::test_session::run(prepared, engine_setup::as_engine(engine.clone()));
     Ok(run(Some(engine), any_threads(), session)?.map_err(InvokeError::from)?)
+}
+
+/// Makes a release. Brings V8 up, since the code is loaded before anything is uploaded.
+fn push(args: &PushArgs) -> Result<ExitCode, Failure> {
+    let prepared = cli::push::prepare(args)?;
+    let engine = engine_setup::start_quietly()?;
+    let pushed = cli::push::push(prepared, engine_setup::as_engine(engine.clone()));
+    Ok(run(Some(engine), any_threads(), pushed)??)
 }
 
 /// Looks at everything. Brings V8 up, since the checks may have to load the code.

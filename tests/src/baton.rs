@@ -273,6 +273,12 @@ impl Baton {
         Launch::new("start", project, project.root().join(path))
     }
 
+    /// Launches `baton start` on a release; the project gives the folders of the test.
+    #[must_use]
+    pub fn start_release(project: &Project, reference: &str) -> Launch {
+        Launch::new("start", project, format!("oci://{reference}").into())
+    }
+
     /// The port that Baton listens on.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -30,6 +30,8 @@ pub mod gateway;
 mod op;
 mod pattern;
 mod project;
+mod registry;
+mod registry_relay;
 mod run;
 mod shell;
 mod started;
@@ -68,6 +70,8 @@ pub use http::{Answer, Door};
 pub use op::{Op, step_id};
 pub use pattern::{ANY, mismatch};
 pub use project::{Gate, Project, Sdk};
+pub use registry::{LOGIN, Registry, RegistryLaunch};
+pub use registry_relay::{RegistryRelay, RelayMood, RelayedRequest};
 pub use run::Run;
 pub use shell::{Hosted, Shell};
 #[cfg(target_os = "linux")]

@@ -41,11 +41,12 @@ struct Setting {
 }
 
 /// The keys that have another name than their flag.
-const OTHER_NAMES: [(&str, &str); 5] = [
+const OTHER_NAMES: [(&str, &str); 6] = [
     ("connect", "connect.enabled"),
     ("env_file", "env.file"),
     ("no_spare", "spare"),
     ("register", "inngest.register"),
+    ("release_poll", "release.poll"),
     ("watch", "watch.mode"),
 ];
 

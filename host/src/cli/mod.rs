@@ -11,6 +11,8 @@ pub mod init;
 pub mod invoke;
 mod mcp;
 mod output;
+pub mod push;
+mod releases;
 mod reload;
 mod rollback;
 mod service;
@@ -60,7 +62,13 @@ pub enum Command {
     /// Run a function to its end on this machine, without an Inngest server, and show how.
     #[command(after_help = invoke::HELP)]
     Invoke(invoke::InvokeArgs),
-    /// Load the code on the disk into the running host and swap it in.
+    /// Make a release of a project and upload it to a registry. Hosts start from it.
+    #[command(after_help = push::HELP)]
+    Push(push::PushArgs),
+    /// List the releases that are unpacked here: the one that serves, and those that can be served again.
+    #[command(after_help = "Example:\n  baton releases\n  baton rollback --release 9f2c1d")]
+    Releases(releases::ReleasesArgs),
+    /// Load the code on the disk, or the release of the tag, into the running host and swap it in.
     #[command(
         after_help = "Example:\n  baton reload --dry-run && baton reload --wait\n  baton reload --canary 10 --wait"
     )]
@@ -148,6 +156,7 @@ pub fn ask(command: &Command) -> ExitCode {
         Command::Init(args) => init::run(args),
         Command::Reload(args) => reload::run(args),
         Command::Canary(args) => canary::run(args),
+        Command::Releases(args) => releases::run(args),
         Command::Rollback(args) => rollback::run(args),
         Command::Status(args) => status::run(args),
         Command::Service(args) => service::run(args),
@@ -164,6 +173,7 @@ pub fn ask(command: &Command) -> ExitCode {
         | Command::Invoke(_)
         | Command::Doctor(_)
         | Command::TestSession(_)
+        | Command::Push(_)
         | Command::MakeStartupSnapshot { .. } => ExitCode::SUCCESS,
     }
 }

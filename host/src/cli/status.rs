@@ -14,7 +14,7 @@ use super::canary;
 use super::client::{self, HostArgs};
 use super::output::say;
 use crate::generation::{Reason, report_words};
-use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, SourceStatus, Status};
+use crate::status::{CallStatus, GenerationStatus, RegistrationStatus, ReleaseStatus, SourceStatus, Status};
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -89,6 +89,7 @@ fn summary(status: &Status) -> String {
         text.push_str(&canary::line(canary));
     }
     text.push_str(&other_hosts(status));
+    text.push_str(&status.release.as_ref().map(release_lines).unwrap_or_default());
     match status.connection.as_ref().and_then(|connection| connection.headline()) {
         Some(headline) => text.push_str(&(headline + "\n")),
         None => text.push_str(&registration(&status.registration)),
@@ -105,6 +106,10 @@ fn generation_lines(generation: &GenerationStatus) -> String {
     let (id, state, calls) = (generation.id.0, generation.state.as_str(), generation.in_flight.len());
     let line = format!("  {id:>4}  {state:<9} {hash:<8} {git}  {calls} in flight");
     let _ = writeln!(text, "{}", line.trim_end());
+    if let Some(release) = &generation.release {
+        let pushed = release.pushed.strftime("%Y-%m-%d %H:%M:%SZ");
+        let _ = writeln!(text, "        release {}, pushed {pushed}", release.digest.short());
+    }
     if let Some(stage) = &generation.load_stage {
         let _ = writeln!(text, "        loading: {stage}");
     }
@@ -135,6 +140,15 @@ fn generation_lines(generation: &GenerationStatus) -> String {
             let seconds = seconds(isolate.blocked_ms);
             let _ = writeln!(text, "        isolate {id} blocked by user code for {seconds:.1} s");
         }
+    }
+    text
+}
+
+/// The reference of a host's releases, and the reason why its tag cannot be followed.
+pub(super) fn release_lines(release: &ReleaseStatus) -> String {
+    let mut text = format!("{}\n", release.reference);
+    if let Some(error) = &release.error {
+        let _ = writeln!(text, "the release cannot be pulled: {error}");
     }
     text
 }

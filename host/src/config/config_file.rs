@@ -75,6 +75,8 @@ pub struct ConfigFile {
     pub functions: FunctionsSection,
     #[serde(default)]
     pub resolve: ResolveSection,
+    #[serde(default)]
+    pub release: ReleaseSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<WarningCode>,
@@ -198,6 +200,15 @@ pub enum RegisterMode {
     Off,
 }
 
+/// `[release]`: the settings of a host that was started from a release.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSection {
+    /// The time between two looks at the tag.
+    #[serde(default, deserialize_with = "duration")]
+    pub poll: Option<Duration>,
+}
+
 /// `[functions]`: the settings for all functions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -257,7 +268,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 26] = [
+pub const KEYS: [&str; 27] = [
     "path",
     "port",
     "state_dir",
@@ -282,6 +293,7 @@ pub const KEYS: [&str; 26] = [
     "connect",
     "functions",
     "resolve",
+    "release",
     "deny",
     "canary",
 ];

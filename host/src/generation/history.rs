@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use js_runtime_api::{Engine, Project, Sources};
+use js_runtime_api::{Engine, Sources};
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
 
+use super::project_place::{ProjectPlace, Projects};
 use super::report::RollbackRefusal;
 use super::state::GenerationId;
 use super::store::{Store, StoredGeneration};
@@ -37,6 +38,7 @@ pub(super) struct History {
 pub(super) struct PastGeneration {
     pub(super) id: GenerationId,
     pub(super) git: Option<String>,
+    pub(super) place: ProjectPlace,
     pub(super) sources: Arc<dyn Sources>,
 }
 
@@ -52,10 +54,10 @@ struct Writer {
 
 impl History {
     /// Reads the generations that an earlier host kept. A store that cannot be read counts as empty.
-    pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, project: Project) -> Self {
+    pub(super) async fn open(store: Store, engine: Arc<dyn Engine>, projects: Projects) -> Self {
         let restored = blocking::run("reading the kept generations", READ_WITHIN, move || {
             let kept = store.load();
-            let restored = kept.into_iter().filter_map(|kept| restore(&kept, &*engine, &project));
+            let restored = kept.into_iter().filter_map(|kept| restore(&kept, &*engine, &projects));
             (restored.collect(), store)
         });
         match restored.await {
@@ -183,11 +185,19 @@ impl History {
     }
 }
 
-fn restore(kept: &StoredGeneration, engine: &dyn Engine, project: &Project) -> Option<PastGeneration> {
-    match engine.restore(project.clone(), &kept.sources) {
+fn restore(kept: &StoredGeneration, engine: &dyn Engine, projects: &Projects) -> Option<PastGeneration> {
+    let Some(place) = projects.place_of(kept.release.as_ref()) else {
+        warn!(
+            generation = kept.id.0,
+            "kept generation is not used: its release was removed"
+        );
+        return None;
+    };
+    match engine.restore(place.project.clone(), &kept.sources) {
         Ok(sources) => Some(PastGeneration {
             id: kept.id,
             git: kept.git.clone(),
+            place,
             sources,
         }),
         Err(error) => {
@@ -218,9 +228,20 @@ impl Writer {
     }
 }
 
-fn write(store: &Store, PastGeneration { id, git, sources }: PastGeneration) {
+fn write(store: &Store, past: PastGeneration) {
+    let PastGeneration {
+        id,
+        git,
+        place,
+        sources,
+    } = past;
     let kept = sources.keep().map_err(std::io::Error::other).and_then(|sources| {
-        let kept = StoredGeneration { id, git, sources };
+        let kept = StoredGeneration {
+            id,
+            git,
+            release: place.digest().cloned(),
+            sources,
+        };
         store.keep(&kept)
     });
     match kept {

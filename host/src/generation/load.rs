@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
     CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, LoadedIsolate, MemoryLimits,
-    Project, Sources,
+    Sources,
 };
 
 use tracing::warn;
 
+use super::project_place::ProjectPlace;
 use super::reload_queue::{Reason, WantedCode};
 use super::state::GenerationId;
 use crate::{blocking, descriptors, git};
@@ -112,10 +113,12 @@ pub(super) struct LoadResult {
 }
 
 /// The origin of a generation's sources.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct SourceOrigin {
     /// The commit that was checked out, where there is git.
     pub(super) git: Option<String>,
+    /// The project that they are of.
+    pub(super) place: ProjectPlace,
     /// The earlier generation whose sources these are.
     pub(super) restored_from: Option<GenerationId>,
 }
@@ -123,7 +126,7 @@ pub(super) struct SourceOrigin {
 /// The input of a load.
 pub(super) struct LoadInput {
     pub(super) id: GenerationId,
-    pub(super) project: Project,
+    pub(super) place: ProjectPlace,
     /// The sources to load; `None`: those on the disk.
     pub(super) sources: Option<(SourceOrigin, Arc<dyn Sources>)>,
     pub(super) timeout: Duration,
@@ -272,6 +275,7 @@ async fn load_or_say_why(
 ) -> LoadResult {
     let origin = SourceOrigin {
         git: None,
+        place: making.place.clone(),
         restored_from: making.sources.as_ref().and_then(|(origin, _)| origin.restored_from),
     };
     let _room = descriptors::make_room();
@@ -306,7 +310,7 @@ async fn load(
 ) -> LoadResult {
     let LoadInput {
         id,
-        project,
+        place,
         sources,
         timeout,
         memory,
@@ -329,7 +333,7 @@ async fn load(
             queue,
         };
     }
-    let root = project.root.clone();
+    let (project, root) = (place.project.clone(), place.project.root.clone());
     let loading = async {
         let begin = blocking::run("listing the modules", LISTED_WITHIN, {
             let engine = engine.clone();
@@ -351,7 +355,14 @@ async fn load(
             Err(error) => (Err(error), None),
         }
     };
-    let ((loaded, sources), git) = tokio::join!(loading, git::head(&root));
+    let commit = async {
+        match &place.release {
+            // The commit is that of the machine that made the release.
+            Some(release) => release.config.git.clone(),
+            None => git::head(&root).await.map(|head| head.to_string()),
+        }
+    };
+    let ((loaded, sources), git) = tokio::join!(loading, commit);
     let torn = match (&loaded, sources.clone()) {
         (Err(_), Some(read)) => {
             let compare = move || read.is_changed_on_disk();
@@ -365,7 +376,8 @@ async fn load(
         sources,
         torn,
         origin: SourceOrigin {
-            git: git.map(|head| head.to_string()),
+            git,
+            place,
             restored_from: None,
         },
         queue,

@@ -21,6 +21,7 @@
 //! - `role.rs` the role of this host: whether it is the one that accepts
 //! - `history.rs` the sources that served last, `store.rs` the same on the disk
 //! - `holds.rs` the calls that belong to an older generation
+//! - `project_place.rs` the project that a generation's code is of
 //! - `report.rs` the answer, `report_words.rs` the same for people
 //! - `gate.rs` somebody outside who may refuse a generation
 
@@ -34,6 +35,7 @@ mod live;
 mod load;
 mod losses;
 mod pool;
+mod project_place;
 mod reload_queue;
 mod report;
 pub mod report_words;
@@ -55,6 +57,7 @@ pub use holds::{ExpectedCalls, Holds, Pin};
 pub use keeper::{FrozenHost, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};
 pub use pool::{IsolateId, IsolateObservation};
+pub use project_place::{FindRelease, ProjectPlace, Projects};
 pub use reload_queue::{Reason, WantedCode};
 pub use report::{FunctionChanges, Outcome, Report};
 pub use role::Role;

@@ -65,6 +65,8 @@ pub enum Reason {
     File,
     /// Another commit was checked out.
     Git,
+    /// Another release was pulled.
+    Release,
     Rollback,
     /// The host started on code that cannot be served.
     LastGood,
@@ -82,7 +84,7 @@ impl Reason {
     /// where nothing is new.
     #[must_use]
     pub const fn is_asked_for(self) -> bool {
-        !matches!(self, Self::File | Self::Git)
+        !matches!(self, Self::File | Self::Git | Self::Release)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
 use crate::canary::Share;
+use crate::release::ReleaseName;
 
 /// The report on a request for a load. It is serialised as the routes answer it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub enum Outcome {
         restored_from: Option<GenerationId>,
         hash: String,
         git: Option<String>,
+        /// The release that the code is of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        release: Option<ReleaseName>,
         functions: FunctionChanges,
         draining: Vec<DrainingGeneration>,
         warnings: Vec<Warning>,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::state::GenerationId;
+use crate::release::Digest;
 
 const FORMAT: u32 = 1;
 /// The beginning of a file's name before the file is whole.
@@ -41,6 +42,8 @@ pub struct Store {
 pub struct StoredGeneration {
     pub id: GenerationId,
     pub git: Option<String>,
+    /// The release that the sources are of.
+    pub release: Option<Digest>,
     pub sources: KeptSources,
 }
 
@@ -48,6 +51,8 @@ pub struct StoredGeneration {
 struct Record {
     format: u32,
     git: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<Digest>,
     /// Hex of BLAKE3 over the description.
     hash: String,
     description: String,
@@ -91,6 +96,7 @@ impl Store {
         let record = Record {
             format: FORMAT,
             git: kept.git.clone(),
+            release: kept.release.clone(),
             hash: hash_of(kept.sources.description.as_bytes()),
             description: kept.sources.description.clone(),
             files: kept.sources.files.keys().cloned().collect(),
@@ -141,6 +147,7 @@ impl Store {
         Ok(StoredGeneration {
             id,
             git: record.git,
+            release: record.release,
             sources,
         })
     }
@@ -240,6 +247,7 @@ mod tests {
 
     use super::{Store, StoredGeneration, hash_of};
     use crate::generation::GenerationId;
+    use crate::release::Digest;
 
     fn kept(id: u64, texts: &[&str]) -> StoredGeneration {
         let files: BTreeMap<String, Arc<[u8]>> = texts
@@ -249,6 +257,7 @@ mod tests {
         StoredGeneration {
             id: GenerationId(id),
             git: Some("abc".to_owned()),
+            release: Some(Digest::of(b"release")),
             sources: KeptSources {
                 description: format!("{{\"generation\":{id}}}"),
                 files,

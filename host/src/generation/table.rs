@@ -21,6 +21,7 @@ use super::role::Role;
 use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
 use super::trial::{CanarySummary, Trial};
+use crate::release::UnpackedRelease;
 use crate::tasks::WatchedTasks;
 use crate::wire::AnswerHead;
 
@@ -69,6 +70,8 @@ pub struct GenerationEntry {
     pub state: State,
     pub reason: Reason,
     pub git: Option<String>,
+    /// The release that the code is of.
+    pub release: Option<Arc<UnpackedRelease>>,
     /// The earlier generation whose code this is.
     pub restored_from: Option<GenerationId>,
     pub loaded_at: Option<Timestamp>,
@@ -88,6 +91,7 @@ impl GenerationEntry {
             state: State::Loading,
             reason,
             git: None,
+            release: None,
             restored_from: None,
             loaded_at: None,
             live: None,

@@ -14,10 +14,12 @@ use tokio::task::JoinHandle;
 
 use super::fake_engine::{Code, FakeEngine, block, burn, compute, die, fill, linger, quick, slow, spin};
 use super::{
-    CallInfo, FunctionChanges, GenerationId, Keeper, LeaseRefusal, Limits, Outcome, Pin, Reason, Report, Role, State,
-    Table, WantedCode,
+    CallInfo, FunctionChanges, GenerationId, Keeper, LeaseRefusal, Limits, Outcome, Pin, ProjectPlace, Projects,
+    Reason, Report, Role, State, Table, WantedCode,
 };
 use crate::canary::{CanaryOptions, CanaryUse};
+use crate::release::artefact::ReleaseConfig;
+use crate::release::{Digest, UnpackedRelease};
 
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
@@ -25,6 +27,18 @@ const HURRIED: Duration = Duration::from_secs(600);
 const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
 const RELOAD: WantedCode = WantedCode::reload(false);
+
+fn project() -> Project {
+    Project {
+        root: "/project".into(),
+        entry: Entry::Folder("/project/functions".into()),
+        environment: EnvironmentSource::default(),
+        serve_path: DEFAULT_SERVE_PATH.to_owned(),
+        default_retries: None,
+        conditions: Vec::new(),
+        includes: Vec::new(),
+    }
+}
 
 struct Host {
     engine: Arc<FakeEngine>,
@@ -43,15 +57,7 @@ impl Host {
     fn after(folder: Arc<tempfile::TempDir>, code: Code, pin: Pin) -> Self {
         let engine = FakeEngine::new(code);
         let table = Arc::new(Table::new(pin));
-        let project = Project {
-            root: "/project".into(),
-            entry: Entry::Folder("/project/functions".into()),
-            environment: EnvironmentSource::default(),
-            serve_path: DEFAULT_SERVE_PATH.to_owned(),
-            default_retries: None,
-            conditions: Vec::new(),
-            includes: Vec::new(),
-        };
+        let project = project();
         let limits = Limits {
             max_generations: 3,
             drain: DRAIN,
@@ -69,7 +75,14 @@ impl Host {
             },
         };
         let kept = folder.path().to_owned();
-        let keeper = Keeper::start(engine.clone(), project, limits, table.clone(), kept, None);
+        let keeper = Keeper::start(
+            engine.clone(),
+            Projects::of_folder(project),
+            limits,
+            table.clone(),
+            kept,
+            None,
+        );
         Self {
             engine,
             table,
@@ -849,4 +862,40 @@ async fn last_good_code_is_not_given_up_where_nothing_is_edited() {
     host.engine.loads_allowed.add_permits(1);
     let _ = noticed.await.unwrap();
     assert_eq!(text(host.call(quick()).await), "yesterday");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_release_is_loaded_though_no_file_reads_otherwise_and_a_reload_comes_back_to_it() {
+    let release = UnpackedRelease {
+        digest: Digest::of(b"release"),
+        reference: "ghcr.io/acme/jobs:1".to_owned(),
+        config: ReleaseConfig {
+            name: "jobs".to_owned(),
+            entry: "functions".to_owned(),
+            git: Some("46c2113".to_owned()),
+            functions: Vec::new(),
+            inngest: None,
+            addons: Vec::new(),
+            baton: "0.1.0".to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+        },
+        layers: Vec::new(),
+        unpacked_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let host = Host::serving("one").await;
+    assert!(matches!(host.reload().await, Outcome::Unchanged { .. }));
+    host.keeper.move_to(ProjectPlace {
+        project: project(),
+        release: Some(Arc::new(release.clone())),
+    });
+    let released = |outcome: Outcome| match outcome {
+        Outcome::Activated { release, git, .. } => (release.map(|release| release.digest), git),
+        other => panic!("{other:?}"),
+    };
+    let of_release = (Some(release.digest), Some("46c2113".to_owned()));
+    assert_eq!(released(host.reload().await), of_release);
+    assert!(matches!(host.reload().await, Outcome::Unchanged { .. }));
+    let back = host.keeper.request(WantedCode::Rollback(None), Reason::Rollback).await;
+    assert_eq!(released(back.outcome.clone()).0, None);
+    assert_eq!(released(host.reload().await), of_release);
 }

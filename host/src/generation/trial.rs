@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::live::{CallInfo, Generation};
+use super::project_place::ProjectPlace;
 use super::state::GenerationId;
 use crate::canary::{
     CallEffect, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, OnFail, OnTime, RunCounts, Share,
     Split, Tally, Terms, decide, is_first_call,
 };
+use crate::release::Digest;
 use crate::wire::{AnswerHead, SdkAnswer};
 
 /// A canary that is on: see the module's documentation.
@@ -26,6 +28,8 @@ pub(super) struct Trial {
     pub(super) canary: Arc<Generation>,
     pub(super) current: Arc<Generation>,
     pub(super) git: Option<String>,
+    /// The project that the canary is of.
+    pub(super) place: ProjectPlace,
     split: Split,
     terms: Terms,
     began: Timestamp,
@@ -52,6 +56,7 @@ pub(super) struct TrialStart {
     pub(super) canary: Arc<Generation>,
     pub(super) current: Arc<Generation>,
     pub(super) git: Option<String>,
+    pub(super) place: ProjectPlace,
     pub(super) terms: Terms,
     pub(super) record: CanaryRecord,
     pub(super) news: Arc<Notify>,
@@ -63,6 +68,7 @@ impl Trial {
             canary,
             current,
             git,
+            place,
             terms,
             record,
             news,
@@ -72,6 +78,7 @@ impl Trial {
             canary,
             current,
             git,
+            place,
             terms,
             began: record.began,
             crashes: record.crashes,
@@ -84,6 +91,11 @@ impl Trial {
             is_open: AtomicBool::new(true),
             news,
         }
+    }
+
+    /// The release that the canary is, on a host of releases.
+    pub(super) fn release(&self) -> Option<&Digest> {
+        self.place.digest()
     }
 
     pub(super) const fn share(&self) -> Share {

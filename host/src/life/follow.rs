@@ -237,7 +237,7 @@ mod tests {
     use super::Reloads;
     use crate::cli::{Cli, Command};
     use crate::generation::fake_engine::{Code, FakeEngine};
-    use crate::generation::{Keeper, Reason, Table};
+    use crate::generation::{Keeper, Projects, Reason, Table};
     use crate::life::{Mode, plan};
     use crate::server::Successor;
 
@@ -267,7 +267,14 @@ mod tests {
         let plan = plan(&args, Mode::Dev).unwrap();
         let table = Arc::new(Table::new(plan.pin));
         let engine = FakeEngine::new(Code::Good("one"));
-        let keeper = Keeper::start(engine, plan.project, plan.limits, table, path("kept"), None);
+        let keeper = Keeper::start(
+            engine,
+            Projects::of_folder(plan.project),
+            plan.limits,
+            table,
+            path("kept"),
+            None,
+        );
         keeper.hand_over();
         let socket = path("next.sock");
         let next = UnixListener::bind(&socket).unwrap();

@@ -8,8 +8,8 @@
 //!
 //! `settings` declares the flags and variables, `plan` settles every value. `alone` is `baton dev`; `supervised` is a
 //! host of `baton start`, which does as its supervisor says. `serving` has the parts of a host, which both share, and
-//! `ending` its end. `follow` makes reloads of changes on the disk.
-//! `announcement` has the first lines of the log, `dev_screen` what a person's terminal shows in their place.
+//! `ending` its end. `follow` makes reloads of changes on the disk, `released` is about the release that a host is
+//! started from. `announcement` has the first lines of the log, `dev_screen` what a person's terminal shows in their place.
 
 mod alone;
 mod announcement;
@@ -17,6 +17,7 @@ mod dev_screen;
 mod ending;
 mod follow;
 mod plan;
+mod released;
 mod serving;
 mod settings;
 mod signals;
@@ -26,6 +27,7 @@ use miette::Diagnostic;
 
 pub use alone::alone;
 pub use plan::{Mode, Plan, plan};
+pub use released::fetch_release;
 pub use settings::ServeArgs;
 pub use supervised::{greet, supervised};
 
@@ -35,6 +37,8 @@ pub(crate) use serving::Host;
 use crate::config::{ProjectError, StateError};
 use crate::exit_code;
 use crate::net::ListenError;
+use crate::release::download::DownloadError;
+use crate::release::reference::ReferenceError;
 use crate::tasks::TaskFailure;
 use crate::telemetry::TracesError;
 
@@ -53,6 +57,22 @@ pub enum ServeError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Listen(#[from] ListenError),
+    /// PATH is not a reference to a release.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A release is served by `baton start` alone.
+    #[error("{0} is a release, which only `baton start` serves")]
+    #[diagnostic(help("Run: baton start {0}"))]
+    OnlyStart(String),
+    /// The release cannot be pulled.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Release(#[from] DownloadError),
+    /// The release is not here any more.
+    #[error("no release of {0} is unpacked in the state folder")]
+    #[diagnostic(help("Start the host again with `baton start`, which pulls the release."))]
+    NotUnpacked(String),
     /// Spans cannot be exported.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -71,7 +91,9 @@ impl ServeError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Project(ProjectError::Unreadable { .. }) => exit_code::USAGE,
+            Self::Project(ProjectError::Unreadable { .. }) | Self::Reference(_) | Self::OnlyStart(_) => {
+                exit_code::USAGE
+            }
             Self::Project(ProjectError::ConfigFile(_)) => exit_code::CONFIGURATION,
             Self::State(error) => exit_code::of_failed_start(error.is_lasting()),
             Self::Listen(error) => exit_code::of_failed_start(error.is_lasting()),

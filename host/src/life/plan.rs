@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use js_runtime_api::{EnvironmentSource, MemoryLimits, Project, regular_file};
+use tracing::warn;
 
 use super::ServeError;
 use super::follow::FollowPlan;
+use super::released::{self, ReleasePlan};
 use super::settings::ServeArgs;
 use crate::canary::CanaryUse;
 use crate::config::{
@@ -17,8 +20,9 @@ use crate::config::{
     working_folder,
 };
 use crate::connect::Identity;
-use crate::generation::{Limits, Pin};
+use crate::generation::{FindRelease, Limits, Pin, ProjectPlace};
 use crate::registration::RegistrationSettings;
+use crate::release::ReleaseFolders;
 use crate::supervisor::Setup;
 use crate::watch::Patterns;
 
@@ -41,6 +45,10 @@ const DEFAULT_PIN_TTL: Duration = Duration::from_hours(24);
 /// The time that a generation may still take when there are too many.
 const HURRIED_DRAIN: Duration = Duration::from_mins(10);
 
+const DEFAULT_RELEASE_POLL: Duration = Duration::from_secs(15);
+/// A registry is not asked more often.
+const SHORTEST_RELEASE_POLL: Duration = Duration::from_millis(100);
+
 /// The use of the host.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
@@ -62,6 +70,8 @@ pub struct Plan {
     pub(crate) slow_call: Duration,
     pub(crate) stream_drain: Duration,
     pub(crate) watching: FollowPlan,
+    /// The release, where the host is started from one.
+    pub(crate) release: Option<ReleasePlan>,
     pub(crate) pin: Pin,
     pub(crate) register: bool,
     pub(crate) connects: ConnectRule,
@@ -132,7 +142,23 @@ impl Plan {
 /// # Errors
 /// When there is no project, or its configuration is wrong.
 pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
-    let (mut project, file) = discover(args.path.as_deref(), &working_folder()?)?;
+    let reference = args.reference()?;
+    let (found, mut project, file) = match &reference {
+        Some(reference) => {
+            if let Mode::Dev = mode {
+                return Err(ServeError::OnlyStart(format!("oci://{reference}")));
+            }
+            let state = released::state_folder(reference, args.state_dir.clone())?;
+            let folders = ReleaseFolders::in_state_folder(state.path());
+            let (release, project, file) = released::begin(&folders, reference)?;
+            (Some((state, folders, release)), project, file)
+        }
+        None => {
+            let (project, file) = discover(args.path.as_deref(), &working_folder()?)?;
+            (None, project, file)
+        }
+    };
+    settle(&mut project, &file, args, mode, found.is_some())?;
     let ConfigFile {
         port,
         state_dir,
@@ -152,29 +178,35 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         poll,
         pin,
         pin_ttl,
-        env,
+        // The project has these already.
+        env: _,
         inngest,
         connect,
-        functions,
-        // The project has these conditions already.
+        functions: _,
         resolve: _,
+        release,
         deny,
         canary,
         path: _,
     } = file;
-    project.default_retries = functions.default_retries.map(|Retries(count)| count);
-    project.environment = EnvironmentSource {
-        file: match &args.env_file {
-            Some(file) => Some(working_folder()?.join(file)),
-            None => env.file.map(|file| project.root.join(file)),
-        },
-        secret_command: env.secret_command,
-        defaults: default_variables(&inngest, mode),
+    let (state, released) = match found {
+        Some((state, folders, unpacked)) => {
+            let poll = args.release_poll.or(release.poll).unwrap_or(DEFAULT_RELEASE_POLL);
+            let plan = reference.map(|reference| ReleasePlan {
+                reference,
+                find: find_release(&folders, args, mode),
+                folders,
+                poll: poll.max(SHORTEST_RELEASE_POLL),
+                release: Arc::new(unpacked),
+            });
+            (state, plan)
+        }
+        None => {
+            let named = args.state_dir.clone();
+            let state_dir = named.or_else(|| state_dir.map(|folder| project.root.join(folder)));
+            (StateFolder::of(&project.root, state_dir)?, None)
+        }
     };
-    let state_dir = args
-        .state_dir
-        .clone()
-        .or_else(|| state_dir.map(|folder| project.root.join(folder)));
     let host = match mode {
         Mode::Dev => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Mode::Start(host) => host,
@@ -184,7 +216,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
     let patterns = Patterns::new(watched, &watch.include, &watch.ignore);
     let drain = args.drain_timeout.or(drain_timeout).unwrap_or(DEFAULT_DRAIN_TIMEOUT);
     Ok(Plan {
-        state: StateFolder::of(&project.root, state_dir)?,
+        state,
         project,
         mode,
         inspect: args.inspect,
@@ -193,11 +225,16 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         address: SocketAddr::new(host, args.port.or(port).unwrap_or(DEFAULT_PORT)),
         hold: args.hold.or(hold).unwrap_or(DEFAULT_HOLD),
         watching: FollowPlan {
-            mode: watch_mode(args, watch.mode, mode),
+            mode: match released {
+                // A release never changes.
+                Some(_) => WatchMode::Off,
+                None => watch_mode(args, watch.mode, mode),
+            },
             require_clean: args.require_clean || require_clean.unwrap_or_default(),
             poll: args.poll || poll.unwrap_or_default(),
             patterns,
         },
+        release: released,
         pin: match args.pin.or(pin) {
             Some(PinMode::Run) => Pin::Run(args.pin_ttl.or(pin_ttl).unwrap_or(DEFAULT_PIN_TTL)),
             Some(PinMode::None) | None => Pin::Nothing,
@@ -239,6 +276,53 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             hurried_drain: HURRIED_DRAIN.min(drain),
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
         },
+    })
+}
+
+/// Gives a project the settings that it has beside its place. `is_release`: its folder has no environment file, and is
+/// the working folder of its code.
+fn settle(
+    project: &mut Project,
+    file: &ConfigFile,
+    args: &ServeArgs,
+    mode: Mode,
+    is_release: bool,
+) -> std::io::Result<()> {
+    project.default_retries = file.functions.default_retries.map(|Retries(count)| count);
+    let env_file = match (&args.env_file, &file.env.file) {
+        (Some(file), _) => Some(working_folder()?.join(file)),
+        (None, Some(file)) if is_release => Some(working_folder()?.join(file)),
+        (None, Some(file)) => Some(project.root.join(file)),
+        (None, None) => None,
+    };
+    project.environment = EnvironmentSource {
+        file: env_file,
+        secret_command: file.env.secret_command.clone(),
+        defaults: default_variables(&file.inngest, mode),
+        working_folder: is_release.then(|| project.root.clone()),
+    };
+    Ok(())
+}
+
+/// Returns the finder of projects of unpacked releases, with the settings that this host was started with.
+fn find_release(folders: &ReleaseFolders, args: &ServeArgs, mode: Mode) -> FindRelease {
+    let (folders, args) = (folders.clone(), args.clone());
+    Arc::new(move |digest| {
+        let release = folders.find(digest)?;
+        let found = released::project_of(&folders, &release).and_then(|(mut project, file)| {
+            settle(&mut project, &file, &args, mode, true)?;
+            Ok(project)
+        });
+        match found {
+            Ok(project) => Some(ProjectPlace {
+                project,
+                release: Some(Arc::new(release)),
+            }),
+            Err(error) => {
+                warn!(release = %digest, %error, "cannot read the project of a release");
+                None
+            }
+        }
     })
 }
 

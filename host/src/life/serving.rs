@@ -16,9 +16,11 @@ use super::{ServeError, announcement, follow};
 use crate::calls::Executor;
 use crate::config::Lock;
 use crate::connect::{self, Connection};
-use crate::generation::{HostEvent, Keeper, Role, Table};
+use crate::generation::{HostEvent, Keeper, ProjectPlace, Projects, Role, Table};
 use crate::net::bind;
+use crate::pull::{PullPlan, Puller};
 use crate::registration::{Registration, RegistrationSettings, UnsignedReason};
+use crate::release::Registry;
 use crate::server::{Access, Inspector, Listeners, Room, Server, Successor, router};
 use crate::supervisor::{HostStart, Ledger, Occasion, SupervisorHandle, tell_all_lost};
 use crate::tasks::OwnedTask;
@@ -102,6 +104,7 @@ impl Host {
             slow_call,
             stream_drain,
             watching,
+            release,
             pin,
             register,
             connects,
@@ -138,7 +141,28 @@ impl Host {
         let serve_path = project.serve_path.as_str().into();
         let metrics = Arc::<Metrics>::default();
         let kept = state.path().join("kept");
-        let keeper = Keeper::start(engine, project, limits, table.clone(), kept, given);
+        let projects = match &release {
+            Some(plan) => Projects {
+                next: ProjectPlace {
+                    project,
+                    release: Some(plan.release.clone()),
+                },
+                find: Some(plan.find.clone()),
+            },
+            None => Projects::of_folder(project),
+        };
+        let keeper = Keeper::start(engine, projects, limits, table.clone(), kept, given);
+        let puller = release.map(|plan| {
+            let begun_with = plan.release.digest.clone();
+            let plan = PullPlan {
+                registry: Registry::new(plan.reference),
+                folders: plan.folders,
+                poll: plan.poll,
+                find: plan.find,
+                begun_with,
+            };
+            Puller::new(plan, keeper.clone(), table.clone())
+        });
         let successor = Successor {
             socket: state.control_socket(),
             hold,
@@ -189,6 +213,7 @@ impl Host {
             serve_path,
             successor: successor.clone(),
             supervised: supervised.map(|(supervised, _)| supervised),
+            puller: puller.clone(),
             started: Instant::now(),
         };
         let ending = table.draining().clone();
@@ -200,7 +225,10 @@ impl Host {
         let reloads = follow::Reloads::new(keeper.clone(), metrics.clone(), successor);
         let stop_following = CancellationToken::new();
         let followed = follow::follow(watching, root, table.clone(), reloads, stop_following.clone());
-        let following = tasks.spawn("watcher of files", followed);
+        let following = match puller {
+            Some(puller) => tasks.spawn("look at the tag", puller.follow(stop_following.clone())),
+            None => tasks.spawn("watcher of files", followed),
+        };
         let ending_streams = cancel_after(table.draining().clone(), stream_drain, end_streams);
         let streams_end = OwnedTask::spawn("end of streams", ending_streams);
         Ok(Self {

@@ -16,11 +16,11 @@ const DEFAULT_LOG_SIZE_MIB: usize = 64;
 const DEFAULT_LOG_AGE: Duration = Duration::from_hours(24);
 const DEFAULT_LOG_KEEP: usize = 14;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[allow(missing_docs, reason = "clap would take it for a help text")]
 pub struct ServeArgs {
-    /// A folder of functions or an entry file. [default: path in baton.toml, else functions/,
-    /// src/functions/, inngest/ or src/inngest/]
+    /// A folder of functions or an entry file; for `baton start` also a release, oci://REGISTRY/REPOSITORY:TAG.
+    /// [default: path in baton.toml, else functions/, src/functions/, inngest/ or src/inngest/]
     pub(crate) path: Option<PathBuf>,
     /// Listen on this port; 0 picks a free one. [default: 3111]
     #[arg(long, env = "PORT")]
@@ -81,6 +81,9 @@ pub struct ServeArgs {
     /// machine (NFS and others) are always polled.
     #[arg(long, env = "BATON_POLL", value_parser = BoolishValueParser::new())]
     pub(crate) poll: bool,
+    /// Look at the release's tag in this interval. [default: 15s]
+    #[arg(long, env = "BATON_RELEASE_POLL", value_parser = parse_duration)]
+    pub(crate) release_poll: Option<Duration>,
     /// Let debuggers attach, on this machine only: chrome://inspect, or VS Code as for Node. [default port: 9229]
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]
     pub(crate) inspect: Option<u16>,

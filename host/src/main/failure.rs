@@ -1,6 +1,7 @@
 //! The error that the process ends with.
 
 use host::cli::invoke::InvokeError;
+use host::cli::push::PushError;
 use host::life::ServeError;
 use js_runtime::startup_snapshot::SnapshotError;
 
@@ -18,6 +19,12 @@ impl Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
+impl From<PushError> for Failure {
+    fn from(error: PushError) -> Self {
         Self::new(error.exit_code(), error)
     }
 }

@@ -106,6 +106,22 @@ pub async fn fetch(
     headers: &[(String, String)],
     body: Bytes,
 ) -> Result<HttpAnswer, HttpError> {
+    HttpAnswer::read(open(url, method, headers, Full::new(body)).await?).await
+}
+
+/// Sends a request to a URL, and returns the answer as soon as its body begins.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn open<B>(
+    url: &str,
+    method: &str,
+    headers: &[(String, String)],
+    body: B,
+) -> Result<Response<AnswerBody>, HttpError>
+where
+    B: Body<Data: Send, Error: Into<HttpError>> + Send + 'static,
+{
     let uri: Uri = url.parse()?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err("the URL is neither http nor https".into());
@@ -118,11 +134,10 @@ pub async fn fetch(
     for (name, value) in headers {
         http = http.header(name, value);
     }
-    let mut http = http.body(Full::new(body))?;
+    let mut http = http.body(body)?;
     let authority = authority.rsplit('@').next().unwrap_or_default();
     http.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-    let response = send(stream, http).await?;
-    HttpAnswer::read(response).await
+    send(stream, http).await
 }
 
 /// Sends a request to a socket of this machine.

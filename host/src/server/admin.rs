@@ -86,7 +86,11 @@ pub(super) async fn reload(
         let (force, canary) = (query.force, query.canary);
         (WantedCode::Reload { force, canary }, Reason::Api)
     };
-    let report = server.keeper.request(want, reason).await;
+    let report = match &server.puller {
+        // Another host has the next word on releases, too.
+        Some(puller) if !server.table.is_handed_over() => puller.reload(want, reason).await,
+        _ => server.keeper.request(want, reason).await,
+    };
     if report.outcome == Outcome::HandedOver {
         let nothing = Bytes::new();
         return server.successor.ask(Method::PUT, &uri, HeaderMap::new(), nothing).await;
@@ -119,6 +123,8 @@ async fn wait_until_drained(server: &Server, generation: GenerationId) {
 #[serde(deny_unknown_fields)]
 struct RollbackBody {
     generation: Option<GenerationId>,
+    /// The first digits of the digest of a release that is unpacked here.
+    release: Option<String>,
 }
 
 /// `POST /-/rollback`.
@@ -139,10 +145,29 @@ pub(super) async fn rollback(
             }
         },
     };
-    let report = server
-        .keeper
-        .request(WantedCode::Rollback(body.generation), Reason::Rollback)
-        .await;
+    let report = match (&server.puller, &body.release) {
+        _ if server.table.is_handed_over() => {
+            return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
+        }
+        (Some(puller), Some(release)) => match puller.serve_again(release).await {
+            Ok(report) => report,
+            Err(error) => {
+                return json_errors::error(
+                    StatusCode::NOT_FOUND,
+                    error.to_string(),
+                    "List the releases: `baton releases`.",
+                );
+            }
+        },
+        (None, Some(_)) => {
+            let help = "Roll back to a generation: `baton rollback 3`.";
+            return json_errors::error(StatusCode::NOT_FOUND, "this host serves a folder, not a release", help);
+        }
+        (_, None) => {
+            let want = WantedCode::Rollback(body.generation);
+            server.keeper.request(want, Reason::Rollback).await
+        }
+    };
     if report.outcome == Outcome::HandedOver {
         return server.successor.ask(Method::POST, &uri, HeaderMap::new(), sent).await;
     }

@@ -53,6 +53,7 @@ use crate::calls::Executor;
 use crate::config::WatchMode;
 use crate::connect::Connection;
 use crate::generation::{Keeper, Table};
+use crate::pull::Puller;
 use crate::registration::Registration;
 use crate::supervisor::SupervisorHandle;
 use crate::telemetry::Metrics;
@@ -83,5 +84,7 @@ pub struct Server {
     pub successor: Successor,
     /// The link to the supervisor, under `baton start`.
     pub supervised: Option<Arc<SupervisorHandle>>,
+    /// The puller of releases, where the host was started from one.
+    pub puller: Option<Puller>,
     pub started: Instant,
 }

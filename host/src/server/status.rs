@@ -14,6 +14,7 @@ use super::{Access, Server, hosts};
 use crate::generation::{
     GenerationEntry, GenerationId, Holds, IsolateObservation, PublicState, Reason, Role, Table, View,
 };
+use crate::release::ReleaseName;
 use crate::status::{
     CallStatus, FunctionStatus, GenerationStatus, HostMode, IsolateStatus, LossStatus, Readiness, RejectedStatus,
     SourceStatus, Status,
@@ -171,6 +172,10 @@ pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
             threads: lost.threads,
             memory_mb: lost.memory >> 20,
         },
+        release: server
+            .puller
+            .as_ref()
+            .map(|puller| tokio::task::block_in_place(|| puller.shown())),
         source: SourceStatus {
             newer_than_loaded: !changed.is_empty(),
             changed: changed.iter().map(|path| path.display().to_string()).collect(),
@@ -188,6 +193,7 @@ fn generation_status(entry: &GenerationEntry, holds: &Holds) -> GenerationStatus
         restored_from: entry.restored_from,
         hash: entry.hash.clone(),
         git: entry.git.clone(),
+        release: entry.release.as_deref().map(ReleaseName::of),
         environment: entry.live.as_ref().map(|live| live.sources.environment()),
         load_stage: entry
             .load_stage

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::config::WatchMode;
 use crate::generation::{CanarySummary, ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
+use crate::release::ReleaseName;
 
 pub use command_answers::{DrainStatus, RouteAnswer};
 pub use connect_status::{ConnectionCounts, ConnectionState, ConnectionStatus, PresentedApp};
@@ -63,8 +64,24 @@ pub struct Status {
     /// The warnings about the code that serves.
     pub warnings: Vec<Warning>,
     pub source: SourceStatus,
+    /// The releases, of a host that was started from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseStatus>,
     /// The cost of isolates that V8 could not end, until the host ends.
     pub lost: LossStatus,
+}
+
+/// The releases of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReleaseStatus {
+    pub reference: String,
+    /// The time at which the tag was last seen.
+    pub seen_at: Option<Timestamp>,
+    /// The reason why the tag cannot be seen, or why its release cannot be pulled.
+    pub error: Option<String>,
+    /// The releases that are unpacked on this machine, the newest first.
+    pub unpacked: Vec<ReleaseName>,
 }
 
 /// The use of a host.
@@ -113,6 +130,9 @@ pub struct GenerationStatus {
     pub restored_from: Option<GenerationId>,
     pub hash: Option<String>,
     pub git: Option<String>,
+    /// The release that the code is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseName>,
     /// The variables that the environment file gave the generation; never their values.
     pub environment: Option<EnvironmentDigest>,
     /// The stage of the load, while it takes longer than a second.

@@ -113,6 +113,8 @@ struct InfoLabels {
     generation: u64,
     hash: String,
     git: String,
+    /// The digest of the release, empty where there is none.
+    release: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -400,6 +402,11 @@ impl Metrics {
                     generation,
                     hash: live.hash.clone(),
                     git: entry.git.clone().unwrap_or_default(),
+                    release: entry
+                        .release
+                        .as_ref()
+                        .map(|release| release.digest.to_string())
+                        .unwrap_or_default(),
                 };
                 self.info.get_or_create(&labels).set(1);
             }

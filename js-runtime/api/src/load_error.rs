@@ -52,6 +52,8 @@ pub enum LoadErrorKind {
     Refused,
     /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
     System,
+    /// The release cannot be pulled from its registry.
+    Release,
 }
 
 impl LoadErrorKind {
@@ -70,6 +72,7 @@ impl LoadErrorKind {
             Self::Lint => "lint",
             Self::Refused => "refused",
             Self::System => "system",
+            Self::Release => "release",
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct EnvironmentSource {
     pub secret_command: Option<Vec<String>>,
     /// Values by name, for variables that neither the host nor the file or command sets.
     pub defaults: BTreeMap<String, String>,
+    /// The working folder of its code, and of the children that it starts; `None`: the process's own.
+    pub working_folder: Option<PathBuf>,
 }
 
 /// The variables that a generation's file and command gave it, as far as they may be shown.

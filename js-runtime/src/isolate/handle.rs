@@ -72,6 +72,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<EndingIsolates>) -> Resu
     let (ended_sender, ended) = watch::channel(None);
     let acts = Arc::<OnceLock<_>>::default();
     let control = Arc::new(Control::default());
+    let working_folder = spec.sources.asked().environment.working_folder.clone();
     let abandoned = StopOnDrop(Some(control.clone()));
     let known_as = Name::new(name);
 
@@ -97,7 +98,7 @@ pub(crate) fn begin(spec: Spec, name: &str, engine: Arc<EndingIsolates>) -> Resu
             let acts = acts.clone();
             move || {
                 // This comes before a panic would cost the thread.
-                let event_loop = thread::event_loop();
+                let event_loop = thread::event_loop(working_folder.as_deref());
                 guard_this_thread(FatalReceivers {
                     control: control.clone(),
                     ended: Some(ended_sender.clone()),

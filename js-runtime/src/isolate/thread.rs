@@ -40,7 +40,7 @@ use crate::prelude::Prelude;
 use crate::resolve::analysis::BESIDE_STACK;
 use crate::resolve::node::NodeResolution;
 use crate::source::caches::ScriptCodeCache;
-use crate::system::posix::FreedMemory;
+use crate::system::posix::{FreedMemory, work_in};
 
 /// The time that an isolate waits for its disposal after another isolate has taken its place: disposal takes
 /// processor time that the first calls of the other isolate want.
@@ -103,12 +103,21 @@ pub(crate) fn run(
 
 /// Makes the event loop of an isolate's thread, as Deno makes it. One thread for files and computations beside the
 /// loop is there from the start, and such threads stay: tokio panics where there is none and none can be had.
+/// `working_folder`: that of the thread and of those beside it, from now on.
 ///
 /// # Errors
-/// When the system has no descriptors or threads left.
-pub(super) fn event_loop() -> io::Result<Runtime> {
+/// When the system has no descriptors or threads left, or there is no such folder.
+pub(super) fn event_loop(working_folder: Option<&Path>) -> io::Result<Runtime> {
+    if let Some(folder) = working_folder {
+        work_in(folder)?;
+    }
+    let working_folder = working_folder.map(Path::to_owned);
     let event_loop = Builder::new_current_thread()
         .enable_all()
+        .on_thread_start(move || {
+            // The folder was there for the isolate's thread.
+            let _ = working_folder.as_deref().map(work_in);
+        })
         // Each thread has room for a parser.
         .max_blocking_threads(32)
         .thread_keep_alive(STAY)

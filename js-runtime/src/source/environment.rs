@@ -154,8 +154,8 @@ mod tests {
         let defaults = [("B", "default"), ("D", "default")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let source = EnvironmentSource {
             file: Some(path.clone()),
-            secret_command: None,
             defaults: defaults.into(),
+            ..EnvironmentSource::default()
         };
         let environment = Environment::read(&source).unwrap();
         let variables = environment.completed(HashMap::from([("A".to_owned(), "set".to_owned())]));
@@ -180,8 +180,8 @@ mod tests {
         let defaults = ["WITH_DEFAULT", "OF_DEFAULTS"].map(|name| (name.to_owned(), "default".to_owned()));
         let source = EnvironmentSource {
             file: Some(path),
-            secret_command: None,
             defaults: defaults.into(),
+            ..EnvironmentSource::default()
         };
         let environment = Environment::read(&source).unwrap();
         let command = ["sh", "-c", "echo OF_BOTH=command; echo OF_COMMAND=command"].map(str::to_owned);

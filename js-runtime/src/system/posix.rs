@@ -6,6 +6,8 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use nix::unistd::{Pid, dup2_stdin, getpgid, getpgrp, getpid, getppid};
 
@@ -106,6 +108,31 @@ pub(crate) fn name_this_thread(name: &str) {
     unsafe {
         libc::pthread_setname_np(name.as_ptr());
     }
+}
+
+/// Gives the calling thread a working folder of its own. Where the system does not let a thread have one (a container
+/// may forbid it), the whole process gets the folder.
+///
+/// # Errors
+/// When there is no such folder.
+pub(crate) fn work_in(folder: &Path) -> io::Result<()> {
+    let path = CString::new(folder.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    #[cfg(target_os = "linux")]
+    // SAFETY: the call takes a number; the path ends with a nul. Where the first call fails, the second one is for the
+    // process.
+    outcome(unsafe {
+        let _ = libc::unshare(libc::CLONE_FS);
+        libc::chdir(path.as_ptr())
+    })?;
+    #[cfg(target_vendor = "apple")]
+    {
+        unsafe extern "C" {
+            fn pthread_chdir_np(path: *const libc::c_char) -> libc::c_int;
+        }
+        // SAFETY: the path ends with a nul.
+        outcome(unsafe { pthread_chdir_np(path.as_ptr()) })?;
+    }
+    Ok(())
 }
 
 /// Puts an empty file in the place of the process's standard input.

@@ -59,6 +59,7 @@ mod process;
 mod project_shapes;
 mod protocol;
 mod registration;
+mod releases;
 mod reload;
 mod reload_requests;
 mod requests;

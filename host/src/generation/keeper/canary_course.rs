@@ -37,7 +37,10 @@ impl KeeperTask {
             return None;
         };
         let (canary_use, options) = &self.limits.canary;
-        let is_news = matches!(reason, Reason::Api | Reason::File | Reason::Git | Reason::Retry);
+        let is_news = matches!(
+            reason,
+            Reason::Api | Reason::File | Reason::Git | Reason::Release | Reason::Retry
+        );
         match (canary, self.table.trial(), canary_use) {
             (CanaryWish::Off, ..) | (_, _, CanaryUse::Never) => None,
             (CanaryWish::On(share), ..) => Some(share.unwrap_or(options.share)),
@@ -86,6 +89,7 @@ impl KeeperTask {
             canary: generation.clone(),
             current: current.clone(),
             git: origin.git.clone(),
+            place: origin.place.clone(),
             terms: Terms {
                 options: self.limits.canary.1,
                 functions,
@@ -224,6 +228,7 @@ impl KeeperTask {
         self.history.push(PastGeneration {
             id: generation.id,
             git: trial.git.clone(),
+            place: trial.place.clone(),
             sources: generation.sources.clone(),
         });
         self.show_watched();

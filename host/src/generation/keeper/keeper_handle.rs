@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use js_runtime_api::{Engine, MemoryLimits, Project};
+use js_runtime_api::{Engine, MemoryLimits};
 use tokio::sync::{mpsc, oneshot};
 
 use super::KeeperTask;
@@ -12,6 +12,7 @@ use super::canary_course::TrialRecord;
 use super::frozen::FrozenHost;
 use crate::canary::{CanaryOptions, CanaryUse};
 use crate::generation::history::{History, KEPT};
+use crate::generation::project_place::{ProjectPlace, Projects};
 use crate::generation::reload_queue::{Reason, WantedCode};
 use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
@@ -61,6 +62,8 @@ pub(super) enum KeeperRequest {
         reason: Reason,
         answer: oneshot::Sender<Arc<Report>>,
     },
+    /// Asks the keeper to read from another place from the next load on.
+    Move(Box<ProjectPlace>),
     /// Asks the keeper to load nothing more, and to tell its state.
     Freeze {
         answer: oneshot::Sender<FrozenHost>,
@@ -90,7 +93,7 @@ impl Keeper {
     /// sources of the generations that served last. `given`: the newest number that another host has given.
     pub fn start(
         engine: Arc<dyn Engine>,
-        project: Project,
+        projects: Projects,
         limits: Limits,
         table: Arc<Table>,
         kept: PathBuf,
@@ -100,8 +103,8 @@ impl Keeper {
         let tasks = table.tasks().clone();
         tasks.keep("keeper", async move {
             let record = TrialRecord::new(kept.join(RECORD), limits.canary.0);
-            let history = History::open(Store::new(kept, KEPT), engine.clone(), project.clone()).await;
-            let task = KeeperTask::new(engine, project, limits, table, history, given, record);
+            let history = History::open(Store::new(kept, KEPT), engine.clone(), projects.clone()).await;
+            let task = KeeperTask::new(engine, projects.next, limits, table, history, given, record);
             task.run(requests).await;
         });
         Self(sender)
@@ -128,6 +131,11 @@ impl Keeper {
         let (answer, answered) = oneshot::channel();
         let _ = self.0.send(KeeperRequest::Canary { command, answer });
         answered.await.unwrap_or(Err(CanaryRefusal::Ending))
+    }
+
+    /// Has loads that begin from now on read the project of another release.
+    pub fn move_to(&self, place: ProjectPlace) {
+        let _ = self.0.send(KeeperRequest::Move(Box::new(place)));
     }
 
     /// Waits until the task has had a turn; false when it has ended instead.

@@ -20,6 +20,7 @@ use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::GenerationEntry;
 use crate::generation::trial::CanaryEnd;
 use crate::lint::{self, ServingCode};
+use crate::release::ReleaseName;
 
 impl KeeperTask {
     /// Begins the request that waits first, unless another one is worked on.
@@ -31,11 +32,21 @@ impl KeeperTask {
             self.preparing.pause();
             self.answers.expect(reason);
             let began = self.superseded.map_or_else(Instant::now, |superseded| superseded.since);
-            let current = self.table.current();
+            // Code of another release is another code, without a look.
+            let current = self.table.current().filter(|current| {
+                let entry = self.entries.get(&current.id);
+                let release = entry.and_then(|entry| entry.release.as_ref());
+                release.map(|release| &release.digest) == self.place.digest()
+            });
             let current = current.map(|current| current.sources.clone());
             // Code that was rejected, or rolled back, is loaded again when somebody asks for it or when it changed.
-            let mut read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
-            if let Some(trial) = self.table.trial() {
+            let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
+            let mut read_last = read_last.filter(|_| self.newest_read_of.as_ref() == self.place.digest());
+            if let Some(trial) = self
+                .table
+                .trial()
+                .filter(|trial| trial.release() == self.place.digest())
+            {
                 // The code of a canary that is on is not tried anew.
                 read_last = Some(trial.canary.sources.clone());
             }
@@ -128,16 +139,18 @@ impl KeeperTask {
         };
         let id = self.generations.begin();
         self.entries.insert(id, GenerationEntry::loading(id, reason));
+        let place = past.as_ref().map_or(&self.place, |past| &past.place).clone();
         let restored = |past: PastGeneration| {
             let origin = SourceOrigin {
                 git: past.git,
+                place: past.place,
                 restored_from: Some(past.id),
             };
             (origin, past.sources)
         };
         let making = LoadInput {
             id,
-            project: self.project.clone(),
+            place,
             sources: past.map(restored),
             timeout: self.limits.load,
             memory: self.limits.memory,
@@ -159,6 +172,7 @@ impl KeeperTask {
             LoadPhaseEnd::Compared(DiskComparison::AsCurrent) => {
                 self.end_trial(CanaryEnd::Reverted);
                 self.newest_read = self.table.current().map(|current| current.sources.clone());
+                self.newest_read_of = self.place.digest().cloned();
                 if self.last_rejected.take().is_some() {
                     info!("the code on the disk serves again");
                     self.show_all();
@@ -184,6 +198,7 @@ impl KeeperTask {
                 if matches!(want, WantedCode::Reload { .. }) {
                     self.superseded = None;
                     self.newest_read.clone_from(&result.sources);
+                    self.newest_read_of = result.origin.place.digest().cloned();
                 }
                 self.loaded(want, reason, id, *result, began);
                 self.show_watched();
@@ -259,6 +274,7 @@ impl KeeperTask {
         self.isolate_joins(&generation, isolate);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.git.clone_from(&origin.git);
+            entry.release.clone_from(&origin.place.release);
             entry.restored_from = origin.restored_from;
             entry.loaded_at = Some(Timestamp::now());
             entry.hash = Some(generation.hash.clone());
@@ -407,12 +423,18 @@ impl KeeperTask {
             self.last_rejected = None;
             self.retry.succeeded();
         }
-        let SourceOrigin { git, restored_from } = origin;
+        let SourceOrigin {
+            git,
+            place,
+            restored_from,
+        } = origin;
+        let release = place.release.clone();
         self.apply(generation.id, Event::Activated);
         // The swap comes first, since the history takes longer to forget old sources.
         self.history.push(PastGeneration {
             id: generation.id,
             git: git.clone(),
+            place,
             sources: generation.sources.clone(),
         });
         // At the start everything is new.
@@ -424,6 +446,7 @@ impl KeeperTask {
             removed = ids(&functions.removed),
             changed = ids(&functions.changed),
             git,
+            release = release.as_ref().map(|release| release.digest.to_string()),
             restored_from = restored_from.map(|id| id.0),
             ms = began.elapsed().as_millis(),
             "generation activated"
@@ -453,6 +476,7 @@ impl KeeperTask {
             restored_from,
             hash: generation.hash.clone(),
             git,
+            release: release.as_deref().map(ReleaseName::of),
             functions,
             draining: self.draining(),
             warnings: generation.manifest.warnings.clone(),

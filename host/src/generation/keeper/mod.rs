@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use js_runtime_api::{Engine, LoadError, Project, Sources};
+use js_runtime_api::{Engine, LoadError, Sources};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -32,11 +32,13 @@ use super::deadlines::Deadlines;
 use super::history::History;
 use super::live::Generation;
 use super::load::{OutdatedCheck, RunningLoad, SupersededLoads, next_done, next_outdated};
+use super::project_place::ProjectPlace;
 use super::reload_queue::{ReloadQueue, WantedCode};
 use super::report::{DrainingGeneration, Report};
 use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
 use super::table::{GenerationEntry, HostEvent, Table, View};
+use crate::release::Digest;
 
 /// The number of ended generations that are still shown.
 const SHOWN_ENDED: usize = 20;
@@ -45,7 +47,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 struct KeeperTask {
     engine: Arc<dyn Engine>,
-    project: Project,
+    /// The project that the next load reads.
+    place: ProjectPlace,
     limits: Limits,
     table: Arc<Table>,
     generations: Generations,
@@ -53,6 +56,8 @@ struct KeeperTask {
     last_rejected: Option<(GenerationId, LoadError)>,
     /// The sources that were read from the disk last, whatever the outcome of their load.
     newest_read: Option<Arc<dyn Sources>>,
+    /// The release that these are of.
+    newest_read_of: Option<Digest>,
     queue: ReloadQueue<oneshot::Sender<Arc<Report>>>,
     answers: Answers,
     running: Option<RunningLoad>,
@@ -75,7 +80,7 @@ struct KeeperTask {
 impl KeeperTask {
     fn new(
         engine: Arc<dyn Engine>,
-        project: Project,
+        place: ProjectPlace,
         limits: Limits,
         table: Arc<Table>,
         history: History,
@@ -85,13 +90,14 @@ impl KeeperTask {
         let (emptied_sender, emptied) = mpsc::unbounded_channel();
         Self {
             engine,
-            project,
+            place,
             generations: Generations::new(limits.max_generations, history.newest().max(given)),
             limits,
             table,
             entries: BTreeMap::new(),
             last_rejected: None,
             newest_read: None,
+            newest_read_of: None,
             queue: ReloadQueue::default(),
             answers: Answers::default(),
             running: None,
@@ -129,6 +135,7 @@ impl KeeperTask {
                             self.refuse_waiting();
                         }
                     }
+                    Some(KeeperRequest::Move(place)) => self.place = *place,
                     Some(KeeperRequest::Freeze { answer }) => self.handover.freeze(answer),
                     Some(KeeperRequest::Resume { given }) => self.resume(given),
                     // The requester may have gone.

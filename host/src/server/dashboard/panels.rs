@@ -59,6 +59,15 @@ fn live(status: &Status) -> Markup {
                         div { dt { "since" } dd { (time(generation.loaded_at)) } }
                         div { dt { "code" } dd { code title=(generation.hash.as_deref().unwrap_or_default()) { (short(generation)) } } }
                         div { dt { "commit" } dd { (commit(generation.git.as_deref())) } }
+                        @if let Some(release) = &generation.release {
+                            div {
+                                dt { "release" }
+                                dd {
+                                    code title=(release.digest) { (release.digest.short()) }
+                                    ", " (release.reference) ", pushed " (time(Some(release.pushed)))
+                                }
+                            }
+                        }
                         div { dt { "why" } dd { (reason(generation)) } }
                         div { dt { "functions" } dd { (status.functions.len()) } }
                         div { dt { "reloads by" } dd { (watching(status.watch)) } }
@@ -66,6 +75,9 @@ fn live(status: &Status) -> Markup {
                             div { dt { "Inngest" } dd { (headline) } }
                         } @else if let Some(words) = status.registration.words() {
                             div { dt { "Inngest" } dd { (words.headline) } }
+                        }
+                        @if let Some(error) = status.release.as_ref().and_then(|release| release.error.as_deref()) {
+                            div { dt { "tag" } dd.bad { (error) } }
                         }
                         div { dt { "host" } dd { "Baton " (status.version) ", process " (status.pid) } }
                     }
@@ -419,6 +431,7 @@ fn reason(generation: &GenerationStatus) -> Markup {
         Some(Reason::Api) => "asked for",
         Some(Reason::File) => "a file changed",
         Some(Reason::Git) => "another commit",
+        Some(Reason::Release) => "another release was pulled",
         Some(Reason::Rollback) => "roll back",
         Some(Reason::LastGood) => "last good code",
         Some(Reason::Retry) => "tried again",
