@@ -26,7 +26,7 @@ target() {
     "Linux x86_64") echo x86_64-linux ;;
     "Linux aarch64" | "Linux arm64") echo aarch64-linux ;;
     "Darwin arm64") echo aarch64-macos ;;
-    *) fail "there is no binary for $system on $machine: build it, see README.md" ;;
+    *) fail "there is no binary for $system on $machine; help: build it from the source, see docs/install.md" ;;
   esac
 }
 
@@ -36,7 +36,7 @@ base_url() {
     return
   fi
   case "$repository" in
-    *@*) fail "this copy does not name its release: set BATON_REPOSITORY=owner/name, or BATON_BASE_URL" ;;
+    *@*) fail "this copy does not name its release; help: set BATON_REPOSITORY=owner/name, or BATON_BASE_URL" ;;
   esac
   case "$version" in
     latest) echo "https://github.com/$repository/releases/latest/download" ;;
@@ -46,11 +46,13 @@ base_url() {
 
 download() { # URL, file
   if has curl; then
-    curl --fail --silent --show-error --location --output "$2" "$1" || fail "cannot download $1"
+    curl --fail --silent --show-error --location --output "$2" "$1" ||
+      fail "cannot download $1; help: open the URL in a browser, or name another place with BATON_BASE_URL"
   elif has wget; then
-    wget --quiet --output-document="$2" "$1" || fail "cannot download $1"
+    wget --quiet --output-document="$2" "$1" ||
+      fail "cannot download $1; help: open the URL in a browser, or name another place with BATON_BASE_URL"
   else
-    fail "cannot download: install curl or wget"
+    fail "cannot download: curl and wget are missing; help: install one of them"
   fi
 }
 
@@ -60,7 +62,7 @@ checksum() { # file
   elif has shasum; then
     shasum -a 256 "$1"
   else
-    fail "cannot check the download: install sha256sum or shasum"
+    fail "cannot check the download: sha256sum and shasum are missing; help: install one of them"
   fi | cut -d ' ' -f 1
 }
 
@@ -74,21 +76,22 @@ main() {
   download "$url/$archive" "$scratch/$archive"
   download "$url/SHA256SUMS" "$scratch/SHA256SUMS"
   wanted=$(awk -v name="$archive" '$2 == name || $2 == "*" name { print $1 }' "$scratch/SHA256SUMS")
-  [ -n "$wanted" ] || fail "SHA256SUMS has no line for $archive"
+  [ -n "$wanted" ] || fail "SHA256SUMS has no line for $archive; help: choose another release with BATON_VERSION"
   found=$(checksum "$scratch/$archive")
   [ "$found" = "$wanted" ] || fail "$archive is damaged, or is not the released file:
   its checksum is   $found
-  and ought to be   $wanted"
+  and ought to be   $wanted
+help: run the command again; if it fails again, report it: SECURITY.md says how"
 
   tar -xzf "$scratch/$archive" -C "$scratch"
-  mkdir -p "$folder" || fail "cannot make $folder: name another one with BATON_INSTALL_DIR"
-  [ -w "$folder" ] || fail "cannot write to $folder: name another one with BATON_INSTALL_DIR"
+  mkdir -p "$folder" || fail "cannot make $folder; help: name another folder with BATON_INSTALL_DIR"
+  [ -w "$folder" ] || fail "cannot write to $folder; help: name another folder with BATON_INSTALL_DIR"
   # Beside it and renamed: a baton that runs keeps the file that it has.
   cp "$scratch/baton" "$folder/.baton.new"
   chmod 755 "$folder/.baton.new"
   "$folder/.baton.new" --version >"$scratch/version" || {
     rm -f "$folder/.baton.new"
-    fail "the binary does not run on this machine"
+    fail "the binary does not run on this machine; help: see the systems in docs/install.md, or build it from the source"
   }
   mv "$folder/.baton.new" "$folder/baton"
   printf 'installed %s: %s\n' "$(cat "$scratch/version")" "$folder/baton"

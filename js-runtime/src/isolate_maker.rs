@@ -40,7 +40,7 @@ impl IsolateMaker {
         });
         match obtained.await {
             Ok(obtained) => obtained?,
-            Err(panicked) => return Err(error(format!("secret_command did not finish: {panicked}"))),
+            Err(panicked) => return Err(LoadError::bug(format!("secret_command did not finish: {panicked}"))),
         }
         let sockets = match sources.project().entry {
             Entry::Folder(_) => None,
@@ -48,7 +48,11 @@ impl IsolateMaker {
                 let made = socket_folder();
                 Some(made.map_err(|failed| LoadError {
                     kind: LoadErrorKind::System,
-                    ..error(format!("cannot make a folder for the isolate's sockets: {failed}"))
+                    message: format!("cannot make a folder for the isolate's sockets: {failed}"),
+                    help: Some(
+                        "Make the folder for temporary files writable, or name another one with TMPDIR.".to_owned(),
+                    ),
+                    ..LoadError::default()
                 })?)
             }
         };
@@ -63,14 +67,6 @@ impl IsolateMaker {
             sockets,
         };
         isolate::begin(spec, name, self.left_behind.clone())
-    }
-}
-
-/// Makes an error of a load that has no place.
-pub(crate) fn error(message: impl Into<String>) -> LoadError {
-    LoadError {
-        message: message.into(),
-        ..LoadError::default()
     }
 }
 

@@ -15,7 +15,7 @@ use js_runtime_api::{
 use crate::ahead::AheadModules;
 use crate::built_in::{BuiltIn, BuiltIns};
 use crate::isolate::{self, EndingIsolates, LoadFailure};
-use crate::isolate_maker::{IsolateMaker, error};
+use crate::isolate_maker::IsolateMaker;
 use crate::position::relative_to;
 use crate::source::caches::Caches;
 use crate::source::common::CommonParts;
@@ -104,15 +104,19 @@ impl Engine for V8Engine {
             };
             let is_missing = error.kind() == std::io::ErrorKind::NotFound;
             let is_env_file = is_missing && env_file.as_deref() == Some(path.as_path());
+            let help = if is_env_file {
+                "Create it, or name another one: --env-file, or [env] file in baton.toml."
+            } else {
+                "Make it readable, or name another folder or file to serve."
+            };
             let error = LoadError {
                 kind,
                 message: format!("cannot read {}: {error}", path.display()),
-                help: is_env_file
-                    .then(|| "Create it, or name another one: --env-file, or [env] file in baton.toml.".to_owned()),
+                help: (kind != LoadErrorKind::System).then(|| help.to_owned()),
                 file: Some(path.display().to_string()),
                 ..LoadError::default()
             };
-            relative_to(error, &root)
+            relative_to(error, &root).with_help()
         })?;
         Ok(sources)
     }
@@ -133,7 +137,7 @@ impl Engine for V8Engine {
                 error.kind = LoadErrorKind::System;
             }
             spares.note_read(&sources);
-            loaded
+            loaded.map_err(LoadError::with_help)
         }
         .boxed()
     }
@@ -216,7 +220,7 @@ async fn load(
         .await
         .map_err(|not| match not {
             LoadFailure::Failed(error) => error,
-            LoadFailure::Unsuited(_) => error("the isolate ended before it loaded the project"),
+            LoadFailure::Unsuited(_) => LoadError::bug("the isolate ended before it loaded the project"),
         })
 }
 
@@ -224,5 +228,5 @@ fn own(sources: Arc<dyn Sources>) -> Result<Arc<SourceSnapshot>, LoadError> {
     sources
         .as_any()
         .downcast()
-        .map_err(|_| error("the sources belong to another engine"))
+        .map_err(|_| LoadError::bug("the sources belong to another engine"))
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::config::{find_running, find_running_state, working_folder};
 use crate::net::{HttpAnswer, HttpError, http};
+use crate::service::Owner;
 
 /// The running host that a command means.
 #[derive(Debug, Args)]
@@ -30,6 +31,13 @@ pub(super) enum ClientError {
     #[error("no host is running for the project around {}", .0.display())]
     #[diagnostic(help("Start one with `baton dev`, or name its state folder with --state-dir."))]
     NotRunning(PathBuf),
+    #[error("this user has no host for the project around {}, which belongs to {owner}", .folder.display())]
+    #[diagnostic(help("Run the command as that user: `sudo -u {owner} {command}`."))]
+    NotOwn {
+        folder: PathBuf,
+        owner: String,
+        command: String,
+    },
     #[error("the host at {socket} does not answer: {error}", socket = .socket.display())]
     #[diagnostic(help("Read the host's log; if the host hangs, end it and start it again."))]
     Silent { socket: PathBuf, error: HttpError },
@@ -39,6 +47,25 @@ pub(super) enum ClientError {
     #[error("cannot read the host's answer: {0}")]
     #[diagnostic(help("Run this command with the host's version of Baton, or pass --json."))]
     Foreign(#[source] serde_json::Error),
+}
+
+impl ClientError {
+    /// The error for a project without a host, as far as this user sees.
+    fn not_running(folder: PathBuf) -> Self {
+        match (Owner::this_user(), Owner::of(&folder)) {
+            (Ok(user), Ok(owner)) if user.uid != owner.uid => {
+                let binary = std::env::current_exe().unwrap_or_else(|_| "baton".into());
+                let words = std::env::args().skip(1);
+                let command = std::iter::once(binary.display().to_string()).chain(words);
+                Self::NotOwn {
+                    folder,
+                    owner: owner.name,
+                    command: command.collect::<Vec<_>>().join(" "),
+                }
+            }
+            _ => Self::NotRunning(folder),
+        }
+    }
 }
 
 /// A host's answer.
@@ -74,7 +101,7 @@ pub(super) fn ask_with(
     meanwhile: impl AsyncFnOnce(&Path),
 ) -> Result<HostAnswer, ClientError> {
     let folder = working_folder().map_err(ClientError::WorkingFolder)?;
-    let socket = find_running(&folder, args.state_dir.clone()).ok_or(ClientError::NotRunning(folder))?;
+    let socket = find_running(&folder, args.state_dir.clone()).ok_or_else(|| ClientError::not_running(folder))?;
     let no_answer = |error| ClientError::Silent {
         socket: socket.clone(),
         error,

@@ -30,6 +30,14 @@ pub struct ManualArgs {
     folder: PathBuf,
 }
 
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot write manual pages into {folder}: {error}", folder = .folder.display())]
+#[diagnostic(help("Name a folder in which you may write."))]
+struct ManualError {
+    folder: PathBuf,
+    error: std::io::Error,
+}
+
 pub(super) fn run(args: &CompletionsArgs) -> ExitCode {
     say(script(args.shell));
     ExitCode::SUCCESS
@@ -39,7 +47,8 @@ pub(super) fn make_manual(args: &ManualArgs) -> ExitCode {
     match write_pages(&args.folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cannot write manual pages into {}: {error}", args.folder.display());
+            let folder = args.folder.clone();
+            eprintln!("{:?}", miette::Report::new(ManualError { folder, error }));
             ExitCode::FAILURE
         }
     }

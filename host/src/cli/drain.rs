@@ -44,7 +44,7 @@ pub(super) fn run(args: &DrainArgs) -> ExitCode {
                     "draining: {in_flight} call(s) in flight; the host takes no new ones, and ends after them\n"
                 ));
             }
-            Ok(RouteAnswer::Refused { error }) => eprintln!("not draining: {}", error.message),
+            Ok(RouteAnswer::Refused { error }) => eprintln!("not draining: {}\n{}", error.message, error.help),
             Err(error) => eprintln!("{:?}", miette::Report::new(error)),
         }
     }

@@ -222,7 +222,11 @@ pub(super) fn refusal(report: &Report) -> String {
     let mut text = match &report.outcome {
         Outcome::Rejected { error, .. } => report_words::rejection(error),
         Outcome::NotKept { error, .. } => refused(&error.message, &error.help),
-        other => format!("The host says: {}\n", other.word()),
+        Outcome::HandedOver => refused("another host has taken over", "Run the command again."),
+        _ => refused(
+            "the host is ending",
+            "Start it again: it loads the code that is on the disk then.",
+        ),
     };
     if let Some(GenerationId(generation)) = report.outcome.serving() {
         let _ = writeln!(text, "generation {generation} still serves");

@@ -7,11 +7,12 @@ use hyper::Method;
 
 use super::client::HostArgs;
 use super::reload;
+use crate::life::parse_whole;
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// The generation whose code to serve. [default: the one that served before the current one]
-    #[arg(conflicts_with = "release")]
+    #[arg(value_parser = parse_whole::<u64>, conflicts_with = "release")]
     generation: Option<u64>,
     /// Serve an unpacked release again, named by the first digits of its digest.
     #[arg(long, value_name = "DIGEST")]

@@ -15,7 +15,7 @@ use miette::{Diagnostic, Report};
 use super::output;
 use crate::config::{ConfigFile, ProjectError, WatchMode, discover, working_folder};
 use crate::duration::parse_duration;
-use crate::life::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT};
+use crate::life::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, parse_port};
 use crate::service::{Owner, Scope, Service, ServiceError, in_unit, launchctl, name_of, private_file, systemctl};
 
 pub(super) const HELP: &str = "Examples:
@@ -84,7 +84,7 @@ struct DescribeArgs {
     #[arg(long)]
     host: Option<IpAddr>,
     /// Listen on this port. [default: 3111]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = parse_fixed_port)]
     port: Option<u16>,
     /// A file of NAME=value lines for the functions. Only the user of the service may be able to read it.
     #[arg(long, value_name = "FILE")]
@@ -221,6 +221,14 @@ fn uninstall(args: &WhichArgs) -> Result<(), ServiceCommandError> {
 
 fn say(line: &str) {
     output::say(format_args!("{line}\n"));
+}
+
+/// Parses a port that is known before the service starts.
+fn parse_fixed_port(text: &str) -> Result<u16, String> {
+    match parse_port(text) {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("expected a number from 1 to 65535, got {text:?}")),
+    }
 }
 
 fn note(line: &str) {

@@ -138,7 +138,7 @@ fn generation_lines(generation: &GenerationStatus) -> String {
         }
         if isolate.blocked_ms > 0 {
             let seconds = seconds(isolate.blocked_ms);
-            let _ = writeln!(text, "        isolate {id} blocked by user code for {seconds:.1} s");
+            let _ = writeln!(text, "        isolate {id} is blocked by user code for {seconds:.1} s");
         }
     }
     text
@@ -148,7 +148,10 @@ fn generation_lines(generation: &GenerationStatus) -> String {
 pub(super) fn release_lines(release: &ReleaseStatus) -> String {
     let mut text = format!("{}\n", release.reference);
     if let Some(error) = &release.error {
-        let _ = writeln!(text, "the release cannot be pulled: {error}");
+        let _ = writeln!(
+            text,
+            "the release cannot be pulled: {error}\nhelp: Correct the cause: the host tries again by itself."
+        );
     }
     text
 }
@@ -193,9 +196,13 @@ fn source_lines(source: &SourceStatus) -> String {
             None => format!(" ({file})"),
         });
         let (message, place) = (&error.message, place.unwrap_or_default());
-        let _ = writeln!(text, "the newest code was rejected: {message}{place}");
+        let help = error.help.as_deref().unwrap_or("Correct the code there.");
+        let _ = writeln!(text, "the newest code was rejected: {message}{place}\n  {help}");
     } else if source.newer_than_loaded {
-        let _ = writeln!(text, "the code on the disk is newer: `baton reload` swaps it in");
+        let _ = writeln!(
+            text,
+            "the code on the disk is newer than the code that serves\n  Run `baton reload`."
+        );
     }
     for file in source.changed.iter().take(FILES_SHOWN) {
         let _ = writeln!(text, "  {file}");
@@ -238,7 +245,7 @@ mod tests {
         assert!(text.starts_with("generation 3 serves 2 function(s)\n"), "{text}");
         assert!(text.contains("draining  01234567 46c2113  1 in flight"), "{text}");
         assert!(text.contains("app-hello run 01R step step for 1.2 s"), "{text}");
-        assert!(text.contains("isolate 0 blocked by user code for 4.2 s"), "{text}");
+        assert!(text.contains("isolate 0 is blocked by user code for 4.2 s"), "{text}");
         assert!(!text.contains("isolate 1"), "{text}");
         assert!(text.ends_with("  functions/a.ts\n"), "{text}");
         assert!(!text.contains("retired") && text.contains("is newer"), "{text}");

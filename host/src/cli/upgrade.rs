@@ -22,12 +22,17 @@ pub struct UpgradeArgs {
     host: HostArgs,
 }
 
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot find the new binary: {0}")]
+#[diagnostic(help("Name a file: `baton upgrade ./baton`."))]
+struct NoBinary(std::io::Error);
+
 pub(super) fn run(args: &UpgradeArgs) -> ExitCode {
     let body = match args.binary.as_ref().map(std::path::absolute).transpose() {
         Ok(None) => String::new(),
         Ok(Some(binary)) => json!({ "binary": binary }).to_string(),
         Err(error) => {
-            eprintln!("cannot find the binary: {error}");
+            eprintln!("{:?}", miette::Report::new(NoBinary(error)));
             return ExitCode::FAILURE;
         }
     };

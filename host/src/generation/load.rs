@@ -343,6 +343,7 @@ async fn load(
             Err(LoadError {
                 kind: LoadErrorKind::System,
                 message: format!("cannot read the project's folder: {error}"),
+                help: Some("Look whether its disk answers, then run `baton reload`.".to_owned()),
                 ..LoadError::default()
             })
         });

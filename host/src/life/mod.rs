@@ -33,6 +33,7 @@ pub use supervised::{greet, supervised};
 
 pub(crate) use plan::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_PORT, NAME_THE_ENV_FILE};
 pub(crate) use serving::Host;
+pub(crate) use settings::{parse_port, parse_whole};
 
 use crate::config::{ProjectError, StateError};
 use crate::exit_code;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,14 +152,15 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             let state = released::state_folder(reference, args.state_dir.clone())?;
             let folders = ReleaseFolders::in_state_folder(state.path());
             let (release, project, file) = released::begin(&folders, reference)?;
-            (Some((state, folders, release)), project, file)
+            (Some((state, folders, release, working_folder()?)), project, file)
         }
         None => {
             let (project, file) = discover(args.path.as_deref(), &working_folder()?)?;
             (None, project, file)
         }
     };
-    settle(&mut project, &file, args, mode, found.is_some())?;
+    let started_in = found.as_ref().map(|(_, _, _, folder)| folder.as_path());
+    settle(&mut project, &file, args, mode, started_in)?;
     let ConfigFile {
         port,
         state_dir,
@@ -190,11 +192,11 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         path: _,
     } = file;
     let (state, released) = match found {
-        Some((state, folders, unpacked)) => {
+        Some((state, folders, unpacked, started_in)) => {
             let poll = args.release_poll.or(release.poll).unwrap_or(DEFAULT_RELEASE_POLL);
             let plan = reference.map(|reference| ReleasePlan {
                 reference,
-                find: find_release(&folders, args, mode),
+                find: find_release(&folders, args, mode, started_in),
                 folders,
                 poll: poll.max(SHORTEST_RELEASE_POLL),
                 release: Arc::new(unpacked),
@@ -279,38 +281,38 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
     })
 }
 
-/// Gives a project the settings that it has beside its place. `is_release`: its folder has no environment file, and is
-/// the working folder of its code.
+/// Gives a project the settings that it has beside its place. `started_in`: of a release, the folder in which the host was
+/// started. Paths of the host's own files are relative to that folder, and the code works in the folder of its release.
 fn settle(
     project: &mut Project,
     file: &ConfigFile,
     args: &ServeArgs,
     mode: Mode,
-    is_release: bool,
+    started_in: Option<&Path>,
 ) -> std::io::Result<()> {
     project.default_retries = file.functions.default_retries.map(|Retries(count)| count);
-    let env_file = match (&args.env_file, &file.env.file) {
-        (Some(file), _) => Some(working_folder()?.join(file)),
-        (None, Some(file)) if is_release => Some(working_folder()?.join(file)),
-        (None, Some(file)) => Some(project.root.join(file)),
-        (None, None) => None,
+    let env_file = match (&args.env_file, &file.env.file, started_in) {
+        (Some(file), _, Some(folder)) | (None, Some(file), Some(folder)) => Some(folder.join(file)),
+        (Some(file), _, None) => Some(working_folder()?.join(file)),
+        (None, Some(file), None) => Some(project.root.join(file)),
+        (None, None, _) => None,
     };
     project.environment = EnvironmentSource {
         file: env_file,
         secret_command: file.env.secret_command.clone(),
         defaults: default_variables(&file.inngest, mode),
-        working_folder: is_release.then(|| project.root.clone()),
+        working_folder: started_in.map(|_| project.root.clone()),
     };
     Ok(())
 }
 
 /// Returns the finder of projects of unpacked releases, with the settings that this host was started with.
-fn find_release(folders: &ReleaseFolders, args: &ServeArgs, mode: Mode) -> FindRelease {
+fn find_release(folders: &ReleaseFolders, args: &ServeArgs, mode: Mode, started_in: PathBuf) -> FindRelease {
     let (folders, args) = (folders.clone(), args.clone());
     Arc::new(move |digest| {
         let release = folders.find(digest)?;
         let found = released::project_of(&folders, &release).and_then(|(mut project, file)| {
-            settle(&mut project, &file, &args, mode, true)?;
+            settle(&mut project, &file, &args, mode, Some(&started_in))?;
             Ok(project)
         });
         match found {

@@ -120,7 +120,11 @@ async fn fetch_once(registry: &Registry, folders: &ReleaseFolders) -> Result<(),
 pub(super) fn state_folder(reference: &ReleaseReference, named: Option<PathBuf>) -> Result<StateFolder, ServeError> {
     // The name of the folder is the last part of the repository's.
     let place = Path::new("oci:").join(&reference.registry).join(reference.pointer());
-    Ok(StateFolder::of(&place.join(&reference.repository), named)?)
+    let place = place.join(&reference.repository);
+    let folder = StateFolder::of(&place, named)?;
+    // The code of a release may change the working folder of the process.
+    let absolute = std::path::absolute(folder.path())?;
+    Ok(StateFolder::of(&place, Some(absolute))?)
 }
 
 /// Returns the release to start from.

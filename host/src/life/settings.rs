@@ -23,7 +23,7 @@ pub struct ServeArgs {
     /// [default: path in baton.toml, else functions/, src/functions/, inngest/ or src/inngest/]
     pub(crate) path: Option<PathBuf>,
     /// Listen on this port; 0 picks a free one. [default: 3111]
-    #[arg(long, env = "PORT")]
+    #[arg(long, env = "PORT", value_parser = parse_port)]
     pub(crate) port: Option<u16>,
     /// Keep the state of the host in this folder. [default: the project's folder below ~/.local/state/baton]
     #[arg(long, env = "BATON_STATE_DIR")]
@@ -85,7 +85,14 @@ pub struct ServeArgs {
     #[arg(long, env = "BATON_RELEASE_POLL", value_parser = parse_duration)]
     pub(crate) release_poll: Option<Duration>,
     /// Let debuggers attach, on this machine only: chrome://inspect, or VS Code as for Node. [default port: 9229]
-    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "9229")]
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "9229",
+        value_parser = parse_port
+    )]
     pub(crate) inspect: Option<u16>,
     /// Log each call.
     #[arg(long, short)]
@@ -103,7 +110,7 @@ pub struct ServeArgs {
     #[arg(long, env = "BATON_LOG_AGE", value_parser = parse_duration, requires = "log_file")]
     pub(crate) log_age: Option<Duration>,
     /// Keep this many older log files. [default: 14]
-    #[arg(long, env = "BATON_LOG_KEEP", requires = "log_file")]
+    #[arg(long, env = "BATON_LOG_KEEP", value_parser = parse_whole::<usize>, requires = "log_file")]
     pub(crate) log_keep: Option<usize>,
     /// Keep this on the generation on which it began. [default: none]
     #[arg(long, env = "BATON_PIN", value_name = "WHAT")]
@@ -141,6 +148,18 @@ impl ServeArgs {
             }),
         }
     }
+}
+
+/// Parses a port; 0 stands for any free one.
+pub(crate) fn parse_port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .map_err(|_| format!("expected a number from 0 to 65535, got {text:?}"))
+}
+
+/// Parses a whole number.
+pub(crate) fn parse_whole<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse()
+        .map_err(|_| format!("expected a whole number, got {text:?}"))
 }
 
 /// Parses a number of things of which there is at least one.

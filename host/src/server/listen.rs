@@ -170,9 +170,7 @@ impl Connections {
             if let Err(error) = path.share() {
                 // Calls come in all the same.
                 let path = path.shared().display();
-                tracing::error!(%error, %path, "cannot make the control socket: cannot make the control socket: \
-                                                cannot make the control socket: cannot make the control socket: \
-                                                commands will not find this host");
+                tracing::error!(%error, %path, "cannot make the control socket: commands will not find this host");
             }
             accepting.send_replace(true);
             let mut stopped = self.role.clone();

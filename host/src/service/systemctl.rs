@@ -73,10 +73,11 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         runs: is_active(scope, &unit),
         listens: is_active(scope, &socket),
     };
-    if !before.runs && !before.listens {
+    let units = systemd::units(service, version());
+    let is_down = !before.runs && !before.listens;
+    if is_down || moves(&folder, &socket, &units) {
         ready::port_is_free(service)?;
     }
-    let units = systemd::units(service, version());
     let mut changed = Vec::new();
     for file in &units {
         let path = folder.join(&file.name);
@@ -134,6 +135,20 @@ pub fn install(service: &Service, say: &dyn Fn(&str)) -> Result<(), ServiceError
         service.local_address()
     ));
     Ok(())
+}
+
+/// Tells whether systemd is to listen at another port than it was told before.
+fn moves(folder: &Path, socket: &str, units: &[UnitFile]) -> bool {
+    let port = |text: &str| systemd::port_in(text).map(str::to_owned);
+    let before = std::fs::read_to_string(folder.join(socket)).ok();
+    let after = units.iter().find(|unit| unit.name == socket);
+    match (
+        before.as_deref().and_then(port),
+        after.and_then(|unit| port(&unit.text)),
+    ) {
+        (Some(before), Some(after)) => before != after,
+        _ => false,
+    }
 }
 
 /// Returns the advice on how a service that runs becomes the one that was installed; `None` if it is that one.
@@ -198,10 +213,17 @@ pub fn uninstall(name: &str, scope: Scope, owner: &Owner, say: &dyn Fn(&str)) ->
         .filter(|name| folder.join(name).exists())
         .collect();
     if names.is_empty() {
-        say(&format!(
-            "nothing to remove: there is no {}",
-            folder.join(&unit).display()
-        ));
+        let of_machine = self::folder(Scope::System, owner).join(&unit);
+        let advice = if scope == Scope::User && of_machine.exists() {
+            format!(
+                "; the service of the machine, {}, is removed with sudo",
+                of_machine.display()
+            )
+        } else {
+            String::new()
+        };
+        let path = folder.join(&unit);
+        say(&format!("nothing to remove: there is no {}{advice}", path.display()));
         return Ok(());
     }
     say(&format!(

@@ -182,6 +182,13 @@ pub(super) fn working_folder_in(unit: &str) -> Option<PathBuf> {
     Some(folder.replace("%%", "%").into())
 }
 
+/// Returns the port in the text of a socket's unit.
+pub(super) fn port_in(unit: &str) -> Option<&str> {
+    let mut lines = unit.lines();
+    let address = lines.find_map(|line| line.strip_prefix("ListenStream="))?;
+    address.rsplit(':').next()
+}
+
 /// Returns the version in the output of `systemctl --version`: `systemd 252 (252.38-1~deb12u1)`.
 #[must_use]
 pub fn version_in(text: &str) -> Option<u32> {
@@ -194,7 +201,7 @@ pub fn version_in(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{units, version_in, working_folder_in};
+    use super::{port_in, units, version_in, working_folder_in};
     use crate::service::tests::service;
     use crate::service::{Scope, Service, UnitFile};
 
@@ -316,6 +323,7 @@ mod tests {
         ] {
             let socket = with_a_socket_at(address).remove(1).text;
             assert_eq!(value(&socket, "ListenStream"), address);
+            assert_eq!(port_in(&socket), Some("80"));
             assert_eq!(socket.contains("\nFreeBind=yes\n"), later, "{socket}");
         }
     }

@@ -31,7 +31,11 @@ impl RegistrationStatus {
             (Registering, _) => format!("registering at {inngest}"),
             (Unregistered, _) => {
                 let error = self.error.as_deref().unwrap_or("not tried yet");
-                format!("not registered at {inngest}: {error} ({attempts} attempt(s), trying again)")
+                let place = match error.contains(inngest) {
+                    true => String::new(),
+                    false => format!(" at {inngest}"),
+                };
+                format!("not registered{place}: {error} ({attempts} attempt(s), trying again)")
             }
             (Off, _) => format!("not registered: {}", self.reason.as_deref().unwrap_or_default()),
             (Unknown, _) => return None,

@@ -20,7 +20,7 @@ pub struct EngineRelease {
     pub released: &'static str,
 }
 
-/// Starts isolates. One per process.
+/// Starts isolates. One per process. Each error of a load has a help ([`LoadError::with_help`]).
 pub trait Engine: Send + Sync + 'static {
     /// Returns the release of the JavaScript engine, where there is one.
     fn release(&self) -> Option<EngineRelease> {

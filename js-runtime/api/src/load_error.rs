@@ -21,8 +21,27 @@ pub struct LoadError {
     pub frame: Option<String>,
     /// The JavaScript stack, mapped to the original sources.
     pub stack: Option<String>,
-    /// One thing to do about it.
+    /// One thing to do about it. An engine gives every error a help.
     pub help: Option<String>,
+}
+
+impl LoadError {
+    /// Makes the error of a load that failed through a fault of Baton, which no change of the project mends.
+    #[must_use]
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: Some("This is a bug in Baton: please report it with the log above.".to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the error with a help: its own, else the usual one of its kind.
+    #[must_use]
+    pub fn with_help(mut self) -> Self {
+        self.help.get_or_insert_with(|| self.kind.usual_help().to_owned());
+        self
+    }
 }
 
 /// The kinds of faults of a load.
@@ -74,5 +93,46 @@ impl LoadErrorKind {
             Self::System => "system",
             Self::Release => "release",
         }
+    }
+
+    /// Returns one thing to do about an error of which no more is known than its kind.
+    #[must_use]
+    pub fn usual_help(self) -> &'static str {
+        match self {
+            Self::Syntax => "Correct the file at this place.",
+            Self::Resolve => "Correct the import, or add the file or the export that it names.",
+            Self::Evaluate => "Correct the code at this place, or remove the cause that the message names.",
+            Self::Timeout => "Do less while the module loads, or give it more time with --load-timeout.",
+            Self::NoFunctions => "Export a function that `inngest.createFunction(…)` returns.",
+            Self::DuplicateId => "Give one of the two functions another id.",
+            Self::Memory => "Do the work in a function, or give isolates more memory with --heap-limit.",
+            Self::Environment => "Run the command of secret_command in the project's folder to see why.",
+            Self::Lint => "Correct the code, or remove the warning from `deny` in baton.toml.",
+            Self::Refused => "Correct the function that Inngest names: the current generation goes on serving.",
+            Self::Release => "Push the release again, or see whether the registry answers.",
+            Self::System => "Raise the limits of this process (`ulimit -a` shows them), or end other programs.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LoadError, LoadErrorKind};
+
+    #[test]
+    fn an_error_keeps_its_own_help_and_otherwise_has_that_of_its_kind() {
+        let own = LoadError {
+            help: Some("Look.".to_owned()),
+            ..LoadError::default()
+        };
+        assert_eq!(own.with_help().help.as_deref(), Some("Look."));
+        let other = LoadError {
+            kind: LoadErrorKind::DuplicateId,
+            ..LoadError::default()
+        };
+        assert_eq!(
+            other.with_help().help.as_deref(),
+            Some("Give one of the two functions another id.")
+        );
     }
 }

@@ -66,13 +66,13 @@ impl PreludeFailure {
             Self::OutOfMemory => {
                 let position = Position::start_of(module, &source_text(module, &modules.sources));
                 let message = "the module needs more memory than an isolate may have";
-                let help = "Do the work in a function, or give isolates more memory with --heap-limit.";
-                LoadError {
-                    help: Some(help.to_owned()),
-                    ..position.into_error(LoadErrorKind::Memory, message.to_owned())
-                }
+                position.into_error(LoadErrorKind::Memory, message.to_owned())
             }
-            Self::Abandoned => internal("the load was abandoned"),
+            Self::Abandoned => LoadError {
+                message: "the load was abandoned".to_owned(),
+                help: Some("Run `baton reload`.".to_owned()),
+                ..LoadError::default()
+            },
             Self::Other(error) => {
                 let position = Position::start_of(module, &source_text(module, &modules.sources));
                 position.into_error(LoadErrorKind::Evaluate, error.to_string())
@@ -342,7 +342,7 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         Some((error, others)) => {
             let lines: Vec<_> = others.iter().map(ToString::to_string).collect();
             let help = format!(
-                "The file has other top-level awaits, on line {}: one of them may be the one that waits.",
+                "Move this await into a function, or one of those on line {}: each may be the one that waits.",
                 lines.join(", ")
             );
             LoadError {
@@ -352,14 +352,6 @@ fn at_await(module: &Url, modules: &Modules, evaluated: &[Url], message: &str) -
         }
         None => Position::start_of(module, &source_text(module, &modules.sources))
             .into_error(LoadErrorKind::Timeout, message.to_owned()),
-    }
-}
-
-/// Makes an error that no code of the user's causes.
-pub(super) fn internal(error: impl std::fmt::Display) -> LoadError {
-    LoadError {
-        message: error.to_string(),
-        ..LoadError::default()
     }
 }
 

@@ -256,11 +256,9 @@ async fn outcome_of(
         end = ended.wait_for(Option::is_some) => Err(match end.ok().and_then(|end| end.clone()) {
             // The isolate ended before its assignment.
             Some(ThreadEnd { why, .. }) if why != IsolateEnd::Panicked => LoadFailure::Unsuited(AheadMismatch::Failed),
-            _ => LoadFailure::Failed(LoadError {
-                message: "the isolate's thread panicked while it loaded the project".to_owned(),
-                help: Some("This is a bug in Baton: please report it with the log above.".to_owned()),
-                ..LoadError::default()
-            }),
+            _ => LoadFailure::Failed(LoadError::bug(
+                "the isolate's thread panicked while it loaded the project",
+            )),
         }),
     }
 }

@@ -12,7 +12,7 @@ use deno_core::{JsRuntime, PollEventLoopOptions, serde_v8, v8};
 use deno_runtime::worker::MainWorker;
 use js_runtime_api::{Entry, LoadError, LoadErrorKind, LoadProgress, LoadStage, Manifest, MemoryLimits};
 
-use super::blame::{PreludeFailure, internal};
+use super::blame::PreludeFailure;
 use super::memory::is_nearly_full;
 use crate::compat;
 use crate::control::{Control, Name, StopReason};
@@ -63,7 +63,7 @@ impl Load<'_> {
             let runtime = &mut worker.js_runtime;
             deno_core::scope!(scope, runtime);
             let host = compat::host::object(scope, modules.sources.clone(), control.clone(), name, *sockets)
-                .ok_or_else(|| internal("V8 is out of memory"))?;
+                .ok_or_else(out_of_memory)?;
             let connect = v8::Local::new(scope, connect);
             connect.call(scope, v8::undefined(scope).into(), &[host.into()]);
         }
@@ -119,7 +119,7 @@ impl Load<'_> {
                 return Err(error);
             }
             let urls: Result<Vec<Url>, ()> = together.iter().map(Url::from_file_path).collect();
-            let urls = urls.map_err(|()| internal("a module's path is not absolute"))?;
+            let urls = urls.map_err(|()| LoadError::bug("a module's path is not absolute"))?;
             if let Some(module) = together.last() {
                 let module = module.strip_prefix(&project.root).unwrap_or(module);
                 progress.reached(LoadStage::Evaluating(module.display().to_string()));
@@ -181,12 +181,24 @@ fn not_a_module(path: &Path, modules: &Modules) -> Option<LoadError> {
     })
 }
 
+fn bug(error: impl std::fmt::Display) -> LoadError {
+    LoadError::bug(error.to_string())
+}
+
+fn out_of_memory() -> LoadError {
+    LoadError {
+        kind: LoadErrorKind::Memory,
+        message: "V8 is out of memory".to_owned(),
+        ..LoadError::default()
+    }
+}
+
 async fn evaluate(worker: &mut MainWorker, url: Url) -> Result<v8::Global<v8::Object>, LoadError> {
     // The code comes from the loader, as that of every module.
     let load = worker.js_runtime.load_side_es_module(&url);
-    let id = load.await.map_err(internal)?;
-    worker.evaluate_module(id).await.map_err(internal)?;
-    worker.js_runtime.get_module_namespace(id).map_err(internal)
+    let id = load.await.map_err(bug)?;
+    worker.evaluate_module(id).await.map_err(bug)?;
+    worker.js_runtime.get_module_namespace(id).map_err(bug)
 }
 
 fn export(
@@ -197,9 +209,11 @@ fn export(
     let runtime = &mut worker.js_runtime;
     deno_core::scope!(scope, runtime);
     let namespace = v8::Local::new(scope, namespace);
-    let key = v8::String::new(scope, name).ok_or_else(|| internal("V8 is out of memory"))?;
-    let value = namespace.get(scope, key.into()).ok_or_else(|| internal(name))?;
-    let function = v8::Local::<v8::Function>::try_from(value).map_err(internal)?;
+    let key = v8::String::new(scope, name).ok_or_else(out_of_memory)?;
+    let value = namespace
+        .get(scope, key.into())
+        .ok_or_else(|| bug(format!("the prelude has no {name}")))?;
+    let function = v8::Local::<v8::Function>::try_from(value).map_err(bug)?;
     Ok(v8::Global::new(scope, function))
 }
 
@@ -243,7 +257,7 @@ pub(crate) fn to_v8(
     value: &impl serde::Serialize,
 ) -> Result<v8::Global<v8::Value>, LoadError> {
     deno_core::scope!(scope, runtime);
-    let value = serde_v8::to_v8(scope, value).map_err(internal)?;
+    let value = serde_v8::to_v8(scope, value).map_err(bug)?;
     Ok(v8::Global::new(scope, value))
 }
 
@@ -253,5 +267,5 @@ pub(super) fn from_v8<T: serde::de::DeserializeOwned>(
 ) -> Result<T, LoadError> {
     deno_core::scope!(scope, runtime);
     let value = v8::Local::new(scope, value);
-    serde_v8::from_v8(scope, value).map_err(internal)
+    serde_v8::from_v8(scope, value).map_err(bug)
 }

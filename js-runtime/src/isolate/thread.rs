@@ -301,21 +301,23 @@ fn environment_written(worker: &mut MainWorker) -> blake3::Hash {
 
 fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
     let WorkerFamily { spec, control, .. } = &**family;
-    let internal = |message: String| LoadError {
-        message,
-        ..LoadError::default()
-    };
     let root = &spec.sources.project().root;
     let main_module = Url::from_file_path(root.join(PRELUDE))
-        .map_err(|()| internal(format!("{} is not an absolute path", root.display())))?;
+        .map_err(|()| LoadError::bug(format!("{} is not an absolute path", root.display())))?;
     let node_services = modules
         .node
         .services(Rc::new(RequireLoader(modules.clone())))
-        .map_err(|error| internal(format!("cannot read the project's package.json: {error}")))?;
+        .map_err(|error| LoadError {
+            kind: LoadErrorKind::Resolve,
+            message: format!("cannot read the project's package.json: {error}"),
+            help: Some("Correct the file, or make it readable.".to_owned()),
+            ..LoadError::default()
+        })?;
     let stdio = family.pipes.stdio();
     let stdio = stdio.map_err(|error| LoadError {
         kind: LoadErrorKind::System,
-        ..internal(format!("cannot open pipes for the isolate's output: {error}"))
+        message: format!("cannot open pipes for the isolate's output: {error}"),
+        ..LoadError::default()
     })?;
     let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
     Ok(MainWorker::bootstrap_from_options::<

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use deno_ast::MediaType;
 use deno_core::url::Url;
 use deno_error::JsErrorBox;
-use js_runtime_api::LoadErrorKind;
+use js_runtime_api::{LoadError, LoadErrorKind};
 use node_resolver::analyze::CjsAnalysisSourceProvider;
 
 use super::{Modules, interop};
@@ -283,7 +283,10 @@ impl Modules {
             let message = format!("cannot use {}: {error}", error.file().display());
             let config = Url::from_file_path(error.file()).unwrap_or_else(|()| url.clone());
             let text = source_text(&config, &self.sources);
-            self.fail(Position::start_of(&config, &text).into_error(LoadErrorKind::Resolve, message))
+            self.fail(LoadError {
+                help: Some("Correct this file, or the files that it extends.".to_owned()),
+                ..Position::start_of(&config, &text).into_error(LoadErrorKind::Resolve, message)
+            })
         })
     }
 }

@@ -229,7 +229,10 @@ impl Modules {
     fn read(&self, url: &Url, path: &Path) -> Result<SourceFile, JsErrorBox> {
         self.sources.read(path).map_err(|error| {
             let message = format!("cannot read {}: {error}", path.display());
-            self.fail(Position::start_of(url, "").into_error(LoadErrorKind::Resolve, message))
+            self.fail(LoadError {
+                help: Some("Make the file readable, or correct the import.".to_owned()),
+                ..Position::start_of(url, "").into_error(LoadErrorKind::Resolve, message)
+            })
         })
     }
 

@@ -142,7 +142,10 @@ impl Modules {
             ),
             (Some(package), _) if folder_of_package(package, referrer).is_none() => (
                 format!("cannot find the package {package:?}"),
-                Some(format!("Install it: run `npm install {package}` in {}", root.display())),
+                Some(format!(
+                    "Correct the name, or run `npm install {package}` in {}.",
+                    root.display()
+                )),
             ),
             (None, Ok(url)) if relative::is_relative(specifier) => {
                 let path = display_path(&url);

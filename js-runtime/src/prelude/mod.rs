@@ -260,16 +260,9 @@ impl From<CallAnswer> for Response {
 /// # Errors
 /// Only when Baton itself is at fault.
 pub(crate) fn urls(root: &Path) -> Result<[Url; 3], LoadError> {
-    let own = |name: &str| {
-        Url::parse(name).map_err(|error| LoadError {
-            message: error.to_string(),
-            ..LoadError::default()
-        })
-    };
-    let prelude = Url::from_file_path(root.join(PRELUDE)).map_err(|()| LoadError {
-        message: format!("the project's root {} is not an absolute path", root.display()),
-        ..LoadError::default()
-    })?;
+    let own = |name: &str| Url::parse(name).map_err(|error| LoadError::bug(error.to_string()));
+    let prelude = Url::from_file_path(root.join(PRELUDE))
+        .map_err(|()| LoadError::bug(format!("the project's root {} is not an absolute path", root.display())))?;
     Ok([own(HOST)?, own(SERVING)?, prelude])
 }
 

@@ -34,11 +34,7 @@ pub(crate) fn connects(error: &JsError, module: &Url, sources: &SourceSnapshot) 
 pub(crate) fn duplicate_id(duplicate: &IdCollision, sources: &SourceSnapshot) -> LoadError {
     let IdCollision { app, id, first, second } = duplicate;
     let Ok(url) = Url::parse(second) else {
-        let message = "a module has no URL".to_owned();
-        return LoadError {
-            message,
-            ..LoadError::default()
-        };
+        return LoadError::bug("a module has no URL");
     };
     let text = source_text(&url, sources);
     let offset = offset_of_id(&text, id);
@@ -59,10 +55,7 @@ pub(crate) fn duplicate_id(duplicate: &IdCollision, sources: &SourceSnapshot) ->
             name(second)
         )
     };
-    LoadError {
-        help: Some("Give one of the two functions another id.".to_owned()),
-        ..Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
-    }
+    Position::of_offset(&url, &text, offset).into_error(LoadErrorKind::DuplicateId, message)
 }
 
 /// Returns the offset at which a function's id is written: that of the last `id: "…"`, since within one file the

@@ -267,7 +267,7 @@ baton() { command baton "$@" || [ "$1" = doctor ]; } # There is no Inngest, whic
 async fn the_lines_for_a_server_in_the_readme_work_under_systemd() {
     let readme = Document::read("README.md".into());
     let mut blocks = readme.blocks().iter();
-    let block = blocks.find(|block| block.text.contains("baton service install"));
+    let block = blocks.find(|block| block.text.contains("service install"));
     let lines = &block.expect("lines for a server").text;
 
     let project = Project::of_a_page();

@@ -3,6 +3,7 @@
 
 mod rules;
 mod rust;
+mod shell;
 mod table;
 mod text;
 mod typescript;
@@ -22,6 +23,14 @@ enum Kind {
     Answer,
     /// A warning about code that loads.
     Lint,
+    /// An error of a load, which the answer, the log and the command have.
+    Load,
+    /// A fault that the dashboard shows.
+    Page,
+    /// A fault that a command prints by itself.
+    Printed,
+    /// A failure of a script, or of the package on npm.
+    Script,
     /// A line of the log at the level `ERROR`.
     LoggedError,
     /// A line of the log at the level `WARN`.
@@ -36,6 +45,10 @@ impl Kind {
             Self::Finding => "doctor",
             Self::Answer => "HTTP",
             Self::Lint => "lint",
+            Self::Load => "load",
+            Self::Page => "page",
+            Self::Printed => "printed",
+            Self::Script => "script",
             Self::LoggedError => "log, `ERROR`",
             Self::LoggedWarning => "log, `WARN`",
         }
@@ -59,10 +72,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Reads the messages of all sources, in the order of the paths.
-fn collected() -> Vec<Message> {
-    let mut folders = vec![root().join("host/src"), root().join("js-runtime")];
-    let mut files = Vec::new();
+/// Reads the sources that may have messages, in the order of the paths: the place of each, and its text.
+fn sources() -> Vec<(String, String)> {
+    let folders = [".ci", "bin", "host/src", "js-runtime", "packaging"];
+    let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut files = vec![root().join("install.sh")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder of sources").flatten() {
             let path = entry.path();
@@ -77,12 +91,32 @@ fn collected() -> Vec<Message> {
         }
     }
     files.sort();
-    let sources: Vec<_> = files.iter().filter_map(|file| source(file)).collect();
+    files.iter().filter_map(|file| source(file)).collect()
+}
+
+/// Reads the messages of all sources.
+fn collected() -> Vec<Message> {
+    let sources = sources();
     let rust = || sources.iter().filter(|(place, _)| place.ends_with(".rs"));
     let constants: rust::Texts = rust().flat_map(|(place, text)| rust::constants(place, text)).collect();
-    let messages = sources.iter().flat_map(|(place, text)| match place.ends_with(".rs") {
-        true => rust::messages(place, text, &constants),
-        false => typescript::messages(place, text),
+    let messages = sources.iter().flat_map(|(place, text)| {
+        let extension = Path::new(place).extension().and_then(|extension| extension.to_str());
+        match extension {
+            Some("rs") => rust::messages(place, text, &constants),
+            Some("ts") => typescript::messages(place, text),
+            Some("js" | "mjs") if place.ends_with("page.js") => typescript::shown(place, text),
+            Some("js" | "mjs") => {
+                let thrown = typescript::messages(place, text).into_iter();
+                let printed = typescript::with_help(place, text)
+                    .into_iter()
+                    .chain(typescript::shown(place, text));
+                thrown
+                    .filter(|one| !one.text.contains("help: "))
+                    .chain(printed)
+                    .collect()
+            }
+            _ => shell::messages(place, text),
+        }
     });
     messages.collect()
 }
@@ -93,7 +127,18 @@ fn source(file: &Path) -> Option<(String, String)> {
     let place = place.to_str().expect("a path that is text").to_owned();
     let name = place.rsplit('/').next().unwrap_or_default();
     let is_for_tests = name.ends_with("tests.rs") || matches!(name, "fuzz.rs" | "fake_engine.rs" | "build.rs");
-    let is_source = (name.ends_with(".rs") || name.ends_with(".ts")) && !is_for_tests;
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    let is_script = || {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.starts_with("#!/usr/bin/env bash") || text.starts_with("#!/bin/sh") || text.starts_with("# shellcheck")
+    };
+    let is_source = match extension {
+        Some("rs") => !is_for_tests,
+        Some("ts") => !is_for_tests && !name.ends_with(".d.ts"),
+        Some("js" | "mjs") => place.starts_with("packaging/") || place.ends_with("page.js"),
+        Some("sh") | None => is_script(),
+        _ => false,
+    };
     is_source.then(|| (place, std::fs::read_to_string(file).expect("a source")))
 }
 
@@ -101,6 +146,22 @@ fn source(file: &Path) -> Option<(String, String)> {
 fn every_message_keeps_the_rules_for_words() {
     let wrong: Vec<_> = collected().iter().filter_map(rules::broken).collect();
     assert!(wrong.is_empty(), "{} messages:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_text_says_a_word_twice_in_a_row() {
+    let sources = sources();
+    let texts = sources.iter().flat_map(|(place, source)| match place.ends_with(".rs") {
+        true => rust::texts(place, source)
+            .into_iter()
+            .map(|text| (place, text))
+            .collect(),
+        false => Vec::new(),
+    });
+    let wrong: Vec<_> = texts
+        .filter_map(|(place, text)| Some(format!("{place}: {}: {text:?}", rules::repeated(&text)?)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

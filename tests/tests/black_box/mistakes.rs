@@ -26,7 +26,7 @@ const REJECTED: &[Mistake] = &[
         says: &[
             "rejected: cannot find the package \"gott\"",
             "  at functions/a.ts:1:17 (resolve)",
-            "Install it: run `npm install gott` in /shop",
+            "Correct the name, or run `npm install gott` in /shop.",
         ],
     },
     Mistake {
@@ -379,6 +379,12 @@ async fn a_mistake_on_the_command_line_is_answered_with_the_right_word() {
                 "error: unexpected argument '--prot' found",
                 "  tip: a similar argument exists: '--port'",
             ][..],
+        ),
+        (
+            "a port that is not a number",
+            &["dev", "--port", "abc"],
+            2,
+            &["error: invalid value 'abc' for '--port <PORT>': expected a number from 0 to 65535, got \"abc\""],
         ),
         (
             "a command that does not exist",

@@ -425,6 +425,42 @@ async fn slow_a_release_that_cannot_be_served_or_is_damaged_leaves_what_serves_a
 }
 
 #[tokio::test]
+async fn paths_of_the_host_are_relative_to_the_folder_in_which_it_was_started() {
+    let project = project();
+    let Some(registry) = Registry::start(project.scratch()).await else {
+        return;
+    };
+    let reference = registry.reference("acme/jobs:production");
+    let says = "export default { fetch: () => new Response(process.env.VERSION) };\n";
+    project.write("app.ts", says);
+    pushed(&project, &reference).await;
+    let host = Project::without_packages();
+    fs::write(host.scratch().join("of-the-host"), "VERSION=one\n").expect("an environment file");
+    let launch = Baton::start_release(&host, &reference)
+        .option("--state-dir", "relative")
+        .argument("--env-file")
+        .argument("of-the-host")
+        .env("BATON_RELEASE_POLL", "1h");
+    let mut baton = launch.listening().await;
+    baton.wait_for("generation activated", json!({})).await;
+    assert!(host.scratch().join("relative/releases").is_dir());
+    let answer = baton.get("/").await;
+    assert_eq!(answer.text(), "one");
+
+    // The next release reads the same file.
+    fs::write(host.scratch().join("of-the-host"), "VERSION=two\n").expect("an environment file");
+    project.write("app.ts", format!("{says}// another\n"));
+    let second = pushed(&project, &reference).await;
+    let arguments = ["reload", "--state-dir", "relative"];
+    let reloaded = cli(&host).at(host.scratch()).baton(&arguments).await;
+    assert_eq!(reloaded.code, Some(0), "{reloaded}");
+    assert_eq!(baton.get("/").await.text(), "two");
+    assert!(second["digest"].is_string());
+    baton.signal("TERM").await;
+    baton.ended().await;
+}
+
+#[tokio::test]
 async fn what_is_no_release_is_refused_at_the_start() {
     let project = project();
     let Some(registry) = Registry::start(project.scratch()).await else {

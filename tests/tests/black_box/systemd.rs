@@ -130,6 +130,22 @@ async fn calls_that_are_due_while_an_installed_service_is_down_all_end() {
 }
 
 #[tokio::test]
+async fn a_service_that_runs_is_not_moved_to_a_port_that_is_taken() {
+    let Some(machine) = Machine::new().await else {
+        return;
+    };
+    machine.install(&[]).await;
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let cli = Cli::within(machine.project.root());
+    let environment = machine.systemd.environment().iter();
+    let cli = environment.fold(cli, |cli, (name, value)| cli.env(name.to_str().expect("text"), value));
+    let refused = cli.baton(&["service", "install", "--user", "--port", &port]).await;
+    refused.refuses(1, &[&format!("port {port} is in use"), "choose another port"]);
+    DueCalls::send(&machine.door()).await.all_end().await;
+}
+
+#[tokio::test]
 async fn systemd_takes_the_port_of_a_service_at_its_next_start_and_gives_it_back() {
     let Some(machine) = Machine::new().await else {
         return;

@@ -101,3 +101,21 @@ fn an_admin_token_that_another_user_wrote_is_refused() {
     assert_eq!(refused.status.code(), Some(78), "{said}");
     assert!(said.contains("admin-token"), "{said}");
 }
+
+#[test]
+fn a_command_in_the_project_of_another_user_names_that_user() {
+    if !may_act_as_others() {
+        return;
+    }
+    let project = Project::without_packages();
+    shared(&project, SOMEBODY);
+    let asked = run_as(SOMEBODY, &project, &["status"]);
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(said.contains("which belongs to root"), "{said}");
+    assert!(
+        said.contains("help: Run the command as that user: `sudo -u root "),
+        "{said}"
+    );
+    assert!(said.contains("baton status`."), "{said}");
+}

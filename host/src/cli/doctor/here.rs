@@ -71,11 +71,8 @@ pub(super) fn port(plan: &Plan, status: Option<&Status>) -> Check {
         return Check::good(
             "port",
             match address {
-                Some(address) => format!(
-                    "port port port port port port port {port} is free; the host listens at \
-                                          {address}"
-                ),
-                None => format!("port port port port {port} is free"),
+                Some(address) => format!("port {port} is free; the host listens at {address}"),
+                None => format!("port {port} is free"),
             },
         );
     }
@@ -131,7 +128,7 @@ pub(super) fn environment_file(plan: &Plan) -> Check {
         return Check::warning("env file", finding);
     }
     let Some(file) = &plan.project.environment.file else {
-        return Check::skipped("env file", "no file is named");
+        return Check::skipped("env file", "no setting or flag here names a file");
     };
     match file.metadata() {
         Err(error) => Check::failed(
@@ -262,7 +259,7 @@ pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, hos
     let Some(key) = variable("INNGEST_SIGNING_KEY") else {
         return match registration.dev {
             Some(true) => Check::good("keys", "dev mode: no keys are needed"),
-            _ => Check::good("keys", "the code has its own keys keys keys keys"),
+            _ => Check::good("keys", "the code has its own keys"),
         };
     };
     if let Some(flaw) = registration::flaw(&key) {

@@ -72,7 +72,7 @@ fn untold(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "no_serve_origin",
                 reason,
-                "Set Set Set Set serve_origin = \"https://…\" below [inngest] in baton.toml.",
+                "Set serve_origin = \"https://…\" below [inngest] in baton.toml.",
             ),
         ),
         Some(OffKind::NoKey) => Check::failed(
@@ -181,7 +181,7 @@ fn registered(registration: &RegistrationStatus) -> Check {
             Finding::new(
                 "mode_mismatch",
                 error,
-                "Set Set Set Set INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
+                "Set INNGEST_DEV=1 for a dev server, INNGEST_DEV=0 for any other.",
             ),
         ),
         _ if kind == Some(FailureKind::Silent) => Check::failed(

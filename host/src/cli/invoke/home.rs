@@ -43,6 +43,9 @@ pub enum HomeError {
     #[error("cannot prepare a host for this run: {0}")]
     #[diagnostic(help("Make the folder for temporary files writable, or name another one with TMPDIR."))]
     Prepare(#[source] std::io::Error),
+    #[error("cannot start a host for this run: V8 did not start")]
+    #[diagnostic(help("Read the message above."))]
+    NoEngine,
     #[error("{0}")]
     #[diagnostic(help("Check the settings of `baton dev`, its variables BATON_* too: they apply here."))]
     Settings(clap::Error),
@@ -167,7 +170,7 @@ fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
     };
     if !needs_own(args) && socket.exists() {
         eprintln!(
-            "The host of this project is down (nothing answers at {}): starting one for this run.",
+            "the host of this project is down (nothing answers at {}): starting one for this run",
             socket.display()
         );
     }
@@ -207,7 +210,7 @@ impl Home {
                     }),
                 })
             }
-            (FunctionHost::Own(_), None) => Err(HomeError::Prepare(std::io::Error::other("there is no engine"))),
+            (FunctionHost::Own(_), None) => Err(HomeError::NoEngine),
         }
     }
 

@@ -188,11 +188,11 @@ pub async fn invoke(prepared: InvokePlan, engine: Option<Arc<dyn Engine>>) -> Re
         let Some(reloads) = reloads.as_mut().filter(|_| !stop.is_cancelled()) else {
             break code;
         };
-        eprintln!("It runs again after the next reload; Ctrl-C ends.");
+        eprintln!("waiting for the next reload to run it again; Ctrl-C ends");
         tokio::select! {
             () = stop.cancelled() => break code,
             swapped = swapped(reloads) => if !swapped {
-                eprintln!("The host has ended.");
+                eprintln!("the host has ended\nStart it again with `baton dev`, then run this again.");
                 break ExitCode::FAILURE;
             },
         }
@@ -282,7 +282,7 @@ async fn run(
         inbox.end().await;
     }
     if stop.is_cancelled() && !home.is_own() {
-        eprintln!("A step that has begun finishes in the running host.");
+        eprintln!("a step that has begun finishes in the running host");
     }
     ending
 }

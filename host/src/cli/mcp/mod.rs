@@ -69,11 +69,17 @@ pub(super) fn run(args: &McpArgs) -> ExitCode {
     match serve(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("the MCP server ended: {reason}");
+            eprintln!("{:?}", miette::Report::new(McpEnd(reason.to_string())));
             ExitCode::FAILURE
         }
     }
 }
+
+/// The error with which the server of an agent ends.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the MCP server ended: {0}")]
+#[diagnostic(help("Let an agent start it: `baton mcp` goes into the agent's settings."))]
+struct McpEnd(String);
 
 fn serve(args: &McpArgs) -> Result<(), Box<dyn std::error::Error>> {
     let working = working_folder()?;

@@ -217,7 +217,10 @@ impl KeeperTask {
         let (LoadedIsolate { isolate, mut manifest }, sources) = match (loaded, sources) {
             (Ok(loaded), Some(sources)) => (loaded, sources),
             (Err(load_error), _) => return self.reject(want, id, load_error, &origin, began),
-            (Ok(_), None) => return self.reject(want, id, LoadError::default(), &origin, began),
+            (Ok(_), None) => {
+                let bug = LoadError::bug("the code loaded without sources");
+                return self.reject(want, id, bug, &origin, began);
+            }
         };
         self.lint(&mut manifest);
         if matches!(want, WantedCode::Reload { .. } | WantedCode::Check)

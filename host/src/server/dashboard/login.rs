@@ -55,7 +55,7 @@ pub(super) async fn ticket(
         Ok(Some(cookie)) => let_in(peer, "ticket", &cookie),
         Ok(None) => refuse(
             peer,
-            "This link was used before, or is older than a minute: get another one with `baton dashboard`.",
+            "This link was used before, or is older than a minute. Get another one with `baton dashboard`.",
         ),
         Err(error) => no_chance(&error),
     }
@@ -69,10 +69,16 @@ pub(super) async fn token(
     Form(Token { token }): Form<Token>,
 ) -> Response {
     if !is_own_origin(&headers) {
-        return refuse(peer, "Only this page may log in.");
+        return refuse(
+            peer,
+            "Another page may not log in. Open the login page of this host, and log in there.",
+        );
     }
     if !server.access.is_opened_by(&token) {
-        return refuse(peer, "This is not the admin token.");
+        return refuse(
+            peer,
+            "This is not the admin token. Copy it from the file admin-token in the state folder.",
+        );
     }
     match server.sessions.open(&headers) {
         Ok(cookie) => let_in(peer, "token", &cookie),
@@ -87,7 +93,10 @@ pub(super) async fn log_out(
     headers: HeaderMap,
 ) -> Response {
     if !is_own_origin(&headers) {
-        return refuse(peer, "Only this page may log out.");
+        return refuse(
+            peer,
+            "Another page may not log out. Press Log out on the page of this host.",
+        );
     }
     tracing::info!(target: "audit", action = "logout", %peer, "admin action");
     let cookie = server.sessions.close(&headers);

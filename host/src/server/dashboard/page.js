@@ -438,7 +438,7 @@ function sentence(report) {
     case "unchanged": return `Nothing changed. ${still}.`;
     case "checked": return `It could be served: ${changed || "no function changed"}. ${still}.`;
     case "rejected": return `Rejected: ${error.message}${place}. ${still}.`;
-    default: return `${error?.message ?? "Not done"}. ${error?.help ?? ""}`;
+    default: return error ? `${error.message}. ${error.help ?? ""}` : "Not done: this host is ending. Load the page again in a few seconds.";
   }
 }
 async function act(button, method, path, body) {
@@ -449,7 +449,7 @@ async function act(button, method, path, body) {
     const report = await answer.json();
     say(sentence(report), answer.ok ? "good" : "bad");
   } catch {
-    say("The host does not answer.", "bad");
+    say("The host does not answer. Look for it with `baton status`, or start it again.", "bad");
   }
   button.removeAttribute("aria-disabled");
   refreshSoon();
@@ -504,7 +504,7 @@ $("invoke-form").addEventListener("submit", async (event) => {
   try {
     data = JSON.parse($("invoke-data").value || "{}");
   } catch (error) {
-    return step("failed", `The data is not valid JSON: ${error.message}`);
+    return step("failed", `The data is not valid JSON: ${error.message}`, 'Write an object such as {"name":"Ada"}.');
   }
   const mine = (invoking = new AbortController());
   $("invoke-stop").hidden = false;
@@ -524,7 +524,8 @@ $("invoke-form").addEventListener("submit", async (event) => {
       }
     }
   } catch (error) {
-    step("failed", mine.signal.aborted ? "Cancelled: a step that has begun goes on to its end." : "The connection was lost.");
+    if (mine.signal.aborted) step("cancelled", "a step that has begun goes on to its end");
+    else step("failed", "The connection to the host was lost", "Invoke it again once this page says that it is live.");
   }
   if (invoking === mine) $("invoke-stop").hidden = true;
 });

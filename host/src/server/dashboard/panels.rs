@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::values::{clock, commit, duration, function_name, seconds, time, words};
 use crate::config::WatchMode;
-use crate::generation::{CanarySummary, LastCall, Outcome, PublicState, Reason, ReloadRecord};
+use crate::generation::{CanarySummary, GenerationId, LastCall, Outcome, PublicState, Reason, ReloadRecord};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
 /// The most files that are named; more files may differ from the loaded code.
@@ -99,32 +99,24 @@ fn attention(status: &Status) -> Markup {
         section #attention data-panel aria-label="Needs attention" {
             @if let Some(canary) = status.canary.as_ref().filter(|canary| canary.wants_attention()) { (canary_notice(canary)) }
             @if let Some(rejected) = &status.source.last_rejected {
-                article.notice.bad {
-                    h2 { "The newest code cannot be served" }
-                    (load_error(&rejected.error))
-                }
+                (notice(
+                    Severity::Bad,
+                    "The newest code cannot be served",
+                    rejected.error.help.as_deref().unwrap_or("Correct the code there."),
+                    &load_error(&rejected.error),
+                ))
             } @else if !changed.is_empty() {
-                article.notice {
-                    h2 { "The code on the disk is newer than the code that serves" }
-                    ul.files {
+                (notice(
+                    Severity::Hint,
+                    "The code on the disk is newer than the code that serves",
+                    "Press Reload, or run `baton reload`.",
+                    &html! { ul.files {
                         @for file in changed.iter().take(FILES_SHOWN) { li { code { (file) } } }
                         @if changed.len() > FILES_SHOWN { li { "and " (changed.len() - FILES_SHOWN) " more" } }
-                    }
-                }
+                    } },
+                ))
             }
-            @for (generation, isolate) in blocked {
-                article.notice.bad {
-                    h2 {
-                        "Isolate " (isolate.id.0) " of generation " (generation.id)
-                        @if isolate.condemned { " is nearly out of memory" } @else { " is blocked by user code" }
-                    }
-                    @if isolate.condemned {
-                        p { "It finishes its calls and is replaced." }
-                    } @else {
-                        p { "for " (seconds(isolate.blocked_ms)) }
-                    }
-                }
-            }
+            @for (generation, isolate) in blocked { (isolate_notice(generation.id, isolate)) }
             @if let Some(words) = status.registration.words().filter(|words| words.wrong) { (registration(&words)) }
             @if let Some(connection) = status.connection.as_ref().filter(|connection| connection.is_wrong()) {
                 article.notice.bad {
@@ -174,31 +166,67 @@ fn canary_notice(canary: &CanarySummary) -> Markup {
     }
 }
 
-fn warning_notice(warning: &Warning) -> Markup {
+/// The weight of a notice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Hint,
+    Bad,
+}
+
+/// A thing that wants to be looked at: its title, its details, and one thing to do about it.
+fn notice(severity: Severity, title: &str, help: &str, details: &Markup) -> Markup {
     html! {
-        article.notice {
-            h2 { (warning.message) }
-            p.quiet {
-                code { (warning.code) }
-                @if let Some(function) = &warning.function { " · " (function_name(function)) }
-                @if let Some(file) = &warning.file {
-                    " · " (file) @if let Some(line) = warning.line { ":" (line) }
-                }
-            }
-            @if let Some(help) = &warning.help { p.quiet { (help) } }
+        article.notice.bad[severity == Severity::Bad] {
+            h2 { (title) }
+            (details)
+            @if !help.is_empty() { p.quiet { (help) } }
         }
     }
 }
 
+fn isolate_notice(generation: GenerationId, isolate: &IsolateStatus) -> Markup {
+    let id = isolate.id.0;
+    if isolate.condemned {
+        return notice(
+            Severity::Bad,
+            &format!("Isolate {id} of generation {generation} is nearly out of memory"),
+            "Look for values that pile up, or give isolates more memory with --heap-limit.",
+            &html! { p { "It finishes its calls and is replaced." } },
+        );
+    }
+    notice(
+        Severity::Bad,
+        &format!("Isolate {id} of generation {generation} is blocked by user code"),
+        "Look for a loop or a synchronous call in the step, and move it into a worker thread.",
+        &html! { p { "for " (seconds(isolate.blocked_ms)) } },
+    )
+}
+
+fn warning_notice(warning: &Warning) -> Markup {
+    let details = html! {
+        p.quiet {
+            code { (warning.code) }
+            @if let Some(function) = &warning.function { " · " (function_name(function)) }
+            @if let Some(file) = &warning.file {
+                " · " (file) @if let Some(line) = warning.line { ":" (line) }
+            }
+        }
+    };
+    let help = warning.help.as_deref().unwrap_or_default();
+    notice(Severity::Hint, &warning.message, help, &details)
+}
+
 /// The fault of the registration.
 fn registration(words: &RegistrationWords) -> Markup {
-    html! {
-        article.notice.bad {
-            h2 { "Inngest may not call these functions" }
+    notice(
+        Severity::Bad,
+        "Inngest may not call these functions",
+        "Run `baton doctor`: it finds the cause.",
+        &html! {
             p { (words.headline) }
             ul { @for difference in &words.differences { li { (difference) } } }
-        }
-    }
+        },
+    )
 }
 
 /// A host of the project that is not this one.
@@ -381,6 +409,7 @@ fn reload(reloaded: &ReloadRecord) -> Markup {
                     details {
                         summary { (error.message) }
                         (load_error(error))
+                        @if let Some(help) = &error.help { p.quiet { (help) } }
                     }
                 }
                 Outcome::NotKept { error, .. } => { p { (error.message) } p.quiet { (error.help) } }
@@ -409,7 +438,7 @@ fn changes(functions: &crate::generation::FunctionChanges) -> Markup {
     }
 }
 
-/// The error of a load, with the lines around its position.
+/// The error of a load, with the lines around its position, without its help.
 fn load_error(error: &LoadError) -> Markup {
     let place = error.file.as_ref().map(|file| {
         let [line, column] = [error.line, error.column].map(|at| at.map(|at| format!(":{at}")).unwrap_or_default());
@@ -421,7 +450,6 @@ fn load_error(error: &LoadError) -> Markup {
         @if let Some(frame) = &error.frame {
             pre tabindex="0" role="group" aria-label="The lines around it" { (frame) }
         }
-        @if let Some(help) = &error.help { p.quiet { (help) } }
     }
 }
 

@@ -17,7 +17,7 @@ export function fault(file, machine, loader) {
   try {
     accessSync(file, constants.X_OK);
   } catch {
-    return { why: "it is not executable here", help: `chmod +x '${file}', or install the package again; from a file system that is mounted noexec nothing runs.` };
+    return { why: "it is not executable here", help: `Run chmod +x '${file}', or install the package again; from a file system that is mounted noexec nothing runs.` };
   }
   const header = beginning(file);
   if (!header || header.toString("latin1", 0, 2) === "#!") return undefined;

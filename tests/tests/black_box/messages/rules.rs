@@ -18,9 +18,24 @@ const PHRASES: [(&str, &str); 8] = [
 ];
 
 /// Errors without a help, with the reason.
-const WITHOUT_HELP: [(&str, &str); 2] = [
+const WITHOUT_HELP: [(&str, &str); 8] = [
     ("cancelled: ", "the user asked for it"),
     ("`…` failed", "the output of the program follows, and says what to do"),
+    (
+        "isolate … is blocked by user code",
+        "another isolate takes the calls, and the log has the step",
+    ),
+    (
+        "… failed after …",
+        "the error is the function's own, and its place follows",
+    ),
+    ("failed after …", "the error is the function's own"),
+    ("rejected: …", "the help of the error follows"),
+    (
+        "no generation serves yet",
+        "the lines below say whether the code loads or was rejected",
+    ),
+    ("connection lost at …, trying again", "it connects again by itself"),
 ];
 
 /// Describes the first rule that a message breaks.
@@ -36,6 +51,18 @@ pub(super) fn broken(message: &Message) -> Option<String> {
     ))
 }
 
+/// Describes a word or a clause that a text says twice in a row.
+pub(super) fn repeated(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let clauses: Vec<&str> = text.split(": ").map(str::trim).collect();
+    let twice = |parts: &[&str]| {
+        let is_text = |part: &str| part.len() > 1 && part.chars().all(|letter| letter.is_alphabetic() || letter == ' ');
+        let pair = parts.windows(2).find(|pair| pair[0] == pair[1] && is_text(pair[0]));
+        pair.map(|pair| format!("says {:?} twice", pair[0]))
+    };
+    twice(&words).or_else(|| twice(&clauses))
+}
+
 fn asks(text: &str) -> Option<String> {
     let first = text.split([' ', ',', ':', '\'']).next()?.to_lowercase();
     QUESTIONS
@@ -45,7 +72,9 @@ fn asks(text: &str) -> Option<String> {
 
 fn phrase(text: &str) -> Option<String> {
     // "There is no file" is plain, "that is no file" is not.
-    let text = text.replace("there is no ", "").replace("There is no ", "");
+    let text = ["there is no ", "There is no ", "there are no "]
+        .iter()
+        .fold(text.to_owned(), |text, plain| text.replace(plain, ""));
     let (phrase, plain) = PHRASES.iter().find(|(phrase, _)| text.contains(phrase))?;
     Some(format!("says {phrase:?}, and not {plain:?}"))
 }
@@ -62,8 +91,16 @@ fn stop(message: &Message) -> Option<String> {
 
 fn without_help(message: &Message) -> Option<String> {
     let is_excused = || WITHOUT_HELP.iter().any(|(text, _)| message.text.starts_with(text));
-    let takes_help = message.takes_help || matches!(message.kind, Kind::Finding | Kind::Lint);
+    let always = matches!(message.kind, Kind::Finding | Kind::Lint | Kind::Load | Kind::Page);
+    let takes_help = message.takes_help || always;
     (takes_help && message.help.iter().all(String::is_empty) && !is_excused()).then(|| "has no help".to_owned())
+}
+
+#[test]
+fn a_word_or_a_clause_that_is_said_twice_is_found() {
+    assert!(repeated("port port 1 is free").is_some());
+    assert!(repeated("cannot make it: cannot make it: nobody finds it").is_some());
+    assert!(repeated("port 1 of port 2: it is free, it is free").is_none());
 }
 
 #[test]

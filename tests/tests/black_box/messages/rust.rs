@@ -7,7 +7,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, Pat};
 
-use super::text::of_format;
+use super::text::{apart_from_help, names_fault, of_format};
 use super::{Kind, Message};
 
 /// Functions whose arguments are a message and perhaps a help: the end of the name, the kind of the message, the place
@@ -24,9 +24,35 @@ const CALLS: &[(&str, Kind, usize, Option<usize>)] = &[
     ("JsErrorBox::new", Kind::Thrown, 1, None),
     ("io::Error::other", Kind::Error, 0, None),
     ("io::Error::new", Kind::Error, 1, None),
-    ("internal", Kind::Error, 0, None),
+    (BUG, Kind::Load, 0, None),
+    ("notice", Kind::Page, 1, Some(2)),
+    ("refuse", Kind::Page, 1, None),
+    ("refused", Kind::Printed, 0, Some(1)),
     ("Err", Kind::Error, 0, None),
 ];
+
+/// Sources that write lines for people: a line of theirs that names a fault is a message.
+const PRINTING: [&str; 9] = [
+    "host/src/cli/init/mod.rs",
+    "host/src/cli/invoke/home.rs",
+    "host/src/cli/invoke/mod.rs",
+    "host/src/cli/invoke/screen.rs",
+    "host/src/cli/invoke/text.rs",
+    "host/src/cli/reload.rs",
+    "host/src/cli/status.rs",
+    "host/src/generation/report_words.rs",
+    "host/src/life/dev_screen.rs",
+];
+
+/// Sources of lines that are parts of other messages, which have the help.
+const PARTS: [&str; 3] = [
+    "host/src/registration/drift.rs",
+    "host/src/status/registration_words.rs",
+    "host/src/watch/limit.rs",
+];
+
+/// The function that makes the error of a load which is a fault of Baton; the help of all of these is known under it.
+const BUG: &str = "LoadError::bug";
 
 /// The texts of constants and variables, by name.
 pub(super) type Texts = HashMap<String, Vec<String>>;
@@ -43,6 +69,53 @@ pub(super) fn constants(place: &str, source: &str) -> Texts {
     let mut reader = Reader::new(place, Texts::new());
     reader.visit_file(&parsed(place, source));
     reader.constants
+}
+
+/// Reads every text of a source outside of its tests.
+pub(super) fn texts(place: &str, source: &str) -> Vec<String> {
+    let mut all = AllTexts(Vec::new());
+    all.visit_file(&parsed(place, source));
+    all.0
+}
+
+/// Collects every text.
+struct AllTexts(Vec<String>);
+
+impl AllTexts {
+    fn in_tokens(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => self.in_tokens(group.stream()),
+                TokenTree::Literal(_) => {
+                    let text = syn::parse2::<syn::LitStr>(token.into());
+                    self.0.extend(text.ok().map(|text| text.value()));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for AllTexts {
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if !is_for_tests(&module.attrs) {
+            visit::visit_item_mod(self, module);
+        }
+    }
+
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        if !is_for_tests(&function.attrs) {
+            visit::visit_item_fn(self, function);
+        }
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.0.push(text.value());
+    }
+
+    fn visit_macro(&mut self, made: &'ast syn::Macro) {
+        self.in_tokens(made.tokens.clone());
+    }
 }
 
 fn parsed(place: &str, source: &str) -> syn::File {
@@ -105,6 +178,67 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds the notices that a page has between its tags.
+    fn notices(&mut self, tokens: &TokenStream) {
+        let mut after_name = false;
+        for token in tokens.clone() {
+            if let TokenTree::Group(group) = &token {
+                if after_name {
+                    let name = TokenTree::Ident(proc_macro2::Ident::new("notice", group.span()));
+                    if let Ok(call) = syn::parse2::<syn::ExprCall>([name, token.clone()].into_iter().collect()) {
+                        self.visit_expr_call(&call);
+                    }
+                } else {
+                    self.notices(&group.stream());
+                }
+            }
+            after_name = matches!(&token, TokenTree::Ident(name) if name == "notice");
+        }
+    }
+
+    /// Tells whether the source writes lines for people.
+    fn prints(&self) -> bool {
+        PRINTING.contains(&self.place) || PARTS.contains(&self.place)
+    }
+
+    /// Adds a line that a command prints, if it names a fault.
+    fn printed(&mut self, text: &str) {
+        let (text, help) = apart_from_help(text.trim());
+        let begins = text.starts_with(|first: char| first == '…' || first.is_alphanumeric());
+        if begins && names_fault(&text) {
+            let takes_help = !PARTS.contains(&self.place);
+            self.add(Kind::Printed, &text, help.into_iter().collect(), takes_help);
+        }
+    }
+
+    /// Adds the message of an error of a load: its help is its own, else the usual one of its kind.
+    fn load_error(&mut self, kind: Option<&Expr>, texts: &[String], help: Vec<String>) {
+        let help = if help.is_empty() {
+            let name = match kind {
+                Some(Expr::Path(path)) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+                Some(_) => None,
+                None => Some("Evaluate".to_owned()),
+            };
+            let usual = name.and_then(|name| self.known(&format!("LoadErrorKind::{name}")));
+            usual.cloned().unwrap_or_default()
+        } else {
+            help
+        };
+        self.add_all(Kind::Load, texts, &help, true);
+    }
+
+    /// Notes the usual helps of the kinds of an error.
+    fn usual_helps(&mut self, function: &syn::ImplItemFn) {
+        if let Some(syn::Stmt::Expr(Expr::Match(matched), None)) = function.block.stmts.last() {
+            for arm in &matched.arms {
+                let help = self.texts(&arm.body);
+                for name in names(&arm.pat) {
+                    self.constants.insert(format!("LoadErrorKind::{name}"), help.clone());
+                }
+            }
+        }
+    }
+
     /// Adds the message of an error's type or variant.
     fn derived(&mut self, name: &str, attributes: &[Attribute], has_diagnostic: bool) {
         let tokens = |wanted: &str| {
@@ -136,7 +270,7 @@ impl<'a> Reader<'a> {
             Expr::Macro(made) if is_text_macro(&made.mac.path) => first_literal(&made.mac.tokens).into_iter().collect(),
             Expr::MethodCall(call) => {
                 let mut texts = self.texts(&call.receiver);
-                if call.method.to_string().starts_with("unwrap_or") {
+                if call.method == "then" || call.method.to_string().starts_with("unwrap_or") {
                     texts.extend(call.args.iter().flat_map(|argument| self.texts(argument)));
                 }
                 texts
@@ -309,7 +443,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
         if function.sig.ident == "help" {
             self.helps(function);
-        } else {
+        } else if function.sig.ident == "usual_help" {
+            self.usual_helps(function);
+        } else if !is_for_tests(&function.attrs) {
             self.variables.clear();
             visit::visit_impl_item_fn(self, function);
         }
@@ -335,11 +471,18 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         if let Some(message) = message {
             let texts = self.texts(message);
             let help = field("help").map(|help| self.texts(&help.expr)).unwrap_or_default();
-            let kind = match made.path.segments.last() {
-                Some(name) if name.ident == "Warning" => Kind::Lint,
-                _ => Kind::Error,
-            };
-            self.add_all(kind, &texts, &help, false);
+            match made.path.segments.last() {
+                Some(name) if name.ident == "Warning" => self.add_all(Kind::Lint, &texts, &help, false),
+                Some(name) if name.ident == "LoadError" => {
+                    let of_position = made.rest.as_deref().and_then(kind_of_into_error);
+                    let kind = field("kind").map(|kind| &kind.expr).or(of_position);
+                    self.load_error(kind, &texts, help);
+                }
+                Some(name) if name.ident == "Self" && self.place.ends_with("load_error.rs") => {
+                    self.constants.insert(BUG.to_owned(), help);
+                }
+                _ => self.add_all(Kind::Error, &texts, &help, false),
+            }
         }
         if made.rest.as_deref().and_then(of_into_error).is_none() {
             visit::visit_expr_struct(self, made);
@@ -355,7 +498,24 @@ impl<'ast> Visit<'ast> for Reader<'_> {
                 let texts = call.args.get(*text).map(|text| self.texts(text)).unwrap_or_default();
                 let argument = help.and_then(|place| call.args.get(place));
                 let helps = argument.map(|argument| self.texts(argument)).unwrap_or_default();
-                self.add_all(*kind, &texts, &helps, false);
+                match *kind {
+                    Kind::Load => {
+                        let help = self.known(BUG).cloned().unwrap_or_default();
+                        self.add_all(Kind::Load, &texts, &help, true);
+                    }
+                    Kind::Page if helps.is_empty() => {
+                        for text in texts {
+                            let (text, help) = apart_from_help(&text);
+                            self.add(Kind::Page, &text, help.into_iter().collect(), true);
+                        }
+                    }
+                    Kind::Printed => {
+                        // The texts are not looked at again.
+                        self.add_all(Kind::Printed, &texts, &helps, false);
+                        return;
+                    }
+                    kind => self.add_all(kind, &texts, &helps, false),
+                }
             }
         }
         visit::visit_expr_call(self, call);
@@ -366,16 +526,38 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             && let Some(message) = call.args.get(1)
         {
             let texts = self.texts(message);
-            self.add_all(Kind::Error, &texts, &[], false);
+            self.load_error(call.args.first(), &texts, Vec::new());
         }
         visit::visit_expr_method_call(self, call);
     }
+
+    fn visit_expr_lit(&mut self, literal: &'ast syn::ExprLit) {
+        if let syn::Lit::Str(text) = &literal.lit
+            && self.prints()
+        {
+            self.printed(&of_format(&text.value()));
+        }
+    }
+
+    // The texts of attributes are for the compiler, and for clap.
+    fn visit_attribute(&mut self, _: &'ast Attribute) {}
 
     fn visit_macro(&mut self, made: &'ast syn::Macro) {
         let name = made.path.segments.last().map(|segment| segment.ident.to_string());
         match name.as_deref() {
             Some("warn") => self.logged(Kind::LoggedWarning, &made.tokens),
             Some("error") => self.logged(Kind::LoggedError, &made.tokens),
+            Some("eprint" | "eprintln") => {
+                if let Some(text) = first_literal(&made.tokens) {
+                    self.printed(&text);
+                }
+            }
+            Some("format" | "write" | "writeln") if self.prints() => {
+                if let Some(text) = first_literal(&made.tokens) {
+                    self.printed(&text);
+                }
+            }
+            Some("html") => self.notices(&made.tokens),
             Some("miette") => {
                 if let Some(text) = first_literal(&made.tokens) {
                     self.add(Kind::Error, &text, Vec::new(), false);
@@ -383,6 +565,14 @@ impl<'ast> Visit<'ast> for Reader<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// Returns the kind of `position.into_error(kind, message)`.
+fn kind_of_into_error(made: &Expr) -> Option<&Expr> {
+    match made {
+        Expr::MethodCall(call) if call.method == "into_error" => call.args.first(),
+        _ => None,
     }
 }
 
@@ -495,14 +685,19 @@ fn errors_values_and_lines_of_the_log_are_found() {
         impl Wrong {
             fn help(&self) -> &str { match self { Self::Gone { .. } | Self::Other(_) => "Look again.", _ => "" } }
         }
+        impl LoadErrorKind {
+            fn usual_help(self) -> &str { match self { Self::Syntax => "Read the file.", Self::Memory => "Take more." } }
+        }
         const WHY: &str = "the host is ending";
         fn run() -> Result<(), String> {
             let (fix, message) = if x { ("Do this.", "one thing") } else { ("Do that.", "other thing") };
             Finding::new("x", message, fix);
+            html! { section { @if x { (notice(Severity::Bad, "it is blocked", "Look.", &html! { p { (x) } })) } } }
             warn!(target: "audit", %error, help = WHY, "a {thing} failed");
             tracing::error!(name = "a b", "no more");
             LoadError { message: format!("{a} is {{b}}"), help: Some("Write it.".to_owned()), ..other };
             LoadError { help: Some("Read it.".to_owned()), ..at.into_error(kind, "it is not text".to_owned()) };
+            at.into_error(LoadErrorKind::Syntax, "it is cut short".to_owned());
             let (message, help) = match x { A => ("it is cut", Some("Mend it.")), _ => (reason, None) };
             Err(WHY.to_owned())
         }
@@ -521,6 +716,7 @@ fn errors_values_and_lines_of_the_log_are_found() {
             (Kind::Error, "it is gone", "Look again.".to_owned(), true),
             (Kind::Finding, "one thing", "Do this. Do that.".to_owned(), false),
             (Kind::Finding, "other thing", "Do this. Do that.".to_owned(), false),
+            (Kind::Page, "it is blocked", "Look.".to_owned(), false),
             (
                 Kind::LoggedWarning,
                 "a … failed",
@@ -528,8 +724,9 @@ fn errors_values_and_lines_of_the_log_are_found() {
                 false
             ),
             (Kind::LoggedError, "no more", String::new(), false),
-            (Kind::Error, "… is {b}", "Write it.".to_owned(), false),
-            (Kind::Error, "it is not text", "Read it.".to_owned(), false),
+            (Kind::Load, "… is {b}", "Write it.".to_owned(), true),
+            (Kind::Load, "it is not text", "Read it.".to_owned(), true),
+            (Kind::Load, "it is cut short", "Read the file.".to_owned(), true),
             (Kind::Error, "it is cut", "Mend it.".to_owned(), false),
             (Kind::Error, "the host is ending", String::new(), false),
         ]

@@ -9,7 +9,18 @@ const RENEW: &str = "BATON_RENEW_COVERAGE";
 
 const HEAD: &str = "# Messages\n\n\
     The errors and warnings of Baton, each with its help, by the source that has it. `…` stands for a value. A test reads \
-    them from\nthe sources, checks the rules for words, and compares this table.\n";
+    them from\nthe sources, checks the rules for words, and compares this table.\n\n\
+    | kind | where a user meets it |\n|---|---|\n\
+    | error | a command that fails, or a call |\n\
+    | load | code that cannot be served: in the log, the page, the answer and the command |\n\
+    | thrown | user code can catch it |\n\
+    | doctor | `baton doctor` |\n\
+    | HTTP | the body of an answer |\n\
+    | lint | a warning about code that loads |\n\
+    | page | the dashboard |\n\
+    | printed | a line of a command |\n\
+    | script | a script of `bin/` or `packaging/`, `install.sh`, or the package on npm |\n\
+    | log | a line of the log, with its level |\n";
 
 /// Fails when the file does not have these messages.
 pub(super) fn check(messages: &[Message]) {
