@@ -14,7 +14,7 @@
 //! 5  supervisor registration runner pull       what goes on beside calls
 //! 4  status telemetry                          what a host says of itself
 //! 3  generation config                         what serves; what it is told
-//! 2  lint git release
+//! 2  lint git canary release
 //! 1  net watch wire expressions
 //! 0  posix descriptors blocking tasks duration exit_code
 //! ```
@@ -27,6 +27,7 @@
 
 pub mod blocking;
 mod calls;
+mod canary;
 pub mod cli;
 mod config;
 mod connect;

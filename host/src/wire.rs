@@ -22,6 +22,7 @@ pub const VERSION: &str = "x-inngest-req-version";
 pub const SDK: &str = "x-inngest-sdk";
 pub const SDK_HANDLED: &str = "x-inngest-sdk-handled";
 pub const NO_RETRY: &str = "x-inngest-no-retry";
+pub const RETRY_AFTER: &str = "retry-after";
 /// The header by which a server says which kind it is.
 pub const SERVER_KIND: &str = "x-inngest-server-kind";
 
@@ -150,6 +151,12 @@ struct Operation {
     op: Opcode,
 }
 
+/// The kind of an element of such a body.
+#[derive(Deserialize)]
+struct OperationKind {
+    op: Opcode,
+}
+
 impl<'a> SdkAnswer<'a> {
     #[must_use]
     pub fn read((status, headers): AnswerHead<'a>, body: &'a [u8]) -> Self {
@@ -197,7 +204,44 @@ impl<'a> SdkAnswer<'a> {
     #[must_use]
     pub fn ends_run(&self) -> bool {
         let no_retry = |(name, value): &(String, String)| name.eq_ignore_ascii_case(NO_RETRY) && value == "true";
-        self.status == 200 || (self.status >= 400 && self.headers.iter().any(no_retry))
+        self.ends_well() || (self.status >= 400 && self.headers.iter().any(no_retry))
+    }
+
+    /// Tells whether the answer is the function's result.
+    #[must_use]
+    pub fn ends_well(&self) -> bool {
+        self.status == 200 || self.has_operation("\"RunComplete\"", |op| op == Opcode::RunComplete)
+    }
+
+    /// Tells whether the function or a step of it failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let is_failure = |op| matches!(op, Opcode::StepError | Opcode::StepFailed);
+        self.fails_function()
+            || self.has_operation("\"StepError\"", is_failure)
+            || self.has_operation("\"StepFailed\"", is_failure)
+    }
+
+    /// Tells whether the function itself failed.
+    #[must_use]
+    pub const fn fails_function(&self) -> bool {
+        self.status >= 400
+    }
+
+    /// Tells whether the function says when it is to be called again.
+    #[must_use]
+    pub fn is_postponed(&self) -> bool {
+        let mut names = self.headers.iter().map(|(name, _)| name);
+        names.any(|name| name.eq_ignore_ascii_case(RETRY_AFTER))
+    }
+
+    /// Tells whether there is an operation of a kind that this text, in its name, belongs to.
+    fn has_operation(&self, text: &str, is_wanted: impl Fn(Opcode) -> bool) -> bool {
+        if self.status != OPERATIONS || !self.mentions(text) {
+            return false;
+        }
+        let operations: Vec<OperationKind> = serde_json::from_slice(&self.body).unwrap_or_default();
+        operations.into_iter().any(|operation| is_wanted(operation.op))
     }
 
     /// Tells whether the body contains a text, which spares most answers a parse.
@@ -240,6 +284,8 @@ mod tests {
         assert!(!answer(206, r#"[{"id":"a1","op":"StepError"}]"#).is_done());
         assert!(!answer(500, "{}").is_done());
         assert!(answer(200, "{}").ends_run());
+        assert!(answer(206, r#"[{"id":"a1","op":"RunComplete"}]"#).ends_run());
+        assert!(!answer(206, r#"[{"id":"a1","op":"StepRun","data":"RunComplete"}]"#).ends_run());
         assert!(!answer(206, "[]").ends_run());
         assert!(!answer(500, "{}").ends_run());
         let mut failed = answer(400, "{}");

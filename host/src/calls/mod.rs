@@ -182,7 +182,13 @@ async fn run(
     if let Some(span) = course.span {
         span.end(generation.id, lease.isolate(), answered);
     }
-    let mut response = result?;
+    let mut response = match result {
+        Ok(response) => response,
+        Err(error) => {
+            executor.table.learn_loss(generation, &info, &error);
+            return Err(error);
+        }
+    };
     if course.kind == CallKind::Run {
         let head = (response.status, &*response.headers);
         response.body = learn(&executor, &lease, &info, head, response.body).await?;
@@ -215,7 +221,7 @@ async fn learn(
     let generation = lease.generation().clone();
     let mut parts = match body {
         Body::Full(body) => {
-            executor.table.holds.learn(&generation, info, head, &body);
+            executor.table.learn(&generation, info, head, &body);
             return Ok(Body::Full(body));
         }
         Body::Stream(parts) => parts,
@@ -230,7 +236,7 @@ async fn learn(
                 return Ok(Body::Stream(first.chain(parts).boxed()));
             }
         }
-        executor.table.holds.learn(&generation, info, head, &whole);
+        executor.table.learn(&generation, info, head, &whole);
         return Ok(Body::Full(whole.into()));
     }
     let (mut passed_on, body) = mpsc::channel(0);
@@ -245,7 +251,7 @@ async fn learn(
             }
             let _ = passed_on.send(part).await;
         }
-        table.holds.learn(&generation, &info, (STREAMED, &[]), &whole);
+        table.learn(&generation, &info, (STREAMED, &[]), &whole);
     });
     Ok(Body::Stream(body.boxed()))
 }

@@ -51,7 +51,43 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 13] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 19] = [
+    (
+        "canary.alpha",
+        None,
+        "0.01",
+        "The probability that a canary which is not worse is taken back.",
+    ),
+    (
+        "canary.least",
+        None,
+        "20",
+        "Runs of a canary that must have ended before it can pass.",
+    ),
+    (
+        "canary.on_fail",
+        None,
+        "move",
+        "What the runs of a canary do that is taken back: `move` to the old code, or `finish` on the new one.",
+    ),
+    (
+        "canary.on_time",
+        None,
+        "promote",
+        "What becomes of a canary that neither failed nor passed within its time: `promote`, or `hold` for a person.",
+    ),
+    (
+        "canary.share",
+        None,
+        "10",
+        "The percentage of new runs that a canary gets. With a `[canary]` table each reload of `start` is a canary.",
+    ),
+    (
+        "canary.within",
+        None,
+        "30m",
+        "The time within which a canary is decided.",
+    ),
     (
         "connect.gateway_url",
         Some("INNGEST_CONNECT_GATEWAY_URL"),

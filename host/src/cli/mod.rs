@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod canary;
 mod client;
 mod completions;
 mod config;
@@ -68,8 +69,13 @@ pub enum Command {
     #[command(after_help = "Example:\n  baton releases\n  baton rollback --release 9f2c1d")]
     Releases(releases::ReleasesArgs),
     /// Load the code on the disk, or the release of the tag, into the running host and swap it in.
-    #[command(after_help = "Example:\n  baton reload --dry-run && baton reload --wait")]
+    #[command(
+        after_help = "Example:\n  baton reload --dry-run && baton reload --wait\n  baton reload --canary 10 --wait"
+    )]
     Reload(reload::ReloadArgs),
+    /// Show the canary, or decide on it.
+    #[command(after_help = canary::HELP)]
+    Canary(canary::CanaryArgs),
     /// Serve the code of an earlier generation again; the newest five are kept.
     #[command(after_help = "Example:\n  baton rollback        # the one before\n  baton rollback 3")]
     Rollback(rollback::RollbackArgs),
@@ -149,6 +155,7 @@ pub fn ask(command: &Command) -> ExitCode {
     match command {
         Command::Init(args) => init::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Canary(args) => canary::run(args),
         Command::Releases(args) => releases::run(args),
         Command::Rollback(args) => rollback::run(args),
         Command::Status(args) => status::run(args),

@@ -10,8 +10,10 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 
+use super::canary;
 use super::client::{self, HostArgs};
 use super::output::say;
+use crate::canary::Share;
 use crate::generation::{FunctionChanges, GenerationId, Outcome, Report, report_words};
 use crate::status::{RouteAnswer, Status};
 
@@ -26,9 +28,16 @@ pub struct ReloadArgs {
     /// Load a new generation also when no file changed.
     #[arg(long)]
     force: bool,
-    /// Wait until every older generation has finished its calls.
+    /// Wait until every older generation has finished its calls; with --canary until the canary is decided.
     #[arg(long)]
     wait: bool,
+    /// Give the new code this percentage of the new runs first, and take it back if it is worse.
+    /// [default: share of [canary] in baton.toml, else 10]
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "on", value_parser = parse_share)]
+    canary: Option<String>,
+    /// Have the new code serve at once, whatever baton.toml says.
+    #[arg(long, conflicts_with = "canary")]
+    no_canary: bool,
     #[command(flatten)]
     host: HostArgs,
 }
@@ -39,21 +48,51 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
         ("force=1", args.force),
         ("wait=drained", args.wait),
     ];
-    let query: Vec<&str> = flags.iter().filter(|(_, set)| *set).map(|(flag, _)| *flag).collect();
+    let mut query: Vec<String> = flags
+        .iter()
+        .filter(|(_, set)| *set)
+        .map(|(flag, _)| (*flag).to_owned())
+        .collect();
+    match &args.canary {
+        Some(canary) => query.push(format!("canary={canary}")),
+        None if args.no_canary => query.push("canary=off".to_owned()),
+        None => {}
+    }
     let path = format!("/api/reload?{}", query.join("&"));
-    change(&args.host, Method::PUT, &path, String::new())
+    let (code, report) = change_told(&args.host, Method::PUT, &path, String::new());
+    match report.map(|report| report.outcome) {
+        Some(Outcome::Canary { generation, .. }) if args.wait => canary::wait(&args.host, generation),
+        _ => code,
+    }
+}
+
+/// Parses the share of a canary, for the query of the request.
+fn parse_share(text: &str) -> Result<String, String> {
+    match text {
+        "on" => Ok(text.to_owned()),
+        share => share.parse().map(|share: Share| u8::from(share).to_string()),
+    }
 }
 
 /// Asks for another generation, and tells the outcome.
 pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) -> ExitCode {
+    change_told(host, method, path, body).0
+}
+
+/// Does the same as [`change`], and returns the report of a request that succeeded.
+fn change_told(host: &HostArgs, method: Method, path: &str, body: String) -> (ExitCode, Option<Report>) {
     let answer = match client::ask_with(host, method, path, body, tell_long_loads) {
         Ok(answer) => answer,
         Err(error) => {
             eprintln!("{:?}", miette::Report::new(error));
-            return ExitCode::FAILURE;
+            return (ExitCode::FAILURE, None);
         }
     };
     let succeeded = answer.status.is_success();
+    let done = match answer.read() {
+        Ok(RouteAnswer::Done(report)) if succeeded => Some(report),
+        _ => None,
+    };
     if host.json {
         say(format_args!("{}\n", answer.body));
     } else {
@@ -65,9 +104,9 @@ pub(super) fn change(host: &HostArgs, method: Method, path: &str, body: String) 
         }
     }
     if succeeded {
-        ExitCode::SUCCESS
+        (ExitCode::SUCCESS, done)
     } else {
-        ExitCode::FAILURE
+        (ExitCode::FAILURE, None)
     }
 }
 
@@ -140,6 +179,22 @@ fn summary(report: &Report) -> String {
                 Some(generation) => format!("{checked}; generation {generation} still serves\n"),
             };
             text.push_str(&changes(functions));
+            text.extend(warnings.iter().map(report_words::warning));
+            text
+        }
+        Outcome::Canary {
+            generation,
+            current,
+            share,
+            functions,
+            warnings,
+            ..
+        } => {
+            let mut text = format!(
+                "canary ({took:.1} ms): generation {generation} gets {share} of the new runs, {current} serves the others\n"
+            );
+            text.push_str(&changes(functions));
+            text.push_str("  `baton canary` shows how it does\n");
             text.extend(warnings.iter().map(report_words::warning));
             text
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Method;
 
+use super::canary;
 use super::client::{self, HostArgs};
 use super::output::say;
 use crate::generation::{Reason, report_words};
@@ -82,6 +83,11 @@ fn summary(status: &Status) -> String {
     };
     let live = |generation: &&GenerationStatus| !generation.state.is_final();
     text.extend(status.generations.iter().filter(live).map(generation_lines));
+    if let Some(canary) = &status.canary
+        && canary.end.is_none()
+    {
+        text.push_str(&canary::line(canary));
+    }
     text.push_str(&other_hosts(status));
     text.push_str(&status.release.as_ref().map(release_lines).unwrap_or_default());
     match status.connection.as_ref().and_then(|connection| connection.headline()) {

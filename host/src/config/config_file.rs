@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ResolveSection, WatchSection};
+use crate::canary::{Alpha, CanaryOptions, OnFail, OnTime, Share};
 use crate::duration::parse_duration;
 use crate::lint::{WarningCode, parse_code};
 
@@ -79,6 +80,43 @@ pub struct ConfigFile {
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<WarningCode>,
+    /// The terms on which new code is tried; without them reloads are canaries only where somebody asks.
+    pub canary: Option<CanarySection>,
+}
+
+/// `[canary]`: each reload of `baton start` gives the new code a part of the new runs first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanarySection {
+    /// The part of the new runs, in percent.
+    pub share: Option<Share>,
+    /// The number of runs of the new code that must have ended before it can pass.
+    pub least: Option<u32>,
+    /// The time after which there is a verdict in any case.
+    #[serde(default, deserialize_with = "duration")]
+    pub within: Option<Duration>,
+    /// The end of a canary of which nothing bad was seen, and not enough good.
+    pub on_time: Option<OnTime>,
+    /// The end of the runs of a canary that is taken back.
+    pub on_fail: Option<OnFail>,
+    /// The probability of a wrong "fail".
+    pub alpha: Option<Alpha>,
+}
+
+impl CanarySection {
+    /// The terms, with the defaults for what is not said.
+    #[must_use]
+    pub fn options(self) -> CanaryOptions {
+        let usual = CanaryOptions::default();
+        CanaryOptions {
+            share: self.share.unwrap_or(usual.share),
+            least: self.least.unwrap_or(usual.least),
+            within: self.within.unwrap_or(usual.within),
+            on_time: self.on_time.unwrap_or(usual.on_time),
+            on_fail: self.on_fail.unwrap_or(usual.on_fail),
+            alpha: self.alpha.unwrap_or(usual.alpha),
+        }
+    }
 }
 
 /// `[inngest]`: the Inngest of the project, and its way to the project. Variables of the environment come first.
@@ -230,7 +268,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 26] = [
+pub const KEYS: [&str; 27] = [
     "path",
     "port",
     "state_dir",
@@ -257,6 +295,7 @@ pub const KEYS: [&str; 26] = [
     "resolve",
     "release",
     "deny",
+    "canary",
 ];
 
 /// A fault of the file. No retry can mend it.
@@ -462,7 +501,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{ConfigFile, PinMode, RegisterMode, Retries, WatchMode};
+    use super::{CanarySection, ConfigFile, OnFail, OnTime, PinMode, RegisterMode, Retries, WatchMode};
 
     #[test]
     fn watching_is_a_mode_or_a_table_with_globs_and_what_is_wrong_in_it_is_named() {
@@ -499,6 +538,7 @@ mod tests {
                     pin = \"run\"\npin_ttl = \"1h\"\ndeny = [\"retries_zero\"]\n\
                     [env]\nfile = \".env\"\nsecret_command = [\"op\", \"read\"]\n\
                     [inngest]\nserve_path = \"/jobs\"\nserve_origin = \"https://a\"\nregister = \"off\"\n\
+                    [canary]\nshare = 5\nleast = 50\nwithin = \"1h\"\non_time = \"hold\"\non_fail = \"finish\"\nalpha = 0.05\n\
                     [functions]\ndefault_retries = 2\n[resolve]\nconditions = [\"react-server\"]";
         let config = read(text).unwrap();
         assert_eq!(config.hold, Some(Duration::from_secs(60)));
@@ -536,6 +576,14 @@ mod tests {
             ["INNGEST_SERVE_ORIGIN", "INNGEST_SERVE_HOST", "INNGEST_SERVE_PATH"]
         );
         assert_eq!(names(false), ["INNGEST_SERVE_PATH"]);
+        let canary = config.canary.unwrap().options();
+        assert_eq!((canary.share, canary.least), ("5".parse().unwrap(), 50));
+        assert_eq!(
+            (canary.within, canary.on_time),
+            (Duration::from_secs(3600), OnTime::Hold)
+        );
+        assert_eq!(canary.on_fail, OnFail::Finish);
+        assert!((canary.alpha.value() - 0.05).abs() < 1e-9);
         assert_eq!(config.buffer_limit, NonZeroUsize::new(256));
         assert_eq!(config.cpu_limit, Some(Duration::from_secs(90)));
         assert_eq!(
@@ -563,6 +611,19 @@ mod tests {
         assert!(read("hold = \"soon\"").unwrap_err().contains("expected a duration"));
         assert!(read("port = \"eighty\"").is_err());
         assert!(read("port = [").is_err());
+        assert!(
+            read("[canary]\nshare = 100")
+                .unwrap_err()
+                .contains("from 1 to 99 percent")
+        );
+        assert!(
+            read("[canary]\nalpha = 1.5")
+                .unwrap_err()
+                .contains("expected a probability")
+        );
+        assert!(read("[canary]\ngate = []").unwrap_err().contains("unknown field"));
+        assert_eq!(read("[canary]").unwrap().canary, Some(CanarySection::default()));
+        assert_eq!(read("").unwrap().canary, None);
         assert!(read("isolates = 0").is_err());
         assert!(
             read("[inngest]\nserve_path = \"jobs\"")

@@ -18,6 +18,8 @@ use crate::wire::{AnswerHead, DISCOVERY, SdkAnswer};
 
 /// The time that a planned step is waited for.
 const PLAN_TTL: Duration = Duration::from_mins(10);
+/// The time for which a run of a canary, or beside it, is kept where it began after its last call.
+const SPLIT_TTL: Duration = Duration::from_hours(24);
 /// The most plans, and the most runs, that are remembered; beyond that the oldest are forgotten.
 const MOST: usize = 10_000;
 /// The most plans of one answer that are remembered: Inngest takes as many steps of a run.
@@ -86,6 +88,47 @@ impl Holds {
         inner.runs.get(run).map(|hold| hold.held.generation.clone())
     }
 
+    /// Keeps a run on the generation on which it begins, whatever the configuration says.
+    pub(super) fn pin(&self, run: &str, generation: &Arc<Generation>) {
+        let Some(held) = generation.hold() else {
+            return;
+        };
+        let until = Instant::now() + self.split_ttl();
+        let mut inner = self.lock();
+        let mut forgotten: Vec<_> = inner
+            .runs
+            .insert(run.to_owned(), Hold { held, until })
+            .into_iter()
+            .collect();
+        forgotten.extend(surplus(&mut inner.runs));
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// Forgets the pin of a run that has ended.
+    pub(super) fn unpin(&self, run: &str) {
+        let forgotten = self.lock().runs.remove(run);
+        drop(forgotten);
+    }
+
+    /// Forgets the pins of a generation that the configuration does not ask for.
+    pub(super) fn unpin_split(&self, id: GenerationId) {
+        if self.pin == Pin::Nothing {
+            let mut inner = self.lock();
+            let of = |_: &String, hold: &mut Hold| hold.held.generation.id == id;
+            let forgotten: Vec<_> = inner.runs.extract_if(of).collect();
+            drop(inner);
+            drop(forgotten);
+        }
+    }
+
+    const fn split_ttl(&self) -> Duration {
+        match self.pin {
+            Pin::Nothing => SPLIT_TTL,
+            Pin::Run(ttl) => ttl,
+        }
+    }
+
     /// Learns from an answer which calls are to come.
     pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
         let Some(run) = info.run.as_deref() else {
@@ -118,7 +161,12 @@ impl Holds {
                     forgotten.extend(inner.runs.insert(run.to_owned(), hold));
                 }
             }
-            Pin::Nothing => {}
+            // A run that is split is pinned all the same.
+            Pin::Nothing => {
+                if let Some(hold) = inner.runs.get_mut(run) {
+                    hold.until = Instant::now() + SPLIT_TTL;
+                }
+            }
         }
         forgotten.extend(surplus(&mut inner.plans));
         forgotten.extend(surplus(&mut inner.runs));

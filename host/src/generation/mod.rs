@@ -11,6 +11,7 @@
 //! - `lease.rs` one atomic word
 //! - `live.rs` a generation that has isolates
 //! - `table.rs` the state that everybody reads
+//! - `trial.rs` a canary that is on
 //! - `timeline.rs` the last minutes, bounded
 //! - `reload_queue.rs` the queue
 //! - `load.rs` a request while it is worked on
@@ -44,6 +45,7 @@ mod state;
 mod store;
 mod table;
 mod timeline;
+mod trial;
 
 #[cfg(test)]
 pub(crate) mod fake_engine;
@@ -62,3 +64,4 @@ pub use role::Role;
 pub use state::{GenerationId, PublicState, State};
 pub use table::{GenerationEntry, HostEvent, LeaseRefusal, Table, View};
 pub use timeline::{CallResult, CallStart, LastCall, Mark, ReloadRecord, TimelineNews};
+pub use trial::{CanaryCommand, CanaryEnd, CanaryRefusal, CanaryState, CanarySummary};

@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
+use crate::canary::CanaryWish;
 
 /// The code that somebody wants loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WantedCode {
     /// The code on the disk, to serve it. `force`: also when nothing changed.
-    Reload { force: bool },
+    Reload { force: bool, canary: CanaryWish },
     /// The code on the disk, only to see whether it could be served.
     Check,
     /// The code of an earlier generation; `None`: of the one before the current one.
@@ -27,10 +28,28 @@ pub enum WantedCode {
 }
 
 impl WantedCode {
+    /// The code on the disk, to serve it as the configuration says.
+    #[must_use]
+    pub const fn reload(force: bool) -> Self {
+        Self::Reload {
+            force,
+            canary: CanaryWish::AsConfigured,
+        }
+    }
+
     /// One request that covers both, if there is one.
     fn merged(self, newer: Self) -> Option<Self> {
         match (self, newer) {
-            (Self::Reload { force }, Self::Reload { force: newer }) => Some(Self::Reload { force: force || newer }),
+            (
+                Self::Reload { force, canary },
+                Self::Reload {
+                    force: newer,
+                    canary: wish,
+                },
+            ) => Some(Self::Reload {
+                force: force || newer,
+                canary: canary.merged(wish),
+            }),
             (one, other) => (one == other).then_some(newer),
         }
     }
@@ -157,9 +176,9 @@ impl<T> ReloadQueue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, ReloadQueue, WantedCode};
+    use super::{CanaryWish, Reason, ReloadQueue, WantedCode};
 
-    const RELOAD: WantedCode = WantedCode::Reload { force: false };
+    const RELOAD: WantedCode = WantedCode::reload(false);
 
     #[test]
     fn requests_during_a_load_share_the_next_one() {
@@ -167,13 +186,30 @@ mod tests {
         queue.push(RELOAD, Reason::Api, 1);
         assert_eq!(queue.start(), Some((RELOAD, Reason::Api)));
         queue.push(RELOAD, Reason::Api, 2);
-        queue.push(WantedCode::Reload { force: true }, Reason::Api, 3);
+        queue.push(WantedCode::reload(true), Reason::Api, 3);
         queue.push(RELOAD, Reason::Api, 4);
         assert_eq!(queue.start(), None, "one runs");
         assert_eq!(queue.finish(), [1], "a load answers those who asked before it began");
-        assert_eq!(queue.start(), Some((WantedCode::Reload { force: true }, Reason::Api)));
+        assert_eq!(queue.start(), Some((WantedCode::reload(true), Reason::Api)));
         assert_eq!(queue.finish(), [2, 3, 4]);
         assert_eq!(queue.start(), None);
+    }
+
+    #[test]
+    fn a_wish_for_a_canary_stays_when_a_reload_without_a_wish_joins() {
+        let wished = |canary| WantedCode::Reload { force: false, canary };
+        let on = CanaryWish::On(None);
+        for (older, newer, wanted) in [
+            (on, CanaryWish::AsConfigured, on),
+            (CanaryWish::AsConfigured, on, on),
+            (on, CanaryWish::Off, CanaryWish::Off),
+            (CanaryWish::Off, on, on),
+        ] {
+            let mut queue = ReloadQueue::default();
+            queue.push(wished(older), Reason::Api, 1);
+            queue.push(wished(newer), Reason::File, 2);
+            assert_eq!(queue.start(), Some((wished(wanted), Reason::Api)));
+        }
     }
 
     #[test]

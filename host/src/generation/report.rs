@@ -6,6 +6,7 @@ use js_runtime_api::{Function, LoadError, Manifest, Warning};
 use serde::{Deserialize, Serialize};
 
 use super::state::GenerationId;
+use crate::canary::Share;
 use crate::release::ReleaseName;
 
 /// The report on a request for a load. It is serialised as the routes answer it.
@@ -35,6 +36,17 @@ pub enum Outcome {
         release: Option<ReleaseName>,
         functions: FunctionChanges,
         draining: Vec<DrainingGeneration>,
+        warnings: Vec<Warning>,
+    },
+    /// New code gets a part of the new runs.
+    Canary {
+        generation: GenerationId,
+        /// The generation that serves all other runs.
+        current: GenerationId,
+        share: Share,
+        hash: String,
+        git: Option<String>,
+        functions: FunctionChanges,
         warnings: Vec<Warning>,
     },
     /// No file differs from what the current generation read.
@@ -95,6 +107,7 @@ impl Outcome {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Activated { .. } => "activated",
+            Self::Canary { .. } => "canary",
             Self::Unchanged { .. } => "unchanged",
             Self::Checked { .. } => "checked",
             Self::Rejected { .. } => "rejected",
@@ -109,6 +122,7 @@ impl Outcome {
     pub const fn serving(&self) -> Option<GenerationId> {
         match self {
             Self::Activated { generation, .. } | Self::Unchanged { generation, .. } => Some(*generation),
+            Self::Canary { current, .. } => Some(*current),
             Self::Checked { generation, .. } | Self::Rejected { generation, .. } | Self::NotKept { generation, .. } => {
                 *generation
             }

@@ -10,7 +10,17 @@
 //!                                                                      Emptied
 //! ```
 //!
+//! Beside that way a generation may be tried first, with a part of the new runs:
+//!
+//! ```text
+//!        Tried             Activated
+//! Ready ───────▶ Canary ───────────▶ Current
+//!                   │ TakenBack
+//!                   └──────────────▶ Draining
+//! ```
+//!
 //! - Numbers only grow, and each generation passes along these edges only.
+//! - At most one generation is a canary, and only beside a current one.
 //! - At most one generation is current, and once there was one there always is one: a failed load
 //!   changes nothing but its own state.
 //! - A generation that became ready is told to close exactly once. It is terminated once at most, and only after its
@@ -40,6 +50,8 @@ pub enum State {
     Loading,
     /// The generation could serve.
     Ready,
+    /// The generation gets a part of the new runs.
+    Canary,
     /// The generation gets the new calls.
     Current,
     /// The generation finishes its calls.
@@ -64,6 +76,7 @@ pub enum State {
 pub enum PublicState {
     Loading,
     Ready,
+    Canary,
     Current,
     Draining,
     Retired,
@@ -81,6 +94,7 @@ impl PublicState {
         match self {
             Self::Loading => "loading",
             Self::Ready => "ready",
+            Self::Canary => "canary",
             Self::Current => "current",
             Self::Draining => "draining",
             Self::Retired => "retired",
@@ -103,6 +117,7 @@ impl State {
         match self {
             Self::Loading => PublicState::Loading,
             Self::Ready => PublicState::Ready,
+            Self::Canary => PublicState::Canary,
             Self::Current => PublicState::Current,
             Self::Draining | Self::Terminating | Self::Closing | Self::Stopping => PublicState::Draining,
             Self::Retired => PublicState::Retired,
@@ -116,7 +131,13 @@ impl State {
     pub const fn is_live(self) -> bool {
         matches!(
             self,
-            Self::Ready | Self::Current | Self::Draining | Self::Terminating | Self::Closing | Self::Stopping
+            Self::Ready
+                | Self::Canary
+                | Self::Current
+                | Self::Draining
+                | Self::Terminating
+                | Self::Closing
+                | Self::Stopping
         )
     }
 
@@ -144,6 +165,10 @@ pub enum Event {
     LoadAbandoned,
     /// The generation was loaded only to see whether it can be.
     Discarded,
+    /// The generation passed every check and is to get a part of the new runs.
+    Tried,
+    /// The generation was tried, and does not take over.
+    TakenBack,
     /// The generation passed every check and is to take over.
     Activated,
     /// The last call was answered, and the generation takes no more.
@@ -249,7 +274,9 @@ impl Generations {
             (Some(State::Loading), Event::LoadFailed) => (State::Rejected, vec![]),
             (Some(State::Loading), Event::LoadAbandoned) => (State::Abandoned, vec![]),
             (Some(State::Ready), Event::Discarded) => (State::Closing, vec![Decision::Close(id)]),
-            (Some(State::Ready), Event::Activated) => (State::Current, self.supersede_by(id)),
+            (Some(State::Ready), Event::Tried) if self.may_try() => (State::Canary, vec![]),
+            (Some(State::Canary), Event::TakenBack) => (State::Draining, vec![Decision::Drain(id)]),
+            (Some(State::Ready | State::Canary), Event::Activated) => (State::Current, self.supersede_by(id)),
             (Some(State::Draining), Event::Emptied) => (State::Closing, vec![Decision::Close(id)]),
             (Some(State::Terminating), Event::Emptied) => (State::Stopping, vec![Decision::Close(id)]),
             (Some(State::Draining), Event::DeadlinePassed) => (State::Terminating, vec![Decision::Terminate(id)]),
@@ -276,6 +303,11 @@ impl Generations {
             self.hurried.retain(|hurried| hurried != id);
         }
         forgotten
+    }
+
+    /// Tells whether a generation could be tried: beside a current one, and no other one is.
+    fn may_try(&self) -> bool {
+        self.current().is_some() && !self.states.values().any(|state| *state == State::Canary)
     }
 
     fn supersede_by(&mut self, successor: GenerationId) -> Vec<Decision> {
@@ -321,6 +353,8 @@ mod tests {
             Just(Event::LoadFailed),
             Just(Event::LoadAbandoned),
             Just(Event::Discarded),
+            Just(Event::Tried),
+            Just(Event::TakenBack),
             Just(Event::Activated),
             Just(Event::Emptied),
             Just(Event::DeadlinePassed),
@@ -373,7 +407,7 @@ mod tests {
                                 }
                             }
                         }
-                        if matches!(event, Event::LoadFailed | Event::LoadAbandoned | Event::Discarded) {
+                        if event != Event::Activated {
                             let current = before.iter().find(|(_, state)| **state == State::Current);
                             prop_assert_eq!(current.map(|(id, _)| *id), generations.current());
                         }
@@ -381,6 +415,8 @@ mod tests {
                 }
                 let current = generations.states.values().filter(|state| **state == State::Current).count();
                 prop_assert!(current <= 1, "at most one is current");
+                let canaries = generations.states.values().filter(|state| **state == State::Canary).count();
+                prop_assert!(canaries <= current, "at most one is a canary, beside a current one");
                 served |= current == 1;
                 prop_assert!(!served || current == 1, "once there was a current one there always is");
                 for (id, state) in &before {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
-use js_runtime_api::{LoadError, LoadStage, WatchedPaths};
+use js_runtime_api::{CallError, LoadError, LoadStage, WatchedPaths};
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
@@ -20,8 +20,10 @@ use super::report::Report;
 use super::role::Role;
 use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
+use super::trial::{CanarySummary, Trial};
 use crate::release::UnpackedRelease;
 use crate::tasks::WatchedTasks;
+use crate::wire::AnswerHead;
 
 /// The table that the keeper, the server and the commands share.
 #[derive(Debug)]
@@ -31,6 +33,12 @@ pub struct Table {
     pub holds: Holds,
     /// The events of the last minutes.
     pub timeline: Arc<Timeline>,
+    /// The canary that is on.
+    trial: ArcSwapOption<Trial>,
+    /// The canary that was on last.
+    ended_trial: ArcSwapOption<CanarySummary>,
+    /// Tells that a canary is to be judged.
+    trial_news: Arc<Notify>,
     view: watch::Sender<Arc<View>>,
     /// The places where a change on the disk would be news.
     watched: watch::Sender<WatchedPaths>,
@@ -105,6 +113,8 @@ pub enum HostEvent {
     },
     /// A reload was answered.
     Reload(Arc<Report>),
+    /// A canary began, or ended.
+    Canary(Arc<CanarySummary>),
     /// Inngest knows the functions, or does not any more.
     Registration { state: &'static str, error: Option<String> },
 }
@@ -116,6 +126,7 @@ impl HostEvent {
         match self {
             Self::Generation { .. } => "generation",
             Self::Reload(_) => "reload",
+            Self::Canary(_) => "canary",
             Self::Registration { .. } => "registration",
         }
     }
@@ -144,6 +155,9 @@ impl Table {
             holds: Holds::new(pin),
             timeline: Arc::default(),
             current: ArcSwapOption::empty(),
+            trial: ArcSwapOption::empty(),
+            ended_trial: ArcSwapOption::empty(),
+            trial_news: Arc::default(),
             view: watch::Sender::new(Arc::default()),
             watched: watch::Sender::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
@@ -235,6 +249,9 @@ impl Table {
         if let Some(lease) = self.holds.find(info).and_then(|held| held.lease(info.clone())) {
             return Some(lease);
         }
+        if let Some(lease) = self.lease_of_split(info) {
+            return Some(lease);
+        }
         if let Some(lease) = self.lease_for_lost_function(info) {
             return Some(lease);
         }
@@ -246,6 +263,71 @@ impl Table {
             }
         }
         None
+    }
+
+    /// Takes a lease for a run that a canary, or the generation beside it, gets. The run stays there.
+    fn lease_of_split(&self, info: &CallInfo) -> Option<Lease> {
+        let generation = self.trial.load_full()?.generation_of(info)?;
+        let lease = generation.lease(info.clone())?;
+        if let Some(run) = &info.run {
+            self.holds.pin(run, &generation);
+            if self.trial.load().is_none() {
+                // The canary has ended meanwhile.
+                self.holds.unpin(run);
+            }
+        }
+        Some(lease)
+    }
+
+    /// Learns from an answer of the SDK: which calls are to come, and how the run fares while a canary is on.
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
+        self.holds.learn(generation, info, head, body);
+        if let Some(trial) = self.trial.load_full() {
+            self.unpin_ended(info, trial.learn(generation, info, head, body));
+        }
+    }
+
+    /// Learns of a call that has no answer.
+    pub fn learn_loss(&self, generation: &Arc<Generation>, info: &CallInfo, error: &CallError) {
+        // A host that ends cuts calls, which says nothing of their code.
+        if let Some(trial) = self.trial.load_full()
+            && !self.draining.is_cancelled()
+        {
+            self.unpin_ended(info, trial.learn_loss(generation, info, error));
+        }
+    }
+
+    fn unpin_ended(&self, info: &CallInfo, has_ended: bool) {
+        if let Some(run) = info.run.as_deref().filter(|_| has_ended) {
+            self.holds.unpin(run);
+        }
+    }
+
+    /// The canary that is on, or else the one that was on last.
+    #[must_use]
+    pub fn canary(&self) -> Option<Arc<CanarySummary>> {
+        let trial = self.trial.load_full();
+        trial
+            .map(|trial| Arc::new(trial.summary(None)))
+            .or_else(|| self.ended_trial.load_full())
+    }
+
+    pub(super) fn trial(&self) -> Option<Arc<Trial>> {
+        self.trial.load_full()
+    }
+
+    pub(super) fn trial_news(&self) -> Arc<Notify> {
+        self.trial_news.clone()
+    }
+
+    pub(super) fn begin_trial(&self, trial: Arc<Trial>) {
+        self.trial.store(Some(trial));
+    }
+
+    /// Splits no more runs.
+    pub(super) fn end_trial(&self, summary: CanarySummary) {
+        self.trial.store(None);
+        self.ended_trial.store(Some(Arc::new(summary)));
     }
 
     /// Takes a lease for a function that the current generation lost: the newest generation that has it serves the
@@ -388,7 +470,7 @@ impl Table {
         match &event {
             HostEvent::Generation { generation, state } => self.timeline.generation_became(*generation, state),
             HostEvent::Reload(report) => self.timeline.reloaded(report.clone()),
-            HostEvent::Registration { .. } => {}
+            HostEvent::Canary(_) | HostEvent::Registration { .. } => {}
         }
         // An error means that nobody follows.
         let _ = self.events.send(event);

@@ -17,6 +17,7 @@ use super::{
     CallInfo, FunctionChanges, GenerationId, Keeper, LeaseRefusal, Limits, Outcome, Pin, ProjectPlace, Projects,
     Reason, Report, Role, State, Table, WantedCode,
 };
+use crate::canary::{CanaryOptions, CanaryUse};
 use crate::release::artefact::ReleaseConfig;
 use crate::release::{Digest, UnpackedRelease};
 
@@ -25,7 +26,7 @@ const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
 const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
-const RELOAD: WantedCode = WantedCode::Reload { force: false };
+const RELOAD: WantedCode = WantedCode::reload(false);
 
 fn project() -> Project {
     Project {
@@ -67,6 +68,7 @@ impl Host {
             spare: true,
             cpu: Some(CPU),
             deny: Vec::new(),
+            canary: (CanaryUse::OnRequest, CanaryOptions::default()),
             memory: MemoryLimits {
                 heap: 1 << 30,
                 buffers: 1 << 30,
@@ -269,10 +271,7 @@ async fn what_did_not_change_is_not_loaded_again_unless_it_is_forced() {
         }
     ));
     assert_eq!(host.engine.loads(), 1);
-    let forced = host
-        .keeper
-        .request(WantedCode::Reload { force: true }, Reason::Api)
-        .await;
+    let forced = host.keeper.request(WantedCode::reload(true), Reason::Api).await;
     assert!(matches!(
         forced.outcome,
         Outcome::Activated {
@@ -319,7 +318,7 @@ async fn reloads_during_a_load_share_the_next_one() {
     let later: Vec<_> = (0..10)
         .map(|_| {
             let keeper = host.keeper.clone();
-            tokio::spawn(async move { keeper.request(WantedCode::Reload { force: true }, Reason::Api).await })
+            tokio::spawn(async move { keeper.request(WantedCode::reload(true), Reason::Api).await })
         })
         .collect();
     // They are queued in order, so once this one is answered for, so are they.
@@ -597,7 +596,7 @@ async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
     assert_eq!(lease.call(quick()).await.err(), Some(CallError::IsolateDied));
 }
 
-const NOTICED: WantedCode = WantedCode::Reload { force: false };
+const NOTICED: WantedCode = WantedCode::reload(false);
 
 #[tokio::test]
 async fn a_host_that_starts_on_broken_code_serves_what_the_last_one_served_and_says_so() {

@@ -55,7 +55,7 @@ pub async fn alone(plan: Plan, engine: Arc<dyn Engine>) -> Result<(), ServeError
 }
 
 async fn first_load(keeper: Keeper, metrics: Arc<Metrics>, address: SocketAddr, serve_path: String, watch: WatchMode) {
-    let report = keeper.request(WantedCode::Reload { force: false }, Reason::Start).await;
+    let report = keeper.request(WantedCode::reload(false), Reason::Start).await;
     metrics.reload_answered(&report);
     let Outcome::Activated { functions, .. } = &report.outcome else {
         // The keeper has told the outcome.

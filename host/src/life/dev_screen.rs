@@ -77,7 +77,7 @@ impl Screen {
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(HostEvent::Reload(report)) => self.reloaded(&report).await,
-                    Ok(HostEvent::Generation { .. } | HostEvent::Registration { .. }) | Err(RecvError::Lagged(_)) => {}
+                    Ok(HostEvent::Generation { .. } | HostEvent::Canary(_) | HostEvent::Registration { .. }) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },
                 Ok(()) = self.views.changed() => self.tell_long_load(),
@@ -111,7 +111,11 @@ impl Screen {
                 &format!("generation {generation} still serves, and has the code on the disk again"),
             ),
             Outcome::NotKept { error, .. } => self.terminal.line(Sign::Bad, &error.message),
-            Outcome::Unchanged { .. } | Outcome::Checked { .. } | Outcome::ShuttingDown | Outcome::HandedOver => return,
+            Outcome::Canary { .. }
+            | Outcome::Unchanged { .. }
+            | Outcome::Checked { .. }
+            | Outcome::ShuttingDown
+            | Outcome::HandedOver => return,
         };
         self.progress.rejected = matches!(report.outcome, Outcome::Rejected { .. });
         self.terminal.print(&text);

@@ -113,7 +113,7 @@ impl Reloads {
     fn noticed(&self, reason: Reason) {
         let (keeper, metrics, successor) = (self.keeper.clone(), self.metrics.clone(), self.successor.clone());
         self.running.spawn(async move {
-            let report = keeper.request(WantedCode::Reload { force: false }, reason).await;
+            let report = keeper.request(WantedCode::reload(false), reason).await;
             if report.outcome == Outcome::HandedOver {
                 // The host that takes over may not have been watching yet.
                 let uri = Uri::from_static("/api/reload");

@@ -15,6 +15,7 @@ use super::ServeError;
 use super::follow::FollowPlan;
 use super::released::{self, ReleasePlan};
 use super::settings::ServeArgs;
+use crate::canary::CanaryUse;
 use crate::config::{
     ConfigFile, ConnectRule, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
     working_folder,
@@ -187,6 +188,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         resolve: _,
         release,
         deny,
+        canary,
         path: _,
     } = file;
     let (state, released) = match found {
@@ -255,6 +257,14 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         },
         limits: Limits {
             deny,
+            canary: (
+                match (mode, canary) {
+                    (Mode::Dev, _) => CanaryUse::Never,
+                    (Mode::Start(_), None) => CanaryUse::OnRequest,
+                    (Mode::Start(_), Some(_)) => CanaryUse::Always,
+                },
+                canary.unwrap_or_default().options(),
+            ),
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
             isolates: settled(args.isolates, isolates, default_isolates()),

@@ -312,7 +312,8 @@ async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<Host
     loop {
         match events.recv().await {
             Ok(HostEvent::Reload(report)) => traces.reload(&report),
-            Ok(HostEvent::Generation { .. } | HostEvent::Registration { .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(HostEvent::Generation { .. } | HostEvent::Canary(_) | HostEvent::Registration { .. })
+            | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

@@ -224,7 +224,7 @@ async fn load(
             let reason = if before.last_good { Reason::LastGood } else { reason };
             keeper.request(WantedCode::Continue(current), reason).await
         }
-        None => keeper.request(WantedCode::Reload { force: false }, reason).await,
+        None => keeper.request(WantedCode::reload(false), reason).await,
     };
     match &report.outcome {
         Outcome::Activated {
@@ -251,10 +251,10 @@ async fn load(
     }
     if before.last_good {
         // The code on the disk may have been mended while nobody looked.
-        keeper.request(WantedCode::Reload { force: true }, Reason::Retry).await;
+        keeper.request(WantedCode::reload(true), Reason::Retry).await;
     } else if occasion == Occasion::Restart && watch != WatchMode::Off {
         // The code may have been edited in the same time.
-        keeper.request(WantedCode::Reload { force: false }, Reason::File).await;
+        keeper.request(WantedCode::reload(false), Reason::File).await;
     }
 }
 

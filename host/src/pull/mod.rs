@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use self::pace::LookPace;
 use crate::blocking;
+use crate::canary::CanaryWish;
 use crate::generation::{FindRelease, Keeper, Outcome, ProjectPlace, Reason, Report, Role, Table, WantedCode};
 use crate::release::download::{DownloadError, download};
 use crate::release::registry::TagState;
@@ -171,7 +172,13 @@ impl Puller {
         let report = self
             .0
             .keeper
-            .request(WantedCode::Reload { force: true }, Reason::Rollback)
+            .request(
+                WantedCode::Reload {
+                    force: true,
+                    canary: CanaryWish::Off,
+                },
+                Reason::Rollback,
+            )
             .await;
         // The next reload is one of the tag's release.
         if let Some(place) = find(&at) {
@@ -202,7 +209,7 @@ impl Puller {
                     self.seen();
                 }
                 if let TagLook::Moved(place) = look {
-                    let want = WantedCode::Reload { force: false };
+                    let want = WantedCode::reload(false);
                     self.load(Some(*place), want, Reason::Release).await;
                 }
             }

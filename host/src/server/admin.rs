@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -16,9 +16,11 @@ use serde_json::json;
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::listen::Peer;
-use super::{Server, feed, json_errors};
+use super::{Access, Server, feed, json_errors};
+use crate::canary::CanaryWish;
 use crate::generation::{
-    GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState, WantedCode,
+    CanaryCommand, CanaryRefusal, GenerationId, Outcome, PublicState, Reason, Report, Role, State as GenerationState,
+    WantedCode,
 };
 use crate::status::DrainStatus;
 use crate::supervisor::UpgradeError;
@@ -32,6 +34,24 @@ pub(super) struct ReloadQuery {
     #[serde(default, deserialize_with = "flag")]
     force: bool,
     wait: Option<ReloadWait>,
+    #[serde(default = "as_configured", deserialize_with = "canary_wish")]
+    canary: CanaryWish,
+}
+
+const fn as_configured() -> CanaryWish {
+    CanaryWish::AsConfigured
+}
+
+/// Reads a wish for a canary: nothing or `1`, a share, or `off`.
+fn canary_wish<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CanaryWish, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" | "on" => Ok(CanaryWish::On(None)),
+        "off" => Ok(CanaryWish::Off),
+        share => share
+            .parse()
+            .map(|share| CanaryWish::On(Some(share)))
+            .map_err(serde::de::Error::custom),
+    }
 }
 
 /// The thing that a reload's answer waits for.
@@ -52,14 +72,19 @@ pub(super) async fn reload(
     let Query(query) = match query {
         Ok(query) => query,
         Err(rejection) => {
-            let help = "Use dry_run=1, force=1 and wait=drained only.";
+            let help = "Use dry_run=1, force=1, wait=drained, and canary=on, off or a percentage only.";
             return json_errors::error(StatusCode::BAD_REQUEST, rejection.body_text(), help);
         }
     };
+    if let (CanaryWish::On(_), Access::Loopback) = (query.canary, &*server.access) {
+        let help = "Reload without a canary; `baton start` has them.";
+        return json_errors::error(StatusCode::CONFLICT, "baton dev has no canaries", help);
+    }
     let (want, reason) = if query.dry_run {
         (WantedCode::Check, Reason::Check)
     } else {
-        (WantedCode::Reload { force: query.force }, Reason::Api)
+        let (force, canary) = (query.force, query.canary);
+        (WantedCode::Reload { force, canary }, Reason::Api)
     };
     let report = match &server.puller {
         // Another host has the next word on releases, too.
@@ -149,6 +174,50 @@ pub(super) async fn rollback(
     audit("rollback", peer, &report);
     server.metrics.reload_answered(&report);
     reported(&report)
+}
+
+/// `GET /-/canary`: the canary that is on, or was on last.
+pub(super) async fn canary(State(server): State<Server>) -> Response {
+    Json(server.table.canary()).into_response()
+}
+
+/// `POST /-/canary/{command}`: `promote`, `abort` or `hold`. Answers once that is done.
+pub(super) async fn decide_on_canary(
+    State(server): State<Server>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(word): Path<String>,
+    uri: Uri,
+) -> Response {
+    let command = match word.as_str() {
+        "promote" => CanaryCommand::Promote,
+        "abort" => CanaryCommand::Abort,
+        "hold" => CanaryCommand::Hold,
+        _ => {
+            let message = format!("a canary cannot be told to {word}");
+            return json_errors::error(StatusCode::NOT_FOUND, message, "Send promote, abort or hold.");
+        }
+    };
+    let decided = server.keeper.decide(command).await;
+    let outcome = decided.as_ref().map_or("refused", |canary| canary.state.as_str());
+    let (status, help) = match &decided {
+        Ok(canary) => {
+            tracing::info!(target: "audit", action = "canary", command = word, %peer, outcome, "admin action");
+            return Json(canary).into_response();
+        }
+        Err(CanaryRefusal::HandedOver) if server.table.is_handed_over() => {
+            let nothing = Bytes::new();
+            return server
+                .successor
+                .ask(Method::POST, &uri, HeaderMap::new(), nothing)
+                .await;
+        }
+        Err(CanaryRefusal::NoneIsOn) => (StatusCode::CONFLICT, "Begin one with `baton reload --canary`."),
+        Err(CanaryRefusal::HandedOver) => (StatusCode::SERVICE_UNAVAILABLE, "Retry in a few seconds."),
+        Err(CanaryRefusal::Ending) => (StatusCode::SERVICE_UNAVAILABLE, "Start the host again."),
+    };
+    tracing::info!(target: "audit", action = "canary", command = word, %peer, outcome, "admin action");
+    let message = decided.map_or_else(|refusal| refusal.to_string(), |_| String::new());
+    json_errors::error(status, message, help)
 }
 
 /// `POST /-/register`: registers at Inngest now, and returns the state of the registration after that.
@@ -280,7 +349,9 @@ pub(super) async fn events(
 
 fn reported(report: &Arc<Report>) -> Response {
     let status = match &report.outcome {
-        Outcome::Activated { .. } | Outcome::Unchanged { .. } | Outcome::Checked { .. } => StatusCode::OK,
+        Outcome::Activated { .. } | Outcome::Canary { .. } | Outcome::Unchanged { .. } | Outcome::Checked { .. } => {
+            StatusCode::OK
+        }
         Outcome::Rejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Outcome::NotKept { .. } => StatusCode::NOT_FOUND,
         Outcome::ShuttingDown | Outcome::HandedOver => StatusCode::SERVICE_UNAVAILABLE,

@@ -3,12 +3,14 @@
 //! | method, path | who | what |
 //! |---|---|---|
 //! | `GET/PUT/POST /api/inngest[/app]` | Inngest | to the SDK in the isolate, byte for byte ([`super::calls`]) |
-//! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained`; also as `/-/reload`, where the dashboard's cookie is sent |
+//! | `PUT /api/reload` | admin | loads what is on the disk and swaps; `?dry_run=1`, `?force=1`, `?wait=drained`, `?canary=10`; also as `/-/reload`, where the dashboard's cookie is sent |
 //! | `GET /-/` | admin | the dashboard ([`super::dashboard`]: its routes) |
 //! | `GET /-/status` | admin | what is live, in flight, draining |
 //! | `GET /-/events` | admin | server-sent events |
 //! | `GET /-/log` | admin | the newest lines of the log; `?level=warn`, `?function=ID`, `?text=WORDS`, `?lines=N` |
 //! | `POST /-/rollback` | admin | makes a kept generation's code current again |
+//! | `GET /-/canary` | admin | the canary that is on, or was on last |
+//! | `POST /-/canary/{command}` | admin | `promote`, `abort` or `hold` the canary that is on |
 //! | `POST /-/register` | admin | registers at Inngest now, and says how it stands |
 //! | `POST /-/drain` | admin | finish the calls in flight, then exit |
 //! | `POST /-/upgrade` | admin | another host, of a newer binary, takes over |
@@ -35,6 +37,11 @@ pub fn router(server: Server) -> Router {
         .route("/-/events", get(admin::events).fallback(not_allowed("GET")))
         .route("/-/log", get(log::lines).fallback(not_allowed("GET")))
         .route("/-/rollback", post(admin::rollback).fallback(not_allowed("POST")))
+        .route("/-/canary", get(admin::canary).fallback(not_allowed("GET")))
+        .route(
+            "/-/canary/{command}",
+            post(admin::decide_on_canary).fallback(not_allowed("POST")),
+        )
         .route("/-/register", post(admin::register).fallback(not_allowed("POST")))
         .route("/-/drain", post(admin::drain).fallback(not_allowed("POST")))
         .route("/-/upgrade", post(admin::upgrade).fallback(not_allowed("POST")))

@@ -160,6 +160,7 @@ pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
             .iter()
             .map(|entry| generation_status(entry, &server.table.holds))
             .collect(),
+        canary: server.table.canary().map(|canary| (*canary).clone()),
         watch: Some(server.watch),
         registration: server.registration.shown(),
         connection: server.connection.shown(),

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::WatchMode;
-use crate::generation::{ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
+use crate::generation::{CanarySummary, ExpectedCalls, GenerationId, IsolateId, PublicState, Reason};
 use crate::release::ReleaseName;
 
 pub use command_answers::{DrainStatus, RouteAnswer};
@@ -51,6 +51,9 @@ pub struct Status {
     pub hosts: Vec<HostStatus>,
     pub functions: Vec<FunctionStatus>,
     pub generations: Vec<GenerationStatus>,
+    /// The canary that is on, or was on last.
+    #[serde(deserialize_with = "known")]
+    pub canary: Option<CanarySummary>,
     /// The changes on the disk that lead to a reload.
     #[serde(deserialize_with = "known")]
     pub watch: Option<WatchMode>,

@@ -42,6 +42,9 @@ pub struct Metrics {
     heap: Family<IsolateLabels, Gauge>,
     buffers: Family<IsolateLabels, Gauge>,
     registration: Family<StateLabel, Gauge>,
+    canary: Family<StateLabel, Gauge>,
+    canary_runs: Family<LaneLabel, Gauge>,
+    canary_failed_runs: Family<LaneLabel, Gauge>,
     connection: Family<StateLabel, Gauge>,
     connection_events: Family<ConnectionEventLabel, Counter>,
     connection_in_flight: Gauge,
@@ -87,6 +90,11 @@ struct OutcomeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabel {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabel {
+    lane: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -146,6 +154,9 @@ impl Default for Metrics {
             heap: Family::default(),
             buffers: Family::default(),
             registration: Family::default(),
+            canary: Family::default(),
+            canary_runs: Family::default(),
+            canary_failed_runs: Family::default(),
             connection: Family::default(),
             connection_events: Family::default(),
             connection_in_flight: Gauge::default(),
@@ -225,6 +236,21 @@ impl Metrics {
             "registration",
             "1 for the state of the registration at Inngest: off, unregistered, registering, registered, drifted",
             self.registration.clone(),
+        );
+        registry.register(
+            "canary",
+            "1 for the state of the canary that is on, or was on last: none, running, held, promoted, taken_back",
+            self.canary.clone(),
+        );
+        registry.register(
+            "canary_ended_runs",
+            "Runs that began while the canary was on and have ended, by lane: canary, current",
+            self.canary_runs.clone(),
+        );
+        registry.register(
+            "canary_failed_runs",
+            "Those of them that failed for good",
+            self.canary_failed_runs.clone(),
         );
         registry.register(
             "connection",
@@ -352,6 +378,16 @@ impl Metrics {
         self.lost_memory.set(gauge(lost.memory));
         let blocked = table.timeline.blocked().as_secs_f64();
         self.blocked.inc_by(blocked - self.blocked.get());
+        let canary = table.canary();
+        let state = canary.as_ref().map_or("none", |canary| canary.state.as_str());
+        self.canary.clear();
+        self.canary.get_or_create(&StateLabel { state }).set(1);
+        let ended = canary.map(|canary| canary.ended_runs).unwrap_or_default();
+        for (lane, tally) in [("canary", ended.canary), ("current", ended.current)] {
+            let label = LaneLabel { lane };
+            self.canary_runs.get_or_create(&label).set(i64::from(tally.total));
+            self.canary_failed_runs.get_or_create(&label).set(i64::from(tally.bad));
+        }
         for entry in &table.view().entries {
             let state = entry.state.public().as_str();
             self.live.get_or_create(&StateLabel { state }).inc();

@@ -14,6 +14,7 @@ mod broken_code;
 mod bun;
 mod caches;
 mod calls;
+mod canary;
 mod certificates;
 mod chaos;
 // These tests list processes as Linux does.

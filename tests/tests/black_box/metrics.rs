@@ -148,7 +148,9 @@ async fn a_scrape_is_what_happened() {
 #[tokio::test]
 async fn each_metric_is_documented_and_the_dashboard_asks_for_no_other() {
     let (project, server) = (Project::new(), FakeConnect::start().await);
-    let launch = Baton::dev(&project).argument("--connect").env("INNGEST_DEV", server.url());
+    let launch = Baton::dev(&project)
+        .argument("--connect")
+        .env("INNGEST_DEV", server.url());
     let baton = launch.registering().ready().await;
     // The reload, the call and the connection give their families a sample. (A family without a sample is left out.)
     project.set_version("2");

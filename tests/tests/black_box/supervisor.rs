@@ -23,7 +23,7 @@ use crate::calls::{DueCalls, gated, slow_to_load, start, version_of};
 use crate::service::free_port;
 
 /// Kills the host that accepts, as the kernel does when memory is out, and waits for the next one.
-async fn kill_host(baton: &Baton) {
+pub(crate) async fn kill_host(baton: &Baton) {
     let host = baton.host().await;
     send_signal("KILL", host).await;
     baton

@@ -231,11 +231,7 @@ impl Home {
     pub(in crate::cli) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
         if let Some(own) = self.own.as_mut().filter(|own| !own.loaded) {
             own.loaded = true;
-            let report = own
-                .host
-                .keeper
-                .request(WantedCode::Reload { force: false }, Reason::Start)
-                .await;
+            let report = own.host.keeper.request(WantedCode::reload(false), Reason::Start).await;
             if let Outcome::Rejected { .. } = &report.outcome {
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
             }

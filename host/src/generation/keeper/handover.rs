@@ -42,6 +42,7 @@ impl KeeperTask {
         }
         if let Handover::Freezing(answer) = std::mem::replace(&mut self.handover, Handover::Frozen) {
             self.look_after_sources();
+            self.keep_trial_whole().await;
             self.history.close_whole().await;
             self.give_all_answers();
             let current = self.generations.current();
@@ -71,6 +72,9 @@ impl KeeperTask {
         self.table.holds.clear();
         if let Some(current) = self.table.current() {
             current.pool.drain();
+            if let Some(trial) = self.table.trial() {
+                trial.canary.pool.drain();
+            }
             info!(generation = current.id.0, "handed over: finishing its calls");
         }
         self.refuse_waiting();

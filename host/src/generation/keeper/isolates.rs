@@ -298,8 +298,8 @@ impl KeeperTask {
         let id = generation.id;
         let pool = &generation.pool;
         let calls_would_wait = match self.generations.state(id) {
-            Some(State::Current | State::Draining) if need == Need::CallsStall => true,
-            Some(State::Current) => pool.all_blocked() || pool.is_overloaded(),
+            Some(State::Canary | State::Current | State::Draining) if need == Need::CallsStall => true,
+            Some(State::Canary | State::Current) => pool.all_blocked() || pool.is_overloaded(),
             Some(State::Draining) => pool.all_blocked() && pool.queued() > 0,
             _ => false,
         };

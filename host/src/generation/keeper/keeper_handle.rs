@@ -8,7 +8,9 @@ use js_runtime_api::{Engine, MemoryLimits};
 use tokio::sync::{mpsc, oneshot};
 
 use super::KeeperTask;
+use super::canary_course::TrialRecord;
 use super::frozen::FrozenHost;
+use crate::canary::{CanaryOptions, CanaryUse};
 use crate::generation::history::{History, KEPT};
 use crate::generation::project_place::{ProjectPlace, Projects};
 use crate::generation::reload_queue::{Reason, WantedCode};
@@ -16,6 +18,7 @@ use crate::generation::report::{Outcome, Report};
 use crate::generation::state::GenerationId;
 use crate::generation::store::Store;
 use crate::generation::table::Table;
+use crate::generation::trial::{CanaryCommand, CanaryRefusal, CanarySummary};
 use crate::lint::WarningCode;
 
 /// Bounds on generations.
@@ -41,7 +44,12 @@ pub struct Limits {
     pub memory: MemoryLimits,
     /// Warnings that reject the code they are about.
     pub deny: Vec<WarningCode>,
+    /// The reloads that are canaries, and their terms.
+    pub canary: (CanaryUse, CanaryOptions),
 }
+
+/// The name of the file with the state of a canary, beside the kept sources.
+const RECORD: &str = "canary.json";
 
 /// Sends requests to the task.
 #[derive(Debug, Clone)]
@@ -68,6 +76,11 @@ pub(super) enum KeeperRequest {
     Ping {
         answer: oneshot::Sender<()>,
     },
+    /// Decides on the canary that is on.
+    Canary {
+        command: CanaryCommand,
+        answer: oneshot::Sender<Result<CanarySummary, CanaryRefusal>>,
+    },
     /// Tells that another host goes on from here.
     HandOver,
     Stop {
@@ -89,8 +102,9 @@ impl Keeper {
         let (sender, requests) = mpsc::unbounded_channel();
         let tasks = table.tasks().clone();
         tasks.keep("keeper", async move {
+            let record = TrialRecord::new(kept.join(RECORD), limits.canary.0);
             let history = History::open(Store::new(kept, KEPT), engine.clone(), projects.clone()).await;
-            let task = KeeperTask::new(engine, projects.next, limits, table, history, given);
+            let task = KeeperTask::new(engine, projects.next, limits, table, history, given, record);
             task.run(requests).await;
         });
         Self(sender)
@@ -107,6 +121,16 @@ impl Keeper {
                 took_ms: 0.0,
             })
         })
+    }
+
+    /// Decides on the canary that is on, and waits until that is done.
+    ///
+    /// # Errors
+    /// When no canary is on, or the host ends.
+    pub async fn decide(&self, command: CanaryCommand) -> Result<CanarySummary, CanaryRefusal> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.send(KeeperRequest::Canary { command, answer });
+        answered.await.unwrap_or(Err(CanaryRefusal::Ending))
     }
 
     /// Has loads that begin from now on read the project of another release.

@@ -18,6 +18,7 @@ use crate::generation::reload_queue::{Reason, WantedCode};
 use crate::generation::report::{FunctionChanges, Outcome};
 use crate::generation::state::{Event, GenerationId};
 use crate::generation::table::GenerationEntry;
+use crate::generation::trial::CanaryEnd;
 use crate::lint::{self, ServingCode};
 use crate::release::ReleaseName;
 
@@ -40,8 +41,17 @@ impl KeeperTask {
             let current = current.map(|current| current.sources.clone());
             // Code that was rejected, or rolled back, is loaded again when somebody asks for it or when it changed.
             let read_last = self.newest_read.clone().filter(|_| !reason.is_asked_for());
-            let read_last = read_last.filter(|_| self.newest_read_of.as_ref() == self.place.digest());
-            if want == (WantedCode::Reload { force: false }) && (current.is_some() || read_last.is_some()) {
+            let mut read_last = read_last.filter(|_| self.newest_read_of.as_ref() == self.place.digest());
+            if let Some(trial) = self
+                .table
+                .trial()
+                .filter(|trial| trial.release() == self.place.digest())
+            {
+                // The code of a canary that is on is not tried anew.
+                read_last = Some(trial.canary.sources.clone());
+            }
+            let want = self.resumed_want(want);
+            if matches!(want, WantedCode::Reload { force: false, .. }) && (current.is_some() || read_last.is_some()) {
                 self.running = Some(RunningLoad::compare(want, reason, began, current, read_last));
             } else {
                 self.begin_load(want, reason, began);
@@ -106,11 +116,12 @@ impl KeeperTask {
             WantedCode::Continue(id) => {
                 let past = self.history.find(Some(id), None);
                 if past.is_err() {
+                    self.record.forget();
                     warn!(
                         generation = id.0,
                         "the code of the host before was not kept: loading the code on the disk"
                     );
-                    want = WantedCode::Reload { force: true };
+                    want = WantedCode::reload(true);
                 }
                 past.ok()
             }
@@ -159,6 +170,7 @@ impl KeeperTask {
         match done {
             LoadPhaseEnd::Compared(DiskComparison::Changed) => self.begin_load(want, reason, began),
             LoadPhaseEnd::Compared(DiskComparison::AsCurrent) => {
+                self.end_trial(CanaryEnd::Reverted);
                 self.newest_read = self.table.current().map(|current| current.sources.clone());
                 self.newest_read_of = self.place.digest().cloned();
                 if self.last_rejected.take().is_some() {
@@ -225,11 +237,11 @@ impl KeeperTask {
             queue,
             word: Ok(()),
         });
-        // The first generation is better than none, and nothing serves beside a check.
-        let gate = self
-            .table
-            .gate()
-            .filter(|_| want != WantedCode::Check && self.table.current().is_some());
+        // The first generation is better than none, nothing serves beside a check, and Inngest is told of a canary's
+        // functions when it is promoted.
+        let is_asked =
+            want != WantedCode::Check && self.table.current().is_some() && self.wanted_share(want, reason).is_none();
+        let gate = self.table.gate().filter(|_| is_asked);
         match gate {
             Some(gate) => {
                 let word = gate.admit(&admission.loaded.manifest, &*admission.sources);
@@ -272,13 +284,18 @@ impl KeeperTask {
             entry.live = Some(generation.clone());
         }
         self.apply(id, Event::Loaded);
+        let reason = self.entries.get(&id).map_or(Reason::Api, |entry| entry.reason);
         match want {
             WantedCode::Check => self.discard(&generation, origin.git, began),
             WantedCode::Reload { .. }
             | WantedCode::Rollback(_)
             | WantedCode::LastGood { .. }
             | WantedCode::Continue(_) => {
-                self.activate(want, &generation, origin, began);
+                match self.wanted_share(want, reason) {
+                    Some(share) => self.begin_trial(want, &generation, share, origin, began),
+                    None => self.activate(want, &generation, origin, began),
+                }
+                self.resume_trial(want);
             }
         }
     }
@@ -327,6 +344,9 @@ impl KeeperTask {
             self.last_rejected = Some((id, load_error.clone()));
         }
         self.apply(id, Event::LoadFailed);
+        if self.generations.current().is_some() {
+            self.record.forget();
+        }
         warn!(
             generation = id.0,
             kind = load_error.kind.as_str(),
@@ -365,8 +385,7 @@ impl KeeperTask {
         if self.running.is_none() && self.retry.is_due(tokio::time::Instant::now()) {
             // Nobody waits for the report.
             let (nobody, _) = tokio::sync::oneshot::channel();
-            self.queue
-                .push(WantedCode::Reload { force: true }, Reason::Retry, nobody);
+            self.queue.push(WantedCode::reload(true), Reason::Retry, nobody);
         }
     }
 
@@ -388,7 +407,16 @@ impl KeeperTask {
         self.answer(outcome, began);
     }
 
-    fn activate(&mut self, want: WantedCode, generation: &Arc<Generation>, origin: SourceOrigin, began: Instant) {
+    pub(super) fn activate(
+        &mut self,
+        want: WantedCode,
+        generation: &Arc<Generation>,
+        origin: SourceOrigin,
+        began: Instant,
+    ) {
+        self.end_trial(CanaryEnd::Superseded {
+            generation: generation.id,
+        });
         let previous = self.table.current();
         let functions = FunctionChanges::between(
             previous.as_ref().map(|previous| &previous.manifest),

@@ -2,6 +2,7 @@
 //! the table. Everybody else sends it requests and reads.
 
 mod answers;
+mod canary_course;
 mod frozen;
 mod handover;
 mod isolates;
@@ -20,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 
 use self::answers::Answers;
+use self::canary_course::TrialRecord;
 pub use self::frozen::FrozenHost;
 use self::frozen::Handover;
 use self::isolates::{Isolates, LOOK_EVERY};
@@ -70,6 +72,7 @@ struct KeeperTask {
     preparing: PreparationState,
     handover: Handover,
     history: History,
+    record: TrialRecord,
     /// The revision of the current generation's sources when they were looked at last.
     watched_revision: Option<usize>,
 }
@@ -82,6 +85,7 @@ impl KeeperTask {
         table: Arc<Table>,
         history: History,
         given: Option<GenerationId>,
+        record: TrialRecord,
     ) -> Self {
         let (emptied_sender, emptied) = mpsc::unbounded_channel();
         Self {
@@ -107,12 +111,14 @@ impl KeeperTask {
             preparing: PreparationState::default(),
             handover: Handover::default(),
             history,
+            record,
             watched_revision: None,
         }
     }
 
     async fn run(mut self, mut requests: mpsc::UnboundedReceiver<KeeperRequest>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let trial_news = self.table.trial_news();
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.begin_next_load();
@@ -134,6 +140,8 @@ impl KeeperTask {
                     Some(KeeperRequest::Resume { given }) => self.resume(given),
                     // The requester may have gone.
                     Some(KeeperRequest::Ping { answer }) => drop(answer.send(())),
+                    // The requester may have gone.
+                    Some(KeeperRequest::Canary { command, answer }) => drop(answer.send(self.decide(command))),
                     Some(KeeperRequest::HandOver) => self.hand_over().await,
                     Some(KeeperRequest::Stop { done }) => {
                         self.table.tasks().may_end();
@@ -154,11 +162,14 @@ impl KeeperTask {
                 Some(id) = self.emptied.recv() => self.close_if_idle(id),
                 id = self.deadlines.next() => self.deadline_passed(id),
                 () = self.preparing.done() => {}
+                () = trial_news.notified() => self.judge_trial(),
                 news = self.isolates.next() => self.isolate_news(news),
                 _ = look.tick() => {
                     self.look_after_isolates();
                     self.tell_long_load();
                     if self.handover.is_open() {
+                        self.judge_trial();
+                        self.keep_trial();
                         self.look_after_sources();
                         self.try_again_if_due();
                     }
@@ -333,6 +344,7 @@ impl KeeperTask {
 
     async fn stop(&mut self) {
         self.running = None;
+        self.keep_trial_whole().await;
         self.give_up_spare().await;
         self.table.holds.clear();
         self.history.close().await;

@@ -152,7 +152,7 @@ async fn a_disk_that_hangs_holds_no_answer_for_long() {
         let keeper = host.keeper.clone();
         async move {
             keeper
-                .request(WantedCode::Reload { force: true }, Reason::Api)
+                .request(WantedCode::reload(true), Reason::Api)
                 .await
                 .outcome
                 .serving()

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::values::{clock, commit, duration, function_name, seconds, time, words};
 use crate::config::WatchMode;
-use crate::generation::{GenerationId, LastCall, Outcome, PublicState, Reason, ReloadRecord};
+use crate::generation::{CanarySummary, GenerationId, LastCall, Outcome, PublicState, Reason, ReloadRecord};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
 /// The most files that are named; more files may differ from the loaded code.
@@ -97,6 +97,7 @@ fn attention(status: &Status) -> Markup {
     let blocked = isolates.filter(|(_, isolate)| is_blocked(isolate) || isolate.condemned);
     html! {
         section #attention data-panel aria-label="Needs attention" {
+            @if let Some(canary) = status.canary.as_ref().filter(|canary| canary.wants_attention()) { (canary_notice(canary)) }
             @if let Some(rejected) = &status.source.last_rejected {
                 (notice(
                     Severity::Bad,
@@ -127,6 +128,42 @@ fn attention(status: &Status) -> Markup {
             }
             @for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) { (other_host(host)) }
             @for warning in &status.warnings { (warning_notice(warning)) }
+        }
+    }
+}
+
+/// The canary that is on, or that failed, with the evidence in both lanes.
+fn canary_notice(canary: &CanarySummary) -> Markup {
+    html! {
+        article.notice.bad[canary.end.is_some()] {
+            h2 { "Canary" }
+            p { (canary.words()) }
+            @if !canary.evidence.is_empty() {
+                div.scroll tabindex="0" role="group" aria-label="Evidence on the canary" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "function" }
+                                th scope="col" { "runs" }
+                                th scope="col" { "canary" }
+                                th scope="col" { "current" }
+                                th scope="col" { "e-value of " (format!("{:.0}", canary.wanted_e_value)) }
+                            }
+                        }
+                        tbody {
+                            @for line in &canary.evidence {
+                                tr {
+                                    th scope="row" { code { (line.function) } }
+                                    td { (line.signal.words()) }
+                                    td { (line.canary.bad) " of " (line.canary.total) }
+                                    td { (line.current.bad) " of " (line.current.total) }
+                                    td { (format!("{:.3}", line.e_value)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -358,6 +395,11 @@ fn reload(reloaded: &ReloadRecord) -> Markup {
             @match outcome {
                 Outcome::Activated { functions, warnings, restored_from, .. } => {
                     @if let Some(id) = restored_from { p.quiet { "with the code of generation " (id) } }
+                    (changes(functions))
+                    @for warning in warnings { p.warning { (warning.message) } }
+                }
+                Outcome::Canary { generation, share, functions, warnings, .. } => {
+                    p { "generation " b { (generation) } " gets " (share) " of the new runs" }
                     (changes(functions))
                     @for warning in warnings { p.warning { (warning.message) } }
                 }

@@ -1,0 +1,29 @@
+//! A canary: new code that gets a share of the new runs beside the code that serves, until the evidence, the time or a
+//! person decides which of the two goes on.
+//!
+//! Everything here is pure: no clock, no task, no generation. `generation/trial.rs` holds a canary that is on, and the
+//! keeper acts on its verdict.
+//!
+//! - `options.rs` the terms of a canary
+//! - `share.rs` the runs that the canary gets
+//! - `call_effect.rs` the outcome of one call, read from its answer
+//! - `counts.rs` the outcomes of runs, by function and signal, in both lanes
+//! - `evidence.rs` the test: how much the outcomes say that the canary is worse
+//! - `verdict.rs` the decision
+//! - `record.rs` the state of a canary that the next host goes on with
+
+mod call_effect;
+mod counts;
+mod evidence;
+mod options;
+mod record;
+mod share;
+mod verdict;
+
+pub use call_effect::{CallEffect, is_first_call};
+pub use counts::{CanarySignal, RunCounts};
+pub use evidence::{Evidence, Lane, Tally};
+pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};
+pub use record::CanaryRecord;
+pub use share::{Share, Split};
+pub use verdict::{CanaryVerdict, Doubt, Grounds, Terms, decide};
