@@ -29,13 +29,7 @@ function run(file, args) {
   for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
   for (const signal of OF_TERMINAL) process.on(signal, () => hasTerminal || child.kill(signal));
   const child = spawn(file, args, { stdio: "inherit" });
-  child.on("error", (error) => {
-    fail(
-      error.code === "EACCES"
-        ? `baton cannot be executed: ${file}\nhelp: Run chmod +x '${file}', or install the package again.`
-        : `baton cannot be started: ${error.message}\nhelp: Install the package again.`,
-    );
-  });
+  child.on("error", (error) => fail(`baton cannot be started: ${error.message}\nhelp: Try again; if it stays, install the package again.`));
   child.on("exit", (code, signal) => {
     if (signal === null) {
       process.exitCode = code;
