@@ -15,6 +15,8 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
+mod connect;
+#[cfg(target_os = "linux")]
 mod isolates;
 #[cfg(target_os = "linux")]
 mod kept;

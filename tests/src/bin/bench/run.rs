@@ -14,7 +14,7 @@ use crate::arguments::Arguments;
 use crate::machine::Machine;
 use crate::row::Row;
 use crate::stage::Stage;
-use crate::{blocked, boot, isolates, kept, lost, memory, page, rate, request, saves, spinning, table};
+use crate::{blocked, boot, connect, isolates, kept, lost, memory, page, rate, request, saves, spinning, table};
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
@@ -26,7 +26,7 @@ struct Measurement {
     measure: fn(Arc<Stage>) -> Rows,
 }
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 15] = [
     Measurement {
         name: "reload/saves",
         slow: false,
@@ -51,6 +51,16 @@ const MEASUREMENTS: [Measurement; 13] = [
         name: "calls/spinning",
         slow: false,
         measure: |stage| Box::pin(spinning::calls(stage)),
+    },
+    Measurement {
+        name: "connect/rate",
+        slow: false,
+        measure: |stage| Box::pin(connect::calls(stage)),
+    },
+    Measurement {
+        name: "connect/idle",
+        slow: false,
+        measure: |stage| Box::pin(connect::idle(stage)),
     },
     Measurement {
         name: "boot",

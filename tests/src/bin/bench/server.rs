@@ -17,6 +17,9 @@ use crate::subject::Subject;
 /// The next port to use, below the ports that the system gives to clients.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
 
+/// The address of an Inngest server that is not there.
+pub(crate) const NOBODY: &str = "http://127.0.0.1:1";
+
 /// The most time from a start to the first answer: a binary that cargo built makes a snapshot
 /// first.
 const BOOT: Duration = Duration::from_secs(60);
@@ -36,11 +39,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server; it may not listen yet.
     pub(crate) fn start(stage: &Stage, subject: Subject, project: &Project) -> Self {
-        Self::start_with(stage, subject, project, &[])
+        Self::start_with(stage, subject, project, &[], NOBODY)
     }
 
-    /// Starts the server as [`Server::start`] does, with more arguments.
-    pub(crate) fn start_with(stage: &Stage, subject: Subject, project: &Project, arguments: &[&str]) -> Self {
+    /// Starts the server as [`Server::start`] does, with more arguments, and with this Inngest server.
+    pub(crate) fn start_with(
+        stage: &Stage,
+        subject: Subject,
+        project: &Project,
+        arguments: &[&str],
+        inngest: &str,
+    ) -> Self {
         let port = free_port();
         let output = project.scratch().join(format!("{port}.log"));
         let file = File::create(&output).expect("a file for its output");
@@ -49,7 +58,7 @@ impl Server {
         command
             .args(arguments)
             .env("PORT", port.to_string())
-            .env("INNGEST_DEV", "http://127.0.0.1:1")
+            .env("INNGEST_DEV", inngest)
             .env("BATON_REGISTER", "off")
             .env("NO_COLOR", "1")
             .envs(stage.environment())
@@ -91,6 +100,11 @@ impl Server {
     /// another process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Returns the processor time that the living threads of its processes have taken so far, in ms.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        harness::process::processor_time(self.pid()).as_secs_f64() * 1e3
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
