@@ -51,7 +51,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 19] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 20] = [
     (
         "canary.alpha",
         None,
@@ -105,6 +105,12 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 19] = [
         Some("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY"),
         "no limit",
         "The number of steps that Inngest gives this host at once, over a connection.",
+    ),
+    (
+        "connect.on_stop",
+        None,
+        "close",
+        "What the connection does when the host is told to end: `close`, or `pause` where other hosts are connected.",
     ),
     ("deny", None, "none", "Warnings that reject the code."),
     (

@@ -26,7 +26,7 @@ use super::state::{
 use super::{ConnectionProgress, ConnectionSettings, ConnectionWish};
 use crate::blocking;
 use crate::calls::Executor;
-use crate::config::ConnectRule;
+use crate::config::{ConnectRule, OnStop};
 use crate::generation::{GenerationId, Role};
 use crate::net::http;
 use crate::status::{ConnectionCounts, ConnectionState, ConnectionStatus, PresentedApp};
@@ -101,7 +101,8 @@ pub(super) async fn run(
             Some(ask) = asks.recv() => task.asked(ask),
             () = ending.cancelled(), if !ends => {
                 ends = true;
-                task.take(ConnectionEvent::Stop);
+                let on_stop = task.settings.on_stop;
+                task.take(ConnectionEvent::Stop(on_stop));
             }
             changed = roles.changed() => {
                 if changed.is_err() {
@@ -244,7 +245,8 @@ impl Task {
                 }
                 self.take(ConnectionEvent::Offered(presentation));
             }
-            ConnectionWish::Leave => self.take(ConnectionEvent::Stop),
+            // The next host of this machine takes what waits.
+            ConnectionWish::Leave => self.take(ConnectionEvent::Stop(OnStop::Close)),
         }
     }
 

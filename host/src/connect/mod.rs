@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use apps::{Identity, Presentation};
 
 use crate::calls::Executor;
-use crate::config::ConnectRule;
+use crate::config::{ConnectRule, OnStop};
 use crate::generation::{Gate, GenerationId};
 use crate::net::http;
 use crate::status::{ConnectionState, ConnectionStatus};
@@ -53,6 +53,8 @@ pub struct ConnectionSettings {
     pub identity: Identity,
     /// The state folder.
     pub state: PathBuf,
+    /// The end of the connection when the host is told to end.
+    pub on_stop: OnStop,
     /// Tells whether this host was started beside one that accepts: it presents before it accepts.
     pub beside: bool,
 }

@@ -17,7 +17,7 @@ use super::released::{self, ReleasePlan};
 use super::settings::ServeArgs;
 use crate::canary::CanaryUse;
 use crate::config::{
-    ConfigFile, ConnectRule, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
+    ConfigFile, ConnectRule, InngestSection, OnStop, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
     working_folder,
 };
 use crate::connect::Identity;
@@ -77,6 +77,7 @@ pub struct Plan {
     pub(crate) register: bool,
     pub(crate) connects: ConnectRule,
     pub(crate) identity: Identity,
+    pub(crate) on_stop: OnStop,
     pub(crate) limits: Limits,
 }
 
@@ -255,6 +256,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             max_worker_concurrency: connect.max_worker_concurrency,
             gateway_url: connect.gateway_url,
         },
+        on_stop: connect.on_stop.unwrap_or_default(),
         limits: Limits {
             deny,
             canary: (
