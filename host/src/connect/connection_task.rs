@@ -375,6 +375,7 @@ impl Task {
             }
             ConnectionNews::Failed { loss, failures } => {
                 self.counts.failed_attempts += 1;
+                let help = loss.help();
                 let text = match loss {
                     Loss::Failed(text) => text,
                     other => other.to_string(),
@@ -383,7 +384,7 @@ impl Task {
                 if failures <= 1 || self.last_error.as_ref() != Some(&text) {
                     warn!(
                         reason = text,
-                        failures, "not connected to Inngest: trying again until it is"
+                        failures, help, "not connected to Inngest: trying again until it is"
                     );
                 }
                 self.last_error = Some(text);

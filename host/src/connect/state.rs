@@ -91,6 +91,22 @@ pub enum Loss {
     NeverReady,
 }
 
+impl Loss {
+    /// Returns what somebody can do about an attempt that failed.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unauthorized => "Set INNGEST_SIGNING_KEY to the key of this environment.",
+            Self::TooManyConnections => "End another host that is connected, or have Inngest allow more connections.",
+            Self::Failed(_) | Self::NeverReady => {
+                "See that this machine reaches Inngest: INNGEST_DEV and INNGEST_BASE_URL have its address, \
+                 connect.gateway_url that of its gateway."
+            }
+            Self::Closed { .. } | Self::Silent => return None,
+        })
+    }
+}
+
 /// An act of the task.
 #[derive(Debug, PartialEq)]
 pub enum ConnectionAction {
@@ -729,7 +745,9 @@ impl ConnectionMachine {
         if let Some((_, false)) = self.offered {
             self.settle(Ok(()));
         }
-        self.actions.push(ConnectionAction::Tell(ConnectionNews::Closed));
+        if self.was_active {
+            self.actions.push(ConnectionAction::Tell(ConnectionNews::Closed));
+        }
         self.deliver(now);
     }
 

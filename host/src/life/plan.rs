@@ -96,6 +96,7 @@ impl Plan {
             state: self.state,
             address: self.address,
             drain: self.limits.drain,
+            is_called: self.connects != ConnectRule::Always,
             arguments,
         }
     }

@@ -37,7 +37,12 @@ async fn main() -> ExitCode {
             ("refuse", _) => server.fault(|faults| faults.refuse_syncs("connect_invalid_function_config", rest)),
             ("accept", _) => server.fault(|faults| faults.refusal = None),
             (function, Ok(data)) => {
-                let run = server.begin(Run::of(function).with_data(data), 0);
+                let run = Run::of(function).with_data(data);
+                let run = match server.trigger(function) {
+                    Some(event) => run.on(&event),
+                    None => run,
+                };
+                let run = server.begin(run, 0);
                 tokio::spawn(async move {
                     let report = run.finish().await;
                     println!("{}: {:?}", report.run, report.end);

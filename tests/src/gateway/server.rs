@@ -227,6 +227,17 @@ impl FakeConnect {
             .collect()
     }
 
+    /// Returns the event that triggers a function, as it was registered last.
+    #[must_use]
+    pub fn trigger(&self, function: &str) -> Option<String> {
+        let state = self.book.read();
+        let functions = state.apps.get(app_of(function)).into_iter().flatten();
+        let mut events = functions
+            .filter(|known| known["id"] == function)
+            .filter_map(|known| known["triggers"][0]["event"].as_str());
+        events.next().map(str::to_owned)
+    }
+
     /// The number of requests that an app may have at a time.
     #[must_use]
     pub fn capacity(&self, app: &str) -> usize {
