@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use connect_wire::message::SdkResponseStatus;
 use harness::gateway::{FakeConnect, Options, Timing};
+use harness::process::processor_time;
 use harness::{Project, Run};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -103,12 +104,14 @@ pub(crate) async fn idle(stage: Arc<Stage>) -> Vec<Row> {
         alone.boots(&hello(), |reply| reply.status == 206).await;
         let (_connecting, _inngest, connected) = connect(&stage, Subject::Baton).await;
         tokio::time::sleep(until_rest).await;
-        let before = [&alone, &connected].map(Server::processor_ms);
+        // To the nanosecond: a connection takes less than a hundredth of a second.
+        let spent = |server: &Server| processor_time(server.pid()).as_secs_f64();
+        let before = [&alone, &connected].map(spent);
         let began = Instant::now();
         tokio::time::sleep(time).await;
-        let share = |spent: f64| spent / (began.elapsed().as_secs_f64() * 1e3) * 100.0;
-        let [alone, connected] = [(&alone, before[0]), (&connected, before[1])]
-            .map(|(server, before)| share(server.processor_ms() - before));
+        let after = [&alone, &connected].map(spent);
+        let share = |which: usize| (after[which] - before[which]) / began.elapsed().as_secs_f64() * 100.0;
+        let (alone, connected) = (share(0), share(1));
         without.add(Subject::Baton, vec![alone]);
         with.add(Subject::Baton, vec![connected]);
         rest.add(Subject::Baton, vec![connected - alone]);
@@ -128,7 +131,7 @@ async fn connect(stage: &Stage, subject: Subject) -> (Project, Arc<FakeConnect>,
         _ => &[],
     };
     let project = projects::connecting_app();
-    let server = Server::start_with(stage, subject, &project, arguments, inngest.url());
+    let server = Server::start_at(stage, subject, &project, arguments, inngest.url());
     inngest.ready_connections(1).await;
     (project, inngest, server)
 }

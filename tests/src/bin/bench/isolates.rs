@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::projects;
 use crate::rate::hello;
 use crate::row::Row;
-use crate::server::{NOBODY, Server};
+use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
@@ -42,7 +42,7 @@ pub(crate) async fn parallel(stage: Arc<Stage>) -> Vec<Row> {
         for turn in 0..ISOLATES.len() {
             let which = (turn + round) % ISOLATES.len();
             let project = projects::app();
-            let server = Server::start_with(&stage, Subject::Baton, &project, &[ISOLATES[which]], NOBODY);
+            let server = Server::start_with(&stage, Subject::Baton, &project, &[ISOLATES[which]]);
             server.boots(&hello(), |reply| reply.status == 206).await;
             for ((_, requests), rows) in kinds.iter().zip(&mut rates) {
                 let load = Load::of(server.client(), requests(), 206);
@@ -78,7 +78,7 @@ pub(crate) async fn share(stage: Arc<Stage>) -> Vec<Row> {
 
 async fn beside_slow_ones(stage: &Stage, subject: Subject, arguments: &[&str]) -> Vec<f64> {
     let project = projects::app();
-    let server = Server::start_with(stage, subject, &project, arguments, NOBODY);
+    let server = Server::start_with(stage, subject, &project, arguments);
     server.boots(&hello(), |reply| reply.status == 206).await;
     let light = Load::of(server.client(), hello(), 206);
     drop(light.callers(1, Duration::from_millis(300)).await.whole(&server));

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::projects::{Edit, Generated};
 use crate::row::{Goal, Row, Statistic};
 use crate::saves::REST;
-use crate::server::{NOBODY, Server};
+use crate::server::Server;
 use crate::stage::Stage;
 use crate::subject::Subject;
 
@@ -22,7 +22,7 @@ pub(crate) async fn reloads(stage: Arc<Stage>) -> Vec<Row> {
     for _ in 0..stage.rounds() {
         let generated = Generated::of(14);
         let requests = Generated::requests();
-        let server = Server::start_with(&stage, Subject::Baton, &generated.project, &["--no-watch"], NOBODY);
+        let server = Server::start_with(&stage, Subject::Baton, &generated.project, &["--no-watch"]);
         server.boots(&requests, |reply| reply.status == 206).await;
         let client = server.client();
         let mut samples = Vec::new();

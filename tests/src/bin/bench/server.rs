@@ -18,7 +18,7 @@ use crate::subject::Subject;
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
 
 /// The address of an Inngest server that is not there.
-pub(crate) const NOBODY: &str = "http://127.0.0.1:1";
+const NOBODY: &str = "http://127.0.0.1:1";
 
 /// The most time from a start to the first answer: a binary that cargo built makes a snapshot
 /// first.
@@ -39,11 +39,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server; it may not listen yet.
     pub(crate) fn start(stage: &Stage, subject: Subject, project: &Project) -> Self {
-        Self::start_with(stage, subject, project, &[], NOBODY)
+        Self::start_with(stage, subject, project, &[])
     }
 
-    /// Starts the server as [`Server::start`] does, with more arguments, and with this Inngest server.
-    pub(crate) fn start_with(
+    /// Starts the server as [`Server::start`] does, with more arguments.
+    pub(crate) fn start_with(stage: &Stage, subject: Subject, project: &Project, arguments: &[&str]) -> Self {
+        Self::start_at(stage, subject, project, arguments, NOBODY)
+    }
+
+    /// Starts the server as [`Server::start_with`] does, with the address of an Inngest server.
+    pub(crate) fn start_at(
         stage: &Stage,
         subject: Subject,
         project: &Project,
@@ -102,9 +107,24 @@ impl Server {
         self.child.id().expect("it runs")
     }
 
-    /// Returns the processor time that the living threads of its processes have taken so far, in ms.
+    /// Returns the processor time that its processes have taken so far, in ms; proc(5) counts it in hundredths of a
+    /// second.
     pub(crate) fn processor_ms(&self) -> f64 {
-        harness::process::processor_time(self.pid()).as_secs_f64() * 1e3
+        let group = self.pid().to_string();
+        let processes = fs::read_dir("/proc").expect("the folder of processes").flatten();
+        let ticks = processes.filter_map(|process| {
+            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+            let (_, after_name) = stat.rsplit_once(')')?;
+            let fields: Vec<_> = after_name.split_whitespace().collect();
+            let is_its = *fields.get(2)? == group;
+            let spent = fields
+                .get(11..13)?
+                .iter()
+                .filter_map(|field| field.parse::<f64>().ok())
+                .sum::<f64>();
+            is_its.then_some(spent)
+        });
+        ticks.sum::<f64>() * 10.0
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
