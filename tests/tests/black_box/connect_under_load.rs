@@ -336,7 +336,7 @@ async fn slow_three_hosts_share_an_app_and_lose_nothing_while_each_goes_its_own_
     assert!(!long.has_ended() || long.attempts()[0].end != AttemptEnd::GivenUp("connect_no_healthy_connection"));
 }
 
-/// What a stop of a host came to, with the server's intervals twenty times as fast: a call of a minute takes 3 s.
+/// The outcome of a host's stop, with the server's intervals twenty times as fast: a call of a minute takes 3 s.
 struct StopReport {
     minute: RunReport,
     five_minutes: RunReport,
@@ -443,7 +443,7 @@ async fn slow_a_stop_that_pauses_costs_nothing_where_another_host_is_connected()
     assert_eq!(stopped.five_minutes.value(), &json!("through"));
 }
 
-/// The reason why a host closes unless somebody says that there are others.
+/// The default is to close for this reason.
 #[tokio::test]
 async fn slow_a_stop_that_pauses_costs_other_runs_where_nobody_else_is_connected() {
     let stopped = stop("pause", false).await;
