@@ -132,7 +132,7 @@ async fn connect(stage: &Stage, subject: Subject) -> (Project, Arc<FakeConnect>,
     };
     let project = projects::connecting_app();
     let server = Server::start_at(stage, subject, &project, arguments, inngest.url());
-    inngest.ready_connections(1).await;
+    server.connects(&inngest).await;
     (project, inngest, server)
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::Project;
+use harness::gateway::FakeConnect;
 use tokio::process::Child;
 
 use crate::client::{Client, Reply, Requests};
@@ -93,6 +94,14 @@ impl Server {
                 return self.began.elapsed().as_secs_f64() * 1e3;
             }
             assert!(self.began.elapsed() < BOOT, "no answer from {self}");
+            crate::client::pause().await;
+        }
+    }
+
+    /// Waits until a connection of the server takes requests.
+    pub(crate) async fn connects(&self, inngest: &FakeConnect) {
+        while inngest.ready().is_empty() {
+            assert!(self.began.elapsed() < BOOT, "no connection from {self}");
             crate::client::pause().await;
         }
     }
