@@ -39,6 +39,7 @@ const DEFAULT_STREAM_DRAIN: Duration = Duration::from_secs(10);
 /// The longest time that Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
+const DEFAULT_ISOLATES: usize = 4;
 /// The limit for an isolate's heap, and the same again for its array buffers.
 const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
 /// The time that a run may sleep between two calls and still be pinned.
@@ -267,7 +268,8 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             ),
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
-            isolates: settled(args.isolates, isolates, default_isolates()),
+            isolates: settled(args.isolates, isolates, DEFAULT_ISOLATES),
+            cores: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: !args.no_spare && spare.unwrap_or(true),
             memory: MemoryLimits {
                 heap: settled(args.heap_limit, heap_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
@@ -351,8 +353,4 @@ fn watch_mode(args: &ServeArgs, file: Option<WatchMode>, mode: Mode) -> WatchMod
 /// The value of the flag or variable, else that of the file, else the default.
 fn settled(argument: Option<usize>, file: Option<NonZeroUsize>, default: usize) -> usize {
     argument.or(file.map(NonZeroUsize::get)).unwrap_or(default)
-}
-
-fn default_isolates() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4)
 }

@@ -93,6 +93,26 @@ impl Server {
         self.child.id().expect("it runs")
     }
 
+    /// Returns the processor time that its processes have taken so far, in ms; proc(5) counts it in hundredths of a
+    /// second.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        let group = self.pid().to_string();
+        let processes = fs::read_dir("/proc").expect("the folder of processes").flatten();
+        let ticks = processes.filter_map(|process| {
+            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+            let (_, after_name) = stat.rsplit_once(')')?;
+            let fields: Vec<_> = after_name.split_whitespace().collect();
+            let is_its = *fields.get(2)? == group;
+            let spent = fields
+                .get(11..13)?
+                .iter()
+                .filter_map(|field| field.parse::<f64>().ok())
+                .sum::<f64>();
+            is_its.then_some(spent)
+        });
+        ticks.sum::<f64>() * 10.0
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
