@@ -23,7 +23,7 @@ pub enum CallEffect {
     Postponed,
 }
 
-/// What a call tells of its run.
+/// The outcome of one call, the times of its steps, and its error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
     pub effect: CallEffect,
@@ -44,7 +44,7 @@ impl From<CallEffect> for CallReport {
 }
 
 impl CallReport {
-    /// Reads what the answer to a call with this body tells. `took`: the time that the isolate took for it.
+    /// Reads the answer to a call with this body. `took`: the time that the isolate took for it.
     #[must_use]
     pub fn read(answer: &SdkAnswer<'_>, body: &[u8], attempts: Option<u32>, took: Duration) -> Self {
         let effect = CallEffect::read(answer, body, attempts);

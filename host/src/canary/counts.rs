@@ -130,7 +130,7 @@ impl RunCounts {
         self.open.iter().map(|(run, open)| (run.as_str(), open.lane))
     }
 
-    /// Notes what a call tells. True when the run has ended with it.
+    /// Notes a call. True when the run has ended with it.
     pub fn note(&mut self, run: &str, report: impl Into<CallReport>) -> bool {
         let CallReport { effect, times, error } = report.into();
         let Some(open) = self.open.get_mut(run) else {

@@ -44,6 +44,8 @@ async fn runs_of_a_canary_that_is_taken_back_go_on_with_the_old_code() {
     );
     run.memoise(next[0]["id"].as_str().expect("a step"), json!({ "data": "2" }));
     assert_eq!(tell(&baton, "abort").await, 200);
+    let told = json!({ "generation": generation, "moved": 1 });
+    baton.wait_for("canary taken back", told).await;
     assert_eq!(
         end_run(&baton, run).await,
         json!(["2", "1", "1"]),
