@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use js_runtime_api::CallSubject;
 use serde::Deserialize;
@@ -151,6 +152,61 @@ struct Operation {
     op: Opcode,
 }
 
+/// The time that a step took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepTime {
+    /// The hashed id of the step; empty for the call in which the function returned.
+    pub step: String,
+    /// The name of the step in the code.
+    pub name: String,
+    pub took: Duration,
+}
+
+/// An element of such a body, with the time that its step took.
+#[derive(Deserialize)]
+struct TimedOperation {
+    id: String,
+    op: Opcode,
+    #[serde(rename = "displayName")]
+    name: Option<String>,
+    timing: Option<Interval>,
+}
+
+/// An interval as Go writes it, in nanoseconds.
+#[derive(Deserialize)]
+struct Interval {
+    /// The length.
+    #[serde(rename = "b")]
+    length: u64,
+}
+
+/// An element of such a body, with the error of its step.
+#[derive(Deserialize)]
+struct FailedOperation {
+    op: Opcode,
+    error: Option<ThrownError>,
+}
+
+/// An error that user code threw, as the SDK writes it.
+#[derive(Deserialize)]
+struct ThrownError {
+    name: Option<String>,
+    message: Option<String>,
+    stack: Option<String>,
+}
+
+impl ThrownError {
+    /// The error in one line, with the place in the project's own code that threw it, as far as that is known.
+    fn words(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("Error");
+        let message = self.message.as_deref().unwrap_or_default();
+        let frames = self.stack.iter().flat_map(|stack| stack.lines()).map(str::trim);
+        let mut own = frames.filter(|line| line.starts_with("at ") && !line.contains("node_modules"));
+        let place = own.next().map(|frame| format!(" ({frame})")).unwrap_or_default();
+        cut(&format!("{name}: {message}{place}"))
+    }
+}
+
 /// The kind of an element of such a body.
 #[derive(Deserialize)]
 struct OperationKind {
@@ -194,6 +250,26 @@ impl<'a> SdkAnswer<'a> {
         planned.map(|operation| operation.id).collect()
     }
 
+    /// Returns the times of the steps that were executed, as far as the SDK measured them.
+    #[must_use]
+    pub fn step_times(&self) -> Vec<StepTime> {
+        if self.status != OPERATIONS || !self.mentions("\"timing\"") {
+            return Vec::new();
+        }
+        let operations: Vec<TimedOperation> = serde_json::from_slice(&self.body).unwrap_or_default();
+        let executed = operations
+            .into_iter()
+            .filter(|operation| operation.op == Opcode::StepRun);
+        let times = executed.filter_map(|TimedOperation { id, name, timing, .. }| {
+            Some(StepTime {
+                name: cut(name.as_deref().unwrap_or(&id)),
+                step: cut(&id),
+                took: Duration::from_nanos(timing?.length),
+            })
+        });
+        times.collect()
+    }
+
     /// Tells whether the step that was called for has its result; a step that failed is called for again.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -228,6 +304,19 @@ impl<'a> SdkAnswer<'a> {
         self.status >= 400
     }
 
+    /// Returns the error that the function or a step of it threw, in one line.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        if self.fails_function() {
+            let error: ThrownError = serde_json::from_slice(&self.body).ok()?;
+            return Some(error.words());
+        }
+        let operations: Vec<FailedOperation> = serde_json::from_slice(&self.body).ok()?;
+        let mut failed = operations.into_iter();
+        let failed = failed.find(|operation| matches!(operation.op, Opcode::StepError | Opcode::StepFailed))?;
+        Some(failed.error?.words())
+    }
+
     /// Tells whether the function says when it is to be called again.
     #[must_use]
     pub fn is_postponed(&self) -> bool {
@@ -252,6 +341,8 @@ impl<'a> SdkAnswer<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::{NAME_LIMIT, SdkAnswer, subject};
@@ -297,6 +388,41 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_were_executed_have_the_times_that_the_sdk_measured() {
+        let executed = answer(
+            206,
+            r#"[{"id":"a1","op":"StepRun","displayName":"charge","timing":{"a":1.7e18,"b":250000000},"data":{"timing":{"b":1}}},
+                {"id":"b2","op":"StepError","timing":{"a":0,"b":9}},{"id":"c3","op":"StepRun"}]"#,
+        );
+        let times = executed.step_times();
+        assert_eq!(times.len(), 1, "{times:?}");
+        assert_eq!((&*times[0].step, &*times[0].name), ("a1", "charge"));
+        assert_eq!(times[0].took, Duration::from_millis(250));
+        assert!(
+            answer(206, r#"[{"id":"a1","op":"StepRun","data":"timing"}]"#)
+                .step_times()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn an_error_is_told_in_one_line_with_its_place_in_the_projects_code() {
+        let of_function = answer(
+            500,
+            r#"{"name":"TypeError","message":"no\nway","stack":"TypeError: no\n    at sdk (/p/node_modules/x.js:1:1)\n    at run (/p/functions/a.ts:3:9)"}"#,
+        );
+        let wanted = "TypeError: no?way (at run (/p/functions/a.ts:3:9))";
+        assert_eq!(of_function.error().as_deref(), Some(wanted));
+        let of_step = answer(
+            206,
+            r#"[{"id":"a1","op":"StepError","error":{"name":"Error","message":"broken"}}]"#,
+        );
+        assert_eq!(of_step.error().as_deref(), Some("Error: broken"));
+        assert_eq!(answer(206, r#"[{"id":"a1","op":"StepRun"}]"#).error(), None);
+        assert_eq!(answer(500, "Internal").error(), None);
+    }
+
+    #[test]
     fn fuzz_of_answers() {
         const PARTS: &[&[u8]] = &[
             b"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]",
@@ -326,7 +452,7 @@ mod tests {
             let answer = SdkAnswer::read((status, &[]), &body);
             let planned = answer.planned_steps();
             prop_assert!(planned.is_empty() || answer.status == 206);
-            let _ = (answer.is_done(), answer.ends_run());
+            let _ = (answer.is_done(), answer.ends_run(), answer.step_times(), answer.error());
             Ok(())
         });
     }

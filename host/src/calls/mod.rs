@@ -171,7 +171,7 @@ async fn run(
     request: Request,
     course: CallCourse,
 ) -> Result<Response, CallError> {
-    let result = lease.call(request).await;
+    let (result, took) = lease.call(request).await;
     lease.note(&result);
     let answered = CallResult::from(&result);
     let generation = lease.generation();
@@ -191,7 +191,7 @@ async fn run(
     };
     if course.kind == CallKind::Run {
         let head = (response.status, &*response.headers);
-        response.body = learn(&executor, &lease, &info, head, response.body).await?;
+        response.body = learn(&executor, &lease, &info, (head, took), response.body).await?;
     }
     match response.over.take() {
         None => {
@@ -215,13 +215,13 @@ async fn learn(
     executor: &Executor,
     lease: &Lease,
     info: &CallInfo,
-    head: AnswerHead<'_>,
+    (head, took): (AnswerHead<'_>, Duration),
     body: Body,
 ) -> Result<Body, CallError> {
     let generation = lease.generation().clone();
     let mut parts = match body {
         Body::Full(body) => {
-            executor.table.learn(&generation, info, head, &body);
+            executor.table.learn(&generation, info, head, &body, took);
             return Ok(Body::Full(body));
         }
         Body::Stream(parts) => parts,
@@ -236,11 +236,12 @@ async fn learn(
                 return Ok(Body::Stream(first.chain(parts).boxed()));
             }
         }
-        executor.table.learn(&generation, info, head, &whole);
+        executor.table.learn(&generation, info, head, &whole, took);
         return Ok(Body::Full(whole.into()));
     }
     let (mut passed_on, body) = mpsc::channel(0);
     let (table, info) = (executor.table.clone(), info.clone());
+    let began = Instant::now();
     // The task reads to the end, also when the caller has gone.
     executor.tasks.spawn(async move {
         while let Some(part) = parts.next().await {
@@ -251,7 +252,7 @@ async fn learn(
             }
             let _ = passed_on.send(part).await;
         }
-        table.learn(&generation, &info, (STREAMED, &[]), &whole);
+        table.learn(&generation, &info, (STREAMED, &[]), &whole, took + began.elapsed());
     });
     Ok(Body::Stream(body.boxed()))
 }

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::HashMap;
+use std::time::Duration;
 
-use crate::wire::SdkAnswer;
+use crate::wire::{SdkAnswer, StepTime};
 
 /// The attempts of a call of which nothing tells how many Inngest makes: its own number.
 const USUAL_ATTEMPTS: u32 = 4;
@@ -20,6 +21,42 @@ pub enum CallEffect {
     Died { ends_run: bool },
     /// The function asked to be called again at a time of its choice.
     Postponed,
+}
+
+/// The outcome of one call, the times of its steps, and its error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallReport {
+    pub effect: CallEffect,
+    /// The times of the steps that the call executed.
+    pub times: Vec<StepTime>,
+    /// The error that the function or a step threw.
+    pub error: Option<String>,
+}
+
+impl From<CallEffect> for CallReport {
+    fn from(effect: CallEffect) -> Self {
+        Self {
+            effect,
+            times: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+impl CallReport {
+    /// Reads the answer to a call with this body. `took`: the time that the isolate took for it.
+    #[must_use]
+    pub fn read(answer: &SdkAnswer<'_>, body: &[u8], attempts: Option<u32>, took: Duration) -> Self {
+        let effect = CallEffect::read(answer, body, attempts);
+        let mut times = answer.step_times();
+        if effect == (CallEffect::Done { ends_run: true }) {
+            times.push(StepTime::of_return(took));
+        }
+        let error = matches!(effect, CallEffect::Failed { .. })
+            .then(|| answer.error())
+            .flatten();
+        Self { effect, times, error }
+    }
 }
 
 /// The parts of a call's body that say where its run stands.

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallEffect, Evidence, Lane, Tally};
+use super::error_counts::ErrorCounts;
+use super::step_times::{StepBounds, StepPace};
+use super::{CallEffect, CallReport, Evidence, Lane, SlowStep, Tally};
 
 /// The most runs that are followed. Beyond that new runs stay in the current generation and are not counted.
 const MOST_RUNS: usize = 10_000;
@@ -22,10 +24,12 @@ pub enum CanarySignal {
     AttemptFailed,
     /// An isolate ended under a call of the run.
     IsolateDied,
+    /// A step of the run took longer than is usual in the current generation.
+    Slow,
 }
 
 impl CanarySignal {
-    pub const ALL: [Self; 3] = [Self::RunFailed, Self::AttemptFailed, Self::IsolateDied];
+    pub const ALL: [Self; 4] = [Self::RunFailed, Self::AttemptFailed, Self::IsolateDied, Self::Slow];
 
     /// The signal as a person reads it, of runs.
     #[must_use]
@@ -34,6 +38,7 @@ impl CanarySignal {
             Self::RunFailed => "runs that failed",
             Self::AttemptFailed => "runs with a failed attempt",
             Self::IsolateDied => "runs whose isolate died",
+            Self::Slow => "runs with a slow step",
         }
     }
 }
@@ -45,6 +50,11 @@ struct FunctionCounts {
     run_failed: Evidence,
     attempt_failed: Evidence,
     isolate_died: Evidence,
+    slow: Evidence,
+    /// The newest slow step of the canary.
+    slow_step: Option<SlowStep>,
+    /// The errors of the canary.
+    errors: ErrorCounts,
 }
 
 impl FunctionCounts {
@@ -53,6 +63,7 @@ impl FunctionCounts {
             CanarySignal::RunFailed => &self.run_failed,
             CanarySignal::AttemptFailed => &self.attempt_failed,
             CanarySignal::IsolateDied => &self.isolate_died,
+            CanarySignal::Slow => &self.slow,
         }
     }
 }
@@ -66,6 +77,19 @@ struct OpenRun {
     attempt_failed: bool,
     #[serde(default)]
     isolate_died: bool,
+    #[serde(default)]
+    pace: RunPace,
+}
+
+/// The pace of a run's steps so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RunPace {
+    /// None of its steps had a bound.
+    #[default]
+    Unknown,
+    Usual,
+    Slow,
 }
 
 /// The outcomes of all runs: see the module's documentation.
@@ -74,6 +98,7 @@ struct OpenRun {
 pub struct RunCounts {
     functions: BTreeMap<String, FunctionCounts>,
     open: HashMap<String, OpenRun>,
+    bounds: StepBounds,
 }
 
 impl RunCounts {
@@ -88,6 +113,7 @@ impl RunCounts {
             lane,
             attempt_failed: false,
             isolate_died: false,
+            pace: RunPace::Unknown,
         };
         self.open.insert(run.to_owned(), open);
         true
@@ -104,12 +130,13 @@ impl RunCounts {
         self.open.iter().map(|(run, open)| (run.as_str(), open.lane))
     }
 
-    /// Notes the outcome of a call. True when the run has ended with it.
-    pub fn note(&mut self, run: &str, outcome: CallEffect) -> bool {
+    /// Notes a call. True when the run has ended with it.
+    pub fn note(&mut self, run: &str, report: impl Into<CallReport>) -> bool {
+        let CallReport { effect, times, error } = report.into();
         let Some(open) = self.open.get_mut(run) else {
             return false;
         };
-        let (is_failure, is_death, ends_run) = match outcome {
+        let (is_failure, is_death, ends_run) = match effect {
             CallEffect::Postponed => return false,
             CallEffect::Done { ends_run } => (false, false, ends_run),
             CallEffect::Failed { ends_run } => (true, false, ends_run),
@@ -117,6 +144,24 @@ impl RunCounts {
         };
         let lane = open.lane;
         let counts = self.functions.entry(open.function.clone()).or_default();
+        for time in &times {
+            match (self.bounds.compare(&open.function, lane, time), open.pace) {
+                (StepPace::Unknown, _) => {}
+                (StepPace::Usual, pace) => open.pace = pace.max(RunPace::Usual),
+                (StepPace::Slow(slow), pace) => {
+                    if pace != RunPace::Slow {
+                        counts.slow.observe(lane, true);
+                    }
+                    open.pace = RunPace::Slow;
+                    if lane == Lane::Canary {
+                        counts.slow_step = Some(slow);
+                    }
+                }
+            }
+        }
+        if let Some(error) = error.filter(|_| lane == Lane::Canary) {
+            counts.errors.note(error);
+        }
         if is_failure && !std::mem::replace(&mut open.attempt_failed, true) {
             counts.attempt_failed.observe(lane, true);
         }
@@ -131,6 +176,9 @@ impl RunCounts {
             if !open.isolate_died {
                 counts.isolate_died.observe(lane, false);
             }
+            if open.pace == RunPace::Usual {
+                counts.slow.observe(lane, false);
+            }
             self.open.remove(run);
         }
         ends_run
@@ -140,6 +188,18 @@ impl RunCounts {
     pub fn evidence(&self) -> impl Iterator<Item = (&str, CanarySignal, &Evidence)> {
         let functions = self.functions.iter();
         functions.flat_map(|(id, counts)| CanarySignal::ALL.map(|signal| (id.as_str(), signal, counts.of(signal))))
+    }
+
+    /// The error that the canary threw most often in a function.
+    #[must_use]
+    pub fn most_frequent_error(&self, function: &str) -> Option<&str> {
+        self.functions.get(function)?.errors.most_frequent()
+    }
+
+    /// The newest slow step of the canary in a function.
+    #[must_use]
+    pub fn slow_step(&self, function: &str) -> Option<&SlowStep> {
+        self.functions.get(function)?.slow_step.as_ref()
     }
 
     /// The runs of a lane that have ended, and how many of them failed.
@@ -204,7 +264,11 @@ mod tests {
         assert!(!counts.note("1", CallEffect::Postponed));
         assert_eq!(tally(&counts, CanarySignal::AttemptFailed), Tally::default());
         assert!(counts.note("1", CallEffect::Died { ends_run: true }));
-        for signal in CanarySignal::ALL {
+        for signal in [
+            CanarySignal::RunFailed,
+            CanarySignal::AttemptFailed,
+            CanarySignal::IsolateDied,
+        ] {
             assert_eq!(tally(&counts, signal), Tally { bad: 1, total: 1 }, "{signal:?}");
         }
     }

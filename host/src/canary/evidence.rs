@@ -126,18 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Evidence, Lane, Tally};
-
-    /// A generator of numbers that is the same in each run of the tests (xorshift64*).
-    struct Chance(u64);
-
-    impl Chance {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 >> 12;
-            self.0 ^= self.0 << 25;
-            self.0 ^= self.0 >> 27;
-            self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-        }
-    }
+    use crate::canary::simulation::Chance;
 
     /// The number of bad outcomes among several, by the inverse of their distribution: one number of chance suffices
     /// for a whole block.
@@ -170,9 +159,9 @@ mod tests {
 
     /// Has nine runs of the current generation end for each of the canary, and returns the number of the canary's runs
     /// until the verdict; `None` when there is none in so many.
-    fn runs_until_fail(chance: &mut Chance, current: &Bad, canary: &Bad, most: usize) -> Option<usize> {
+    fn runs_until_fail(chance: &mut Chance, current: &Bad, canary: &Bad, tests: f64, most: usize) -> Option<usize> {
         let mut evidence = Evidence::default();
-        let wanted = (1.0 / ALPHA).ln();
+        let wanted = (tests / ALPHA).ln();
         (1..=most).find(|_| {
             let bad = u32::try_from(current.draw(chance)).unwrap();
             evidence.pending = Tally { bad, total: 9 };
@@ -183,16 +172,22 @@ mod tests {
 
     #[test]
     fn worse_code_is_found_as_soon_as_the_documentation_says() {
-        for (current, canary, median) in [
-            (0.02, 1.0, 3),
-            (0.02, 0.5, 8),
-            (0.02, 0.2, 29),
-            (0.02, 0.1, 88),
-            (0.1, 0.3, 50),
+        // One test alone, and the four signals of ten functions.
+        for (tests, current, canary, median) in [
+            (1.0, 0.02, 1.0, 3),
+            (1.0, 0.02, 0.5, 8),
+            (1.0, 0.02, 0.2, 29),
+            (1.0, 0.02, 0.1, 88),
+            (1.0, 0.1, 0.3, 50),
+            (40.0, 0.02, 1.0, 4),
+            (40.0, 0.02, 0.5, 12),
+            (40.0, 0.02, 0.2, 45),
+            (40.0, 0.1, 0.3, 81),
+            (40.0, 0.02, 0.1, 149),
         ] {
             let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
             let (current_bad, canary_bad) = (Bad::of(9, current), Bad::of(1, canary));
-            let runs = (0..1001).map(|_| runs_until_fail(&mut chance, &current_bad, &canary_bad, 2000));
+            let runs = (0..1001).map(|_| runs_until_fail(&mut chance, &current_bad, &canary_bad, tests, 2000));
             let mut runs: Vec<usize> = runs.map(|runs| runs.expect("worse code is found")).collect();
             runs.sort_unstable();
             let found = runs[500];
@@ -210,7 +205,7 @@ mod tests {
             let mut chance = Chance(7);
             let (current, canary) = (Bad::of(9, rate), Bad::of(1, rate));
             let all = 0..10_000;
-            let wrong = all.filter(|_| runs_until_fail(&mut chance, &current, &canary, 150).is_some());
+            let wrong = all.filter(|_| runs_until_fail(&mut chance, &current, &canary, 1.0, 150).is_some());
             let wrong = wrong.count();
             assert!(wrong <= 100, "{rate}: {wrong} wrong verdicts in 10,000");
         }

@@ -8,22 +8,29 @@
 //! - `share.rs` the runs that the canary gets
 //! - `call_effect.rs` the outcome of one call, read from its answer
 //! - `counts.rs` the outcomes of runs, by function and signal, in both lanes
+//! - `error_counts.rs` the errors that the canary throws
 //! - `evidence.rs` the test: how much the outcomes say that the canary is worse
+//! - `step_times.rs` the times that steps take, and which of them are slow
 //! - `verdict.rs` the decision
 //! - `record.rs` the state of a canary that the next host goes on with
 
 mod call_effect;
 mod counts;
+mod error_counts;
 mod evidence;
 mod options;
 mod record;
 mod share;
+#[cfg(test)]
+mod simulation;
+mod step_times;
 mod verdict;
 
-pub use call_effect::{CallEffect, is_first_call};
+pub use call_effect::{CallEffect, CallReport, is_first_call};
 pub use counts::{CanarySignal, RunCounts};
 pub use evidence::{Evidence, Lane, Tally};
 pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};
 pub use record::CanaryRecord;
 pub use share::{Share, Split};
+pub use step_times::SlowStep;
 pub use verdict::{CanaryVerdict, Doubt, Grounds, Terms, decide};

@@ -91,10 +91,13 @@ impl CanaryRecord {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use jiff::Timestamp;
 
     use super::CanaryRecord;
-    use crate::canary::{CallEffect, Lane, Share};
+    use crate::canary::{CallEffect, CallReport, Lane, Share};
+    use crate::wire::StepTime;
 
     #[test]
     fn counts_and_open_runs_are_read_as_they_were_written() {
@@ -107,7 +110,13 @@ mod tests {
             assert!(record.counts.begin(run, "f", lane));
         }
         record.counts.note("1", CallEffect::Failed { ends_run: false });
-        record.counts.note("2", CallEffect::Done { ends_run: true });
+        let time = StepTime::of_return(Duration::from_millis(3));
+        let done = CallReport {
+            times: vec![time],
+            error: Some("Error: broken".to_owned()),
+            ..CallEffect::Done { ends_run: true }.into()
+        };
+        record.counts.note("2", done);
         record.crashes = 1;
         record.write(&path).unwrap();
         assert_eq!(CanaryRecord::read(&path).unwrap(), Some(record.clone()));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_runtime_api::{CallError, CallQueue, Manifest, Request, Response, Sources};
+use js_runtime_api::{CallError, CallQueue, Manifest, Request, Response, Sources, TimedAnswer};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -301,10 +301,10 @@ impl Lease {
         self.answered = result.into();
     }
 
-    /// Answers the call that this lease was taken for.
-    pub fn call(&self, request: Request) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
+    /// Answers the call that this lease was taken for, and tells how long an isolate took for it.
+    pub fn call(&self, request: Request) -> impl Future<Output = TimedAnswer> + Send + use<> {
         let queue = &self.generation().pool.queue;
-        queue.push(self.call, self.function.as_deref(), request)
+        queue.push_timed(self.call, self.function.as_deref(), request)
     }
 
     /// Notes that the answer has begun: from now on the call may take as long as it likes.

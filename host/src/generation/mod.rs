@@ -64,4 +64,4 @@ pub use role::Role;
 pub use state::{GenerationId, PublicState, State};
 pub use table::{GenerationEntry, HostEvent, LeaseRefusal, Table, View};
 pub use timeline::{CallResult, CallStart, LastCall, Mark, ReloadRecord, TimelineNews};
-pub use trial::{CanaryCommand, CanaryEnd, CanaryRefusal, CanaryState, CanarySummary};
+pub use trial::{CanaryCommand, CanaryEnd, CanaryRefusal, CanaryState, CanarySummary, SignalEvidence};

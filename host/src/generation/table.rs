@@ -279,11 +279,19 @@ impl Table {
         Some(lease)
     }
 
-    /// Learns from an answer of the SDK: which calls are to come, and how the run fares while a canary is on.
-    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
+    /// Learns from an answer of the SDK, for which the isolate took so long: which calls are to come, and how the run
+    /// fares while a canary is on.
+    pub fn learn(
+        &self,
+        generation: &Arc<Generation>,
+        info: &CallInfo,
+        head: AnswerHead<'_>,
+        body: &[u8],
+        took: Duration,
+    ) {
         self.holds.learn(generation, info, head, body);
         if let Some(trial) = self.trial.load_full() {
-            self.unpin_ended(info, trial.learn(generation, info, head, body));
+            self.unpin_ended(info, trial.learn(generation, info, head, body, took));
         }
     }
 

@@ -131,7 +131,7 @@ impl Host {
         tokio::spawn(async move {
             let answer = answer.await;
             drop(lease);
-            answer
+            answer.0
         })
     }
 
@@ -163,7 +163,7 @@ async fn call(table: Arc<Table>, request: Request) -> Result<Response, CallError
     let lease = table.lease(CallInfo::default(), HOLD).await.unwrap();
     let answer = lease.call(request).await;
     drop(lease);
-    answer
+    answer.0
 }
 
 fn text(answer: Result<Response, CallError>) -> String {
@@ -655,7 +655,7 @@ async fn a_call_whose_generation_was_ended_before_it_was_queued_is_answered() {
     let host = Host::serving("one").await;
     let lease = host.table.lease(CallInfo::default(), HOLD).await.unwrap();
     host.table.current().unwrap().pool.terminate();
-    assert_eq!(lease.call(quick()).await.err(), Some(CallError::IsolateDied));
+    assert_eq!(lease.call(quick()).await.0.err(), Some(CallError::IsolateDied));
 }
 
 const NOTICED: WantedCode = WantedCode::reload(false);

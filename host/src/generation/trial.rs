@@ -16,8 +16,8 @@ use super::live::{CallInfo, Generation};
 use super::project_place::ProjectPlace;
 use super::state::GenerationId;
 use crate::canary::{
-    CallEffect, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, OnFail, OnTime, RunCounts, Share,
-    Split, Tally, Terms, decide, is_first_call,
+    CallEffect, CallReport, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, OnFail, OnTime, RunCounts,
+    Share, Split, Tally, Terms, decide, is_first_call,
 };
 use crate::release::Digest;
 use crate::wire::{AnswerHead, SdkAnswer};
@@ -141,26 +141,30 @@ impl Trial {
         is_followed.then(|| self.generation(lane).clone())
     }
 
-    /// RunCounts an answer of the SDK. True when its run has ended.
+    /// Counts an answer of the SDK, for which the isolate took so long. True when its run has ended.
     pub(super) fn learn(
         &self,
         generation: &Arc<Generation>,
         info: &CallInfo,
         head: AnswerHead<'_>,
         body: &[u8],
+        took: Duration,
     ) -> bool {
         self.note(generation, info, |attempts| {
-            CallEffect::read(&SdkAnswer::read(head, body), &info.body, attempts)
+            CallReport::read(&SdkAnswer::read(head, body), &info.body, attempts, took)
         })
     }
 
-    /// RunCounts a call that has no answer. True when its run has ended.
+    /// Counts a call that has no answer. True when its run has ended.
     pub(super) fn learn_loss(&self, generation: &Arc<Generation>, info: &CallInfo, error: &CallError) -> bool {
-        self.note(generation, info, |attempts| match error {
-            CallError::IsolateDied => CallEffect::died(&info.body, attempts),
-            CallError::Threw(_) | CallError::NeverSettles => CallEffect::threw(&info.body, attempts),
-            // The function has no part in these.
-            CallError::HungUp | CallError::NoAnswer(_) => CallEffect::Postponed,
+        self.note(generation, info, |attempts| {
+            let effect = match error {
+                CallError::IsolateDied => CallEffect::died(&info.body, attempts),
+                CallError::Threw(_) | CallError::NeverSettles => CallEffect::threw(&info.body, attempts),
+                // The function has no part in these.
+                CallError::HungUp | CallError::NoAnswer(_) => CallEffect::Postponed,
+            };
+            effect.into()
         })
     }
 
@@ -168,7 +172,7 @@ impl Trial {
         &self,
         generation: &Arc<Generation>,
         info: &CallInfo,
-        outcome: impl FnOnce(Option<u32>) -> CallEffect,
+        report: impl FnOnce(Option<u32>) -> CallReport,
     ) -> bool {
         let (Some(run), Some(function)) = (info.run.as_deref(), info.function.as_deref()) else {
             return false;
@@ -182,10 +186,10 @@ impl Trial {
         let retries = functions
             .find(|known| known.id == function)
             .and_then(|known| known.retries);
-        let outcome = outcome(retries.map(|retries| retries.saturating_add(1)));
+        let report = report(retries.map(|retries| retries.saturating_add(1)));
         let mut progress = self.lock();
         progress.is_changed = true;
-        let has_ended = progress.counts.note(run, outcome);
+        let has_ended = progress.counts.note(run, report);
         match decide(&progress.counts, &self.terms, Duration::ZERO) {
             CanaryVerdict::Open(_) | CanaryVerdict::Inconclusive(_) => {}
             CanaryVerdict::Pass => self.news.notify_one(),
@@ -377,11 +381,18 @@ impl CanaryEnd {
                 canary,
                 current,
                 e_value,
+                slow_step,
+                error,
             }) => {
                 let signal = signal.words();
                 let canary = format!("{} of {}", canary.bad, canary.total);
                 let current = format!("{} of {}", current.bad, current.total);
-                format!("{function} is worse: {signal} {canary}, before {current} (e-value {e_value:.0})")
+                let more = match (slow_step, error) {
+                    (Some(slow), _) => format!("; {}", slow.words()),
+                    (None, Some(error)) => format!("; most often {error}"),
+                    (None, None) => String::new(),
+                };
+                format!("{function} is worse: {signal} {canary}, before {current} (e-value {e_value:.0}){more}")
             }
             Self::Passed => "enough of its runs ended, and none looks worse".to_owned(),
             Self::TimeUp(doubt) => format!("its time was up; {}", doubt.words()),

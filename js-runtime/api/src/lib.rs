@@ -82,6 +82,6 @@ pub use load_error::{LoadError, LoadErrorKind};
 pub use manifest::{App, Client, ConnectionOptions, Definition, Function, Manifest, Secret, Warning};
 pub use progress::{LoadProgress, LoadStage};
 pub use project::{DEFAULT_SERVE_PATH, Entry, EnvironmentDigest, EnvironmentSource, Project};
-pub use queue::{AnswerSlot, Call, CallQueue};
+pub use queue::{AnswerSlot, Call, CallQueue, TimedAnswer};
 pub use request::{CallError, Request, Response, Target};
 pub use sources::{KeptSources, Sources, WatchedPaths};

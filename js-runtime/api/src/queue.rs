@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 
@@ -27,12 +28,20 @@ pub struct Call {
 
 /// The place for an answer. Dropped, it reads as [`CallError::IsolateDied`].
 #[derive(Debug)]
-pub struct AnswerSlot(oneshot::Sender<Result<Response, CallError>>);
+pub struct AnswerSlot {
+    waiter: oneshot::Sender<TimedAnswer>,
+    /// The time at which an isolate took the call.
+    taken: Option<Instant>,
+}
+
+/// An answer, and the time that the isolate took for it: not the time for which the call waited for the isolate.
+pub type TimedAnswer = (Result<Response, CallError>, Duration);
 
 impl AnswerSlot {
     /// Gives the answer to its waiter, if there is one.
     pub fn give(self, answer: Result<Response, CallError>) {
-        let _ = self.0.send(answer);
+        let took = self.taken.map(|taken| taken.elapsed()).unwrap_or_default();
+        let _ = self.waiter.send((answer, took));
     }
 }
 
@@ -76,7 +85,10 @@ impl Inner {
 
     fn take(&mut self) -> Option<Call> {
         let mut line = self.lines.pop_front()?;
-        let call = line.calls.pop_front();
+        let mut call = line.calls.pop_front();
+        if let Some(call) = &mut call {
+            call.answer.taken = Some(Instant::now());
+        }
         if !line.calls.is_empty() {
             self.lines.push_back(line);
         }
@@ -93,13 +105,24 @@ impl CallQueue {
         function: Option<&str>,
         request: Request,
     ) -> impl Future<Output = Result<Response, CallError>> + Send + use<> {
-        let (answer, answered) = oneshot::channel();
+        let answered = self.push_timed(id, function, request);
+        async move { answered.await.0 }
+    }
+
+    /// Adds a call of a function as [`Self::push`] does; resolves with its answer and the time that it took.
+    pub fn push_timed(
+        &self,
+        id: u64,
+        function: Option<&str>,
+        request: Request,
+    ) -> impl Future<Output = TimedAnswer> + Send + use<> {
+        let (waiter, answered) = oneshot::channel();
         let (waiting, watcher) = {
             let mut inner = self.lock();
             let call = Call {
                 id,
                 request,
-                answer: AnswerSlot(answer),
+                answer: AnswerSlot { waiter, taken: None },
             };
             // Dropped, a call reads as one whose isolate died.
             if !inner.ended {
@@ -109,7 +132,7 @@ impl CallQueue {
         };
         // Wakes all isolates: user code may block the first of them, and there are few.
         waiting.into_iter().chain(watcher).for_each(Waker::wake);
-        async move { answered.await.unwrap_or(Err(CallError::IsolateDied)) }
+        async move { answered.await.unwrap_or((Err(CallError::IsolateDied), Duration::ZERO)) }
     }
 
     /// Takes the next call, or waits for one.

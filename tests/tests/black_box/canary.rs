@@ -1,5 +1,9 @@
 //! Canaries: new code gets a part of the new runs, and the host decides by what becomes of them.
 
+mod connect;
+mod courses;
+mod slow_steps;
+
 use harness::{Baton, Cli, Project, Run, deadline};
 use serde_json::{Value, json};
 
@@ -121,6 +125,7 @@ async fn code_that_always_throws_is_taken_back_after_five_of_its_runs_at_most() 
             .await;
         let because = line.json["because"].as_str().unwrap_or_default();
         assert!(because.starts_with("fixture-tried is worse: runs"), "{because}");
+        assert!(because.contains("most often Error: broken by 2 (at "), "{because}");
         baton
             .wait_for("generation retired", json!({ "generation": generation }))
             .await;

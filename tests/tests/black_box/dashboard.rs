@@ -323,3 +323,92 @@ async fn the_stream_of_calls_tells_what_was_before_it_and_what_runs() {
     assert_eq!(ended["ended"][0]["isolate"], 0, "{ended:#}");
     assert_eq!(answered.answer(&baton).await.status, 206);
 }
+
+const CANARY: &str = "await page.locator('#canary h2', { hasText: /^Canary running/ }).waitFor();
+    await page.locator('#lanes div', { hasText: /^2 canary/ }).waitFor();
+    await page.waitForFunction(() => /[1-9][0-9]* of 20 runs ended/.test(document.querySelector('#canary').textContent));
+    await page.locator('#canary-evidence').focus();
+    await shot('canary-light');
+    const axe_light = await axe();
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.waitForTimeout(300);
+    await shot('canary-dark');
+    const axe_dark = await axe();
+    await page.setViewportSize({ width: 390, height: 840 });
+    await page.waitForTimeout(300);
+    await shot('canary-narrow');
+    const axe_narrow = await axe();
+    const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    await page.setViewportSize({ width: 1360, height: 900 });
+    await page.emulateMedia({ colorScheme: 'light' });
+    return { text: await page.locator('#canary').textContent(), focused: await page.evaluate(() => document.activeElement.id),
+             axe_light, axe_dark, axe_narrow, sideways };";
+
+#[tokio::test]
+async fn a_canary_has_two_lanes_and_the_evidence_until_it_is_taken_back() {
+    let project = Project::new();
+    project.write("functions/versioned.ts", failing_version(0));
+    let baton = Baton::start(&project).ready().await;
+    let token = json!(baton.token());
+    let mut browser = Browser::start().await;
+    let open = format!(
+        "await page.goto('http://127.0.0.1:{}/-/'); await page.locator('#token').fill({token});
+         await page.keyboard.press('Enter'); await page.locator('#connection[data-state=live]').waitFor();",
+        baton.port()
+    );
+    browser.run(&open).await;
+    project.write("functions/versioned.ts", failing_version(3));
+    assert_eq!(baton.reload_with("?canary=40").await.status(), "canary");
+    let call = async || {
+        let run = harness::Run::of("fixture-version");
+        baton.executor().discover(&run).await.expect("an answer");
+    };
+    for _ in 0..24 {
+        call().await;
+    }
+    let seen = browser.run(CANARY).await;
+    let text = seen["text"].as_str().unwrap_or_default();
+    for part in [
+        "2 canary, 40 % of the new runs",
+        "1 current, 60 % of the new runs",
+        "runs with a failed attempt",
+        "of the way to being taken back",
+    ] {
+        assert!(text.contains(part), "{part}: {seen:#}");
+    }
+    assert_eq!(
+        seen["focused"], "canary-evidence",
+        "the evidence is reached and scrolled by keyboard"
+    );
+    for look in ["axe_light", "axe_dark", "axe_narrow"] {
+        nothing_wrong(&seen[look], look);
+    }
+    assert_eq!(seen["sideways"], 0, "a narrow page does not scroll sideways");
+
+    project.write("functions/versioned.ts", failing_version(1));
+    assert_eq!(baton.reload_with("?canary=40").await.status(), "canary");
+    while baton.admin("GET", "/-/canary").answer(&baton.door()).await.json()["end"].is_null() {
+        call().await;
+    }
+    let over = "await page.locator('#canary h2', { hasText: 'taken back' }).waitFor();
+        await shot('canary-taken-back');
+        return [await page.locator('#canary').textContent(), await axe(), sentences];";
+    let over = browser.run(over).await;
+    assert!(
+        over[0]
+            .as_str()
+            .is_some_and(|text| text.contains("fixture-version is worse: runs")),
+        "{over:#}"
+    );
+    nothing_wrong(&over[1], "a canary that was taken back");
+    nothing_wrong(&over[2], "errors of the page");
+}
+
+/// The function `version`, which throws in each call of so many; never with 0.
+fn failing_version(of: u32) -> String {
+    format!(
+        "import {{ inngest }} from \"../lib/client\";\nlet calls = 0;\nexport const version = inngest.createFunction(\n  \
+         {{ id: \"version\", retries: 0, checkpointing: false, triggers: [{{ event: \"fixture/version\" }}] }},\n  \
+         async () => {{\n    if ({of} && ++calls % {of} === 0) throw new Error(\"broken\");\n    return \"fine\";\n  }},\n);\n"
+    )
+}

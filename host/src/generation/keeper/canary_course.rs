@@ -196,10 +196,14 @@ impl KeeperTask {
         let is_failure = matches!(end, CanaryEnd::Failed(_));
         let summary = trial.summary(Some(end));
         self.table.end_trial(summary.clone());
-        match trial.on_fail() {
-            OnFail::Move => self.table.holds.release(id),
-            OnFail::Finish => {}
-        }
+        let moved = match trial.on_fail() {
+            OnFail::Move => {
+                self.table.holds.release(id);
+                let open = trial.open_runs();
+                open.iter().filter(|(_, generation)| generation.id == id).count()
+            }
+            OnFail::Finish => 0,
+        };
         self.table.holds.unpin_split(trial.current.id);
         self.record.remove();
         self.apply(id, Event::TakenBack);
@@ -209,11 +213,12 @@ impl KeeperTask {
                 generation = id.0,
                 current,
                 because,
+                moved,
                 help = "Mend the code on the disk and reload: until then the old code serves.",
                 "canary taken back"
             );
         } else {
-            info!(generation = id.0, current, because, "canary taken back");
+            info!(generation = id.0, current, because, moved, "canary taken back");
         }
         self.tell_canary(summary);
     }

@@ -18,6 +18,7 @@
 //! - the page: `panels.rs` renders the parts that change, `values.rs` the values in them (pure), `page.js` draws the
 //!   calls and asks for the panels anew, `invoke.rs` and `login.rs` have its routes
 
+mod canary_panel;
 mod invoke;
 mod login;
 mod page;

@@ -111,7 +111,7 @@ function readColours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
   colours = { hues: Array.from({ length: HUES }, (_, at) => of(`hue-${at}`)) };
-  for (const name of ["text", "quiet", "line", "soft", "accent", "bad", "good", "serve", "drain", "card"]) colours[name] = of(name);
+  for (const name of ["text", "quiet", "line", "soft", "accent", "bad", "good", "serve", "trial", "drain", "card"]) colours[name] = of(name);
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
 
@@ -180,7 +180,7 @@ function drawLane({ lane: of, top, rows, visible }, from, end, x, width) {
   const clip = (at) => Math.min(end, Math.max(from, at));
   of.moments.forEach((moment, at) => {
     const until = of.moments[at + 1]?.at ?? (OVER.includes(moment.state) ? moment.at : end);
-    const fill = { current: colours.serve, draining: colours.drain, loading: colours.soft, ready: colours.soft }[moment.state];
+    const fill = { current: colours.serve, canary: colours.trial, draining: colours.drain, loading: colours.soft, ready: colours.soft }[moment.state];
     if (fill && until > from && moment.at < end) {
       paint.fillStyle = fill;
       const left = x(clip(moment.at));

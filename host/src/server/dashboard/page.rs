@@ -29,6 +29,7 @@ pub(super) fn page(project: &str, panels: &Panels, has_session: bool) -> Markup 
                 noscript { p.notice { "Without JavaScript this page shows the state when it was loaded." } }
                 main {
                     (panels.attention)
+                    (panels.canary)
                     (panels.live)
                     section #timeline aria-labelledby="timeline-title" {
                         div.head {

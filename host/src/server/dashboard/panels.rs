@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use js_runtime_api::{LoadError, Warning};
 use maud::{Markup, html};
 
+use super::canary_panel::canary_panel;
 use super::values::{clock, commit, duration, function_name, seconds, time, words};
 use crate::config::WatchMode;
-use crate::generation::{CanarySummary, GenerationId, LastCall, Outcome, PublicState, Reason, ReloadRecord};
+use crate::generation::{GenerationId, LastCall, Outcome, PublicState, Reason, ReloadRecord};
 use crate::status::{FunctionStatus, GenerationStatus, HostStatus, IsolateStatus, RegistrationWords, Status};
 
 /// The most files that are named; more files may differ from the loaded code.
@@ -19,6 +20,7 @@ const RELOADS_SHOWN: usize = 12;
 pub(super) struct Panels {
     pub(super) live: Markup,
     pub(super) attention: Markup,
+    pub(super) canary: Markup,
     pub(super) functions: Markup,
     pub(super) generations: Markup,
     pub(super) reloads: Markup,
@@ -29,6 +31,7 @@ impl Panels {
         Self {
             live: live(status),
             attention: attention(status),
+            canary: canary_panel(status.canary.as_ref()),
             functions: functions(status, last),
             generations: generations(status),
             reloads: reload_list(reloads),
@@ -37,7 +40,7 @@ impl Panels {
 
     /// Returns all panels, one after the other.
     pub(super) fn all(&self) -> Markup {
-        html! { (self.live) (self.attention) (self.functions) (self.generations) (self.reloads) }
+        html! { (self.live) (self.attention) (self.canary) (self.functions) (self.generations) (self.reloads) }
     }
 }
 
@@ -97,7 +100,6 @@ fn attention(status: &Status) -> Markup {
     let blocked = isolates.filter(|(_, isolate)| is_blocked(isolate) || isolate.condemned);
     html! {
         section #attention data-panel aria-label="Needs attention" {
-            @if let Some(canary) = status.canary.as_ref().filter(|canary| canary.wants_attention()) { (canary_notice(canary)) }
             @if let Some(rejected) = &status.source.last_rejected {
                 (notice(
                     Severity::Bad,
@@ -128,42 +130,6 @@ fn attention(status: &Status) -> Markup {
             }
             @for host in status.hosts.iter().filter(|host| host.line.pid != status.pid) { (other_host(host)) }
             @for warning in &status.warnings { (warning_notice(warning)) }
-        }
-    }
-}
-
-/// The canary that is on, or that failed, with the evidence in both lanes.
-fn canary_notice(canary: &CanarySummary) -> Markup {
-    html! {
-        article.notice.bad[canary.end.is_some()] {
-            h2 { "Canary" }
-            p { (canary.words()) }
-            @if !canary.evidence.is_empty() {
-                div.scroll tabindex="0" role="group" aria-label="Evidence on the canary" {
-                    table {
-                        thead {
-                            tr {
-                                th scope="col" { "function" }
-                                th scope="col" { "runs" }
-                                th scope="col" { "canary" }
-                                th scope="col" { "current" }
-                                th scope="col" { "e-value of " (format!("{:.0}", canary.wanted_e_value)) }
-                            }
-                        }
-                        tbody {
-                            @for line in &canary.evidence {
-                                tr {
-                                    th scope="row" { code { (line.function) } }
-                                    td { (line.signal.words()) }
-                                    td { (line.canary.bad) " of " (line.canary.total) }
-                                    td { (line.current.bad) " of " (line.current.total) }
-                                    td { (format!("{:.3}", line.e_value)) }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
         }
     }
 }
