@@ -85,6 +85,15 @@ pub struct GenerationEntry {
 }
 
 impl GenerationEntry {
+    /// The time of the code: that of the release's push, or else of the load.
+    #[must_use]
+    pub fn code_time(&self) -> Option<Timestamp> {
+        self.release
+            .as_ref()
+            .map(|release| release.config.created)
+            .or(self.loaded_at)
+    }
+
     pub(super) const fn loading(id: GenerationId, reason: Reason) -> Self {
         Self {
             id,
