@@ -122,6 +122,8 @@ struct Address {
     told: Vec<(Duration, i64)>,
     /// Tells whether the balancer lets the hosts meet.
     they_meet: bool,
+    /// The part of the askings in which the balancer leaves out the newest host.
+    left_out: f64,
     random: u64,
 }
 
@@ -133,6 +135,7 @@ impl Address {
             held: 0,
             told: Vec::new(),
             they_meet: true,
+            left_out: 0.0,
             random,
         };
         for version in versions {
@@ -201,7 +204,7 @@ impl Address {
             NextAct::ReadBack if self.held == version => Event::Read(AppsReading::Agrees),
             NextAct::ReadBack => Event::Read(function_missing()),
             // The balancer may leave out the newest host.
-            NextAct::AskPeers if best > version && self.they_meet && self.random() < 0.95 => {
+            NextAct::AskPeers if best > version && self.they_meet && self.random() >= self.left_out => {
                 Event::Peers(PeersReading::Newer(peer("newest", best)))
             }
             NextAct::AskPeers if self.they_meet => newest(),
@@ -226,8 +229,8 @@ fn hosts_that_a_balancer_keeps_apart_overwrite_each_other_less_and_less_often() 
 }
 
 proptest! {
-    /// Checks that in a rolling reload each host registers at most once in the first minute, nearly always, and that
-    /// afterwards Inngest holds the newest code, which no other host overwrites.
+    /// Checks that in a rolling reload each host registers at most once in the first minute, and that Inngest ends up
+    /// with the newest code, also where the balancer leaves out the newest host now and then.
     #[test]
     fn of_the_hosts_behind_an_address_the_newest_is_registered(
         pauses in prop::collection::vec(0..8_000_u64, 2..6),
@@ -243,11 +246,11 @@ proptest! {
             address.run(Duration::from_millis(*pause));
         }
         address.run((begun + MINUTE).saturating_sub(address.now));
-        let old = address.told.iter().filter(|(_, version)| *version == 1).count();
-        prop_assert!(address.told.len() <= hosts + 2 * old, "{:?}", address.told);
-        prop_assert!(old <= 1, "{:?}", address.told);
+        prop_assert!(address.told.len() <= hosts, "{:?}", address.told);
+        prop_assert!(address.told.iter().all(|(_, version)| *version == 2), "{:?}", address.told);
 
         // One host goes back to old code, and another one has newer code.
+        address.left_out = 0.05;
         address.load(0, 1);
         address.load(1, 3);
         address.run(MINUTE * 30);

@@ -2,7 +2,7 @@
 //!
 //! A balancer answers each question by a host that it chooses, so the address is asked until the answers bring nobody
 //! new. The questions change nothing: `GET /-/ready` is open. A host tells its id and the time of its code there while
-//! it registers. Of the hosts with one address the one with the newest code registers; [`Peer`] is that order.
+//! it registers. Of the hosts with one address the one with the newest code registers; [`AddressPeer`] is that order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const MOST_QUESTIONS: u32 = 60;
 
 /// A host behind an address; the greater one has newer code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Peer {
+pub(super) struct AddressPeer {
     /// The time at which the release was pushed, or else at which the generation was loaded.
     pub(super) code_time: Timestamp,
     /// The random id of the host.
@@ -41,13 +41,13 @@ pub(super) enum PeersReading {
     Alone,
     /// No host that was met has newer code than this one.
     Newest,
-    Newer(Peer),
+    Newer(AddressPeer),
 }
 
 /// The hosts that were met so far.
 #[derive(Debug)]
 struct Meetings<'a> {
-    own: &'a Peer,
+    own: &'a AddressPeer,
     met: BTreeSet<String>,
     questions: u32,
     /// The number of answers in a row that brought nobody new.
@@ -55,7 +55,7 @@ struct Meetings<'a> {
 }
 
 impl<'a> Meetings<'a> {
-    const fn new(own: &'a Peer) -> Self {
+    const fn new(own: &'a AddressPeer) -> Self {
         Self {
             own,
             met: BTreeSet::new(),
@@ -73,7 +73,7 @@ impl<'a> Meetings<'a> {
     }
 
     /// Takes an answer; `None` is one that names no host that registers. Returns the result once there is one.
-    fn take(&mut self, peer: Option<Peer>) -> Option<PeersReading> {
+    fn take(&mut self, peer: Option<AddressPeer>) -> Option<PeersReading> {
         self.questions += 1;
         if let Some(newer) = peer
             .as_ref()
@@ -92,7 +92,7 @@ impl<'a> Meetings<'a> {
 }
 
 /// Asks at each address that other hosts may share.
-pub(super) async fn ask(subject: &Subject, own: &Peer) -> PeersReading {
+pub(super) async fn ask(subject: &Subject, own: &AddressPeer) -> PeersReading {
     let origins: BTreeSet<_> = subject
         .apps
         .iter()
@@ -110,7 +110,7 @@ pub(super) async fn ask(subject: &Subject, own: &Peer) -> PeersReading {
     all
 }
 
-async fn ask_at(origin: &str, own: &Peer) -> PeersReading {
+async fn ask_at(origin: &str, own: &AddressPeer) -> PeersReading {
     let url = format!("{origin}/-/ready");
     let mut meetings = Meetings::new(own);
     let until = Instant::now() + QUESTIONS_LIMIT;
@@ -129,10 +129,10 @@ async fn ask_at(origin: &str, own: &Peer) -> PeersReading {
 }
 
 /// Reads the host from the answer of `GET /-/ready`. A host that ends, or has no code, does not count.
-fn peer(answer: &HttpAnswer) -> Option<Peer> {
+fn peer(answer: &HttpAnswer) -> Option<AddressPeer> {
     of_readiness(answer).filter(|reading| *reading == HolderReading::Serves)?;
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
-    Some(Peer {
+    Some(AddressPeer {
         code_time: readiness.code_time?,
         host: readiness.host?,
     })
@@ -143,18 +143,18 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
-    use super::{ANSWERS_FOR_EACH, MOST_QUESTIONS, Meetings, Peer, PeersReading, peer};
+    use super::{ANSWERS_FOR_EACH, AddressPeer, MOST_QUESTIONS, Meetings, PeersReading, peer};
     use crate::net::HttpAnswer;
 
-    fn host(name: &str, second: i64) -> Peer {
-        Peer {
+    fn host(name: &str, second: i64) -> AddressPeer {
+        AddressPeer {
             code_time: Timestamp::from_second(second).unwrap(),
             host: name.to_owned(),
         }
     }
 
     /// Returns the result of these answers, again and again, and the number of questions.
-    fn check(own: &Peer, answers: &[Option<Peer>]) -> (PeersReading, u32) {
+    fn check(own: &AddressPeer, answers: &[Option<AddressPeer>]) -> (PeersReading, u32) {
         let mut meetings = Meetings::new(own);
         for answer in answers.iter().cycle() {
             if let Some(reading) = meetings.take(answer.clone()) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::inngest_failure::InngestFailure;
-use super::peers::{Peer, PeersReading};
+use super::peers::{AddressPeer, PeersReading};
 use crate::status::{Difference, DifferenceKind, RegistrationState};
 
 /// The pace of the acts, which depends on how far away Inngest is.
@@ -185,7 +185,7 @@ impl Holder {
 /// not meet it, this host has something new to tell, or somebody asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NewerHost {
-    pub(super) peer: Peer,
+    pub(super) peer: AddressPeer,
     /// The number of looks that have met the host.
     meetings: u32,
     /// The number of looks in a row that have not met the host.

@@ -7,7 +7,7 @@ use super::{
     RegistrationStanding,
 };
 use crate::registration::inngest_failure::InngestFailure;
-use crate::registration::peers::Peer;
+use crate::registration::peers::AddressPeer;
 use crate::status::{Difference, DifferenceKind, FailureKind, RegistrationState};
 
 fn current(digest: &str) -> Event {
@@ -67,8 +67,8 @@ fn an_inngest_that_forgot_is_told_at_once() {
     assert!(matches!(act, NextAct::Wait(_)), "{act:?}");
 }
 
-pub(super) fn peer(host: &str, second: i64) -> Peer {
-    Peer {
+pub(super) fn peer(host: &str, second: i64) -> AddressPeer {
+    AddressPeer {
         code_time: jiff::Timestamp::from_second(second).unwrap(),
         host: host.to_owned(),
     }

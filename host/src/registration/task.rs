@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::exchange::{read_back, register};
 use super::holder;
-use super::peers::{self, Peer};
+use super::peers::{self, AddressPeer};
 use super::state::{Announcement, Event, Holder, HolderReading, NextAct, RegistrationMachine, RegistrationStanding};
 use super::subject::{self, OffReason, RegistrationSettings, Subject};
 use crate::generation::{Generation, GenerationEntry, HostEvent, Table};
@@ -241,11 +241,11 @@ impl RegistrationTask {
     }
 
     /// Returns this host as others see it.
-    fn own_peer(&self) -> Peer {
+    fn own_peer(&self) -> AddressPeer {
         let view = self.table.view();
         let id = self.generation.as_ref().map(|generation| generation.id);
         let entry = view.entries.iter().find(|entry| Some(entry.id) == id);
-        Peer {
+        AddressPeer {
             // A generation that is gone has the oldest code.
             code_time: entry.and_then(GenerationEntry::code_time).unwrap_or_default(),
             host: self.host.clone(),
@@ -379,7 +379,7 @@ async fn ask_holder(subject: Subject, urls: Vec<String>) -> Event {
     Event::Holder(holder::ask(&subject, &urls).await)
 }
 
-async fn ask_peers(subject: Subject, own: Peer) -> Event {
+async fn ask_peers(subject: Subject, own: AddressPeer) -> Event {
     Event::Peers(peers::ask(&subject, &own).await)
 }
 
