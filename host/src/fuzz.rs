@@ -2,7 +2,7 @@
 //! each target runs for so many seconds.
 //!
 //! ```sh
-//! BATON_FUZZ_SECONDS=600 cargo nextest run --profile fuzz --lib -p baton -p js-runtime -p js-runtime-api -E 'test(fuzz)' --no-capture
+//! BATON_FUZZ_SECONDS=600 cargo nextest run --profile fuzz --lib -p baton -p js-runtime -p js-runtime-api -p connect-wire -E 'test(fuzz)' --no-capture
 //! ```
 //!
 //! An input that fails is made smaller, and shown.

@@ -190,7 +190,10 @@ async fn load(
     } = request;
     let own = spares.take(&sources);
     let is_own = own.is_some();
-    let spare = own.or_else(|| spares.take_joined(&sources));
+    let spare = match own {
+        Some(own) => Some(own),
+        None => spares.take_joined(&sources, timeout).await,
+    };
     if let Some(spare) = spare.filter(|spare| spare.memory == memory) {
         match spare
             .isolate

@@ -1,6 +1,7 @@
 //! The resources that a process holds, as Linux counts them.
 
 use std::fs;
+use std::time::Duration;
 
 /// Threads of isolates, sockets, pipes and children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,25 @@ impl Held {
             && self.pipes <= before.pipes
             && self.children <= before.children
     }
+}
+
+/// Returns the processor time that the living threads of a process and of its descendants have taken so far, to the
+/// nanosecond (`/proc/PID/task/TID/schedstat`).
+#[must_use]
+pub fn processor_time(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let of_tasks = tasks.map(|task| {
+        // A thread or child may end while it is looked at.
+        let time = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let time = time.split_whitespace().next().and_then(|time| time.parse().ok());
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+        Duration::from_nanos(time.unwrap_or_default()) + children.map(processor_time).sum::<Duration>()
+    });
+    of_tasks.sum()
 }
 
 /// A process's memory in KiB (proc(5), `smaps_rollup`).

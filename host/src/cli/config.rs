@@ -106,6 +106,12 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 20] = [
         "no limit",
         "The number of steps that Inngest gives this host at once, over a connection.",
     ),
+    (
+        "connect.on_stop",
+        None,
+        "close",
+        "What the connection does when the host is told to end: `close`, or `pause` where other hosts are connected.",
+    ),
     ("deny", None, "none", "Warnings that reject the code."),
     (
         "env.secret_command",

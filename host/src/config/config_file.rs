@@ -168,6 +168,20 @@ pub struct ConnectSection {
     pub max_worker_concurrency: Option<NonZeroU32>,
     /// The address of the gateway, in place of the one that Inngest names (`INNGEST_CONNECT_GATEWAY_URL`).
     pub gateway_url: Option<String>,
+    /// The end of the connection when the host is told to end.
+    pub on_stop: Option<OnStop>,
+}
+
+/// The end of the connection when the host is told to end and no other host of this machine takes over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStop {
+    /// The connection closes at once: new work waits in Inngest's queue, and calls in flight have the time of their
+    /// leases.
+    #[default]
+    Close,
+    /// The connection stays for the calls in flight, and takes no new ones: other hosts have to be connected.
+    Pause,
 }
 
 /// The rule by which a host connects to Inngest.

@@ -8,7 +8,8 @@ mod watching;
 
 pub use conditions::ResolveSection;
 pub use config_file::{
-    Bounds, ConfigFile, ConfigFileError, ConnectRule, InngestSection, KEYS, PinMode, RegisterMode, Retries, WatchMode,
+    Bounds, ConfigFile, ConfigFileError, ConnectRule, InngestSection, KEYS, OnStop, PinMode, RegisterMode, Retries,
+    WatchMode,
 };
 pub use project::{ProjectError, USUAL_FOLDERS, discover, working_folder};
 pub use state_folder::{Lock, StateError, StateFolder, find_running, find_running_state};

@@ -78,7 +78,9 @@ pub enum Unpresentable {
     NoApps,
     #[error("an app that serves Inngest itself cannot be connected: export its functions, or leave Connect off")]
     ServesItself,
-    #[error("the project has {0} Inngest apps, and a connection takes {MOST_APPS}")]
+    #[error(
+        "the project has {0} Inngest apps, and a connection takes {MOST_APPS}: divide it into two projects, or leave Connect off"
+    )]
     TooManyApps(usize),
     #[error("there is no signing key for {api}: set INNGEST_SIGNING_KEY, or INNGEST_DEV=1 for a dev server")]
     NoKey { api: String },
@@ -86,14 +88,18 @@ pub enum Unpresentable {
     BadKey { name: &'static str, why: SigningKeyError },
     #[error("the signing key is that of branch environments: name the environment with INNGEST_ENV")]
     NoEnvironment,
-    #[error("the apps of one connection share an environment: {one} has {first:?}, {other} has {second:?}")]
+    #[error(
+        "the apps of one connection share an environment: {one} has {first}, {other} has {second}; give their clients the same `env`"
+    )]
     TwoEnvironments {
         one: String,
-        first: Option<String>,
+        first: String,
         other: String,
-        second: Option<String>,
+        second: String,
     },
-    #[error("the apps of one connection share an Inngest: {one} has {first}, {other} has {second}")]
+    #[error(
+        "the apps of one connection share an Inngest: {one} has {first}, {other} has {second}; give their clients the same `baseUrl`"
+    )]
     TwoServers {
         one: String,
         first: String,
@@ -131,9 +137,9 @@ impl Presentation {
             if environment(first) != environment(other) {
                 return Err(Unpresentable::TwoEnvironments {
                     one: first.id.clone(),
-                    first: environment(first),
+                    first: named(environment(first)),
                     other: other.id.clone(),
-                    second: environment(other),
+                    second: named(environment(other)),
                 });
             }
             let (_, others_api) = api_of(other, variable);
@@ -216,6 +222,11 @@ impl Presentation {
     pub fn has_app(&self, name: &str) -> bool {
         self.apps.iter().any(|app| app.app_name == name)
     }
+}
+
+/// Returns the name of an environment, for people.
+fn named(environment: Option<String>) -> String {
+    environment.unwrap_or_else(|| "none".to_owned())
 }
 
 fn digest(apps: &[AppConfiguration], sdk: &str) -> String {
@@ -381,7 +392,24 @@ pub(super) mod tests {
         two.apps.push(two.apps[0].clone());
         two.apps[1].id = "other".to_owned();
         two.apps[1].client.env = Some("elsewhere".to_owned());
-        assert!(matches!(of(&two, DEV), Err(Unpresentable::TwoEnvironments { .. })));
+        let told = of(&two, DEV).unwrap_err().to_string();
+        assert!(told.contains("shop has none, other has elsewhere"), "{told}");
+    }
+
+    #[test]
+    fn ten_apps_share_a_connection_and_one_more_is_told_apart() {
+        let many = |count: usize| {
+            let mut all = manifest(&["a"]);
+            all.apps = (0..count)
+                .map(|number| App {
+                    id: format!("app{number}"),
+                    ..all.apps[0].clone()
+                })
+                .collect();
+            of(&all, DEV)
+        };
+        assert_eq!(many(10).unwrap().apps.len(), 10);
+        assert_eq!(many(11), Err(Unpresentable::TooManyApps(11)));
     }
 
     #[test]

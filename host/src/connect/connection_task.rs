@@ -26,7 +26,7 @@ use super::state::{
 use super::{ConnectionProgress, ConnectionSettings, ConnectionWish};
 use crate::blocking;
 use crate::calls::Executor;
-use crate::config::ConnectRule;
+use crate::config::{ConnectRule, OnStop};
 use crate::generation::{GenerationId, Role};
 use crate::net::http;
 use crate::status::{ConnectionCounts, ConnectionState, ConnectionStatus, PresentedApp};
@@ -101,7 +101,8 @@ pub(super) async fn run(
             Some(ask) = asks.recv() => task.asked(ask),
             () = ending.cancelled(), if !ends => {
                 ends = true;
-                task.take(ConnectionEvent::Stop);
+                let on_stop = task.settings.on_stop;
+                task.take(ConnectionEvent::Stop(on_stop));
             }
             changed = roles.changed() => {
                 if changed.is_err() {
@@ -244,7 +245,8 @@ impl Task {
                 }
                 self.take(ConnectionEvent::Offered(presentation));
             }
-            ConnectionWish::Leave => self.take(ConnectionEvent::Stop),
+            // The next host of this machine takes what waits.
+            ConnectionWish::Leave => self.take(ConnectionEvent::Stop(OnStop::Close)),
         }
     }
 
@@ -373,6 +375,7 @@ impl Task {
             }
             ConnectionNews::Failed { loss, failures } => {
                 self.counts.failed_attempts += 1;
+                let help = loss.help();
                 let text = match loss {
                     Loss::Failed(text) => text,
                     other => other.to_string(),
@@ -381,7 +384,7 @@ impl Task {
                 if failures <= 1 || self.last_error.as_ref() != Some(&text) {
                     warn!(
                         reason = text,
-                        failures, "not connected to Inngest: trying again until it is"
+                        failures, help, "not connected to Inngest: trying again until it is"
                     );
                 }
                 self.last_error = Some(text);

@@ -176,6 +176,9 @@ async fn open(opening: &Opening, started: &StartResponse) -> Result<Socket, Loss
 
 async fn upgrade(endpoint: &str) -> Result<Socket, HttpError> {
     let uri: Uri = endpoint.parse()?;
+    if !matches!(uri.scheme_str(), Some("ws" | "wss")) {
+        return Err("expected a URL of a WebSocket, such as wss://HOST/v0/connect".into());
+    }
     let authority = uri.authority().ok_or("the URL has no host")?.as_str().to_owned();
     let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
         .header(HOST, authority.rsplit('@').next().unwrap_or_default())

@@ -4,8 +4,8 @@
 //! leaves it alone, and code that spins starves neither heartbeats nor leases, which are messages of one task.
 //!
 //! - Pure: `apps.rs` (the presentation of a generation), `server_clock.rs` (the server's clock), `requests.rs` (the
-//!   requests with their leases and replies), `gateway_session.rs` (one session), `dial_backoff.rs` (the pauses between
-//!   attempts), `state.rs` (the machine)
+//!   requests with their leases and replies), `delivered_replies.rs` (the replies that Inngest has), `gateway_session.rs`
+//!   (one session), `dial_backoff.rs` (the pauses between attempts), `state.rs` (the machine)
 //! - Acting: `connection_task.rs` (the one task, which owns the machine), `gateway_socket.rs` (one WebSocket), `start.rs`
 //!   (the requests over HTTP), `dispatch.rs` (the way from a request to its reply), `crash_record.rs` (the record for the
 //!   host after a crash)
@@ -16,6 +16,7 @@
 mod apps;
 mod connection_task;
 mod crash_record;
+mod delivered_replies;
 mod dial_backoff;
 mod dispatch;
 mod gateway_session;
@@ -37,7 +38,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use apps::{Identity, Presentation};
 
 use crate::calls::Executor;
-use crate::config::ConnectRule;
+use crate::config::{ConnectRule, OnStop};
 use crate::generation::{Gate, GenerationId};
 use crate::net::http;
 use crate::status::{ConnectionState, ConnectionStatus};
@@ -53,6 +54,8 @@ pub struct ConnectionSettings {
     pub identity: Identity,
     /// The state folder.
     pub state: PathBuf,
+    /// The end of the connection when the host is told to end.
+    pub on_stop: OnStop,
     /// Tells whether this host was started beside one that accepts: it presents before it accepts.
     pub beside: bool,
 }

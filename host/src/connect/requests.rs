@@ -20,14 +20,13 @@ use connect_wire::message::{
     WorkerRequestExtendLeaseData,
 };
 
+use super::delivered_replies::DeliveredReplies;
 use super::server_clock::{HostMoment, ServerClock};
 
 /// The number of a session of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
-/// The time for which an answered request is remembered: the same request is answered by the same reply.
-const REMEMBERED: Duration = Duration::from_secs(150);
 /// The time for which a lease may be uncertain before it counts as lost.
 const UNCERTAIN: Duration = Duration::from_secs(150);
 /// The time for the gateway to acknowledge a reply.
@@ -38,17 +37,15 @@ const FLUSH_PAUSES: [u64; 6] = [1, 2, 5, 10, 20, 30];
 const AWAITED: Duration = Duration::from_secs(30);
 /// The longest time that Inngest lets a request take, whatever its lease says (`consts.MaxFunctionTimeout`).
 const LONGEST_REQUEST: Duration = Duration::from_hours(2);
-/// The most bytes of delivered replies that are remembered.
-const MOST_REMEMBERED: usize = 64 << 20;
 /// The room that a frame needs beside the body of its reply.
 const FRAME_ROOM: usize = 4096;
 
 /// The requests by id.
 #[derive(Debug, Default)]
 pub struct Requests {
+    /// The requests that are not over.
     by_id: BTreeMap<String, AcceptedRequest>,
-    /// The bytes of the delivered replies.
-    remembered: usize,
+    delivered: DeliveredReplies,
 }
 
 #[derive(Debug)]
@@ -76,10 +73,6 @@ enum RequestPhase {
     Running,
     Lost,
     Answered(PendingReply),
-    Delivered {
-        until: HostMoment,
-        reply: Option<SdkResponse>,
-    },
 }
 
 #[derive(Debug)]
@@ -151,9 +144,10 @@ impl Requests {
                     Arrival::Running
                 }
                 RequestPhase::Answered(reply) => Arrival::Answered(Box::new(reply.response.clone())),
-                RequestPhase::Delivered { reply: Some(reply), .. } => Arrival::Answered(Box::new(reply.clone())),
-                RequestPhase::Delivered { reply: None, .. } => Arrival::Forgotten,
             };
+        }
+        if let Some(reply) = self.delivered.get(&request.request_id) {
+            return reply.map_or(Arrival::Forgotten, |reply| Arrival::Answered(Box::new(reply.clone())));
         }
         let mut kept = request.clone();
         kept.request_payload = Bytes::new();
@@ -320,13 +314,8 @@ impl Requests {
         let RequestPhase::Answered(reply) = &mut entry.phase else {
             return false;
         };
-        let response = std::mem::take(&mut reply.response);
-        self.remembered += response.body.len();
-        entry.phase = RequestPhase::Delivered {
-            until: now + REMEMBERED,
-            reply: Some(response),
-        };
-        self.make_room();
+        self.delivered.insert(std::mem::take(&mut reply.response), now);
+        self.by_id.remove(request_id);
         true
     }
 
@@ -346,7 +335,7 @@ impl Requests {
     /// dropped since nobody waits for them.
     pub fn expire(&mut self, now: HostMoment) -> (Vec<GatewayExecutorRequestData>, Vec<GatewayExecutorRequestData>) {
         let (mut lost, mut dropped) = (Vec::new(), Vec::new());
-        let remembered = &mut self.remembered;
+        self.delivered.expire(now);
         self.by_id.retain(|_, entry| match &mut entry.phase {
             RequestPhase::Running => {
                 let uncertain = entry
@@ -366,13 +355,6 @@ impl Requests {
                     dropped.push(entry.request.clone());
                 }
                 is_awaited
-            }
-            RequestPhase::Delivered { until, reply } => {
-                let is_remembered = now < *until;
-                if !is_remembered {
-                    *remembered -= reply.as_ref().map_or(0, |reply| reply.body.len());
-                }
-                is_remembered
             }
         });
         (lost, dropped)
@@ -394,7 +376,6 @@ impl Requests {
                 RequestPhase::Running => counts.running += 1,
                 RequestPhase::Lost => counts.lost += 1,
                 RequestPhase::Answered(_) => counts.replies += 1,
-                RequestPhase::Delivered { .. } => {}
             }
         }
         counts
@@ -435,23 +416,8 @@ impl Requests {
             }
             RequestPhase::Lost => None,
             RequestPhase::Answered(reply) => (!reply.is_flushing).then_some(reply.flush_at),
-            RequestPhase::Delivered { until, .. } => Some(*until),
         };
         self.by_id.values().filter_map(due).min()
-    }
-
-    /// Forgets the oldest delivered replies beyond the memory for them; their requests are remembered.
-    fn make_room(&mut self) {
-        while self.remembered > MOST_REMEMBERED {
-            let delivered = self.by_id.values_mut().filter_map(|entry| match &mut entry.phase {
-                RequestPhase::Delivered { until, reply } if reply.is_some() => Some((*until, reply)),
-                _ => None,
-            });
-            let Some((_, oldest)) = delivered.min_by_key(|(until, _)| *until) else {
-                return;
-            };
-            self.remembered -= oldest.take().map_or(0, |reply| reply.body.len());
-        }
     }
 }
 
@@ -627,6 +593,6 @@ mod tests {
             Arrival::Answered(_)
         ));
         requests.expire(at(200));
-        assert_eq!((requests.remembered, requests.by_id.len()), (0, 0));
+        assert_eq!(requests.arrive(&request("11"), at(200), &clock, INTERVAL), Arrival::New);
     }
 }

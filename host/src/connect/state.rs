@@ -25,6 +25,7 @@ use super::dial_backoff::DialBackoff;
 use super::gateway_session::{GatewaySession, Regular, SessionPhase};
 use super::requests::{Arrival, Delivery, Extension, RequestCounts, Requests, SessionId};
 use super::server_clock::{HostMoment, ServerClock};
+use crate::config::OnStop;
 
 /// The time for the gateway to have the functions synced (`connect` of inngest/inngest: 60 s, and retries).
 const READY_WITHIN: Duration = Duration::from_secs(75);
@@ -70,7 +71,7 @@ pub enum ConnectionEvent {
     Flushed(String),
     NotFlushed(String),
     /// The host ends, and no other host of this machine takes over.
-    Stop,
+    Stop(OnStop),
 }
 
 /// The reason why a session is gone, or never came to be.
@@ -88,6 +89,22 @@ pub enum Loss {
     Silent,
     #[error("the gateway has not said within {READY_WITHIN:?} that the connection is ready")]
     NeverReady,
+}
+
+impl Loss {
+    /// Returns what somebody can do about an attempt that failed.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unauthorized => "Set INNGEST_SIGNING_KEY to the key of this environment.",
+            Self::TooManyConnections => "End another host that is connected, or have Inngest allow more connections.",
+            Self::Failed(_) | Self::NeverReady => {
+                "See that this machine reaches Inngest: INNGEST_DEV and INNGEST_BASE_URL have its address, \
+                 connect.gateway_url that of its gateway."
+            }
+            Self::Closed { .. } | Self::Silent => return None,
+        })
+    }
 }
 
 /// An act of the task.
@@ -176,10 +193,11 @@ pub struct ConnectionMachine {
     actions: Vec<ConnectionAction>,
 }
 
-/// A stop: the leases are extended once more, then the connection is closed.
+/// A stop: the connection is closed once the leases are extended once more, or once the calls in flight have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopping {
     Extending { until: HostMoment },
+    Pausing,
     Closed,
 }
 
@@ -234,7 +252,7 @@ impl ConnectionMachine {
         let opening = self.lacks_session().then(|| self.backoff.retry_at());
         let stopping = match self.stop {
             Some(Stopping::Extending { until }) => Some(until),
-            Some(Stopping::Closed) | None => None,
+            Some(Stopping::Pausing | Stopping::Closed) | None => None,
         };
         let requests = self.requests.next_due(self.lease_session().is_some());
         sessions.chain(opening).chain(stopping).chain(requests).min()
@@ -347,13 +365,16 @@ impl ConnectionMachine {
                 self.requests.delivered(&request_id, now);
             }
             ConnectionEvent::NotFlushed(request_id) => self.requests.not_flushed(&request_id, now),
-            ConnectionEvent::Stop => {
-                if self.stop.is_none() {
-                    self.requests.extend_all(now);
-                    self.stop = Some(Stopping::Extending {
-                        until: now + LAST_EXTENSION,
-                    });
-                }
+            ConnectionEvent::Stop(_) if self.stop.is_some() => {}
+            ConnectionEvent::Stop(OnStop::Close) => {
+                self.requests.extend_all(now);
+                self.stop = Some(Stopping::Extending {
+                    until: now + LAST_EXTENSION,
+                });
+            }
+            ConnectionEvent::Stop(OnStop::Pause) => {
+                self.pause_serving(now);
+                self.stop = Some(Stopping::Pausing);
             }
         }
     }
@@ -703,14 +724,16 @@ impl ConnectionMachine {
         }
     }
 
-    /// Closes the connection once the leases are extended: work stays in Inngest's queue while nobody is connected, and
-    /// the calls in flight have the time of their leases.
+    /// Closes the connection once a stop allows it: work stays in Inngest's queue while nobody is connected, and calls
+    /// that still run have the time of their leases.
     fn go_on_stopping(&mut self, now: HostMoment) {
-        let Some(Stopping::Extending { until }) = self.stop else {
-            return;
+        let is_over = match self.stop {
+            None | Some(Stopping::Closed) => return,
+            Some(_) if self.lease_session().is_none() => true,
+            Some(Stopping::Extending { until }) => now >= until || !self.requests.awaits_extensions(),
+            Some(Stopping::Pausing) => self.is_idle(),
         };
-        let extends = self.lease_session().is_some() && self.requests.awaits_extensions();
-        if extends && now < until {
+        if !is_over {
             return;
         }
         self.stop = Some(Stopping::Closed);
@@ -722,7 +745,9 @@ impl ConnectionMachine {
         if let Some((_, false)) = self.offered {
             self.settle(Ok(()));
         }
-        self.actions.push(ConnectionAction::Tell(ConnectionNews::Closed));
+        if self.was_active {
+            self.actions.push(ConnectionAction::Tell(ConnectionNews::Closed));
+        }
         self.deliver(now);
     }
 

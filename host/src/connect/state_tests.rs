@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::{
     CLOSING, ConnectionAction, ConnectionEvent, ConnectionMachine, ConnectionNews, Duty, Loss, Opening, Standing,
 };
+use crate::config::OnStop;
 use crate::connect::apps::Presentation;
 use crate::connect::apps::tests::presentation;
 use crate::connect::requests::SessionId;
@@ -467,7 +468,7 @@ fn another_key_is_tried_where_one_is_not_accepted() {
 fn a_stop_extends_the_leases_closes_and_flushes_what_ends_later() {
     let (mut world, first) = World::serving();
     world.request(first, "a");
-    world.apply(ConnectionEvent::Stop);
+    world.apply(ConnectionEvent::Stop(OnStop::Close));
     assert_eq!(world.sent_on(first), ["ack", "extend"]);
     let granted = WorkerRequestExtendLeaseAckData {
         request_id: "a".to_owned(),
@@ -487,7 +488,36 @@ fn a_stop_extends_the_leases_closes_and_flushes_what_ends_later() {
     assert!(world.machine.is_idle());
     assert_eq!(world.opened.len(), 1, "it does not connect again");
     let (mut world, _) = World::serving();
-    world.apply(ConnectionEvent::Stop);
+    world.apply(ConnectionEvent::Stop(OnStop::Close));
+    assert_eq!(world.sessions.len(), 0, "without a call it closes at once");
+}
+
+#[test]
+fn a_stop_that_pauses_keeps_the_leases_until_the_last_call_has_ended() {
+    let (mut world, first) = World::serving();
+    world.request(first, "a");
+    world.apply(ConnectionEvent::Stop(OnStop::Pause));
+    assert_eq!(world.sent_on(first), ["ack", "pause"]);
+    assert_eq!(world.machine.standing(), Standing::Paused);
+    world.pass(EXTENSION);
+    let kept = world.sent_on(first);
+    assert!(kept.contains(&"extend") && kept.contains(&"heartbeat"), "{kept:?}");
+    world.apply(ConnectionEvent::Frame(first, Frame::GatewayHeartbeat));
+    world.answer("a");
+    assert!(world.sessions.contains_key(&first), "the reply is on its way");
+    world.apply(ConnectionEvent::Frame(first, acknowledged("a")));
+    assert_eq!((world.machine.standing(), world.sessions.len()), (Standing::Closed, 0));
+    assert_eq!(world.opened.len(), 1, "it does not connect again");
+
+    let (mut world, first) = World::serving();
+    world.request(first, "a");
+    world.apply(ConnectionEvent::Stop(OnStop::Pause));
+    world.apply(ConnectionEvent::Gone(first, Loss::Silent));
+    assert_eq!(world.machine.standing(), Standing::Closed);
+    world.answer("a");
+    assert!(world.given.contains("a"), "without the session it goes by HTTP");
+    let (mut world, _) = World::serving();
+    world.apply(ConnectionEvent::Stop(OnStop::Pause));
     assert_eq!(world.sessions.len(), 0, "without a call it closes at once");
 }
 
@@ -550,7 +580,7 @@ enum Step {
     Extended(usize, u8, bool),
     Heartbeat(usize),
     Duty(u8),
-    Stop,
+    Stop(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -570,7 +600,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..3_usize, 0..8_u8, any::<bool>()).prop_map(|(session, id, is)| Step::Extended(session, id, is)),
         4 => (0..3_usize).prop_map(Step::Heartbeat),
         1 => (0..5_u8).prop_map(Step::Duty),
-        1 => Just(Step::Stop),
+        1 => any::<bool>().prop_map(Step::Stop),
     ]
 }
 
@@ -673,7 +703,10 @@ impl World {
                     _ => Duty::Accepting,
                 }));
             }
-            Step::Stop => self.apply(ConnectionEvent::Stop),
+            Step::Stop(pauses) => self.apply(ConnectionEvent::Stop(match pauses {
+                true => OnStop::Pause,
+                false => OnStop::Close,
+            })),
         }
         for answer in &self.answers {
             let is_kept = self.given.contains(answer) || !self.machine.is_idle();

@@ -18,6 +18,8 @@ pub struct IsolateId(pub u64);
 pub(super) const BLOCKED_AFTER: Duration = Duration::from_secs(1);
 /// The time for which a call may wait while no isolate takes any: somebody holds the thread of each.
 const STALLED_AFTER: Duration = Duration::from_millis(20);
+/// The same time while a generation has its first calls, which have their code compiled.
+const FIRST_STALLED_AFTER: Duration = Duration::from_millis(200);
 /// The time that user code may finish work before somebody is told.
 const A_WHILE: Duration = Duration::from_secs(5);
 /// The time after which isolates that left calls waiting at every look have more to do than they can.
@@ -127,14 +129,16 @@ impl Pool {
         !self.lock().isolates.iter().any(Member::takes_calls)
     }
 
-    /// Resolves once a call has waited for a while during which no isolate took any.
-    pub(super) fn stalled(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Resolves once a call has waited for a while during which no isolate took any. The while is longer until the
+    /// generation has had its `first_calls`.
+    pub(super) fn stalled(&self, first_calls: Instant) -> impl Future<Output = ()> + Send + use<> {
         let queue = self.queue.clone();
         async move {
             loop {
                 queue.filled().await;
                 let takes = queue.takes();
-                tokio::time::sleep(STALLED_AFTER).await;
+                let is_first = Instant::now() < first_calls;
+                tokio::time::sleep(if is_first { FIRST_STALLED_AFTER } else { STALLED_AFTER }).await;
                 if !queue.is_empty() && queue.takes() == takes {
                     return;
                 }

@@ -49,6 +49,27 @@ struct Host {
     folder: Arc<tempfile::TempDir>,
 }
 
+fn limits() -> Limits {
+    Limits {
+        max_generations: 3,
+        drain: DRAIN,
+        linger: LINGER,
+        hurried_drain: HURRIED,
+        load: Duration::from_secs(60),
+        call: CALL,
+        isolates: 2,
+        cores: 2,
+        spare: true,
+        cpu: Some(CPU),
+        deny: Vec::new(),
+        canary: (CanaryUse::OnRequest, CanaryOptions::default()),
+        memory: MemoryLimits {
+            heap: 1 << 30,
+            buffers: 1 << 30,
+        },
+    }
+}
+
 impl Host {
     fn new(code: Code) -> Self {
         Self::after(Arc::new(tempfile::tempdir().unwrap()), code, Pin::Nothing)
@@ -56,26 +77,13 @@ impl Host {
 
     /// A host that starts where another one has kept something.
     fn after(folder: Arc<tempfile::TempDir>, code: Code, pin: Pin) -> Self {
+        Self::with_limits(folder, code, pin, limits())
+    }
+
+    fn with_limits(folder: Arc<tempfile::TempDir>, code: Code, pin: Pin, limits: Limits) -> Self {
         let engine = FakeEngine::new(code);
         let table = Arc::new(Table::new(pin));
         let project = project();
-        let limits = Limits {
-            max_generations: 3,
-            drain: DRAIN,
-            linger: LINGER,
-            hurried_drain: HURRIED,
-            load: Duration::from_secs(60),
-            call: CALL,
-            isolates: 2,
-            spare: true,
-            cpu: Some(CPU),
-            deny: Vec::new(),
-            canary: (CanaryUse::OnRequest, CanaryOptions::default()),
-            memory: MemoryLimits {
-                heap: 1 << 30,
-                buffers: 1 << 30,
-            },
-        };
         let kept = folder.path().to_owned();
         let keeper = Keeper::start(
             engine.clone(),
@@ -510,6 +518,36 @@ async fn a_call_that_waits_for_a_held_thread_is_taken_by_another_isolate_before_
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_thread_that_is_held_gets_a_stand_in_up_to_the_limit() {
+    let limits = Limits {
+        isolates: 4,
+        cores: 1,
+        ..limits()
+    };
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let host = Host::with_limits(folder, Code::Good("one"), Pin::Nothing, limits);
+    host.reload().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut blocking = Vec::new();
+    for held in 1..=3 {
+        blocking.push(host.begin_call(block()).await);
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(text(host.call(quick()).await), "one", "beside {held}");
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    }
+    let observed = host.table.current().unwrap().pool.observed();
+    assert!(
+        observed.len() == 4 && observed.iter().all(|isolate| !isolate.blocked),
+        "{observed:?}"
+    );
+    host.engine.answers_allowed.add_permits(blocking.len());
+    for blocking in blocking {
+        assert_eq!(text(blocking.await.unwrap()), "one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit() {
     let host = Host::serving("one").await;
     let callers: Vec<_> = (0..8)
@@ -529,6 +567,30 @@ async fn while_calls_wait_for_busy_isolates_another_one_is_made_up_to_the_limit(
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(host.engine.alive.load(Ordering::SeqCst), 2, "two are the limit");
     assert!(callers.iter().all(|caller| !caller.is_finished()));
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_merely_are_many_get_no_more_isolates_than_there_are_cores() {
+    let limits = Limits {
+        isolates: 4,
+        ..limits()
+    };
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let host = Host::with_limits(folder, Code::Good("one"), Pin::Nothing, limits);
+    host.reload().await;
+    let callers: Vec<_> = (0..16)
+        .map(|_| {
+            let table = host.table.clone();
+            tokio::spawn(async move {
+                loop {
+                    assert_eq!(text(call(table.clone(), compute()).await), "one");
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(host.engine.alive.load(Ordering::SeqCst), 2);
     callers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 

@@ -17,7 +17,7 @@ use super::released::{self, ReleasePlan};
 use super::settings::ServeArgs;
 use crate::canary::CanaryUse;
 use crate::config::{
-    ConfigFile, ConnectRule, InngestSection, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
+    ConfigFile, ConnectRule, InngestSection, OnStop, PinMode, RegisterMode, Retries, StateFolder, WatchMode, discover,
     working_folder,
 };
 use crate::connect::Identity;
@@ -41,6 +41,7 @@ const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
 /// The time for which Inngest calls for a step that another host has planned.
 const DEFAULT_LINGER: Duration = Duration::from_mins(10);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
+const DEFAULT_ISOLATES: usize = 4;
 /// The limit for an isolate's heap, and the same again for its array buffers.
 const DEFAULT_MEMORY_LIMIT_MIB: usize = 2048;
 /// The time that a run may sleep between two calls and still be pinned.
@@ -79,6 +80,7 @@ pub struct Plan {
     pub(crate) register: bool,
     pub(crate) connects: ConnectRule,
     pub(crate) identity: Identity,
+    pub(crate) on_stop: OnStop,
     pub(crate) limits: Limits,
 }
 
@@ -97,6 +99,7 @@ impl Plan {
             state: self.state,
             address: self.address,
             drain: self.limits.drain,
+            is_called: self.connects != ConnectRule::Always,
             arguments,
         }
     }
@@ -258,6 +261,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             max_worker_concurrency: connect.max_worker_concurrency,
             gateway_url: connect.gateway_url,
         },
+        on_stop: connect.on_stop.unwrap_or_default(),
         limits: Limits {
             deny,
             canary: (
@@ -270,7 +274,8 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             ),
             max_generations: settled(args.max_generations, max_generations, DEFAULT_MAX_GENERATIONS),
             call: args.call_timeout.or(call_timeout).unwrap_or(DEFAULT_CALL_TIMEOUT),
-            isolates: settled(args.isolates, isolates, default_isolates()),
+            isolates: settled(args.isolates, isolates, DEFAULT_ISOLATES),
+            cores: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             spare: !args.no_spare && spare.unwrap_or(true),
             memory: MemoryLimits {
                 heap: settled(args.heap_limit, heap_limit, DEFAULT_MEMORY_LIMIT_MIB) << 20,
@@ -355,8 +360,4 @@ fn watch_mode(args: &ServeArgs, file: Option<WatchMode>, mode: Mode) -> WatchMod
 /// The value of the flag or variable, else that of the file, else the default.
 fn settled(argument: Option<usize>, file: Option<NonZeroUsize>, default: usize) -> usize {
     argument.or(file.map(NonZeroUsize::get)).unwrap_or(default)
-}
-
-fn default_isolates() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(4)
 }

@@ -109,6 +109,7 @@ impl Host {
             register,
             connects,
             identity,
+            on_stop,
             limits,
         } = plan;
         let traces = Traces::from_environment()?;
@@ -189,6 +190,7 @@ impl Host {
         let connecting = connect::ConnectionSettings {
             rule: connects,
             identity,
+            on_stop,
             state: state.path().to_owned(),
             beside: supervised
                 .as_ref()

@@ -46,9 +46,8 @@ pub struct ServeArgs {
     /// Hurry the oldest generation when more than this many are live. [default: 8]
     #[arg(long, env = "BATON_MAX_GENERATIONS", value_parser = parse_count)]
     pub(crate) max_generations: Option<usize>,
-    /// Make at most this many isolates for a generation; a second one is made when user code holds the first one's
-    /// thread while calls wait, or when calls have waited for a second.
-    /// [default: the number of cores, at most 4]
+    /// Make at most this many isolates for a generation; another one is made when user code holds the thread of each
+    /// while calls wait, or when calls have waited for a second and cores are left. [default: 4]
     #[arg(long, env = "BATON_ISOLATES", value_parser = |text: &str| Bounds::ISOLATES.parse(text))]
     pub(crate) isolates: Option<usize>,
     /// Limit the JavaScript heap of an isolate to this many MiB. [default: 2048]

@@ -56,7 +56,7 @@ pub(super) struct AppSubject {
 pub enum OffReason {
     #[error("registration is switched off")]
     Unwanted,
-    #[error("the connection to Inngest tells it")]
+    #[error("the connection to Inngest registers the functions")]
     Connected,
     #[error("no generation serves yet")]
     NoGeneration,

@@ -13,8 +13,9 @@ pub struct ConnectionStatus {
     pub error: Option<String>,
     /// The address of Inngest's API.
     pub inngest: Option<String>,
-    /// The id of the session that serves, as Inngest gave it.
+    /// The id that Inngest has given the connection over which calls come.
     pub connection_id: Option<String>,
+    /// The name of Inngest's gateway at the other end of it.
     pub gateway_group: Option<String>,
     /// The name of this machine at Inngest.
     pub instance_id: Option<String>,
@@ -23,20 +24,21 @@ pub struct ConnectionStatus {
     pub environment: Option<String>,
     pub apps: Vec<PresentedApp>,
     pub functions: usize,
-    /// A digest of what Inngest was told.
+    /// A digest of the apps and functions that Inngest knows: as long as it stays the same, the connection stays.
     pub presentation: Option<String>,
-    /// The sessions that are open or being opened.
+    /// The connections that are open or being opened: more than one while one replaces another.
     pub sessions: usize,
-    /// The calls that hold a lease.
+    /// The calls that run here, and that Inngest waits for.
     pub in_flight: usize,
     /// The calls that run on although Inngest has given them up.
     pub lost_leases: usize,
-    /// The replies that Inngest has not acknowledged.
+    /// The answers of calls that Inngest has not confirmed yet.
     pub replies: usize,
-    /// The milliseconds since the last heartbeat was sent, and since a frame came.
+    /// The milliseconds since this host last told Inngest that it is alive.
     pub heartbeat_sent_ms: Option<u64>,
+    /// The milliseconds since anything came from Inngest.
     pub frame_received_ms: Option<u64>,
-    /// The milliseconds until the lease ends that ends first.
+    /// The milliseconds until Inngest gives up the first of the calls, unless this host asks for more time.
     pub first_lease_ends_ms: Option<u64>,
     pub counts: ConnectionCounts,
 }
@@ -53,20 +55,27 @@ pub struct PresentedApp {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConnectionCounts {
-    /// The sessions that became the one that serves.
+    /// The connections over which calls came.
     pub connections: u64,
-    /// The sessions that were lost while they served.
+    /// The connections that were lost while calls came over them.
     pub lost_connections: u64,
+    /// The attempts to connect that failed.
     pub failed_attempts: u64,
+    /// The calls that came and were begun.
     pub requests: u64,
-    /// The requests that came again and were not run again.
+    /// The calls that came again and were not begun again.
     pub duplicates: u64,
-    /// The requests that were not taken.
+    /// The calls that were left to another host: their app is not served here, or this host takes no new ones.
     pub not_taken: u64,
+    /// The times that Inngest gave a call more time.
     pub leases_extended: u64,
+    /// The calls that Inngest gave up while they ran here.
     pub leases_lost: u64,
+    /// The answers that Inngest confirmed over the connection.
     pub replies_acknowledged: u64,
+    /// The answers that Inngest took over HTTP, without a connection.
     pub replies_flushed: u64,
+    /// The answers that Inngest could not be given in time.
     pub replies_dropped: u64,
 }
 
@@ -162,9 +171,11 @@ impl ConnectionStatus {
     /// The reason why calls do not come, where the connection is the reason.
     #[must_use]
     pub const fn not_ready(&self) -> Option<UnreadyReason> {
-        use ConnectionState::{Connecting, Reconnecting, Refused};
+        use ConnectionState::{Connecting, Off, Reconnecting, Refused};
         match self.state {
             Connecting | Reconnecting | Refused => Some(UnreadyReason::Connecting),
+            // Something is wrong with the functions or the settings, so that no calls come.
+            Off if self.error.is_some() => Some(UnreadyReason::Connecting),
             _ => None,
         }
     }

@@ -55,7 +55,7 @@ pub enum RegistrationState {
 #[serde(rename_all = "snake_case")]
 pub enum OffKind {
     SwitchedOff,
-    /// A connection of the host tells Inngest.
+    /// A connection of the host registers the functions.
     Connected,
     NoGeneration,
     NotCurrent,

@@ -101,6 +101,8 @@ pub struct Setup {
     pub address: SocketAddr,
     /// The limit for hosts to finish their calls.
     pub drain: Duration,
+    /// Tells whether Inngest calls hosts at this address, as far as the settings say.
+    pub is_called: bool,
     /// The arguments for hosts, after the name of the command.
     pub arguments: Vec<OsString>,
 }
@@ -181,7 +183,7 @@ impl Supervisor {
         setup.state.admin_token()?;
         let socket = obtain_socket(&setup)?;
         let address = socket.listener.local_addr()?;
-        if socket.origin == SocketOrigin::Bound {
+        if socket.origin == SocketOrigin::Bound && setup.is_called {
             outage::log(address.port());
         } else if address != setup.address {
             info!(%address, "listening on the socket that was passed: --host and --port are ignored");

@@ -22,6 +22,7 @@ mod preparation;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use deno_core::url::Url;
 use js_runtime_api::{MemoryLimits, Project};
@@ -154,9 +155,19 @@ impl Spares {
         with_modules.take_if(is_its).or_else(|| with_packages.take_if(is_its))
     }
 
-    /// Takes a spare that is ready and has read nothing but files that these sources have read too: it has joined
-    /// them.
-    pub(crate) fn take_joined(&self, sources: &Arc<SourceSnapshot>) -> Option<Spare> {
+    /// Takes a spare that has read nothing but files that these sources have read too: it has joined them. Waits for
+    /// a spare that is being made, which takes less time than to make another one.
+    pub(crate) async fn take_joined(&self, sources: &Arc<SourceSnapshot>, timeout: Duration) -> Option<Spare> {
+        let readiness = {
+            let state = self.state();
+            let spare = state.with_packages.as_ref();
+            spare
+                .filter(|spare| spare.is_of(sources.asked()))
+                .map(|spare| spare.isolate.readiness())
+        };
+        if let Some(readiness) = readiness {
+            readiness.wait_or_stop(timeout).await;
+        }
         let mut state = self.state();
         state.collect_failed();
         let joins = |spare: &mut Spare| spare.isolate.is_ready() && spare.sources.join(sources);

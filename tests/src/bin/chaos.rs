@@ -67,7 +67,7 @@ export const talks = inngest.createFunction(
 );
 "#;
 
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Fault {
         Lack(Resource),
         Stop,
@@ -95,8 +95,9 @@ export const talks = inngest.createFunction(
     ];
 
     /// The facts that callers compare answers with.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     struct Course {
+        began: Instant,
         over: AtomicBool,
         /// The newest version that was written, and the newest version that was seen to serve.
         written: AtomicU64,
@@ -105,10 +106,27 @@ export const talks = inngest.createFunction(
         deaths: Mutex<Vec<(Instant, Option<Instant>)>>,
         answered: AtomicU64,
         lost: AtomicU64,
-        broken: Mutex<Vec<String>>,
+        /// The faults, each with its time since the start.
+        faults: Mutex<Vec<(Duration, Fault)>>,
+        /// The promises that were broken, each with its time since the start.
+        broken: Mutex<Vec<(Duration, String)>>,
     }
 
     impl Course {
+        fn new() -> Self {
+            Self {
+                began: Instant::now(),
+                over: AtomicBool::default(),
+                written: AtomicU64::default(),
+                serves: AtomicU64::default(),
+                deaths: Mutex::default(),
+                answered: AtomicU64::default(),
+                lost: AtomicU64::default(),
+                faults: Mutex::default(),
+                broken: Mutex::default(),
+            }
+        }
+
         /// Notes that a process is about to be killed: callers may notice its end before the code that kills it goes
         /// on.
         fn dies(&self) {
@@ -122,6 +140,11 @@ export const talks = inngest.createFunction(
             }
         }
 
+        fn begins(&self, fault: Fault) {
+            let at = self.began.elapsed();
+            self.faults.lock().expect("no poison").push((at, fault));
+        }
+
         fn somebody_died(&self, from: Instant, until: Instant) -> bool {
             let deaths = self.deaths.lock().expect("no poison");
             let overlaps =
@@ -130,8 +153,9 @@ export const talks = inngest.createFunction(
         }
 
         fn breaks(&self, what: String) {
-            println!("BROKEN: {what}");
-            self.broken.lock().expect("no poison").push(what);
+            let at = self.began.elapsed();
+            println!("BROKEN after {at:.1?}: {what}");
+            self.broken.lock().expect("no poison").push((at, what));
         }
     }
 
@@ -154,23 +178,21 @@ export const talks = inngest.createFunction(
             .ready()
             .await;
         let before = [baton.pid(), baton.host().await].map(Held::by);
-        let course = Arc::new(Course::default());
+        let course = Arc::new(Course::new());
         let callers: Vec<_> = (0..CALLERS)
             .map(|_| tokio::spawn(call(baton.executor(), course.clone())))
             .collect();
         let saving = save(&baton, &project, &course);
         let faults = async {
-            let mut counts = [0_u32; FAULTS.len()];
             while Instant::now() < end {
                 tokio::time::sleep(chance.milliseconds(200, 1500)).await;
-                let at = chance.below(FAULTS.len() as u64) as usize;
-                counts[at] += 1;
-                make(FAULTS[at], &baton, &course, &mut chance).await;
+                let fault = FAULTS[chance.below(FAULTS.len() as u64) as usize];
+                course.begins(fault);
+                make(fault, &baton, &course, &mut chance).await;
             }
             course.over.store(true, Ordering::Relaxed);
-            counts
         };
-        let (counts, ()) = tokio::join!(faults, saving);
+        let ((), ()) = tokio::join!(faults, saving);
         let last_fault = Instant::now();
         for caller in callers {
             let _ = caller.await;
@@ -183,7 +205,9 @@ export const talks = inngest.createFunction(
                 course.breaks(format!("the {what} has grown"));
             }
         }
-        for (fault, count) in FAULTS.iter().zip(counts) {
+        let made = course.faults.lock().expect("no poison").clone();
+        for fault in FAULTS {
+            let count = made.iter().filter(|(_, made)| *made == fault).count();
             println!("{count:>4} {fault:?}");
         }
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -193,12 +217,20 @@ export const talks = inngest.createFunction(
             count(&course.lost),
             count(&course.written)
         );
-        let broken = course.broken.lock().expect("no poison").len();
-        if broken > 0 {
-            println!("{broken} promises broken\n{}", baton.stderr().tail());
-            return ExitCode::FAILURE;
+        let broken = course.broken.lock().expect("no poison").clone();
+        if broken.is_empty() {
+            return ExitCode::SUCCESS;
         }
-        ExitCode::SUCCESS
+        // The promises come last: who reads the end of a long log finds them.
+        println!("{}\nthe faults:", baton.stderr().tail());
+        for (at, fault) in made {
+            println!("after {at:.1?}: {fault:?}");
+        }
+        println!("{} promises broken:", broken.len());
+        for (at, what) in &broken {
+            println!("after {at:.1?}: {what}");
+        }
+        ExitCode::FAILURE
     }
 
     /// Runs one caller, which makes a call after another.

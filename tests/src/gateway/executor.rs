@@ -141,7 +141,12 @@ impl Executor {
     }
 
     /// Calls a function once, as soon as its app has a place.
-    async fn call(&self, app: &str, run: &Run, step: &str) -> (String, Instant, Result<SdkResponse, &'static str>) {
+    pub(super) async fn call(
+        &self,
+        app: &str,
+        run: &Run,
+        step: &str,
+    ) -> (String, Instant, Result<SdkResponse, &'static str>) {
         loop {
             let _place = Place::take(&self.book, app).await;
             let (dispatch, began) = (self.dispatch(), Instant::now());

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::api;
 use super::book::{Book, Mail};
-use super::executor::{Executor, Outside};
+use super::executor::{Executor, Outside, app_of};
 use super::faults::Faults;
 use super::queue::Ticket;
 use super::record::{ConnectionReport, Extension, FrameReport, Phase, Sync};
@@ -120,16 +120,26 @@ impl FakeConnect {
     ) -> Ticket {
         run.max_attempts = retries + 1;
         let attempts = Arc::new(Mutex::new(Vec::new()));
-        let executor = Executor {
-            book: Arc::clone(&self.book),
-            inngest: Arc::clone(&self.inngest),
-        };
         let outside: Outside = Arc::new(outside);
         Ticket {
             run: run.id.clone(),
             attempts: Arc::clone(&attempts),
-            task: tokio::spawn(executor.drive(run, outside, attempts)),
+            task: tokio::spawn(self.executor().drive(run, outside, attempts)),
         }
+    }
+
+    fn executor(&self) -> Executor {
+        Executor {
+            book: Arc::clone(&self.book),
+            inngest: Arc::clone(&self.inngest),
+        }
+    }
+
+    /// Calls a function once, as soon as its app has a place, and returns the worker's reply; panics if the server gives
+    /// the call up.
+    pub async fn call(&self, run: &Run) -> SdkResponse {
+        let (request, _, reply) = self.executor().call(app_of(&run.function), run, "step").await;
+        reply.unwrap_or_else(|code| panic!("{request} of {} has no reply: {code}", run.function))
     }
 
     /// Changes the faults to come.
@@ -215,6 +225,17 @@ impl FakeConnect {
         functions
             .filter_map(|function| function["id"].as_str().map(str::to_owned))
             .collect()
+    }
+
+    /// Returns the event that triggers a function, as it was registered last.
+    #[must_use]
+    pub fn trigger(&self, function: &str) -> Option<String> {
+        let state = self.book.read();
+        let functions = state.apps.get(app_of(function)).into_iter().flatten();
+        let mut events = functions
+            .filter(|known| known["id"] == function)
+            .filter_map(|known| known["triggers"][0]["event"].as_str());
+        events.next().map(str::to_owned)
     }
 
     /// The number of requests that an app may have at a time.

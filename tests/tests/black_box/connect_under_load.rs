@@ -336,6 +336,122 @@ async fn slow_three_hosts_share_an_app_and_lose_nothing_while_each_goes_its_own_
     assert!(!long.has_ended() || long.attempts()[0].end != AttemptEnd::GivenUp("connect_no_healthy_connection"));
 }
 
+/// The outcome of a host's stop, with the server's intervals twenty times as fast: a call of a minute takes 3 s.
+struct StopReport {
+    minute: RunReport,
+    five_minutes: RunReport,
+    /// The runs that began meanwhile, one every second of the server's.
+    others: Vec<RunReport>,
+    took: Duration,
+}
+
+impl StopReport {
+    /// The number of other runs that lost an attempt.
+    fn burnt(&self) -> usize {
+        let burnt = |report: &&RunReport| !matches!(report.end, RunEnd::Completed(_)) || report.highest_attempt() > 0;
+        self.others.iter().filter(burnt).count()
+    }
+}
+
+/// Stops a host with two long calls in flight while runs go on beginning, and starts another one once it has ended.
+async fn stop(on_stop: &str, another: bool) -> StopReport {
+    const TIMES: u32 = 20;
+    let options = Options {
+        timing: Timing {
+            draining_look: Timing::REAL.draining_look / TIMES,
+            ..Timing::faster(TIMES)
+        },
+        ..Options::default()
+    };
+    let (project, server) = (project(), FakeConnect::with(options).await);
+    project.write("baton.toml", format!("[connect]\non_stop = \"{on_stop}\"\n"));
+    let mut host = connected(Baton::start(&project), &server).await;
+    let ledger = Ledger::of(&project);
+    let minutes = [1, 5].map(|minutes| {
+        let gate = project.gate(&format!("{minutes} minutes"));
+        let run = server.begin(ledger.gated(&gate), 0);
+        (Duration::from_secs(60) * minutes / TIMES, gate, run)
+    });
+    for (_, _, run) in &minutes {
+        ledger.has(&server, run.run()).await;
+    }
+    let other = self::project();
+    other.write("baton.toml", "[connect]\ninstance_id = \"beside\"\n");
+    let beside = match another {
+        true => Some(connected(Baton::start(&other), &server).await),
+        false => None,
+    };
+    let mut others = Vec::new();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / TIMES);
+    let long = minutes.map(|(time, gate, run)| {
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            gate.open();
+            run.finish().await
+        })
+    });
+    host.signal("TERM").await;
+    let began = std::time::Instant::now();
+    while host.is_running() {
+        pace.tick().await;
+        others.push(server.begin(ledger.noted(), 0));
+    }
+    let took = began.elapsed();
+    let _next = match another {
+        true => None,
+        false => Some(connected(Baton::start(&project), &server).await),
+    };
+    let [minute, five_minutes] = long.map(async |run| run.await.expect("a run that ends"));
+    let (minute, five_minutes) = (minute.await, five_minutes.await);
+    let mut reports = Vec::new();
+    for run in others {
+        reports.push(run.report().await);
+    }
+    drop(beside);
+    let report = StopReport {
+        minute,
+        five_minutes,
+        others: reports,
+        took,
+    };
+    println!(
+        "{on_stop}, {}: {} of {} other runs lost an attempt; a call of 60 s: {:?}, of 5 min: {:?}; ended after {:.0} s",
+        if another { "beside another host" } else { "alone" },
+        report.burnt(),
+        report.others.len(),
+        report.minute.end,
+        report.five_minutes.end,
+        (report.took * TIMES).as_secs_f64(),
+    );
+    report
+}
+
+#[tokio::test]
+async fn slow_a_stop_that_closes_costs_no_other_run_and_the_calls_that_outlast_their_leases() {
+    let stopped = stop("close", false).await;
+    assert_eq!(stopped.burnt(), 0);
+    assert_eq!(stopped.minute.value(), &json!("through"));
+    let end = &stopped.five_minutes.attempts[0].end;
+    assert_eq!(end, &AttemptEnd::GivenUp("connect_worker_stopped_responding"));
+}
+
+#[tokio::test]
+async fn slow_a_stop_that_pauses_costs_nothing_where_another_host_is_connected() {
+    let stopped = stop("pause", true).await;
+    assert_eq!(stopped.burnt(), 0);
+    assert_eq!(stopped.minute.value(), &json!("through"));
+    assert_eq!(stopped.five_minutes.value(), &json!("through"));
+}
+
+/// The default is to close for this reason.
+#[tokio::test]
+async fn slow_a_stop_that_pauses_costs_other_runs_where_nobody_else_is_connected() {
+    let stopped = stop("pause", false).await;
+    assert!(stopped.burnt() > 0);
+    assert_eq!(stopped.minute.value(), &json!("through"));
+    assert_eq!(stopped.five_minutes.value(), &json!("through"));
+}
+
 /// Kinds of the gateway and others, whole and broken; not the one by which the gateway wants the host to leave.
 #[tokio::test]
 async fn frames_of_any_kind_cost_no_connection() {

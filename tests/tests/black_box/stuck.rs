@@ -2,7 +2,7 @@
 //! another isolate takes the calls, and the next generation serves as usual. The same holds if many
 //! calls keep the thread in turns.
 
-use harness::{Baton, Project, Run, deadline, mismatch};
+use harness::{Baton, Project, Run, Status, deadline, mismatch};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
@@ -59,6 +59,32 @@ async fn a_blocked_isolate_is_named_and_another_one_takes_the_calls() {
     );
     assert_eq!(isolates[1]["blocked_ms"], 0, "{isolates:#?}");
     assert!(!spinning.is_finished());
+}
+
+#[tokio::test]
+async fn each_isolate_whose_thread_is_held_gets_a_stand_in() {
+    let project = project();
+    let baton = Baton::dev(&project).ready().await;
+    let mut spinning = Vec::new();
+    for held in 1..=3 {
+        spinning.push(start(&baton, &Run::of("fixture-spin")));
+        let taken = format!("{held} spinning calls that isolates have begun");
+        baton
+            .status_when(&taken, |status| {
+                status.in_flight(1).len() == held && status.generation(1)["queued"] == 0
+            })
+            .await;
+        assert_eq!(version_of(&baton, "version").await, "1");
+    }
+    let each_has_one = |status: &Status| {
+        let isolates = status.generation(1)["isolates"].as_array().cloned().unwrap_or_default();
+        let calls: Vec<_> = isolates.iter().map(|isolate| isolate["calls"].clone()).collect();
+        calls == [1, 1, 1, 0]
+    };
+    baton
+        .status_when("a spinning call in each isolate but the last", each_has_one)
+        .await;
+    assert!(spinning.iter().all(|call| !call.is_finished()));
 }
 
 #[tokio::test]

@@ -15,7 +15,13 @@ pub(super) fn look(host: Option<&Status>) -> Check {
     };
     let headline = connection.headline().unwrap_or_default();
     match connection.state {
-        ConnectionState::Active => Check::good("connection", headline),
+        ConnectionState::Active | ConnectionState::Paused | ConnectionState::Closed => {
+            Check::good("connection", headline)
+        }
+        ConnectionState::Off => {
+            let fix = "Mend the functions or the settings that it names, and reload.";
+            Check::failed("connection", Finding::new("not_connected", headline, fix))
+        }
         ConnectionState::Refused => {
             let fix = "Mend the function that Inngest names.";
             Check::failed("connection", Finding::new("functions_refused", headline, fix))

@@ -259,6 +259,10 @@ pub(super) fn keys(sources: &dyn Sources, registration: &RegistrationStatus, hos
     let Some(key) = variable("INNGEST_SIGNING_KEY") else {
         return match registration.dev {
             Some(true) => Check::good("keys", "dev mode: no keys are needed"),
+            _ if registration.off == Some(OffKind::Connected) => Check::good(
+                "keys",
+                "no signing key is set; the connection says whether it needs one",
+            ),
             _ => Check::good("keys", "the code has its own keys"),
         };
     };

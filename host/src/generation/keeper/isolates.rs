@@ -91,9 +91,11 @@ impl Isolates {
         self.draining.spawn(generation.drain());
     }
 
-    /// Watches for calls of a generation that stall, from `after` on.
-    fn watch_calls(&mut self, generation: &Generation, after: Duration) {
-        let (id, stalled) = (generation.id, generation.pool.stalled());
+    /// Watches for calls of a generation that stall, from `after` on. See [`Pool::stalled`].
+    ///
+    /// [`Pool::stalled`]: crate::generation::pool::Pool::stalled
+    fn watch_calls(&mut self, generation: &Generation, after: Duration, first_calls: Instant) {
+        let (id, stalled) = (generation.id, generation.pool.stalled(first_calls));
         let watch = self.stalls.spawn(async move {
             tokio::time::sleep(after).await;
             stalled.await;
@@ -128,8 +130,8 @@ impl KeeperTask {
         let end = async move { (id, isolate, ended.await.unwrap_or(IsolateEnd::Panicked)) };
         self.isolates.living.spawn(end);
         let is_first = generation.pool.len() == 1;
-        self.isolates
-            .watch_calls(generation, if is_first { FIRST_CALLS } else { Duration::ZERO });
+        let first_calls = Instant::now() + if is_first { FIRST_CALLS } else { Duration::ZERO };
+        self.isolates.watch_calls(generation, Duration::ZERO, first_calls);
     }
 
     pub(super) fn isolate_news(&mut self, news: IsolateNews) {
@@ -160,7 +162,7 @@ impl KeeperTask {
                     if !generation.pool.is_debugged() {
                         self.help(&generation, Need::CallsStall);
                     }
-                    self.isolates.watch_calls(&generation, LOOK_EVERY);
+                    self.isolates.watch_calls(&generation, LOOK_EVERY, Instant::now());
                 }
             }
             IsolateNews::Made(id, Err(load_error)) => {
@@ -297,9 +299,10 @@ impl KeeperTask {
     fn help(&mut self, generation: &Arc<Generation>, need: Need) {
         let id = generation.id;
         let pool = &generation.pool;
+        let cores_are_left = pool.lasting() < self.limits.cores;
         let calls_would_wait = match self.generations.state(id) {
             Some(State::Canary | State::Current | State::Draining) if need == Need::CallsStall => true,
-            Some(State::Canary | State::Current) => pool.all_blocked() || pool.is_overloaded(),
+            Some(State::Canary | State::Current) => pool.all_blocked() || (pool.is_overloaded() && cores_are_left),
             Some(State::Draining) => pool.all_blocked() && pool.queued() > 0,
             _ => false,
         };

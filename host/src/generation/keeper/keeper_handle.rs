@@ -36,8 +36,10 @@ pub struct Limits {
     pub load: Duration,
     /// The time that a call may take before its isolate is ended.
     pub call: Duration,
-    /// The number of isolates that a generation may have.
+    /// The number of isolates that a generation may have, whatever user code does with their threads.
     pub isolates: usize,
+    /// The number of isolates that can be of use to calls that merely are many.
+    pub cores: usize,
     /// Tells whether an isolate is kept ready for the next load.
     pub spare: bool,
     /// The processor time that a call may use before its isolate is ended.

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 /// The wait after a load: its first calls come first, and so does another edit.
 const AFTER_LOAD: Duration = Duration::from_millis(20);
 
-/// The wait after another isolate was made: processors are short then.
-const AFTER_ANOTHER: Duration = Duration::from_secs(5);
+/// The wait after another isolate was made: the calls that have waited for it come first.
+const AFTER_ANOTHER: Duration = Duration::from_millis(100);
 
 /// Preparing for the next load.
 #[derive(Default)]

@@ -37,13 +37,16 @@ impl Outcome {
         self
     }
 
+    /// Counts a call that did not get the expected answer.
+    pub(crate) fn lose(&mut self, instead: impl FnOnce() -> String) {
+        self.lost += 1;
+        self.example.get_or_insert_with(instead);
+    }
+
     fn count(&mut self, reply: Result<Reply, Lost>, status: u16) {
         match reply {
             Ok(reply) if reply.status == status => self.answered.push(reply.took),
-            other => {
-                self.lost += 1;
-                self.example.get_or_insert_with(|| format!("{other:?}"));
-            }
+            other => self.lose(|| format!("{other:?}")),
         }
     }
 
@@ -125,7 +128,8 @@ impl Load {
     }
 }
 
-async fn all(mut tasks: JoinSet<Outcome>, began: Instant) -> Outcome {
+/// Adds up what callers have counted, the first of which began at `began`.
+pub(crate) async fn all(mut tasks: JoinSet<Outcome>, began: Instant) -> Outcome {
     let mut all = Outcome::default();
     while let Some(outcome) = tasks.join_next().await {
         all.join(outcome.expect("a caller that lives"));

@@ -15,6 +15,10 @@ mod boot;
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
+mod connect;
+#[cfg(target_os = "linux")]
+mod held;
+#[cfg(target_os = "linux")]
 mod isolates;
 #[cfg(target_os = "linux")]
 mod kept;
@@ -48,6 +52,8 @@ mod server;
 mod spinning;
 #[cfg(target_os = "linux")]
 mod stage;
+#[cfg(target_os = "linux")]
+mod storm;
 #[cfg(target_os = "linux")]
 mod subject;
 #[cfg(target_os = "linux")]

@@ -2,7 +2,6 @@
 //! of it as it wants. So the table shows Baton's own processor time for a call beside the calls per
 //! second.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,9 +81,9 @@ impl Figures {
     }
 
     async fn add(&mut self, server: &Server, open: usize, outcome: impl Future<Output = Outcome>) {
-        let before = processor_ms(server.pid());
+        let before = server.processor_ms();
         let outcome = outcome.await.whole(server);
-        let spent = processor_ms(server.pid()) - before;
+        let spent = server.processor_ms() - before;
         self.rate[open].add(Subject::Baton, vec![outcome.rate()]);
         self.cost[open].add(Subject::Baton, vec![spent / outcome.answered.len() as f64]);
         self.latency[open].add(Subject::Baton, outcome.answered);
@@ -102,14 +101,4 @@ impl Figures {
         }
         rows
     }
-}
-
-/// Returns the processor time that a process has taken so far, in ms; proc(5) counts it in hundredths of
-/// a second.
-fn processor_ms(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks * 10.0
 }

@@ -29,6 +29,16 @@ pub(crate) fn app() -> Project {
     project
 }
 
+/// Makes the same project with entry files that connect to Inngest.
+pub(crate) fn connecting_app() -> Project {
+    let project = app();
+    let text = fs::read(folder().join("app/connect.ts")).expect("a file of the app");
+    for file in ["bun.ts", "deno.ts", "node.ts"] {
+        project.write(file, &text);
+    }
+    project
+}
+
 fn entries() -> Project {
     let project = Project::without_package_json();
     let folder = folder();

@@ -58,6 +58,7 @@ struct Pair {
     callers: usize,
     rate: Row,
     latency: Row,
+    cost: Row,
 }
 
 pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
@@ -71,6 +72,7 @@ pub(crate) async fn calls(stage: Arc<Stage>) -> Vec<Row> {
                 callers,
                 rate: Row::figure(name.clone(), "calls/s"),
                 latency: Row::samples(format!("{name}: latency"), "ms"),
+                cost: Row::figure(format!("{name}: the server's processor time"), "ms/call"),
             });
         }
     }
@@ -96,7 +98,10 @@ async fn turn(stage: &Stage, subject: Subject, pairs: &mut [Pair]) {
     }
     let time = stage.effort.choose(Duration::from_millis(400), Duration::from_secs(4));
     for pair in pairs {
+        let before = server.processor_ms();
         let outcome = loads[pair.kind].callers(pair.callers, time).await.whole(&server);
+        let spent = server.processor_ms() - before;
+        pair.cost.add(subject, vec![spent / outcome.answered.len() as f64]);
         pair.rate.add(subject, vec![outcome.rate()]);
         pair.latency.add(subject, outcome.answered);
     }
@@ -108,6 +113,7 @@ fn rows(pair: Pair) -> Vec<Row> {
         callers,
         rate,
         latency,
+        cost,
     } = pair;
     let others = [Subject::BunHot, Subject::Deno, Subject::Node];
     let mut ratios = Vec::new();
@@ -128,7 +134,13 @@ fn rows(pair: Pair) -> Vec<Row> {
             ratio
         });
     }
-    let mut rows = vec![rate, latency];
+    let by_bun = cost.ratio(Subject::BunHot);
+    let by_bun = by_bun.map(|ratio| match kind {
+        0 => ratio.goal(Goal::AtMost(Statistic::P50, 1.15)),
+        _ => ratio,
+    });
+    let mut rows = vec![rate, latency, cost];
     rows.extend(ratios);
+    rows.extend(by_bun);
     rows
 }

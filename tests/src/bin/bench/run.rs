@@ -14,7 +14,9 @@ use crate::arguments::Arguments;
 use crate::machine::Machine;
 use crate::row::Row;
 use crate::stage::Stage;
-use crate::{blocked, boot, isolates, kept, lost, memory, page, rate, request, saves, spinning, table};
+use crate::{
+    blocked, boot, connect, held, isolates, kept, lost, memory, page, rate, request, saves, spinning, storm, table,
+};
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
 
@@ -26,11 +28,16 @@ struct Measurement {
     measure: fn(Arc<Stage>) -> Rows,
 }
 
-const MEASUREMENTS: [Measurement; 13] = [
+const MEASUREMENTS: [Measurement; 17] = [
     Measurement {
         name: "reload/saves",
         slow: false,
         measure: |stage| Box::pin(saves::saves(stage)),
+    },
+    Measurement {
+        name: "reload/storm",
+        slow: false,
+        measure: |stage| Box::pin(storm::saves(stage)),
     },
     Measurement {
         name: "reload/request",
@@ -51,6 +58,21 @@ const MEASUREMENTS: [Measurement; 13] = [
         name: "calls/spinning",
         slow: false,
         measure: |stage| Box::pin(spinning::calls(stage)),
+    },
+    Measurement {
+        name: "calls/held",
+        slow: false,
+        measure: |stage| Box::pin(held::calls(stage)),
+    },
+    Measurement {
+        name: "connect/rate",
+        slow: false,
+        measure: |stage| Box::pin(connect::calls(stage)),
+    },
+    Measurement {
+        name: "connect/idle",
+        slow: false,
+        measure: |stage| Box::pin(connect::idle(stage)),
     },
     Measurement {
         name: "boot",

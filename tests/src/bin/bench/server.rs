@@ -17,6 +17,9 @@ use crate::subject::Subject;
 /// The next port to use, below the ports that the system gives to clients.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
 
+/// The address of an Inngest server that is not there.
+const NOBODY: &str = "http://127.0.0.1:1";
+
 /// The most time from a start to the first answer: a binary that cargo built makes a snapshot
 /// first.
 const BOOT: Duration = Duration::from_secs(60);
@@ -41,6 +44,17 @@ impl Server {
 
     /// Starts the server as [`Server::start`] does, with more arguments.
     pub(crate) fn start_with(stage: &Stage, subject: Subject, project: &Project, arguments: &[&str]) -> Self {
+        Self::start_at(stage, subject, project, arguments, NOBODY)
+    }
+
+    /// Starts the server as [`Server::start_with`] does, with the address of an Inngest server.
+    pub(crate) fn start_at(
+        stage: &Stage,
+        subject: Subject,
+        project: &Project,
+        arguments: &[&str],
+        inngest: &str,
+    ) -> Self {
         let port = free_port();
         let output = project.scratch().join(format!("{port}.log"));
         let file = File::create(&output).expect("a file for its output");
@@ -49,7 +63,7 @@ impl Server {
         command
             .args(arguments)
             .env("PORT", port.to_string())
-            .env("INNGEST_DEV", "http://127.0.0.1:1")
+            .env("INNGEST_DEV", inngest)
             .env("BATON_REGISTER", "off")
             .env("NO_COLOR", "1")
             .envs(stage.environment())
@@ -91,6 +105,26 @@ impl Server {
     /// another process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Returns the processor time that its processes have taken so far, in ms; proc(5) counts it in hundredths of a
+    /// second.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        let group = self.pid().to_string();
+        let processes = fs::read_dir("/proc").expect("the folder of processes").flatten();
+        let ticks = processes.filter_map(|process| {
+            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+            let (_, after_name) = stat.rsplit_once(')')?;
+            let fields: Vec<_> = after_name.split_whitespace().collect();
+            let is_its = *fields.get(2)? == group;
+            let spent = fields
+                .get(11..13)?
+                .iter()
+                .filter_map(|field| field.parse::<f64>().ok())
+                .sum::<f64>();
+            is_its.then_some(spent)
+        });
+        ticks.sum::<f64>() * 10.0
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
