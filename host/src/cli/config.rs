@@ -51,7 +51,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 20] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 21] = [
     (
         "canary.alpha",
         None,
