@@ -39,6 +39,9 @@ pub const STREAMED: u16 = 201;
 /// The status of an answer whose body holds operations.
 pub const OPERATIONS: u16 = 206;
 
+/// The status of the answer to a call for a step that the code does not plan.
+pub const STEP_NOT_FOUND: u16 = 500;
+
 /// The length that a name is cut to, in bytes. The timeline keeps thousands of them, and anybody can send one.
 pub const NAME_LIMIT: usize = 512;
 
@@ -207,6 +210,15 @@ impl ThrownError {
     }
 }
 
+/// The body of an answer with the status [`STEP_NOT_FOUND`].
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StepNotFound {
+    requested_step: String,
+    #[serde(rename = "totalFoundSteps")]
+    _total_found_steps: u64,
+}
+
 /// The kind of an element of such a body.
 #[derive(Deserialize)]
 struct OperationKind {
@@ -289,6 +301,16 @@ impl<'a> SdkAnswer<'a> {
         self.status == 200 || self.has_operation("\"RunComplete\"", |op| op == Opcode::RunComplete)
     }
 
+    /// Tells whether the code does not plan the step that was called for, so that the SDK ran no step
+    /// (inngest/inngest-js: `components/InngestCommHandler.ts`, `step-not-found`).
+    #[must_use]
+    pub fn lacks_step(&self, step: &str) -> bool {
+        if self.status != STEP_NOT_FOUND || !self.mentions("\"requestedStep\"") {
+            return false;
+        }
+        serde_json::from_slice::<StepNotFound>(&self.body).is_ok_and(|answer| answer.requested_step == step)
+    }
+
     /// Tells whether the function or a step of it failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -367,6 +389,16 @@ mod tests {
         );
         let streamed = r#"   {"status":206,"headers":{},"body":"[{\"id\":\"a1\",\"op\":\"StepPlanned\"}]"}"#;
         assert_eq!(answer(201, streamed).planned_steps(), ["a1"]);
+    }
+
+    #[test]
+    fn a_step_that_the_code_does_not_plan_is_told_from_a_function_that_failed() {
+        let body = r#"{"error":"Could not find step","requestedStep":"a1","foundSteps":[],"totalFoundSteps":0}"#;
+        assert!(answer(500, body).lacks_step("a1"));
+        assert!(!answer(500, body).lacks_step("b2"));
+        assert!(!answer(206, body).lacks_step("a1"));
+        let thrown = r#"{"name":"Error","message":"\"requestedStep\"","__serialized":true}"#;
+        assert!(!answer(500, thrown).lacks_step("a1"));
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::http::{Answer, Call, Door, Lost};
 use crate::op::Op;
 use crate::run::{Dispatch, Run};
 
+/// The redirects that Inngest's client follows (inngest/inngest: `pkg/execution/exechttp`).
+const MOST_REDIRECTS: usize = 60;
+
 /// Calls functions at one URL.
 #[derive(Clone, Debug)]
 pub struct Executor {
@@ -84,12 +87,28 @@ impl Executor {
 
     /// Calls the function from its beginning: `stepId=step`.
     pub async fn discover(&self, run: &Run) -> Result<Answer, Lost> {
-        self.request(run, "step").send(&self.door).await
+        self.send(run, "step").await
     }
 
     /// Calls one planned step, by its hashed id.
     pub async fn call_step(&self, run: &Run, id: &str) -> Result<Answer, Lost> {
-        self.request(run, id).send(&self.door).await
+        self.send(run, id).await
+    }
+
+    /// Calls, and follows redirects as Inngest's client does.
+    async fn send(&self, run: &Run, step: &str) -> Result<Answer, Lost> {
+        let call = self.request(run, step);
+        let mut answer = call.clone().send(&self.door).await?;
+        for _ in 0..MOST_REDIRECTS {
+            let location = answer.header("location").filter(|_| answer.status == 307);
+            let path = match location {
+                Some(query) if query.starts_with('?') => format!("{}{query}", self.path),
+                Some(path) => path.to_owned(),
+                None => break,
+            };
+            answer = call.clone().at(path).send(&self.door).await?;
+        }
+        Ok(answer)
     }
 
     /// Returns the request of a call of `step`, for tests that send it in another way.

@@ -15,6 +15,7 @@
 //! [`Events`]), never for time. A failure says what was awaited and what Baton
 //! last wrote to its standard error.
 
+mod balancer;
 mod baton;
 mod binary;
 mod browser;
@@ -54,6 +55,7 @@ pub mod soak;
 mod systemd;
 mod websocket;
 
+pub use balancer::Balancer;
 pub use baton::{Baton, Launch, send_signal};
 pub use binary::baton_binary;
 pub use browser::Browser;

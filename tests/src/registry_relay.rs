@@ -19,6 +19,8 @@ pub enum RelayMood {
     Passing,
     /// Each answer has this status. The caller is asked to come again after an hour.
     Failing(u16),
+    /// Nothing is answered until the mood changes.
+    Silent,
     /// Blobs are not answered until the mood changes.
     HoldingBlobs,
     /// The body of a blob ends after so many bytes, and with it the connection.
@@ -143,7 +145,7 @@ async fn relay(
     seen.lock().expect("no poison").push(request.clone());
     let is_blob = request.path.contains("/blobs/");
     let mood = *moods
-        .wait_for(|mood| !(is_blob && *mood == RelayMood::HoldingBlobs))
+        .wait_for(|mood| *mood != RelayMood::Silent && !(is_blob && *mood == RelayMood::HoldingBlobs))
         .await
         .map_err(std::io::Error::other)?;
     if let RelayMood::Failing(status) = mood {

@@ -7,6 +7,7 @@
 //! `held_bytes.rs` bounds the memory of calls that wait for a generation.
 
 mod held_bytes;
+mod other_generation;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use js_runtime_api::{Body, BodyError, CallError, Request, Response, RunRecord};
 use tokio_util::task::TaskTracker;
 
 pub use held_bytes::HeldBytes;
+use other_generation::RepeatableCall;
 
 use crate::generation::{CallInfo, CallResult, GenerationId, Lease, LeaseRefusal, Table};
 use crate::supervisor::{Ledger, LedgerEntry};
@@ -171,7 +173,14 @@ async fn run(
     request: Request,
     course: CallCourse,
 ) -> Result<Response, CallError> {
-    let (result, took) = lease.call(request).await;
+    let repeat = RepeatableCall::of(&info, &request);
+    let (mut result, mut took) = lease.call(request).await;
+    if let Some(repeat) = repeat {
+        (lease, (result, took)) = repeat.where_it_is_known(&executor, lease, &info, (result, took)).await;
+        if let Some(noted) = &course.noted {
+            noted.taken_by(lease.generation().id);
+        }
+    }
     lease.note(&result);
     let answered = CallResult::from(&result);
     let generation = lease.generation();
@@ -180,7 +189,8 @@ async fn run(
         .metrics
         .call_answered(function, answered, course.began.elapsed());
     if let Some(span) = course.span {
-        span.end(generation.id, lease.isolate(), answered);
+        let release = executor.table.release_of(generation.id);
+        span.end(generation.id, release.as_deref(), lease.isolate(), answered);
     }
     let mut response = match result {
         Ok(response) => response,

@@ -51,7 +51,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 20] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 21] = [
     (
         "canary.alpha",
         None,
@@ -118,6 +118,13 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 20] = [
         None,
         "none",
         "A command that prints variables for the functions; runs for each generation, and comes before `env.file`.",
+    ),
+    (
+        "fleet.linger",
+        None,
+        "10m",
+        "The time for which the code before the newest stays where `inngest.serve_origin` is set: other hosts at that \
+         address may have it still.",
     ),
     (
         "functions.default_retries",

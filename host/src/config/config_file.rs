@@ -77,6 +77,8 @@ pub struct ConfigFile {
     pub resolve: ResolveSection,
     #[serde(default)]
     pub release: ReleaseSection,
+    #[serde(default)]
+    pub fleet: FleetSection,
     /// Warnings that reject the code they are about.
     #[serde(default, deserialize_with = "codes")]
     pub deny: Vec<WarningCode>,
@@ -223,6 +225,15 @@ pub struct ReleaseSection {
     pub poll: Option<Duration>,
 }
 
+/// `[fleet]`: the settings of a host that shares its address with others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetSection {
+    /// The time for which the generation before the current one stays.
+    #[serde(default, deserialize_with = "duration")]
+    pub linger: Option<Duration>,
+}
+
 /// `[functions]`: the settings for all functions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -282,7 +293,7 @@ pub enum PinMode {
 }
 
 /// The keys on the first level.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 28] = [
     "path",
     "port",
     "state_dir",
@@ -308,6 +319,7 @@ pub const KEYS: [&str; 27] = [
     "functions",
     "resolve",
     "release",
+    "fleet",
     "deny",
     "canary",
 ];

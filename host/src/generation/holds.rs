@@ -3,7 +3,8 @@
 //!
 //! Inngest calls a planned step by the id that the plan gave it. Code that was loaded since may name the step
 //! otherwise, which would cost the run an attempt and ten seconds. So a plan holds its generation as a call does,
-//! until the step has been run, the plan's time is up, or the generation has to go.
+//! until the step has been run, the plan's time is up, or the generation has to go. Where other hosts share the address
+//! of this one, they plan steps, too: the generation before the current one lingers for these.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,8 @@ struct Inner {
     /// The planned steps, by run and hashed step id.
     plans: HashMap<(String, String), Hold>,
     runs: HashMap<String, Hold>,
+    /// The generation that was current before.
+    lingering: Option<Hold>,
 }
 
 #[derive(Debug)]
@@ -103,6 +106,21 @@ impl Holds {
         forgotten.extend(surplus(&mut inner.runs));
         drop(inner);
         drop(forgotten);
+    }
+
+    /// Keeps a generation that another one has superseded, in place of the one that was kept so before. Other hosts at
+    /// the address of this one may have the same code still, and the steps that they plan may be called for here.
+    pub(super) fn linger(&self, generation: &Arc<Generation>, time: Duration) {
+        let until = Instant::now() + time;
+        let hold = generation.hold().map(|held| Hold { held, until });
+        let before = std::mem::replace(&mut self.lock().lingering, hold);
+        drop(before);
+    }
+
+    /// Keeps no generation for calls that nobody has announced.
+    pub fn end_lingering(&self) {
+        let before = self.lock().lingering.take();
+        drop(before);
     }
 
     /// Forgets the pin of a run that has ended.
@@ -205,8 +223,9 @@ impl Holds {
         let mut inner = self.lock();
         let plans: Vec<_> = inner.plans.extract_if(|_, hold| forgotten(hold)).collect();
         let runs: Vec<_> = inner.runs.extract_if(|_, hold| forgotten(hold)).collect();
+        let lingering = inner.lingering.take_if(|hold| forgotten(hold));
         drop(inner);
-        drop((plans, runs));
+        drop((plans, runs, lingering));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -31,7 +31,14 @@ pub struct Generation {
     /// Hears when the last lease of a superseded generation is given back.
     emptied: mpsc::UnboundedSender<GenerationId>,
     timeline: Arc<Timeline>,
+    /// Tells whether other hosts may be behind the address at which Inngest calls this code.
+    pub shares_address: bool,
+    /// The planned steps, with their functions, that calls were for and that the code does not plan.
+    unknown_steps: Mutex<HashSet<(String, String)>>,
 }
+
+/// The most unknown steps that are remembered.
+const MOST_UNKNOWN: usize = 1000;
 
 #[derive(Debug, Default)]
 struct RunningCalls {
@@ -104,6 +111,10 @@ impl Generation {
         Self {
             id,
             hash: sources.hash(),
+            shares_address: ["INNGEST_SERVE_ORIGIN", "INNGEST_SERVE_HOST"]
+                .iter()
+                .any(|name| sources.variable(name).is_some_and(|value| !value.is_empty())),
+            unknown_steps: Mutex::default(),
             pool: Pool::new(queue),
             functions: manifest.functions().map(|(_, function)| function.id.clone()).collect(),
             manifest,
@@ -179,6 +190,28 @@ impl Generation {
     #[must_use]
     pub fn may_have(&self, function: &str) -> bool {
         self.manifest.apps.is_empty() || self.has(function)
+    }
+
+    /// Notes that the code did not plan the step of this call.
+    pub fn note_unknown(&self, info: &CallInfo) {
+        if let (Some(function), Some(step)) = (&info.function, &info.step) {
+            let mut unknown = self.unknown_steps.lock().unwrap_or_else(PoisonError::into_inner);
+            if unknown.len() >= MOST_UNKNOWN {
+                unknown.clear();
+            }
+            unknown.insert((function.clone(), step.clone()));
+        }
+    }
+
+    /// Tells whether the code may have the function and the planned step of this call: it has the function, and has
+    /// planned the step wherever somebody called for it.
+    #[must_use]
+    pub fn may_know(&self, info: &CallInfo) -> bool {
+        let (Some(function), Some(step)) = (&info.function, &info.step) else {
+            return true;
+        };
+        let unknown = self.unknown_steps.lock().unwrap_or_else(PoisonError::into_inner);
+        self.may_have(function) && (unknown.is_empty() || !unknown.contains(&(function.clone(), step.clone())))
     }
 
     /// The calls that run in the generation, oldest first, and the time at which each began.

@@ -85,6 +85,15 @@ pub struct GenerationEntry {
 }
 
 impl GenerationEntry {
+    /// The time of the code: that of the release's push, or else of the load.
+    #[must_use]
+    pub fn code_time(&self) -> Option<Timestamp> {
+        self.release
+            .as_ref()
+            .map(|release| release.config.created)
+            .or(self.loaded_at)
+    }
+
     pub(super) const fn loading(id: GenerationId, reason: Reason) -> Self {
         Self {
             id,
@@ -255,6 +264,11 @@ impl Table {
         if let Some(lease) = self.lease_for_lost_function(info) {
             return Some(lease);
         }
+        if let Some(current) = self.current().filter(|current| !current.may_know(info))
+            && let Some(lease) = self.lease_beside(info, &[current.id], |live| live.may_know(info))
+        {
+            return Some(lease);
+        }
         // A generation that refuses has been superseded since it was read, so the next read finds
         // its successor.
         while let Some(current) = self.current() {
@@ -360,6 +374,36 @@ impl Table {
         Some(lease)
     }
 
+    /// Takes a lease for a step that none of these generations planned: the newest of the others that has the function
+    /// serves the call.
+    #[must_use]
+    pub fn lease_for_unknown_step(&self, info: &CallInfo, asked: &[GenerationId]) -> Option<Lease> {
+        self.lease_beside(info, asked, |live| live.may_know(info))
+            .or_else(|| self.lease_beside(info, asked, |_| true))
+    }
+
+    fn lease_beside(
+        &self,
+        info: &CallInfo,
+        asked: &[GenerationId],
+        is_wanted: impl Fn(&Generation) -> bool,
+    ) -> Option<Lease> {
+        let function = info.function.as_deref()?;
+        let view = self.view();
+        let mut newest_first = view
+            .entries
+            .iter()
+            .rev()
+            .filter(|entry| matches!(entry.state, State::Current | State::Draining) && !asked.contains(&entry.id));
+        newest_first.find_map(|entry| {
+            let live = entry
+                .live
+                .as_ref()
+                .filter(|live| live.may_have(function) && is_wanted(live))?;
+            live.lease(info.clone())
+        })
+    }
+
     async fn wait_for_lease(&self, info: CallInfo) -> Result<Lease, LeaseRefusal> {
         let mut changes = self.view.subscribe();
         let mut roles = self.role.subscribe();
@@ -417,6 +461,14 @@ impl Table {
     #[must_use]
     pub fn views(&self) -> watch::Receiver<Arc<View>> {
         self.view.subscribe()
+    }
+
+    /// The release that a generation's code is of.
+    #[must_use]
+    pub fn release_of(&self, id: GenerationId) -> Option<Arc<UnpackedRelease>> {
+        let view = self.view();
+        let entry = view.entries.iter().find(|entry| entry.id == id)?;
+        entry.release.clone()
     }
 
     /// Waits until the view satisfies the condition.

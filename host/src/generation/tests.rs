@@ -24,6 +24,7 @@ use crate::release::{Digest, UnpackedRelease};
 const HOLD: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(7200);
 const HURRIED: Duration = Duration::from_secs(600);
+const LINGER: Duration = Duration::from_secs(600);
 const CPU: Duration = Duration::from_secs(90);
 const CALL: Duration = Duration::from_secs(24 * 3600);
 const RELOAD: WantedCode = WantedCode::reload(false);
@@ -52,6 +53,7 @@ fn limits() -> Limits {
     Limits {
         max_generations: 3,
         drain: DRAIN,
+        linger: LINGER,
         hurried_drain: HURRIED,
         load: Duration::from_secs(60),
         call: CALL,

@@ -38,6 +38,8 @@ pub(crate) const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_hours(2);
 const DEFAULT_STREAM_DRAIN: Duration = Duration::from_secs(10);
 /// The longest time that Inngest waits for an answer.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_hours(2);
+/// The time for which Inngest calls for a step that another host has planned.
+const DEFAULT_LINGER: Duration = Duration::from_mins(10);
 const DEFAULT_MAX_GENERATIONS: usize = 8;
 const DEFAULT_ISOLATES: usize = 4;
 /// The limit for an isolate's heap, and the same again for its array buffers.
@@ -190,6 +192,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         functions: _,
         resolve: _,
         release,
+        fleet,
         deny,
         canary,
         path: _,
@@ -280,6 +283,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
             },
             cpu: args.cpu_limit.or(cpu_limit),
             drain,
+            linger: fleet.linger.unwrap_or(DEFAULT_LINGER).min(drain),
             hurried_drain: HURRIED_DRAIN.min(drain),
             load: args.load_timeout.or(load_timeout).unwrap_or(DEFAULT_LOAD_TIMEOUT),
         },

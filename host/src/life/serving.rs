@@ -208,6 +208,7 @@ impl Host {
             metrics: metrics.clone(),
             access: Arc::new(access),
             sessions: Arc::default(),
+            bounces: Arc::default(),
             address,
             project: root.display().to_string().into(),
             streams_end: end_streams.clone(),

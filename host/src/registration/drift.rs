@@ -225,6 +225,7 @@ mod tests {
             id: "app".to_owned(),
             api: "http://localhost:8288".to_owned(),
             url: "http://127.0.0.1:3111/api/inngest".to_owned(),
+            shared: false,
             target: Target::Sync(None),
             functions: vec![function("app-a"), function("app-b")],
         }

@@ -103,7 +103,7 @@ async fn get(url: &str) -> Result<HttpAnswer, HttpError> {
 }
 
 /// Reads the answer of `GET /-/ready`. Returns `None` when the answer is not of a host of Baton's.
-fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
+pub(super) fn of_readiness(answer: &HttpAnswer) -> Option<HolderReading> {
     let readiness: Readiness = serde_json::from_slice(&answer.body).ok()?;
     Some(match readiness.reason {
         _ if readiness.ready => HolderReading::Serves,
@@ -145,7 +145,7 @@ fn of_error(url: &str, error: &HttpError) -> HolderReading {
 }
 
 /// Returns the scheme and the authority of a URL.
-fn origin(url: &str) -> &str {
+pub(super) fn origin(url: &str) -> &str {
     let authority = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
     &url[..end]

@@ -28,6 +28,20 @@
 //!      │                                  │ it drains, or two looks in a row find nobody
 //!      └─────────── registering ◀─────────┘
 //! ```
+//!
+//! Several hosts may be behind one address, which somebody chose. Before such a host registers, `peers` asks the address
+//! for hosts with newer code. Of these hosts the one with the newest code registers:
+//!
+//! ```text
+//!               due, drifted          nobody has newer code
+//! any state ──────────────────▶ asking ─────────────────────▶ registering
+//!                                │  ▲
+//!     a host with newer code     ▼  │ Inngest has other functions than this code: looked at more and more rarely
+//!                              standing by ──────▶ registered, once Inngest has the functions of this code
+//! ```
+//!
+//! A host that stands by registers when two looks in a row do not meet the newer host, or when its own code becomes
+//! the newest. Hosts that a balancer keeps apart overwrite each other's functions, with a wait that doubles each time.
 
 mod drift;
 mod exchange;
@@ -35,6 +49,7 @@ mod holder;
 mod inngest_failure;
 mod inngest_server;
 mod key;
+mod peers;
 mod state;
 mod subject;
 mod task;
@@ -71,6 +86,7 @@ pub fn preview(
 pub struct Registration {
     shown: watch::Receiver<Arc<RegistrationStatus>>,
     asks: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    host: String,
 }
 
 impl Registration {
@@ -79,9 +95,17 @@ impl Registration {
     pub fn start(table: Arc<Table>, settings: RegistrationSettings, allowed: watch::Receiver<bool>) -> Self {
         let (shown_sender, shown) = watch::channel(Arc::new(subject::status(&Err(OffReason::NoGeneration))));
         let (asks, asked) = mpsc::unbounded_channel();
+        let host = random_id();
         let tasks = table.tasks().clone();
-        tasks.keep("registration", task::run(table, settings, allowed, asked, shown_sender));
-        Self { shown, asks }
+        let task = task::run(table, settings, host.clone(), allowed, asked, shown_sender);
+        tasks.keep("registration", task);
+        Self { shown, asks, host }
+    }
+
+    /// Returns the random id of this host, by which hosts at one address tell each other apart.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// Returns the status of the registration.
@@ -104,4 +128,13 @@ impl Registration {
         let _ = tokio::time::timeout(ASKED_LIMIT, settled).await;
         self.shown()
     }
+}
+
+/// Returns an id that no other host has.
+fn random_id() -> String {
+    let mut bytes = [0_u8; 8];
+    if getrandom::fill(&mut bytes).is_err() {
+        bytes[..4].copy_from_slice(&std::process::id().to_le_bytes());
+    }
+    format!("{:016x}", u64::from_le_bytes(bytes))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::inngest_failure::InngestFailure;
+use super::peers::{AddressPeer, PeersReading};
 use crate::status::{Difference, DifferenceKind, RegistrationState};
 
 /// The pace of the acts, which depends on how far away Inngest is.
@@ -25,6 +26,8 @@ pub(super) struct Pace {
 const RECHECK: Duration = Duration::from_secs(2);
 /// The number of looks in a row that a registered host must leave unanswered: one may fall into its restart.
 const SILENCES: u32 = 2;
+/// The number of looks in a row that must not meet the newer host: a balancer chooses who answers.
+const MISSES: u32 = 2;
 /// The most doublings of [`SILENCES`]: they make 128 looks, which take minutes.
 const DOUBLINGS: u32 = 6;
 
@@ -45,13 +48,23 @@ impl Pace {
     };
 }
 
+/// The registration that a host would make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Announcement {
+    /// The digest of everything that Inngest is to be told.
+    pub(super) digest: String,
+    pub(super) pace: Pace,
+    /// Tells whether other hosts may be behind the same address.
+    pub(super) shared: bool,
+}
+
 /// An event of the registration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Event {
     /// There is nothing to tell, or this host is not to tell it.
     Off,
-    /// A generation is current; the digest is of everything that Inngest is to be told.
-    Current { digest: String, pace: Pace },
+    /// A generation is current.
+    Current(Announcement),
     /// The next act is due.
     Due,
     /// Inngest was told, or the attempt failed.
@@ -60,7 +73,9 @@ pub(super) enum Event {
     Read(AppsReading),
     /// The host that Inngest calls in place of this one was asked.
     Holder(HolderReading),
-    /// That host says by itself that it drains.
+    /// The hosts at this host's own address were asked for the age of their code.
+    Peers(PeersReading),
+    /// The host that Inngest calls in place of this one says by itself that it drains.
     HolderDrains,
     /// Somebody wants Inngest to be told now.
     Asked,
@@ -99,6 +114,8 @@ pub(super) enum NextAct {
     ReadBack,
     /// Asks the host that Inngest calls in place of this one.
     AskHolder,
+    /// Asks the hosts at this host's own address for the age of their code.
+    AskPeers,
     Wait(Duration),
 }
 
@@ -125,6 +142,11 @@ enum Phase {
     },
     /// The host that is registered in place of this one is asked whether it serves.
     Asking,
+    /// The hosts at this host's own address are asked for the age of their code.
+    AskingPeers {
+        /// Tells whether this host has waited before.
+        waited: bool,
+    },
     Waiting(ActAfterWait),
 }
 
@@ -159,12 +181,23 @@ impl Holder {
     }
 }
 
+/// A host at the same address whose code is newer. This host leaves the registration to it until two looks in a row do
+/// not meet it, this host has something new to tell, or somebody asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewerHost {
+    pub(super) peer: AddressPeer,
+    /// The number of looks that have met the host.
+    meetings: u32,
+    /// The number of looks in a row that have not met the host.
+    misses: u32,
+}
+
 /// The machine that decides.
 #[derive(Debug, Default)]
 pub(super) struct RegistrationMachine {
     phase: Phase,
     standing: RegistrationStanding,
-    subject: Option<(String, Pace)>,
+    subject: Option<Announcement>,
     /// The number of attempts in a row that failed.
     failures: u32,
     failure: Option<InngestFailure>,
@@ -179,6 +212,11 @@ pub(super) struct RegistrationMachine {
     /// the looks that the next host must leave unanswered; else two hosts that Inngest reaches and that do not reach
     /// each other would take turns for ever.
     replacements: u32,
+    /// The host at the same address that registers in place of this one.
+    newer: Option<NewerHost>,
+    /// The number of times that another host of the address wrote its functions over this one's. Each of them doubles
+    /// the wait before this host answers likewise; else two hosts that a balancer keeps apart would do so for ever.
+    overwrites: u32,
 }
 
 impl RegistrationMachine {
@@ -189,19 +227,22 @@ impl RegistrationMachine {
                 *self = Self::default();
                 NextAct::Rest
             }
-            Event::Current { digest, pace } => self.current(digest, pace),
+            Event::Current(announcement) => self.current(announcement),
             _ if self.phase == Phase::Off => NextAct::Rest,
             Event::Asked => self.register(),
             Event::Due => match self.phase {
-                Phase::Waiting(ActAfterWait::Register) => self.register(),
+                Phase::Waiting(ActAfterWait::Register) => self.claim_after(true),
                 Phase::Waiting(ActAfterWait::Look) => self.read(false),
                 // The event comes late: another act is under way by now.
-                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking => NextAct::Continue,
+                Phase::Off | Phase::Registering | Phase::Reading { .. } | Phase::Asking | Phase::AskingPeers { .. } => {
+                    NextAct::Continue
+                }
             },
             Event::Told(Ok(())) => self.read(true),
             Event::Told(Err(failure)) => self.failed(failure, random),
             Event::Read(reading) => self.read_as(reading, random),
             Event::Holder(reading) => self.asked(reading, random),
+            Event::Peers(reading) => self.met(reading, random),
             Event::HolderDrains => {
                 if let Some(holder) = &mut self.holder {
                     holder.drains = true;
@@ -211,9 +252,12 @@ impl RegistrationMachine {
         }
     }
 
-    fn current(&mut self, digest: String, pace: Pace) -> NextAct {
-        let news = self.subject.as_ref().is_none_or(|(known, _)| *known != digest);
-        self.subject = Some((digest, pace));
+    fn current(&mut self, announcement: Announcement) -> NextAct {
+        let news = self
+            .subject
+            .as_ref()
+            .is_none_or(|known| known.digest != announcement.digest);
+        self.subject = Some(announcement);
         if news {
             self.standing = RegistrationStanding::Unregistered;
             self.failures = 0;
@@ -221,19 +265,76 @@ impl RegistrationMachine {
             self.mended = 0;
             self.agreed = false;
             self.replacements = 0;
-            return self.register();
+            self.newer = None;
+            self.overwrites = 0;
+            return self.claim();
         }
         match self.phase {
             // The generation that was to tell Inngest retires.
-            Phase::Registering | Phase::Off => self.register(),
+            Phase::Registering => self.register(),
+            // The code is older or newer than before.
+            Phase::AskingPeers { .. } | Phase::Off => self.claim(),
+            Phase::Waiting(_) if self.newer.is_some() => self.claim(),
             Phase::Reading { .. } | Phase::Asking | Phase::Waiting(_) => NextAct::Continue,
         }
+    }
+
+    /// Registers, unless a host with newer code is behind the same address.
+    fn claim(&mut self) -> NextAct {
+        self.claim_after(false)
+    }
+
+    fn claim_after(&mut self, waited: bool) -> NextAct {
+        if !self.is_shared() {
+            return self.register();
+        }
+        self.phase = Phase::AskingPeers { waited };
+        NextAct::AskPeers
+    }
+
+    fn met(&mut self, reading: PeersReading, random: f64) -> NextAct {
+        let Phase::AskingPeers { waited } = self.phase else {
+            return NextAct::Continue;
+        };
+        let Pace { standby, refresh, .. } = self.pace();
+        let peer = match (reading, &mut self.newer) {
+            (PeersReading::Newer(peer), _) => peer,
+            (PeersReading::Alone | PeersReading::Newest, Some(newer)) if newer.misses + 1 < MISSES => {
+                newer.misses += 1;
+                return self.wait(jittered(RECHECK, random), ActAfterWait::Look);
+            }
+            // The hosts that overwrite this one's functions do not meet it, either.
+            (PeersReading::Alone, _) if self.overwrites > 1 && !waited => {
+                let wait = doubled(standby, self.overwrites, refresh).mul_f64(0.5 + random / 2.0);
+                return self.wait(wait, ActAfterWait::Register);
+            }
+            (PeersReading::Alone | PeersReading::Newest, _) => return self.register(),
+        };
+        let meetings = self.newer.as_ref().map_or(0, |newer| newer.meetings) + 1;
+        self.newer = Some(NewerHost {
+            peer,
+            meetings,
+            misses: 0,
+        });
+        self.holder = None;
+        self.looks = 0;
+        if self.failures > 0 {
+            return self.wait(self.back_off(self.failures, random), ActAfterWait::Look);
+        }
+        if self.standing == RegistrationStanding::Unregistered {
+            return self.read(false);
+        }
+        self.wait(
+            doubled(standby, meetings, refresh).mul_f64(0.5 + random / 2.0),
+            ActAfterWait::Look,
+        )
     }
 
     fn register(&mut self) -> NextAct {
         self.phase = Phase::Registering;
         self.looks = 0;
         self.holder = None;
+        self.newer = None;
         NextAct::Register
     }
 
@@ -266,16 +367,22 @@ impl RegistrationMachine {
                 self.mended = 0;
                 self.agreed = true;
                 self.holder = None;
+                self.newer = None;
                 self.looks += 1;
                 // The host registers right after a look, so that nobody else's URL is overwritten.
                 if pace.look * self.looks >= pace.refresh {
-                    return self.register();
+                    return self.claim();
                 }
                 self.wait(jittered(pace.look, random), ActAfterWait::Look)
             }
             (AppsReading::Differs(differences), told) => {
                 let urls = urls_in(&differences);
                 let elsewhere = !urls.is_empty();
+                let overwritten = self.is_shared()
+                    && self.agreed
+                    && !told
+                    && self.newer.is_none()
+                    && differences.iter().all(|one| one.function.is_some());
                 if elsewhere && self.agreed && !told {
                     self.held_by(urls);
                 }
@@ -301,7 +408,10 @@ impl RegistrationMachine {
                 if known && self.mended > 0 && (told || pace.look * self.looks < patience) {
                     return self.wait(jittered(pace.look, random), ActAfterWait::Look);
                 }
-                self.register()
+                if overwritten {
+                    self.overwrites = self.overwrites.saturating_add(1);
+                }
+                self.claim()
             }
             (AppsReading::NotOffered, _) => {
                 self.registered(false);
@@ -362,7 +472,7 @@ impl RegistrationMachine {
     /// Takes the place of the other host right after a look, so that nobody else's URL is overwritten.
     fn replace(&mut self) -> NextAct {
         self.standing = RegistrationStanding::Unregistered;
-        self.register()
+        self.claim()
     }
 
     fn wait(&mut self, wait: Duration, then: ActAfterWait) -> NextAct {
@@ -371,7 +481,14 @@ impl RegistrationMachine {
     }
 
     fn pace(&self) -> Pace {
-        self.subject.as_ref().map_or(Pace::FAR, |(_, pace)| *pace)
+        self.subject
+            .as_ref()
+            .map_or(Pace::FAR, |announcement| announcement.pace)
+    }
+
+    /// Tells whether other hosts may be behind the address of this one.
+    fn is_shared(&self) -> bool {
+        self.subject.as_ref().is_some_and(|announcement| announcement.shared)
     }
 
     /// Returns the next wait: twice as long each time, up to a limit, and never in step with others.
@@ -397,17 +514,21 @@ impl RegistrationMachine {
         self.holder.as_ref()
     }
 
+    /// Returns the host at the same address that registers in place of this one.
+    pub(super) fn newer(&self) -> Option<&NewerHost> {
+        self.newer.as_ref()
+    }
+
     /// Returns the state that the status tells.
     pub(super) fn state(&self) -> RegistrationState {
         match (&self.standing, self.phase) {
             (_, Phase::Off) => RegistrationState::Off,
             (RegistrationStanding::Drifted(_), _) => RegistrationState::Drifted,
             (RegistrationStanding::Registered { .. }, _) => RegistrationState::Registered,
-            (RegistrationStanding::Unregistered, Phase::Registering | Phase::Reading { .. } | Phase::Asking)
-                if self.failures == 0 =>
-            {
-                RegistrationState::Registering
-            }
+            (
+                RegistrationStanding::Unregistered,
+                Phase::Registering | Phase::Reading { .. } | Phase::Asking | Phase::AskingPeers { .. },
+            ) if self.failures == 0 => RegistrationState::Registering,
             (RegistrationStanding::Unregistered, _) => RegistrationState::Unregistered,
         }
     }
@@ -437,3 +558,7 @@ fn jittered(wait: Duration, random: f64) -> Duration {
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "address_tests.rs"]
+mod address_tests;

@@ -2,15 +2,24 @@ use proptest::prelude::*;
 
 use std::time::Duration;
 
-use super::{AppsReading, Event, HolderReading, NextAct, Pace, RECHECK, RegistrationMachine, RegistrationStanding};
+use super::{
+    Announcement, AppsReading, Event, HolderReading, NextAct, Pace, PeersReading, RECHECK, RegistrationMachine,
+    RegistrationStanding,
+};
 use crate::registration::inngest_failure::InngestFailure;
+use crate::registration::peers::AddressPeer;
 use crate::status::{Difference, DifferenceKind, FailureKind, RegistrationState};
 
 fn current(digest: &str) -> Event {
-    Event::Current {
+    at_address(digest, false)
+}
+
+pub(super) fn at_address(digest: &str, shared: bool) -> Event {
+    Event::Current(Announcement {
         digest: digest.to_owned(),
         pace: Pace::NEAR,
-    }
+        shared,
+    })
 }
 
 fn failure() -> InngestFailure {
@@ -20,7 +29,7 @@ fn failure() -> InngestFailure {
     }
 }
 
-fn difference() -> Vec<Difference> {
+pub(super) fn difference() -> Vec<Difference> {
     vec![Difference::app_missing("app")]
 }
 
@@ -56,6 +65,20 @@ fn an_inngest_that_forgot_is_told_at_once() {
     // Inngest took the call and nothing else, and is not called in a loop.
     let act = machine.apply(Event::Read(AppsReading::Differs(difference())), 0.5);
     assert!(matches!(act, NextAct::Wait(_)), "{act:?}");
+}
+
+pub(super) fn peer(host: &str, second: i64) -> AddressPeer {
+    AddressPeer {
+        code_time: jiff::Timestamp::from_second(second).unwrap(),
+        host: host.to_owned(),
+    }
+}
+
+/// Another host of the address told functions of its own.
+pub(super) fn function_missing() -> AppsReading {
+    let mut difference = Difference::app_missing("app");
+    difference.function = Some("app-a".to_owned());
+    AppsReading::Differs(vec![difference])
 }
 
 fn elsewhere(url: &str) -> AppsReading {
@@ -193,7 +216,7 @@ fn what_telling_does_not_mend_is_told_less_and_less_often_but_looked_at_all_the_
                 assert_eq!(wait, Pace::NEAR.look);
                 machine.apply(Event::Due, 0.5)
             }
-            NextAct::Continue | NextAct::Rest | NextAct::AskHolder => panic!("it stopped"),
+            NextAct::Continue | NextAct::Rest | NextAct::AskHolder | NextAct::AskPeers => panic!("it stopped"),
         };
     }
     assert!(told.is_sorted(), "{told:?}");
@@ -243,7 +266,11 @@ fn it_is_told_again_every_few_minutes_whatever_it_says() {
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Off),
-        "[ab]".prop_map(|digest| current(&digest)),
+        ("[ab]", any::<bool>()).prop_map(|(digest, shared)| at_address(&digest, shared)),
+        Just(Event::Peers(PeersReading::Alone)),
+        Just(Event::Peers(PeersReading::Newest)),
+        Just(Event::Peers(PeersReading::Newer(peer("b", 2)))),
+        Just(Event::Read(function_missing())),
         Just(Event::Due),
         Just(Event::Told(Ok(()))),
         Just(Event::Told(Err(failure()))),
@@ -371,7 +398,7 @@ impl World {
                 _ => gone(),
             }),
             NextAct::Wait(_) => Event::Due,
-            NextAct::Rest | NextAct::Continue => panic!("a host that serves rests"),
+            NextAct::Rest | NextAct::Continue | NextAct::AskPeers => panic!("a host that serves rests"),
         }
     }
 }
@@ -423,6 +450,7 @@ proptest! {
                 Event::Told(_) => doing == NextAct::Register,
                 Event::Read(_) => doing == NextAct::ReadBack,
                 Event::Holder(_) => doing == NextAct::AskHolder,
+                Event::Peers(_) => doing == NextAct::AskPeers,
                 _ => true,
             };
             if !fits {

@@ -44,6 +44,8 @@ pub(super) struct AppSubject {
     pub(super) api: String,
     /// The URL at which Inngest is to call the app.
     pub(super) url: String,
+    /// Tells whether other hosts may be behind the URL: somebody chose it, and it is not this host's own address.
+    pub(super) shared: bool,
     /// The handler that registers the app.
     pub(super) target: Target,
     pub(super) functions: Vec<Function>,
@@ -152,6 +154,7 @@ impl Subject {
                 id: app.id.clone(),
                 api,
                 url,
+                shared: app.client.url.is_some() || origin.is_some(),
                 target: Target::Sync((!manifest.fetch).then(|| app.id.clone())),
                 functions: app.functions.clone(),
             })
@@ -185,6 +188,11 @@ impl Subject {
             .collect();
         let all = json!([apps, self.dev, self.key, self.env]).to_string();
         blake3::hash(all.as_bytes()).to_hex().to_string()
+    }
+
+    /// Tells whether other hosts may be behind a URL of this one.
+    pub(super) fn is_shared(&self) -> bool {
+        self.apps.iter().any(|app| app.shared)
     }
 
     pub(super) fn pace(&self) -> Pace {

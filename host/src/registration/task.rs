@@ -11,11 +11,12 @@ use tracing::{debug, info, warn};
 
 use super::exchange::{read_back, register};
 use super::holder;
-use super::state::{Event, Holder, HolderReading, NextAct, RegistrationMachine, RegistrationStanding};
+use super::peers::{self, AddressPeer};
+use super::state::{Announcement, Event, Holder, HolderReading, NextAct, RegistrationMachine, RegistrationStanding};
 use super::subject::{self, OffReason, RegistrationSettings, Subject};
-use crate::generation::{Generation, HostEvent, Table};
+use crate::generation::{Generation, GenerationEntry, HostEvent, Table};
 use crate::net::http;
-use crate::status::{Difference, FailureKind, HolderStatus, RegistrationStatus};
+use crate::status::{Difference, FailureKind, HolderStatus, NewerHostStatus, RegistrationStatus};
 
 type RequestReceiver = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
 
@@ -23,6 +24,7 @@ type RequestReceiver = mpsc::UnboundedReceiver<oneshot::Sender<()>>;
 pub(super) async fn run(
     table: Arc<Table>,
     settings: RegistrationSettings,
+    host: String,
     mut allowed: watch::Receiver<bool>,
     mut asks: RequestReceiver,
     shown: watch::Sender<Arc<RegistrationStatus>>,
@@ -31,6 +33,7 @@ pub(super) async fn run(
     let mut task = RegistrationTask {
         table,
         settings,
+        host,
         machine: RegistrationMachine::default(),
         subject: Err(OffReason::NoGeneration),
         generation: None,
@@ -76,6 +79,8 @@ async fn next(doing: &mut Option<BoxFuture<'static, Event>>) -> Event {
 struct RegistrationTask {
     table: Arc<Table>,
     settings: RegistrationSettings,
+    /// The random id of this host.
+    host: String,
     machine: RegistrationMachine,
     subject: Result<Subject, OffReason>,
     generation: Option<Arc<Generation>>,
@@ -100,6 +105,8 @@ enum LastLogged {
     Drifted(String),
     /// Another host is registered, at these URLs.
     Elsewhere(Vec<String>),
+    /// The host of this id, at the same address, has newer code.
+    Newer(String),
 }
 
 impl RegistrationTask {
@@ -123,10 +130,11 @@ impl RegistrationTask {
             }
         };
         let event = match &self.subject {
-            Ok(subject) => Event::Current {
+            Ok(subject) => Event::Current(Announcement {
                 digest: subject.digest(),
                 pace: subject.pace(),
-            },
+                shared: subject.is_shared(),
+            }),
             Err(_) => Event::Off,
         };
         self.take(event);
@@ -169,7 +177,12 @@ impl RegistrationTask {
                 let urls = self.machine.holder().map(|holder| holder.urls.clone());
                 self.doing = Some(ask_holder(subject.clone(), urls.unwrap_or_default()).boxed());
             }
-            (NextAct::Rest | NextAct::Register | NextAct::ReadBack | NextAct::AskHolder, ..) => self.doing = None,
+            (NextAct::AskPeers, Ok(subject), Some(_)) => {
+                self.doing = Some(ask_peers(subject.clone(), self.own_peer()).boxed());
+            }
+            (NextAct::Rest | NextAct::Register | NextAct::ReadBack | NextAct::AskHolder | NextAct::AskPeers, ..) => {
+                self.doing = None
+            }
         }
         self.say();
         self.show();
@@ -206,6 +219,10 @@ impl RegistrationTask {
                 silences: holder.silences,
                 error: holder.error.clone(),
             }),
+            newer: machine.newer().map(|newer| NewerHostStatus {
+                host: newer.peer.host.clone(),
+                code_time: newer.peer.code_time,
+            }),
             ..subject::status(&self.subject)
         };
         let state = self.shown.borrow().state;
@@ -223,6 +240,18 @@ impl RegistrationTask {
         }
     }
 
+    /// Returns this host as others see it.
+    fn own_peer(&self) -> AddressPeer {
+        let view = self.table.view();
+        let id = self.generation.as_ref().map(|generation| generation.id);
+        let entry = view.entries.iter().find(|entry| Some(entry.id) == id);
+        AddressPeer {
+            // A generation that is gone has the oldest code.
+            code_time: entry.and_then(GenerationEntry::code_time).unwrap_or_default(),
+            host: self.host.clone(),
+        }
+    }
+
     /// Returns the host that Inngest calls in place of this one, while Inngest says so.
     fn holder(&self) -> Option<&Holder> {
         let is_drifted = matches!(self.machine.standing(), RegistrationStanding::Drifted(_));
@@ -233,12 +262,16 @@ impl RegistrationTask {
     fn say(&mut self) {
         let told = &self.told;
         let elsewhere = self.holder().map(|holder| holder.urls.clone());
+        let newer = self.machine.newer().map(|newer| newer.peer.host.clone());
         let news = match (&self.subject, self.machine.standing(), self.machine.failure()) {
             (Err(off), ..) => LastLogged::Off(off.clone()),
             (Ok(_), _, Some(failure)) => LastLogged::Failing(failure.kind),
             (Ok(_), RegistrationStanding::Registered { .. }, None) => LastLogged::Registered,
             (Ok(_), RegistrationStanding::Drifted(_), None) if elsewhere.is_some() => {
                 LastLogged::Elsewhere(elsewhere.unwrap_or_default())
+            }
+            (Ok(_), RegistrationStanding::Drifted(_), None) if newer.is_some() => {
+                LastLogged::Newer(newer.unwrap_or_default())
             }
             (Ok(_), RegistrationStanding::Drifted(differences), None) => LastLogged::Drifted(lines(differences)),
             (Ok(_), RegistrationStanding::Unregistered, None) => return,
@@ -271,12 +304,21 @@ impl RegistrationTask {
                 let at: Vec<_> = apps.map(|app| app.api.as_str()).collect();
                 let recovered = matches!(
                     told,
-                    LastLogged::Failing(_) | LastLogged::Drifted(_) | LastLogged::Elsewhere(_)
+                    LastLogged::Failing(_) | LastLogged::Drifted(_) | LastLogged::Elsewhere(_) | LastLogged::Newer(_)
                 );
                 info!(generation, inngest = at.first(), recovered, "registered at Inngest");
             }
             LastLogged::Drifted(differences) => {
                 warn!(generation, "Inngest has other functions than the code: {differences}");
+            }
+            LastLogged::Newer(host) => {
+                let time = self.machine.newer().map(|newer| newer.peer.code_time.to_string());
+                info!(
+                    generation,
+                    host,
+                    code_time = time,
+                    "another host at this address has newer code and registers: this host leaves it registered"
+                );
             }
             LastLogged::Elsewhere(urls) => {
                 let url = urls.first();
@@ -335,6 +377,10 @@ async fn due_after_or_at_the_end_of(url: String, wait: Duration) -> Event {
 
 async fn ask_holder(subject: Subject, urls: Vec<String>) -> Event {
     Event::Holder(holder::ask(&subject, &urls).await)
+}
+
+async fn ask_peers(subject: Subject, own: AddressPeer) -> Event {
+    Event::Peers(peers::ask(&subject, &own).await)
 }
 
 /// Returns a number from 0 to 1; a half where there is no chance.

@@ -108,6 +108,7 @@ pub(super) async fn reload(
 }
 
 async fn wait_until_drained(server: &Server, generation: GenerationId) {
+    server.table.holds.end_lingering();
     let drained = server.table.wait_until(|view| {
         let mut older = view.entries.iter().filter(|entry| entry.id < generation);
         older.all(|entry| entry.state.is_final() || entry.state == GenerationState::Loading)

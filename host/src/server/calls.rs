@@ -13,6 +13,7 @@ use futures::channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use js_runtime_api::{Body as Bytewise, CallError, CallSubject, Caller, Manifest, Target, header_text};
 
+use super::bounce::{self, Bounceable};
 use super::listen::Peer;
 use super::refusal::{self, Details};
 use super::room::{Place, Tier};
@@ -131,7 +132,24 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Ok(target) => js_runtime_api::Request { target, ..request },
         Err(response) => return response,
     };
+    // Another host may be behind the same address, with other code.
+    let shares_address = lease.generation().shares_address;
+    let bounceable = (kind == CallKind::Run && shares_address)
+        .then(|| Bounceable::of(&request))
+        .flatten();
+    if let Some(call) = &bounceable
+        && !lease.generation().may_know(&info)
+        && let Some(redirect) = server.bounces.redirect(call)
+    {
+        return redirect;
+    }
     let result = server.executor.execute(begun, lease, info.clone(), request).await;
+    if let (Some(call), Ok(response)) = (&bounceable, &result)
+        && bounce::lacks_step(response, info.step.as_deref())
+        && let Some(redirect) = server.bounces.redirect(call)
+    {
+        return redirect;
+    }
     let asker = AnswerContext {
         route,
         is_trusted,

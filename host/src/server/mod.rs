@@ -14,6 +14,7 @@
 mod accept;
 mod admin;
 mod auth;
+mod bounce;
 mod browser_sessions;
 mod calls;
 mod connection;
@@ -41,6 +42,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::Access;
+pub use bounce::Bounces;
 pub use browser_sessions::Sessions;
 pub use calls::GENERATION_HEADER;
 pub use forward::Successor;
@@ -71,6 +73,8 @@ pub struct Server {
     pub access: Arc<Access>,
     /// The sessions of browsers that were let in.
     pub sessions: Arc<Sessions>,
+    /// The calls that were sent back to the address that several hosts share.
+    pub bounces: Arc<Bounces>,
     /// The address that the host listens on.
     pub address: SocketAddr,
     /// The project's folder, for people.

@@ -16,8 +16,8 @@ use crate::generation::{
 };
 use crate::release::ReleaseName;
 use crate::status::{
-    CallStatus, FunctionStatus, GenerationStatus, HostMode, IsolateStatus, LossStatus, Readiness, RejectedStatus,
-    SourceStatus, Status,
+    CallStatus, FunctionStatus, GenerationStatus, HostMode, IsolateStatus, LossStatus, Readiness, RegistrationState,
+    RejectedStatus, SourceStatus, Status,
 };
 
 /// `GET /-/live`: any answer tells that the process lives.
@@ -50,9 +50,17 @@ pub(super) async fn ready(State(server): State<Server>, Query(query): Query<Read
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let registers = server.registration.shown().state != RegistrationState::Off;
+    let view = server.table.view();
+    let entry = view
+        .entries
+        .iter()
+        .find(|entry| Some(entry.id) == current.as_ref().map(|current| current.id));
     let readiness = Readiness {
+        host: registers.then(|| server.registration.host().to_owned()),
+        code_time: entry.and_then(GenerationEntry::code_time).filter(|_| registers),
         ready: reason.is_none(),
-        last_good: is_last_good(&server.table.view(), current.as_ref().map(|current| current.id)),
+        last_good: is_last_good(&view, current.as_ref().map(|current| current.id)),
         generation: current.map(|current| current.id),
         reason,
     };

@@ -113,6 +113,8 @@ mod tests {
             generation: generation.map(GenerationId),
             reason,
             last_good: false,
+            host: None,
+            code_time: None,
         };
         let heard = |status, body: Vec<u8>| {
             read(&HttpAnswer {

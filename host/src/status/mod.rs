@@ -28,7 +28,8 @@ pub use command_answers::{DrainStatus, RouteAnswer};
 pub use connect_status::{ConnectionCounts, ConnectionState, ConnectionStatus, PresentedApp};
 pub use readiness::{Readiness, UnreadyReason};
 pub use registration::{
-    AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, OffKind, RegistrationState, RegistrationStatus,
+    AppStatus, Difference, DifferenceKind, FailureKind, HolderStatus, NewerHostStatus, OffKind, RegistrationState,
+    RegistrationStatus,
 };
 pub use registration_words::RegistrationWords;
 

@@ -1,11 +1,12 @@
 //! The body of `GET /-/ready`.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::GenerationId;
 
 /// A host's readiness for calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
     pub ready: bool,
     pub generation: Option<GenerationId>,
@@ -13,6 +14,12 @@ pub struct Readiness {
     pub reason: Option<UnreadyReason>,
     /// Tells whether the code that served last serves, since the code on the disk cannot be served.
     pub last_good: bool,
+    /// The random id of a host that registers at Inngest. Hosts behind one address tell each other apart by it.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The time of the code of a host that registers: that of the release's push, or else of the load.
+    #[serde(default)]
+    pub code_time: Option<Timestamp>,
 }
 
 /// The reason why a call would not be answered at once.

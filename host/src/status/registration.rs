@@ -31,6 +31,8 @@ pub struct RegistrationStatus {
     pub drift: Vec<Difference>,
     /// The host that Inngest calls in place of this one, while it is left there.
     pub holder: Option<HolderStatus>,
+    /// The host at the same address that has newer code, and registers in place of this one.
+    pub newer: Option<NewerHostStatus>,
 }
 
 /// The state of the registration; `registration/mod.rs` has the diagram.
@@ -108,6 +110,15 @@ pub struct HolderStatus {
     pub silences: u32,
     /// The reason why the host did not answer.
     pub error: Option<String>,
+}
+
+/// A host at the same address that has newer code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewerHostStatus {
+    /// The random id of the host.
+    pub host: String,
+    /// The time of the push of its release, or else of the load.
+    pub code_time: Timestamp,
 }
 
 /// A difference between Inngest's copy and the code.

@@ -1,7 +1,7 @@
 //! The state of the registration in words for people.
 
 use super::registration::{
-    Difference, DifferenceKind, FailureKind, HolderStatus, RegistrationState, RegistrationStatus,
+    Difference, DifferenceKind, FailureKind, HolderStatus, NewerHostStatus, RegistrationState, RegistrationStatus,
 };
 
 /// The text that a person reads.
@@ -23,6 +23,13 @@ impl RegistrationStatus {
         let inngest = self.apps.first().map_or("Inngest", |app| &app.inngest);
         let attempts = self.failed_attempts;
         let waits = self.holder.as_ref().is_some_and(|holder| holder.error.is_none());
+        if let Some(newer) = self.newer.as_ref().filter(|_| self.failed_attempts == 0) {
+            return Some(RegistrationWords {
+                headline: left_to(inngest, newer),
+                differences: self.drift.iter().map(difference).collect(),
+                wrong: false,
+            });
+        }
         let headline = match (self.state, &self.holder) {
             (Registered, _) if self.verified => format!("registered at {inngest}, and verified there"),
             (Registered, _) => format!("registered at {inngest}, which does not show its functions"),
@@ -70,6 +77,12 @@ fn elsewhere(inngest: &str, holder: &HolderStatus) -> String {
     format!("another host is registered at {inngest}: {urls}; {condition}")
 }
 
+/// Describes the registration by a host at the same address.
+fn left_to(inngest: &str, newer: &NewerHostStatus) -> String {
+    let (host, time) = (&newer.host, newer.code_time.strftime("%Y-%m-%d %H:%M:%SZ"));
+    format!("host {host} at the same address has newer code (of {time}) and registers it at {inngest}")
+}
+
 fn difference(difference: &Difference) -> String {
     let of = difference.function.as_ref().unwrap_or(&difference.app);
     let kind = difference.kind.as_str();
@@ -114,6 +127,18 @@ mod tests {
         let headline = words(unreachable).headline;
         let text = "cannot reach it and leaves it registered: no such host";
         assert!(headline.ends_with(text), "{headline}");
+    }
+
+    #[test]
+    fn a_host_at_the_same_address_with_newer_code_is_nothing_wrong() {
+        let status = words(json!({"state": "drifted", "apps": [{"inngest": "http://inngest"}],
+                                  "drift": [{"app": "a", "function": "a-b", "kind": "missing"}],
+                                  "newer": {"host": "0f", "code_time": "2026-01-02T03:04:05Z"}}));
+        assert_eq!(
+            status.headline,
+            "host 0f at the same address has newer code (of 2026-01-02 03:04:05Z) and registers it at http://inngest"
+        );
+        assert_eq!((status.differences.len(), status.wrong), (1, false));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::generation::{CallInfo, CallResult, GenerationId, IsolateId, Outcome, Report};
 use crate::net::http;
+use crate::release::{ReleaseName, UnpackedRelease};
 use crate::tasks::OwnedTask;
 
 /// The variables, each of which turns the export on.
@@ -131,6 +132,12 @@ impl Traces {
         if let Some(id) = report.outcome.serving() {
             span.set_attribute(KeyValue::new("baton.generation", number(id.0)));
         }
+        if let Outcome::Activated {
+            release: Some(release), ..
+        } = &report.outcome
+        {
+            span.set_attributes(of_release(release));
+        }
         if let Outcome::Rejected { error, .. } = &report.outcome {
             span.set_status(Status::error(error.message.clone()));
         }
@@ -149,9 +156,18 @@ impl Traces {
 
 impl CallSpan {
     /// Ends the span of a call.
-    pub fn end(self, generation: GenerationId, isolate: Option<IsolateId>, answered: CallResult) {
+    pub fn end(
+        self,
+        generation: GenerationId,
+        release: Option<&UnpackedRelease>,
+        isolate: Option<IsolateId>,
+        answered: CallResult,
+    ) {
         let span = self.0.span();
         span.set_attribute(KeyValue::new("baton.generation", number(generation.0)));
+        if let Some(release) = release {
+            span.set_attributes(of_release(&ReleaseName::of(release)));
+        }
         if let Some(isolate) = isolate {
             span.set_attribute(KeyValue::new("baton.isolate", number(isolate.0)));
         }
@@ -166,6 +182,21 @@ impl CallSpan {
         }
         span.end();
     }
+}
+
+/// The attributes that name a release.
+fn of_release(release: &ReleaseName) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("baton.release", release.digest.to_string()),
+        KeyValue::new("baton.release.reference", release.reference.clone()),
+    ];
+    attributes.extend(
+        release
+            .git
+            .clone()
+            .map(|git| KeyValue::new("baton.release.commit", git)),
+    );
+    attributes
 }
 
 fn is_url(text: &str) -> bool {

@@ -33,6 +33,7 @@ mod dispatchers;
 mod doctor;
 mod entries;
 mod extremes;
+mod fleet;
 mod hostile_errors;
 mod init;
 mod inspect;

@@ -1,7 +1,7 @@
 //! Spans of calls and reloads, sent to a collector (README, promise 7).
 
 use harness::http::Call;
-use harness::{Baton, Collector, Project, Run};
+use harness::{Baton, Cli, Collector, Project, Registry, Run, Sdk};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
@@ -138,3 +138,42 @@ async fn without_a_collector_requests_pass_as_they_came_and_a_dead_one_costs_no_
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{wrong:?}");
 }
+
+#[tokio::test]
+async fn the_spans_of_a_host_of_releases_name_the_release() {
+    let collector = Collector::start().await;
+    let project = Project::without_functions(Sdk::V4);
+    project.write("functions/order.ts", ORDER);
+    let Some(registry) = Registry::start(project.scratch()).await else {
+        return;
+    };
+    let reference = registry.reference("acme/jobs:production");
+    let push = Cli::within(project.root())
+        .env("INNGEST_DEV", "1")
+        .env("BATON_CODE_CACHE", project.code_cache());
+    let pushed = push.baton(&["push", &reference, "--json"]).await;
+    assert_eq!(pushed.code, Some(0), "{pushed}");
+    let digest = pushed.json()["digest"].as_str().expect("a digest").to_owned();
+    let host = Project::without_packages();
+    let launch = Baton::start_release(&host, &reference).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let launch = launch.env("INNGEST_DEV", "1").env("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let baton = launch.ready().await;
+    let answer = baton.executor().discover(&Run::of("shop-order")).await;
+    assert_eq!(answer.expect("an answer").status, 206);
+    for span in [
+        collector.span("shop-order", |_| true).await,
+        collector.span("reload", |_| true).await,
+    ] {
+        let of = |name: &str| span.attributes.get(name).map(String::as_str);
+        assert_eq!(of("baton.release"), Some(digest.as_str()), "{span:#?}");
+        assert_eq!(of("baton.release.reference"), Some(reference.as_str()), "{span:#?}");
+    }
+}
+
+const ORDER: &str = r#"import { Inngest } from "inngest";
+const inngest = new Inngest({ id: "shop" });
+export const order = inngest.createFunction(
+  { id: "order", triggers: [{ event: "shop/order" }] },
+  async ({ step }) => step.run("answer", () => "order"),
+);
+"#;

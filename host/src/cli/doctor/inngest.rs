@@ -155,6 +155,13 @@ fn registered(registration: &RegistrationStatus) -> Check {
             "registration",
             "registered; this server does not show which functions it has",
         ),
+        Drifted if let Some(newer) = &registration.newer => Check::good(
+            "registration",
+            format!(
+                "host {} at the same address has newer code, and registers it",
+                newer.host
+            ),
+        ),
         Drifted if let Some(holder) = &registration.holder => elsewhere(holder),
         Drifted => {
             let of = |one: &Difference| {

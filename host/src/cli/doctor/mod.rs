@@ -136,7 +136,7 @@ async fn examine(args: &DoctorArgs, mut plan: Plan, engine: Arc<dyn Engine>) -> 
     }
     let asked = match &host {
         // A new registration would take the app from the host that has it.
-        Some(_) if registration.holder.is_some() => registration,
+        Some(_) if registration.holder.is_some() || registration.newer.is_some() => registration,
         Some(_) => ask(&plan).await.unwrap_or(registration),
         None => registration,
     };

@@ -28,7 +28,9 @@ pub struct Limits {
     pub max_generations: usize,
     /// The limit for a superseded generation to finish its calls, and the work of its code after them.
     pub drain: Duration,
-    /// The same limit for a generation that is hurried.
+    /// The time for which a superseded generation lingers where other hosts share the address of this one.
+    pub linger: Duration,
+    /// The same limit as `drain` for a generation that is hurried.
     pub hurried_drain: Duration,
     /// The limit for a load.
     pub load: Duration,

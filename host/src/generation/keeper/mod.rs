@@ -202,6 +202,9 @@ impl KeeperTask {
                 self.show(id);
                 if let Some(generation) = self.live(id) {
                     self.isolates.drain(&generation);
+                    if generation.shares_address && self.limits.linger > Duration::ZERO {
+                        self.table.holds.linger(&generation, self.limits.linger);
+                    }
                 }
                 if self.live(id).is_some_and(|generation| generation.leases.supersede()) {
                     self.close_if_idle(id);

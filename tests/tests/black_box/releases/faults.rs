@@ -369,3 +369,34 @@ async fn slow_twenty_callers_of_three_hosts_lose_no_call_while_another_release_i
         assert!(calls > 0);
     }
 }
+
+#[tokio::test]
+async fn slow_a_host_starts_beside_a_registry_that_never_answers_and_tells_the_reason() {
+    let Some(behind) = Behind::a_relay().await else {
+        return;
+    };
+    let mut baton = behind.serving("1h").await;
+    baton.signal("TERM").await;
+    baton.ended().await;
+    behind.push("two").await;
+    behind.relay.set(RelayMood::Silent);
+
+    let baton = behind.serving("1h").await;
+    assert_eq!(told(&baton).await, "one");
+    // The registry has 30 s, which is as long as these tests wait for anything else.
+    let door = baton.door();
+    let asked = baton.admin("PUT", "/api/reload").send(&door);
+    let refused = asked.await.expect("an answer").json();
+    assert_eq!(refused["error"]["kind"], "release", "{refused}");
+    assert!(error_of(&refused).contains("no answer within 30 seconds"), "{refused}");
+    let shown = baton.status().await.0["release"]["error"].clone();
+    assert!(
+        shown.as_str().is_some_and(|error| error.contains("no answer")),
+        "{shown}"
+    );
+    assert_eq!(told(&baton).await, "one");
+
+    behind.relay.set(RelayMood::Passing);
+    assert_eq!(baton.reload().await.body["status"], "activated");
+    assert_eq!(told(&baton).await, "two");
+}
