@@ -72,7 +72,7 @@ struct RequestLease {
 enum RequestPhase {
     Running,
     Lost,
-    Answered(PendingReply),
+    Answered(Box<PendingReply>),
 }
 
 #[derive(Debug)]
@@ -269,13 +269,13 @@ impl Requests {
             true => too_large(&entry.request, &response),
             false => response,
         };
-        entry.phase = RequestPhase::Answered(PendingReply {
+        entry.phase = RequestPhase::Answered(Box::new(PendingReply {
             response,
             sent_on: None,
             flush_at: now + ACKNOWLEDGED_WITHIN,
             flushes: 0,
             is_flushing: false,
-        });
+        }));
     }
 
     /// Returns the deliveries that are due. `session` is the one that carries replies.
