@@ -140,7 +140,9 @@ fn doubt(counts: &RunCounts, terms: &Terms) -> Option<Doubt> {
             return Some(Doubt::BothFail { function });
         }
         let is_broken = signal == CanarySignal::RunFailed && canary.bad > 0 && canary.is_mostly_bad();
-        if is_broken || evidence.e_value() >= SUSPICIOUS {
+        // The first steps of the current generation say what is slow, and are not compared: evidence is late.
+        let is_slow = signal == CanarySignal::Slow && mostly(canary) && !mostly(current);
+        if is_broken || is_slow || evidence.e_value() >= SUSPICIOUS {
             let function = function.to_owned();
             return Some(Doubt::Suspicious { function });
         }
@@ -159,7 +161,8 @@ mod tests {
     use std::time::Duration;
 
     use super::{CanaryVerdict, Doubt, Terms, decide};
-    use crate::canary::{CallEffect, CanaryOptions, CanarySignal, Lane, RunCounts};
+    use crate::canary::{CallEffect, CallReport, CanaryOptions, CanarySignal, Lane, RunCounts};
+    use crate::wire::StepTime;
 
     const GOOD: CallEffect = CallEffect::Done { ends_run: true };
     const BAD: CallEffect = CallEffect::Failed { ends_run: true };
@@ -219,6 +222,37 @@ mod tests {
             decide(&counts("f", &[DEATH, DEATH], DEATH), &terms(), SOON),
             CanaryVerdict::Open(_)
         ));
+    }
+
+    #[test]
+    fn a_canary_whose_steps_are_slow_does_not_pass_before_there_is_evidence() {
+        let mut counts = RunCounts::default();
+        let mut end = |run: String, lane, ms| {
+            assert!(counts.begin(&run, "f", lane));
+            let took = StepTime {
+                step: "s".to_owned(),
+                name: "charge".to_owned(),
+                took: Duration::from_millis(ms),
+            };
+            let report = CallReport {
+                effect: GOOD,
+                times: vec![took],
+                error: None,
+            };
+            counts.note(&run, report);
+        };
+        // The current generation's runs say how long the step takes, and there are no more of them.
+        for run in 0..20 {
+            end(format!("old {run}"), Lane::Current, 250);
+        }
+        for run in 0..20 {
+            end(format!("new {run}"), Lane::Canary, 500);
+        }
+        let function = "f".to_owned();
+        assert_eq!(
+            decide(&counts, &terms(), SOON),
+            CanaryVerdict::Open(Doubt::Suspicious { function })
+        );
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::{begin, canary, counted, end_run, new_run, project, write};
 
+/// More runs than a canary needs while the current generation's first 20 say how long steps take.
+const SETTINGS: &str = "[canary]\nleast = 60\n";
+
 /// A function whose step waits for so many milliseconds.
 fn waits(ms: u32) -> String {
     format!("return await step.run(\"charge\", () => new Promise((done) => setTimeout(() => done(VERSION), {ms})));")
@@ -27,6 +30,7 @@ async fn end_many(baton: &Baton, attempts: u32, most: usize) -> Value {
 async fn code_whose_step_is_twice_as_slow_is_taken_back() {
     for attempts in [1, 3] {
         let project = project(&waits(250));
+        project.write("baton.toml", SETTINGS);
         let baton = Baton::start(&project).ready().await;
         write(&project, &waits(500), "2");
         let generation = begin(&baton, 40).await;
@@ -58,6 +62,7 @@ async fn code_whose_step_is_twice_as_slow_is_taken_back() {
 async fn a_function_without_steps_is_compared_by_its_call() {
     let body = |ms| format!("await new Promise((done) => setTimeout(done, {ms})); return VERSION;");
     let project = project(&body(250));
+    project.write("baton.toml", SETTINGS);
     let baton = Baton::start(&project).ready().await;
     write(&project, &body(500), "2");
     begin(&baton, 40).await;
@@ -69,7 +74,7 @@ async fn a_function_without_steps_is_compared_by_its_call() {
 #[tokio::test]
 async fn steps_that_take_as_long_are_no_evidence() {
     let project = project(&waits(100));
-    project.write("baton.toml", "[canary]\nleast = 20\n");
+    project.write("baton.toml", SETTINGS);
     let baton = Baton::start(&project).ready().await;
     write(&project, &waits(100), "2");
     begin(&baton, 40).await;
