@@ -184,6 +184,13 @@ impl Table {
         self.current.load_full()
     }
 
+    /// The generation with the newest code that gets runs: the canary, or else the current one.
+    #[must_use]
+    pub fn newest(&self) -> Option<Arc<Generation>> {
+        let canary = self.trial().map(|trial| trial.canary.clone());
+        canary.or_else(|| self.current())
+    }
+
     /// Takes a lease on the generation that the call belongs to: the current one, unless an older one planned its
     /// step, or its run is pinned. Waits while there is no generation yet.
     ///

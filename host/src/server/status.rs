@@ -136,10 +136,10 @@ pub(super) enum StatusScope {
 pub(super) async fn of(server: &Server, whose: StatusScope) -> Status {
     let view = server.table.view();
     let current = server.table.current();
-    let changed = match &current {
+    let changed = match server.table.newest() {
         // This asks for every file, on this thread: while user code keeps every core busy, another thread is waited
         // for.
-        Some(current) => tokio::task::block_in_place(|| current.sources.changed_on_disk()),
+        Some(newest) => tokio::task::block_in_place(|| newest.sources.changed_on_disk()),
         None => Vec::new(),
     };
     let (supervisor, hosts) = match whose {

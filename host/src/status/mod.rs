@@ -186,7 +186,7 @@ pub struct CallStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceStatus {
-    /// Tells whether files on the disk differ from those that the current generation read.
+    /// Tells whether files on the disk differ from those that the newest generation read that gets runs.
     pub newer_than_loaded: bool,
     pub changed: Vec<String>,
     pub last_rejected: Option<RejectedStatus>,

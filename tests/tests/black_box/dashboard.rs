@@ -341,7 +341,7 @@ const CANARY: &str = "await page.locator('#canary h2', { hasText: /^Canary runni
     const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     await page.setViewportSize({ width: 1360, height: 900 });
     await page.emulateMedia({ colorScheme: 'light' });
-    return { text: await page.locator('#canary').textContent(), focused: await page.evaluate(() => document.activeElement.id),
+    return { text: await page.locator('#canary').textContent(), attention: await page.locator('#attention').textContent(), focused: await page.evaluate(() => document.activeElement.id),
              axe_light, axe_dark, axe_narrow, sideways };";
 
 #[tokio::test]
@@ -378,6 +378,11 @@ async fn a_canary_has_two_lanes_and_the_evidence_until_it_is_taken_back() {
     ] {
         assert!(text.contains(part), "{part}: {seen:#}");
     }
+    let attention = seen["attention"].as_str().unwrap_or_default();
+    assert!(
+        !attention.contains("newer than the code that serves"),
+        "the code on the disk is the canary's: {attention}"
+    );
     assert_eq!(
         seen["focused"], "canary-evidence",
         "the evidence is reached and scrolled by keyboard"
