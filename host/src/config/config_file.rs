@@ -1,18 +1,21 @@
 //! `baton.toml` in the project's root. Every key is optional; an unknown one is an error.
 
 use std::io;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use js_runtime_api::{Manifest, regular_file};
+use js_runtime_api::regular_file;
 use miette::Diagnostic;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Deserialize;
 
+use super::sections::{
+    CanarySection, ConnectSection, EnvironmentFile, FleetSection, FunctionsSection, InngestSection, PinMode,
+    ReleaseSection,
+};
+use super::values::{buffer_limit, codes, duration, heap_limit, isolates};
 use super::{ResolveSection, WatchSection};
-use crate::canary::{Alpha, CanaryOptions, OnFail, OnTime, Share};
-use crate::duration::parse_duration;
-use crate::lint::{WarningCode, parse_code};
+use crate::lint::WarningCode;
 
 /// The content of the file. Durations are written `"90s"`, `"10m"`, `"2h"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -84,212 +87,6 @@ pub struct ConfigFile {
     pub deny: Vec<WarningCode>,
     /// The terms on which new code is tried; without them reloads are canaries only where somebody asks.
     pub canary: Option<CanarySection>,
-}
-
-/// `[canary]`: each reload of `baton start` gives the new code a part of the new runs first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CanarySection {
-    /// The part of the new runs, in percent.
-    pub share: Option<Share>,
-    /// The number of runs of the new code that must have ended before it can pass.
-    pub least: Option<u32>,
-    /// The time after which there is a verdict in any case.
-    #[serde(default, deserialize_with = "duration")]
-    pub within: Option<Duration>,
-    /// The end of a canary of which nothing bad was seen, and not enough good.
-    pub on_time: Option<OnTime>,
-    /// The end of the runs of a canary that is taken back.
-    pub on_fail: Option<OnFail>,
-    /// The probability of a wrong "fail".
-    pub alpha: Option<Alpha>,
-}
-
-impl CanarySection {
-    /// The terms, with the defaults for what is not said.
-    #[must_use]
-    pub fn options(self) -> CanaryOptions {
-        let usual = CanaryOptions::default();
-        CanaryOptions {
-            share: self.share.unwrap_or(usual.share),
-            least: self.least.unwrap_or(usual.least),
-            within: self.within.unwrap_or(usual.within),
-            on_time: self.on_time.unwrap_or(usual.on_time),
-            on_fail: self.on_fail.unwrap_or(usual.on_fail),
-            alpha: self.alpha.unwrap_or(usual.alpha),
-        }
-    }
-}
-
-/// `[inngest]`: the Inngest of the project, and its way to the project. Variables of the environment come first.
-/// `baton dev` uses the path alone: an Inngest in production must not hear of a development host, nor a dev server
-/// call functions in production.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InngestSection {
-    /// The URL of Inngest: `http://127.0.0.1:8288` (`INNGEST_BASE_URL`).
-    pub base_url: Option<String>,
-    /// The origin at which Inngest reaches the host: `https://app.example` (`INNGEST_SERVE_ORIGIN`).
-    pub serve_origin: Option<String>,
-    /// The path at which Inngest reaches the host, also that of the project's own app (`INNGEST_SERVE_PATH`).
-    #[serde(default, deserialize_with = "url_path")]
-    pub serve_path: Option<String>,
-    /// The branch environment (`INNGEST_ENV`).
-    pub env: Option<String>,
-    pub register: Option<RegisterMode>,
-}
-
-impl InngestSection {
-    /// The variables with the same values as these keys.
-    pub fn variables(&self, production: bool) -> impl Iterator<Item = (String, String)> {
-        let said = [
-            ("INNGEST_BASE_URL", &self.base_url),
-            ("INNGEST_SERVE_ORIGIN", &self.serve_origin),
-            // Version 3 of the SDK calls the variable so.
-            ("INNGEST_SERVE_HOST", &self.serve_origin),
-            ("INNGEST_SERVE_PATH", &self.serve_path),
-            ("INNGEST_ENV", &self.env),
-        ];
-        said.into_iter()
-            .filter(move |(name, _)| production || *name == "INNGEST_SERVE_PATH")
-            .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-    }
-}
-
-/// `[connect]`: the connection to Inngest, over which calls come instead of HTTP.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectSection {
-    /// Tells whether the host connects.
-    pub enabled: Option<bool>,
-    /// The name of this machine at Inngest.
-    pub instance_id: Option<String>,
-    /// The number of calls that this machine takes at once (`INNGEST_CONNECT_MAX_WORKER_CONCURRENCY`).
-    pub max_worker_concurrency: Option<NonZeroU32>,
-    /// The address of the gateway, in place of the one that Inngest names (`INNGEST_CONNECT_GATEWAY_URL`).
-    pub gateway_url: Option<String>,
-    /// The end of the connection when the host is told to end.
-    pub on_stop: Option<OnStop>,
-}
-
-/// The end of the connection when the host is told to end and no other host of this machine takes over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnStop {
-    /// The connection closes at once: new work waits in Inngest's queue, and calls in flight have the time of their
-    /// leases.
-    #[default]
-    Close,
-    /// The connection stays for the calls in flight, and takes no new ones: other hosts have to be connected.
-    Pause,
-}
-
-/// The rule by which a host connects to Inngest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ConnectRule {
-    /// The project's code decides: it calls `connect()`, or does not.
-    #[default]
-    AsTheCodeSays,
-    Always,
-    Never,
-}
-
-impl ConnectRule {
-    /// Tells whether a generation is connected.
-    #[must_use]
-    pub const fn connects(self, manifest: &Manifest) -> bool {
-        match self {
-            Self::AsTheCodeSays => manifest.connect.is_some(),
-            Self::Always => true,
-            Self::Never => false,
-        }
-    }
-}
-
-/// The times at which functions are registered at Inngest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RegisterMode {
-    /// Whenever there is something new, and an Inngest to tell it to.
-    Auto,
-    /// Never by the host: whoever else does it.
-    Off,
-}
-
-/// `[release]`: the settings of a host that was started from a release.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReleaseSection {
-    /// The time between two looks at the tag.
-    #[serde(default, deserialize_with = "duration")]
-    pub poll: Option<Duration>,
-}
-
-/// `[fleet]`: the settings of a host that shares its address with others.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FleetSection {
-    /// The time for which the generation before the current one stays.
-    #[serde(default, deserialize_with = "duration")]
-    pub linger: Option<Duration>,
-}
-
-/// `[functions]`: the settings for all functions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FunctionsSection {
-    /// The retries of functions that say nothing about retries.
-    pub default_retries: Option<Retries>,
-}
-
-/// The number of times that Inngest may try again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Retries(pub u32);
-
-impl TryFrom<u32> for Retries {
-    type Error = String;
-
-    fn try_from(count: u32) -> Result<Self, Self::Error> {
-        if count > 20 {
-            return Err(format!("{count} is too many: Inngest tries again 20 times at most"));
-        }
-        Ok(Self(count))
-    }
-}
-
-/// `[env]`: the variables that the functions' code sees in `process.env`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnvironmentFile {
-    /// The file of `NAME=value` lines, relative to the project's root; it is read for each generation anew.
-    pub file: Option<PathBuf>,
-    /// The command that prints such lines or a JSON object: a program with its arguments, or one line for the shell.
-    /// It runs in the project's root for each generation anew, and its variables come before those of the file.
-    #[serde(default, deserialize_with = "command")]
-    pub secret_command: Option<Vec<String>>,
-}
-
-/// The changes on the disk that lead to a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum WatchMode {
-    /// Every change of a file that was read.
-    Files,
-    /// Another commit that is checked out.
-    GitRef,
-    /// None: only who asks for a reload gets one.
-    Off,
-}
-
-/// The things that stay on the generation on which they began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum PinMode {
-    /// Nothing: the current generation serves.
-    None,
-    /// A run, to its end.
-    Run,
 }
 
 /// The keys on the first level.
@@ -378,156 +175,17 @@ fn nearest(key: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
-/// The bounds of a number in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    least: usize,
-    most: usize,
-    unit: &'static str,
-}
-
-impl Bounds {
-    /// The bounds for the JavaScript heap. V8 ends the process where an isolate cannot boot.
-    pub const HEAP: Self = Self {
-        least: 32,
-        most: 1 << 20,
-        unit: " MiB",
-    };
-    /// The bounds for array buffers.
-    pub const BUFFERS: Self = Self {
-        least: 1,
-        most: 1 << 20,
-        unit: " MiB",
-    };
-    /// The bounds for the number of isolates of a generation.
-    pub const ISOLATES: Self = Self {
-        least: 1,
-        most: 1024,
-        unit: "",
-    };
-
-    /// Parses a number within the bounds.
-    ///
-    /// # Errors
-    /// With a text for the person who wrote it.
-    pub fn parse(self, text: &str) -> Result<usize, String> {
-        let number = text.trim().parse::<usize>();
-        let number = number.map_err(|_| format!("expected a number from {self}, got {text:?}"))?;
-        self.check(number)
-    }
-
-    fn check(self, number: usize) -> Result<usize, String> {
-        let is_within = (self.least..=self.most).contains(&number);
-        is_within
-            .then_some(number)
-            .ok_or_else(|| format!("expected a number from {self}, got {number}"))
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(
-        self,
-        key: &str,
-        deserializer: D,
-    ) -> Result<Option<NonZeroUsize>, D::Error> {
-        let number = Option::<usize>::deserialize(deserializer)?;
-        let number = number.map(|number| self.check(number)).transpose();
-        let number = number.map_err(|error| serde::de::Error::custom(format!("{key}: {error}")))?;
-        Ok(number.and_then(NonZeroUsize::new))
-    }
-}
-
-impl std::fmt::Display for Bounds {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} to {}{}", self.least, self.most, self.unit)
-    }
-}
-
-fn heap_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
-    Bounds::HEAP.deserialize("heap_limit", deserializer)
-}
-
-fn buffer_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
-    Bounds::BUFFERS.deserialize("buffer_limit", deserializer)
-}
-
-fn isolates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
-    Bounds::ISOLATES.deserialize("isolates", deserializer)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| parse_duration(&text).map_err(serde::de::Error::custom))
-        .transpose()
-}
-
-fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "expected a list of a program and its arguments, or one line for the shell"
-    )]
-    enum SecretCommandValue {
-        Line(String),
-        Program(Vec<String>),
-    }
-    let written = Option::<SecretCommandValue>::deserialize(deserializer)?;
-    Ok(written.map(|written| match written {
-        SecretCommandValue::Line(line) => vec!["sh".to_owned(), "-c".to_owned(), line],
-        SecretCommandValue::Program(program) => program,
-    }))
-}
-
-fn url_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Option::<String>::deserialize(deserializer)? {
-        Some(path) if !path.starts_with('/') => Err(serde::de::Error::custom(format!(
-            "expected a path that begins with a slash, as \"/api/inngest\", got {path:?}"
-        ))),
-        path => Ok(path),
-    }
-}
-
-fn codes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WarningCode>, D::Error> {
-    let codes = Vec::<String>::deserialize(deserializer)?;
-    let known = codes
-        .iter()
-        .map(|code| parse_code(code).map_err(serde::de::Error::custom));
-    known.collect()
-}
-
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn numbers_beyond_their_bounds_are_errors_that_name_the_key() {
-        for (text, said) in [
-            (
-                "heap_limit = 8",
-                "heap_limit: expected a number from 32 to 1048576 MiB, got 8",
-            ),
-            ("heap_limit = 17592186044416", "heap_limit: expected a number from 32"),
-            (
-                "buffer_limit = 17592186044416",
-                "buffer_limit: expected a number from 1 to",
-            ),
-            ("buffer_limit = 0", "buffer_limit: expected a number from 1 to"),
-            (
-                "isolates = 9223372036854775807",
-                "isolates: expected a number from 1 to 1024, got",
-            ),
-        ] {
-            let error = toml::from_str::<super::ConfigFile>(text).unwrap_err().to_string();
-            assert!(error.contains(said), "{text}: {error}");
-        }
-        let accepted: super::ConfigFile = toml::from_str("heap_limit = 32\nisolates = 1024").unwrap();
-        assert_eq!(accepted.isolates, std::num::NonZeroUsize::new(1024));
-        assert!(super::Bounds::HEAP.parse("x").unwrap_err().contains("from 32"));
-    }
-
     use std::num::NonZeroUsize;
     use std::path::Path;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
-    use super::{CanarySection, ConfigFile, OnFail, OnTime, PinMode, RegisterMode, Retries, WatchMode};
+    use super::{CanarySection, ConfigFile, PinMode};
+    use crate::canary::{OnFail, OnTime};
+    use crate::config::{RegisterMode, Retries, WatchMode};
 
     #[test]
     fn watching_is_a_mode_or_a_table_with_globs_and_what_is_wrong_in_it_is_named() {
