@@ -13,7 +13,7 @@ use super::sections::{
     CanarySection, ConnectSection, EnvironmentFile, FleetSection, FunctionsSection, InngestSection, PinMode,
     ReleaseSection,
 };
-use super::values::{buffer_limit, codes, duration, heap_limit, isolates};
+use super::setting_values::{buffer_limit, codes, duration, heap_limit, isolates};
 use super::{ResolveSection, WatchSection};
 use crate::lint::WarningCode;
 

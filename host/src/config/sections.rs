@@ -7,7 +7,7 @@ use std::time::Duration;
 use js_runtime_api::Manifest;
 use serde::{Deserialize, Serialize};
 
-use super::values::{command, duration, url_path};
+use super::setting_values::{command, duration, url_path};
 use crate::canary::{Alpha, CanaryOptions, OnFail, OnTime, Share};
 
 /// `[canary]`: each reload of `baton start` gives the new code a part of the new runs first.
