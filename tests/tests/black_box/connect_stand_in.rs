@@ -379,6 +379,9 @@ async fn a_loop_costs_the_sdk_its_heartbeats_and_its_lease() {
         RunEnd::Failed("connect_worker_stopped_responding".to_owned())
     );
     assert!(server.extensions().is_empty());
+    server
+        .wait_until("the end of the connection", |server| !server.connections()[0].is_open())
+        .await;
     let first = &server.connections()[0];
     assert!(first.longest_silence() > server.timing().heartbeat * 5);
     assert_eq!(
