@@ -355,16 +355,24 @@ async fn frames_of_unknown_kinds_are_ignored(sdk: Sdk) {
     assert_eq!(server.connections().len(), 1);
 }
 
-/// The comparison: a loop of user code, for longer than a lease lasts, and than the gateway waits for heartbeats.
+/// The comparison: a loop of user code, for longer than a lease lasts.
 async fn spin(options: Value) -> (FakeConnect, harness::gateway::RunReport) {
-    let server = FakeConnect::start().await;
+    let heartbeat = Timing::REAL.heartbeat / 20;
+    let timing = Timing {
+        heartbeat,
+        ..Timing::default()
+    };
+    let server = FakeConnect::with(Options {
+        timing,
+        ..Options::default()
+    })
+    .await;
     let worker = Worker::with(Sdk::V4, &server, &options, &[]);
     worker.connected(&server).await;
     server
         .wait_until("a heartbeat", |server| !server.connections()[0].heartbeats.is_empty())
         .await;
     let spin = server.timing().lease + server.timing().look * 2 + server.timing().grace;
-    let spin = spin.max(server.timing().heartbeat * 7);
     let milliseconds = u64::try_from(spin.as_millis()).expect("a time");
     let run = Run::of("stand-spin").with_data(json!({ "milliseconds": milliseconds }));
     let report = server.begin(run, 0).report().await;
