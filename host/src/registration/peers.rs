@@ -41,6 +41,7 @@ pub(super) enum PeersReading {
     Alone,
     /// No host that was met has newer code than this one.
     Newest,
+    /// The host that was met with the newest code of all.
     Newer(AddressPeer),
 }
 
@@ -49,6 +50,8 @@ pub(super) enum PeersReading {
 struct Meetings<'a> {
     own: &'a AddressPeer,
     met: BTreeSet<String>,
+    /// The host with the newest code, where that is newer than this one's.
+    newer: Option<AddressPeer>,
     questions: u32,
     /// The number of answers in a row that brought nobody new.
     familiar: u32,
@@ -59,6 +62,7 @@ impl<'a> Meetings<'a> {
         Self {
             own,
             met: BTreeSet::new(),
+            newer: None,
             questions: 0,
             familiar: 0,
         }
@@ -66,25 +70,23 @@ impl<'a> Meetings<'a> {
 
     /// Returns the result if nobody else is met.
     fn so_far(&self) -> PeersReading {
-        match self.met.iter().any(|host| *host != self.own.host) {
-            true => PeersReading::Newest,
-            false => PeersReading::Alone,
+        match &self.newer {
+            Some(newer) => PeersReading::Newer(newer.clone()),
+            None if self.met.iter().any(|host| *host != self.own.host) => PeersReading::Newest,
+            None => PeersReading::Alone,
         }
     }
 
     /// Takes an answer; `None` is one that names no host that registers. Returns the result once there is one.
     fn take(&mut self, peer: Option<AddressPeer>) -> Option<PeersReading> {
         self.questions += 1;
-        if let Some(newer) = peer
-            .as_ref()
-            .filter(|peer| peer.host != self.own.host && *peer > self.own)
-        {
-            return Some(PeersReading::Newer(newer.clone()));
-        }
-        match peer.is_some_and(|peer| self.met.insert(peer.host)) {
+        match peer.as_ref().is_some_and(|peer| self.met.insert(peer.host.clone())) {
             true => self.familiar = 0,
             false => self.familiar += 1,
         }
+        self.newer = peer
+            .filter(|peer| peer.host != self.own.host && peer > self.own)
+            .max(self.newer.take());
         let hosts = u32::try_from(self.met.len()).unwrap_or(MOST_QUESTIONS).max(2);
         let is_enough = self.familiar >= ANSWERS_FOR_EACH * hosts || self.questions >= MOST_QUESTIONS;
         is_enough.then(|| self.so_far())
@@ -168,7 +170,7 @@ mod tests {
     fn the_host_with_the_newest_code_is_the_newest_and_equals_are_told_apart_by_their_ids() {
         let (a, b, c) = (host("a", 1), host("b", 2), host("c", 2));
         let all = [Some(a.clone()), Some(b.clone()), Some(c.clone())];
-        assert_eq!(check(&a, &all).0, PeersReading::Newer(b.clone()));
+        assert_eq!(check(&a, &all).0, PeersReading::Newer(c.clone()));
         assert_eq!(check(&b, &all).0, PeersReading::Newer(c.clone()));
         assert_eq!(check(&c, &all).0, PeersReading::Newest);
         // The same host, after a reload.
