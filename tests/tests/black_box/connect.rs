@@ -282,6 +282,39 @@ async fn functions_that_inngest_refuses_at_the_start_are_shown_until_they_are_me
 }
 
 #[tokio::test]
+async fn functions_that_cannot_be_presented_keep_the_host_from_being_ready_until_they_are_mended() {
+    let (project, server) = (Project::without_functions(Sdk::V4), FakeConnect::start().await);
+    let app = |id: &str, environment: &str| {
+        format!(
+            r#"import {{ Inngest }} from "inngest";
+const inngest = new Inngest({{ id: "{id}", env: "{environment}" }});
+export const {id} = inngest.createFunction(
+  {{ id: "{id}", triggers: [{{ event: "{id}/asked" }}] }},
+  async () => "{id}",
+);
+"#
+        )
+    };
+    project.write("functions/shop.ts", app("shop", "one"));
+    project.write("functions/bank.ts", app("bank", "two"));
+    let baton = connecting(Baton::dev(&project), &server).listening().await;
+    let stays_off = |status: &Status| connection(status)["error"].is_string();
+    let status = baton.status_when("the connection to stay off", stays_off).await;
+    assert_eq!(connection(&status)["state"], "off");
+    let error = connection(&status)["error"].as_str().unwrap_or_default();
+    assert!(error.contains("give their clients the same `env`"), "{error}");
+    let ready = baton.get("/-/ready").await;
+    assert_eq!(
+        (ready.status, ready.json()["reason"].clone()),
+        (503, json!("connecting"))
+    );
+    project.write("functions/bank.ts", app("bank", "one"));
+    assert_eq!(baton.reload().await.status(), "activated");
+    server.ready_connections(1).await;
+    baton.wait_until_ready().await;
+}
+
+#[tokio::test]
 async fn a_request_that_comes_twice_runs_once() {
     let (project, server) = (project(Sdk::V4), FakeConnect::start().await);
     let baton = connected(&project, &server).await;
