@@ -310,13 +310,13 @@ async fn warn_of_unsigned_calls(table: Arc<Table>) {
     }
 }
 
-/// Traces each reload. Ends with the table.
+/// Traces each reload and each canary. Ends with the table.
 async fn trace_reloads(traces: Arc<Traces>, mut events: broadcast::Receiver<HostEvent>) {
     loop {
         match events.recv().await {
             Ok(HostEvent::Reload(report)) => traces.reload(&report),
-            Ok(HostEvent::Generation { .. } | HostEvent::Canary(_) | HostEvent::Registration { .. })
-            | Err(RecvError::Lagged(_)) => {}
+            Ok(HostEvent::Canary(summary)) => traces.canary(&summary),
+            Ok(HostEvent::Generation { .. } | HostEvent::Registration { .. }) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

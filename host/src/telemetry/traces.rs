@@ -1,4 +1,4 @@
-//! Spans for calls and reloads, to the collector that the environment names (`OTEL_EXPORTER_OTLP_ENDPOINT` and its
+//! Spans for calls, reloads and canaries, to the collector that the environment names (`OTEL_EXPORTER_OTLP_ENDPOINT` and its
 //! siblings, as OpenTelemetry specifies them). Without a collector there is no span, and requests pass as they came.
 //!
 //! A call's span is a child of the span that its `traceparent` names. The same header tells user code of the call's
@@ -18,7 +18,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 
-use crate::generation::{CallInfo, CallResult, GenerationId, IsolateId, Outcome, Report};
+use crate::generation::{CallInfo, CallResult, CanaryEnd, CanarySummary, GenerationId, IsolateId, Outcome, Report};
 use crate::net::http;
 use crate::release::{ReleaseName, UnpackedRelease};
 use crate::tasks::OwnedTask;
@@ -142,6 +142,35 @@ impl Traces {
             span.set_status(Status::error(error.message.clone()));
         }
         span.end_with_timestamp(end);
+    }
+
+    /// Notes a canary that ended just now: its span lasts as long as it was on. A failed canary is an error.
+    pub fn canary(&self, summary: &CanarySummary) {
+        let (Some(end), Some(began)) = (&summary.end, summary.began) else {
+            return;
+        };
+        let builder = self.tracer.span_builder("canary").with_kind(SpanKind::Internal);
+        let mut span = builder
+            .with_start_time(SystemTime::from(began))
+            .start_with_context(&self.tracer, &Context::new());
+        let runs = summary.ended_runs;
+        span.set_attributes([
+            KeyValue::new("baton.outcome", summary.state.as_str()),
+            KeyValue::new("baton.generation", number(summary.generation.0)),
+            KeyValue::new("baton.canary.current", number(summary.current.0)),
+            KeyValue::new("baton.canary.because", end.words()),
+            KeyValue::new("baton.canary.runs", i64::from(runs.canary.total)),
+            KeyValue::new("baton.canary.current_runs", i64::from(runs.current.total)),
+        ]);
+        if let CanaryEnd::Failed(grounds) = end {
+            span.set_attributes([
+                KeyValue::new("baton.function", grounds.function.clone()),
+                KeyValue::new("baton.canary.signal", grounds.signal.words()),
+                KeyValue::new("baton.canary.e_value", grounds.e_value),
+            ]);
+            span.set_status(Status::error(end.words()));
+        }
+        span.end();
     }
 
     /// Sends the spans that are left.

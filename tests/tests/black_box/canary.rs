@@ -2,6 +2,7 @@
 
 mod connect;
 mod courses;
+mod of_a_release;
 mod slow_steps;
 
 use harness::{Baton, Cli, Project, Run, deadline};
@@ -10,22 +11,22 @@ use serde_json::{Value, json};
 use crate::supervisor::kill_host;
 
 /// The bodies of the function that is tried.
-const GOOD: &str = "return VERSION;";
-const THROWS: &str = "throw new Error(`broken by ${VERSION}`);";
+pub(crate) const GOOD: &str = "return VERSION;";
+pub(crate) const THROWS: &str = "throw new Error(`broken by ${VERSION}`);";
 const EXITS: &str = "process.exit(1);";
 const STEPS: &str = "const all: string[] = [];
     for (const name of [\"one\", \"two\", \"three\"]) all.push(await step.run(name, () => VERSION));
     return all;";
 
 /// Makes a project with one function.
-fn project(body: &str) -> Project {
+pub(crate) fn project(body: &str) -> Project {
     let project = Project::new();
     std::fs::remove_dir_all(project.functions()).expect("a folder of functions");
     write(&project, body, "1");
     project
 }
 
-fn write(project: &Project, body: &str, version: &str) {
+pub(crate) fn write(project: &Project, body: &str, version: &str) {
     let text = format!(
         r#"import {{ inngest }} from "../lib/client";
 const VERSION = "{version}";
@@ -40,7 +41,7 @@ export const tried = inngest.createFunction(
     project.write("functions/tried.ts", text);
 }
 
-async fn begin(baton: &Baton, share: u8) -> u64 {
+pub(crate) async fn begin(baton: &Baton, share: u8) -> u64 {
     let report = baton.reload_with(&format!("?canary={share}")).await;
     assert_eq!(report.status(), "canary", "{}", report.body);
     assert_eq!(report.body["share"], share, "{}", report.body);
@@ -53,7 +54,7 @@ async fn canary(baton: &Baton) -> Value {
     answer.json()
 }
 
-async fn tell(baton: &Baton, command: &str) -> u16 {
+pub(crate) async fn tell(baton: &Baton, command: &str) -> u16 {
     let call = baton.admin("POST", &format!("/-/canary/{command}"));
     call.answer(&baton.door()).await.status
 }
@@ -85,7 +86,7 @@ async fn end_run(baton: &Baton, mut run: Run) -> Value {
 }
 
 /// Has runs end until the canary is over.
-async fn end_runs(baton: &Baton, attempts: u32) -> Value {
+pub(crate) async fn end_runs(baton: &Baton, attempts: u32) -> Value {
     for _ in 0..1500 {
         let now = canary(baton).await;
         if !now["end"].is_null() {
@@ -175,6 +176,32 @@ async fn code_that_is_as_good_is_promoted() {
         write(&project, GOOD, "3");
         assert_eq!(baton.reload_with("?canary=off").await.activated(), 3);
     }
+}
+
+#[tokio::test]
+async fn a_canary_that_changes_a_configuration_says_so_and_may_be_denied() {
+    let more_retries = |project: &Project| {
+        let file = project.functions().join("tried.ts");
+        let text = std::fs::read_to_string(&file).expect("the function");
+        std::fs::write(&file, text.replace("retries: 2", "retries: 3")).expect("a write");
+    };
+    let warned = project(GOOD);
+    let baton = Baton::start(&warned).ready().await;
+    more_retries(&warned);
+    let report = baton.reload_with("?canary=10").await;
+    assert_eq!(report.status(), "canary", "{}", report.body);
+    let warning = &report.body["warnings"][0];
+    assert_eq!(warning["code"], "configuration_unsplit", "{}", report.body);
+    let message = warning["message"].as_str().unwrap_or_default();
+    assert!(message.contains("fixture-tried (retries)"), "{message}");
+
+    let denying = project(GOOD);
+    denying.write("baton.toml", "deny = [\"configuration_unsplit\"]\n");
+    let baton = Baton::start(&denying).ready().await;
+    more_retries(&denying);
+    let report = baton.reload_with("?canary=10").await;
+    assert_eq!((report.http, report.status()), (422, "rejected"), "{}", report.body);
+    assert_eq!(baton.reload_with("?canary=off").await.status(), "activated");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use harness::{Baton, Cli, Collector, Project, Registry, Run, Sdk};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
+use crate::canary;
 
 /// The trace and the parent that the executor's calls name.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -79,6 +80,34 @@ async fn a_call_is_a_span_below_the_one_that_inngest_names_and_a_reload_is_one_t
     // The spans that are left are sent at the end, however long a batch may wait.
     baton.signal("TERM").await;
     assert_eq!(baton.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_canary_is_a_span_once_it_ended_and_an_error_where_it_failed() {
+    let collector = Collector::start().await;
+    let project = canary::project(canary::GOOD);
+    let launch = Baton::start(&project).env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let baton = launch.env("OTEL_BSP_SCHEDULE_DELAY", "100").ready().await;
+    canary::write(&project, canary::GOOD, "2");
+    canary::begin(&baton, 10).await;
+    assert_eq!(canary::tell(&baton, "abort").await, 200);
+    let of = |outcome: &'static str| collector.span("canary", move |span| span.attributes["baton.outcome"] == outcome);
+    let aborted = of("taken_back").await;
+    assert!(!aborted.failed, "{aborted:#?}");
+    assert_eq!(aborted.attributes["baton.canary.because"], "a person aborted it");
+
+    canary::write(&project, canary::THROWS, "3");
+    let generation = canary::begin(&baton, 20).await;
+    canary::end_runs(&baton, 1).await;
+    let failed = collector.span("canary", |span| span.failed).await;
+    for (name, value) in [
+        ("baton.outcome", "taken_back"),
+        ("baton.generation", generation.to_string().as_str()),
+        ("baton.function", "fixture-tried"),
+    ] {
+        assert_eq!(failed.attributes[name], value, "{name}: {failed:#?}");
+    }
+    assert!(failed.nanos > 1_000_000, "{failed:#?}");
 }
 
 #[tokio::test]
