@@ -12,12 +12,14 @@
 //! - `evidence.rs` the test: how much the outcomes say that the canary is worse
 //! - `step_times.rs` the times that steps take, and which of them are slow
 //! - `verdict.rs` the decision
+//! - `memory_room.rs` the memory that a canary needs
 //! - `record.rs` the state of a canary that the next host goes on with
 
 mod call_effect;
 mod counts;
 mod error_counts;
 mod evidence;
+mod memory_room;
 mod options;
 mod record;
 mod share;
@@ -29,6 +31,7 @@ mod verdict;
 pub use call_effect::{CallEffect, CallReport, is_first_call};
 pub use counts::{CanarySignal, RunCounts};
 pub use evidence::{Evidence, Lane, Tally};
+pub use memory_room::lack_of_memory;
 pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};
 pub use record::CanaryRecord;
 pub use share::{Share, Split};

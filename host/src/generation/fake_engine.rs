@@ -235,6 +235,7 @@ struct Signs {
     /// The call that uses processor time, and the time since which it does.
     burns: Option<(u64, Instant)>,
     condemned: bool,
+    heap_used: u64,
 }
 
 impl Signs {
@@ -311,7 +312,12 @@ impl FakeIsolate {
                     Some(how @ ("burn" | "fill")) => {
                         match how {
                             "burn" => signs.lock().unwrap().burns = Some((call.id, Instant::now())),
-                            _ => signs.lock().unwrap().condemned = true,
+                            _ => {
+                                let mut signs = signs.lock().unwrap();
+                                signs.condemned = true;
+                                // No machine has so much.
+                                signs.heap_used = 1 << 50;
+                            }
                         }
                         let allowed = answers_allowed.clone();
                         calls.spawn(async move {
@@ -431,6 +437,7 @@ impl Isolate for FakeIsolate {
             calls: signs.calls.iter().map(|call| signs.running(*call)).collect(),
             blocked_for: signs.blocked_since.map(|since| since.elapsed()).unwrap_or_default(),
             condemned: signs.condemned,
+            heap_used: signs.heap_used,
             ..Vitals::default()
         }
     }

@@ -1,5 +1,6 @@
 //! The promises about generations, against an engine without V8.
 
+mod canary_memory;
 mod handover;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod cron;
 mod option_expressions;
 mod removed_functions;
 mod retries;
+mod unsplit_configuration;
 mod warning;
 mod warning_code;
 
@@ -24,6 +25,9 @@ pub fn look(new: &Manifest, before: Option<&ServingCode<'_>>) -> Vec<Warning> {
     }
     if let Some(before) = before {
         warnings.extend(removed_functions::look(before, new));
+        if before.stays {
+            warnings.extend(unsplit_configuration::look(before.manifest, new));
+        }
     }
     warnings
 }
@@ -205,6 +209,7 @@ mod tests {
             &new,
             Some(&ServingCode {
                 manifest: &before,
+                stays: false,
                 alive: &alive,
             }),
         );
@@ -214,6 +219,36 @@ mod tests {
             .collect();
         assert_eq!(told, [("id_changed", "app-new"), ("function_gone", "app-gone")]);
         assert!(warnings[1].message.contains("1 call"), "{:?}", warnings[1]);
+    }
+
+    #[test]
+    fn a_canary_is_told_of_the_configurations_that_it_changes() {
+        let before = manifest(vec![function("a"), function("b"), function("gone")]);
+        let mut changed = function("b");
+        changed.retries = Some(1);
+        changed.config = BTreeMap::from([("concurrency".to_owned(), json!(3))]);
+        let mut edited = function("a");
+        edited.source_hash = Some("another text".to_owned());
+        let new = manifest(vec![edited, changed, function("added")]);
+        let told = |stays| {
+            let alive = |_: &str| 0;
+            let before = ServingCode {
+                manifest: &before,
+                stays,
+                alive: &alive,
+            };
+            let mut warnings = look(&new, Some(&before));
+            warnings.retain(|warning| warning.code == "configuration_unsplit");
+            warnings
+        };
+        assert_eq!(told(false), []);
+        let warnings = told(true);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].message.contains("app-b (concurrency, retries)"),
+            "{}",
+            warnings[0].message
+        );
     }
 
     #[test]

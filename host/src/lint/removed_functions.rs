@@ -9,6 +9,8 @@ use super::warning::warning;
 /// The code that serves until the swap.
 pub struct ServingCode<'a> {
     pub manifest: &'a Manifest,
+    /// Tells whether the code goes on beside the new code, which is to be a canary.
+    pub stays: bool,
     /// Returns the number of calls of a function that are being answered right now.
     pub alive: &'a dyn Fn(&str) -> usize,
 }

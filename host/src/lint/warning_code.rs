@@ -4,7 +4,8 @@
 pub type WarningCode = &'static str;
 
 /// The names of the warnings that may reject code; docs/warnings.md explains each.
-pub const CODES: [WarningCode; 10] = [
+pub const CODES: [WarningCode; 11] = [
+    "configuration_unsplit",
     "cron_invalid",
     "cron_never",
     "expression_invalid",

@@ -4,9 +4,11 @@
 //!
 //! - the system, under safe names: `mod.rs` processes and descriptors
 //! - `signals.rs` the signals that mean nothing, and having signals wait
+//! - `free_memory.rs` the memory that this process may still take
 //! - `mapped_file.rs` memory that outlives the process
 //! - `launchd_sockets.rs` the sockets that launchd passes
 
+pub mod free_memory;
 pub mod launchd_sockets;
 pub mod mapped_file;
 pub mod signals;

@@ -92,6 +92,14 @@ pub struct Vitals {
     pub finishing: Option<DrainWork>,
 }
 
+impl Vitals {
+    /// Returns the memory in use at the last sign of life, in bytes: the heap, and the contents of array buffers.
+    #[must_use]
+    pub const fn memory_used(&self) -> u64 {
+        self.heap_used.saturating_add(self.buffers_used)
+    }
+}
+
 /// Work beside calls that user code finishes before its generation goes, by the event or signal that it hears then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainWork {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use js_runtime_api::LoadError;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::KeeperTask;
-use crate::canary::{CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, OnFail, OnTime, Share, Terms};
+use crate::canary::{self, CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, OnFail, OnTime, Share, Terms};
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::SourceOrigin;
@@ -21,6 +22,7 @@ use crate::generation::table::HostEvent;
 use crate::generation::trial::{
     CanaryCommand, CanaryEnd, CanaryRefusal, CanaryState, CanarySummary, Trial, TrialStart,
 };
+use crate::posix::free_memory::free_memory;
 use crate::tasks::OwnedTask;
 
 /// The number of hosts that may die while a canary is on: one may have other reasons.
@@ -48,6 +50,14 @@ impl KeeperTask {
             (CanaryWish::AsConfigured, None, CanaryUse::Always) => is_news.then_some(options.share),
             (CanaryWish::AsConfigured, None, CanaryUse::OnRequest) => None,
         }
+    }
+
+    /// Refuses to load a canary for which the memory does not suffice.
+    pub(super) fn lack_of_memory(&self, want: WantedCode, reason: Reason) -> Option<LoadError> {
+        self.wanted_share(want, reason)?;
+        let isolates = self.table.current()?.pool.observed();
+        let held = isolates.iter().map(|isolate| isolate.vitals.memory_used()).sum();
+        canary::lack_of_memory(held, free_memory()?)
     }
 
     /// Gives a part of the new runs to a generation that was loaded.

@@ -140,6 +140,14 @@ impl KeeperTask {
         let id = self.generations.begin();
         self.entries.insert(id, GenerationEntry::loading(id, reason));
         let place = past.as_ref().map_or(&self.place, |past| &past.place).clone();
+        if let Some(refusal) = self.lack_of_memory(want, reason) {
+            let origin = SourceOrigin {
+                git: None,
+                place,
+                restored_from: None,
+            };
+            return self.reject(want, id, refusal, &origin, began);
+        }
         let restored = |past: PastGeneration| {
             let origin = SourceOrigin {
                 git: past.git,
@@ -222,7 +230,8 @@ impl KeeperTask {
                 return self.reject(want, id, bug, &origin, began);
             }
         };
-        self.lint(&mut manifest);
+        let is_canary = self.wanted_share(want, reason).is_some();
+        self.lint(&mut manifest, is_canary);
         if matches!(want, WantedCode::Reload { .. } | WantedCode::Check)
             && let Some(denied) = lint::denied(&manifest.warnings, &self.limits.deny)
         {
@@ -239,8 +248,7 @@ impl KeeperTask {
         });
         // The first generation is better than none, nothing serves beside a check, and Inngest is told of a canary's
         // functions when it is promoted.
-        let is_asked =
-            want != WantedCode::Check && self.table.current().is_some() && self.wanted_share(want, reason).is_none();
+        let is_asked = want != WantedCode::Check && self.table.current().is_some() && !is_canary;
         let gate = self.table.gate().filter(|_| is_asked);
         match gate {
             Some(gate) => {
@@ -301,7 +309,7 @@ impl KeeperTask {
     }
 
     /// Adds warnings about the new code, also in comparison with the code that serves.
-    fn lint(&self, manifest: &mut Manifest) {
+    fn lint(&self, manifest: &mut Manifest, is_canary: bool) {
         let current = self.table.current();
         let live: Vec<_> = self.entries.values().filter_map(|entry| entry.live.as_ref()).collect();
         let in_flight = live.iter().flat_map(|live| live.in_flight());
@@ -309,6 +317,7 @@ impl KeeperTask {
         let alive = |id: &str| running.iter().filter(|function| *function == id).count();
         let before = current.as_ref().map(|current| ServingCode {
             manifest: &current.manifest,
+            stays: is_canary,
             alive: &alive,
         });
         manifest.warnings.extend(lint::look(manifest, before.as_ref()));
