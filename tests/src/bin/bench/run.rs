@@ -15,7 +15,8 @@ use crate::machine::Machine;
 use crate::row::Row;
 use crate::stage::Stage;
 use crate::{
-    blocked, boot, connect, held, isolates, kept, lost, memory, page, rate, request, saves, spinning, storm, table,
+    blocked, boot, canary, connect, held, isolates, kept, lost, memory, page, rate, request, saves, spinning, storm,
+    table,
 };
 
 type Rows = Pin<Box<dyn Future<Output = Vec<Row>>>>;
@@ -28,7 +29,7 @@ struct Measurement {
     measure: fn(Arc<Stage>) -> Rows,
 }
 
-const MEASUREMENTS: [Measurement; 17] = [
+const MEASUREMENTS: [Measurement; 18] = [
     Measurement {
         name: "reload/saves",
         slow: false,
@@ -63,6 +64,11 @@ const MEASUREMENTS: [Measurement; 17] = [
         name: "calls/held",
         slow: false,
         measure: |stage| Box::pin(held::calls(stage)),
+    },
+    Measurement {
+        name: "calls/canary",
+        slow: false,
+        measure: |stage| Box::pin(canary::cost(stage)),
     },
     Measurement {
         name: "connect/rate",
