@@ -282,7 +282,9 @@ impl RegistrationTask {
         let generation = self.generation.as_ref().map(|generation| generation.id.0);
         match &news {
             LastLogged::Off(off) if off.is_wrong() => warn!(reason = %off, "not registered at Inngest"),
-            LastLogged::Off(OffReason::NotCurrent | OffReason::NoGeneration) | LastLogged::Nothing => {}
+            // The connection says by itself whether Inngest has the functions.
+            LastLogged::Off(OffReason::NotCurrent | OffReason::NoGeneration | OffReason::Connected)
+            | LastLogged::Nothing => {}
             LastLogged::Off(off) => info!(reason = %off, "not registered at Inngest"),
             LastLogged::Failing(kind) => {
                 let error = self.machine.failure().map(|failure| failure.text.as_str());

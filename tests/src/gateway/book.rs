@@ -235,6 +235,21 @@ impl Book {
 }
 
 impl State {
+    /// Returns the id of the app that a function belongs to: of the apps that are known, the one with the longest id, or
+    /// else the part of the function's id before the first hyphen.
+    pub(super) fn app_of(&self, function: &str) -> String {
+        let is_its = |app: &&String| {
+            function
+                .strip_prefix(app.as_str())
+                .is_some_and(|rest| rest.starts_with('-'))
+        };
+        let known = self.apps.keys().filter(is_its).max_by_key(|app| app.len());
+        known.cloned().unwrap_or_else(|| {
+            let before = function.split_once('-').map_or(function, |(app, _)| app);
+            before.to_owned()
+        })
+    }
+
     /// Makes an id that the server has not used yet.
     pub(super) fn ulid(&mut self) -> String {
         self.numbers += 1;

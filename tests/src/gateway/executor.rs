@@ -107,7 +107,7 @@ enum GivingUp {
 impl Executor {
     /// Drives a run to its end; `attempts` learns of each attempt at its end.
     pub(super) async fn drive(self, run: Run, outside: Outside, attempts: Arc<Mutex<Vec<Attempt>>>) -> RunReport {
-        let (app, id) = (app_of(&run.function).to_owned(), run.id.clone());
+        let (app, id) = (self.book.read().app_of(&run.function), run.id.clone());
         let mut course = Course::of(run);
         let end = loop {
             let target = course.next_call();
@@ -268,11 +268,6 @@ impl Executor {
             job: state.ulid(),
         })
     }
-}
-
-/// Returns the app that a function belongs to. Ids of apps have no hyphen here.
-pub(super) fn app_of(function: &str) -> &str {
-    function.split_once('-').map_or(function, |(app, _)| app)
 }
 
 fn request(app: &str, run: &Run, step: &str, dispatch: &Dispatch) -> GatewayExecutorRequestData {

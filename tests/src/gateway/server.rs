@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::api;
 use super::book::{Book, Mail};
-use super::executor::{Executor, Outside, app_of};
+use super::executor::{Executor, Outside};
 use super::faults::Faults;
 use super::queue::Ticket;
 use super::record::{ConnectionReport, Extension, FrameReport, Phase, Sync};
@@ -138,7 +138,8 @@ impl FakeConnect {
     /// Calls a function once, as soon as its app has a place, and returns the worker's reply; panics if the server gives
     /// the call up.
     pub async fn call(&self, run: &Run) -> SdkResponse {
-        let (request, _, reply) = self.executor().call(app_of(&run.function), run, "step").await;
+        let app = self.book.read().app_of(&run.function);
+        let (request, _, reply) = self.executor().call(&app, run, "step").await;
         reply.unwrap_or_else(|code| panic!("{request} of {} has no reply: {code}", run.function))
     }
 
@@ -231,7 +232,7 @@ impl FakeConnect {
     #[must_use]
     pub fn trigger(&self, function: &str) -> Option<String> {
         let state = self.book.read();
-        let functions = state.apps.get(app_of(function)).into_iter().flatten();
+        let functions = state.apps.get(&state.app_of(function)).into_iter().flatten();
         let mut events = functions
             .filter(|known| known["id"] == function)
             .filter_map(|known| known["triggers"][0]["event"].as_str());
