@@ -6,6 +6,7 @@
 //!
 //! - `options.rs` the terms of a canary
 //! - `share.rs` the runs that the canary gets
+//! - `stages.rs` the shares that it gets one after the other
 //! - `call_effect.rs` the outcome of one call, read from its answer
 //! - `counts.rs` the outcomes of runs, by function and signal, in both lanes
 //! - `error_counts.rs` the errors that the canary throws
@@ -25,6 +26,7 @@ mod record;
 mod share;
 #[cfg(test)]
 mod simulation;
+mod stages;
 mod step_times;
 mod verdict;
 
@@ -35,5 +37,6 @@ pub use memory_room::lack_of_memory;
 pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};
 pub use record::CanaryRecord;
 pub use share::{Share, Split};
+pub use stages::{Stage, Stages};
 pub use step_times::SlowStep;
 pub use verdict::{CanaryVerdict, Doubt, Grounds, Terms, decide};

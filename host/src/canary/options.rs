@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Share;
+use super::{Share, Stages};
 
 /// The terms of a canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanaryOptions {
-    pub share: Share,
-    /// The number of the canary's runs that must have ended before it can pass.
+    pub stages: Stages,
+    /// The number of the canary's runs that must have ended in a stage before the canary can pass it.
     pub least: u32,
-    /// The time after which there is a verdict in any case.
+    /// The time after which there is a verdict on a stage in any case.
     pub within: Duration,
     pub on_time: OnTime,
     pub on_fail: OnFail,
@@ -23,7 +23,7 @@ pub struct CanaryOptions {
 impl Default for CanaryOptions {
     fn default() -> Self {
         Self {
-            share: Share::DEFAULT,
+            stages: Stages::one(Share::DEFAULT),
             least: 20,
             within: Duration::from_mins(30),
             on_time: OnTime::Promote,

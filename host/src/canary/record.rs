@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use js_runtime_api::regular_file;
 use serde::{Deserialize, Serialize};
 
-use super::{RunCounts, Share};
+use super::{RunCounts, Stage, Stages};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The most bytes of the file that are read: ten thousand runs take two megabytes.
 const LARGEST: u64 = 64 << 20;
 
@@ -23,8 +23,9 @@ pub struct CanaryRecord {
     pub current: u64,
     /// The digest of the canary's sources.
     pub hash: String,
-    pub share: Share,
+    pub stages: Stages,
     pub began: Timestamp,
+    pub stage: Stage,
     /// Tells whether the canary waits for a person's decision.
     pub is_held: bool,
     /// The number of hosts that died while the canary was on.
@@ -35,13 +36,14 @@ pub struct CanaryRecord {
 
 impl CanaryRecord {
     #[must_use]
-    pub fn new(current: u64, hash: String, share: Share, began: Timestamp) -> Self {
+    pub fn new(current: u64, hash: String, stages: Stages, began: Timestamp) -> Self {
         Self {
             format: FORMAT,
             current,
             hash,
-            share,
+            stages,
             began,
+            stage: Stage::first(began),
             is_held: false,
             crashes: 0,
             counts: RunCounts::default(),
@@ -96,7 +98,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::CanaryRecord;
-    use crate::canary::{CallEffect, CallReport, Lane, Share};
+    use crate::canary::{CallEffect, CallReport, Lane, Share, Stages};
     use crate::wire::StepTime;
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         let path = folder.path().join("canary.json");
         assert_eq!(CanaryRecord::read(&path).unwrap(), None);
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let mut record = CanaryRecord::new(7, "00".to_owned(), Share::DEFAULT, now);
+        let mut record = CanaryRecord::new(7, "00".to_owned(), Stages::one(Share::DEFAULT), now);
         for (run, lane) in [("1", Lane::Canary), ("2", Lane::Current), ("3", Lane::Canary)] {
             assert!(record.counts.begin(run, "f", lane));
         }

@@ -8,12 +8,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A part of the new runs, in percent: 1 to 99.
+/// A part of the new runs, in percent: 0 to 99. With 0 the canary answers only to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Share(u8);
 
 impl Share {
+    pub const NONE: Self = Self(0);
     /// A tenth of the new runs.
     pub const DEFAULT: Self = Self(10);
 
@@ -28,8 +29,8 @@ impl TryFrom<u8> for Share {
 
     fn try_from(percent: u8) -> Result<Self, Self::Error> {
         match percent {
-            1..=99 => Ok(Self(percent)),
-            _ => Err(format!("expected a share from 1 to 99 percent, got {percent}")),
+            0..=99 => Ok(Self(percent)),
+            _ => Err(format!("expected a share from 0 to 99 percent, got {percent}")),
         }
     }
 }
@@ -45,7 +46,7 @@ impl FromStr for Share {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = text.trim().trim_end_matches('%').parse::<u8>();
-        let number = number.map_err(|_| format!("expected a share from 1 to 99 percent, got {text:?}"))?;
+        let number = number.map_err(|_| format!("expected a share from 0 to 99 percent, got {text:?}"))?;
         Self::try_from(number)
     }
 }
@@ -60,30 +61,23 @@ impl fmt::Display for Share {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     key: [u8; 32],
-    share: Share,
 }
 
 impl Split {
     /// The choice for a canary with these sources: the digest of its content is the salt.
     #[must_use]
-    pub fn new(digest: &str, share: Share) -> Self {
+    pub fn new(digest: &str) -> Self {
         Self {
             key: *blake3::hash(digest.as_bytes()).as_bytes(),
-            share,
         }
     }
 
+    /// Tells whether a run is one of the canary's, where that has this share.
     #[must_use]
-    pub const fn share(&self) -> Share {
-        self.share
-    }
-
-    /// Tells whether a run is one of the canary's.
-    #[must_use]
-    pub fn takes(&self, run: &str) -> bool {
+    pub fn takes(&self, run: &str, share: Share) -> bool {
         let hash = blake3::keyed_hash(&self.key, run.as_bytes());
         let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h]) < self.share.limit()
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]) < share.limit()
     }
 }
 
@@ -99,13 +93,14 @@ mod tests {
             digest in "[0-9a-f]{8}", run in "[0-9A-Z]{26}", one in 1_u8..100, other in 1_u8..100,
         ) {
             let (smaller, larger) = (Share(one.min(other)), Share(one.max(other)));
-            let has = Split::new(&digest, smaller).takes(&run);
-            prop_assert!(!has || Split::new(&digest, larger).takes(&run));
+            let split = Split::new(&digest);
+            prop_assert!(!split.takes(&run, smaller) || split.takes(&run, larger));
+            prop_assert!(!split.takes(&run, Share::NONE));
         }
 
         #[test]
         fn hosts_with_the_same_code_choose_alike(digest in "[0-9a-f]{8}", run in "[0-9A-Z]{26}", percent in 1_u8..100) {
-            let hosts: Vec<bool> = (0..3).map(|_| Split::new(&digest, Share(percent)).takes(&run)).collect();
+            let hosts: Vec<bool> = (0..3).map(|_| Split::new(&digest).takes(&run, Share(percent))).collect();
             prop_assert!(hosts.iter().all(|takes| *takes == hosts[0]));
         }
     }
@@ -113,16 +108,18 @@ mod tests {
     #[test]
     fn a_tenth_of_many_runs_is_a_tenth() {
         for digest in ["one", "another"] {
-            let split = Split::new(digest, Share::DEFAULT);
-            let taken = (0..10_000).filter(|run| split.takes(&format!("01J{run:023}"))).count();
+            let split = Split::new(digest);
+            let takes = |run: &i32| split.takes(&format!("01J{run:023}"), Share::DEFAULT);
+            let taken = (0..10_000).filter(takes).count();
             assert!((900..=1100).contains(&taken), "{digest}: {taken}");
         }
     }
 
     #[test]
     fn two_canaries_choose_different_runs() {
-        let [one, other] = ["one", "another"].map(|digest| Split::new(digest, Share(50)));
-        let alike = (0..1000).filter(|run| one.takes(&run.to_string()) == other.takes(&run.to_string()));
+        let [one, other] = ["one", "another"].map(Split::new);
+        let takes = |split: &Split, run: i32| split.takes(&run.to_string(), Share(50));
+        let alike = (0..1000).filter(|run| takes(&one, *run) == takes(&other, *run));
         let alike = alike.count();
         assert!((400..600).contains(&alike), "{alike}");
     }
@@ -131,10 +128,11 @@ mod tests {
     fn a_share_is_read_with_or_without_its_sign_and_within_its_bounds() {
         assert_eq!("10".parse(), Ok(Share(10)));
         assert_eq!(" 5% ".parse(), Ok(Share(5)));
-        for wrong in ["0", "100", "ten", "", "-1", "1.5", "256"] {
-            assert!(wrong.parse::<Share>().unwrap_err().contains("from 1 to 99"), "{wrong}");
+        assert_eq!("0".parse(), Ok(Share::NONE));
+        for wrong in ["100", "ten", "", "-1", "1.5", "256"] {
+            assert!(wrong.parse::<Share>().unwrap_err().contains("from 0 to 99"), "{wrong}");
         }
-        assert!(serde_json::from_str::<Share>("0").is_err());
+        assert!(serde_json::from_str::<Share>("100").is_err());
         assert_eq!(Share(10).to_string(), "10 %");
     }
 }

@@ -53,7 +53,7 @@ fn runs_until_slow(chance: &mut Chance, median: f64, of_canary: f64, spread: f64
             ..CallEffect::Done { ends_run: true }.into()
         };
         counts.note("run", report);
-        match decide(&counts, &terms, Duration::ZERO) {
+        match decide(&counts, &terms, 0, Duration::ZERO) {
             CanaryVerdict::Fail(grounds) => {
                 assert_eq!(grounds.signal, CanarySignal::Slow);
                 assert_eq!(grounds.slow_step.map(|slow| slow.name).as_deref(), Some("charge"));

@@ -39,7 +39,7 @@ pub enum CanaryVerdict {
     Open(Doubt),
     /// The canary is worse.
     Fail(Grounds),
-    /// Enough runs ended, and none of the signals is suspicious.
+    /// Enough runs ended in this stage, and none of the signals is suspicious.
     Pass,
     /// The time is up, and the canary has neither failed nor passed.
     Inconclusive(Doubt),
@@ -94,13 +94,14 @@ impl Doubt {
     }
 }
 
-/// Judges a canary.
+/// Judges a canary. `ended_before`: the number of its runs that had ended before its present stage; `elapsed`: the time
+/// since the stage began.
 #[must_use]
-pub fn decide(counts: &RunCounts, terms: &Terms, elapsed: Duration) -> CanaryVerdict {
+pub fn decide(counts: &RunCounts, terms: &Terms, ended_before: u32, elapsed: Duration) -> CanaryVerdict {
     if let Some(grounds) = grounds(counts, terms) {
         return CanaryVerdict::Fail(grounds);
     }
-    match doubt(counts, terms) {
+    match doubt(counts, terms, ended_before) {
         None => CanaryVerdict::Pass,
         Some(doubt) if elapsed >= terms.options.within => CanaryVerdict::Inconclusive(doubt),
         Some(doubt) => CanaryVerdict::Open(doubt),
@@ -130,7 +131,7 @@ fn grounds(counts: &RunCounts, terms: &Terms) -> Option<Grounds> {
     })
 }
 
-fn doubt(counts: &RunCounts, terms: &Terms) -> Option<Doubt> {
+fn doubt(counts: &RunCounts, terms: &Terms, ended_before: u32) -> Option<Doubt> {
     for (function, signal, evidence) in counts.evidence() {
         let (canary, current) = (evidence.of(Lane::Canary), evidence.of(Lane::Current));
         let mostly = |tally: Tally| tally.total >= MOSTLY_FROM && tally.is_mostly_bad();
@@ -147,7 +148,8 @@ fn doubt(counts: &RunCounts, terms: &Terms) -> Option<Doubt> {
             return Some(Doubt::Suspicious { function });
         }
     }
-    let (ended, least) = (counts.ended(Lane::Canary).total, terms.options.least);
+    let ended = counts.ended(Lane::Canary).total.saturating_sub(ended_before);
+    let least = terms.options.least;
     if ended < least {
         return Some(Doubt::TooFewRuns { ended, least });
     }
@@ -197,7 +199,7 @@ mod tests {
     fn a_function_that_always_throws_is_found_within_five_runs() {
         let found = (1..=5).find_map(|runs| {
             let counts = counts("f", &vec![BAD; runs], GOOD);
-            match decide(&counts, &terms(), SOON) {
+            match decide(&counts, &terms(), 0, SOON) {
                 CanaryVerdict::Fail(grounds) => Some((runs, grounds)),
                 _ => None,
             }
@@ -211,15 +213,15 @@ mod tests {
     #[test]
     fn two_deaths_are_enough_unless_isolates_die_in_both() {
         assert!(matches!(
-            decide(&counts("f", &[DEATH], GOOD), &terms(), SOON),
+            decide(&counts("f", &[DEATH], GOOD), &terms(), 0, SOON),
             CanaryVerdict::Open(_)
         ));
-        let CanaryVerdict::Fail(grounds) = decide(&counts("f", &[DEATH, DEATH], GOOD), &terms(), SOON) else {
+        let CanaryVerdict::Fail(grounds) = decide(&counts("f", &[DEATH, DEATH], GOOD), &terms(), 0, SOON) else {
             panic!("two deaths");
         };
         assert_eq!(grounds.signal, CanarySignal::IsolateDied);
         assert!(matches!(
-            decide(&counts("f", &[DEATH, DEATH], DEATH), &terms(), SOON),
+            decide(&counts("f", &[DEATH, DEATH], DEATH), &terms(), 0, SOON),
             CanaryVerdict::Open(_)
         ));
     }
@@ -250,22 +252,30 @@ mod tests {
         }
         let function = "f".to_owned();
         assert_eq!(
-            decide(&counts, &terms(), SOON),
+            decide(&counts, &terms(), 0, SOON),
             CanaryVerdict::Open(Doubt::Suspicious { function })
         );
     }
 
     #[test]
+    fn the_runs_of_earlier_stages_do_not_count_for_the_present_one() {
+        let counts = counts("f", &[GOOD; 30], GOOD);
+        let few = CanaryVerdict::Open(Doubt::TooFewRuns { ended: 19, least: 20 });
+        assert_eq!(decide(&counts, &terms(), 11, SOON), few);
+        assert_eq!(decide(&counts, &terms(), 10, SOON), CanaryVerdict::Pass);
+    }
+
+    #[test]
     fn enough_good_runs_pass_and_too_few_do_not() {
         assert_eq!(
-            decide(&counts("f", &[GOOD; 20], GOOD), &terms(), SOON),
+            decide(&counts("f", &[GOOD; 20], GOOD), &terms(), 0, SOON),
             CanaryVerdict::Pass
         );
         assert!(matches!(
-            decide(&counts("f", &[GOOD; 19], GOOD), &terms(), SOON),
+            decide(&counts("f", &[GOOD; 19], GOOD), &terms(), 0, SOON),
             CanaryVerdict::Open(_)
         ));
-        let late = decide(&counts("f", &[GOOD; 19], GOOD), &terms(), terms().options.within);
+        let late = decide(&counts("f", &[GOOD; 19], GOOD), &terms(), 0, terms().options.within);
         assert_eq!(
             late,
             CanaryVerdict::Inconclusive(Doubt::TooFewRuns { ended: 19, least: 20 })
@@ -275,8 +285,8 @@ mod tests {
     #[test]
     fn code_whose_changed_function_was_never_triggered_does_not_pass() {
         let counts = counts("other", &[GOOD; 40], GOOD);
-        assert!(matches!(decide(&counts, &terms(), SOON), CanaryVerdict::Open(_)));
-        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
+        assert!(matches!(decide(&counts, &terms(), 0, SOON), CanaryVerdict::Open(_)));
+        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), 0, terms().options.within) else {
             panic!("silence is no pass");
         };
         assert_eq!(
@@ -291,8 +301,8 @@ mod tests {
     #[test]
     fn generations_that_both_fail_get_no_verdict_and_no_promotion() {
         let counts = counts("f", &[BAD; 60], BAD);
-        assert!(matches!(decide(&counts, &terms(), SOON), CanaryVerdict::Open(_)));
-        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), terms().options.within) else {
+        assert!(matches!(decide(&counts, &terms(), 0, SOON), CanaryVerdict::Open(_)));
+        let CanaryVerdict::Inconclusive(doubt) = decide(&counts, &terms(), 0, terms().options.within) else {
             panic!("neither is better");
         };
         assert!(doubt.is_grave(), "{doubt:?}");
@@ -303,10 +313,10 @@ mod tests {
         let mut few = terms();
         few.options.least = 1;
         for current in [GOOD, BAD] {
-            let verdict = decide(&counts("f", &[BAD], current), &few, SOON);
+            let verdict = decide(&counts("f", &[BAD], current), &few, 0, SOON);
             assert!(matches!(verdict, CanaryVerdict::Open(_)), "{verdict:?}");
         }
-        assert_eq!(decide(&counts("f", &[GOOD], GOOD), &few, SOON), CanaryVerdict::Pass);
+        assert_eq!(decide(&counts("f", &[GOOD], GOOD), &few, 0, SOON), CanaryVerdict::Pass);
     }
 
     #[test]

@@ -51,7 +51,7 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 21] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 22] = [
     (
         "canary.alpha",
         None,
@@ -83,10 +83,16 @@ const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 21] = [
         "The percentage of new runs that a canary gets. With a `[canary]` table each reload of `start` is a canary.",
     ),
     (
+        "canary.steps",
+        None,
+        "none",
+        "Percentages of new runs that a canary gets one after the other, in place of `share`: `[10, 50]`.",
+    ),
+    (
         "canary.within",
         None,
         "30m",
-        "The time within which a canary is decided.",
+        "The time within which a canary is decided, or each of its steps.",
     ),
     (
         "connect.gateway_url",

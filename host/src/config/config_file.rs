@@ -163,7 +163,16 @@ impl ConfigFile {
         if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(ConfigFileError::UnknownKey { path, key: key.clone() });
         }
-        toml::from_str(&text).map_err(invalid)
+        let file: Self = toml::from_str(&text).map_err(invalid)?;
+        if file
+            .canary
+            .as_ref()
+            .is_some_and(|canary| canary.share.is_some() && canary.steps.is_some())
+        {
+            let message = "[canary] has both `share` and `steps`: keep one of them".to_owned();
+            return Err(ConfigFileError::Invalid { path, message });
+        }
+        Ok(file)
     }
 }
 
@@ -261,7 +270,7 @@ mod tests {
         );
         assert_eq!(names(false), ["INNGEST_SERVE_PATH"]);
         let canary = config.canary.unwrap().options();
-        assert_eq!((canary.share, canary.least), ("5".parse().unwrap(), 50));
+        assert_eq!((canary.stages.to_string(), canary.least), ("5 %".to_owned(), 50));
         assert_eq!(
             (canary.within, canary.on_time),
             (Duration::from_secs(3600), OnTime::Hold)
@@ -298,8 +307,16 @@ mod tests {
         assert!(
             read("[canary]\nshare = 100")
                 .unwrap_err()
-                .contains("from 1 to 99 percent")
+                .contains("from 0 to 99 percent")
         );
+        let steps = read("[canary]\nsteps = [10, 50]").unwrap().canary.unwrap().options();
+        assert_eq!(steps.stages.to_string(), "10 %, then 50 %");
+        for wrong in ["steps = [50, 10]", "steps = []", "share = 5\nsteps = [10, 50]"] {
+            assert!(
+                read(&format!("[canary]\n{wrong}")).unwrap_err().contains("share"),
+                "{wrong}"
+            );
+        }
         assert!(
             read("[canary]\nalpha = 1.5")
                 .unwrap_err()

@@ -8,14 +8,16 @@ use js_runtime_api::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::setting_values::{command, duration, url_path};
-use crate::canary::{Alpha, CanaryOptions, OnFail, OnTime, Share};
+use crate::canary::{Alpha, CanaryOptions, OnFail, OnTime, Share, Stages};
 
 /// `[canary]`: each reload of `baton start` gives the new code a part of the new runs first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanarySection {
     /// The part of the new runs, in percent.
     pub share: Option<Share>,
+    /// The shares that the new code gets one after the other, in place of one share.
+    pub steps: Option<Stages>,
     /// The number of runs of the new code that must have ended before it can pass.
     pub least: Option<u32>,
     /// The time after which there is a verdict in any case.
@@ -35,7 +37,7 @@ impl CanarySection {
     pub fn options(self) -> CanaryOptions {
         let usual = CanaryOptions::default();
         CanaryOptions {
-            share: self.share.unwrap_or(usual.share),
+            stages: self.steps.or(self.share.map(Stages::one)).unwrap_or(usual.stages),
             least: self.least.unwrap_or(usual.least),
             within: self.within.unwrap_or(usual.within),
             on_time: self.on_time.unwrap_or(usual.on_time),

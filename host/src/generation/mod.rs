@@ -10,6 +10,7 @@
 //! - `pool.rs` a generation's isolates
 //! - `lease.rs` one atomic word
 //! - `live.rs` a generation that has isolates
+//! - `choice.rs` the generation that a person names for a run
 //! - `table.rs` the state that everybody reads
 //! - `trial.rs` a canary that is on
 //! - `timeline.rs` the last minutes, bounded
@@ -25,6 +26,7 @@
 //! - `report.rs` the answer, `report_words.rs` the same for people
 //! - `gate.rs` somebody outside who may refuse a generation
 
+mod choice;
 mod deadlines;
 mod gate;
 mod history;
@@ -52,6 +54,7 @@ pub(crate) mod fake_engine;
 #[cfg(test)]
 mod tests;
 
+pub use choice::GenerationChoice;
 pub use gate::Gate;
 pub use holds::{ExpectedCalls, Holds, Pin};
 pub use keeper::{FrozenHost, Keeper, Limits};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::choice::GenerationChoice;
 use super::gate::Gate;
 use super::holds::{Holds, Pin};
 use super::live::{CallInfo, Generation, Lease};
@@ -357,6 +358,23 @@ impl Table {
     pub(super) fn end_trial(&self, summary: CanarySummary) {
         self.trial.store(None);
         self.ended_trial.store(Some(Arc::new(summary)));
+    }
+
+    /// Has a run executed by a live generation that a person names. False where that is not live.
+    #[must_use]
+    pub fn pin_to(&self, run: &str, choice: GenerationChoice) -> bool {
+        let named = match choice {
+            GenerationChoice::Canary => self.trial().map(|trial| trial.canary.clone()),
+            GenerationChoice::Number(id) => {
+                let view = self.view();
+                let entry = view.entries.iter().find(|entry| entry.id == id);
+                entry.and_then(|entry| entry.live.clone())
+            }
+        };
+        named.is_some_and(|generation| {
+            self.holds.pin(run, &generation);
+            true
+        })
     }
 
     /// Takes a lease for a function that the current generation lost: the newest generation that has it serves the

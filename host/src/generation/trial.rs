@@ -17,7 +17,7 @@ use super::project_place::ProjectPlace;
 use super::state::GenerationId;
 use crate::canary::{
     CallEffect, CallReport, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, OnFail, OnTime, RunCounts,
-    Share, Split, Tally, Terms, decide, is_first_call,
+    Share, Split, Stage, Stages, Tally, Terms, decide, is_first_call,
 };
 use crate::release::Digest;
 use crate::wire::{AnswerHead, SdkAnswer};
@@ -32,6 +32,7 @@ pub(super) struct Trial {
     pub(super) place: ProjectPlace,
     split: Split,
     terms: Terms,
+    stages: Stages,
     began: Timestamp,
     crashes: u32,
     progress: Mutex<TrialProgress>,
@@ -44,6 +45,7 @@ pub(super) struct Trial {
 #[derive(Debug)]
 struct TrialProgress {
     counts: RunCounts,
+    stage: Stage,
     is_held: bool,
     /// Tells whether the counts have changed since they were recorded.
     is_changed: bool,
@@ -74,16 +76,18 @@ impl Trial {
             news,
         } = start;
         Self {
-            split: Split::new(&canary.hash, record.share),
+            split: Split::new(&canary.hash),
             canary,
             current,
             git,
             place,
             terms,
+            stages: record.stages,
             began: record.began,
             crashes: record.crashes,
             progress: Mutex::new(TrialProgress {
                 counts: record.counts,
+                stage: record.stage,
                 is_held: record.is_held,
                 is_changed: true,
                 told_both_fail: false,
@@ -98,8 +102,31 @@ impl Trial {
         self.place.digest()
     }
 
-    pub(super) const fn share(&self) -> Share {
-        self.split.share()
+    /// The part of the new runs that the canary gets now.
+    pub(super) fn share(&self) -> Share {
+        self.share_in(self.lock().stage)
+    }
+
+    fn share_in(&self, stage: Stage) -> Share {
+        self.stages.share(stage.number).unwrap_or(Share::NONE)
+    }
+
+    pub(super) const fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// Begins the next stage, and returns its share; `None` after the last one.
+    pub(super) fn advance(&self) -> Option<Share> {
+        let mut progress = self.lock();
+        let number = progress.stage.number + 1;
+        let share = self.stages.share(number)?;
+        progress.stage = Stage {
+            number,
+            began: Timestamp::now(),
+            ended_before: progress.counts.ended(Lane::Canary).total,
+        };
+        progress.is_changed = true;
+        Some(share)
     }
 
     pub(super) const fn on_fail(&self) -> OnFail {
@@ -131,11 +158,11 @@ impl Trial {
         if !self.is_open.load(Ordering::Acquire) || !is_first_call(&info.body) {
             return None;
         }
-        let lane = match self.split.takes(run) {
+        let mut progress = self.lock();
+        let lane = match self.split.takes(run, self.share_in(progress.stage)) {
             true => Lane::Canary,
             false => Lane::Current,
         };
-        let mut progress = self.lock();
         progress.is_changed = true;
         let is_followed = progress.counts.begin(run, function, lane);
         is_followed.then(|| self.generation(lane).clone())
@@ -190,7 +217,12 @@ impl Trial {
         let mut progress = self.lock();
         progress.is_changed = true;
         let has_ended = progress.counts.note(run, report);
-        match decide(&progress.counts, &self.terms, Duration::ZERO) {
+        match decide(
+            &progress.counts,
+            &self.terms,
+            progress.stage.ended_before,
+            Duration::ZERO,
+        ) {
             CanaryVerdict::Open(_) | CanaryVerdict::Inconclusive(_) => {}
             CanaryVerdict::Pass => self.news.notify_one(),
             CanaryVerdict::Fail(_) => {
@@ -203,10 +235,11 @@ impl Trial {
 
     /// The verdict at this moment.
     pub(super) fn verdict(&self) -> CanaryVerdict {
-        let elapsed = Timestamp::now().duration_since(self.began);
+        let progress = self.lock();
+        let elapsed = Timestamp::now().duration_since(progress.stage.began);
         // A clock that was set back has no time pass.
         let elapsed = Duration::try_from(elapsed).unwrap_or_default();
-        decide(&self.lock().counts, &self.terms, elapsed)
+        decide(&progress.counts, &self.terms, progress.stage.ended_before, elapsed)
     }
 
     /// Has the canary wait for a person. True when it did not yet.
@@ -231,7 +264,9 @@ impl Trial {
         if !std::mem::take(&mut progress.is_changed) {
             return None;
         }
-        let mut record = CanaryRecord::new(self.current.id.0, self.canary.hash.clone(), self.share(), self.began);
+        let (current, hash) = (self.current.id.0, self.canary.hash.clone());
+        let mut record = CanaryRecord::new(current, hash, self.stages.clone(), self.began);
+        record.stage = progress.stage;
         record.is_held = progress.is_held;
         record.crashes = self.crashes;
         record.counts = progress.counts.clone();
@@ -266,7 +301,8 @@ impl Trial {
             },
             generation: self.canary.id,
             current: self.current.id,
-            share: Some(self.share()),
+            share: Some(self.share_in(progress.stage)),
+            stages: Some(self.stages.clone()),
             began: Some(self.began),
             ended_runs: LaneTallies {
                 canary: progress.counts.ended(Lane::Canary),
@@ -415,6 +451,8 @@ pub struct CanarySummary {
     /// The generation that serves all other runs.
     pub current: GenerationId,
     pub share: Option<Share>,
+    /// The shares that the canary gets one after the other.
+    pub stages: Option<Stages>,
     pub began: Option<Timestamp>,
     /// The runs that ended, and how many of them failed.
     pub ended_runs: LaneTallies,
@@ -442,9 +480,19 @@ impl CanarySummary {
                 _ => "",
             };
             let (ended, least) = (self.ended_runs.canary.total, self.least);
+            let stages = match &self.stages {
+                Some(stages) if stages.gets_no_runs() => {
+                    return format!(
+                        "generation {generation} gets no run by itself, {current} serves all: `baton invoke FUNCTION \
+                         --generation canary` runs a function in it{held}"
+                    );
+                }
+                Some(stages) if stages.share(1).is_some() => format!(" ({stages})"),
+                _ => String::new(),
+            };
             return format!(
-                "generation {generation} gets {share} of the new runs, {current} the others; {ended} of its runs ended, \
-                 {least} are wanted{held}"
+                "generation {generation} gets {share} of the new runs{stages}, {current} the others; {ended} of its \
+                 runs ended, {least} are wanted{held}"
             );
         };
         let because = end.words();

@@ -265,7 +265,7 @@ pub fn plan(args: &ServeArgs, mode: Mode) -> Result<Plan, ServeError> {
         limits: Limits {
             deny,
             canary: (
-                match (mode, canary) {
+                match (mode, &canary) {
                     (Mode::Dev, _) => CanaryUse::Never,
                     (Mode::Start(_), None) => CanaryUse::OnRequest,
                     (Mode::Start(_), Some(_)) => CanaryUse::Always,

@@ -20,7 +20,7 @@ use super::room::{Place, Tier};
 use super::way_back::{AnswerLifetime, into_http};
 use super::{Server, auth, browser_sessions, json_errors, request_body};
 use crate::calls::{CallKind, LeaseWait};
-use crate::generation::{CallInfo, GenerationId, LeaseRefusal};
+use crate::generation::{CallInfo, GenerationChoice, GenerationId, LeaseRefusal};
 use crate::wire;
 
 /// The header that names the generation that answered, to commands on this machine. Inngest gets the SDK's answer and
@@ -100,6 +100,9 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
     if let Peer::Tcp(address) = peer {
         request.caller.peer = Some(address.to_string());
     }
+    if let Some(refusal) = refuse_generation(&server, peer, &request, &info) {
+        return refusal;
+    }
     // The sender is dropped with this future, when the caller has gone.
     let (_waits, hung_up) = oneshot::channel();
     let kind = match route {
@@ -161,6 +164,32 @@ async fn call(server: Server, peer: Peer, mut request: Request, route: Route) ->
         Peer::Control => naming(id, response),
         Peer::Tcp(_) => response,
     }
+}
+
+/// Has a run executed by the generation that a command on this machine names, or refuses that. Nobody else names one.
+fn refuse_generation(
+    server: &Server,
+    peer: Peer,
+    request: &js_runtime_api::Request,
+    info: &CallInfo,
+) -> Option<Response> {
+    let (Peer::Control, Some(run)) = (peer, &info.run) else {
+        return None;
+    };
+    let is_name = |(name, _): &&(String, String)| name.eq_ignore_ascii_case(GENERATION_HEADER.as_str());
+    let (_, named) = request.headers.iter().find(is_name)?;
+    let is_live = |choice: GenerationChoice| server.executor.table.pin_to(run, choice);
+    if named.parse().is_ok_and(is_live) {
+        return None;
+    }
+    let message = format!("no generation {named:?} is live");
+    let help = "`baton status` lists the generations that are.";
+    let mut response = json_errors::error(StatusCode::CONFLICT, message, help);
+    let never = HeaderValue::from_static("true");
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static(wire::NO_RETRY), never);
+    Some(response)
 }
 
 /// Answers with the result of the isolate, and logs the answer.

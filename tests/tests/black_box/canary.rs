@@ -1,5 +1,7 @@
 //! Canaries: new code gets a part of the new runs, and the host decides by what becomes of them.
 
+mod by_name;
+mod by_steps;
 mod connect;
 mod courses;
 mod of_a_release;

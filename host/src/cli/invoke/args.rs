@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::duration::parse_duration;
+use crate::generation::GenerationChoice;
 
 #[derive(Debug, Args)]
 #[allow(missing_docs, reason = "clap would take it for a help text")]
@@ -42,6 +43,10 @@ pub struct InvokeArgs {
     /// Run the function again after each reload, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
+    /// Run the function in this live generation of the running host: `canary`, or a number of `baton status`.
+    /// Such a run is not counted for the canary.
+    #[arg(long, value_name = "GENERATION", conflicts_with_all = ["own", "deliver", "env_file"])]
+    pub(super) generation: Option<GenerationChoice>,
     /// Start a host for this run, also when one is running.
     #[arg(long)]
     pub(super) own: bool,
@@ -63,6 +68,7 @@ Example:
   baton invoke story-pipeline --data @story.json --watch
   baton invoke approval --send-event 'demo/approval.decided:{\"approved\":true}'
   baton invoke checkout --mock 'charge-card={\"ok\":true}' --mock 'refund=error:\"no money\"'
+  baton invoke checkout --generation canary
   baton invoke --event demo/fan-out --data @order.json --deliver
 
 With a host that runs (`baton dev`) the run goes through it, and a reload changes the code of its next

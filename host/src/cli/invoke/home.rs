@@ -13,9 +13,10 @@ use tempfile::TempDir;
 
 use super::super::{client, reload};
 use super::args::InvokeArgs;
+use super::hosted_sdk::HostedSdk;
 use super::reloads::ReloadStream;
 use crate::config::{StateFolder, discover, find_running, working_folder};
-use crate::generation::{Outcome, Reason, WantedCode, report_words};
+use crate::generation::{GenerationChoice, Outcome, Reason, WantedCode, report_words};
 use crate::life::{Host, Mode, Plan, ServeArgs, ServeError, plan};
 use crate::runner::catalogue::Catalogue;
 use crate::status::Status;
@@ -40,6 +41,9 @@ pub enum HomeError {
         socket: PathBuf,
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("no host of this project runs, so that it has no generation {0}")]
+    #[diagnostic(help("Start one with `baton start`, or leave --generation out to have one started for this run."))]
+    NoHost(GenerationChoice),
     #[error("cannot prepare a host for this run: {0}")]
     #[diagnostic(help("Make the folder for temporary files writable, or name another one with TMPDIR."))]
     Prepare(#[source] std::io::Error),
@@ -63,7 +67,11 @@ impl HomeError {
 
 /// The host that is found for a function; one of its own is not begun yet.
 pub(in crate::cli) enum FunctionHost {
-    Running { socket: PathBuf },
+    Running {
+        socket: PathBuf,
+        /// The generation that a person named.
+        generation: Option<GenerationChoice>,
+    },
     Own(Box<OwnHostPlan>),
 }
 
@@ -112,7 +120,11 @@ pub(in crate::cli) fn find(args: &InvokeArgs, path: Option<&Path>) -> Result<Fun
             None => folder,
         };
         if let Some(socket) = find_running(&project, args.state_dir.clone()) {
-            return Ok(FunctionHost::Running { socket });
+            let generation = args.generation;
+            return Ok(FunctionHost::Running { socket, generation });
+        }
+        if let Some(generation) = args.generation {
+            return Err(HomeError::NoHost(generation));
         }
     }
     let own = prepare_own(path, args.env_file.as_deref(), args.watch)?;
@@ -179,6 +191,7 @@ fn tell_of_a_dead_host(args: &InvokeArgs, plan: &Plan) {
 /// A host that answers.
 pub(in crate::cli) struct Home {
     socket: PathBuf,
+    generation: Option<GenerationChoice>,
     own: Option<OwnHost>,
 }
 
@@ -193,7 +206,11 @@ struct OwnHost {
 impl Home {
     pub(in crate::cli) async fn begin(found: FunctionHost, engine: Option<Arc<dyn Engine>>) -> Result<Self, HomeError> {
         match (found, engine) {
-            (FunctionHost::Running { socket }, _) => Ok(Self { socket, own: None }),
+            (FunctionHost::Running { socket, generation }, _) => Ok(Self {
+                socket,
+                generation,
+                own: None,
+            }),
             (FunctionHost::Own(own), Some(engine)) => {
                 let OwnHostPlan {
                     plan, folder, inbox, ..
@@ -202,6 +219,7 @@ impl Home {
                 let host = Host::begin(plan, engine).await?;
                 Ok(Self {
                     socket,
+                    generation: None,
                     own: Some(OwnHost {
                         host,
                         inbox,
@@ -218,8 +236,12 @@ impl Home {
         self.own.is_some()
     }
 
-    pub(in crate::cli) fn socket(&self) -> &Path {
-        &self.socket
+    /// Returns the SDK of the project, in the generation that a person named if one did.
+    pub(in crate::cli) fn sdk(&self) -> HostedSdk {
+        HostedSdk {
+            socket: self.socket.clone(),
+            generation: self.generation,
+        }
     }
 
     /// Returns the socket to which the host's functions send events, if they send them here.

@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 pub use args::{HELP, InvokeArgs};
 
 use self::home::{FunctionHost, Home, HomeError};
-use self::hosted_sdk::HostedSdk;
 use self::input::InputError;
 use self::reloads::{ReloadResult, ReloadStream};
 use crate::runner::catalogue::{Catalogue, FunctionNotFound};
@@ -259,9 +258,7 @@ async fn run(
     stop: CancellationToken,
 ) -> RunEnding {
     let (reports, shown) = mpsc::unbounded_channel();
-    let sdk = Arc::new(HostedSdk {
-        socket: home.socket().to_owned(),
-    });
+    let sdk = Arc::new(home.sdk());
     let (session, deliveries) = Session::new(sdk, catalogue, options, script, reports, stop.clone());
     let inbox = home.inbox().map(|listener| {
         let sessions = Arc::new(InboxSessions::default());

@@ -112,9 +112,7 @@ pub async fn run(prepared: TestSessionPlan, engine: Arc<dyn Engine>) -> Result<E
         })
     });
     let desk = Arc::new(Desk {
-        sdk: Arc::new(HostedSdk {
-            socket: home.socket().to_owned(),
-        }),
+        sdk: Arc::new(home.sdk()),
         catalogue,
         sessions,
         questions: Arc::new(Questions::new(said)),

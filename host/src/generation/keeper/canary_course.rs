@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::KeeperTask;
-use crate::canary::{self, CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, OnFail, OnTime, Share, Terms};
+use crate::canary::{self, CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, OnFail, OnTime, Stages, Terms};
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::SourceOrigin;
@@ -33,8 +33,8 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const DISK_LIMIT: Duration = Duration::from_secs(5);
 
 impl KeeperTask {
-    /// The share of the new runs that new code gets; `None`: all.
-    pub(super) fn wanted_share(&self, want: WantedCode, reason: Reason) -> Option<Share> {
+    /// The shares of the new runs that new code gets one after the other; `None`: all at once.
+    pub(super) fn wanted_stages(&self, want: WantedCode, reason: Reason) -> Option<Stages> {
         let WantedCode::Reload { canary, .. } = want else {
             return None;
         };
@@ -45,16 +45,17 @@ impl KeeperTask {
         );
         match (canary, self.table.trial(), canary_use) {
             (CanaryWish::Off, ..) | (_, _, CanaryUse::Never) => None,
-            (CanaryWish::On(share), ..) => Some(share.unwrap_or(options.share)),
-            (CanaryWish::AsConfigured, Some(trial), _) => Some(trial.share()),
-            (CanaryWish::AsConfigured, None, CanaryUse::Always) => is_news.then_some(options.share),
+            (CanaryWish::On(Some(share)), ..) => Some(Stages::one(share)),
+            (CanaryWish::On(None), ..) => Some(options.stages.clone()),
+            (CanaryWish::AsConfigured, Some(trial), _) => Some(trial.stages().clone()),
+            (CanaryWish::AsConfigured, None, CanaryUse::Always) => is_news.then(|| options.stages.clone()),
             (CanaryWish::AsConfigured, None, CanaryUse::OnRequest) => None,
         }
     }
 
     /// Refuses to load a canary for which the memory does not suffice.
     pub(super) fn lack_of_memory(&self, want: WantedCode, reason: Reason) -> Option<LoadError> {
-        self.wanted_share(want, reason)?;
+        self.wanted_stages(want, reason)?;
         let isolates = self.table.current()?.pool.observed();
         let held = isolates.iter().map(|isolate| isolate.vitals.memory_used()).sum();
         canary::lack_of_memory(held, free_memory()?)
@@ -65,7 +66,7 @@ impl KeeperTask {
         &mut self,
         want: WantedCode,
         generation: &Arc<Generation>,
-        share: Share,
+        stages: Stages,
         origin: SourceOrigin,
         began: Instant,
     ) {
@@ -90,8 +91,13 @@ impl KeeperTask {
         let left = self.record.left.take();
         let record = left.filter(|record| record.hash == generation.hash);
         let is_resumed = record.is_some();
-        let new = || CanaryRecord::new(current.id.0, generation.hash.clone(), share, Timestamp::now());
-        let record = record.unwrap_or_else(new);
+        let record = record.unwrap_or_else(|| {
+            let hash = generation.hash.clone();
+            let mut record = CanaryRecord::new(current.id.0, hash, stages, Timestamp::now());
+            // No run will speak for it.
+            record.is_held = record.stages.gets_no_runs();
+            record
+        });
         let changes = FunctionChanges::between(Some(&current.manifest), &generation.manifest);
         self.last_rejected = None;
         self.retry.succeeded();
@@ -101,7 +107,7 @@ impl KeeperTask {
             git: origin.git.clone(),
             place: origin.place.clone(),
             terms: Terms {
-                options: self.limits.canary.1,
+                options: self.limits.canary.1.clone(),
                 functions,
                 changed: changes.changed.clone(),
             },
@@ -116,7 +122,7 @@ impl KeeperTask {
         info!(
             generation = generation.id.0,
             current = current.id.0,
-            %share,
+            share = %trial.stages(),
             resumed = is_resumed,
             changed = (!changes.changed.is_empty()).then(|| changes.changed.join(", ")),
             git = origin.git,
@@ -154,9 +160,9 @@ impl KeeperTask {
         };
         match trial.verdict() {
             CanaryVerdict::Fail(grounds) => self.end_trial(CanaryEnd::Failed(grounds)),
-            CanaryVerdict::Pass if !trial.is_held() => self.promote(&trial, CanaryEnd::Passed),
+            CanaryVerdict::Pass if !trial.is_held() => self.end_stage(&trial, CanaryEnd::Passed),
             CanaryVerdict::Inconclusive(doubt) if !trial.is_held() => match trial.on_time() {
-                OnTime::Promote if !doubt.is_grave() => self.promote(&trial, CanaryEnd::TimeUp(doubt)),
+                OnTime::Promote if !doubt.is_grave() => self.end_stage(&trial, CanaryEnd::TimeUp(doubt)),
                 OnTime::Promote | OnTime::Hold => {
                     trial.hold();
                     warn!(
@@ -175,6 +181,22 @@ impl KeeperTask {
             ),
             CanaryVerdict::Open(_) | CanaryVerdict::Pass | CanaryVerdict::Inconclusive(_) => {}
         }
+    }
+
+    /// Gives the canary more of the new runs, or all of them after its last stage.
+    fn end_stage(&mut self, trial: &Trial, end: CanaryEnd) {
+        let Some(share) = trial.advance() else {
+            return self.promote(trial, end);
+        };
+        info!(
+            generation = trial.canary.id.0,
+            %share,
+            because = end.words(),
+            "canary gets more runs"
+        );
+        self.record.kept_at = None;
+        self.keep_trial();
+        self.tell_canary(trial.summary(None));
     }
 
     /// Does what a person decided.
@@ -295,7 +317,7 @@ impl KeeperTask {
             );
             let summary = CanarySummary {
                 state: CanaryState::TakenBack,
-                share: Some(left.share),
+                share: left.stages.share(left.stage.number),
                 began: Some(left.began),
                 end: Some(end),
                 ..CanarySummary::default()
@@ -304,7 +326,7 @@ impl KeeperTask {
             self.tell_canary(summary);
             return self.record.remove();
         }
-        let share = left.share;
+        let share = left.stages.share(0);
         // The next host is to know of this death, should the load be the reason.
         self.record.write(left.clone());
         self.record.left = Some(left);
@@ -312,7 +334,7 @@ impl KeeperTask {
         let (nobody, _) = oneshot::channel();
         let want = WantedCode::Reload {
             force: false,
-            canary: CanaryWish::On(Some(share)),
+            canary: CanaryWish::On(share),
         };
         self.queue.push(want, reason, nobody);
     }

@@ -230,7 +230,7 @@ impl KeeperTask {
                 return self.reject(want, id, bug, &origin, began);
             }
         };
-        let is_canary = self.wanted_share(want, reason).is_some();
+        let is_canary = self.wanted_stages(want, reason).is_some();
         self.lint(&mut manifest, is_canary);
         if matches!(want, WantedCode::Reload { .. } | WantedCode::Check)
             && let Some(denied) = lint::denied(&manifest.warnings, &self.limits.deny)
@@ -299,8 +299,8 @@ impl KeeperTask {
             | WantedCode::Rollback(_)
             | WantedCode::LastGood { .. }
             | WantedCode::Continue(_) => {
-                match self.wanted_share(want, reason) {
-                    Some(share) => self.begin_trial(want, &generation, share, origin, began),
+                match self.wanted_stages(want, reason) {
+                    Some(stages) => self.begin_trial(want, &generation, stages, origin, began),
                     None => self.activate(want, &generation, origin, began),
                 }
                 self.resume_trial(want);
