@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
     CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, LoadedIsolate, MemoryLimits,
-    Sources,
+    Reach, Sources,
 };
 
 use tracing::warn;
@@ -323,6 +323,7 @@ async fn load(
         queue: queue.clone(),
         memory,
         progress: progress.clone(),
+        reach: Reach::World,
     };
     if let Some((origin, sources)) = sources {
         return LoadResult {
