@@ -3,14 +3,18 @@
 /// A warning's name.
 pub type WarningCode = &'static str;
 
+/// The name of the warning about live runs that new code would disturb.
+pub const LIVE_RUNS: WarningCode = "live_runs";
+
 /// The names of the warnings that may reject code; docs/warnings.md explains each.
-pub const CODES: [WarningCode; 10] = [
+pub const CODES: [WarningCode; 11] = [
     "cron_invalid",
     "cron_never",
     "expression_invalid",
     "function_gone",
     "functions_unknown",
     "id_changed",
+    LIVE_RUNS,
     "retries_unsaid",
     "retries_zero",
     "step_id_repeated",
