@@ -6,14 +6,15 @@
 //! Each module is on a floor, and uses those of lower floors alone (a test reads this picture):
 //!
 //! ```text
-//! 10  cli                                      commands
-//! 9  life                                      a host from its start to its end
-//! 8  server service                            ways in; units of systemd and launchd
-//! 7  connect                                   the connection to Inngest
-//! 6  calls                                     the way of a call through a generation
-//! 5  supervisor registration runner pull       what goes on beside calls
-//! 4  status telemetry                          what a host says of itself
-//! 3  generation config                         what serves; what it is told
+//! 11  cli                                      commands
+//! 10  life                                      a host from its start to its end
+//! 9  server service                            ways in; units of systemd and launchd
+//! 8  connect                                   the connection to Inngest
+//! 7  calls                                     the way of a call through a generation
+//! 6  supervisor registration runner pull       what goes on beside calls
+//! 5  status telemetry                          what a host says of itself
+//! 4  generation config                         what serves; what it is told
+//! 3  replay                                    live runs in new code
 //! 2  lint git canary release
 //! 1  net watch wire expressions
 //! 0  posix descriptors blocking tasks duration exit_code
@@ -50,6 +51,7 @@ pub mod posix;
 mod pull;
 mod registration;
 mod release;
+mod replay;
 mod runner;
 mod server;
 mod service;

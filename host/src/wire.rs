@@ -243,6 +243,18 @@ impl<'a> SdkAnswer<'a> {
         }
     }
 
+    /// Returns the status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns the body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Returns the status, the headers and the body.
     #[must_use]
     pub fn into_parts(self) -> (u16, Vec<(String, String)>, Vec<u8>) {

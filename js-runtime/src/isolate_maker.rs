@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use js_runtime_api::{Entry, LoadError, LoadErrorKind, MemoryLimits, Sources as _};
+use js_runtime_api::{Entry, LoadError, LoadErrorKind, MemoryLimits, Reach, Sources as _};
 use tempfile::TempDir;
 
 use crate::ahead::AheadModules;
@@ -30,7 +30,7 @@ impl IsolateMaker {
     pub(crate) async fn begin(
         &self,
         sources: Arc<SourceSnapshot>,
-        memory: MemoryLimits,
+        (memory, reach): (MemoryLimits, Reach),
         ahead: AheadModules,
         name: &str,
     ) -> Result<BootedIsolate, LoadError> {
@@ -63,6 +63,7 @@ impl IsolateMaker {
             startup: self.startup,
             deno_dir: self.deno_dir.clone(),
             memory,
+            reach,
             ahead,
             sockets,
         };

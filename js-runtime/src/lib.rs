@@ -18,7 +18,7 @@
 //! use js_runtime::{SnapshotSource, V8Engine, startup_snapshot};
 //! use js_runtime_api::{
 //!     Body, CallQueue, CallSubject, Caller, Engine as _, Entry, EnvironmentSource, LoadProgress, LoadRequest, MemoryLimits,
-//!     Project, Request, Target,
+//!     Project, Reach, Request, Target,
 //! };
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,6 +54,7 @@
 //!             queue: queue.clone(),
 //!             memory: MemoryLimits { heap: 256 << 20, buffers: 256 << 20 },
 //!             progress: LoadProgress::default(),
+//!             reach: Reach::World,
 //!         });
 //!         let loaded = loaded.await?;
 //!         let request = Request {

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use js_runtime_api::{
     Engine, EngineRelease, KeptSources, LoadError, LoadErrorKind, LoadRequest, LoadStage, LoadedIsolate, Losses,
-    Preparation, Project, Sources, regular_file,
+    Preparation, Project, Reach, Sources, regular_file,
 };
 
 use crate::ahead::AheadModules;
@@ -130,13 +130,16 @@ impl Engine for V8Engine {
         async move {
             let sources = own(request.sources.clone())?;
             sources.take_lack();
+            let is_confined = request.reach == Reach::Confined;
             let mut loaded = load(request, sources.clone(), &maker, &spares).await;
             if let Err(error) = &mut loaded
                 && sources.take_lack()
             {
                 error.kind = LoadErrorKind::System;
             }
-            spares.note_read(&sources);
+            if !is_confined {
+                spares.note_read(&sources);
+            }
             loaded.map_err(LoadError::with_help)
         }
         .boxed()
@@ -186,13 +189,17 @@ async fn load(
         queue,
         memory,
         progress,
+        reach,
         ..
     } = request;
-    let own = spares.take(&sources);
+    // A spare has evaluated modules that reached the world.
+    let takes_spare = reach == Reach::World;
+    let own = takes_spare.then(|| spares.take(&sources)).flatten();
     let is_own = own.is_some();
     let spare = match own {
         Some(own) => Some(own),
-        None => spares.take_joined(&sources, timeout).await,
+        None if takes_spare => spares.take_joined(&sources, timeout).await,
+        None => None,
     };
     if let Some(spare) = spare.filter(|spare| spare.memory == memory) {
         match spare
@@ -216,7 +223,9 @@ async fn load(
         }
     }
     progress.reached(LoadStage::Secrets);
-    let isolate = maker.begin(sources, memory, AheadModules::default(), &name).await?;
+    let isolate = maker
+        .begin(sources, (memory, reach), AheadModules::default(), &name)
+        .await?;
     progress.reached(LoadStage::Starting);
     isolate
         .load(name, queue, timeout, &progress)

@@ -15,7 +15,7 @@ use clap::{Args, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use js_runtime_api::{
-    CallQueue, Engine, Entry, LoadError, LoadProgress, LoadRequest, Manifest, Project, Warning, regular_file,
+    CallQueue, Engine, Entry, LoadError, LoadProgress, LoadRequest, Manifest, Project, Reach, Warning, regular_file,
 };
 use miette::Diagnostic;
 
@@ -354,6 +354,7 @@ async fn load(plan: &Plan, engine: &Arc<dyn Engine>, scratch: &Path) -> Result<(
         queue: Arc::new(CallQueue::default()),
         memory: plan.limits.memory,
         progress: LoadProgress::default(),
+        reach: Reach::World,
     };
     let loaded = engine.load(request).await?;
     loaded.isolate.close();

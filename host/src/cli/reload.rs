@@ -146,6 +146,7 @@ fn summary(report: &Report) -> String {
             functions,
             draining,
             warnings,
+            replay,
             ..
         } => {
             let mut text = format!("activated ({took:.1} ms): generation {generation} serves");
@@ -166,12 +167,14 @@ fn summary(report: &Report) -> String {
                 let _ = writeln!(text, "  generation {generation} finishes {calls} call(s)");
             }
             text.extend(warnings.iter().map(report_words::warning));
+            text.push_str(&report_words::replay(replay.as_ref()));
             text
         }
         Outcome::Checked {
             generation,
             functions,
             warnings,
+            replay,
             ..
         } => {
             let mut text = match generation {
@@ -180,6 +183,7 @@ fn summary(report: &Report) -> String {
             };
             text.push_str(&changes(functions));
             text.extend(warnings.iter().map(report_words::warning));
+            text.push_str(&report_words::replay(replay.as_ref()));
             text
         }
         Outcome::Canary {

@@ -147,12 +147,13 @@ impl Holds {
         }
     }
 
-    /// Learns from an answer which calls are to come.
-    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) {
+    /// Learns from an answer which calls are to come. True when its run has ended.
+    pub fn learn(&self, generation: &Arc<Generation>, info: &CallInfo, head: AnswerHead<'_>, body: &[u8]) -> bool {
         let Some(run) = info.run.as_deref() else {
-            return;
+            return false;
         };
         let answer = SdkAnswer::read(head, body);
+        let has_ended = answer.ends_run();
         let hold = |ttl| {
             let held = generation.hold()?;
             let until = Instant::now() + ttl;
@@ -173,7 +174,7 @@ impl Holds {
             }
         }
         match self.pin {
-            _ if answer.ends_run() => forgotten.extend(inner.runs.remove(run)),
+            _ if has_ended => forgotten.extend(inner.runs.remove(run)),
             Pin::Run(ttl) => {
                 if let Some(hold) = hold(ttl) {
                     forgotten.extend(inner.runs.insert(run.to_owned(), hold));
@@ -190,6 +191,7 @@ impl Holds {
         forgotten.extend(surplus(&mut inner.runs));
         drop(inner);
         drop(forgotten);
+        has_ended
     }
 
     /// The number of calls that a generation is to expect.

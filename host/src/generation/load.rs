@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, FutureExt as _};
 use js_runtime_api::{
     CallQueue, Engine, LoadError, LoadErrorKind, LoadProgress, LoadRequest, LoadStage, LoadedIsolate, MemoryLimits,
-    Sources,
+    Reach, Sources,
 };
 
 use tracing::warn;
@@ -16,6 +16,7 @@ use tracing::warn;
 use super::project_place::ProjectPlace;
 use super::reload_queue::{Reason, WantedCode};
 use super::state::GenerationId;
+use crate::replay::ReplayReport;
 use crate::{blocking, descriptors, git};
 
 /// The one request that is worked on.
@@ -88,6 +89,8 @@ pub(super) struct Admission {
     pub(super) sources: Arc<dyn Sources>,
     pub(super) origin: SourceOrigin,
     pub(super) queue: Arc<CallQueue>,
+    /// The outcome of replaying live runs, where that came first.
+    pub(super) replay: Option<ReplayReport>,
     pub(super) word: Result<(), LoadError>,
 }
 
@@ -197,16 +200,21 @@ impl RunningLoad {
         }
     }
 
-    /// Waits for the word about a generation that was loaded.
+    /// Waits for the replays of a generation that was loaded, which may refuse it, and then for the word about it from
+    /// outside.
     pub(super) fn admit(
         want: WantedCode,
         reason: Reason,
         began: Instant,
-        word: BoxFuture<'static, Result<(), LoadError>>,
+        replays: impl Future<Output = (Option<ReplayReport>, Result<(), LoadError>)> + Send + 'static,
+        word: Option<BoxFuture<'static, Result<(), LoadError>>>,
         mut admission: Box<Admission>,
     ) -> Self {
         let admitted = async move {
-            admission.word = word.await;
+            (admission.replay, admission.word) = replays.await;
+            if let (Ok(()), Some(word)) = (&admission.word, word) {
+                admission.word = word.await;
+            }
             admission
         };
         Self {
@@ -323,6 +331,7 @@ async fn load(
         queue: queue.clone(),
         memory,
         progress: progress.clone(),
+        reach: Reach::World,
     };
     if let Some((origin, sources)) = sources {
         return LoadResult {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::state::GenerationId;
 use crate::canary::Share;
 use crate::release::ReleaseName;
+use crate::replay::ReplayReport;
 
 /// The report on a request for a load. It is serialised as the routes answer it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub enum Outcome {
         functions: FunctionChanges,
         draining: Vec<DrainingGeneration>,
         warnings: Vec<Warning>,
+        /// The replays of live runs, where `deny` had them come first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replay: Option<ReplayReport>,
     },
     /// New code gets a part of the new runs.
     Canary {
@@ -59,6 +63,9 @@ pub enum Outcome {
         git: Option<String>,
         functions: FunctionChanges,
         warnings: Vec<Warning>,
+        /// The replays of live runs; none where no run is live.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replay: Option<ReplayReport>,
     },
     /// The code cannot be served; nothing changed.
     Rejected {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use js_runtime_api::{LoadError, Warning};
 
+use crate::replay::ReplayReport;
+
 /// The text of a warning: its message, its place, and the code to write instead.
 pub fn warning(warning: &Warning) -> String {
     let mut text = format!("  warning: {} ({})\n", warning.message, warning.code);
@@ -15,6 +17,12 @@ pub fn warning(warning: &Warning) -> String {
         let _ = writeln!(text, "           {help}");
     }
     text
+}
+
+/// The outcome of replaying live runs, a line each.
+pub fn replay(replay: Option<&ReplayReport>) -> String {
+    let lines = replay.map(ReplayReport::lines).unwrap_or_default();
+    lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 /// The error of a load, with the code frame.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use js_runtime_api::{CallError, LoadError, LoadStage, WatchedPaths};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::choice::GenerationChoice;
@@ -23,6 +24,7 @@ use super::state::{GenerationId, PublicState, State};
 use super::timeline::Timeline;
 use super::trial::{CanarySummary, Trial};
 use crate::release::UnpackedRelease;
+use crate::replay::KeptCalls;
 use crate::tasks::WatchedTasks;
 use crate::wire::AnswerHead;
 
@@ -32,6 +34,8 @@ pub struct Table {
     current: ArcSwapOption<Generation>,
     /// The calls that belong to an older generation.
     pub holds: Holds,
+    /// The newest call of each live run.
+    pub(super) live_calls: KeptCalls,
     /// The events of the last minutes.
     pub timeline: Arc<Timeline>,
     /// The canary that is on.
@@ -163,6 +167,7 @@ impl Table {
     pub fn new(pin: Pin) -> Self {
         Self {
             holds: Holds::new(pin),
+            live_calls: KeptCalls::default(),
             timeline: Arc::default(),
             current: ArcSwapOption::empty(),
             trial: ArcSwapOption::empty(),
@@ -311,7 +316,13 @@ impl Table {
         body: &[u8],
         took: Duration,
     ) {
-        self.holds.learn(generation, info, head, body);
+        let has_ended = self.holds.learn(generation, info, head, body);
+        if let (Some(run), Some(function)) = (&info.run, &info.function) {
+            match has_ended {
+                true => self.live_calls.forget(run),
+                false => self.live_calls.keep(run, function, &info.body, Instant::now()),
+            }
+        }
         if let Some(trial) = self.trial.load_full() {
             self.unpin_ended(info, trial.learn(generation, info, head, body, took));
         }

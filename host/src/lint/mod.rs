@@ -12,7 +12,7 @@ mod warning_code;
 use js_runtime_api::{LoadError, LoadErrorKind, Manifest, Warning};
 
 pub use removed_functions::ServingCode;
-pub use warning_code::{WarningCode, parse_code};
+pub use warning_code::{LIVE_RUNS, WarningCode, parse_code};
 
 /// Returns all warnings about new code, also in comparison with the code that serves before it.
 #[must_use]

@@ -3,8 +3,11 @@
 /// A warning's name.
 pub type WarningCode = &'static str;
 
+/// The name of the warning about live runs that new code would disturb.
+pub const LIVE_RUNS: WarningCode = "live_runs";
+
 /// The names of the warnings that may reject code; docs/warnings.md explains each.
-pub const CODES: [WarningCode; 11] = [
+pub const CODES: [WarningCode; 12] = [
     "configuration_unsplit",
     "cron_invalid",
     "cron_never",
@@ -12,6 +15,7 @@ pub const CODES: [WarningCode; 11] = [
     "function_gone",
     "functions_unknown",
     "id_changed",
+    LIVE_RUNS,
     "retries_unsaid",
     "retries_zero",
     "step_id_repeated",

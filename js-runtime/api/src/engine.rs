@@ -81,6 +81,19 @@ pub struct LoadRequest {
     pub memory: MemoryLimits,
     /// The stage of the load, which the engine writes.
     pub progress: LoadProgress,
+    /// The part of the world that the code reaches, also while it is evaluated.
+    pub reach: Reach,
+}
+
+/// The part of the world that the code of an isolate reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// The code reaches what the process reaches.
+    #[default]
+    World,
+    /// The code reads files and variables, and nothing leaves the isolate: connections, writes, child processes,
+    /// signals and native libraries are denied. [`Vitals::denied`](crate::Vitals::denied) counts the attempts.
+    Confined,
 }
 
 /// The preparation of a load.

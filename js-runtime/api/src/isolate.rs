@@ -84,6 +84,8 @@ pub struct Vitals {
     /// Tells whether the isolate is nearly out of memory: it takes no more calls, and ends once its calls are
     /// answered.
     pub condemned: bool,
+    /// The number of times that a confined isolate's code tried to reach outside ([`Reach`](crate::Reach)).
+    pub denied: u64,
     /// The number of debuggers that have a session with it.
     pub debuggers: usize,
     /// Tells whether a debugger has stopped the isolate: it owes no sign of life.

@@ -75,7 +75,7 @@ mod sources;
 pub use body::{Body, BodyError, BodyStream, CallEnd, Caller, Duplex, GuardedStream, RunRecord};
 pub use call_subject::CallSubject;
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
-pub use engine::{Engine, EngineRelease, LoadRequest, LoadedIsolate, Losses, MemoryLimits, Preparation};
+pub use engine::{Engine, EngineRelease, LoadRequest, LoadedIsolate, Losses, MemoryLimits, Preparation, Reach};
 pub use isolate::{DebugSession, DrainWork, Isolate, IsolateEnd, RunningCall, Vitals};
 pub use latin1::{header_bytes, header_text};
 pub use load_error::{LoadError, LoadErrorKind};

@@ -71,6 +71,9 @@ pub(super) fn op_baton_kill(
 /// Takes a signal to the host as one to the isolate; sends signals to other processes.
 fn kill(state: &Rc<RefCell<OpState>>, scope: &mut v8::PinScope<'_, '_>, pid: i32, signal: i32) -> io::Result<()> {
     if !reaches_the_host(pid) {
+        if state.borrow().borrow::<Arc<Control>>().denies() {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
         return posix::kill(pid, signal);
     }
     if ends_a_process(signal) {

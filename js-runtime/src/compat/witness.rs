@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use deno_runtime::deno_permissions::{AUDIT_SINK, AuditSink};
 
-use crate::control::Name;
+use crate::control::{Control, Name};
 use crate::source::looks::Question;
 use crate::source::snapshot::SourceSnapshot;
 
@@ -45,6 +45,8 @@ struct Witness {
     acts: u64,
     /// The audited paths that no operation on files has explained so far.
     unexplained: HashSet<PathBuf>,
+    /// The control of the isolate, which counts what a confined isolate is denied.
+    control: Arc<Control>,
 }
 
 /// Has Deno tell of each access, in the whole process. To be called before the first isolate starts.
@@ -54,13 +56,14 @@ pub(crate) fn listen() {
 }
 
 /// Begins to witness the evaluation of an isolate on this thread.
-pub(crate) fn begin(sources: Arc<SourceSnapshot>, name: Name) {
+pub(crate) fn begin(sources: Arc<SourceSnapshot>, name: Name, control: Arc<Control>) {
     let witness = Witness {
         name,
         sources,
         is_evaluating: true,
         acts: 0,
         unexplained: HashSet::new(),
+        control,
     };
     WITNESS.replace(Some(witness));
 }
@@ -100,24 +103,40 @@ pub(super) fn write(path: &Path) {
     });
 }
 
-/// Notes that user code does something else that reaches outside of the isolate: it starts a child process.
+/// Notes that user code is about to do something else that reaches outside of the isolate: it starts a child process.
 pub(super) fn act() {
-    with(|witness| witness.acts += 1);
+    with(|witness| {
+        witness.acts += 1;
+        witness.control.denies();
+    });
 }
 
 fn audited(permission: &str, value: &str, _stack: Option<&[String]>) {
-    with(|witness| match permission {
-        _ if !witness.is_evaluating => {}
-        // The variables are the generation's: comparing snapshots compares their sources.
-        "env" => {}
-        "sys" if LASTING.contains(&value) => {}
-        // The loader reads a module by its URL.
-        "read" if value.starts_with("file:") => {}
-        "read" | "write" => {
-            witness.unexplained.insert(PathBuf::from(value));
+    with(|witness| {
+        // Deno asks before it looks whether the access is allowed.
+        if matches!(permission, "net" | "write" | "run" | "ffi") {
+            witness.control.denies();
         }
-        _ => witness.acts += 1,
+        witness.note(permission, value);
     });
+}
+
+impl Witness {
+    /// Notes an access while modules are evaluated.
+    fn note(&mut self, permission: &str, value: &str) {
+        match permission {
+            _ if !self.is_evaluating => {}
+            // The variables are the generation's: comparing snapshots compares their sources.
+            "env" => {}
+            "sys" if LASTING.contains(&value) => {}
+            // The loader reads a module by its URL.
+            "read" if value.starts_with("file:") => {}
+            "read" | "write" => {
+                self.unexplained.insert(PathBuf::from(value));
+            }
+            _ => self.acts += 1,
+        }
+    }
 }
 
 fn with<T>(act: impl FnOnce(&mut Witness) -> T) -> Option<T> {

@@ -81,6 +81,8 @@ pub(crate) struct Control {
     interrupts: Mutex<Option<JoinHandle<()>>>,
     vitals: Mutex<DriverSigns>,
     pub(crate) debug: Arc<Debug>,
+    /// The attempts of a confined isolate's code to reach outside; empty for other isolates.
+    confinement: OnceLock<AtomicU64>,
 }
 
 /// The progress of the work that user code finishes once its generation drains.
@@ -256,6 +258,10 @@ impl Control {
             heap_used: signs.heap_used,
             buffers_used: signs.buffers_used,
             condemned: self.condemned(),
+            denied: self
+                .confinement
+                .get()
+                .map_or(0, |denied| denied.load(Ordering::Acquire)),
             debuggers: self.debug.sessions_open(),
             paused: self.debug.is_paused(),
             finishing: match *self.finishing.borrow() {
@@ -267,6 +273,20 @@ impl Control {
         drop(signs);
         self.waker.wake();
         vitals
+    }
+
+    /// Notes that the isolate is confined: its code reaches nothing outside.
+    pub(crate) fn confine(&self) {
+        self.confinement.get_or_init(AtomicU64::default);
+    }
+
+    /// Counts an attempt to reach outside. True in a confined isolate, where it is denied.
+    pub(crate) fn denies(&self) -> bool {
+        let confinement = self.confinement.get();
+        confinement.is_some_and(|denied| {
+            denied.fetch_add(1, Ordering::AcqRel);
+            true
+        })
     }
 
     /// Notes the end of the thread; called as the last thing that it does with the isolate.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use js_runtime_api::{CallQueue, LoadError, LoadProgress, Manifest, MemoryLimits};
+use js_runtime_api::{CallQueue, LoadError, LoadProgress, Manifest, MemoryLimits, Reach};
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 
@@ -22,6 +22,7 @@ pub(crate) struct Spec {
     /// The folder in which Deno keeps what it stores for a program.
     pub(crate) deno_dir: PathBuf,
     pub(crate) memory: MemoryLimits,
+    pub(crate) reach: Reach,
     /// The modules that the isolate evaluates before it knows its assignment.
     pub(crate) ahead: AheadModules,
     /// The folder of an app's sockets; it goes with the isolate.

@@ -12,10 +12,12 @@ use deno_core::url::Url;
 use deno_core::{PollEventLoopOptions, v8};
 use deno_resolver::npm::{DenoInNpmPackageChecker, NpmResolver};
 use deno_runtime::WorkerExecutionMode;
-use deno_runtime::deno_permissions::{PermissionsContainer, RuntimePermissionDescriptorParser};
+use deno_runtime::deno_permissions::{
+    Permissions, PermissionsContainer, PermissionsOptions, RuntimePermissionDescriptorParser,
+};
 use deno_runtime::worker::{MainWorker, WorkerOptions, WorkerServiceOptions};
 use futures::FutureExt as _;
-use js_runtime_api::{IsolateEnd, LoadError, LoadErrorKind};
+use js_runtime_api::{IsolateEnd, LoadError, LoadErrorKind, Reach};
 use sys_traits::impls::RealSys;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -162,7 +164,7 @@ async fn live(family: &Arc<WorkerFamily>, name: Name, coming: AssignmentInbox) {
         }
     };
     let booted = began.elapsed();
-    witness::begin(spec.sources.clone(), name.clone());
+    witness::begin(spec.sources.clone(), name.clone(), control.clone());
     if let Err(acting) = evaluate_ahead(&mut load, &prelude, spec, &name).await {
         if let Some(module) = acting {
             let _ = acts.set(module);
@@ -299,6 +301,24 @@ fn environment_written(worker: &mut MainWorker) -> blake3::Hash {
     state.borrow::<compat::process_env::IsolateEnvironment>().written()
 }
 
+/// The permissions of a confined isolate: it reads, and nothing leaves it.
+///
+/// # Errors
+/// Only when Baton itself is at fault.
+fn confined(parser: &RuntimePermissionDescriptorParser<RealSys>) -> Result<Permissions, LoadError> {
+    let all = || Some(Vec::new());
+    let options = PermissionsOptions {
+        // Where all reads are allowed, Deno audits each of them as a write, too.
+        allow_read: Some(vec!["/".to_owned()]),
+        allow_env: all(),
+        allow_sys: all(),
+        allow_import: all(),
+        prompt: false,
+        ..PermissionsOptions::default()
+    };
+    Permissions::from_options(parser, &options).map_err(|error| LoadError::bug(error.to_string()))
+}
+
 fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker, LoadError> {
     let WorkerFamily { spec, control, .. } = &**family;
     let root = &spec.sources.project().root;
@@ -319,7 +339,14 @@ fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker,
         message: format!("cannot open pipes for the isolate's output: {error}"),
         ..LoadError::default()
     })?;
-    let permissions = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
+    let parser = Arc::new(RuntimePermissionDescriptorParser::new(RealSys));
+    let permissions = match spec.reach {
+        Reach::World => Permissions::allow_all(),
+        Reach::Confined => {
+            control.confine();
+            confined(&parser)?
+        }
+    };
     Ok(MainWorker::bootstrap_from_options::<
         DenoInNpmPackageChecker,
         NpmResolver<RealSys>,
@@ -338,7 +365,7 @@ fn boot(family: &Arc<WorkerFamily>, modules: &Rc<Modules>) -> Result<MainWorker,
             }),
             node_services: Some(node_services),
             npm_process_state_provider: None,
-            permissions: PermissionsContainer::allow_all(permissions),
+            permissions: PermissionsContainer::new(parser, permissions),
             root_cert_store_provider: Some(certificates::provider(&family.certificates)),
             fetch_dns_resolver: Default::default(),
             shared_array_buffer_store: Some(family.buffers.clone()),

@@ -177,7 +177,7 @@ impl WorkerFamily {
 
     fn create(self: &Arc<Self>, arguments: CreateWebWorkerArgs) -> (WebWorker, SendableWebWorkerHandle) {
         self.control.worker_started();
-        witness::begin(self.spec.sources.clone(), Name::new(WORKER));
+        witness::begin(self.spec.sources.clone(), Name::new(WORKER), self.control.clone());
         witness::end_evaluation();
         guard_this_thread(FatalReceivers {
             control: self.control.clone(),

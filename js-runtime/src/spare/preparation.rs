@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deno_core::url::Url;
-use js_runtime_api::MemoryLimits;
+use js_runtime_api::{MemoryLimits, Reach};
 
 use super::{Spare, Spares};
 use crate::ahead::{AheadModules, ImportedModules};
@@ -93,7 +93,9 @@ impl SparePreparation {
         // The next load will report the error.
         let sources = self.blocking(|this| SourceSnapshot::begin(this.like.asked().clone(), this.common.clone()));
         let sources = sources.await?.ok()?;
-        let begun = self.maker.begin(sources.clone(), self.memory, ahead.clone(), SPARE);
+        let begun = self
+            .maker
+            .begin(sources.clone(), (self.memory, Reach::World), ahead.clone(), SPARE);
         let isolate = begun.await.ok()?;
         // A load may want the spare before it is ready.
         let readiness = isolate.readiness();

@@ -47,6 +47,7 @@ mod leaving;
 mod lifecycle;
 mod limits;
 mod lint;
+mod live_runs;
 mod logs;
 mod mcp;
 mod messages;

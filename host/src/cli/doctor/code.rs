@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use js_runtime_api::{CallQueue, Engine, LoadError, LoadProgress, LoadRequest, Sources, Warning};
+use js_runtime_api::{CallQueue, Engine, LoadError, LoadProgress, LoadRequest, Reach, Sources, Warning};
 
 use super::check::{Check, Finding};
 use crate::life::Plan;
@@ -43,6 +43,7 @@ pub(super) async fn load(
         queue: Arc::new(CallQueue::default()),
         memory: plan.limits.memory,
         progress: LoadProgress::default(),
+        reach: Reach::World,
     };
     let loaded = match engine.load(request).await {
         Ok(loaded) => loaded,

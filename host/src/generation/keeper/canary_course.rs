@@ -71,7 +71,7 @@ impl KeeperTask {
         began: Instant,
     ) {
         let Some(current) = self.table.current() else {
-            return self.activate(want, generation, origin, began);
+            return self.activate(want, generation, (origin, None), began);
         };
         let both = generation
             .manifest
@@ -83,7 +83,7 @@ impl KeeperTask {
                 generation = generation.id.0,
                 "no function is in both generations, so that nothing can be compared: the new code serves at once"
             );
-            return self.activate(want, generation, origin, began);
+            return self.activate(want, generation, (origin, None), began);
         }
         self.end_trial(CanaryEnd::Replaced {
             generation: generation.id,

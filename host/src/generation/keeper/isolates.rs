@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use js_runtime_api::{Isolate, IsolateEnd, LoadError, LoadProgress, LoadRequest, LoadedIsolate};
+use js_runtime_api::{Isolate, IsolateEnd, LoadError, LoadProgress, LoadRequest, LoadedIsolate, Reach};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -323,6 +323,7 @@ impl KeeperTask {
             queue: pool.queue.clone(),
             memory: self.limits.memory,
             progress: LoadProgress::default(),
+            reach: Reach::World,
         };
         let made = AssertUnwindSafe(self.engine.load(request)).catch_unwind();
         let make = async move {

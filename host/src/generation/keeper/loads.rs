@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use js_runtime_api::{LoadError, LoadedIsolate, Manifest};
 use tracing::{debug, info, warn};
 
-use super::KeeperTask;
+use super::{KeeperTask, replays};
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::{
@@ -21,6 +21,7 @@ use crate::generation::table::GenerationEntry;
 use crate::generation::trial::CanaryEnd;
 use crate::lint::{self, ServingCode};
 use crate::release::ReleaseName;
+use crate::replay::ReplayReport;
 
 impl KeeperTask {
     /// Begins the request that waits first, unless another one is worked on.
@@ -238,25 +239,35 @@ impl KeeperTask {
             isolate.close();
             return self.reject(want, id, denied, &origin, began);
         }
+        let replay = self.replay_first(want, (id, &manifest, &sources));
         let admission = Box::new(Admission {
             id,
             loaded: LoadedIsolate { isolate, manifest },
             sources,
             origin,
             queue,
+            replay: None,
             word: Ok(()),
         });
         // The first generation is better than none, nothing serves beside a check, and Inngest is told of a canary's
         // functions when it is promoted.
         let is_asked = want != WantedCode::Check && self.table.current().is_some() && !is_canary;
         let gate = self.table.gate().filter(|_| is_asked);
-        match gate {
-            Some(gate) => {
-                let word = gate.admit(&admission.loaded.manifest, &*admission.sources);
-                self.running = Some(RunningLoad::admit(want, reason, began, word, admission));
-            }
-            None => self.admitted(want, admission, began),
+        let word = gate.map(|gate| gate.admit(&admission.loaded.manifest, &*admission.sources));
+        if replay.is_none() && word.is_none() {
+            return self.admitted(want, admission, began);
         }
+        let deny = self.limits.deny.clone();
+        let judge = async move {
+            let Some(replay) = replay else {
+                return (None, Ok(()));
+            };
+            let report = replay.await;
+            replays::tell(id, &report);
+            let refused = replays::refuse(&report, &deny);
+            (Some(report), refused)
+        };
+        self.running = Some(RunningLoad::admit(want, reason, began, judge, word, admission));
     }
 
     /// Goes on with a generation that may become current, or may not.
@@ -267,6 +278,7 @@ impl KeeperTask {
             sources,
             origin,
             queue,
+            replay,
             word,
         } = *admission;
         if let Err(refusal) = word {
@@ -292,16 +304,19 @@ impl KeeperTask {
             entry.live = Some(generation.clone());
         }
         self.apply(id, Event::Loaded);
+        if replay.is_none() {
+            self.replay_beside(want, &generation);
+        }
         let reason = self.entries.get(&id).map_or(Reason::Api, |entry| entry.reason);
         match want {
-            WantedCode::Check => self.discard(&generation, origin.git, began),
+            WantedCode::Check => self.discard(&generation, origin.git, replay, began),
             WantedCode::Reload { .. }
             | WantedCode::Rollback(_)
             | WantedCode::LastGood { .. }
             | WantedCode::Continue(_) => {
                 match self.wanted_stages(want, reason) {
                     Some(stages) => self.begin_trial(want, &generation, stages, origin, began),
-                    None => self.activate(want, &generation, origin, began),
+                    None => self.activate(want, &generation, (origin, replay), began),
                 }
                 self.resume_trial(want);
             }
@@ -398,7 +413,13 @@ impl KeeperTask {
         }
     }
 
-    fn discard(&mut self, generation: &Arc<Generation>, git: Option<String>, began: Instant) {
+    fn discard(
+        &mut self,
+        generation: &Arc<Generation>,
+        git: Option<String>,
+        replay: Option<ReplayReport>,
+        began: Instant,
+    ) {
         let current = self.table.current();
         let outcome = Outcome::Checked {
             generation: current.as_ref().map(|current| current.id),
@@ -409,6 +430,7 @@ impl KeeperTask {
                 &generation.manifest,
             ),
             warnings: generation.manifest.warnings.clone(),
+            replay,
         };
         // The generation was never published, so nobody can hold a lease.
         let _ = generation.leases.close_if_idle();
@@ -420,7 +442,7 @@ impl KeeperTask {
         &mut self,
         want: WantedCode,
         generation: &Arc<Generation>,
-        origin: SourceOrigin,
+        (origin, replay): (SourceOrigin, Option<ReplayReport>),
         began: Instant,
     ) {
         self.end_trial(CanaryEnd::Superseded {
@@ -492,6 +514,7 @@ impl KeeperTask {
             functions,
             draining: self.draining(),
             warnings: generation.manifest.warnings.clone(),
+            replay,
         };
         self.answer(outcome, began);
     }

@@ -9,6 +9,7 @@ mod isolates;
 mod keeper_handle;
 mod loads;
 mod preparing;
+mod replays;
 mod spare;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use super::retry::Retry;
 use super::state::{Decision, Event, GenerationId, Generations, PublicState, State};
 use super::table::{GenerationEntry, HostEvent, Table, View};
 use crate::release::Digest;
+use crate::tasks::OwnedTask;
 
 /// The number of ended generations that are still shown.
 const SHOWN_ENDED: usize = 20;
@@ -70,6 +72,8 @@ struct KeeperTask {
     deadlines: Deadlines,
     isolates: Isolates,
     preparing: PreparationState,
+    /// The replays of live runs that go on beside the newest reload.
+    replaying: Option<OwnedTask<()>>,
     handover: Handover,
     history: History,
     record: TrialRecord,
@@ -109,6 +113,7 @@ impl KeeperTask {
             deadlines: Deadlines::default(),
             isolates: Isolates::default(),
             preparing: PreparationState::default(),
+            replaying: None,
             handover: Handover::default(),
             history,
             record,
