@@ -297,7 +297,7 @@ fn pack_project(
     let mut room = UnpackRoom::default();
     for layer in &layers {
         let file = File::open(&layer.file).map_err(PushError::Scratch)?;
-        unpack(BufReader::new(file), &release, &mut room)?;
+        unpack(BufReader::new(file), &release, None, &mut room)?;
     }
     let own = selection
         .environment_files

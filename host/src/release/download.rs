@@ -12,7 +12,7 @@ use miette::Diagnostic;
 use sha2::{Digest as _, Sha256};
 
 use super::addon::{self, Addon};
-use super::artefact::{ArtefactError, Descriptor, PROJECT_LAYER, ReleaseConfig, ReleaseManifest};
+use super::artefact::{ArtefactError, Descriptor, PACKAGES_LAYER, PROJECT_LAYER, ReleaseConfig, ReleaseManifest};
 use super::folder::remove_folder;
 use super::unpack::{UnpackError, UnpackRoom, unpack};
 use super::{Digest, Registry, RegistryError, ReleaseFolders, UnpackedRelease};
@@ -139,7 +139,7 @@ pub async fn download(
     };
     let (folders, finished) = (folders.clone(), release.clone());
     let unpacked = blocking::run("unpacking a release", UNPACKED_WITHIN, move || {
-        let unpacked = unpack_all(&folders, &finished);
+        let unpacked = unpack_all(&folders, &finished, &manifest.layers);
         if unpacked.is_err() {
             // What cannot be removed now is removed with the next collection.
             let _ = remove_folder(&folders.partial(&finished.digest));
@@ -151,16 +151,22 @@ pub async fn download(
     Ok(release)
 }
 
-fn unpack_all(folders: &ReleaseFolders, release: &UnpackedRelease) -> Result<(), DownloadError> {
+fn unpack_all(folders: &ReleaseFolders, release: &UnpackedRelease, layers: &[Descriptor]) -> Result<(), DownloadError> {
     let partial = folders.partial(&release.digest);
     remove_folder(&partial).map_err(|error| disk(&partial, error))?;
     let made = fs::DirBuilder::new().mode(0o700).create(&partial);
     made.map_err(|error| disk(&partial, error))?;
     let mut room = UnpackRoom::default();
-    for layer in &release.layers {
-        let path = folders.layer(layer);
+    let known = folders.all();
+    for layer in layers {
+        let path = folders.layer(&layer.digest);
         let file = File::open(&path).map_err(|error| disk(&path, error))?;
-        unpack(BufReader::new(file), &partial, &mut room).map_err(|error| DownloadError::Unpack {
+        // Files of packages are shared: there are many, and hardly any code writes to its packages.
+        let twin = known
+            .iter()
+            .find(|known| layer.media_type == PACKAGES_LAYER && known.layers.contains(&layer.digest))
+            .map(|known| folders.project(&known.digest));
+        unpack(BufReader::new(file), &partial, twin.as_deref(), &mut room).map_err(|error| DownloadError::Unpack {
             reference: release.reference.clone(),
             error,
         })?;

@@ -6,10 +6,10 @@
 //! like this one.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, EntryType};
@@ -18,6 +18,8 @@ use super::pack::WINDOW_LOG;
 
 /// The most bytes of a path.
 const LONGEST_PATH: u64 = 4096;
+/// The most bytes of a file that is compared with its twin; a larger one is written anew.
+const LARGEST_TWIN: u64 = 4 << 20;
 /// The most folders around a file.
 const DEEPEST: usize = 256;
 
@@ -69,16 +71,23 @@ pub enum EntryRefusal {
     Bytes,
 }
 
-/// Unpacks a layer into a folder that nobody else writes to.
+/// Unpacks a layer into a folder that nobody else writes to. A file that reads the same below `twin`, where the layer is
+/// unpacked already, becomes a hard link to that one.
 ///
 /// # Errors
 /// When the layer is refused or damaged, or the disk is full. The folder is incomplete then.
-pub fn unpack(layer: impl BufRead, folder: &Path, room: &mut UnpackRoom) -> Result<(), UnpackError> {
+pub fn unpack(
+    layer: impl BufRead,
+    folder: &Path,
+    twin: Option<&Path>,
+    room: &mut UnpackRoom,
+) -> Result<(), UnpackError> {
     let mut decoder = zstd::Decoder::with_buffer(layer).map_err(UnpackError::Damaged)?;
     decoder.window_log_max(WINDOW_LOG + 1).map_err(UnpackError::Damaged)?;
     let mut archive = Archive::new(decoder);
     let mut writer = LayerWriter {
         folder,
+        twin,
         known: HashSet::from([PathBuf::new()]),
         room,
     };
@@ -209,6 +218,8 @@ fn checked_target(link: &Path, target: &[u8]) -> Result<PathBuf, EntryRefusal> {
 
 struct LayerWriter<'a> {
     folder: &'a Path,
+    /// A folder in which the layer is unpacked already.
+    twin: Option<&'a Path>,
     /// Folders that are there and are no links, relative to the folder.
     known: HashSet<PathBuf>,
     room: &'a mut UnpackRoom,
@@ -257,6 +268,17 @@ impl LayerWriter<'_> {
         self.make_folder(path.parent().unwrap_or(Path::new("")))?;
         let full = self.folder.join(path);
         let mode = if is_executable { 0o755 } else { 0o644 };
+        let mut whole = Vec::new();
+        if let Some(twin) = self.twin.filter(|_| size <= LARGEST_TWIN) {
+            let read = content.by_ref().take(size).read_to_end(&mut whole);
+            read.map_err(UnpackError::Damaged)?;
+            let twin = twin.join(path);
+            let is_whole = whole.len() as u64 == size;
+            if is_whole && reads_as(&twin, is_executable, &whole) && fs::hard_link(&twin, &full).is_ok() {
+                return Ok(());
+            }
+        }
+        let content = &mut whole.as_slice().chain(content);
         let open = OpenOptions::new().write(true).create_new(true).mode(mode).open(&full);
         let mut file = open.map_err(|error| twice_or(path, &full, error))?;
         copy(content, &mut file, size, &full)
@@ -268,6 +290,15 @@ impl LayerWriter<'_> {
         let full = self.folder.join(path);
         symlink(target, &full).map_err(|error| twice_or(path, &full, error))
     }
+}
+
+/// Tells whether a path is a file with these bytes, and may be executed as this one.
+fn reads_as(path: &Path, is_executable: bool, bytes: &[u8]) -> bool {
+    let is_alike = |known: Metadata| {
+        let mode = known.permissions().mode();
+        known.is_file() && known.len() == bytes.len() as u64 && (mode & 0o100 != 0) == is_executable
+    };
+    fs::symlink_metadata(path).is_ok_and(is_alike) && fs::read(path).is_ok_and(|known| known == bytes)
 }
 
 /// Copies exactly so many bytes; tells a failure to read from one to write.
@@ -304,7 +335,7 @@ fn twice_or(path: &Path, full: &Path, error: io::Error) -> UnpackError {
 mod tests {
     use std::fs;
     use std::io::{BufReader, Write as _};
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
     use std::path::Path;
 
     use tar::{Builder, EntryType, Header};
@@ -334,7 +365,7 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let inner = outer.path().join("release");
         fs::create_dir(&inner).unwrap();
-        let result = unpack(layer, &inner, &mut UnpackRoom { files: 10, bytes: 1000 });
+        let result = unpack(layer, &inner, None, &mut UnpackRoom { files: 10, bytes: 1000 });
         let others: Vec<_> = fs::read_dir(outer.path()).unwrap().collect();
         assert_eq!(others.len(), 1, "something is outside of the release");
         result.map(|()| outer)
@@ -382,6 +413,50 @@ mod tests {
         }
         let folder_over_link = [("a", Symlink, "b", &b""[..]), ("a", Directory, "", b"")];
         assert_eq!(refusal(&folder_over_link), EntryRefusal::Through("a".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_reads_the_same_in_another_release_is_shared_and_others_are_written() {
+        use EntryType::{Regular, Symlink};
+        let layer = layer(&[
+            ("same", Regular, "", b"bytes"),
+            ("changed", Regular, "", b"bytes"),
+            ("executable", Regular, "", b"bytes"),
+            ("gone", Regular, "", b"bytes"),
+            ("linked", Regular, "", b"bytes"),
+            ("link", Symlink, "same", b""),
+        ]);
+        let outer = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| outer.path().join(name));
+        let unpack_to = |folder: &Path, twin| {
+            fs::create_dir(folder).unwrap();
+            unpack(&*layer, folder, twin, &mut UnpackRoom::default()).unwrap();
+        };
+        unpack_to(&one, None);
+        fs::write(one.join("changed"), "other").unwrap();
+        fs::set_permissions(one.join("executable"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::remove_file(one.join("gone")).unwrap();
+        fs::rename(one.join("linked"), one.join("elsewhere")).unwrap();
+        symlink("elsewhere", one.join("linked")).unwrap();
+        unpack_to(&other, Some(&one));
+        let inode = |folder: &Path, name: &str| fs::symlink_metadata(folder.join(name)).map(|known| known.ino()).ok();
+        assert_eq!(inode(&other, "same"), inode(&one, "same"));
+        for name in ["changed", "executable", "gone", "linked"] {
+            assert_ne!(inode(&other, name), inode(&one, name), "{name}");
+        }
+        for name in ["same", "changed", "executable", "gone", "linked", "link"] {
+            assert_eq!(fs::read(other.join(name)).unwrap(), b"bytes", "{name}");
+        }
+        assert!(fs::symlink_metadata(other.join("linked")).unwrap().is_file());
+        assert_eq!(
+            fs::metadata(other.join("executable")).unwrap().permissions().mode() & 0o111,
+            0
+        );
+
+        let cut = &layer[..layer.len() - 20];
+        let third = outer.path().join("third");
+        fs::create_dir(&third).unwrap();
+        unpack(cut, &third, Some(&one), &mut UnpackRoom::default()).unwrap_err();
     }
 
     #[test]
@@ -456,7 +531,7 @@ mod tests {
         let again = outer.path().join("again");
         fs::create_dir(&again).unwrap();
         let file = BufReader::new(fs::File::open(&first.file).unwrap());
-        unpack(file, &again, &mut UnpackRoom::default()).unwrap();
+        unpack(file, &again, None, &mut UnpackRoom::default()).unwrap();
         assert_eq!(fs::read(again.join("to")).unwrap(), b"deep");
         assert!(again.join("empty").is_dir());
         let mode = again.join("src/run.sh").metadata().unwrap().permissions().mode();
