@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The time that any phase may take. It is far more than a phase should take,
 /// even for a debug build on a busy machine: a test asserts that something
 /// happens, not when it does.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// The time between two questions of [`until`].
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
