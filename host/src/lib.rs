@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! 11  cli                                      commands
-//! 10  life                                      a host from its start to its end
+//! 10  life                                     a host from its start to its end
 //! 9  server service                            ways in; units of systemd and launchd
 //! 8  connect                                   the connection to Inngest
 //! 7  calls                                     the way of a call through a generation

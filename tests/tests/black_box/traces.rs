@@ -169,7 +169,7 @@ async fn without_a_collector_requests_pass_as_they_came_and_a_dead_one_costs_no_
 }
 
 #[tokio::test]
-async fn the_spans_of_a_host_of_releases_name_the_release() {
+async fn slow_the_spans_of_a_host_of_releases_name_the_release() {
     let collector = Collector::start().await;
     let project = Project::without_functions(Sdk::V4);
     project.write("functions/order.ts", ORDER);
