@@ -10,7 +10,7 @@
 //! 10  life                                     a host from its start to its end
 //! 9  server service                            ways in; units of systemd and launchd
 //! 8  connect                                   the connection to Inngest
-//! 7  calls                                     the way of a call through a generation
+//! 7  calls canary_gate                         the way of a call; functions before a canary
 //! 6  supervisor registration runner pull       what goes on beside calls
 //! 5  status telemetry                          what a host says of itself
 //! 4  generation config                         what serves; what it is told
@@ -29,6 +29,7 @@
 pub mod blocking;
 mod calls;
 mod canary;
+mod canary_gate;
 pub mod cli;
 mod config;
 mod connect;

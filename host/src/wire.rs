@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use js_runtime_api::CallSubject;
+use bytes::Bytes;
+use js_runtime_api::{Body, CallSubject, Caller, Request, Target};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -93,6 +94,20 @@ pub fn subject(url: &str, headers: &[(String, String)]) -> CallSubject {
         function: parameter(FUNCTION_PARAMETER),
         run: run.map(|(_, value)| cut(value)),
         step: parameter(STEP_PARAMETER),
+    }
+}
+
+/// Makes the call of an app's function as the SDK's own connection gives it to its handler: nobody has signed it.
+#[must_use]
+pub fn connection_call(app: &str, url: String, headers: Vec<(String, String)>, body: Bytes) -> Request {
+    Request {
+        method: "POST".to_owned(),
+        subject: subject(&url, &headers),
+        url,
+        headers,
+        body: Body::Full(body),
+        target: Target::Connection(app.to_owned()),
+        caller: Caller::default(),
     }
 }
 

@@ -10,6 +10,8 @@ use super::{Share, Stages};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanaryOptions {
     pub stages: Stages,
+    /// The functions that must complete in the new code before it gets a run.
+    pub gate: Vec<String>,
     /// The number of the canary's runs that must have ended in a stage before the canary can pass it.
     pub least: u32,
     /// The time after which there is a verdict on a stage in any case.
@@ -24,6 +26,7 @@ impl Default for CanaryOptions {
     fn default() -> Self {
         Self {
             stages: Stages::one(Share::DEFAULT),
+            gate: Vec::new(),
             least: 20,
             within: Duration::from_mins(30),
             on_time: OnTime::Promote,

@@ -26,6 +26,9 @@ pub struct CanaryRecord {
     pub stages: Stages,
     pub began: Timestamp,
     pub stage: Stage,
+    /// Tells whether the functions of the gate run still: the canary gets no run yet.
+    #[serde(default)]
+    pub in_gate: bool,
     /// Tells whether the canary waits for a person's decision.
     pub is_held: bool,
     /// The number of hosts that died while the canary was on.
@@ -44,10 +47,17 @@ impl CanaryRecord {
             stages,
             began,
             stage: Stage::first(began),
+            in_gate: false,
             is_held: false,
             crashes: 0,
             counts: RunCounts::default(),
         }
+    }
+
+    /// Returns the record of a canary that has passed the gate.
+    #[must_use]
+    pub fn past_the_gate(self) -> Self {
+        Self { in_gate: false, ..self }
     }
 
     /// Reads the record; `None` when no canary was on.

@@ -51,12 +51,18 @@ const OTHER_NAMES: [(&str, &str); 6] = [
 ];
 
 /// The keys without a flag: name, variable if there is one, default, text.
-const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 22] = [
+const KEYS_ALONE: [(&str, Option<&str>, &str, &str); 23] = [
     (
         "canary.alpha",
         None,
         "0.01",
         "The probability that a canary which is not worse is taken back.",
+    ),
+    (
+        "canary.gate",
+        None,
+        "none",
+        "Functions that run in the new code before it gets a run: `[\"smoke\"]`. One that fails rejects the code.",
     ),
     (
         "canary.least",

@@ -192,12 +192,16 @@ fn summary(report: &Report) -> String {
             share,
             functions,
             warnings,
+            gate,
             ..
         } => {
             let mut text = format!(
                 "canary ({took:.1} ms): generation {generation} gets {share} of the new runs, {current} serves the others\n"
             );
             text.push_str(&changes(functions));
+            if !gate.is_empty() {
+                let _ = writeln!(text, "  gate     passed: {}", gate.join(", "));
+            }
             text.push_str("  `baton canary` shows how it does\n");
             text.extend(warnings.iter().map(report_words::warning));
             text

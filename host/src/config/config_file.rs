@@ -322,7 +322,14 @@ mod tests {
                 .unwrap_err()
                 .contains("expected a probability")
         );
-        assert!(read("[canary]\ngate = []").unwrap_err().contains("unknown field"));
+        let gate = read("[canary]\ngate = [\"smoke\"]")
+            .unwrap()
+            .canary
+            .unwrap()
+            .options()
+            .gate;
+        assert_eq!(gate, ["smoke"]);
+        assert!(read("[canary]\ngates = []").unwrap_err().contains("unknown field"));
         assert_eq!(read("[canary]").unwrap().canary, Some(CanarySection::default()));
         assert_eq!(read("").unwrap().canary, None);
         assert!(read("isolates = 0").is_err());

@@ -18,6 +18,9 @@ pub struct CanarySection {
     pub share: Option<Share>,
     /// The shares that the new code gets one after the other, in place of one share.
     pub steps: Option<Stages>,
+    /// The functions that run in the new code before it gets a run; one that fails rejects the code.
+    #[serde(default)]
+    pub gate: Vec<String>,
     /// The number of runs of the new code that must have ended before it can pass.
     pub least: Option<u32>,
     /// The time after which there is a verdict in any case.
@@ -38,6 +41,7 @@ impl CanarySection {
         let usual = CanaryOptions::default();
         CanaryOptions {
             stages: self.steps.or(self.share.map(Stages::one)).unwrap_or(usual.stages),
+            gate: self.gate,
             least: self.least.unwrap_or(usual.least),
             within: self.within.unwrap_or(usual.within),
             on_time: self.on_time.unwrap_or(usual.on_time),

@@ -5,8 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use connect_wire::message::{GatewayExecutorRequestData, SdkResponse, SdkResponseStatus};
-use futures::StreamExt as _;
-use js_runtime_api::{Body, CallError, CallSubject, Caller, Request, Response, Target};
+use js_runtime_api::{CallError, CallSubject, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -94,24 +93,15 @@ fn call(request: &GatewayExecutorRequestData) -> (Request, CallInfo) {
         let value = value.filter(|value| !value.is_empty())?;
         Some((name.to_owned(), value))
     });
-    let headers: Vec<_> = headers.collect();
-    let subject = wire::subject(&url, &headers);
-    let CallSubject { function, run, step } = subject.clone();
+    let body = request.request_payload.clone();
+    let call = wire::connection_call(&request.app_name, url, headers.collect(), body.clone());
+    let CallSubject { function, run, step } = call.subject.clone();
     let info = CallInfo {
         function,
         run,
         step,
-        body: request.request_payload.clone(),
+        body,
         request: None,
-    };
-    let call = Request {
-        method: "POST".to_owned(),
-        url,
-        headers,
-        body: Body::Full(request.request_payload.clone()),
-        subject,
-        target: Target::Connection(request.app_name.clone()),
-        caller: Caller::default(),
     };
     (call, info)
 }
@@ -135,20 +125,9 @@ async fn reply(request: &GatewayExecutorRequestData, presentation: &Presentation
     let Response {
         status, headers, body, ..
     } = response;
-    let body = match body {
-        Body::Full(body) => body,
-        Body::Stream(mut parts) => {
-            let mut whole = Vec::new();
-            while let Some(part) = parts.next().await {
-                match part {
-                    Ok(part) if whole.len() + part.len() <= LARGEST_ANSWER => whole.extend_from_slice(&part),
-                    Ok(_) => return failure(request, presentation, "the output is too large"),
-                    Err(error) => return failure(request, presentation, &format!("the answer broke off: {error}")),
-                }
-            }
-            whole.into()
-        }
-        Body::Upgraded(_) => return failure(request, presentation, "the SDK's handler upgraded the connection"),
+    let body = match body.whole(LARGEST_ANSWER).await {
+        Ok(body) => body,
+        Err(error) => return failure(request, presentation, &error.to_string()),
     };
     let (status, headers, body) = SdkAnswer::read((status, &headers), &body).into_parts();
     let header = |wanted: &str| {

@@ -32,14 +32,14 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use js_runtime_api::{LoadError, LoadErrorKind, Manifest, Sources};
+use js_runtime_api::{LoadError, LoadErrorKind};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use apps::{Identity, Presentation};
 
 use crate::calls::Executor;
 use crate::config::{ConnectRule, OnStop};
-use crate::generation::{Gate, GenerationId};
+use crate::generation::{Candidate, Gate, GenerationId, RunsWanted};
 use crate::net::http;
 use crate::status::{ConnectionState, ConnectionStatus};
 
@@ -165,8 +165,15 @@ impl Connection {
 }
 
 impl Gate for Connection {
-    fn admit(&self, manifest: &Manifest, sources: &dyn Sources) -> BoxFuture<'static, Result<(), LoadError>> {
-        if !self.settings.rule.connects(manifest) {
+    fn admit(&self, candidate: Candidate<'_>) -> BoxFuture<'static, Result<(), LoadError>> {
+        let Candidate {
+            runs,
+            manifest,
+            sources,
+            ..
+        } = candidate;
+        // Inngest is told of a canary's functions when the canary is promoted.
+        if runs == RunsWanted::Canary || !self.settings.rule.connects(manifest) {
             return async { Ok(()) }.boxed();
         }
         http::trust(sources.certificates());

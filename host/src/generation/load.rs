@@ -78,11 +78,11 @@ pub(super) enum LoadPhaseEnd {
     /// The disk was compared; a generation begins only if something changed.
     Compared(DiskComparison),
     Loaded(GenerationId, Box<LoadResult>),
-    /// Somebody outside has said whether the generation may become current.
+    /// The gates have said whether the generation may get runs.
     Admitted(Box<Admission>),
 }
 
-/// A loaded generation that waits to become current, and the word about it.
+/// A loaded generation that waits to get runs, and the word about it.
 pub(super) struct Admission {
     pub(super) id: GenerationId,
     pub(super) loaded: LoadedIsolate,
@@ -200,20 +200,22 @@ impl RunningLoad {
         }
     }
 
-    /// Waits for the replays of a generation that was loaded, which may refuse it, and then for the word about it from
-    /// outside.
+    /// Waits for the replays of a generation that was loaded, and then for the words of the gates, one after the other:
+    /// each may refuse it.
     pub(super) fn admit(
         want: WantedCode,
         reason: Reason,
         began: Instant,
         replays: impl Future<Output = (Option<ReplayReport>, Result<(), LoadError>)> + Send + 'static,
-        word: Option<BoxFuture<'static, Result<(), LoadError>>>,
+        words: Vec<BoxFuture<'static, Result<(), LoadError>>>,
         mut admission: Box<Admission>,
     ) -> Self {
         let admitted = async move {
             (admission.replay, admission.word) = replays.await;
-            if let (Ok(()), Some(word)) = (&admission.word, word) {
-                admission.word = word.await;
+            for word in words {
+                if admission.word.is_ok() {
+                    admission.word = word.await;
+                }
             }
             admission
         };

@@ -24,7 +24,7 @@
 //! - `holds.rs` the calls that belong to an older generation
 //! - `project_place.rs` the project that a generation's code is of
 //! - `report.rs` the answer, `report_words.rs` the same for people
-//! - `gate.rs` somebody outside who may refuse a generation
+//! - `gate.rs` whoever may refuse a generation before it gets runs
 
 mod choice;
 mod deadlines;
@@ -55,7 +55,7 @@ pub(crate) mod fake_engine;
 mod tests;
 
 pub use choice::GenerationChoice;
-pub use gate::Gate;
+pub use gate::{Candidate, Gate, RunsWanted};
 pub use holds::{ExpectedCalls, Holds, Pin};
 pub use keeper::{FrozenHost, Keeper, Limits};
 pub use live::{CallInfo, Generation, Lease};

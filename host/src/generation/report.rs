@@ -52,6 +52,9 @@ pub enum Outcome {
         git: Option<String>,
         functions: FunctionChanges,
         warnings: Vec<Warning>,
+        /// The functions of the gate, which have completed in it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gate: Vec<String>,
     },
     /// No file differs from what the current generation read.
     Unchanged { generation: GenerationId, hash: String },

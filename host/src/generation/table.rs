@@ -56,7 +56,7 @@ pub struct Table {
     /// The cost of isolates that V8 could not end.
     pub losses: LossCount,
     /// Somebody who may refuse a generation that was loaded.
-    gate: OnceLock<Arc<dyn Gate>>,
+    gates: OnceLock<Vec<Arc<dyn Gate>>>,
 }
 
 /// All generations at one moment.
@@ -180,7 +180,7 @@ impl Table {
             role: watch::Sender::default(),
             tasks: WatchedTasks::default(),
             losses: LossCount::default(),
-            gate: OnceLock::new(),
+            gates: OnceLock::new(),
         }
     }
 
@@ -371,18 +371,23 @@ impl Table {
         self.ended_trial.store(Some(Arc::new(summary)));
     }
 
-    /// Has a run executed by a live generation that a person names. False where that is not live.
+    /// The live generation that a person names.
     #[must_use]
-    pub fn pin_to(&self, run: &str, choice: GenerationChoice) -> bool {
-        let named = match choice {
+    pub fn named(&self, choice: GenerationChoice) -> Option<Arc<Generation>> {
+        match choice {
             GenerationChoice::Canary => self.trial().map(|trial| trial.canary.clone()),
             GenerationChoice::Number(id) => {
                 let view = self.view();
                 let entry = view.entries.iter().find(|entry| entry.id == id);
                 entry.and_then(|entry| entry.live.clone())
             }
-        };
-        named.is_some_and(|generation| {
+        }
+    }
+
+    /// Has a run executed by a live generation that a person names. False where that is not live.
+    #[must_use]
+    pub fn pin_to(&self, run: &str, choice: GenerationChoice) -> bool {
+        self.named(choice).is_some_and(|generation| {
             self.holds.pin(run, &generation);
             true
         })
@@ -458,14 +463,14 @@ impl Table {
         }
     }
 
-    /// Sets the gate, once: from now on it is asked before a generation becomes current.
-    pub fn set_gate(&self, gate: Arc<dyn Gate>) {
-        // A second one is a mistake, and the first stays.
-        let _ = self.gate.set(gate);
+    /// Sets the gates, once: from now on each of them is asked before a generation gets runs beside another one.
+    pub fn set_gates(&self, gates: Vec<Arc<dyn Gate>>) {
+        // A second call is a mistake, and the first gates stay.
+        let _ = self.gates.set(gates);
     }
 
-    pub(super) fn gate(&self) -> Option<&Arc<dyn Gate>> {
-        self.gate.get()
+    pub(super) fn gates(&self) -> &[Arc<dyn Gate>] {
+        self.gates.get().map_or(&[], Vec::as_slice)
     }
 
     /// The role of this host, and each change of it.

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::plan::{Mode, NAME_THE_ENV_FILE, Plan};
 use super::{ServeError, announcement, follow};
 use crate::calls::Executor;
+use crate::canary_gate::CanaryGate;
 use crate::config::Lock;
 use crate::connect::{self, Connection};
 use crate::generation::{HostEvent, Keeper, ProjectPlace, Projects, Role, Table};
@@ -152,6 +153,7 @@ impl Host {
             },
             None => Projects::of_folder(project),
         };
+        let gate = CanaryGate::new(limits.canary.1.gate.clone(), limits.load);
         let keeper = Keeper::start(engine, projects, limits, table.clone(), kept, given);
         let puller = release.map(|plan| {
             let begun_with = plan.release.digest.clone();
@@ -197,7 +199,7 @@ impl Host {
                 .is_some_and(|(_, beginning)| beginning.occasion == Occasion::Upgrade),
         };
         let connection = Connection::start(executor.clone(), connecting);
-        table.set_gate(Arc::new(connection.clone()));
+        table.set_gates(vec![Arc::new(gate), Arc::new(connection.clone())]);
         let registration = Registration::start(table.clone(), settings, accepting.clone());
         let server = Server {
             executor,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use js_runtime_api::{
-    App, Body, CallQueue, CallSubject, Caller, Engine, Function, Isolate, LoadError, LoadProgress, LoadRequest,
-    Manifest, MemoryLimits, Reach, Request, Sources, Target,
+    App, Body, CallQueue, Engine, Function, Isolate, LoadError, LoadProgress, LoadRequest, Manifest, MemoryLimits,
+    Reach, Sources,
 };
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -15,7 +15,7 @@ use super::comparison::{Comparison, PlanDifference, compare};
 use super::kept_calls::{KeptCall, KeptRuns};
 use super::replay_report::ReplayReport;
 use super::replayed_plan::ReplayedPlan;
-use crate::wire::{DISCOVERY, FUNCTION_PARAMETER, RUN, STEP, STEP_PARAMETER, SdkAnswer};
+use crate::wire::{DISCOVERY, FUNCTION_PARAMETER, RUN, STEP, STEP_PARAMETER, SdkAnswer, connection_call};
 
 /// The most runs that are replayed at a reload.
 const MOST_REPLAYS: usize = 64;
@@ -198,23 +198,9 @@ impl ConfinedIsolate {
             (RUN, run),
             (STEP, DISCOVERY),
         ];
-        let request = Request {
-            method: "POST".to_owned(),
-            url: format!("http://localhost/api/inngest?{query}"),
-            headers: headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            body: Body::Full(body.to_owned().into()),
-            subject: CallSubject {
-                function: Some(function.clone()),
-                run: Some(run.clone()),
-                step: Some(DISCOVERY.to_owned()),
-            },
-            // Nobody has signed the body of a replay.
-            target: Target::Connection(app.clone()),
-            caller: Caller::default(),
-        };
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let url = format!("http://localhost/api/inngest?{query}");
+        let request = connection_call(app, url, headers.into(), body.to_owned().into());
         let denied = self.isolate.vitals().denied;
         let answer = timeout(ANSWERED_WITHIN, self.queue.push(id, Some(function), request)).await;
         if self.isolate.vitals().denied != denied {

@@ -13,6 +13,7 @@
 //! - the executor of one run: `machine.rs` decides (pure), `run.rs` and `wait.rs` act, `session.rs` has the common
 //!   parts of runs, `sdk.rs` the trait behind which the project is, `op.rs`, `answer.rs` and `sdk_request.rs` the wire,
 //!   `inbox.rs` the requests of functions, `post.rs` the waits for their events
+//! - `stack_frame.rs` the place where user code threw, with its lines
 //! - the parts for tests: `mocks.rs` answers for steps, `session_clock.rs` is the time, which can be advanced
 
 mod activity;
@@ -32,6 +33,7 @@ pub mod sdk;
 pub mod sdk_request;
 pub mod session;
 mod session_clock;
+pub mod stack_frame;
 mod wait;
 
 #[cfg(test)]

@@ -114,6 +114,9 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
 pub(super) struct StatusQuery {
     /// The mark of a request by another host of the project, which asks for this host only.
     alone: Option<String>,
+    /// The generation whose functions are told: `canary`, or a number. The current one where none or no live one is
+    /// named.
+    functions_of: Option<String>,
 }
 
 /// Answers with the whole status, as JSON.
@@ -122,7 +125,14 @@ pub(super) async fn status(State(server): State<Server>, Query(query): Query<Sta
         Some(_) => StatusScope::ThisHost,
         None => StatusScope::AllHosts,
     };
-    Json(self::of(&server, of).await).into_response()
+    let mut status = self::of(&server, of).await;
+    let named = query
+        .functions_of
+        .and_then(|name| server.table.named(name.parse().ok()?));
+    if let Some(generation) = named {
+        status.functions = FunctionStatus::all(&generation.manifest);
+    }
+    Json(status).into_response()
 }
 
 /// The hosts of the project that a status tells of.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
-use futures::stream::{BoxStream, Stream};
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The bytes of a request or an answer.
@@ -28,6 +28,43 @@ pub type BodyStream = BoxStream<'static, Result<Bytes, BodyError>>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the body ended early: {0}")]
 pub struct BodyError(pub String);
+
+/// The reason why a body cannot be had whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotWhole {
+    /// The body has more bytes than its reader takes.
+    #[error("the output is too large")]
+    TooLarge,
+    /// The body ended before its end.
+    #[error("the answer broke off: {0}")]
+    BrokeOff(BodyError),
+    /// The body is a connection.
+    #[error("the SDK's handler upgraded the connection")]
+    Upgraded,
+}
+
+impl Body {
+    /// Reads the body to its end, if it is no longer than so many bytes.
+    ///
+    /// # Errors
+    /// When it is longer, or ends early, or is a connection.
+    pub async fn whole(self, limit: usize) -> Result<Bytes, NotWhole> {
+        let mut parts = match self {
+            Self::Full(body) => return Ok(body),
+            Self::Stream(parts) => parts,
+            Self::Upgraded(_) => return Err(NotWhole::Upgraded),
+        };
+        let mut whole = Vec::new();
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(NotWhole::BrokeOff)?;
+            if whole.len() + part.len() > limit {
+                return Err(NotWhole::TooLarge);
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole.into())
+    }
+}
 
 /// A connection in both directions.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -72,7 +72,7 @@ pub mod regular_file;
 mod request;
 mod sources;
 
-pub use body::{Body, BodyError, BodyStream, CallEnd, Caller, Duplex, GuardedStream, RunRecord};
+pub use body::{Body, BodyError, BodyStream, CallEnd, Caller, Duplex, GuardedStream, NotWhole, RunRecord};
 pub use call_subject::CallSubject;
 pub use certificates::{Certificates, REJECT_UNAUTHORIZED};
 pub use engine::{Engine, EngineRelease, LoadRequest, LoadedIsolate, Losses, MemoryLimits, Preparation, Reach};

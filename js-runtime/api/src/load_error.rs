@@ -69,6 +69,8 @@ pub enum LoadErrorKind {
     Lint,
     /// Inngest refuses the functions.
     Refused,
+    /// A function of a canary's gate did not complete.
+    Gate,
     /// The system had no thread, descriptor or memory for the load, which says nothing of the code.
     System,
     /// The release cannot be pulled from its registry.
@@ -90,6 +92,7 @@ impl LoadErrorKind {
             Self::Environment => "environment",
             Self::Lint => "lint",
             Self::Refused => "refused",
+            Self::Gate => "gate",
             Self::System => "system",
             Self::Release => "release",
         }
@@ -109,6 +112,7 @@ impl LoadErrorKind {
             Self::Environment => "Run the command of secret_command in the project's folder to see why.",
             Self::Lint => "Correct the code, or remove the warning from `deny` in baton.toml.",
             Self::Refused => "Correct the function that Inngest names: the current generation goes on serving.",
+            Self::Gate => "Mend the function of the gate, or take it out of `gate` of [canary] in baton.toml.",
             Self::Release => "Push the release again, or see whether the registry answers.",
             Self::System => "Raise the limits of this process (`ulimit -a` shows them), or end other programs.",
         }

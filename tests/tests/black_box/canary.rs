@@ -6,6 +6,7 @@ mod connect;
 mod courses;
 mod of_a_release;
 mod slow_steps;
+mod through_the_gate;
 
 use harness::{Baton, Cli, Project, Run, deadline};
 use serde_json::{Value, json};

@@ -93,7 +93,9 @@ async fn a_rejected_reload_shows_where_it_is_wrong_and_rolling_back_is_a_key_awa
     let baton = Baton::dev(&project).ready().await;
     let mut browser = look_at(&baton).await;
     project.set_version("2");
-    let by_keyboard = "await page.locator('#reload').focus(); await page.keyboard.press('Enter');";
+    // The button rests until the host has answered, which comes after the swap.
+    let by_keyboard = "await page.locator('#reload:not([aria-disabled=true])').focus();
+        await page.keyboard.press('Enter');";
     browser.run(by_keyboard).await;
     browser.run(SWAPPED).await;
     project.write("functions/broken.ts", "export const one = 1;\nexport const = 2;\n");

@@ -38,7 +38,7 @@ pub(crate) async fn kill_host(baton: &Baton) {
 }
 
 /// Waits until a generation is on the disk, where the next host looks for it.
-async fn is_kept(project: &Project, generation: u64) {
+pub(crate) async fn is_kept(project: &Project, generation: u64) {
     let file = project.state_dir().join(format!("kept/{generation}.json"));
     deadline::until("the generation is kept", String::new, async || {
         file.exists().then_some(())

@@ -249,7 +249,7 @@ impl Home {
         self.own.as_ref().and_then(|own| own.inbox.try_clone().ok())
     }
 
-    /// Returns the functions that the host serves now.
+    /// Returns the functions that the host serves now, or those of the generation that a person named.
     pub(in crate::cli) async fn catalogue(&mut self) -> Result<Catalogue, HomeError> {
         if let Some(own) = self.own.as_mut().filter(|own| !own.loaded) {
             own.loaded = true;
@@ -258,8 +258,12 @@ impl Home {
                 return Err(HomeError::Rejected(reload::refusal(&report).trim_end().to_owned()));
             }
         }
+        let path = match self.generation {
+            Some(generation) => format!("/-/status?functions_of={generation}"),
+            None => "/-/status".to_owned(),
+        };
         let status = loop {
-            let answer = client::exchange(&self.socket, Method::GET, "/-/status", String::new())
+            let answer = client::exchange(&self.socket, Method::GET, &path, String::new())
                 .await
                 .map_err(|error| self.silent(error))?;
             let status: Status = answer.read().map_err(|error| self.silent(error.into()))?;

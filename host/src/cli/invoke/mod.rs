@@ -4,7 +4,6 @@
 #![allow(clippy::print_stderr, reason = "a command answers on its terminal")]
 
 mod args;
-mod frame;
 pub(super) mod home;
 pub(super) mod hosted_sdk;
 mod input;

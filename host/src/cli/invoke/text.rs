@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::frame;
 use crate::runner::run_report::{RunEnding, RunLabel, RunOrigin, RunReport, StepStatus, WaitKind};
+use crate::runner::stack_frame::StackFrame;
 
 /// The number of characters of an output or error that a line shows.
 const SHOWN: usize = 100;
@@ -159,8 +159,12 @@ pub(super) fn result(ending: &RunEnding, function: &str, ms: f64) -> String {
         RunEnding::Failed { error } => {
             let mut text = format!("{function} failed after {took}: {}\n", title(error));
             let stack = error["stack"].as_str().unwrap_or_default();
-            if let Some(frame) = frame::of(stack) {
-                let _ = writeln!(text, "\n{frame}");
+            if let Some(frame) = StackFrame::of(stack) {
+                let file = frame.file_within(&std::env::current_dir().unwrap_or_default());
+                let StackFrame {
+                    line, column, lines, ..
+                } = frame;
+                let _ = writeln!(text, "\n{file}:{line}:{column}\n{lines}");
             }
             // The first lines repeat the message.
             let places = stack.lines().filter(|line| line.trim_start().starts_with("at "));

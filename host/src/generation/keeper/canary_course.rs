@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use js_runtime_api::LoadError;
+use js_runtime_api::{LoadError, Sources};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -53,6 +53,31 @@ impl KeeperTask {
         }
     }
 
+    /// Tells whether a canary has to pass the gate. One that the host before this one had on has passed.
+    pub(super) fn has_gate(&self, sources: &dyn Sources) -> bool {
+        let left = self.record.left_with(sources);
+        !self.limits.canary.1.gate.is_empty() && left.is_none_or(|left| left.in_gate)
+    }
+
+    /// Notes on the disk that functions of a canary's gate are about to run: should the host die of them, the next one
+    /// is to know. While another canary is on, the disk has the state of that one.
+    pub(super) fn enter_gate(&mut self, sources: &dyn Sources, stages: Stages) {
+        let Some(current) = self.table.current().filter(|_| self.table.trial().is_none()) else {
+            return;
+        };
+        let mut record = CanaryRecord::new(current.id.0, sources.hash(), stages, Timestamp::now());
+        record.in_gate = true;
+        record.crashes = self.record.left_with(sources).map_or(0, |left| left.crashes);
+        self.record.write(record);
+    }
+
+    /// Forgets a canary that has not passed the gate.
+    pub(super) fn leave_gate(&mut self) {
+        if self.table.trial().is_none() {
+            self.record.remove();
+        }
+    }
+
     /// Refuses to load a canary for which the memory does not suffice.
     pub(super) fn lack_of_memory(&self, want: WantedCode, reason: Reason) -> Option<LoadError> {
         self.wanted_stages(want, reason)?;
@@ -91,7 +116,7 @@ impl KeeperTask {
         let left = self.record.left.take();
         let record = left.filter(|record| record.hash == generation.hash);
         let is_resumed = record.is_some();
-        let record = record.unwrap_or_else(|| {
+        let record = record.map(CanaryRecord::past_the_gate).unwrap_or_else(|| {
             let hash = generation.hash.clone();
             let mut record = CanaryRecord::new(current.id.0, hash, stages, Timestamp::now());
             // No run will speak for it.
@@ -148,6 +173,11 @@ impl KeeperTask {
                 git: origin.git,
                 functions: changes,
                 warnings: generation.manifest.warnings.clone(),
+                gate: if is_resumed {
+                    Vec::new()
+                } else {
+                    self.limits.canary.1.gate.clone()
+                },
             },
             began,
         );
@@ -395,6 +425,11 @@ impl TrialRecord {
             warn!(%error, "cannot read the state of a canary: it is not resumed");
             None
         });
+    }
+
+    /// The state that the host before this one left of a canary with these sources.
+    fn left_with(&self, sources: &dyn Sources) -> Option<&CanaryRecord> {
+        self.left.as_ref().filter(|left| left.hash == sources.hash())
     }
 
     fn write(&mut self, record: CanaryRecord) {

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use js_runtime_api::{LoadError, LoadedIsolate, Manifest};
 use tracing::{debug, info, warn};
 
 use super::{KeeperTask, replays};
+use crate::canary::Stages;
+use crate::generation::gate::{Candidate, RunsWanted};
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::{
@@ -231,8 +234,8 @@ impl KeeperTask {
                 return self.reject(want, id, bug, &origin, began);
             }
         };
-        let is_canary = self.wanted_stages(want, reason).is_some();
-        self.lint(&mut manifest, is_canary);
+        let stages = self.wanted_stages(want, reason);
+        self.lint(&mut manifest, stages.is_some());
         if matches!(want, WantedCode::Reload { .. } | WantedCode::Check)
             && let Some(denied) = lint::denied(&manifest.warnings, &self.limits.deny)
         {
@@ -249,12 +252,8 @@ impl KeeperTask {
             replay: None,
             word: Ok(()),
         });
-        // The first generation is better than none, nothing serves beside a check, and Inngest is told of a canary's
-        // functions when it is promoted.
-        let is_asked = want != WantedCode::Check && self.table.current().is_some() && !is_canary;
-        let gate = self.table.gate().filter(|_| is_asked);
-        let word = gate.map(|gate| gate.admit(&admission.loaded.manifest, &*admission.sources));
-        if replay.is_none() && word.is_none() {
+        let words = self.ask_gates(want, stages, &admission);
+        if replay.is_none() && words.is_empty() {
             return self.admitted(want, admission, began);
         }
         let deny = self.limits.deny.clone();
@@ -267,7 +266,38 @@ impl KeeperTask {
             let refused = replays::refuse(&report, &deny);
             (Some(report), refused)
         };
-        self.running = Some(RunningLoad::admit(want, reason, began, judge, word, admission));
+        self.running = Some(RunningLoad::admit(want, reason, began, judge, words, admission));
+    }
+
+    /// Asks the gates whether a generation may get runs beside, or in place of, the one that serves.
+    fn ask_gates(
+        &mut self,
+        want: WantedCode,
+        stages: Option<Stages>,
+        admission: &Admission,
+    ) -> Vec<BoxFuture<'static, Result<(), LoadError>>> {
+        // The first generation is better than none, and a check gets no runs.
+        if want == WantedCode::Check || self.table.current().is_none() {
+            return Vec::new();
+        }
+        let runs = match stages {
+            None => RunsWanted::All,
+            Some(_) if !self.has_gate(&*admission.sources) => return Vec::new(),
+            Some(stages) => {
+                self.enter_gate(&*admission.sources, stages);
+                RunsWanted::Canary
+            }
+        };
+        let candidate = Candidate {
+            id: admission.id,
+            runs,
+            isolate: &admission.loaded.isolate,
+            queue: &admission.queue,
+            manifest: &admission.loaded.manifest,
+            sources: &*admission.sources,
+            root: &admission.origin.place.project.root,
+        };
+        self.table.gates().iter().map(|gate| gate.admit(candidate)).collect()
     }
 
     /// Goes on with a generation that may become current, or may not.
@@ -283,6 +313,7 @@ impl KeeperTask {
         } = *admission;
         if let Err(refusal) = word {
             isolate.close();
+            self.leave_gate();
             return self.reject(want, id, refusal, &origin, began);
         }
         let emptied = self.emptied_sender.clone();

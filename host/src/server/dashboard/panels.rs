@@ -364,8 +364,9 @@ fn reload(reloaded: &ReloadRecord) -> Markup {
                     (changes(functions))
                     @for warning in warnings { p.warning { (warning.message) } }
                 }
-                Outcome::Canary { generation, share, functions, warnings, .. } => {
+                Outcome::Canary { generation, share, functions, warnings, gate, .. } => {
                     p { "generation " b { (generation) } " gets " (share) " of the new runs" }
+                    @if !gate.is_empty() { p.quiet { "completed in it before: " (gate.join(", ")) } }
                     (changes(functions))
                     @for warning in warnings { p.warning { (warning.message) } }
                 }

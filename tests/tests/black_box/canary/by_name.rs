@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 use super::{GOOD, begin, canary, end_run, new_run, project, tell, write};
 
 async fn invoke(project: &Project, generation: &str) -> Finished {
+    invoke_function(project, "tried", generation).await
+}
+
+async fn invoke_function(project: &Project, function: &str, generation: &str) -> Finished {
     let cli = Cli::within(project.root()).env("BATON_STATE_DIR", project.state_dir());
-    cli.baton(&["invoke", "tried", "--json", "--generation", generation])
+    cli.baton(&["invoke", function, "--json", "--generation", generation])
         .await
 }
 
@@ -25,12 +29,18 @@ async fn a_canary_without_a_share_runs_what_it_is_asked_to_and_waits_for_a_perso
     project.write("baton.toml", "[canary]\nleast = 1\nwithin = \"1s\"\n");
     let baton = Baton::start(&project).ready().await;
     write(&project, GOOD, "2");
+    let added = std::fs::read_to_string(project.functions().join("tried.ts")).expect("the function");
+    project.write("functions/added.ts", added.replace("tried", "added"));
     let generation = begin(&baton, 0).await;
     for _ in 0..20 {
         assert_eq!(end_run(&baton, new_run(1)).await, json!("1"));
     }
     assert_eq!(output(&invoke(&project, "canary").await), json!("2"));
     assert_eq!(output(&invoke(&project, "1").await), json!("1"));
+    let only_there = invoke_function(&project, "added", "canary").await;
+    assert_eq!(output(&only_there), json!("2"));
+    let unknown = invoke_function(&project, "added", "1").await;
+    assert_eq!(unknown.code, Some(2), "{unknown}");
     let now = canary(&baton).await;
     assert_eq!(
         (&now["state"], &now["end"], &now["ended_runs"]["canary"]["total"]),
