@@ -82,6 +82,7 @@ pub(super) async fn run(
         shown,
         progress,
         shown_at: HostMoment::ZERO,
+        is_withheld: false,
         shown_standing: None,
     };
     task.look();
@@ -91,6 +92,7 @@ pub(super) async fn run(
         }
         let due = task.machine.next_due().map(|due| task.began + due);
         let look = match task.presentation {
+            _ if task.is_withheld => task.began + task.shown_at + SHOWN_EVERY,
             Some(_) => Instant::now() + LOOK_EVERY,
             None => Instant::now() + IDLE_LOOK_EVERY,
         };
@@ -161,6 +163,8 @@ struct Task {
     shown: watch::Sender<Arc<ConnectionStatus>>,
     progress: watch::Sender<ConnectionProgress>,
     shown_at: HostMoment,
+    /// Tells whether there is a newer status than the one that is shown.
+    is_withheld: bool,
     shown_standing: Option<Standing>,
 }
 
@@ -449,7 +453,8 @@ impl Task {
             news
         });
         let is_fresh = now < self.shown_at + SHOWN_EVERY;
-        if is_fresh && self.shown_standing.as_ref() == Some(&standing) {
+        self.is_withheld = is_fresh && self.shown_standing.as_ref() == Some(&standing);
+        if self.is_withheld {
             return;
         }
         self.shown_at = now;
