@@ -289,6 +289,29 @@ impl<'a> SdkAnswer<'a> {
         planned.map(|operation| operation.id).collect()
     }
 
+    /// Returns the hashed ids of the steps that the answer executes, or has Inngest execute.
+    #[must_use]
+    pub fn steps_begun(&self) -> Vec<String> {
+        if self.status != OPERATIONS {
+            return Vec::new();
+        }
+        let operations: Vec<Operation> = serde_json::from_slice(&self.body).unwrap_or_default();
+        let begun = operations.into_iter().filter(|operation| {
+            matches!(
+                operation.op,
+                Opcode::StepRun
+                    | Opcode::StepFailed
+                    | Opcode::Sleep
+                    | Opcode::WaitForEvent
+                    | Opcode::WaitForSignal
+                    | Opcode::InvokeFunction
+                    | Opcode::AiGateway
+                    | Opcode::Gateway
+            )
+        });
+        begun.map(|operation| cut(&operation.id)).collect()
+    }
+
     /// Returns the times of the steps that were executed, as far as the SDK measured them.
     #[must_use]
     pub fn step_times(&self) -> Vec<StepTime> {

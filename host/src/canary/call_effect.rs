@@ -23,10 +23,12 @@ pub enum CallEffect {
     Postponed,
 }
 
-/// The outcome of one call, the times of its steps, and its error.
+/// The outcome of one call, its steps and their times, and its error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
     pub effect: CallEffect,
+    /// The hashed ids of the steps that have a result now, or will have one.
+    pub steps: Vec<String>,
     /// The times of the steps that the call executed.
     pub times: Vec<StepTime>,
     /// The error that the function or a step threw.
@@ -37,6 +39,7 @@ impl From<CallEffect> for CallReport {
     fn from(effect: CallEffect) -> Self {
         Self {
             effect,
+            steps: Vec::new(),
             times: Vec::new(),
             error: None,
         }
@@ -55,7 +58,12 @@ impl CallReport {
         let error = matches!(effect, CallEffect::Failed { .. })
             .then(|| answer.error())
             .flatten();
-        Self { effect, times, error }
+        Self {
+            effect,
+            steps: answer.steps_begun(),
+            times,
+            error,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::error_counts::ErrorCounts;
+use super::known_steps::KnownSteps;
 use super::step_times::{StepBounds, StepPace};
 use super::{CallEffect, CallReport, Evidence, Lane, SlowStep, Tally};
 
@@ -92,6 +93,14 @@ enum RunPace {
     Slow,
 }
 
+/// The runs of a canary that is taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MovingRuns {
+    pub runs: usize,
+    /// Their steps that no run of the current generation had.
+    pub unknown_steps: usize,
+}
+
 /// The outcomes of all runs: see the module's documentation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -99,6 +108,7 @@ pub struct RunCounts {
     functions: BTreeMap<String, FunctionCounts>,
     open: HashMap<String, OpenRun>,
     bounds: StepBounds,
+    steps: KnownSteps,
 }
 
 impl RunCounts {
@@ -130,9 +140,24 @@ impl RunCounts {
         self.open.iter().map(|(run, open)| (run.as_str(), open.lane))
     }
 
+    /// Counts the open runs of the canary, and their steps that no run of the current generation had.
+    #[must_use]
+    pub fn moving(&self) -> MovingRuns {
+        let canary = self.open.iter().filter(|(_, open)| open.lane == Lane::Canary);
+        canary.fold(MovingRuns::default(), |moving, (run, open)| MovingRuns {
+            runs: moving.runs + 1,
+            unknown_steps: moving.unknown_steps + self.steps.unknown(run, &open.function),
+        })
+    }
+
     /// Notes a call. True when the run has ended with it.
     pub fn note(&mut self, run: &str, report: impl Into<CallReport>) -> bool {
-        let CallReport { effect, times, error } = report.into();
+        let CallReport {
+            effect,
+            steps,
+            times,
+            error,
+        } = report.into();
         let Some(open) = self.open.get_mut(run) else {
             return false;
         };
@@ -143,6 +168,9 @@ impl RunCounts {
             CallEffect::Died { ends_run } => (true, true, ends_run),
         };
         let lane = open.lane;
+        if !steps.is_empty() {
+            self.steps.note((run, &open.function), lane, steps);
+        }
         let counts = self.functions.entry(open.function.clone()).or_default();
         for time in &times {
             match (self.bounds.compare(&open.function, lane, time), open.pace) {
@@ -180,6 +208,7 @@ impl RunCounts {
                 counts.slow.observe(lane, false);
             }
             self.open.remove(run);
+            self.steps.forget(run);
         }
         ends_run
     }

@@ -12,6 +12,7 @@
 //! - `error_counts.rs` the errors that the canary throws
 //! - `evidence.rs` the test: how much the outcomes say that the canary is worse
 //! - `step_times.rs` the times that steps take, and which of them are slow
+//! - `known_steps.rs` the steps that runs have, for those that move
 //! - `verdict.rs` the decision
 //! - `memory_room.rs` the memory that a canary needs
 //! - `record.rs` the state of a canary that the next host goes on with
@@ -20,6 +21,7 @@ mod call_effect;
 mod counts;
 mod error_counts;
 mod evidence;
+mod known_steps;
 mod memory_room;
 mod options;
 mod record;
@@ -31,7 +33,7 @@ mod step_times;
 mod verdict;
 
 pub use call_effect::{CallEffect, CallReport, is_first_call};
-pub use counts::{CanarySignal, RunCounts};
+pub use counts::{CanarySignal, MovingRuns, RunCounts};
 pub use evidence::{Evidence, Lane, Tally};
 pub use memory_room::lack_of_memory;
 pub use options::{Alpha, CanaryOptions, CanaryUse, CanaryWish, OnFail, OnTime};

@@ -237,9 +237,8 @@ mod tests {
                 took: Duration::from_millis(ms),
             };
             let report = CallReport {
-                effect: GOOD,
                 times: vec![took],
-                error: None,
+                ..GOOD.into()
             };
             counts.note(&run, report);
         };

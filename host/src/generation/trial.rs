@@ -16,8 +16,8 @@ use super::live::{CallInfo, Generation};
 use super::project_place::ProjectPlace;
 use super::state::GenerationId;
 use crate::canary::{
-    CallEffect, CallReport, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, OnFail, OnTime, RunCounts,
-    Share, Split, Stage, Stages, Tally, Terms, decide, is_first_call,
+    CallEffect, CallReport, CanaryRecord, CanarySignal, CanaryVerdict, Doubt, Grounds, Lane, MovingRuns, OnFail,
+    OnTime, RunCounts, Share, Split, Stage, Stages, Tally, Terms, decide, is_first_call,
 };
 use crate::release::Digest;
 use crate::wire::{AnswerHead, SdkAnswer};
@@ -279,6 +279,11 @@ impl Trial {
         let open = progress.counts.open_runs();
         open.map(|(run, lane)| (run.to_owned(), self.generation(lane).clone()))
             .collect()
+    }
+
+    /// The open runs of the canary, which move when it is taken back.
+    pub(super) fn moving_runs(&self) -> MovingRuns {
+        self.lock().counts.moving()
     }
 
     /// The canary as the outside sees it. `end`: its end, unless it goes on.

@@ -11,7 +11,9 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::KeeperTask;
-use crate::canary::{self, CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, OnFail, OnTime, Stages, Terms};
+use crate::canary::{
+    self, CanaryRecord, CanaryUse, CanaryVerdict, CanaryWish, Doubt, MovingRuns, OnFail, OnTime, Stages, Terms,
+};
 use crate::generation::history::PastGeneration;
 use crate::generation::live::Generation;
 use crate::generation::load::SourceOrigin;
@@ -261,11 +263,12 @@ impl KeeperTask {
         let moved = match trial.on_fail() {
             OnFail::Move => {
                 self.table.holds.release(id);
-                let open = trial.open_runs();
-                open.iter().filter(|(_, generation)| generation.id == id).count()
+                trial.moving_runs()
             }
-            OnFail::Finish => 0,
+            OnFail::Finish => MovingRuns::default(),
         };
+        let unknown_steps = Some(moved.unknown_steps).filter(|steps| *steps > 0);
+        let moved = moved.runs;
         self.table.holds.unpin_split(trial.current.id);
         self.record.remove();
         self.apply(id, Event::TakenBack);
@@ -276,11 +279,15 @@ impl KeeperTask {
                 current,
                 because,
                 moved,
+                unknown_steps,
                 help = "Mend the code on the disk and reload: until then the old code serves.",
                 "canary taken back"
             );
         } else {
-            info!(generation = id.0, current, because, moved, "canary taken back");
+            info!(
+                generation = id.0,
+                current, because, moved, unknown_steps, "canary taken back"
+            );
         }
         self.tell_canary(summary);
     }

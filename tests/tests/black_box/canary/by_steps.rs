@@ -4,6 +4,7 @@ use harness::{Baton, Project};
 use serde_json::{Value, json};
 
 use super::{GOOD, THROWS, canary, end_run, end_runs, new_run, project, write};
+use crate::supervisor::kill_host;
 
 const STEPS: &str = "[canary]\nleast = 4\nsteps = [20, 60]\n";
 
@@ -54,6 +55,14 @@ async fn each_step_wants_runs_of_its_own_and_the_last_one_promotes() {
         .status_when("the canary to be on again", |status| status.0["canary"]["share"] == 60)
         .await;
     assert_eq!(canary(&baton).await["end"], Value::Null);
+
+    // So it is after a crash.
+    kill_host(&baton).await;
+    baton
+        .status_when("the canary to be on once more", |status| {
+            status.0["canary"]["share"] == 60
+        })
+        .await;
 
     let over = end_runs(&baton, 1).await;
     assert_eq!(
