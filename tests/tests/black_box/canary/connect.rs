@@ -14,7 +14,7 @@ async fn over_a_connection_the_host_splits_the_runs_and_inngest_hears_of_the_pro
         .argument("--connect")
         .env("INNGEST_DEV", server.url());
     let baton = launch.registering().ready().await;
-    server.ready_connections(1).await;
+    let before = server.ready_connections(1).await.remove(0).id;
     write(&project, GOOD, "2");
     project.write(
         "functions/added.ts",
@@ -36,8 +36,11 @@ async fn over_a_connection_the_host_splits_the_runs_and_inngest_hears_of_the_pro
     );
     assert_eq!(tell(&baton, "promote").await, 200);
     server
-        .wait_until("the new function", |server| server.functions("fixture").len() == 2)
+        .wait_until("another connection that takes requests", |server| {
+            server.ready().iter().any(|connection| connection.id != before)
+        })
         .await;
+    assert_eq!(server.functions("fixture").len(), 2);
     let report = server.begin(Run::of("fixture-added"), 0).report().await;
     assert_eq!(report.value(), &json!("added"));
 }
