@@ -132,6 +132,19 @@ impl Project {
         project
     }
 
+    /// Makes a project as [`Project::without_functions`] does, with packages of its own, as a release needs them. Those of
+    /// OpenTelemetry, which the SDK imports where somebody asks for them, are left out: they are most of the files.
+    #[must_use]
+    pub fn to_push() -> Self {
+        let project = Self::without_packages();
+        let packages = fixture(Sdk::V4.folder()).join(PACKAGES);
+        let own = project.root().join(PACKAGES);
+        let telemetry = packages.join("@opentelemetry");
+        link_files(&packages, &own, &|path| *path != telemetry);
+        link_files(&telemetry.join("api"), &own.join("@opentelemetry/api"), &|_| true);
+        project
+    }
+
     /// Makes a project with a `package.json` and an empty `functions/`; nothing is installed.
     #[must_use]
     pub fn without_packages() -> Self {
@@ -334,6 +347,23 @@ fn link_each(from: &Path, to: &Path) {
         let entry = entry.expect("a link");
         let target = fs::read_link(entry.path()).expect("where it leads");
         std::os::unix::fs::symlink(target, to.join(entry.file_name())).expect("a link");
+    }
+}
+
+/// Makes a folder with the same files as another one, hard links where the file system has them.
+fn link_files(from: &Path, to: &Path, is_wanted: &dyn Fn(&PathBuf) -> bool) {
+    fs::create_dir_all(to).expect("a folder");
+    let entries = fs::read_dir(from)
+        .expect("a folder of packages")
+        .map(|entry| entry.expect("an entry"));
+    for entry in entries.filter(|entry| is_wanted(&entry.path())) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().expect("its type");
+        if kind.is_dir() {
+            link_files(&path, &target, is_wanted);
+        } else if kind.is_file() && fs::hard_link(&path, &target).is_err() {
+            fs::copy(&path, &target).expect("a copied file");
+        }
     }
 }
 

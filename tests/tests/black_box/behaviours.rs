@@ -78,7 +78,7 @@ fn complaints(outcomes: &Outcomes, model: Runtime) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn slow_small_behaviours_are_nodes_and_those_of_the_module_bun_are_buns() {
+async fn long_small_behaviours_are_nodes_and_those_of_the_module_bun_are_buns() {
     let stage = Stage::new().await;
     let everywhere = outcomes(&stage, "everywhere", &Runtime::ALL).await;
     let bun = outcomes(&stage, "bun", &[Runtime::Bun, Runtime::Baton]).await;

@@ -239,7 +239,7 @@ fn documents() -> Vec<Document> {
 }
 
 #[tokio::test]
-async fn slow_every_command_of_the_documents_runs_and_every_module_loads() {
+async fn long_every_command_of_the_documents_runs_and_every_module_loads() {
     for document in documents() {
         let is_tried = |block: &Block| !matches!(Purpose::of(block), Ok(Purpose::Shown));
         if !document.blocks().iter().any(is_tried) {

@@ -23,7 +23,7 @@ pub(crate) fn tsx() -> std::path::PathBuf {
 const CI: &str = "CI";
 
 #[tokio::test]
-async fn slow_packages_do_in_a_step_what_their_rows_say() {
+async fn long_packages_do_in_a_step_what_their_rows_say() {
     let rows = Row::all();
     let services = Services::start().await;
     let project = Project::of_packages();

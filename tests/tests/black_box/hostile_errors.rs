@@ -118,7 +118,7 @@ async fn lost_threads(baton: &Baton) -> u64 {
 }
 
 #[tokio::test]
-async fn slow_errors_that_cannot_be_read_cost_no_thread_in_a_call() {
+async fn long_errors_that_cannot_be_read_cost_no_thread_in_a_call() {
     let project = Project::new();
     project.write("lib/errors.mjs", thrower());
     project.write(

@@ -1,7 +1,7 @@
 //! Spans of calls and reloads, sent to a collector (README, promise 7).
 
 use harness::http::Call;
-use harness::{Baton, Cli, Collector, Project, Registry, Run, Sdk};
+use harness::{Baton, Cli, Collector, Project, Registry, Run};
 use serde_json::json;
 
 use crate::calls::{start, version_of};
@@ -169,9 +169,9 @@ async fn without_a_collector_requests_pass_as_they_came_and_a_dead_one_costs_no_
 }
 
 #[tokio::test]
-async fn slow_the_spans_of_a_host_of_releases_name_the_release() {
+async fn the_spans_of_a_host_of_releases_name_the_release() {
     let collector = Collector::start().await;
-    let project = Project::without_functions(Sdk::V4);
+    let project = Project::to_push();
     project.write("functions/order.ts", ORDER);
     let Some(registry) = Registry::start(project.scratch()).await else {
         return;

@@ -1,6 +1,6 @@
 //! A canary whose code is a release.
 
-use harness::{Baton, Cli, Project, Registry, Run, Sdk};
+use harness::{Baton, Cli, Project, Registry, Run};
 use serde_json::{Value, json};
 
 use super::{canary, end_run, tell};
@@ -48,8 +48,8 @@ async fn versions(baton: &Baton) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn slow_a_release_is_tried_with_a_part_of_the_runs_taken_back_and_promoted() {
-    let project = Project::without_functions(Sdk::V4);
+async fn a_release_is_tried_with_a_part_of_the_runs_taken_back_and_promoted() {
+    let project = Project::to_push();
     let Some(registry) = Registry::start(project.scratch()).await else {
         return;
     };

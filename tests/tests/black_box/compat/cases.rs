@@ -58,22 +58,22 @@ async fn judge_each(kind: &str) {
 }
 
 #[tokio::test]
-async fn slow_cases_of_typescript_give_what_is_right() {
+async fn long_cases_of_typescript_give_what_is_right() {
     judge_each("TypeScript as the project compiles it").await;
 }
 
 #[tokio::test]
-async fn slow_cases_of_the_process_give_what_is_right() {
+async fn long_cases_of_the_process_give_what_is_right() {
     judge_each("Node's process").await;
 }
 
 #[tokio::test]
-async fn slow_cases_of_conditions_give_what_is_right() {
+async fn long_cases_of_conditions_give_what_is_right() {
     judge_each("Conditions").await;
 }
 
 #[tokio::test]
-async fn slow_cases_of_files_that_change_give_what_is_right() {
+async fn long_cases_of_files_that_change_give_what_is_right() {
     judge_each("Code and files that change").await;
 }
 

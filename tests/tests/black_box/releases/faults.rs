@@ -371,7 +371,7 @@ async fn slow_twenty_callers_of_three_hosts_lose_no_call_while_another_release_i
 }
 
 #[tokio::test]
-async fn slow_a_host_starts_beside_a_registry_that_never_answers_and_tells_the_reason() {
+async fn long_a_host_starts_beside_a_registry_that_never_answers_and_tells_the_reason() {
     let Some(behind) = Behind::a_relay().await else {
         return;
     };
