@@ -14,7 +14,10 @@ use crate::runner::stack_frame::StackFrame;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(super) enum GateError {
     #[error("`gate` of [canary] names a function that the new code does not have: {0}")]
-    #[diagnostic(transparent)]
+    #[diagnostic(help(
+        "Correct the name in baton.toml, then run `baton upgrade`, which has a host read it again. {}",
+        .0.help().map(|help| help.to_string()).unwrap_or_default()
+    ))]
     NotFound(#[from] FunctionNotFound),
     #[error("the function {function:?} of the gate failed: {}", title(.error))]
     #[diagnostic(help("Mend the code and reload: until then the old code serves all runs."))]

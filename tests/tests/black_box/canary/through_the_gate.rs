@@ -127,7 +127,8 @@ async fn code_without_the_function_is_rejected_with_the_names_that_it_has() {
     let error = refused(&baton, &project).await;
     let message = error["message"].as_str().unwrap_or_default();
     assert!(message.contains("there is no function \"smoke\""), "{message}");
-    assert_eq!(error["help"], "The project has: tried");
+    let help = error["help"].as_str().unwrap_or_default();
+    assert!(help.ends_with("The project has: tried"), "{help}");
 }
 
 #[tokio::test]
