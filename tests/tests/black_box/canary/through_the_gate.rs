@@ -1,6 +1,6 @@
 //! The functions that have to complete in new code before it gets a run.
 
-use harness::{Baton, Cli, Project, deadline};
+use harness::{Baton, Cli, Gate, Project, deadline};
 use serde_json::{Value, json};
 
 use super::{GOOD, canary, end_run, new_run, project, write};
@@ -175,32 +175,34 @@ async fn has_begun(project: &Project, times: usize) {
     deadline::until("the gate's function begins", String::new, begun).await;
 }
 
-/// Begins a reload whose gate waits until the test opens it.
-async fn stand_in_the_gate(baton: &Baton, project: &Project, gate: &str) {
-    is_kept(project, 1).await;
-    write(project, GOOD, "2");
+/// A host that follows one that died in the gate, and asks once more. The gate's function ends when the gate opens.
+async fn after_a_death() -> (Project, Gate, Baton) {
+    let project = gated_project("");
+    let gate = project.gate("smoke");
+    let baton = Baton::start(&project).ready().await;
+    is_kept(&project, 1).await;
+    write(&project, GOOD, "2");
     write_gate(
-        project,
+        &project,
         &format!(
             "note(\"began\");
     const {{ existsSync }} = await import(\"node:fs\");
-    while (!existsSync({gate:?})) await new Promise((done) => setTimeout(done, 20));"
+    while (!existsSync({:?})) await new Promise((done) => setTimeout(done, 20));",
+            gate.path()
         ),
     );
     let (reload, door) = (baton.admin("PUT", "/api/reload"), baton.door());
     // Nobody answers it: the host dies.
     tokio::spawn(async move { drop(reload.send(&door).await) });
-    has_begun(project, 1).await;
+    has_begun(&project, 1).await;
+    kill_host(&baton).await;
+    has_begun(&project, 2).await;
+    (project, gate, baton)
 }
 
 #[tokio::test]
 async fn a_host_that_dies_in_the_gate_is_followed_by_one_that_serves_the_old_code_and_asks_once_more() {
-    let project = gated_project("");
-    let gate = project.gate("smoke");
-    let baton = Baton::start(&project).ready().await;
-    stand_in_the_gate(&baton, &project, gate.path()).await;
-    kill_host(&baton).await;
-    has_begun(&project, 2).await;
+    let (_project, gate, baton) = after_a_death().await;
     assert_eq!(end_run(&baton, new_run(1)).await, json!("1"));
     gate.open();
     baton
@@ -210,12 +212,7 @@ async fn a_host_that_dies_in_the_gate_is_followed_by_one_that_serves_the_old_cod
 
 #[tokio::test]
 async fn code_in_whose_gate_two_hosts_die_is_taken_back() {
-    let project = gated_project("");
-    let gate = project.gate("smoke");
-    let baton = Baton::start(&project).ready().await;
-    stand_in_the_gate(&baton, &project, gate.path()).await;
-    kill_host(&baton).await;
-    has_begun(&project, 2).await;
+    let (project, _gate, baton) = after_a_death().await;
     kill_host(&baton).await;
     let status = baton
         .status_when("the canary to be over", |status| {
