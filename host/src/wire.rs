@@ -190,6 +190,38 @@ struct TimedOperation {
     timing: Option<Interval>,
 }
 
+/// A step that an answer executes, or has Inngest execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunStep {
+    /// The hashed id.
+    pub id: String,
+    /// The time that it took, where the SDK executed and measured it.
+    pub time: Option<StepTime>,
+}
+
+impl BegunStep {
+    fn of(operation: TimedOperation) -> Option<Self> {
+        let TimedOperation { id, op, name, timing } = operation;
+        let is_executed = match op {
+            Opcode::StepRun => true,
+            Opcode::StepFailed
+            | Opcode::Sleep
+            | Opcode::WaitForEvent
+            | Opcode::WaitForSignal
+            | Opcode::InvokeFunction
+            | Opcode::AiGateway
+            | Opcode::Gateway => false,
+            _ => return None,
+        };
+        let time = timing.filter(|_| is_executed).map(|timing| StepTime {
+            name: cut(name.as_deref().unwrap_or(&id)),
+            step: cut(&id),
+            took: Duration::from_nanos(timing.length),
+        });
+        Some(Self { id: cut(&id), time })
+    }
+}
+
 /// An interval as Go writes it, in nanoseconds.
 #[derive(Deserialize)]
 struct Interval {
@@ -289,47 +321,14 @@ impl<'a> SdkAnswer<'a> {
         planned.map(|operation| operation.id).collect()
     }
 
-    /// Returns the hashed ids of the steps that the answer executes, or has Inngest execute.
+    /// Returns the steps that the answer executes, or has Inngest execute.
     #[must_use]
-    pub fn steps_begun(&self) -> Vec<String> {
+    pub fn begun_steps(&self) -> Vec<BegunStep> {
         if self.status != OPERATIONS {
             return Vec::new();
         }
-        let operations: Vec<Operation> = serde_json::from_slice(&self.body).unwrap_or_default();
-        let begun = operations.into_iter().filter(|operation| {
-            matches!(
-                operation.op,
-                Opcode::StepRun
-                    | Opcode::StepFailed
-                    | Opcode::Sleep
-                    | Opcode::WaitForEvent
-                    | Opcode::WaitForSignal
-                    | Opcode::InvokeFunction
-                    | Opcode::AiGateway
-                    | Opcode::Gateway
-            )
-        });
-        begun.map(|operation| cut(&operation.id)).collect()
-    }
-
-    /// Returns the times of the steps that were executed, as far as the SDK measured them.
-    #[must_use]
-    pub fn step_times(&self) -> Vec<StepTime> {
-        if self.status != OPERATIONS || !self.mentions("\"timing\"") {
-            return Vec::new();
-        }
         let operations: Vec<TimedOperation> = serde_json::from_slice(&self.body).unwrap_or_default();
-        let executed = operations
-            .into_iter()
-            .filter(|operation| operation.op == Opcode::StepRun);
-        let times = executed.filter_map(|TimedOperation { id, name, timing, .. }| {
-            Some(StepTime {
-                name: cut(name.as_deref().unwrap_or(&id)),
-                step: cut(&id),
-                took: Duration::from_nanos(timing?.length),
-            })
-        });
-        times.collect()
+        operations.into_iter().filter_map(BegunStep::of).collect()
     }
 
     /// Tells whether the step that was called for has its result; a step that failed is called for again.
@@ -474,17 +473,17 @@ mod tests {
         let executed = answer(
             206,
             r#"[{"id":"a1","op":"StepRun","displayName":"charge","timing":{"a":1.7e18,"b":250000000},"data":{"timing":{"b":1}}},
-                {"id":"b2","op":"StepError","timing":{"a":0,"b":9}},{"id":"c3","op":"StepRun"}]"#,
+                {"id":"b2","op":"StepError","timing":{"a":0,"b":9}},{"id":"c3","op":"StepRun","data":"timing"},
+                {"id":"d4","op":"Sleep","timing":{"a":0,"b":9}}]"#,
         );
-        let times = executed.step_times();
-        assert_eq!(times.len(), 1, "{times:?}");
-        assert_eq!((&*times[0].step, &*times[0].name), ("a1", "charge"));
-        assert_eq!(times[0].took, Duration::from_millis(250));
-        assert!(
-            answer(206, r#"[{"id":"a1","op":"StepRun","data":"timing"}]"#)
-                .step_times()
-                .is_empty()
-        );
+        let begun = executed.begun_steps();
+        let ids: Vec<_> = begun.iter().map(|step| &*step.id).collect();
+        assert_eq!(ids, ["a1", "c3", "d4"], "a step that is tried again has no result");
+        let time = begun[0].time.as_ref().unwrap();
+        assert_eq!((&*time.step, &*time.name), ("a1", "charge"));
+        assert_eq!(time.took, Duration::from_millis(250));
+        assert_eq!((&begun[1].time, &begun[2].time), (&None, &None));
+        assert!(answer(200, r#"[{"id":"a1","op":"StepRun"}]"#).begun_steps().is_empty());
     }
 
     #[test]
@@ -534,7 +533,12 @@ mod tests {
             let answer = SdkAnswer::read((status, &[]), &body);
             let planned = answer.planned_steps();
             prop_assert!(planned.is_empty() || answer.status == 206);
-            let _ = (answer.is_done(), answer.ends_run(), answer.step_times(), answer.error());
+            let _ = (
+                answer.is_done(),
+                answer.ends_run(),
+                answer.begun_steps(),
+                answer.error(),
+            );
             Ok(())
         });
     }

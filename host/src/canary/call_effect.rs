@@ -51,7 +51,9 @@ impl CallReport {
     #[must_use]
     pub fn read(answer: &SdkAnswer<'_>, body: &[u8], attempts: Option<u32>, took: Duration) -> Self {
         let effect = CallEffect::read(answer, body, attempts);
-        let mut times = answer.step_times();
+        let begun = answer.begun_steps();
+        let steps = begun.iter().map(|step| step.id.clone()).collect();
+        let mut times: Vec<_> = begun.into_iter().filter_map(|step| step.time).collect();
         if effect == (CallEffect::Done { ends_run: true }) {
             times.push(StepTime::of_return(took));
         }
@@ -60,7 +62,7 @@ impl CallReport {
             .flatten();
         Self {
             effect,
-            steps: answer.steps_begun(),
+            steps,
             times,
             error,
         }

@@ -144,9 +144,9 @@ impl RunCounts {
     #[must_use]
     pub fn moving(&self) -> MovingRuns {
         let canary = self.open.iter().filter(|(_, open)| open.lane == Lane::Canary);
-        canary.fold(MovingRuns::default(), |moving, (run, open)| MovingRuns {
+        canary.fold(MovingRuns::default(), |moving, (run, _)| MovingRuns {
             runs: moving.runs + 1,
-            unknown_steps: moving.unknown_steps + self.steps.unknown(run, &open.function),
+            unknown_steps: moving.unknown_steps + self.steps.unknown(run),
         })
     }
 
@@ -168,9 +168,7 @@ impl RunCounts {
             CallEffect::Died { ends_run } => (true, true, ends_run),
         };
         let lane = open.lane;
-        if !steps.is_empty() {
-            self.steps.note((run, &open.function), lane, steps);
-        }
+        self.steps.note((run, &open.function), lane, &steps);
         let counts = self.functions.entry(open.function.clone()).or_default();
         for time in &times {
             match (self.bounds.compare(&open.function, lane, time), open.pace) {

@@ -3,7 +3,7 @@
 //! The SDK does not say which results it ignores. So a step counts as unknown to the old code when none of its runs had
 //! it while the canary was on.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,32 +12,46 @@ use super::Lane;
 /// The most steps of each lane that are remembered.
 const MOST_STEPS: usize = 20_000;
 
-/// The hashed ids of steps: those that any run of the current generation had, by function, and those of the open runs
-/// of the canary, by run.
+/// A step of a function: the beginning of a hash of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+struct StepKey(u64);
+
+impl StepKey {
+    fn of(function: &str, step: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(function.as_bytes()).update(&[0]).update(step.as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// The steps that any run of the current generation had, and those that each open run of the canary had.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct KnownSteps {
-    current: BTreeMap<String, HashSet<String>>,
-    canary: HashMap<String, Vec<String>>,
+    current: HashSet<StepKey>,
+    canary: HashMap<String, Vec<StepKey>>,
+    /// The number of the steps in `canary`.
+    of_canary: usize,
 }
 
 impl KnownSteps {
     /// Notes the steps of an answer.
-    pub(super) fn note(&mut self, (run, function): (&str, &str), lane: Lane, steps: Vec<String>) {
+    pub(super) fn note(&mut self, (run, function): (&str, &str), lane: Lane, steps: &[String]) {
+        let steps = steps.iter().map(|step| StepKey::of(function, step));
         match lane {
             Lane::Current => {
-                let room = MOST_STEPS.saturating_sub(self.current.values().map(HashSet::len).sum());
-                let known = self.current.entry(function.to_owned()).or_default();
-                let news = steps.into_iter().filter(|step| !known.contains(step)).take(room);
-                let news: Vec<_> = news.collect();
-                known.extend(news);
+                let room = MOST_STEPS.saturating_sub(self.current.len());
+                self.current.extend(steps.take(room));
             }
             Lane::Canary => {
-                let room = MOST_STEPS.saturating_sub(self.canary.values().map(Vec::len).sum());
+                let room = MOST_STEPS.saturating_sub(self.of_canary);
                 let known = self.canary.entry(run.to_owned()).or_default();
-                for step in steps.into_iter().take(room) {
+                for step in steps.take(room) {
                     if !known.contains(&step) {
                         known.push(step);
+                        self.of_canary += 1;
                     }
                 }
             }
@@ -46,14 +60,13 @@ impl KnownSteps {
 
     /// Forgets a run that has ended.
     pub(super) fn forget(&mut self, run: &str) {
-        self.canary.remove(run);
+        self.of_canary -= self.canary.remove(run).map_or(0, |steps| steps.len());
     }
 
     /// Counts the steps of a run of the canary that no run of the current generation had.
-    pub(super) fn unknown(&self, run: &str, function: &str) -> usize {
-        let known = self.current.get(function);
-        let is_unknown = |step: &&String| known.is_none_or(|known| !known.contains(*step));
-        self.canary.get(run).into_iter().flatten().filter(is_unknown).count()
+    pub(super) fn unknown(&self, run: &str) -> usize {
+        let steps = self.canary.get(run).into_iter().flatten();
+        steps.filter(|step| !self.current.contains(step)).count()
     }
 }
 
@@ -68,14 +81,15 @@ mod tests {
     #[test]
     fn a_step_is_unknown_that_no_run_of_the_old_code_had() {
         let mut steps = KnownSteps::default();
-        steps.note(("1", "f"), Lane::Canary, ids(&["a", "b"]));
-        steps.note(("1", "f"), Lane::Canary, ids(&["b", "c"]));
-        assert_eq!(steps.unknown("1", "f"), 3);
-        steps.note(("2", "f"), Lane::Current, ids(&["a"]));
-        steps.note(("3", "g"), Lane::Current, ids(&["b"]));
-        assert_eq!(steps.unknown("1", "f"), 2);
+        steps.note(("1", "f"), Lane::Canary, &ids(&["a", "b"]));
+        steps.note(("1", "f"), Lane::Canary, &ids(&["b", "c"]));
+        assert_eq!(steps.unknown("1"), 3);
+        steps.note(("2", "f"), Lane::Current, &ids(&["a"]));
+        steps.note(("3", "g"), Lane::Current, &ids(&["b"]));
+        assert_eq!(steps.unknown("1"), 2);
         steps.forget("1");
-        assert_eq!(steps.unknown("1", "f"), 0);
+        steps.forget("1");
+        assert_eq!((steps.unknown("1"), steps.of_canary), (0, 0));
     }
 
     #[test]
@@ -84,17 +98,9 @@ mod tests {
         for lane in [Lane::Canary, Lane::Current] {
             for step in 0..=MOST_STEPS / 100 {
                 let many: Vec<_> = (0..100).map(|of| format!("{step} {of}")).collect();
-                steps.note(("1", "f"), lane, many);
+                steps.note((&step.to_string(), "f"), lane, &many);
             }
         }
-        assert_eq!(steps.canary.values().map(Vec::len).sum::<usize>(), MOST_STEPS);
-        assert_eq!(
-            steps
-                .current
-                .values()
-                .map(std::collections::HashSet::len)
-                .sum::<usize>(),
-            MOST_STEPS
-        );
+        assert_eq!((steps.of_canary, steps.current.len()), (MOST_STEPS, MOST_STEPS));
     }
 }
