@@ -19,10 +19,10 @@ use crate::stage::Stage;
 const CALLERS: usize = 8;
 
 /// Measures two hosts in turn: one with a canary that gets half of the runs, and one without. Both have loaded the
-/// same code twice.
+/// same code twice, and call two isolates: more of them than cores would warm up, and share the caches, for longer.
 pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
     let time = stage.effort.choose(Duration::from_secs(1), Duration::from_secs(4));
-    let (with, without) = (Host::start("canary=50").await, Host::start("canary=off").await);
+    let (with, without) = (Host::start("canary=50", 1).await, Host::start("canary=off", 2).await);
     for host in [&with, &without] {
         host.spend(time).await;
     }
@@ -55,9 +55,10 @@ struct Host {
 }
 
 impl Host {
-    /// Starts a host and reloads it once; `query` says how.
-    async fn start(query: &str) -> Self {
+    /// Starts a host with so many isolates a generation, and reloads it once; `query` says how.
+    async fn start(query: &str, isolates: usize) -> Self {
         let project = projects::app();
+        project.write("baton.toml", format!("isolates = {isolates}\n"));
         let baton = Baton::start(&project).ready().await;
         let file = project.functions().join("hello.ts");
         let text = fs::read_to_string(&file).expect("the function");
