@@ -15,14 +15,12 @@ use crate::rate::hello;
 use crate::row::{Goal, Row, Statistic};
 use crate::stage::Stage;
 
-/// The callers of each host.
-const CALLERS: usize = 8;
-
 /// Measures two hosts in turn: one with a canary that gets half of the runs, and one without. Both have loaded the
-/// same code twice, and call two isolates: more of them than cores would warm up, and share the caches, for longer.
+/// same code twice. One call is under way at a time: of several, those of one generation would wait for each other
+/// while the other one rests, so that the hosts would not have the same work.
 pub(crate) async fn cost(stage: Arc<Stage>) -> Vec<Row> {
     let time = stage.effort.choose(Duration::from_secs(1), Duration::from_secs(4));
-    let (with, without) = (Host::start("canary=50", 1).await, Host::start("canary=off", 2).await);
+    let (with, without) = (Host::start("canary=50").await, Host::start("canary=off").await);
     for host in [&with, &without] {
         host.spend(time).await;
     }
@@ -55,10 +53,9 @@ struct Host {
 }
 
 impl Host {
-    /// Starts a host with so many isolates a generation, and reloads it once; `query` says how.
-    async fn start(query: &str, isolates: usize) -> Self {
+    /// Starts a host and reloads it once; `query` says how.
+    async fn start(query: &str) -> Self {
         let project = projects::app();
-        project.write("baton.toml", format!("isolates = {isolates}\n"));
         let baton = Baton::start(&project).ready().await;
         let file = project.functions().join("hello.ts");
         let text = fs::read_to_string(&file).expect("the function");
@@ -89,7 +86,7 @@ impl Host {
     async fn spend(&self, time: Duration) -> f64 {
         let load = Load::of(Client::new(self.address()), hello(), 206);
         let before = processor_time(self.pid);
-        let outcome = load.callers(CALLERS, time).await.whole(&"Baton");
+        let outcome = load.callers(1, time).await.whole(&"Baton");
         let spent = processor_time(self.pid) - before;
         spent.as_secs_f64() * 1e3 / outcome.answered.len() as f64
     }
