@@ -147,14 +147,14 @@ async fn code_that_ends_its_isolate_in_the_gate_is_rejected() {
 
 #[tokio::test]
 async fn code_that_does_not_come_to_an_end_in_the_gate_is_rejected_within_the_limit_of_a_load() {
-    let project = gated_project("load_timeout = \"5s\"");
+    let project = gated_project("load_timeout = \"10s\"");
     let baton = Baton::start(&project).ready().await;
     for endless in ["for (;;);", "await new Promise(() => {});"] {
         write_gate(&project, &format!("note(\"began\"); {endless}"));
         let error = refused(&baton, &project).await;
         let message = error["message"].as_str().unwrap_or_default();
         assert!(
-            message.contains("not passed within 5s: the function \"smoke\""),
+            message.contains("not passed within 10s: the function \"smoke\""),
             "{message}"
         );
         // Nothing of it is left.
