@@ -13,7 +13,7 @@ use crate::runner::stack_frame::StackFrame;
 /// The reason why code does not pass the gate.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub(super) enum GateError {
-    #[error("`gate` of [canary] names a function that the new code does not have: {0}")]
+    #[error("`gate` of [canary] names no function of the new code: {0}")]
     #[diagnostic(help(
         "Correct the name in baton.toml, then run `baton upgrade`, which has a host read it again. {}",
         .0.help().map(|help| help.to_string()).unwrap_or_default()

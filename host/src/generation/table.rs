@@ -55,7 +55,7 @@ pub struct Table {
     tasks: WatchedTasks,
     /// The cost of isolates that V8 could not end.
     pub losses: LossCount,
-    /// Somebody who may refuse a generation that was loaded.
+    /// Whoever may refuse a generation that was loaded.
     gates: OnceLock<Vec<Arc<dyn Gate>>>,
 }
 

@@ -157,15 +157,6 @@ async fn code_that_does_not_come_to_an_end_in_the_gate_is_rejected_within_the_li
             message.contains("not passed within 10s: the function \"smoke\""),
             "{message}"
         );
-        // Nothing of it is left.
-        let rejected = noted(&project).len();
-        baton
-            .status_when("the rejected generation to end", |status| {
-                let generations = status.0["generations"].as_array().expect("a list");
-                generations.iter().all(|generation| generation["state"] != "loading")
-            })
-            .await;
-        assert_eq!(noted(&project).len(), rejected);
     }
 }
 
