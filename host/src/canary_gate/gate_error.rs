@@ -7,6 +7,7 @@ use js_runtime_api::{IsolateEnd, LoadError, LoadErrorKind};
 use miette::Diagnostic;
 use serde_json::Value;
 
+use crate::runner::answer::title;
 use crate::runner::catalogue::FunctionNotFound;
 use crate::runner::stack_frame::StackFrame;
 
@@ -55,15 +56,5 @@ impl GateError {
             frame: place.map(|place| place.lines.trim_end().to_owned()),
             stack,
         }
-    }
-}
-
-/// The name and the message of an error of user code.
-fn title(error: &Value) -> String {
-    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
-    match (text("name"), text("message")) {
-        (name, message) if name.is_empty() => message,
-        (name, message) if message.is_empty() => name,
-        (name, message) => format!("{name}: {message}"),
     }
 }

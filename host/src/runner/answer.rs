@@ -85,6 +85,19 @@ pub fn error(name: &str, message: &str) -> Value {
     json!({"name": name, "message": message})
 }
 
+/// Returns the name and the message of an error of user code, in one text.
+#[must_use]
+pub fn title(error: &Value) -> String {
+    let message = match &error["message"] {
+        Value::String(message) => message.clone(),
+        _ => error.to_string(),
+    };
+    match error["name"].as_str() {
+        Some(name) => format!("{name}: {message}"),
+        None => message,
+    }
+}
+
 fn taken_out(raw: &HttpAnswer, streamed: StreamedAnswer) -> HttpAnswer {
     let mut headers = raw.headers.clone();
     headers.retain(|(known, _)| !streamed.headers.keys().any(|name| name.eq_ignore_ascii_case(known)));

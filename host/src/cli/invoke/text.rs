@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::runner::answer::title;
 use crate::runner::run_report::{RunEnding, RunLabel, RunOrigin, RunReport, StepStatus, WaitKind};
 use crate::runner::stack_frame::StackFrame;
 
@@ -198,17 +199,6 @@ fn meta(ms: f64, generation: Option<u64>, attempt: u32, max_attempts: u32) -> St
         let _ = write!(text, "  attempt {} of {max_attempts}", attempt + 1);
     }
     text
-}
-
-fn title(error: &Value) -> String {
-    let message = match &error["message"] {
-        Value::String(message) => message.clone(),
-        _ => error.to_string(),
-    };
-    match error["name"].as_str() {
-        Some(name) => format!("{name}: {message}"),
-        None => message,
-    }
 }
 
 fn short(text: &str) -> String {
